@@ -1,0 +1,3 @@
+package eval
+
+// Scaffold; the owner of this package replaces it.

@@ -1,0 +1,2 @@
+// Package jobs runs the product's steps in order.
+package jobs

@@ -1,0 +1,83 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+)
+
+// Errors that callers test with errors.Is. Every error that a Bucket returns names the operation and the key, never a credential.
+var (
+	// ErrNotFound says that no object stands at the key.
+	ErrNotFound = errors.New("object not found")
+	// ErrPrecondition says that a condition (Cond, Range.IfMatch) did not hold: somebody else wrote first.
+	ErrPrecondition = errors.New("precondition failed")
+	// ErrUnreachable says that the store could not be asked at all (name, network, credentials).
+	ErrUnreachable = errors.New("storage unreachable")
+	// ErrFull says that the store has no room left.
+	ErrFull = errors.New("storage full")
+)
+
+// Info describes one object (or, in a listing with a delimiter, one common prefix, whose Key ends with the delimiter and whose ETag is empty).
+type Info struct {
+	Key      string
+	Size     int64
+	ETag     string // without quotes; equal ETags mean equal bytes for one key
+	Version  string // version id where the bucket keeps versions, else empty
+	Modified time.Time
+}
+
+// Range selects bytes [Off, Off+N) of an object; N = 0 means up to its end. With IfMatch the read fails with ErrPrecondition
+// if the object's ETag differs, so that a file rewritten while it is read is noticed.
+type Range struct {
+	Off, N  int64
+	IfMatch string
+}
+
+// Body is what Put stores: Size bytes of R. The size is always known (an unknown one makes minio-go allocate half a GiB),
+// and R can be read again from the start, so that a lost response can be retried.
+type Body struct {
+	Size int64
+	R    io.ReaderAt
+}
+
+// Bytes returns a Body over b.
+func Bytes(b []byte) Body { return Body{Size: int64(len(b)), R: bytes.NewReader(b)} }
+
+// Cond is the condition of a Put. The zero value is unconditional.
+type Cond struct {
+	IfAbsent bool   // create only
+	IfMatch  string // replace only the object with this ETag
+}
+
+// ListOpt narrows a listing: keys strictly after After, and with Delimiter "/" one level only.
+type ListOpt struct {
+	After     string
+	Delimiter string
+}
+
+// Bucket is the only durable state of Rapport: keys (slash-separated, relative to the bucket's root prefix) and bytes.
+// Reads after writes are strongly consistent, a Put is atomic, and conditional Puts are honoured (Probe checks that a server does).
+// List yields keys in lexical (byte) order. Delete of an absent key is no error.
+type Bucket interface {
+	Get(ctx context.Context, key string, r Range) (io.ReadCloser, Info, error)
+	Head(ctx context.Context, key string) (Info, error)
+	Put(ctx context.Context, key string, b Body, c Cond) (Info, error)
+	List(ctx context.Context, prefix string, o ListOpt) iter.Seq2[Info, error]
+	Delete(ctx context.Context, key string) error
+}
+
+// Versions is an optional power of a Bucket whose store may keep old versions or unfinished uploads of an object.
+type Versions interface {
+	// Versioned reports whether the bucket keeps old versions now.
+	Versioned(ctx context.Context) (bool, error)
+	// ListVersions yields every version of every key under prefix.
+	ListVersions(ctx context.Context, prefix string) iter.Seq2[Info, error]
+	// DeleteVersion removes one version for good.
+	DeleteVersion(ctx context.Context, key, version string) error
+	// AbortUploads drops the unfinished multipart uploads under prefix and returns how many there were.
+	AbortUploads(ctx context.Context, prefix string) (int, error)
+}

@@ -1,0 +1,71 @@
+package online
+
+import (
+	"context"
+	"errors"
+)
+
+// Errors that callers test with errors.Is.
+var (
+	// ErrNotFound says that the live generation holds no such key.
+	ErrNotFound = errors.New("online key not found")
+	// ErrNoGeneration says that nothing is live yet.
+	ErrNoGeneration = errors.New("no live generation")
+	// ErrFenced says that a higher fence has been seen: the caller's view of what is live is old.
+	ErrFenced = errors.New("fenced off by a newer publisher")
+	// ErrDenied says that the key belongs to a denied subject.
+	ErrDenied = errors.New("subject denied")
+)
+
+// Pointer says which generation readers read. Fence only grows.
+type Pointer struct {
+	Generation uint64 `json:"generation"`
+	Fence      uint64 `json:"fence"`
+	Meta       []byte `json:"meta,omitempty"` // JSON: version, digest, verdict, budgets, report link
+}
+
+// Entry is one key and value of a generation. Owner is the online key of the subject it belongs to ("" for items, meta and unprofiled
+// lists): the deny set is checked against it. Expires (µs since the epoch, 0 = never) is the subject's earliest consent end: a row
+// past it is not served, whatever the state of any job.
+type Entry struct {
+	Key     string
+	Owner   string
+	Value   []byte
+	Expires int64
+}
+
+// Loader fills one generation that is not live. Entries come in any order, each key once. Close without Finish abandons it.
+type Loader interface {
+	Put(ctx context.Context, e ...Entry) error
+	// Finish makes the generation durable and complete, still not live, and returns the digest of its logical content
+	// (hex SHA-256, independent of the order of the Puts).
+	Finish(ctx context.Context) (digest string, err error)
+	Close() error
+}
+
+// Store is an online store: immutable generations behind one pointer, and a deny set outside them.
+// Any number of processes may read while one loads.
+type Store interface {
+	// Load begins generation gen, dropping an unfinished one of the same number.
+	Load(ctx context.Context, gen uint64) (Loader, error)
+	// Generations lists the finished generations, ascending, with the digest of each.
+	Generations(ctx context.Context) (map[uint64]string, error)
+	// Swap makes a finished generation live if p.Fence is higher than the stored one, else ErrFenced. Atomic for readers.
+	Swap(ctx context.Context, p Pointer) error
+	// Live returns the current pointer, or ErrNoGeneration.
+	Live(ctx context.Context) (Pointer, error)
+	// Get reads a key of the live generation; now is µs since the epoch. It returns ErrDenied for a denied owner,
+	// ErrNotFound for an absent or expired key. The deny set is read with every lookup.
+	Get(ctx context.Context, key string, now int64) (Entry, Pointer, error)
+	// Scan yields every live entry (denied and expired ones too) with the given key prefix, in key order: for verify and tests.
+	Scan(ctx context.Context, prefix string, f func(Entry) error) error
+	// Deny adds owners to the deny set: effective on the next Get of any process. Allow takes them out.
+	Deny(ctx context.Context, owners ...string) error
+	Allow(ctx context.Context, owners ...string) error
+	Denied(ctx context.Context) ([]string, error)
+	// Erase removes every trace of owners from all generations, live and kept (rewriting them), and keeps them denied.
+	Erase(ctx context.Context, owners ...string) (removed int, err error)
+	// Drop removes a generation that is not live.
+	Drop(ctx context.Context, gen uint64) error
+	Close() error
+}
