@@ -115,9 +115,11 @@ type Scorer interface {
 	Score(ctx context.Context, q []Query, dst []float32) error
 }
 
-// Explainer is an optional power of a Scorer: why an item got its score. The contributions sum to the score within Explanation.Error.
+// Explainer is an optional power of a Scorer: why items got their scores for one query. The contributions of each Explanation sum to
+// its score within Explanation.Error. It takes all the items of a list at once, so that the work of the query (a fold-in, a
+// factorization) is done once.
 type Explainer interface {
-	Explain(ctx context.Context, q *Query, item int32) (Explanation, error)
+	Explain(ctx context.Context, q *Query, items []int32) ([]Explanation, error)
 }
 
 // FolderIn is an optional power of a Scorer: the subject's vector in the model's item space, folded in from a history (len = Dim()).
