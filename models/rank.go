@@ -1,0 +1,221 @@
+package models
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Ranking receives the answers of a batch of queries. Query q owns [Off[q], Off[q+1]) of Item and Score, best first;
+// ties are broken by the lower item position.
+type Ranking struct {
+	Off   []int
+	Item  []int32
+	Score []float32
+}
+
+// Query returns the items and scores of query q, best first, as views.
+func (r *Ranking) Query(q int) (items []int32, scores []float32) {
+	return r.Item[r.Off[q]:r.Off[q+1]], r.Score[r.Off[q]:r.Off[q+1]]
+}
+
+// Rank's batches: at most maxRows queries, and at most batchFloats scores if that allows one query.
+const (
+	maxRows     = 64
+	batchFloats = 8 << 20
+)
+
+// Rank scores the queries with s and selects the best K items of each into out, which it overwrites: among q.Candidates if they are
+// given, else among all nItems of the catalog that s is bound to, without q.Exclude. Fewer than K stand in the answer where fewer may.
+//
+// Queries are scored in batches, GOMAXPROCS batches at a time, so that memory stays under 32 MiB a core (one row of nItems scores if
+// that is more). The answer does not depend on the number of cores. A score that is NaN or infinite is an error: it would make any
+// order look right. Cost beside scoring: O(nItems) a query.
+func Rank(ctx context.Context, s Scorer, nItems int, q []Query, out *Ranking) error {
+	for i := range q {
+		if err := q[i].check(nItems); err != nil {
+			return fmt.Errorf("rank query %d: %w", i, err)
+		}
+	}
+	// Every query gets room for all that it may receive; the gaps are closed at the end.
+	room := make([]int, len(q)+1)
+	for i := range q {
+		room[i+1] = room[i] + q[i].most(nItems)
+	}
+	items, scores, found := make([]int32, room[len(q)]), make([]float32, room[len(q)]), make([]int, len(q))
+
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	rows := max(1, min(maxRows, batchFloats/max(1, nItems)))
+	batches := make(chan int)
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(batches)
+		for a := 0; a < len(q); a += rows {
+			select {
+			case batches <- a:
+			case <-gctx.Done():
+				return gctx.Err()
+			}
+		}
+		return nil
+	})
+	for range min(runtime.GOMAXPROCS(0), (len(q)+rows-1)/rows) {
+		g.Go(func() error {
+			buf := make([]float32, min(rows, len(q))*nItems)
+			for a := range batches {
+				b := min(a+rows, len(q))
+				dst := buf[:(b-a)*nItems]
+				if err := s.Score(gctx, q[a:b], dst); err != nil {
+					return fmt.Errorf("score queries %d to %d: %w", a, b-1, err)
+				}
+				for i := a; i < b; i++ {
+					n, err := best(dst[(i-a)*nItems:(i-a+1)*nItems], &q[i], items[room[i]:room[i+1]], scores[room[i]:room[i+1]])
+					if err != nil {
+						return fmt.Errorf("rank query %d: %w", i, err)
+					}
+					found[i] = n
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	out.Off = append(out.Off[:0], 0)
+	end := 0
+	for i, n := range found {
+		copy(items[end:], items[room[i]:room[i]+n])
+		copy(scores[end:], scores[room[i]:room[i]+n])
+		end += n
+		out.Off = append(out.Off, end)
+	}
+	out.Item, out.Score = items[:end], scores[:end]
+	return nil
+}
+
+// check reports what is wrong with the parts of a query that Rank reads.
+func (q *Query) check(nItems int) error {
+	if q.K < 0 {
+		return fmt.Errorf("K is %d, must not be negative", q.K)
+	}
+	for _, list := range []struct {
+		name  string
+		items []int32
+	}{{"Candidates", q.Candidates}, {"Exclude", q.Exclude}} {
+		for i, item := range list.items {
+			if item < 0 || int(item) >= nItems || (i > 0 && list.items[i-1] >= item) {
+				return fmt.Errorf("%s: item %d at %d; items must ascend within the catalog of %d", list.name, item, i, nItems)
+			}
+		}
+	}
+	return nil
+}
+
+// most returns how many items the answer of q can hold.
+func (q *Query) most(nItems int) int {
+	if q.Candidates != nil {
+		nItems = len(q.Candidates)
+	}
+	return min(q.K, nItems)
+}
+
+// best selects the items of the highest scores into items and scores, best first, and returns their number.
+func best(row []float32, q *Query, items []int32, scores []float32) (int, error) {
+	h := worstFirst{items: items, scores: scores}
+	if q.Candidates != nil {
+		for _, item := range q.Candidates {
+			if v := row[item]; v-v != 0 {
+				return 0, notFinite(int(item), v)
+			} else if h.wants(v) && !excluded(q, item) {
+				h.add(item, v)
+			}
+		}
+	} else {
+		for i, v := range row {
+			if v-v != 0 {
+				return 0, notFinite(i, v)
+			} else if h.wants(v) && !excluded(q, int32(i)) {
+				h.add(int32(i), v)
+			}
+		}
+	}
+	h.sort()
+	return h.n, nil
+}
+
+func notFinite(item int, v float32) error {
+	return fmt.Errorf("the score of item %d is %v: the model diverged, or was fed numbers that are not finite", item, v)
+}
+
+func excluded(q *Query, item int32) bool {
+	_, found := slices.BinarySearch(q.Exclude, item)
+	return found
+}
+
+// worstFirst is a heap of the best items so far, the worst of them at the root. Items are offered in ascending order, hence one that
+// ties with the root never replaces it.
+type worstFirst struct {
+	items  []int32
+	scores []float32
+	n      int
+}
+
+func (h *worstFirst) wants(v float32) bool {
+	return h.n < len(h.items) || (h.n > 0 && v > h.scores[0])
+}
+
+// worse reports whether entry a comes after entry b in the answer.
+func (h *worstFirst) worse(a, b int) bool {
+	return h.scores[a] < h.scores[b] || (h.scores[a] == h.scores[b] && h.items[a] > h.items[b])
+}
+
+func (h *worstFirst) swap(a, b int) {
+	h.items[a], h.items[b] = h.items[b], h.items[a]
+	h.scores[a], h.scores[b] = h.scores[b], h.scores[a]
+}
+
+func (h *worstFirst) add(item int32, v float32) {
+	if h.n == len(h.items) {
+		h.items[0], h.scores[0] = item, v
+		h.down(0, h.n)
+		return
+	}
+	i := h.n
+	h.items[i], h.scores[i] = item, v
+	h.n++
+	for i > 0 && h.worse(i, (i-1)/2) {
+		h.swap(i, (i-1)/2)
+		i = (i - 1) / 2
+	}
+}
+
+func (h *worstFirst) down(i, n int) {
+	for {
+		c := 2*i + 1
+		if c >= n {
+			return
+		}
+		if c+1 < n && h.worse(c+1, c) {
+			c++
+		}
+		if !h.worse(c, i) {
+			return
+		}
+		h.swap(i, c)
+		i = c
+	}
+}
+
+// sort orders the heap best first.
+func (h *worstFirst) sort() {
+	for n := h.n - 1; n > 0; n-- {
+		h.swap(0, n)
+		h.down(0, n)
+	}
+}
