@@ -1,0 +1,141 @@
+package table
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"math/bits"
+	"slices"
+)
+
+// Digest is the logical digest of a table: hex SHA-256 over its schema and its canonical row hashes. It is independent of file
+// format, compression, split into parts and (for unordered tables) row order.
+type Digest string
+
+// Digester computes the Digest of the rows it is given. The construction, version 1:
+//
+//	value   null: 00 | otherwise 01 followed by
+//	        Int64, Time: 8 bytes little-endian | Bool: one byte, 0 or 1 | String: uvarint length, bytes
+//	        Float64: 8 bytes little-endian of the IEEE 754 bits, −0 as +0, every NaN as 7ff8000000000000
+//	row     h = SHA-256(values in schema order)
+//	rows    unordered: Σ = Σ h mod 2²⁵⁶ (h little-endian) | ordered: c₀ = 0, cₖ = SHA-256(cₖ₋₁ ‖ hₖ)
+//	table   SHA-256("rapport table 1\n" ‖ mode ‖ u64 columns ‖ for each: uvarint length, name, type ‖ u64 rows ‖ Σ or cₙ)
+//
+// with mode 0 for unordered and 1 for ordered, and a type as its one-byte number. One SHA-256 a row; no memory beyond a row.
+// A Digester is not safe for concurrent use: give each shard its own and Merge them.
+type Digester struct {
+	schema  Schema
+	ordered bool
+	rows    uint64
+	sum     [4]uint64 // Σ, least significant word first
+	chain   [sha256.Size]byte
+	buf     []byte
+}
+
+// NewDigester digests rows whose order has no meaning.
+func NewDigester(s Schema) *Digester { return &Digester{schema: s} }
+
+// NewOrderedDigester digests rows whose order is part of the table.
+func NewOrderedDigester(s Schema) *Digester { return &Digester{schema: s, ordered: true} }
+
+// Add digests the rows of b, which must have the digester's schema.
+func (d *Digester) Add(b *Batch) error {
+	if err := b.check(d.schema); err != nil {
+		return fmt.Errorf("digest rows: %w", err)
+	}
+	for i := range b.N {
+		d.buf = appendRow(d.buf[:0], b, i)
+		d.addHash(sha256.Sum256(d.buf))
+	}
+	return nil
+}
+
+func (d *Digester) addHash(h [sha256.Size]byte) {
+	d.rows++
+	if d.ordered {
+		var link [2 * sha256.Size]byte
+		copy(link[:], d.chain[:])
+		copy(link[sha256.Size:], h[:])
+		d.chain = sha256.Sum256(link[:])
+		return
+	}
+	var carry uint64
+	for w := range d.sum {
+		d.sum[w], carry = bits.Add64(d.sum[w], binary.LittleEndian.Uint64(h[8*w:]), carry)
+	}
+}
+
+// Merge adds the rows that o has digested. Only unordered digesters of one schema can be merged.
+func (d *Digester) Merge(o *Digester) error {
+	if d.ordered || o.ordered {
+		return fmt.Errorf("merge digests: the rows of an ordered table must be digested in order, by one digester")
+	}
+	if !slices.Equal(d.schema, o.schema) {
+		return fmt.Errorf("merge digests: schemas %v and %v differ", d.schema, o.schema)
+	}
+	d.rows += o.rows
+	var carry uint64
+	for w := range d.sum {
+		d.sum[w], carry = bits.Add64(d.sum[w], o.sum[w], carry)
+	}
+	return nil
+}
+
+// Rows returns the number of rows digested.
+func (d *Digester) Rows() int64 { return int64(d.rows) }
+
+// Sum returns the digest of the rows so far; more may be added afterwards.
+func (d *Digester) Sum() Digest {
+	b := []byte("rapport table 1\n")
+	var mode byte
+	if d.ordered {
+		mode = 1
+	}
+	b = append(b, mode)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(d.schema)))
+	for _, f := range d.schema {
+		b = binary.AppendUvarint(b, uint64(len(f.Name)))
+		b = append(b, f.Name...)
+		b = append(b, byte(f.Type))
+	}
+	b = binary.LittleEndian.AppendUint64(b, d.rows)
+	if d.ordered {
+		b = append(b, d.chain[:]...)
+	} else {
+		for _, w := range d.sum {
+			b = binary.LittleEndian.AppendUint64(b, w)
+		}
+	}
+	h := sha256.Sum256(b)
+	return Digest(hex.EncodeToString(h[:]))
+}
+
+// appendRow appends the canonical encoding of row i.
+func appendRow(dst []byte, b *Batch, i int) []byte {
+	for k := range b.Cols {
+		c := &b.Cols[k]
+		if c.Null(i) {
+			dst = append(dst, 0)
+			continue
+		}
+		dst = append(dst, 1)
+		switch b.Schema[k].Type {
+		case Float64:
+			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(canonicalFloat(c.Float[i])))
+		case String:
+			dst = binary.AppendUvarint(dst, uint64(len(c.Str[i])))
+			dst = append(dst, c.Str[i]...)
+		case Bool:
+			var v byte
+			if c.Int[i] != 0 {
+				v = 1
+			}
+			dst = append(dst, v)
+		default:
+			dst = binary.LittleEndian.AppendUint64(dst, uint64(c.Int[i]))
+		}
+	}
+	return dst
+}

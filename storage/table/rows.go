@@ -1,0 +1,205 @@
+package table
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// rows buffers rows in columns, in canonical form: a null's slot is zero, a Bool is 0 or 1, there is one NaN and one zero, and
+// text is UTF-8.
+type rows struct {
+	schema Schema
+	n      int
+	cols   []Column
+}
+
+func newRows(s Schema) *rows { return &rows{schema: s, cols: make([]Column, len(s))} }
+
+// add appends rows pick of b (nil: all), which has r's schema.
+func (r *rows) add(b *Batch, pick []int32) error {
+	n := len(pick)
+	if pick == nil {
+		n = b.N
+	}
+	for i, f := range r.schema {
+		src, dst := &b.Cols[i], &r.cols[i]
+		if err := appendColumn(dst, src, f.Type, r.n, n, pick); err != nil {
+			return fmt.Errorf("column %q: %w", f.Name, err)
+		}
+	}
+	r.n += n
+	return nil
+}
+
+// appendColumn appends n values of src at pick (nil: the first n) to dst, which holds have.
+func appendColumn(dst, src *Column, t Type, have, n int, pick []int32) error {
+	at := func(i int) int {
+		if pick == nil {
+			return i
+		}
+		return int(pick[i])
+	}
+	if src.Valid != nil && dst.Valid == nil {
+		dst.Valid = slices.Repeat([]bool{true}, have)
+	}
+	if dst.Valid != nil {
+		dst.Valid = slices.Grow(dst.Valid, n)
+		for i := range n {
+			dst.Valid = append(dst.Valid, !src.Null(at(i)))
+		}
+	}
+	switch t {
+	case Float64:
+		dst.Float = slices.Grow(dst.Float, n)
+		for i := range n {
+			var v float64
+			if j := at(i); !src.Null(j) {
+				v = canonicalFloat(src.Float[j])
+			}
+			dst.Float = append(dst.Float, v)
+		}
+	case String:
+		dst.Str = slices.Grow(dst.Str, n)
+		for i := range n {
+			var v string
+			if j := at(i); !src.Null(j) {
+				if v = src.Str[j]; !utf8.ValidString(v) {
+					return fmt.Errorf("a value is not UTF-8 text: decode or escape it before it is stored")
+				}
+			}
+			dst.Str = append(dst.Str, v)
+		}
+	default:
+		dst.Int = slices.Grow(dst.Int, n)
+		for i := range n {
+			var v int64
+			if j := at(i); !src.Null(j) {
+				if v = src.Int[j]; t == Bool && v != 0 {
+					v = 1
+				}
+			}
+			dst.Int = append(dst.Int, v)
+		}
+	}
+	return nil
+}
+
+// canonicalFloat maps every NaN to one and −0 to +0.
+func canonicalFloat(v float64) float64 {
+	if v != v {
+		return math.Float64frombits(canonicalNaN)
+	}
+	return v + 0 // −0 + 0 = +0
+}
+
+const canonicalNaN = 0x7ff8000000000000
+
+// A comparer orders two rows of one buffer by one column: nulls first, then ascending; NaN after +Inf; text by its bytes.
+type comparer func(a, b int32) int
+
+// comparer returns the order of column i; unsigned compares Int as the uint64 it holds.
+func (r *rows) comparer(i int, unsigned bool) comparer {
+	c := &r.cols[i]
+	var order comparer
+	switch r.schema[i].Type {
+	case Float64:
+		order = func(a, b int32) int { return compareFloat(c.Float[a], c.Float[b]) }
+	case String:
+		order = func(a, b int32) int { return strings.Compare(c.Str[a], c.Str[b]) }
+	default:
+		if unsigned {
+			order = func(a, b int32) int { return cmp.Compare(uint64(c.Int[a]), uint64(c.Int[b])) }
+		} else {
+			order = func(a, b int32) int { return cmp.Compare(c.Int[a], c.Int[b]) }
+		}
+	}
+	if c.Valid == nil {
+		return order
+	}
+	return func(a, b int32) int {
+		switch va, vb := c.Valid[a], c.Valid[b]; {
+		case va && vb:
+			return order(a, b)
+		case va:
+			return 1
+		case vb:
+			return -1
+		}
+		return 0
+	}
+}
+
+// compareFloat orders canonical floats: −Inf … +Inf, NaN.
+func compareFloat(a, b float64) int {
+	switch an, bn := a != a, b != b; {
+	case an && bn:
+		return 0
+	case an:
+		return 1
+	case bn:
+		return -1
+	}
+	return cmp.Compare(a, b)
+}
+
+// sort orders the rows by the named columns and, unless stable, by all the others in schema order: then equal sets of rows give equal
+// sequences, whatever order they came in. Stable keeps ties in the order they came. unsigned names the column of subject numbers.
+func (r *rows) sort(by []string, stable bool, unsigned string) {
+	if stable && len(by) == 0 {
+		return
+	}
+	var order []comparer
+	for _, name := range by {
+		order = append(order, r.comparer(r.schema.Index(name), name == unsigned))
+	}
+	if !stable {
+		for i, f := range r.schema {
+			if !slices.Contains(by, f.Name) {
+				order = append(order, r.comparer(i, f.Name == unsigned))
+			}
+		}
+	}
+	less := func(a, b int32) int {
+		for _, c := range order {
+			if d := c(a, b); d != 0 {
+				return d
+			}
+		}
+		return 0
+	}
+	perm := make([]int32, r.n)
+	for i := range perm {
+		perm[i] = int32(i)
+	}
+	if slices.IsSortedFunc(perm, less) {
+		return
+	}
+	if stable {
+		slices.SortStableFunc(perm, less)
+	} else {
+		slices.SortFunc(perm, less)
+	}
+	for i := range r.cols {
+		c := &r.cols[i]
+		c.Int, c.Float, c.Str, c.Valid = permute(c.Int, perm), permute(c.Float, perm), permute(c.Str, perm), permute(c.Valid, perm)
+	}
+}
+
+func permute[T any](v []T, perm []int32) []T {
+	if v == nil {
+		return nil
+	}
+	out := make([]T, len(perm))
+	for i, p := range perm {
+		out[i] = v[p]
+	}
+	return out
+}
+
+// batch returns the rows as one batch that shares their memory.
+func (r *rows) batch() *Batch { return &Batch{Schema: r.schema, N: r.n, Cols: r.cols} }
+

@@ -1,0 +1,237 @@
+package table
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-ml/rapport/storage"
+)
+
+// WriteOptions say how a table is laid out. The zero value is one shard, sorted by all columns.
+type WriteOptions struct {
+	Shards  int    // a power of two; 0 means 1
+	ShardBy string // Int64 column that holds an uint64 subject number; needed for more than one shard, and sorted as unsigned
+	// SortBy are the first columns of the order of rows within a part; all others follow in schema order, so the order is total.
+	SortBy []string
+	// Ordered says that the order of rows is part of the table: they keep the order of Append (sorted by SortBy, ties kept, if that is
+	// set) and the digest covers it. An ordered table has one shard.
+	Ordered  bool
+	RowGroup int // rows in a Parquet row group; 0 means 131,072
+}
+
+const defaultRowGroup = 1 << 17
+
+// Writer stages one table: Append rows, then Finish. It is not safe for concurrent use. It holds all rows in memory, about 8
+// bytes a number and 16 a string, strings themselves shared with the batches they came in.
+type Writer struct {
+	b      storage.Bucket
+	prefix string
+	schema Schema
+	o      WriteOptions
+	shards []*rows
+	pick   [][]int32
+	err    error // what is wrong with the options, told at the first call
+	done   bool
+}
+
+// NewWriter stages a table of schema s under prefix. A fault in s or o is returned by the first Append or Finish.
+func NewWriter(b storage.Bucket, prefix string, s Schema, o WriteOptions) *Writer {
+	if o.Shards == 0 {
+		o.Shards = 1
+	}
+	if o.RowGroup == 0 {
+		o.RowGroup = defaultRowGroup
+	}
+	w := &Writer{b: b, prefix: strings.TrimSuffix(prefix, "/"), schema: slices.Clone(s), o: o}
+	if err := w.checkOptions(); err != nil {
+		w.err = fmt.Errorf("write table %s: %w", w.prefix, err)
+		return w
+	}
+	w.shards = make([]*rows, o.Shards)
+	w.pick = make([][]int32, o.Shards)
+	for i := range w.shards {
+		w.shards[i] = newRows(w.schema)
+	}
+	return w
+}
+
+func (w *Writer) checkOptions() error {
+	if err := w.schema.check(); err != nil {
+		return err
+	}
+	o := &w.o
+	if o.Shards < 1 || bits.OnesCount(uint(o.Shards)) != 1 {
+		return fmt.Errorf("%d shards: must be a power of two", o.Shards)
+	}
+	if o.RowGroup < 1 {
+		return fmt.Errorf("row groups of %d rows: must be positive", o.RowGroup)
+	}
+	if o.Ordered && o.Shards > 1 {
+		return fmt.Errorf("an ordered table has one shard, not %d", o.Shards)
+	}
+	if o.Shards > 1 && o.ShardBy == "" {
+		return fmt.Errorf("%d shards need a column to shard by", o.Shards)
+	}
+	if o.ShardBy != "" {
+		if i := w.schema.Index(o.ShardBy); i < 0 || w.schema[i].Type != Int64 {
+			return fmt.Errorf("shard column %q is not an int64 column of the table", o.ShardBy)
+		}
+	}
+	for i, name := range o.SortBy {
+		if w.schema.Index(name) < 0 {
+			return fmt.Errorf("sort column %q is not in the table", name)
+		}
+		if slices.Contains(o.SortBy[:i], name) {
+			return fmt.Errorf("sort column %q is named twice", name)
+		}
+	}
+	return nil
+}
+
+// ShardOf returns the shard of a subject number: its top log2(shards) bits. shards is a power of two.
+func ShardOf(subject uint64, shards int) int {
+	return int(subject >> (64 - bits.TrailingZeros(uint(shards))))
+}
+
+// Append copies the rows of b, which must have the writer's schema. Subject numbers must not be null where the table is sharded.
+func (w *Writer) Append(b *Batch) error {
+	switch {
+	case w.err != nil:
+		return w.err
+	case w.done:
+		return fmt.Errorf("write table %s: rows appended after Finish", w.prefix)
+	}
+	if err := w.append(b); err != nil {
+		w.err = fmt.Errorf("write table %s: %w", w.prefix, err)
+	}
+	return w.err
+}
+
+func (w *Writer) append(b *Batch) error {
+	if err := b.check(w.schema); err != nil {
+		return err
+	}
+	if w.o.Shards == 1 {
+		return w.shards[0].add(b, nil)
+	}
+	for i := range w.pick {
+		w.pick[i] = w.pick[i][:0]
+	}
+	subjects := b.Col(w.o.ShardBy)
+	for i, s := range subjects.Int {
+		if subjects.Null(i) {
+			return fmt.Errorf("a row has no %q to shard it by", w.o.ShardBy)
+		}
+		k := ShardOf(uint64(s), w.o.Shards)
+		w.pick[k] = append(w.pick[k], int32(i))
+	}
+	for k, pick := range w.pick {
+		if len(pick) == 0 {
+			continue
+		}
+		if err := w.shards[k].add(b, pick); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Finish sorts, encodes, stores and verifies the parts and returns the table's manifest. Nothing is visible until the manifest is
+// committed; parts of a failed Finish are garbage for the sweep, and are used again if the same rows are written again.
+func (w *Writer) Finish(ctx context.Context) (Manifest, error) {
+	switch {
+	case w.err != nil:
+		return Manifest{}, w.err
+	case w.done:
+		return Manifest{}, fmt.Errorf("write table %s: finished twice", w.prefix)
+	}
+	w.done = true
+	parts := make([]Part, len(w.shards))
+	digests := make([]*Digester, len(w.shards))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, r := range w.shards {
+		digests[i] = &Digester{schema: w.schema, ordered: w.o.Ordered}
+		if r.n == 0 {
+			continue
+		}
+		g.Go(func() error {
+			r.sort(w.o.SortBy, w.o.Ordered, w.o.ShardBy)
+			if err := digests[i].Add(r.batch()); err != nil {
+				return err
+			}
+			var err error
+			parts[i], err = w.store(ctx, i, r)
+			*r = rows{} // its memory is not needed any more
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return Manifest{}, fmt.Errorf("write table %s: %w", w.prefix, err)
+	}
+	m := Manifest{Schema: w.schema, Shards: w.o.Shards, Ordered: w.o.Ordered, Parts: []Part{}, Keys: slices.Clone(w.o.SortBy)}
+	total := digests[0]
+	for i, p := range parts {
+		if i > 0 {
+			if err := total.Merge(digests[i]); err != nil {
+				return Manifest{}, fmt.Errorf("write table %s: %w", w.prefix, err)
+			}
+		}
+		if p.Rows > 0 {
+			m.Rows += p.Rows
+			m.Parts = append(m.Parts, p)
+		}
+	}
+	m.Digest = total.Sum()
+	return m, nil
+}
+
+// store encodes the rows of one shard, puts them under a name made of their SHA-256, and reads them back.
+func (w *Writer) store(ctx context.Context, shard int, r *rows) (Part, error) {
+	body, err := encode(r, w.o.RowGroup)
+	if err != nil {
+		return Part{}, fmt.Errorf("encode shard %d: %w", shard, err)
+	}
+	sum := sha256.Sum256(body)
+	p := Part{Shard: shard, Rows: int64(r.n), Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}
+	p.Object = fmt.Sprintf("%s/part-%04d-%s.parquet", w.prefix, shard, p.SHA256[:16])
+
+	// An object of this name should hold these bytes already; if it doesn't, it is replaced.
+	for _, cond := range []storage.Cond{{IfAbsent: true}, {}} {
+		if _, err = w.b.Put(ctx, p.Object, storage.Bytes(body), cond); err != nil && !errors.Is(err, storage.ErrPrecondition) {
+			return Part{}, fmt.Errorf("store shard %d: %w", shard, err)
+		}
+		if err = verifyPart(ctx, w.b, p); !errors.Is(err, ErrCorrupt) {
+			return p, err
+		}
+	}
+	return Part{}, err
+}
+
+// verifyPart reads an object and compares its size and SHA-256 with what was written.
+func verifyPart(ctx context.Context, b storage.Bucket, p Part) error {
+	rc, _, err := b.Get(ctx, p.Object, storage.Range{})
+	if err != nil {
+		return fmt.Errorf("read back %s: %w", p.Object, err)
+	}
+	defer rc.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, io.LimitReader(rc, p.Size+1))
+	if err != nil {
+		return fmt.Errorf("read back %s: %w", p.Object, err)
+	}
+	if n != p.Size || hex.EncodeToString(h.Sum(nil)) != p.SHA256 {
+		return fmt.Errorf("read back %s: the store returned other bytes than it was given (%w); check the store, then run again", p.Object, ErrCorrupt)
+	}
+	return nil
+}
