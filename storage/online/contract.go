@@ -15,6 +15,12 @@ var (
 	ErrFenced = errors.New("fenced off by a newer publisher")
 	// ErrDenied says that the key belongs to a denied subject.
 	ErrDenied = errors.New("subject denied")
+	// ErrUnknownGeneration says that no finished generation has this number.
+	ErrUnknownGeneration = errors.New("no such finished generation")
+	// ErrLive says that the generation is live, so that it can be neither loaded again nor dropped.
+	ErrLive = errors.New("generation is live")
+	// ErrCorrupt says that what the store holds is damaged; the error names the file and what to do.
+	ErrCorrupt = errors.New("online store damaged")
 )
 
 // Pointer says which generation readers read. Fence only grows.
@@ -34,11 +40,14 @@ type Entry struct {
 	Expires int64
 }
 
-// Loader fills one generation that is not live. Entries come in any order, each key once. Close without Finish abandons it.
+// Loader fills one generation that is not live. Entries come in any order, each key once. Close without Finish abandons it;
+// Close after Finish does nothing. It is safe for concurrent use.
 type Loader interface {
+	// Put adds entries; it keeps no reference to their values. A key that was put twice is an error of Put or of Finish.
 	Put(ctx context.Context, e ...Entry) error
 	// Finish makes the generation durable and complete, still not live, and returns the digest of its logical content
-	// (hex SHA-256, independent of the order of the Puts).
+	// (see Digester; independent of the order of the Puts). Rows of owners that were erased, also while the generation was
+	// loading, are left out. A finished generation of the same number that is not live is replaced.
 	Finish(ctx context.Context) (digest string, err error)
 	Close() error
 }
@@ -46,11 +55,13 @@ type Loader interface {
 // Store is an online store: immutable generations behind one pointer, and a deny set outside them.
 // Any number of processes may read while one loads.
 type Store interface {
-	// Load begins generation gen, dropping an unfinished one of the same number.
+	// Load begins generation gen, dropping an unfinished one of the same number (its loader fails from then on).
+	// It returns ErrLive if gen is live.
 	Load(ctx context.Context, gen uint64) (Loader, error)
 	// Generations lists the finished generations, ascending, with the digest of each.
 	Generations(ctx context.Context) (map[uint64]string, error)
 	// Swap makes a finished generation live if p.Fence is higher than the stored one, else ErrFenced. Atomic for readers.
+	// Repeating the pointer that is stored already succeeds. ErrUnknownGeneration: it is not finished, or was dropped.
 	Swap(ctx context.Context, p Pointer) error
 	// Live returns the current pointer, or ErrNoGeneration.
 	Live(ctx context.Context) (Pointer, error)
@@ -59,13 +70,16 @@ type Store interface {
 	Get(ctx context.Context, key string, now int64) (Entry, Pointer, error)
 	// Scan yields every live entry (denied and expired ones too) with the given key prefix, in key order: for verify and tests.
 	Scan(ctx context.Context, prefix string, f func(Entry) error) error
-	// Deny adds owners to the deny set: effective on the next Get of any process. Allow takes them out.
+	// Deny adds owners to the deny set: effective on the next Get of any process. Allow takes them out, erased ones too.
+	// Each call takes effect whole or not at all.
 	Deny(ctx context.Context, owners ...string) error
 	Allow(ctx context.Context, owners ...string) error
+	// Denied lists the deny set, ascending. An erased owner stands in it as ErasedName(owner): its name is kept nowhere.
 	Denied(ctx context.Context) ([]string, error)
-	// Erase removes every trace of owners from all generations, live and kept (rewriting them), and keeps them denied.
+	// Erase removes every trace of owners from all generations, live and kept (rewriting them, which changes their digests),
+	// and keeps them denied. It denies first; when it fails, repeat it. removed counts the rows taken out.
 	Erase(ctx context.Context, owners ...string) (removed int, err error)
-	// Drop removes a generation that is not live.
+	// Drop removes a generation that is not live (else ErrLive). Dropping an absent one is no error.
 	Drop(ctx context.Context, gen uint64) error
 	Close() error
 }

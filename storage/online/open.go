@@ -1,0 +1,25 @@
+package online
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Open opens the online store that url names:
+//
+//	embedded:PATH   a folder on a local file system
+func Open(ctx context.Context, url string) (Store, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	scheme, rest, _ := strings.Cut(url, ":")
+	switch {
+	case scheme == "embedded" && rest != "":
+		return OpenEmbedded(rest, Options{})
+	case scheme == "embedded":
+		return nil, fmt.Errorf("open online store: %q names no folder: write embedded:PATH", url)
+	}
+	// The rest of the URL may hold a password.
+	return nil, fmt.Errorf("open online store: unknown scheme %q: there is embedded:PATH", scheme)
+}
