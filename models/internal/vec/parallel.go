@@ -6,35 +6,30 @@ import (
 	"sync/atomic"
 )
 
-// Workers returns how many goroutines Chunks uses at most: the size of per-worker scratch.
-func Workers() int { return runtime.GOMAXPROCS(0) }
-
-// Chunks calls f once for each chunk in [0, n), on at most Workers() goroutines, and returns when all calls have. The number of
+// Chunks calls f once for each chunk in [0, n), on at most GOMAXPROCS goroutines, and returns when all calls have. The number of
 // chunks is the caller's and must not depend on the machine: f writes what belongs to its chunk alone, and the caller reduces the
-// chunks in ascending order, so the result is the same at any GOMAXPROCS. worker in [0, Workers()) identifies scratch that no other
-// call uses at the same time; which worker gets which chunk is not determined.
-func Chunks(n int, f func(worker, chunk int)) {
-	workers := min(Workers(), n)
-	if workers <= 1 {
-		for c := range n {
-			f(0, c)
+// chunks in ascending order, so the result is the same at any GOMAXPROCS. Each goroutine makes its own scratch once and passes it to
+// every call it makes; which goroutine gets which chunk is not determined.
+func Chunks[S any](n int, scratch func() S, f func(s S, chunk int)) {
+	workers := min(runtime.GOMAXPROCS(0), n)
+	var next atomic.Int64
+	work := func() {
+		s := scratch()
+		for {
+			c := int(next.Add(1)) - 1
+			if c >= n {
+				return
+			}
+			f(s, c)
 		}
+	}
+	if workers == 1 {
+		work()
 		return
 	}
-	var (
-		next atomic.Int64
-		wg   sync.WaitGroup
-	)
-	for w := range workers {
-		wg.Go(func() {
-			for {
-				c := int(next.Add(1)) - 1
-				if c >= n {
-					return
-				}
-				f(w, c)
-			}
-		})
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(work)
 	}
 	wg.Wait()
 }

@@ -70,12 +70,16 @@ func syrkLower(c, p []float32, d, n int) {
 // float64 beyond. O(n·d²/2).
 func Gram(dst []float64, x []float32, n, d int) {
 	parts := make([][]float64, gramChunks)
-	Chunks(gramChunks, func(_, chunk int) {
+	type scratch struct {
+		tile  []float32
+		panel *Panel
+	}
+	Chunks(gramChunks, func() scratch { return scratch{make([]float32, d*d), NewPanel(d)} }, func(s scratch, chunk int) {
 		lo, hi := Span(n, gramChunks, chunk)
 		if lo == hi {
 			return
 		}
-		sum, tile, panel := make([]float64, d*d), make([]float32, d*d), NewPanel(d)
+		sum, tile, panel := make([]float64, d*d), s.tile, s.panel
 		for r := lo; r < hi; r++ {
 			panel.Add(x[r*d:][:d], 1)
 			if panel.Full() || r == hi-1 {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -268,17 +269,23 @@ func TestChunksVisitsEachOnceAndScratchIsExclusive(t *testing.T) {
 		old := runtime.GOMAXPROCS(procs)
 		for _, n := range []int{0, 1, 2, 7, 100} {
 			seen := make([]int, n)
-			perWorker := make([]int, Workers()) // unsynchronized: the race detector proves exclusivity
-			Chunks(n, func(worker, chunk int) {
+			var mu sync.Mutex
+			var all []*int
+			Chunks(n, func() *int {
+				mu.Lock()
+				defer mu.Unlock()
+				all = append(all, new(int))
+				return all[len(all)-1]
+			}, func(mine *int, chunk int) {
 				seen[chunk]++
-				perWorker[worker]++
+				*mine++ // unsynchronized: the race detector proves that scratch is exclusive
 			})
 			total := 0
-			for _, k := range perWorker {
-				total += k
+			for _, k := range all {
+				total += *k
 			}
-			if total != n || slices.ContainsFunc(seen, func(k int) bool { return k != 1 }) {
-				t.Errorf("procs=%d n=%d: visits %v", procs, n, seen)
+			if total != n || len(all) > procs || slices.ContainsFunc(seen, func(k int) bool { return k != 1 }) {
+				t.Errorf("procs=%d n=%d: visits %v by %d workers", procs, n, seen, len(all))
 			}
 		}
 		runtime.GOMAXPROCS(old)

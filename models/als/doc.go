@@ -1,0 +1,34 @@
+// Package als is implicit-feedback matrix factorization by alternating least squares: iALS (Hu, Koren & Volinsky, ICDM 2008) in the
+// parametrization of Rendle, Krichene, Zhang & Koren (RecSys 2022, "Revisiting the Performance of iALS on Item Recommendation
+// Benchmarks").
+//
+// Training minimizes, over subject vectors w_u and item vectors h_i of dimension d,
+//
+//	Σ_{(u,i)∈S} c_ui·(w_u·h_i − 1)²  +  α₀·Σ_{u∈U, i∈I} (w_u·h_i)²  +  λ·(Σ_u #_u^ν·‖w_u‖² + Σ_i #_i^ν·‖h_i‖²)
+//
+// S holds the pairs that occur, U and I the subjects and items in S. #_u = |I(u)| + α₀·|I| and #_i = |U(i)| + α₀·|U| count pairs, not
+// confidences. The confidence of a pair is built from its events before the cut T:
+//
+//	c_ui = m·ln(1 + s/m),   s = Σ_events weight · 2^(−(T − t)/half-life)
+//
+// so a single fresh event of weight 1 counts almost 1 and repeats add ever less; m = Saturation (0: c = s).
+//
+// A query is folded in: its history, decayed to the query's own time, gives w = A⁻¹b with A = α₀·HᵀH + Σ_j c_j·h_j·h_jᵀ + λ·#^ν·I and
+// b = Σ_j c_j·h_j, exactly the solve that training makes for a subject. The score of item i is h_i·w, and since b is a sum over the
+// history, so is the score: Σ_j c_j·h_iᵀA⁻¹h_j. Explanations are these terms, computed in float64.
+//
+// # Design
+//
+// The artifact holds items, item vectors, HᵀH and hyperparameters. Subject vectors are thrown away after training and folded in again
+// from allowed history, so that an artifact holds no subject. An item that very few subjects chose has a vector that is nearly a
+// multiple of one subject's, so items with fewer than MinSubjects subjects take no part; they score 0, as do items that training
+// never saw: the model says nothing about them, and a blend's other parts rank them.
+//
+// Each row is solved exactly (Cholesky), not by CG or by blocks (iALS++): at d ≤ 128 the exact solve costs about as much, makes the
+// objective fall monotonically, which is checked in every epoch, and makes training and fold-in one function. Rows that float32
+// cannot factor are solved in float64. Every row's sums run in the order of its items, whatever worker takes it, and all other sums
+// run over a fixed number of chunks: equal inputs and seed give equal bytes at any GOMAXPROCS.
+//
+// Rejected: keeping subject vectors for a warm start (they would be subject rows in an artifact); negative sampling (BPR), whose
+// result depends on a sampler and on the order of updates.
+package als

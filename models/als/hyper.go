@@ -1,0 +1,88 @@
+package als
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/rapport-ml/rapport/models"
+)
+
+// Hyper are the hyperparameters. Zero values of Dim, Epochs, Weight, Regularization and MinSubjects mean the default.
+type Hyper struct {
+	Dim            int           `json:"dim"`            // d; 0: by rule from the data's shape, a multiple of 16 from 32 to 128
+	Epochs         int           `json:"epochs"`         // passes over subjects and items; 0: 12
+	Weight         float64       `json:"weight"`         // α₀, the weight of every pair, seen or not; 0: 0.1
+	Regularization float64       `json:"regularization"` // λ; 0: 0.003
+	Exponent       float64       `json:"exponent"`       // ν: 0 regularizes all rows alike, 1 in proportion to their frequency
+	HalfLife       time.Duration `json:"half_life"`      // ns; an event's confidence halves with this age; 0: never
+	Saturation     float64       `json:"saturation"`     // m of c = m·ln(1 + s/m); 0: c = s
+	MinSubjects    int           `json:"min_subjects"`   // items of fewer distinct subjects take no part; 0: models.MinSubjects
+}
+
+// Defaults returns the hyperparameters that a project starts with: Rendle et al.'s middle of the grid, frequency-scaled
+// regularization, no decay, and repeats that saturate.
+func Defaults() Hyper {
+	return Hyper{Epochs: 12, Weight: 0.1, Regularization: 0.003, Exponent: 1, Saturation: 4, MinSubjects: models.MinSubjects}
+}
+
+// maxDim bounds the memory and time of one row's solve.
+const maxDim = 1024
+
+// withDefaults fills the zero values, except Dim, which needs the data.
+func (h Hyper) withDefaults() Hyper {
+	d := Defaults()
+	if h.Epochs == 0 {
+		h.Epochs = d.Epochs
+	}
+	if h.Weight == 0 {
+		h.Weight = d.Weight
+	}
+	if h.Regularization == 0 {
+		h.Regularization = d.Regularization
+	}
+	if h.MinSubjects == 0 {
+		h.MinSubjects = d.MinSubjects
+	}
+	return h
+}
+
+// Validate reports every value out of range.
+func (h Hyper) Validate() error {
+	var errs []error
+	bad := func(ok bool, name string, value any, want string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s is %v, want %s", name, value, want))
+		}
+	}
+	bad(h.Dim >= 0 && h.Dim <= maxDim, "dim", h.Dim, fmt.Sprintf("1 to %d, or 0 for the rule", maxDim))
+	bad(h.Epochs >= 0 && h.Epochs <= 1000, "epochs", h.Epochs, "1 to 1000, or 0 for the default")
+	bad(h.Weight >= 0 && h.Weight <= 1e6, "weight", h.Weight, "a positive number up to 1e6, or 0 for the default")
+	bad(h.Regularization >= 0 && h.Regularization <= 1e6, "regularization", h.Regularization, "a positive number up to 1e6, or 0 for the default")
+	bad(h.Exponent >= 0 && h.Exponent <= 2, "exponent", h.Exponent, "0 to 2")
+	bad(h.HalfLife >= 0, "half_life", h.HalfLife, "a positive duration, or 0 for no decay")
+	bad(h.Saturation >= 0 && !math.IsInf(h.Saturation, 1), "saturation", h.Saturation, "a positive number, or 0 for none")
+	bad(h.MinSubjects >= 0, "min_subjects", h.MinSubjects, "1 or more, or 0 for the default")
+	return errors.Join(errs...)
+}
+
+// dimFor is the rule behind Dim = 0: two thirds of the mean number of pairs a row, as a multiple of 16 in [32, 128]. More dimensions
+// than pairs only add variance; 64 results for MovieLens-1M, 80 for MovieLens-20M.
+func dimFor(pairs, subjects, items int) int {
+	perRow := pairs / max(subjects+items, 1)
+	return min(max(16*(perRow/24), 32), 128)
+}
+
+// confidence turns the decayed sum of a pair's event weights into c.
+func (h *Hyper) confidence(s float64) float32 {
+	if h.Saturation > 0 {
+		s = h.Saturation * math.Log1p(s/h.Saturation)
+	}
+	return float32(s)
+}
+
+// shrink is λ·#^ν for a row of n pairs, the other side having `others` rows.
+func (h *Hyper) shrink(n, others int) float64 {
+	return h.Regularization * math.Pow(float64(n)+h.Weight*float64(others), h.Exponent)
+}

@@ -1,0 +1,92 @@
+package als
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/artifact"
+)
+
+// Model is a trained model: items, their vectors, HᵀH and hyperparameters. It is immutable.
+type Model struct {
+	hyper   Hyper
+	items   []string  // ascending
+	factors []float32 // H, len(items)×Dim
+	gram    []float64 // HᵀH, Dim×Dim
+	record  record
+}
+
+// record tells how the model was trained; it has no influence on scores.
+type record struct {
+	Kernels   string    `json:"kernels"` // vec.Class
+	Until     int64     `json:"until"`   // µs since the epoch
+	Seed      uint64    `json:"seed,string"`
+	Pairs     int       `json:"pairs"`
+	Subjects  int       `json:"subjects"`
+	Objective []float64 `json:"objective"` // after each epoch
+}
+
+var _ models.Model = (*Model)(nil)
+
+// Name returns "als".
+func (m *Model) Name() string { return "als" }
+
+// Save writes the strings "items", the tensors "factors" (items × dim, float32) and "gram" (dim × dim, float64), and the values "hyper"
+// and "training".
+func (m *Model) Save(w *artifact.Writer) error {
+	d := m.hyper.Dim
+	w.Strings("items", m.items)
+	w.F32("factors", []int{len(m.items), d}, m.factors)
+	w.F64("gram", []int{d, d}, m.gram)
+	w.JSON("hyper", m.hyper)
+	w.JSON("training", m.record)
+	return nil
+}
+
+// Load reads what Save wrote. The bytes are not trusted: shapes, order and hyperparameters are checked.
+func Load(r *artifact.Reader) (models.Model, error) {
+	m := &Model{}
+	if err := m.load(r); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *Model) load(r *artifact.Reader) error {
+	if err := r.JSON("hyper", &m.hyper); err != nil {
+		return err
+	}
+	if err := m.hyper.Validate(); err != nil {
+		return err
+	}
+	d := m.hyper.Dim
+	if d == 0 || m.hyper.Weight == 0 || m.hyper.Regularization == 0 {
+		return errors.New("a trained model states dim, weight and regularization; this one leaves one of them out")
+	}
+	if err := r.JSON("training", &m.record); err != nil {
+		return err
+	}
+	var err error
+	if m.items, err = r.Strings("items"); err != nil {
+		return err
+	}
+	if err := ascending(m.items); err != nil {
+		return err
+	}
+	if m.factors, err = r.F32("factors", len(m.items), d); err != nil {
+		return err
+	}
+	m.gram, err = r.F64("gram", d, d)
+	return err
+}
+
+// ascending refuses item ids that do not strictly ascend.
+func ascending(ids []string) error {
+	for i := 1; i < len(ids); i++ {
+		if ids[i-1] >= ids[i] {
+			return fmt.Errorf("item ids %d and %d are out of order or equal: ids must ascend", i-1, i)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package als
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/internal/vec"
+)
+
+// Bind matches the model's items with those of c by id; both ascend. Items that the model does not know score 0, and count for nothing
+// in a history. Subject columns are not used. Memory: a copy of the known items' vectors.
+func (m *Model) Bind(ctx context.Context, c *models.Catalog, subjectColumns []string) (models.Scorer, error) {
+	if err := ascending(c.IDs); err != nil {
+		return nil, fmt.Errorf("bind als: catalog: %w", err)
+	}
+	d := m.hyper.Dim
+	s := &scorer{hyper: m.hyper, catalog: c, index: make([]int32, len(c.IDs)), trained: len(m.items)}
+	var vectors []float32
+	row := 0
+	for i, id := range c.IDs {
+		for row < len(m.items) && m.items[row] < id {
+			row++
+		}
+		s.index[i] = -1
+		if row < len(m.items) && m.items[row] == id {
+			s.index[i] = int32(len(s.known))
+			s.known = append(s.known, int32(i))
+			vectors = append(vectors, m.factors[row*d:][:d]...)
+		}
+	}
+	s.system = newSystem(vectors, m.gram, d, m.hyper.Weight)
+	s.pool.New = func() any {
+		return &folder{sums: newSums(len(s.known)), scratch: s.system.scratch()}
+	}
+	return s, nil
+}
+
+// scorer is a Model bound to a catalog. It implements models.Scorer, models.Explainer and models.FolderIn.
+type scorer struct {
+	hyper   Hyper
+	catalog *models.Catalog
+	known   []int32 // catalog positions of the items that the model knows, ascending
+	index   []int32 // catalog position → position in known, or -1
+	trained int     // items in the model, known to the catalog or not: |I|
+	system  *system // fixed: vectors of the known items
+	pool    sync.Pool
+}
+
+var (
+	_ models.Scorer    = (*scorer)(nil)
+	_ models.Explainer = (*scorer)(nil)
+	_ models.FolderIn  = (*scorer)(nil)
+)
+
+// folder is the memory of one fold-in.
+type folder struct {
+	sums    *sums
+	col     []int32
+	conf    []float32
+	scratch *scratch
+}
+
+// confidences turns q's history into a row, as training does for a subject, with ages counted from q.At.
+func (s *scorer) confidences(q *models.Query, f *folder) error {
+	h := &q.History
+	for e, item := range h.Item {
+		if item < 0 || int(item) >= len(s.index) {
+			return fmt.Errorf("history event %d has item %d of a catalog of %d", e, item, len(s.index))
+		}
+		if !(h.Weight[e] > 0) || math.IsInf(float64(h.Weight[e]), 1) {
+			return fmt.Errorf("history event %d has weight %g: weights are positive and finite", e, h.Weight[e])
+		}
+	}
+	for e, item := range h.Item {
+		if k := s.index[item]; k >= 0 {
+			f.sums.add(k, float64(h.Weight[e])*models.Decay(q.At-h.Time[e], s.hyper.HalfLife))
+		}
+	}
+	f.col, f.conf = f.sums.flush(&s.hyper, f.col[:0], f.conf[:0])
+	return nil
+}
+
+// fold sets dst (Dim) to the subject vector of q and leaves its row in f.
+func (s *scorer) fold(dst []float32, q *models.Query, f *folder) error {
+	if err := s.confidences(q, f); err != nil {
+		return fmt.Errorf("als: %w", err)
+	}
+	if !s.system.solve(dst, f.col, f.conf, s.shrink(f), f.scratch) {
+		return fmt.Errorf("als fold-in of %d items: %w", len(f.col), ErrDiverged)
+	}
+	return nil
+}
+
+func (s *scorer) shrink(f *folder) float64 { return s.hyper.shrink(len(f.col), s.trained) }
+
+// Score folds each query in and multiplies its vector with every known item. The bits of a score depend on its query and item alone,
+// not on the batch. O(len(q)·(d³/3 + known·d)), on all cores, in batches of few queries: memory beyond dst stays small.
+func (s *scorer) Score(ctx context.Context, q []models.Query, dst []float32) error {
+	n, d := len(s.index), s.system.d
+	if len(dst) != len(q)*n {
+		return fmt.Errorf("als score: dst holds %d values, want %d queries × %d items", len(dst), len(q), n)
+	}
+	const (
+		batch = 16   // queries that share one pass over the item vectors
+		strip = 1024 // items scored before they are scattered to the catalog's positions
+	)
+	type memory struct {
+		w, scores []float32
+	}
+	chunks := (len(q) + batch - 1) / batch
+	errs := make([]error, chunks)
+	vec.Chunks(chunks, func() memory { return memory{make([]float32, batch*d), make([]float32, batch*strip)} }, func(mem memory, chunk int) {
+		if errs[chunk] = ctx.Err(); errs[chunk] != nil {
+			return
+		}
+		lo, hi := vec.Span(len(q), chunks, chunk)
+		f := s.pool.Get().(*folder)
+		defer s.pool.Put(f)
+		for k := lo; k < hi; k++ {
+			if errs[chunk] = s.fold(mem.w[(k-lo)*d:][:d], &q[k], f); errs[chunk] != nil {
+				return
+			}
+		}
+		clear(dst[lo*n : hi*n])
+		for at := 0; at < len(s.known); at += strip {
+			known := s.known[at:min(at+strip, len(s.known))]
+			vec.GemmNT(mem.scores, strip, mem.w, d, s.system.fixed[at*d:], hi-lo, len(known), d)
+			for k := lo; k < hi; k++ {
+				row, scores := dst[k*n:][:n], mem.scores[(k-lo)*strip:]
+				for j, item := range known {
+					row[item] = scores[j]
+				}
+			}
+		}
+	})
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Dim returns the length of vectors.
+func (s *scorer) Dim() int { return s.system.d }
+
+// FoldIn sets dst (Dim) to the subject's vector; it is zero if the model knows no item of the history.
+func (s *scorer) FoldIn(ctx context.Context, q *models.Query, dst []float32) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f := s.pool.Get().(*folder)
+	defer s.pool.Put(f)
+	return s.fold(dst[:s.system.d], q, f)
+}
+
+// ItemVector returns the vector of a catalog item (Dim values, not to be changed), or nil if the model does not know it.
+func (s *scorer) ItemVector(item int32) []float32 {
+	if k := s.index[item]; k >= 0 {
+		return s.system.vector(k)
+	}
+	return nil
+}
