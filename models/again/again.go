@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/models"
-	"github.com/rapport-ml/rapport/models/artifact"
 )
 
 // Hyper are the hyperparameters. The zero value of MinSubjects means models.MinSubjects.
