@@ -1,3 +1,0 @@
-package eval
-
-// Scaffold; the owner of this package replaces it.

@@ -1,0 +1,185 @@
+package eval
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/rapport-ml/rapport/models"
+)
+
+// ErrEmptyTask is wrapped by Evaluate when the test window leaves nothing to measure.
+var ErrEmptyTask = errors.New("nothing to evaluate")
+
+// Missing is the level of subjects whose cohort is not known. It is a cohort like any other.
+const Missing = "missing"
+
+// Task is one test: what every contender is asked, and what the subjects really took.
+// Row q of Queries, Relevant, Seen and each Cohort.Of speak of the same subject; a subject has one row.
+type Task struct {
+	Catalog *models.Catalog
+	Queries []models.Query // K is ignored: the lists are as deep as the largest of Task.K
+	// Relevant holds the distinct items of the subject in the test window, ascending. Rows without any are left out and counted.
+	Relevant [][]int32
+	// Seen holds the distinct items that the subject had before, ascending: a relevant item in it is a repeat, any other is explored.
+	Seen    [][]int32
+	Cohorts []Cohort
+	K       []int // list lengths, ascending; the first is the headline
+
+	Seed       uint64 // of the bootstrap
+	Replicates int    // of the bootstrap; 0 means DefaultReplicates
+	MinN       int    // the smallest group that is judged; 0 means DefaultMinN, and less than MinCell is raised to it
+}
+
+// Cohort divides the subjects of a Task by one attribute that evaluation alone may read.
+type Cohort struct {
+	Name   string
+	Levels []string
+	Of     []int32 // a level a query; −1 is Missing
+}
+
+// Defaults and floors.
+const (
+	DefaultReplicates = 1000
+	DefaultMinN       = 30
+	MinCell           = 11 // groups of fewer subjects are not printed
+	Confidence        = 0.95
+)
+
+// Role says what a contender is to the decision.
+type Role string
+
+// The roles. A task has exactly one candidate and at most one live version.
+const (
+	Candidate Role = "candidate"
+	Live      Role = "live"
+	Baseline  Role = "baseline"
+	Part      Role = "part" // a part of the candidate's blend, shown and not judged
+)
+
+// Popular is the name by which Gate knows the popularity baseline, the floor under every candidate.
+const Popular = "popular"
+
+// Contender is one ranking to be measured.
+type Contender struct {
+	Name   string
+	Scorer models.Scorer
+	Role   Role
+}
+
+// check reports every fault of the task at once, and fills the defaults.
+func (t *Task) check(contenders []Contender) error {
+	var faults []error
+	fault := func(format string, args ...any) {
+		if len(faults) < 20 {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	if t.Catalog == nil || len(t.Catalog.IDs) == 0 {
+		return fmt.Errorf("evaluate: %w: the catalog has no items", ErrEmptyTask)
+	}
+	if len(t.Queries) == 0 {
+		return fmt.Errorf("evaluate: %w: no subject has an event in the test window; choose a longer window or an interval with data", ErrEmptyTask)
+	}
+	n, items := len(t.Queries), int32(len(t.Catalog.IDs))
+	if len(t.Relevant) != n {
+		fault("relevant items for %d queries, want %d", len(t.Relevant), n)
+	}
+	if t.Seen != nil && len(t.Seen) != n {
+		fault("seen items for %d queries, want %d", len(t.Seen), n)
+	}
+	for name, rows := range map[string][][]int32{"relevant": t.Relevant, "seen": t.Seen} {
+		for q, row := range rows {
+			if !ascending(row, items) {
+				fault("%s items of query %d are not distinct catalog positions in ascending order", name, q)
+				break
+			}
+		}
+	}
+	names := map[string]bool{}
+	for _, c := range t.Cohorts {
+		if names[c.Name] {
+			fault("cohort %q is declared twice", c.Name)
+		}
+		names[c.Name] = true
+		if len(c.Of) != n {
+			fault("cohort %q has levels for %d queries, want %d", c.Name, len(c.Of), n)
+		}
+		for _, l := range c.Of {
+			if l < -1 || int(l) >= len(c.Levels) {
+				fault("cohort %q has a level number %d, want −1 to %d", c.Name, l, len(c.Levels)-1)
+				break
+			}
+		}
+		if slices.Contains(c.Levels, Missing) {
+			fault("cohort %q has a level named %q, which is reserved for subjects without one", c.Name, Missing)
+		}
+	}
+	if len(t.K) == 0 || t.K[0] < 1 || !slices.IsSorted(t.K) || len(slices.Compact(slices.Clone(t.K))) != len(t.K) {
+		fault("list lengths %v must be positive, distinct and ascending", t.K)
+	}
+	if t.Replicates < 0 || t.Replicates > 1<<16 {
+		fault("%d bootstrap replicates, want 1 to %d", t.Replicates, 1<<16)
+	}
+	faults = append(faults, checkContenders(contenders)...)
+	if len(faults) > 0 {
+		return fmt.Errorf("evaluate: %w", errors.Join(faults...))
+	}
+	if t.Replicates == 0 {
+		t.Replicates = DefaultReplicates
+	}
+	if t.MinN == 0 {
+		t.MinN = DefaultMinN
+	}
+	t.MinN = max(t.MinN, MinCell)
+	return nil
+}
+
+func checkContenders(contenders []Contender) []error {
+	var faults []error
+	count := map[Role]int{}
+	names := map[string]bool{}
+	for _, c := range contenders {
+		count[c.Role]++
+		switch c.Role {
+		case Candidate, Live, Baseline, Part:
+		default:
+			faults = append(faults, fmt.Errorf("contender %q has the role %q", c.Name, c.Role))
+		}
+		if c.Name == "" || names[c.Name] {
+			faults = append(faults, fmt.Errorf("contender name %q is empty or used twice", c.Name))
+		}
+		names[c.Name] = true
+		if c.Scorer == nil {
+			faults = append(faults, fmt.Errorf("contender %q has no scorer", c.Name))
+		}
+	}
+	if count[Candidate] != 1 {
+		faults = append(faults, fmt.Errorf("%d candidates, want exactly 1", count[Candidate]))
+	}
+	if count[Live] > 1 {
+		faults = append(faults, fmt.Errorf("%d live versions, want at most 1", count[Live]))
+	}
+	return faults
+}
+
+// ascending reports whether row holds distinct positions in [0, n) in ascending order.
+func ascending(row []int32, n int32) bool {
+	last := int32(-1)
+	for _, i := range row {
+		if i <= last || i >= n {
+			return false
+		}
+		last = i
+	}
+	return true
+}
+
+// finite returns a pointer to x, or nil if x has no value: JSON knows no NaN.
+func finite(x float64) *float64 {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return nil
+	}
+	return &x
+}
