@@ -3,7 +3,7 @@ package eval
 import (
 	"context"
 	"fmt"
-	"math"
+	"slices"
 	"sync"
 
 	"github.com/rapport-ml/rapport/models"
@@ -17,7 +17,7 @@ type Weighted struct {
 
 // Blend ranks by Σ weight · scaled score, where each part's scores are first brought to [0, 1] within each query, as scores of different models
 // share no unit. It makes the baseline that any recommender of repeat purchases has to beat: personal frequency, blended with popularity for what a
-// person never bought. A part that gives all items one score adds nothing; an infinite score is taken as the nearest finite one.
+// person never bought. A part that gives all items one score adds nothing.
 // items is the size of the catalog.
 func Blend(items int, parts ...Weighted) models.Scorer { return &blend{items: items, parts: parts} }
 
@@ -53,21 +53,14 @@ func (b *blend) Score(ctx context.Context, q []models.Query, dst []float32) erro
 	return nil
 }
 
-// addScaled adds weight·(x − min)/(max − min) to dst, min and max being over the finite x. A NaN stays one, so that ranking reports it.
+// addScaled adds weight·(x − min)/(max − min) to dst. If x holds a NaN or an infinity so does dst, and ranking reports it.
 func addScaled(dst, x []float32, weight float64) {
-	lo, hi := math.Inf(1), math.Inf(-1)
-	for _, v := range x {
-		if f := float64(v); !math.IsInf(f, 0) {
-			lo, hi = min(lo, f), max(hi, f)
-		}
+	lo, hi := slices.Min(x), slices.Max(x)
+	if lo == hi {
+		return
 	}
+	scale := weight / (float64(hi) - float64(lo))
 	for i, v := range x {
-		f := float64(v)
-		switch {
-		case f != f:
-			dst[i] = v
-		case hi > lo:
-			dst[i] += float32(weight * (min(max(f, lo), hi) - lo) / (hi - lo))
-		}
+		dst[i] += float32((float64(v) - float64(lo)) * scale)
 	}
 }

@@ -10,13 +10,13 @@
 //
 // Full ranking, never sampled candidates: sampled metrics order systems differently from the full ones (Krichene & Rendle, KDD 2020).
 //
-// Streaming. Evaluate scores one wave of queries at a time and keeps no list and no per-subject figure. Its memory is the tile of scores of each worker
+// Streaming. Evaluate scores one wave of queries at a time and keeps no list and no per-subject figure. Its memory is that of one wave
 // plus, for each figure, one sum a bootstrap replicate. This works because the bootstrap is a Poisson bootstrap: replicate r gives
 // query q a weight drawn from Poisson(1) by a hash of (seed, q, r), so that resampling needs neither n in advance nor a second pass.
 // All contenders see the same weights, which makes every difference a paired one. Rejected: keeping the matrix of queries × metrics
 // and resampling rows, which needs memory in proportion to the subjects.
 //
-// Determinism. Work is divided over queries when scoring and over replicates when summing; the order of every floating-point sum
+// Determinism. Work is divided over queries when ranking and over replicates when summing; the order of every floating-point sum
 // depends on neither GOMAXPROCS nor the scheduler. The same task and seed give the same Quality, bit by bit.
 //
 // Gaps between cohorts are the largest of many differences, so the plain bootstrap of "max − min" is biased upward and would call a

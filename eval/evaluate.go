@@ -4,24 +4,20 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"runtime"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/models"
 )
 
 const (
-	waveQueries    = 1024    // queries between two summations
-	tileScores     = 4 << 20 // scores a worker holds at once, at most (or one row)
-	tileQueries    = 32
-	replicateChunk = 128 // replicates summed by one worker at a time; a multiple of 4
+	waveQueries    = 1024 // queries between two summations
+	replicateChunk = 128  // replicates summed by one worker at a time; a multiple of 4
 )
 
 // Evaluate ranks the whole catalog for every query with every contender and measures the lists: the metrics of this package at each of t.K over all, repeated and
 // explored items, the candidate's paired differences, and the figures by cohort. It does not change t's slices.
 //
-// Time is that of scoring plus O(queries · figures · replicates); memory is O(workers·(tile + catalog) + figures·replicates).
+// Time is that of scoring plus O(queries · figures · replicates); memory is that of models.Rank, two numbers an item for each contender and length,
+// and one a figure, group and replicate: none of it grows with the number of queries but the task itself.
 func Evaluate(ctx context.Context, t Task, contenders []Contender) (*Quality, error) {
 	if err := t.check(contenders); err != nil {
 		return nil, err
@@ -58,9 +54,10 @@ type evaluation struct {
 	rows       []row
 	masked     int
 
-	// One wave: values[((q·contenders)+c)·splits+s)·figures+f], lists[q·contenders+c].
+	// One wave: the figures by query, contender, split and figure, and the lists by contender.
 	values []float64
-	lists  []best
+	lists  []models.Ranking
+	flags  []bool // scratch: hits by split and rank
 
 	tally    *tally
 	coverage []cover // contender-major, one a length
@@ -72,6 +69,7 @@ func newEvaluation(t *Task, contenders []Contender) *evaluation {
 	e := &evaluation{
 		task: t, contenders: contenders, depth: depth, figures: len(t.K) * len(listMetrics), discount: newDiscount(depth),
 		coverage: make([]cover, len(contenders)*len(t.K)), tied: make([]int, len(contenders)),
+		lists: make([]models.Ranking, len(contenders)), flags: make([]bool, len(splits)*depth),
 	}
 	var groups int
 	base := make([]int, len(t.Cohorts)) // the first cell of each cohort; its last is Missing
@@ -116,66 +114,38 @@ func newEvaluation(t *Task, contenders []Contender) *evaluation {
 	return e
 }
 
-// score ranks and measures one wave: tiles of queries in parallel, each writing to its own places.
+// score ranks and measures one wave, one contender after another: models.Rank uses all cores.
 func (e *evaluation) score(ctx context.Context, wave []row) error {
-	n, items := len(e.contenders), len(e.task.Catalog.IDs)
 	if e.values == nil {
-		most := min(waveQueries, len(e.rows))
-		e.values = make([]float64, most*n*len(splits)*e.figures)
-		e.lists = make([]best, most*n)
+		e.values = make([]float64, min(waveQueries, len(e.rows))*len(e.contenders)*len(splits)*e.figures)
 	}
-	tile := max(1, min(tileQueries, tileScores/items))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	scratch := make(chan []float32, runtime.GOMAXPROCS(0)+1)
-	for lo := 0; lo < len(wave); lo += tile {
-		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			var scores []float32
-			select {
-			case scores = <-scratch:
-			default:
-				scores = make([]float32, tile*items)
-			}
-			defer func() { scratch <- scores }()
-			hi := min(lo+tile, len(wave))
-			queries := make([]models.Query, hi-lo)
-			for i := range queries {
-				queries[i] = e.task.Queries[wave[lo+i].query]
-				queries[i].K = e.depth
-			}
-			for c := range e.contenders {
-				dst := scores[:len(queries)*items]
-				if err := e.contenders[c].Scorer.Score(ctx, queries, dst); err != nil {
-					return fmt.Errorf("score with %s: %w", e.contenders[c].Name, err)
-				}
-				for i := range queries {
-					list := &e.lists[(lo+i)*n+c]
-					if err := selectBest(list, &queries[i], dst[i*items:(i+1)*items], e.depth); err != nil {
-						return fmt.Errorf("rank with %s, query %d: %w", e.contenders[c].Name, wave[lo+i].query, err)
-					}
-					at := ((lo+i)*n + c) * len(splits) * e.figures
-					e.measure(e.values[at:at+len(splits)*e.figures], &wave[lo+i], list)
-				}
-			}
-			return nil
-		})
+	queries := make([]models.Query, len(wave))
+	for i := range queries {
+		queries[i] = e.task.Queries[wave[i].query]
+		queries[i].K = e.depth
 	}
-	return g.Wait()
+	for c := range e.contenders {
+		if err := models.Rank(ctx, e.contenders[c].Scorer, len(e.task.Catalog.IDs), queries, &e.lists[c]); err != nil {
+			return fmt.Errorf("rank with %s: %w", e.contenders[c].Name, err)
+		}
+		for i := range wave {
+			at := (i*len(e.contenders) + c) * len(splits) * e.figures
+			items, _ := e.lists[c].Query(i)
+			e.measure(e.values[at:at+len(splits)*e.figures], &wave[i], items)
+		}
+	}
+	return nil
 }
 
-// measure writes the figures of one list on each split; a split without relevant items is left zero and never read.
-func (e *evaluation) measure(dst []float64, r *row, list *best) {
-	n := len(list.item)
-	flags := make([]bool, len(splits)*n)
+// measure writes the figures of one list on each split; a split without relevant items is never read.
+func (e *evaluation) measure(dst []float64, r *row, list []int32) {
+	n := len(list)
+	flags := e.flags[:len(splits)*n]
 	hit := [len(splits)][]bool{flags[:n], flags[n : 2*n], flags[2*n:]}
-	for i, item := range list.item {
-		if contains(e.task.Relevant[r.query], item) {
-			repeat := e.task.Seen != nil && contains(e.task.Seen[r.query], item)
-			hit[0][i], hit[1][i], hit[2][i] = true, repeat, !repeat
-		}
+	for i, item := range list {
+		relevant := contains(e.task.Relevant[r.query], item)
+		repeat := relevant && e.task.Seen != nil && contains(e.task.Seen[r.query], item)
+		hit[0][i], hit[1][i], hit[2][i] = relevant, repeat, relevant && !repeat
 	}
 	for s := range splits {
 		if r.relevant[s] > 0 {
@@ -186,15 +156,14 @@ func (e *evaluation) measure(dst []float64, r *row, list *best) {
 
 // cover takes the lists of one wave into the coverage of each contender and counts lists of equal scores.
 func (e *evaluation) cover(wave []row) {
-	n := len(e.contenders)
 	for i := range wave {
-		for c := range n {
-			list := &e.lists[i*n+c]
-			if m := len(list.score); m > 1 && list.score[0] == list.score[m-1] {
+		for c := range e.contenders {
+			items, scores := e.lists[c].Query(i)
+			if m := len(scores); m > 1 && scores[0] == scores[m-1] {
 				e.tied[c]++
 			}
 			for j, k := range e.task.K {
-				e.coverage[c*len(e.task.K)+j].add(list.item[:min(k, len(list.item))], int32(wave[i].query))
+				e.coverage[c*len(e.task.K)+j].add(items[:min(k, len(items))], int32(wave[i].query))
 			}
 		}
 	}
