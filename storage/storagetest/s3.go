@@ -1,0 +1,135 @@
+package storagetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/rapport-ml/rapport/storage"
+)
+
+// startWait bounds how long the S3 server may take to listen.
+const startWait = 30 * time.Second
+
+// VirtualDomain is the name under which the server of StartS3 takes virtual-host requests (bucket.VirtualDomain), besides path style.
+const VirtualDomain = "s3.test"
+
+// StartS3 starts a real S3-compatible server, versitygw, on a free loopback port and an empty temporary directory, and returns its
+// http endpoint and keys. It is stopped when the test ends. The binary is the one at $RAPPORT_VERSITYGW, or versitygw in
+// $RAPPORT_TOOLS or in the folder rapport/bin of the user's cache. The server keeps versions where a bucket asks for it.
+func StartS3(t testing.TB) (endpoint, accessKey, secretKey string) {
+	t.Helper()
+	accessKey, secretKey = "test-"+rand.Text()[:8], rand.Text()
+	addr := freeAddr(t)
+	data, old := t.TempDir(), t.TempDir()
+	var out bytes.Buffer
+	cmd := exec.Command(versitygw(t), "--port", addr, "--quiet", "--virtual-domain", VirtualDomain, "posix", "--versioning-dir", old, data)
+	cmd.Env = []string{"ROOT_ACCESS_KEY=" + accessKey, "ROOT_SECRET_KEY=" + secretKey, "HOME=" + old, "TMPDIR=" + os.TempDir()}
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start versitygw: %v", err)
+	}
+	exited := make(chan struct{})
+	go func() { cmd.Wait(); close(exited) }()
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		<-exited
+	})
+	deadline := time.NewTimer(startWait)
+	defer deadline.Stop()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if conn, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
+			conn.Close()
+			return "http://" + addr, accessKey, secretKey
+		}
+		select {
+		case <-exited:
+			t.Fatalf("versitygw ended at once:\n%s", out.String())
+		case <-deadline.C:
+			t.Fatalf("versitygw did not listen on %s within %v", addr, startWait)
+		case <-poll.C:
+		}
+	}
+}
+
+// NewS3 starts a server as StartS3 does, makes a bucket, and returns the URL of a prefix in it with the options to open it.
+func NewS3(t testing.TB) (url string, o storage.Options) {
+	t.Helper()
+	endpoint, access, secret := StartS3(t)
+	o = storage.Options{S3: storage.S3{Endpoint: endpoint, Region: "us-east-1", PathStyle: true, AccessKey: access, SecretKey: secret}}
+	MakeBucket(t, o, "rapport-test")
+	return "s3://rapport-test/root", o
+}
+
+// MakeBucket makes a bucket on the server that o names.
+func MakeBucket(t testing.TB, o storage.Options, name string) {
+	t.Helper()
+	if err := client(t, o).MakeBucket(context.Background(), name, minio.MakeBucketOptions{Region: o.S3.Region}); err != nil {
+		t.Fatalf("make bucket %s: %v", name, err)
+	}
+}
+
+// EnableVersions makes a bucket keep old versions.
+func EnableVersions(t testing.TB, o storage.Options, name string) {
+	t.Helper()
+	if err := client(t, o).EnableVersioning(context.Background(), name); err != nil {
+		t.Fatalf("enable versioning of %s: %v", name, err)
+	}
+}
+
+func client(t testing.TB, o storage.Options) *minio.Client {
+	t.Helper()
+	c, err := minio.New(strings.TrimPrefix(o.S3.Endpoint, "http://"), &minio.Options{
+		Creds:        credentials.NewStaticV4(o.S3.AccessKey, o.S3.SecretKey, ""),
+		Region:       o.S3.Region,
+		BucketLookup: minio.BucketLookupPath,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// freeAddr returns a loopback address that was free a moment ago.
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func versitygw(t testing.TB) string {
+	t.Helper()
+	var places []string
+	if p := os.Getenv("RAPPORT_VERSITYGW"); p != "" {
+		places = append(places, p)
+	}
+	if d := os.Getenv("RAPPORT_TOOLS"); d != "" {
+		places = append(places, filepath.Join(d, "versitygw"))
+	}
+	if d, err := os.UserCacheDir(); err == nil {
+		places = append(places, filepath.Join(d, "rapport", "bin", "versitygw"))
+	}
+	for _, p := range places {
+		if fi, err := os.Stat(p); err == nil && fi.Mode().IsRegular() {
+			return p
+		}
+	}
+	t.Fatalf("the S3 server for tests, versitygw, is not built: run `make tools` (looked at %s)", strings.Join(places, ", "))
+	return ""
+}
