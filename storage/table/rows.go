@@ -202,4 +202,3 @@ func permute[T any](v []T, perm []int32) []T {
 
 // batch returns the rows as one batch that shares their memory.
 func (r *rows) batch() *Batch { return &Batch{Schema: r.schema, N: r.n, Cols: r.cols} }
-

@@ -1,0 +1,293 @@
+package table
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/apache/arrow-go/v18/arrow/float16"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/file"
+)
+
+// rawGroup is a row group under the decoder.
+type rawGroup struct {
+	*file.RowGroupReader
+	bytes *sparse
+}
+
+// openGroup gives the decoder a row group of which it can read the fetched chunks alone.
+func openGroup(f *rawFile, src *groupSource) (*rawGroup, error) {
+	props := parquet.NewReaderProperties(memory.DefaultAllocator)
+	props.BufferedStreamEnabled = true // pages are taken from the fetched chunk as they are needed, not copied as a whole
+	r, err := file.NewParquetReader(src.bytes, file.WithMetadata(f.meta), file.WithReadProps(props))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrCorrupt, err)
+	}
+	return &rawGroup{r.RowGroup(src.group), src.bytes}, nil
+}
+
+// columnReader delivers one column of one row group.
+type columnReader struct {
+	read  func(dst *Column, n int) error // the next n rows
+	chunk file.ColumnChunkReader
+	valid []bool // backs Column.Valid
+}
+
+func (r *columnReader) close() {
+	if r != nil && r.chunk != nil {
+		// The reader holds memory only, and reports nothing that a read has not.
+		_ = guard(r.chunk.Close)
+	}
+}
+
+// open starts reading the column in g.
+func (c *source) open(g *rawGroup) (*columnReader, error) {
+	r := &columnReader{}
+	if c.missing() {
+		r.read = func(dst *Column, n int) error {
+			for i := range n {
+				r.null(dst, i, n, c.typ)
+			}
+			return nil
+		}
+		return r, nil
+	}
+	chunk, err := g.Column(c.leaf)
+	if err != nil {
+		return nil, c.failed(g, err)
+	}
+	r.chunk = chunk
+	switch chunk := chunk.(type) {
+	case *file.BooleanColumnChunkReader:
+		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v bool) error {
+			dst.Int[i] = 0
+			if v {
+				dst.Int[i] = 1
+			}
+			return nil
+		})
+	case *file.Int32ColumnChunkReader:
+		set := c.setInteger()
+		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v int32) error { return set(dst, i, c.widen(v)) })
+	case *file.Int64ColumnChunkReader:
+		pump(r, c, g, chunk.ReadBatchInPage, c.setInteger())
+	case *file.Int96ColumnChunkReader:
+		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v parquet.Int96) error {
+			dst.Int[i] = int96Micros(v)
+			return nil
+		})
+	case *file.Float32ColumnChunkReader:
+		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v float32) error {
+			dst.Float[i] = float64(v)
+			return nil
+		})
+	case *file.Float64ColumnChunkReader:
+		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v float64) error {
+			dst.Float[i] = v
+			return nil
+		})
+	case *file.ByteArrayColumnChunkReader:
+		set := c.setBytes()
+		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v parquet.ByteArray) error { return set(dst, i, v) })
+	case *file.FixedLenByteArrayColumnChunkReader:
+		set := c.setBytes()
+		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v parquet.FixedLenByteArray) error { return set(dst, i, v) })
+	default:
+		return nil, fmt.Errorf("%w: unknown physical type", ErrCorrupt)
+	}
+	return r, nil
+}
+
+// failed tells an error of the bucket, which stays what it is, from one of the decoder.
+func (c *source) failed(g *rawGroup, err error) error {
+	if g.bytes.err != nil {
+		return g.bytes.err
+	}
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrColumn) {
+		return err
+	}
+	return fmt.Errorf("%w: %v", ErrCorrupt, err)
+}
+
+// pageBatch is a typed reader's ReadBatchInPage: up to n rows of one page, the values that are not null in values, dense, and a
+// definition level for each row.
+type pageBatch[T any] func(n int64, values []T, def, rep []int16) (rows int64, present int, err error)
+
+// emptyPages is how many pages without a row may follow each other: the decoder reports each as an end.
+const emptyPages = 16
+
+// pump makes r read rows with batch and deliver each value with set.
+func pump[T any](r *columnReader, c *source, g *rawGroup, batch pageBatch[T], set func(dst *Column, i int, v T) error) {
+	var (
+		values []T
+		levels []int16
+		most   = c.desc.MaxDefinitionLevel() // the level of a row that is not null; 0: no row is null
+	)
+	r.read = func(dst *Column, n int) error {
+		values = resized(values, n)
+		if most > 0 {
+			levels = resized(levels, n)
+		}
+		for at, empty := 0, 0; at < n; {
+			rows, present, err := batch(int64(n-at), values, levels, nil)
+			if err != nil {
+				return c.failed(g, err)
+			}
+			if rows == 0 {
+				if empty++; empty > emptyPages {
+					return fmt.Errorf("%w: its pages end %d rows early", ErrCorrupt, n-at)
+				}
+				continue
+			}
+			next := 0
+			for i := at; i < at+int(rows); i++ {
+				if most > 0 && levels[i-at] < most {
+					r.null(dst, i, n, c.typ)
+					continue
+				}
+				if next == present {
+					return fmt.Errorf("%w: a page has fewer values than it says", ErrCorrupt)
+				}
+				if err := set(dst, i, values[next]); err != nil {
+					return err
+				}
+				next++
+			}
+			at += int(rows)
+		}
+		return nil
+	}
+}
+
+// null marks row i of n as null.
+func (r *columnReader) null(dst *Column, i, n int, t Type) {
+	if dst.Valid == nil {
+		r.valid = resized(r.valid, n)
+		for k := range r.valid {
+			r.valid[k] = true
+		}
+		dst.Valid = r.valid
+	}
+	dst.clear(i, t)
+}
+
+// setInteger returns the conversion of INT32 and INT64 values.
+func (c *source) setInteger() func(dst *Column, i int, v int64) error {
+	switch {
+	case c.kind == decimal:
+		pow := math.Pow10(int(c.scale))
+		return func(dst *Column, i int, v int64) error {
+			dst.Float[i] = float64(v) / pow
+			return nil
+		}
+	case c.typ == Time:
+		clock := wallClock{zone: c.zone}
+		return func(dst *Column, i int, v int64) error {
+			t := c.micros(v)
+			if c.local && clock.zone != nil {
+				t = clock.utc(t)
+			}
+			dst.Int[i] = t
+			return nil
+		}
+	case c.typ == Float64:
+		return func(dst *Column, i int, v int64) error {
+			dst.Float[i] = float64(v)
+			if c.kind == unsigned {
+				dst.Float[i] = float64(uint64(v))
+			}
+			return nil
+		}
+	case c.typ == String:
+		var names interner[int64]
+		return func(dst *Column, i int, v int64) error {
+			s, ok := names[v]
+			if !ok {
+				if s = strconv.FormatInt(v, 10); c.kind == unsigned {
+					s = strconv.FormatUint(uint64(v), 10)
+				}
+				names.put(v, s)
+			}
+			dst.Str[i] = s
+			return nil
+		}
+	}
+	return func(dst *Column, i int, v int64) error {
+		if v < 0 && c.kind == unsigned {
+			return fmt.Errorf("%w: it holds unsigned numbers over 2⁶³−1, which an int64 cannot; declare it as string", ErrColumn)
+		}
+		dst.Int[i] = v
+		return nil
+	}
+}
+
+// setBytes returns the conversion of BYTE_ARRAY and FIXED_LEN_BYTE_ARRAY values, which are the decoder's memory and are copied.
+func (c *source) setBytes() func(dst *Column, i int, v []byte) error {
+	switch c.kind {
+	case decimal:
+		return func(dst *Column, i int, v []byte) error {
+			if len(v) > maxDecimal {
+				return fmt.Errorf("%w: a decimal of %d bytes", ErrCorrupt, len(v))
+			}
+			dst.Float[i] = bigDecimal(v, c.scale)
+			return nil
+		}
+	case half:
+		return func(dst *Column, i int, v []byte) error {
+			dst.Float[i] = float64(float16.FromLEBytes(v).Float32())
+			return nil
+		}
+	case uuid:
+		return func(dst *Column, i int, v []byte) error {
+			if len(v) != 16 {
+				return fmt.Errorf("%w: a UUID of %d bytes", ErrCorrupt, len(v))
+			}
+			dst.Str[i] = fmt.Sprintf("%x-%x-%x-%x-%x", v[:4], v[4:6], v[6:8], v[8:10], v[10:])
+			return nil
+		}
+	}
+	var texts interner[string]
+	return func(dst *Column, i int, v []byte) error {
+		s, ok := texts[string(v)] // does not allocate
+		if !ok {
+			if !utf8.Valid(v) {
+				return fmt.Errorf("%w: it holds bytes that are not UTF-8 text; write it as UTF-8, or as hex or base64", ErrColumn)
+			}
+			s = string(v)
+			texts.put(s, s)
+		}
+		dst.Str[i] = s
+		return nil
+	}
+}
+
+// maxDecimal bounds the bytes of a decimal: twice what its 76 digits need.
+const maxDecimal = 64
+
+// bigDecimal is the float64 nearest to a big-endian two's complement number divided by 10^scale.
+func bigDecimal(v []byte, scale int32) float64 {
+	n := new(big.Int).SetBytes(v)
+	if len(v) > 0 && v[0]&0x80 != 0 {
+		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(v))))
+	}
+	q := new(big.Rat).SetFrac(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil))
+	f, _ := q.Float64()
+	return f
+}
+
+// interner keeps one string for each value, so that a value that recurs is allocated once. It forgets all when it is full.
+type interner[K comparable] map[K]string
+
+const internLimit = 1 << 16
+
+func (m *interner[K]) put(k K, s string) {
+	if *m == nil || len(*m) >= internLimit {
+		*m = make(interner[K])
+	}
+	(*m)[k] = s
+}

@@ -1,0 +1,154 @@
+package table
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-ml/rapport/storage"
+)
+
+// object is one state of one object: every read is bound to its ETag.
+type object struct {
+	bucket storage.Bucket
+	info   storage.Info
+}
+
+// openObject takes the state that info describes, or the present one if info has no ETag.
+func openObject(ctx context.Context, b storage.Bucket, info storage.Info) (*object, error) {
+	if info.ETag == "" {
+		now, err := b.Head(ctx, info.Key)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", info.Key, err)
+		}
+		info = now
+	}
+	return &object{b, info}, nil
+}
+
+// read returns bytes [off, off+n), which the caller has checked to lie in the object.
+func (o *object) read(ctx context.Context, off, n int64) ([]byte, error) {
+	rc, _, err := o.bucket.Get(ctx, o.info.Key, storage.Range{Off: off, N: n, IfMatch: o.info.ETag})
+	if err != nil {
+		if errors.Is(err, storage.ErrPrecondition) {
+			return nil, fmt.Errorf("read %s: the object changed while it was read; run again: %w", o.info.Key, err)
+		}
+		return nil, fmt.Errorf("read %s: %w", o.info.Key, err)
+	}
+	defer rc.Close()
+	b := make([]byte, n)
+	if _, err := io.ReadFull(rc, b); err != nil {
+		return nil, fmt.Errorf("read %s: bytes %d to %d: %w", o.info.Key, off, off+n, err)
+	}
+	return b, nil
+}
+
+// span is a range of bytes [off, off+n) of an object.
+type span struct{ off, n int64 }
+
+func (s span) end() int64 { return s.off + s.n }
+
+// Bounds of what a row group holds in memory. Spans up to groupBudget in all are fetched ahead, joined where they touch; a
+// span beyond it is fetched in pieces while it is decoded.
+const (
+	groupBudget = 64 << 20
+	pieceSize   = 8 << 20
+	parallel    = 4 // requests at once for one row group
+)
+
+// sparse is a file of which only declared spans can be read, for the decoder: every other offset is an error, never a request.
+type sparse struct {
+	o     *object
+	ctx   context.Context // of the row group's read; io.ReaderAt takes none
+	spans []*loadedSpan   // ascending
+	err   error           // the first error of the bucket
+}
+
+// loadedSpan is a span and the piece of it that is in memory.
+type loadedSpan struct {
+	span
+	at   int64 // offset of data in the object
+	data []byte
+}
+
+// fetchSpans prepares spans for reading: those that fit the budget are fetched now. ctx bounds the life of the result.
+func (o *object) fetchSpans(ctx context.Context, spans []span) (*sparse, error) {
+	spans = slices.Clone(spans)
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.off, b.off) })
+	s := &sparse{o: o, ctx: ctx}
+	var joined []span
+	budget := int64(groupBudget)
+	for _, sp := range spans {
+		if sp.n == 0 { // a request for no bytes would be one for all
+			continue
+		}
+		if sp.n > budget {
+			s.spans = append(s.spans, &loadedSpan{span: sp})
+			continue
+		}
+		budget -= sp.n
+		if k := len(joined) - 1; k >= 0 && joined[k].end() == sp.off {
+			joined[k].n += sp.n
+		} else {
+			joined = append(joined, sp)
+		}
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for _, sp := range joined {
+		l := &loadedSpan{span: sp, at: sp.off}
+		s.spans = append(s.spans, l)
+		g.Go(func() (err error) {
+			l.data, err = o.read(gctx, sp.off, sp.n)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(s.spans, func(a, b *loadedSpan) int { return cmp.Compare(a.off, b.off) })
+	return s, nil
+}
+
+// ReadAt implements io.ReaderAt. It is not safe for concurrent use.
+func (s *sparse) ReadAt(p []byte, off int64) (int, error) {
+	i, found := slices.BinarySearchFunc(s.spans, off, func(l *loadedSpan, off int64) int { return cmp.Compare(l.off, off) })
+	if !found {
+		i--
+	}
+	if i < 0 || off >= s.spans[i].end() {
+		return 0, fmt.Errorf("%w: the decoder asked for byte %d, outside the declared columns", ErrCorrupt, off)
+	}
+	l := s.spans[i]
+	n := 0
+	for n < len(p) && off < l.end() {
+		if off < l.at || off >= l.at+int64(len(l.data)) {
+			data, err := s.o.read(s.ctx, off, min(pieceSize, l.end()-off))
+			if err != nil {
+				s.err = err
+				return n, err
+			}
+			l.at, l.data = off, data
+		}
+		k := copy(p[n:], l.data[off-l.at:])
+		n += k
+		off += int64(k)
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// Seek implements io.Seeker as far as the decoder's interface asks for it: nothing reads at the position.
+func (s *sparse) Seek(offset int64, whence int) (int64, error) {
+	if whence == io.SeekEnd {
+		offset += s.o.info.Size
+	}
+	return offset, nil
+}

@@ -1,0 +1,86 @@
+package table
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rapport-ml/rapport/storage"
+)
+
+// FileStat is what a raw Parquet file says of itself.
+type FileStat struct {
+	Rows      int64
+	RowGroups int
+	Columns   []FileColumn
+	CreatedBy string // the writer's name for itself
+	// MinTime and MaxTime are the bounds of the time column in µs, by the statistics of all row groups; HasTimes is false if any row
+	// group lacks them. For times without a zone they are a day wider on each side than the values.
+	MinTime, MaxTime int64
+	HasTimes         bool
+}
+
+// FileColumn is one leaf column of a raw file.
+type FileColumn struct {
+	Name     string // path with dots
+	Physical string // INT64, BYTE_ARRAY, …
+	Logical  string // as the file has it; "" if none
+	Type     Type   // what Scan delivers it as; 0 if it does not read it
+	Optional bool   // may hold nulls
+	Repeated bool   // in a list or a map: Scan does not read it
+	Size     int64  // compressed bytes in all row groups
+}
+
+// Stat reads a raw file's footer: two small ranged reads. timeColumn may be empty; unit is that of an integer time column, as in
+// ScanOptions.
+func Stat(ctx context.Context, b storage.Bucket, obj storage.Info, timeColumn string, unit time.Duration) (FileStat, error) {
+	o := ScanOptions{Unit: unit, Local: time.UTC}
+	if timeColumn != "" {
+		o.Columns = []Want{{Name: timeColumn, Type: Time}}
+	}
+	s, err := openScan(ctx, b, obj, o)
+	if err != nil {
+		return FileStat{}, err
+	}
+	var st FileStat
+	err = guard(func() error {
+		st = s.stat()
+		return nil
+	})
+	if err != nil {
+		return FileStat{}, fmt.Errorf("read %s: %w", obj.Key, err)
+	}
+	return st, nil
+}
+
+func (s *scan) stat() FileStat {
+	st := FileStat{Rows: s.meta.NumRows, RowGroups: len(s.meta.RowGroups), CreatedBy: s.meta.GetCreatedBy()}
+	for i := range s.meta.Schema.NumColumns() {
+		desc := s.meta.Schema.Column(i)
+		c := FileColumn{
+			Name: desc.Path(), Physical: desc.PhysicalType().String(), Logical: describeLogical(desc),
+			Optional: desc.MaxDefinitionLevel() > 0, Repeated: desc.MaxRepetitionLevel() > 0,
+		}
+		if k := findKind(desc).kind; !c.Repeated && k != unsupported {
+			c.Type = deliver[k]
+		}
+		for _, g := range s.meta.RowGroups {
+			c.Size += g.Columns[i].MetaData.TotalCompressedSize
+		}
+		st.Columns = append(st.Columns, c)
+	}
+	for _, c := range s.columns {
+		for n, g := range s.groups {
+			least, most, ok := c.timeBounds(s.rawFile, g)
+			if st.HasTimes = ok; !ok {
+				st.MinTime, st.MaxTime = 0, 0
+				break
+			}
+			if n == 0 {
+				st.MinTime, st.MaxTime = least, most
+			}
+			st.MinTime, st.MaxTime = min(st.MinTime, least), max(st.MaxTime, most)
+		}
+	}
+	return st
+}
