@@ -5,7 +5,7 @@
 //
 // # Design
 //
-// One micro-kernel (dot4x2: eight dot products at once, accumulators in registers) serves the rank-k update, the updates inside
+// One micro-kernel (dot3x2: six dot products at once, accumulators in registers) serves the rank-k update, the updates inside
 // Cholesky and the scoring product, as all three are products A·Bᵀ of rows that lie contiguously. That is why triangles are the lower
 // ones and why Syrk takes a panel with one row a column of the result. Assembly will replace the micro-kernel, not its callers.
 //

@@ -41,13 +41,12 @@ func Axpy(dst []float32, alpha float32, x []float32) {
 	}
 }
 
-// dot4x2 returns the dot products of four rows of a with two rows of b over their first n elements: cij = a_i·b_j.
-// Row i of a begins at i·lda, row j of b at j·ldb.
-func dot4x2(n int, a []float32, lda int, b []float32, ldb int) (c00, c01, c10, c11, c20, c21, c30, c31 float32) {
+// dot3x2 returns the dot products of three rows of a with two rows of b over their first n elements: cij = a_i·b_j.
+// Row i of a begins at i·lda, row j of b at j·ldb. Six accumulators are what the compiler keeps in registers: 3×3 and 4×2 spill.
+func dot3x2(n int, a []float32, lda int, b []float32, ldb int) (c00, c01, c10, c11, c20, c21 float32) {
 	a0 := a[:n]
 	a1 := a[lda:][:n]
 	a2 := a[2*lda:][:n]
-	a3 := a[3*lda:][:n]
 	b0 := b[:n]
 	b1 := b[ldb:][:n]
 	for k, x := range b0 {
@@ -55,15 +54,12 @@ func dot4x2(n int, a []float32, lda int, b []float32, ldb int) (c00, c01, c10, c
 		u := a0[k]
 		c00 += float32(u * x)
 		c01 += float32(u * y)
-		v := a1[k]
-		c10 += float32(v * x)
-		c11 += float32(v * y)
+		u = a1[k]
+		c10 += float32(u * x)
+		c11 += float32(u * y)
 		u = a2[k]
 		c20 += float32(u * x)
 		c21 += float32(u * y)
-		v = a3[k]
-		c30 += float32(v * x)
-		c31 += float32(v * y)
 	}
 	return
 }

@@ -10,28 +10,31 @@ func GemmNT(dst []float32, ldd int, a []float32, lda int, b []float32, m, n, k i
 	for j0 := 0; j0 < n; j0 += strip {
 		j1 := min(j0+strip, n)
 		i := 0
-		for ; i+4 <= m; i += 4 {
+		for ; i+3 <= m; i += 3 {
 			ai := a[i*lda:]
-			d0, d1, d2, d3 := dst[i*ldd:], dst[(i+1)*ldd:], dst[(i+2)*ldd:], dst[(i+3)*ldd:]
+			d0, d1, d2 := dst[i*ldd:], dst[(i+1)*ldd:], dst[(i+2)*ldd:]
 			j := j0
 			for ; j+2 <= j1; j += 2 {
-				d0[j], d0[j+1], d1[j], d1[j+1], d2[j], d2[j+1], d3[j], d3[j+1] = dot4x2(k, ai, lda, b[j*k:], k)
+				d0[j], d0[j+1], d1[j], d1[j+1], d2[j], d2[j+1] = dot3x2(k, ai, lda, b[j*k:], k)
 			}
-			for ; j < j1; j++ {
+			if j < j1 {
 				bj := b[j*k:][:k]
-				d0[j], d1[j] = Dot(ai[:k], bj), Dot(ai[lda:][:k], bj)
-				d2[j], d3[j] = Dot(ai[2*lda:][:k], bj), Dot(ai[3*lda:][:k], bj)
+				d0[j], d1[j], d2[j] = Dot(ai[:k], bj), Dot(ai[lda:][:k], bj), Dot(ai[2*lda:][:k], bj)
 			}
 		}
-		// Rows left over: the roles of A and B change places, so that a single query still runs at the speed of the tile.
-		for ; i < m; i++ {
-			ai, di := a[i*lda:][:k], dst[i*ldd:]
+		// One or two rows are left over: the roles of A and B change places.
+		if i < m {
+			ai, second := a[i*lda:], 0
+			d0, d1 := dst[i*ldd:], dst[i*ldd:]
+			if i+1 < m {
+				second, d1 = lda, dst[(i+1)*ldd:]
+			}
 			j := j0
-			for ; j+4 <= j1; j += 4 {
-				di[j], _, di[j+1], _, di[j+2], _, di[j+3], _ = dot4x2(k, b[j*k:], k, ai, 0)
+			for ; j+3 <= j1; j += 3 {
+				d0[j], d1[j], d0[j+1], d1[j+1], d0[j+2], d1[j+2] = dot3x2(k, b[j*k:], k, ai, second)
 			}
 			for ; j < j1; j++ {
-				di[j] = Dot(b[j*k:][:k], ai)
+				d0[j], d1[j] = Dot(b[j*k:][:k], ai[:k]), Dot(b[j*k:][:k], ai[second:][:k])
 			}
 		}
 	}

@@ -2,17 +2,21 @@ package vec
 
 import "math"
 
-// PanelWidth is how many gathered rows a Panel holds before it is multiplied out: 128 rows of d=64 fill 32 KiB, an L1 cache.
-const PanelWidth = 128
+// PanelWidth is how many gathered rows a Panel holds before it is multiplied out.
+const PanelWidth = 256
+
+// panelStride is the distance between rows of a panel: PanelWidth, and one cache line more so that a column does not fall into a few
+// cache sets.
+const panelStride = PanelWidth + 16
 
 // Panel gathers weighted rows of length d and adds their outer products to a matrix: Σ w·x·xᵀ. It is scratch of one worker.
 type Panel struct {
 	d, n int
-	p    []float32 // d × PanelWidth: column k holds √w·x of the k-th gathered row
+	p    []float32 // d × panelStride: column k holds √w·x of the k-th gathered row
 }
 
 // NewPanel returns an empty panel for rows of length d.
-func NewPanel(d int) *Panel { return &Panel{d: d, p: make([]float32, d*PanelWidth)} }
+func NewPanel(d int) *Panel { return &Panel{d: d, p: make([]float32, d*panelStride)} }
 
 // Full reports whether the panel must be flushed before the next Add.
 func (p *Panel) Full() bool { return p.n == PanelWidth }
@@ -21,9 +25,8 @@ func (p *Panel) Full() bool { return p.n == PanelWidth }
 func (p *Panel) Add(x []float32, w float32) {
 	s := float32(math.Sqrt(float64(w)))
 	col := p.p[p.n:]
-	_ = x[:p.d]
-	for i, v := range x {
-		col[i*PanelWidth] = float32(s * v)
+	for i, v := range x[:p.d] {
+		col[i*panelStride] = float32(s * v)
 	}
 	p.n++
 }
@@ -35,32 +38,34 @@ func (p *Panel) Flush(dst []float32) {
 	p.n = 0
 }
 
-// syrkLower adds P·Pᵀ to the lower triangle of c (d×d); P is d×n with row stride PanelWidth.
+// syrkLower adds P·Pᵀ to the lower triangle of c (d×d); P is d×n with row stride panelStride.
 func syrkLower(c, p []float32, d, n int) {
 	if n == 0 {
 		return
 	}
 	i := 0
-	for ; i+4 <= d; i += 4 {
-		pi := p[i*PanelWidth:]
-		r0, r1, r2, r3 := c[i*d:][:d], c[(i+1)*d:][:d], c[(i+2)*d:][:d], c[(i+3)*d:][:d]
-		// Columns 0…i+3: the last tiles overlap the diagonal, and what they put above it is never read.
-		for j := 0; j < i+4; j += 2 {
-			c00, c01, c10, c11, c20, c21, c30, c31 := dot4x2(n, pi, PanelWidth, p[j*PanelWidth:], PanelWidth)
+	for ; i+3 <= d; i += 3 {
+		pi := p[i*panelStride:]
+		r0, r1, r2 := c[i*d:][:d], c[(i+1)*d:][:d], c[(i+2)*d:][:d]
+		// Columns 0…i+2: the last tiles overlap the diagonal, and what they put above it is never read.
+		j := 0
+		for ; j < i+3 && j+2 <= d; j += 2 {
+			c00, c01, c10, c11, c20, c21 := dot3x2(n, pi, panelStride, p[j*panelStride:], panelStride)
 			r0[j] += c00
 			r0[j+1] += c01
 			r1[j] += c10
 			r1[j+1] += c11
 			r2[j] += c20
 			r2[j+1] += c21
-			r3[j] += c30
-			r3[j+1] += c31
+		}
+		if j < i+3 { // the last column of an odd d
+			r2[j] += Dot(pi[2*panelStride:][:n], p[j*panelStride:][:n])
 		}
 	}
 	for ; i < d; i++ {
-		pi := p[i*PanelWidth:][:n]
+		pi := p[i*panelStride:][:n]
 		for j := 0; j <= i; j++ {
-			c[i*d+j] += Dot(pi, p[j*PanelWidth:][:n])
+			c[i*d+j] += Dot(pi, p[j*panelStride:][:n])
 		}
 	}
 }

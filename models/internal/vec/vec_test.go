@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// sizes covers every remainder of the 4×2 tiles, and the sizes that models use.
+// sizes covers every remainder of the 3×2 tiles, and the sizes that models use.
 var sizes = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 31, 32, 33, 48, 63, 64, 65, 96, 127, 128}
 
 func random(r *rand.Rand, n int) []float32 {
@@ -56,7 +56,7 @@ func TestDotAndAxpyAgainstFloat64(t *testing.T) {
 // Every element of a product must have the bits of Dot of its row and column, whatever tile computed it.
 func TestGemmElementsAreDots(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 1))
-	for _, m := range []int{0, 1, 2, 3, 4, 5, 8, 11} {
+	for _, m := range []int{0, 1, 2, 3, 4, 5, 7, 12} {
 		for _, n := range []int{0, 1, 2, 3, 4, 63, 64, 65, 130} {
 			for _, k := range []int{1, 2, 3, 16, 33} {
 				lda, ldd := k+m%3, n+k%3
