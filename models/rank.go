@@ -74,7 +74,7 @@ func Rank(ctx context.Context, s Scorer, nItems int, q []Query, out *Ranking) er
 					return fmt.Errorf("score queries %d to %d: %w", a, b-1, err)
 				}
 				for i := a; i < b; i++ {
-					n, err := best(dst[(i-a)*nItems:(i-a+1)*nItems], &q[i], items[room[i]:room[i+1]], scores[room[i]:room[i+1]])
+					n, err := Best(dst[(i-a)*nItems:(i-a+1)*nItems], &q[i], items[room[i]:room[i+1]], scores[room[i]:room[i+1]])
 					if err != nil {
 						return fmt.Errorf("rank query %d: %w", i, err)
 					}
@@ -125,8 +125,10 @@ func (q *Query) most(nItems int) int {
 	return min(q.K, nItems)
 }
 
-// best selects the items of the highest scores into items and scores, best first, and returns their number.
-func best(row []float32, q *Query, items []int32, scores []float32) (int, error) {
+// Best selects from row, the scores of a whole catalog for q, the items of the highest scores into items and scores (of one length,
+// which stands for q.K), best first, and returns their number. q's lists must ascend within the catalog. It is Rank for one row of
+// scores that are there already. O(len(row)).
+func Best(row []float32, q *Query, items []int32, scores []float32) (int, error) {
 	h := worstFirst{items: items, scores: scores}
 	if q.Candidates != nil {
 		for _, item := range q.Candidates {

@@ -1,0 +1,158 @@
+package blend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/artifact"
+)
+
+// Model is a trained blend. It is immutable.
+type Model struct {
+	hyper  Hyper
+	record Record
+	parts  []models.Model // parallel to record.Parts
+}
+
+// Name returns "blend".
+func (m *Model) Name() string { return "blend" }
+
+// Record tells how the weights came about.
+func (m *Model) Record() Record { return m.record }
+
+// Parts returns the trained parts, in the order of Record's; those of weight 0 too.
+func (m *Model) Parts() []models.Model { return m.parts }
+
+// Save writes the values "hyper" and "fit", and each part under the section "parts/<its number from 0>".
+func (m *Model) Save(w *artifact.Writer) error {
+	w.JSON("hyper", m.hyper)
+	w.JSON("fit", m.record)
+	for i, p := range m.parts {
+		if err := models.Save(w.Section("parts").Section(strconv.Itoa(i)), p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Loader returns the loader of a blend whose parts the given loaders read. A part that is itself a blend is refused.
+func Loader(parts map[string]models.Loader) models.Loader {
+	return func(r *artifact.Reader) (models.Model, error) {
+		m := &Model{}
+		if err := r.JSON("hyper", &m.hyper); err != nil {
+			return nil, err
+		}
+		if err := m.hyper.Validate(); err != nil {
+			return nil, err
+		}
+		if err := r.JSON("fit", &m.record); err != nil {
+			return nil, err
+		}
+		sections := r.Section("parts")
+		if n := len(sections.Sections()); n == 0 || n != len(m.record.Parts) {
+			return nil, fmt.Errorf("%d parts stored, %d recorded", n, len(m.record.Parts))
+		}
+		for i, part := range m.record.Parts {
+			if !(part.Weight >= 0) || !(part.Scale > 0) {
+				return nil, fmt.Errorf("part %d has weight %v and scale %v", i, part.Weight, part.Scale)
+			}
+			section := sections.Section(strconv.Itoa(i))
+			if name := section.Model(); name != part.Name || name == m.Name() {
+				return nil, fmt.Errorf("part %d is recorded as %q and stored as %q", i, part.Name, name)
+			}
+			p, err := models.Load(section, parts)
+			if err != nil {
+				return nil, fmt.Errorf("part %d: %w", i, err)
+			}
+			m.parts = append(m.parts, p)
+		}
+		return m, nil
+	}
+}
+
+// Bind binds the parts that have weight.
+func (m *Model) Bind(ctx context.Context, c *models.Catalog, subjectColumns []string) (models.Scorer, error) {
+	s := &scorer{items: c.Len()}
+	for i, p := range m.record.Parts {
+		if p.Weight == 0 {
+			continue
+		}
+		part, err := m.parts[i].Bind(ctx, c, subjectColumns)
+		if err != nil {
+			return nil, fmt.Errorf("bind part %d, %s: %w", i, p.Name, err)
+		}
+		s.parts = append(s.parts, weighted{name: p.Name, factor: p.Weight / p.Scale, Scorer: part})
+	}
+	if len(s.parts) == 0 {
+		return nil, errors.New("bind blend: no part has any weight")
+	}
+	return s, nil
+}
+
+type weighted struct {
+	name   string
+	factor float64
+	models.Scorer
+}
+
+type scorer struct {
+	items   int
+	parts   []weighted
+	buffers sync.Pool // *[]float32
+}
+
+// Score adds up the parts' scores. It holds one more matrix of len(dst) scores.
+func (s *scorer) Score(ctx context.Context, q []models.Query, dst []float32) error {
+	buf, _ := s.buffers.Get().(*[]float32)
+	if buf == nil || cap(*buf) < len(dst) {
+		buf = new(make([]float32, len(dst)))
+	}
+	defer s.buffers.Put(buf)
+	part := (*buf)[:len(dst)]
+	for i, p := range s.parts {
+		if err := p.Score(ctx, q, part); err != nil {
+			return fmt.Errorf("score blend: part %s: %w", p.name, err)
+		}
+		for j, v := range part {
+			v := p.factor * float64(v)
+			if i > 0 {
+				v += float64(dst[j])
+			}
+			dst[j] = float32(v)
+		}
+	}
+	return nil
+}
+
+// Explain gives the reasons of all parts, each times its part's factor. Its error is the sum of theirs.
+func (s *scorer) Explain(ctx context.Context, q *models.Query, items []int32) ([]models.Explanation, error) {
+	score, miss, reasons := make([]float64, len(items)), make([]float64, len(items)), make([][]models.Reason, len(items))
+	for _, p := range s.parts {
+		explainer, ok := p.Scorer.(models.Explainer)
+		if !ok {
+			return nil, fmt.Errorf("explain blend: part %s cannot explain its scores", p.name)
+		}
+		parts, err := explainer.Explain(ctx, q, items)
+		if err != nil {
+			return nil, fmt.Errorf("explain blend: part %s: %w", p.name, err)
+		}
+		for i, e := range parts {
+			score[i] += p.factor * e.Score
+			miss[i] += p.factor * e.Error
+			for _, r := range e.Reasons {
+				r.Contribution *= p.factor
+				reasons[i] = append(reasons[i], r)
+			}
+		}
+	}
+	out := make([]models.Explanation, len(items))
+	for i := range out {
+		out[i] = models.NewExplanation(score[i], reasons[i])
+		out[i].Error += miss[i]
+	}
+	return out, nil
+}

@@ -1,0 +1,180 @@
+package blend
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-ml/rapport/models"
+)
+
+// candidatesPerPart is how many of each part's best items are candidates for the blend's list.
+const candidatesPerPart = 100
+
+// batchFloats bounds the scores held at a time by one goroutine: 32 MiB.
+const batchFloats = 8 << 20
+
+// validation is the validation window reduced to what the fit needs.
+type validation struct {
+	parts   int
+	k       int
+	scale   []float64 // of each part
+	ideal   []float64 // ideal[n] is the best DCG@K of a query with n relevant items, n ≤ K
+	queries []query
+}
+
+// query is one subject of the validation window.
+type query struct {
+	relevant int       // distinct relevant items
+	hit      []bool    // whether a candidate is relevant; candidates ascend by item
+	score    []float32 // len(hit) × parts, row-major; divided by scale
+	top      []float64 // of each part, its best score, before scaling
+}
+
+// ask is a query in the making.
+type ask struct {
+	q        models.Query
+	relevant []int32 // ascending
+}
+
+// newValidation scores the validation queries with each part and keeps the union of the parts' best items.
+func newValidation(ctx context.Context, h *Hyper, d *models.Dataset, until int64, parts []models.Scorer) (*validation, error) {
+	asks := questions(h, d, until)
+	v := &validation{parts: len(parts), k: h.K, queries: make([]query, len(asks)), ideal: make([]float64, h.K+1)}
+	for r := range h.K {
+		v.ideal[r+1] = v.ideal[r] + discount(r)
+	}
+	n := d.Catalog.Len()
+	rows := max(1, min(32, batchFloats/max(1, n*len(parts))))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for a := 0; a < len(asks); a += rows {
+		g.Go(func() error {
+			b := min(a+rows, len(asks))
+			batch := make([]models.Query, b-a)
+			for i := range batch {
+				batch[i] = asks[a+i].q
+			}
+			scores := make([][]float32, len(parts))
+			for p, s := range parts {
+				scores[p] = make([]float32, len(batch)*n)
+				if err := s.Score(ctx, batch, scores[p]); err != nil {
+					return fmt.Errorf("part %d: %w", p, err)
+				}
+			}
+			row := make([][]float32, len(parts))
+			for i := range batch {
+				for p := range scores {
+					row[p] = scores[p][i*n : (i+1)*n]
+				}
+				var err error
+				if v.queries[a+i], err = newQuery(&asks[a+i], row); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("score the validation window: %w", err)
+	}
+	v.rescale()
+	return v, nil
+}
+
+// questions returns the queries of the subjects that have something to find in the window, at most h.Queries of them.
+func questions(h *Hyper, d *models.Dataset, until int64) []ask {
+	at := d.Cuts.Validation
+	var rows []int
+	for s := range d.Events.Subjects {
+		if hist := d.Events.SubjectBetween(s, at, until); hist.Len() > 0 {
+			rows = append(rows, s)
+		}
+	}
+	var asks []ask
+	for _, s := range rows {
+		a := ask{q: d.Query(s, at, candidatesPerPart), relevant: distinct(d.Events.SubjectBetween(s, at, until))}
+		if h.MaskSeen {
+			a.q.Exclude = distinct(a.q.History)
+			a.relevant = slices.DeleteFunc(a.relevant, func(item int32) bool {
+				_, seen := slices.BinarySearch(a.q.Exclude, item)
+				return seen
+			})
+		}
+		if len(a.relevant) > 0 {
+			asks = append(asks, a)
+		}
+	}
+	if len(asks) <= h.Queries {
+		return asks
+	}
+	spaced := make([]ask, h.Queries)
+	for i := range spaced {
+		spaced[i] = asks[i*len(asks)/h.Queries]
+	}
+	return spaced
+}
+
+// distinct returns the items of h, ascending.
+func distinct(h models.History) []int32 {
+	items := slices.Clone(h.Item)
+	slices.Sort(items)
+	return slices.Compact(items)
+}
+
+// newQuery keeps, of the parts' rows of scores, those of the candidates.
+func newQuery(a *ask, row [][]float32) (query, error) {
+	q := query{relevant: len(a.relevant), top: make([]float64, len(row))}
+	items, best := make([]int32, candidatesPerPart), make([]float32, candidatesPerPart)
+	var candidates []int32
+	for p := range row {
+		n, err := models.Best(row[p], &a.q, items, best)
+		if err != nil {
+			return q, fmt.Errorf("part %d: %w", p, err)
+		}
+		candidates = append(candidates, items[:n]...)
+		if n > 0 {
+			q.top[p] = float64(best[0])
+		}
+	}
+	slices.Sort(candidates)
+	candidates = slices.Compact(candidates)
+	q.hit = make([]bool, len(candidates))
+	q.score = make([]float32, 0, len(candidates)*len(row))
+	for i, item := range candidates {
+		_, q.hit[i] = slices.BinarySearch(a.relevant, item)
+		for p := range row {
+			q.score = append(q.score, row[p][item])
+		}
+	}
+	return q, nil
+}
+
+// rescale divides each part's scores by the mean over the queries of its best score. A part whose best scores are not above 0 on
+// average keeps its scores as they are.
+func (v *validation) rescale() {
+	v.scale = make([]float64, v.parts)
+	for p := range v.scale {
+		var sum float64
+		for i := range v.queries {
+			sum += v.queries[i].top[p]
+		}
+		v.scale[p] = sum / float64(len(v.queries))
+		if !(v.scale[p] > 1e-30) { // also when there is no query
+			v.scale[p] = 1
+		}
+		for i := range v.queries {
+			s := v.queries[i].score
+			for c := p; c < len(s); c += v.parts {
+				s[c] = float32(float64(s[c]) / v.scale[p])
+			}
+		}
+	}
+}
+
+// discount is that of the list's place r, from 0: 1/log2(r+2).
+func discount(r int) float64 { return 1 / math.Log2(float64(r)+2) }
