@@ -1,0 +1,188 @@
+package event
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// AttributesPlan says which attributes to read, of items or of subjects.
+type AttributesPlan struct {
+	Data DataSet
+	Set  string // the data set's name in a purpose's reads: "items", "subjects", "cohorts"
+	// Key is the name of the key column. A key that is ColSubject is pseudonymized, and the plan needs Decisions, Identities and
+	// Suppressions; any other is an item and stays as it is.
+	Key     string
+	Columns []string // attribute names; the purpose must read them
+	Numeric []string // those that hold numbers; the others are read as text
+	Purpose policy.Purpose
+
+	Decisions    *policy.Decisions // for Purpose
+	Identities   *Identities
+	Suppressions *Suppressions
+}
+
+// Attributes is one row a key, ascending (items as text, subjects as unsigned numbers).
+type Attributes struct {
+	Batch       table.Batch // schema: the key (ColItem String, or ColSubject Int64), then the columns in the order of the plan
+	Fingerprint string
+	Facts       AttributesFacts
+}
+
+// AttributesFacts count the rows of a data set.
+type AttributesFacts struct {
+	Rows       int64         `json:"rows"`
+	Kept       int64         `json:"kept"`
+	Duplicates int64         `json:"duplicates"` // rows that a later row of the same key replaced
+	Funnel     policy.Funnel `json:"funnel"`     // of rows before duplicates are dropped
+}
+
+// ReadAttributes reads attributes, one row a key: of rows with the same key the last one (files in key order) is taken. A subject's
+// attributes are kept only if the purpose may use the subject now. New subjects are buffered in Identities. It holds the table in memory.
+func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) {
+	fail := func(err error) (*Attributes, error) { return nil, fmt.Errorf("read %s: %w", p.Set, err) }
+	for _, c := range p.Columns {
+		if !p.Purpose.Allows(p.Set, c) {
+			return fail(fmt.Errorf("purpose %q does not read %s.%s: add it to its reads, or leave the column out", p.Purpose.Name, p.Set, c))
+		}
+	}
+	bySubject := p.Key == ColSubject
+	if bySubject && (p.Decisions == nil || p.Identities == nil || p.Decisions.Purpose().Name != p.Purpose.Name) {
+		return fail(fmt.Errorf("attributes of subjects need the identity table and the decisions for purpose %q", p.Purpose.Name))
+	}
+	objs, err := p.Data.list(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	out := &Attributes{Fingerprint: Fingerprint(objs), Facts: AttributesFacts{Funnel: policy.Funnel{}}}
+	wants := []table.Want{{Name: p.Data.column(p.Key), Type: table.String}}
+	key := table.Field{Name: ColItem, Type: table.String}
+	if bySubject {
+		key = table.Field{Name: ColSubject, Type: table.Int64}
+	}
+	out.Batch.Schema = table.Schema{key}
+	for _, c := range p.Columns {
+		t := table.String
+		if slices.Contains(p.Numeric, c) {
+			t = table.Float64
+		}
+		wants = append(wants, table.Want{Name: p.Data.column(c), Type: t, Optional: true})
+		out.Batch.Schema = append(out.Batch.Schema, table.Field{Name: c, Type: t})
+	}
+
+	var a *admitter
+	if bySubject {
+		a = newAdmitter(p.Decisions, p.Identities, p.Suppressions, math.MinInt64)
+	}
+	byItem, byNumber := map[string]*attributeRow{}, map[policy.Subject]*attributeRow{}
+	for r, err := range p.Data.scan(ctx, objs, wants) {
+		if err != nil {
+			return fail(err)
+		}
+		out.Facts.Rows++
+		id, ok := idAt(&r.b.Cols[0], r.i)
+		if !ok {
+			out.Facts.Funnel.Add(policy.BadRow, 1)
+			continue
+		}
+		row := &attributeRow{item: id}
+		var old *attributeRow
+		if bySubject {
+			who := a.of(id)
+			why := a.judgeNow(who)
+			out.Facts.Funnel.Add(why, 1)
+			if why != policy.Kept {
+				continue
+			}
+			s, err := a.number(who)
+			if err != nil {
+				return fail(err)
+			}
+			row.item, row.subject = "", s
+			old, byNumber[s] = byNumber[s], row
+		} else {
+			out.Facts.Funnel.Add(policy.Kept, 1)
+			old, byItem[id] = byItem[id], row
+		}
+		if old != nil {
+			out.Facts.Duplicates++
+		}
+		if err := row.fill(r, out.Batch.Schema); err != nil {
+			return fail(err)
+		}
+	}
+	var sorted []*attributeRow
+	for _, r := range byItem {
+		sorted = append(sorted, r)
+	}
+	for _, r := range byNumber {
+		sorted = append(sorted, r)
+	}
+	slices.SortFunc(sorted, func(a, b *attributeRow) int {
+		return cmp.Or(cmp.Compare(a.subject, b.subject), cmp.Compare(a.item, b.item))
+	})
+	out.Batch = attributeBatch(out.Batch.Schema, sorted)
+	out.Facts.Kept = int64(len(sorted))
+	return out, nil
+}
+
+// attributeRow is one row: text and number of each attribute, the one of its type set, "" and NaN for null.
+type attributeRow struct {
+	subject policy.Subject
+	item    string
+	text    []string
+	number  []float64
+}
+
+// fill takes the attributes of a raw row.
+func (a *attributeRow) fill(r dataRow, s table.Schema) error {
+	a.text, a.number = make([]string, len(s)-1), make([]float64, len(s)-1)
+	for j, f := range s[1:] {
+		c := &r.b.Cols[j+1]
+		switch {
+		case f.Type == table.String:
+			a.text[j] = r.text(j + 1)
+		case c.Null(r.i):
+			a.number[j] = math.NaN()
+		case c.Float != nil:
+			a.number[j] = c.Float[r.i]
+		default: // a text file
+			v, err := strconv.ParseFloat(r.text(j+1), 64)
+			if err != nil {
+				return fmt.Errorf("%s: %w: %q is no number", r.at(), table.ErrColumn, r.b.Schema[j+1].Name)
+			}
+			a.number[j] = v
+		}
+	}
+	return nil
+}
+
+func attributeBatch(s table.Schema, sorted []*attributeRow) table.Batch {
+	b := table.Batch{Schema: s, N: len(sorted), Cols: make([]table.Column, len(s))}
+	for _, r := range sorted {
+		if s[0].Type == table.Int64 {
+			b.Cols[0].Int = append(b.Cols[0].Int, int64(r.subject))
+		} else {
+			b.Cols[0].Str = append(b.Cols[0].Str, r.item)
+		}
+		for j, f := range s[1:] {
+			c := &b.Cols[j+1]
+			if f.Type == table.String {
+				c.Str, c.Valid = append(c.Str, r.text[j]), append(c.Valid, r.text[j] != "")
+				continue
+			}
+			v, ok := r.number[j], !math.IsNaN(r.number[j])
+			if !ok {
+				v = 0
+			}
+			c.Float, c.Valid = append(c.Float, v), append(c.Valid, ok)
+		}
+	}
+	return b
+}

@@ -1,0 +1,184 @@
+package event
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// Consent is what a consent data set says, pseudonymized.
+type Consent struct {
+	Records     []policy.Record // in policy order, each once
+	Fingerprint string          // of the files
+	Facts       ConsentFacts
+}
+
+// ConsentFacts count the rows of a consent data set: each row is a record or stands in one of the others.
+type ConsentFacts struct {
+	Rows       int64 `json:"rows"`
+	Records    int64 `json:"records"`
+	Duplicates int64 `json:"duplicates"`     // rows equal to another
+	Erased     int64 `json:"erased"`         // rows recorded before their subject was erased
+	BadRows    int64 `json:"bad_rows"`       // rows without a subject
+	Unknown    int64 `json:"unknown_states"` // records whose state is not of DPV 2.3: they deny
+	Withheld   int64 `json:"withheld"`       // records whose source text held the subject's id: it is left out
+}
+
+// ReadConsent reads consent records and pseudonymizes them: subjects become numbers, record ids become keyed hashes (they may
+// contain anything). Columns: subject, purpose, state, effective_at and, where the files have them, recorded_at (default: effective_at),
+// expires_at, source, record_id. States that are not known deny, and are counted. A row whose purpose is no name or whose effective_at
+// is missing, or a time that cannot be read, is an error that names file and row: a lost record may be a lost withdrawal. Records that
+// were recorded before their subject was erased are left out. New subjects are buffered in ids: Flush it.
+func ReadConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions) (*Consent, error) {
+	if len(ids.keys) == 0 {
+		return nil, fmt.Errorf("read consent: %w", ErrNoKey)
+	}
+	objs, err := d.list(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read consent: %w", err)
+	}
+	out := &Consent{Fingerprint: Fingerprint(objs)}
+	text := func(name string, optional bool) table.Want {
+		return table.Want{Name: d.column(name), Type: table.String, Optional: optional}
+	}
+	instant := func(name string, optional bool) table.Want {
+		return table.Want{Name: d.column(name), Type: table.Time, Optional: optional}
+	}
+	const subject, purpose, state, effective, recorded, expires, source, recordID = 0, 1, 2, 3, 4, 5, 6, 7
+	wants := []table.Want{text("subject", false), text("purpose", false), text("state", false), instant("effective_at", false),
+		instant("recorded_at", true), instant("expires_at", true), text("source", true), text("record_id", true)}
+	for r, err := range d.scan(ctx, objs, wants) {
+		if err != nil {
+			return nil, fmt.Errorf("read consent: %w", err)
+		}
+		out.Facts.Rows++
+		id, ok := idAt(&r.b.Cols[subject], r.i)
+		if !ok {
+			out.Facts.BadRows++
+			continue
+		}
+		rec := policy.Record{Purpose: r.text(purpose), State: policy.State(r.text(state)), Source: r.text(source)}
+		if !policy.ValidName(rec.Purpose) {
+			return nil, fmt.Errorf("read consent: %s: %s is no purpose name", r.at(), d.column("purpose"))
+		}
+		for _, f := range []struct {
+			to       *time.Time
+			col      int
+			required bool
+		}{{&rec.Effective, effective, true}, {&rec.Recorded, recorded, false}, {&rec.Expires, expires, false}} {
+			t, ok, err := d.timeAt(r, f.col)
+			if err == nil && !ok && f.required {
+				err = fmt.Errorf("%s: %s is missing", r.at(), wants[f.col].Name)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("read consent: %w", err)
+			}
+			*f.to = t
+		}
+		if rec.Recorded.IsZero() {
+			rec.Recorded = rec.Effective
+		}
+		if at, ok := sup.ErasedAt(id); ok && rec.Recorded.UnixMicro() <= at {
+			out.Facts.Erased++
+			continue
+		}
+		if !rec.State.Known() {
+			rec.State = policy.Unknown
+			out.Facts.Unknown++
+		}
+		if len(rec.Source) > 64 || strings.Contains(strings.ToLower(rec.Source), strings.ToLower(id)) {
+			rec.Source = "withheld"
+			out.Facts.Withheld++
+		}
+		if rec.Subject, err = ids.Number(id); err != nil {
+			return nil, fmt.Errorf("read consent: %w", err)
+		}
+		if t := r.text(recordID); t != "" {
+			m := macOf(ids.keys[0].store, "\x00consent record\x00"+t)
+			rec.ID = hex.EncodeToString(m[:8])
+		}
+		out.Records = append(out.Records, rec)
+	}
+	read := int64(len(out.Records))
+	slices.SortFunc(out.Records, policy.Record.Compare)
+	out.Records = slices.CompactFunc(out.Records, func(a, b policy.Record) bool { return a.Compare(b) == 0 })
+	out.Facts.Records = int64(len(out.Records))
+	out.Facts.Duplicates = read - out.Facts.Records
+	return out, nil
+}
+
+// consentSchema is the table of pseudonymized consent records.
+var consentSchema = table.Schema{
+	{Name: "subject", Type: table.Int64}, {Name: "purpose", Type: table.String}, {Name: "state", Type: table.String},
+	{Name: "effective_at", Type: table.Time}, {Name: "recorded_at", Type: table.Time}, {Name: "expires_at", Type: table.Time},
+	{Name: "source", Type: table.String}, {Name: "record_id", Type: table.String},
+}
+
+// StoreConsent writes records as a content-addressed snapshot under prefix: equal sets of records give the same digest and objects.
+func StoreConsent(ctx context.Context, b storage.Bucket, prefix string, records []policy.Record) (table.Manifest, error) {
+	w := table.NewWriter(b, prefix, consentSchema, table.WriteOptions{Shards: consentShards, ShardBy: "subject", SortBy: []string{"subject", "purpose", "effective_at"}})
+	for chunk := range slices.Chunk(records, 8192) {
+		cols := make([]table.Column, len(consentSchema))
+		valid := make([]bool, len(chunk))
+		for i, r := range chunk {
+			if valid[i] = !r.Expires.IsZero(); valid[i] {
+				cols[5].Int = append(cols[5].Int, table.Micros(r.Expires))
+			} else {
+				cols[5].Int = append(cols[5].Int, 0)
+			}
+			cols[0].Int = append(cols[0].Int, int64(r.Subject))
+			cols[1].Str = append(cols[1].Str, r.Purpose)
+			cols[2].Str = append(cols[2].Str, string(r.State))
+			cols[3].Int = append(cols[3].Int, table.Micros(r.Effective))
+			cols[4].Int = append(cols[4].Int, table.Micros(r.Recorded))
+			cols[6].Str = append(cols[6].Str, r.Source)
+			cols[7].Str = append(cols[7].Str, r.ID)
+		}
+		cols[5].Valid = valid
+		if err := w.Append(&table.Batch{Schema: consentSchema, N: len(chunk), Cols: cols}); err != nil {
+			return table.Manifest{}, fmt.Errorf("store consent: %w", err)
+		}
+	}
+	m, err := w.Finish(ctx)
+	if err != nil {
+		return table.Manifest{}, fmt.Errorf("store consent: %w", err)
+	}
+	return m, nil
+}
+
+// consentShards keeps an erasure from rewriting all of a snapshot.
+const consentShards = 8
+
+// LoadConsent reads a snapshot that StoreConsent wrote, in policy order.
+func LoadConsent(ctx context.Context, b storage.Bucket, m table.Manifest) ([]policy.Record, error) {
+	if !slices.Equal(m.Schema, consentSchema) {
+		return nil, fmt.Errorf("load consent: the table is no consent snapshot of this version")
+	}
+	out := make([]policy.Record, 0, m.Rows)
+	for b, err := range table.Read(ctx, b, m, table.ReadOptions{}) {
+		if err != nil {
+			return nil, fmt.Errorf("load consent: %w", err)
+		}
+		c := b.Cols
+		for i := range b.N {
+			r := policy.Record{
+				Subject: policy.Subject(c[0].Int[i]), Purpose: c[1].Str[i], State: policy.State(c[2].Str[i]),
+				Effective: time.UnixMicro(c[3].Int[i]).UTC(), Recorded: time.UnixMicro(c[4].Int[i]).UTC(),
+				Source: c[6].Str[i], ID: c[7].Str[i],
+			}
+			if !c[5].Null(i) {
+				r.Expires = time.UnixMicro(c[5].Int[i]).UTC()
+			}
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, policy.Record.Compare)
+	return out, nil
+}

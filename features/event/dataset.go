@@ -1,0 +1,286 @@
+package event
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// DataSet is a small table beside the events (consent, items, subjects, cohorts): Parquet files, or CSV (with a header) or
+// JSON Lines by their extension (.csv, .jsonl, .ndjson, each also .gz), and the names of their columns. Only declared columns are
+// delivered, and of Parquet only they are read.
+type DataSet struct {
+	Bucket   storage.Bucket
+	Path     string            // pattern of the files' keys, as storage.Glob has it
+	Columns  map[string]string // name here → column in the files; a name that is missing is its own column
+	TimeUnit time.Duration     // of integer times since the epoch
+	Zone     *time.Location    // of times without one; nil: such times are an error
+}
+
+func (d DataSet) column(name string) string {
+	if c, ok := d.Columns[name]; ok {
+		return c
+	}
+	return name
+}
+
+// maxLine bounds a record of a text file, in bytes.
+const maxLine = 1 << 20
+
+// list returns the files of the data set in key order.
+func (d DataSet) list(ctx context.Context) ([]storage.Info, error) {
+	var objs []storage.Info
+	for info, err := range storage.Glob(ctx, d.Bucket, d.Path) {
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", d.Path, err)
+		}
+		objs = append(objs, info)
+	}
+	if len(objs) == 0 {
+		return nil, fmt.Errorf("list %s: no file matches: check the path", d.Path)
+	}
+	return objs, nil
+}
+
+// dataRow is one row of a data set: its columns in the order wanted.
+type dataRow struct {
+	file string
+	row  int64 // from 0 in the file
+	b    *table.Batch
+	i    int
+}
+
+// at names a row in an error, as "customers.csv row 7", with rows counted from 1.
+func (r dataRow) at() string { return fmt.Sprintf("%s row %d", r.file, r.row+1) }
+
+func (r dataRow) text(col int) string { return r.b.Cols[col].Str[r.i] } // "" for null
+
+// scan yields the rows of the files in order. The wanted columns are text, times or numbers; a file of text gives all as text.
+func (d DataSet) scan(ctx context.Context, objs []storage.Info, wants []table.Want) iter.Seq2[dataRow, error] {
+	return func(yield func(dataRow, error) bool) {
+		for _, o := range objs {
+			batches := table.Scan(ctx, d.Bucket, o, table.ScanOptions{Columns: wants, Unit: d.TimeUnit, Local: d.Zone})
+			if isText(o.Key) {
+				batches = scanText(ctx, d.Bucket, o, wants)
+			}
+			var row int64
+			for b, err := range batches {
+				if err != nil {
+					yield(dataRow{}, err)
+					return
+				}
+				for i := range b.N {
+					if !yield(dataRow{o.Key, row, b, i}, nil) {
+						return
+					}
+					row++
+				}
+			}
+		}
+	}
+}
+
+func isText(key string) bool {
+	key = strings.TrimSuffix(key, ".gz")
+	return strings.HasSuffix(key, ".csv") || isJSON(key)
+}
+
+func isJSON(key string) bool {
+	key = strings.TrimSuffix(key, ".gz")
+	return strings.HasSuffix(key, ".jsonl") || strings.HasSuffix(key, ".ndjson")
+}
+
+// scanText yields the wanted columns of a CSV or JSON Lines file as text, empty fields as nulls. Its errors name the file and the row,
+// never a value.
+func scanText(ctx context.Context, b storage.Bucket, obj storage.Info, wants []table.Want) iter.Seq2[*table.Batch, error] {
+	return func(yield func(*table.Batch, error) bool) {
+		fail := func(err error) { yield(nil, fmt.Errorf("read %s: %w", obj.Key, err)) }
+		body, _, err := b.Get(ctx, obj.Key, storage.Range{IfMatch: obj.ETag})
+		if err != nil {
+			fail(err)
+			return
+		}
+		defer body.Close()
+		in := io.Reader(body)
+		if strings.HasSuffix(obj.Key, ".gz") {
+			if in, err = gzip.NewReader(body); err != nil {
+				fail(err)
+				return
+			}
+		}
+		next := csvRecords
+		if isJSON(obj.Key) {
+			next = jsonRecords
+		}
+		read, err := next(in, wants)
+		if err != nil {
+			fail(err)
+			return
+		}
+		record := make([]string, len(wants))
+		out := table.Batch{N: 1, Cols: make([]table.Column, len(wants))}
+		for i, w := range wants {
+			out.Schema = append(out.Schema, table.Field{Name: w.Name, Type: table.String})
+			out.Cols[i] = table.Column{Str: record[i : i+1], Valid: make([]bool, 1)}
+		}
+		for row := 1; ; row++ {
+			err := read(record)
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				fail(fmt.Errorf("row %d: %w", row, err))
+				return
+			}
+			for i := range record {
+				out.Cols[i].Valid[0] = record[i] != ""
+			}
+			if !yield(&out, nil) {
+				return
+			}
+		}
+	}
+}
+
+// csvRecords returns a function that sets dst to the wanted fields of the next record, or returns io.EOF.
+func csvRecords(in io.Reader, wants []table.Want) (func(dst []string) error, error) {
+	r := csv.NewReader(&lineLimit{in: in})
+	r.ReuseRecord = true
+	header, err := r.Read()
+	if err == io.EOF {
+		return nil, errors.New("the file is empty: a CSV file begins with a header")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	header = slices.Clone(header)
+	header[0] = strings.TrimPrefix(header[0], "\ufeff")
+	index := make([]int, len(wants))
+	for i, w := range wants {
+		if index[i] = slices.Index(header, w.Name); index[i] < 0 && !w.Optional {
+			return nil, fmt.Errorf("%w: the header lacks %q; it has %q", table.ErrColumn, w.Name, header)
+		}
+	}
+	return func(dst []string) error {
+		fields, err := r.Read()
+		if err != nil {
+			return err
+		}
+		for i, at := range index {
+			if dst[i] = ""; at >= 0 {
+				dst[i] = strings.Clone(fields[at]) // a record's fields share one string
+			}
+		}
+		return nil
+	}, nil
+}
+
+// jsonRecords is csvRecords for JSON objects, one a line. Numbers keep their digits; null and absent are "".
+func jsonRecords(in io.Reader, wants []table.Want) (func(dst []string) error, error) {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, maxLine)
+	return func(dst []string) error {
+		for lines.Scan() {
+			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+				continue
+			}
+			var object map[string]json.RawMessage
+			if json.Unmarshal(lines.Bytes(), &object) != nil {
+				return errors.New("the line is no JSON object")
+			}
+			for i, w := range wants {
+				text, ok := jsonText(object[w.Name])
+				if !ok {
+					return fmt.Errorf("%w: %q is neither text, number, true, false nor null", table.ErrColumn, w.Name)
+				}
+				dst[i] = text
+			}
+			return nil
+		}
+		if err := lines.Err(); err != nil {
+			return err
+		}
+		return io.EOF
+	}, nil
+}
+
+func jsonText(v json.RawMessage) (string, bool) {
+	switch {
+	case len(v) == 0 || string(v) == "null":
+		return "", true
+	case v[0] == '"':
+		var s string
+		err := json.Unmarshal(v, &s)
+		return s, err == nil
+	case v[0] == '{' || v[0] == '[':
+		return "", false
+	}
+	return string(v), true
+}
+
+// lineLimit fails on a line longer than maxLine, so that a file without line ends is not read into memory whole.
+type lineLimit struct {
+	in   io.Reader
+	line int
+}
+
+func (l *lineLimit) Read(p []byte) (int, error) {
+	n, err := l.in.Read(p)
+	if i := bytes.LastIndexByte(p[:n], '\n'); i >= 0 {
+		l.line = n - i - 1
+	} else {
+		l.line += n
+	}
+	if l.line > maxLine {
+		return 0, fmt.Errorf("a line is longer than %d bytes", maxLine)
+	}
+	return n, err
+}
+
+// timeAt returns a time, to the µs, of a column of times or of text, and false for null.
+func (d DataSet) timeAt(r dataRow, col int) (time.Time, bool, error) {
+	c := &r.b.Cols[col]
+	if c.Null(r.i) {
+		return time.Time{}, false, nil
+	}
+	if r.b.Schema[col].Type == table.Time {
+		return time.UnixMicro(c.Int[r.i]).UTC(), true, nil
+	}
+	text := c.Str[r.i]
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02T15:04Z07:00"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC().Truncate(time.Microsecond), true, nil
+		}
+	}
+	zone := d.Zone
+	if zone == nil {
+		zone = time.UTC
+	}
+	if t, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
+		return t.UTC(), true, nil
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999"} {
+		t, err := time.ParseInLocation(layout, text, zone)
+		switch {
+		case err != nil:
+		case d.Zone == nil:
+			return time.Time{}, false, fmt.Errorf("%s: %s has no time zone: write it with one, as 2024-01-31T10:00:00Z, or declare the source's zone", r.at(), r.b.Schema[col].Name)
+		default:
+			return t.UTC().Truncate(time.Microsecond), true, nil
+		}
+	}
+	return time.Time{}, false, fmt.Errorf("%s: %s is no time: write it as 2024-01-31T10:00:00Z or 2024-01-31", r.at(), r.b.Schema[col].Name)
+}

@@ -1,0 +1,33 @@
+// Package event is the privacy boundary: raw rows come in, minimized rows go out.
+//
+// A raw row has the ids that the source uses and whatever columns its files have. What leaves the package has subject numbers in place
+// of subject ids, only columns that a purpose declares, and only rows that count under policy.Decisions. The raw row type is not
+// exported, and no error, fact or object of this package holds a raw subject id.
+//
+//	Keys, Identities       raw id → subject number, online key
+//	Journal, Suppressions  what subjects asked for; erased subjects recognized by a mark
+//	Source, Files, Ingest  events
+//	DataSet, ReadConsent, ReadAttributes  the data sets beside them
+//	RewriteWithout         a table without some subjects: the primitive of erasure
+//
+// # Design
+//
+// One meeting point. The identity table alone maps an HMAC of a canonical id to a subject number; everything else holds the number.
+// So a key is rotated by wrapping that table anew as people reappear, and an erasure that deletes the row leaves numbers that mean
+// nothing. The number is the HMAC when first seen, so that two processes that meet a new subject at once, or a table built again
+// from the sources, agree on it without asking each other. (Rejected: counters, which need a lock and number people by arrival; HMACs in
+// every object, which a rotation would have to rewrite.) The online key stands beside the number, so that publishing needs no secret.
+//
+// Nobody is numbered for nothing. A subject without a basis gets no row: the decision for "no record" needs no number.
+//
+// The journal is the suppression list. An erasure's entry holds marks (HMACs under an erasure-only key) for ever and subject numbers
+// while it is pending: the marks stop the raw id at the boundary, the numbers stop the subject in steps behind it, which have no key.
+// Finish redacts the numbers by a conditional write, the one change that entries allow, from withdrawals of the same subject as well. (Rejected:
+// numbers in an object of their own, since a crash between two writes would lose either the numbers or the request; a second
+// list of suppressions, which could disagree with the journal.)
+//
+// Identity is exact. Canonical does not trim, fold or normalize text: see there.
+//
+// What a row is worth. Rows are counted as they are found. A file listed twice under two names counts twice: only the source knows
+// whether two equal rows are one purchase or two.
+package event

@@ -1,0 +1,398 @@
+package event
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
+	"golang.org/x/sync/errgroup"
+)
+
+// ErrNoKey says that an operation needs the pseudonym key and the identity table was opened without one.
+var ErrNoKey = errors.New("the pseudonym key is needed here: set it as the project file's pseudonyms.key says")
+
+// Where the identity table stands, and how it is split: by the top bits of the subject number.
+const (
+	identityPrefix = "identity/"
+	identityKeys   = identityPrefix + "keys.json"
+	identityShards = 64
+)
+
+func identityShard(s policy.Subject) int { return int(s >> 58) }
+func identityObject(shard int) string    { return fmt.Sprintf("%s%02d.bin", identityPrefix, shard) }
+
+// maxRetries bounds how often a conditional write is tried against other writers.
+const maxRetries = 64
+
+// identity is one row of the table. key indexes the table's key ids; mac is the HMAC of the canonical id under that key's store key and
+// online the one under its serving key.
+type identity struct {
+	key         uint8
+	mac, online mac
+}
+
+// macUnder is an HMAC and the key it was made with.
+type macUnder struct {
+	key uint8
+	mac mac
+}
+
+// Identities is the one meeting point of raw ids and subject numbers: a table in the bucket whose rows say which subject number an HMAC
+// under the store key belongs to. It holds no raw id. All of it is held in memory, about 150 bytes a subject; it has room for some six
+// million (64 shards, each one conditional single-part write). It is safe for concurrent use, and any number of processes may write one
+// table: their rows are merged by conditional writes.
+type Identities struct {
+	bucket storage.Bucket
+	keys   []Keys // current first
+	index  []uint8
+
+	mu      sync.Mutex
+	keyIDs  []string // key ids by index
+	rows    map[policy.Subject]identity
+	byMAC   map[macUnder]policy.Subject
+	pending map[policy.Subject]change
+}
+
+// change is a row that Flush has yet to store.
+type change struct {
+	canonical string
+	fresh     bool // a new subject; else a row to wrap anew under the current key
+}
+
+// OpenIdentities loads the identity table of the bucket. Rows made under a previous key are found under it and wrapped anew under the
+// current one at the next Flush, their number unchanged. With zero Keys and no previous ones the table can be read by number only
+// (OnlineKeys, Delete). A table with rows under a key that is not given is refused: its subjects would get a second number.
+func OpenIdentities(ctx context.Context, b storage.Bucket, current Keys, previous ...Keys) (*Identities, error) {
+	t := &Identities{
+		bucket: b, rows: map[policy.Subject]identity{}, byMAC: map[macUnder]policy.Subject{}, pending: map[policy.Subject]change{},
+	}
+	if !current.IsZero() {
+		t.keys = append([]Keys{current}, previous...)
+	}
+	for i, k := range t.keys {
+		if k.IsZero() || slices.ContainsFunc(t.keys[:i], func(o Keys) bool { return o.id == k.id }) {
+			return nil, fmt.Errorf("open identity table: key id %q is given twice or without a secret", k.id)
+		}
+		t.index = append(t.index, t.keyIndex(k.id))
+	}
+	if _, _, err := t.checkKeys(ctx); err != nil {
+		return nil, fmt.Errorf("open identity table: %w", err)
+	}
+	shards := make([]map[policy.Subject]wireIdentity, identityShards)
+	present := map[string]bool{}
+	for info, err := range b.List(ctx, identityPrefix, storage.ListOpt{}) {
+		if err != nil {
+			return nil, fmt.Errorf("open identity table: %w", err)
+		}
+		present[info.Key] = true
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i := range shards {
+		if !present[identityObject(i)] {
+			continue
+		}
+		g.Go(func() (err error) {
+			shards[i], _, err = t.readShard(gctx, i)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("open identity table: %w", err)
+	}
+	for _, rows := range shards {
+		for s, r := range rows {
+			if len(t.keys) > 0 && !slices.ContainsFunc(t.keys, func(k Keys) bool { return k.id == r.key }) {
+				return nil, fmt.Errorf("open identity table: it has rows under key %q, which is not given: name it among the previous keys", r.key)
+			}
+			t.put(s, r)
+		}
+	}
+	return t, nil
+}
+
+// keyIndex returns the index of a key id, adding it if it is new. There are at most 256; readShard checks.
+func (t *Identities) keyIndex(id string) uint8 {
+	if i := slices.Index(t.keyIDs, id); i >= 0 {
+		return uint8(i)
+	}
+	t.keyIDs = append(t.keyIDs, id)
+	return uint8(len(t.keyIDs) - 1)
+}
+
+func (t *Identities) put(s policy.Subject, w wireIdentity) {
+	t.drop(s)
+	r := identity{key: t.keyIndex(w.key), mac: w.mac, online: w.online}
+	t.rows[s] = r
+	t.byMAC[macUnder{r.key, r.mac}] = s
+}
+
+func (t *Identities) drop(s policy.Subject) {
+	if old, ok := t.rows[s]; ok {
+		delete(t.byMAC, macUnder{old.key, old.mac})
+		delete(t.rows, s)
+	}
+}
+
+// Find returns the number of the subject with the canonical id, if the table has one. Without keys it finds nobody.
+func (t *Identities) Find(canonical string) (policy.Subject, bool) {
+	s, ok, _ := t.find(canonical)
+	return s, ok
+}
+
+// find is Find, and returns the HMAC under the current key as well.
+func (t *Identities) find(canonical string) (policy.Subject, bool, mac) {
+	var current mac
+	for i, k := range t.keys {
+		m := macOf(k.store, canonical)
+		if i == 0 {
+			current = m
+		}
+		t.mu.Lock()
+		s, ok := t.byMAC[macUnder{t.index[i], m}]
+		if _, waits := t.pending[s]; ok && i > 0 && !waits {
+			t.pending[s] = change{canonical: canonical}
+		}
+		t.mu.Unlock()
+		if ok {
+			return s, true, current
+		}
+	}
+	return 0, false, current
+}
+
+// Number returns the number of the subject with the canonical id, giving a new subject one: the first 8 bytes (big-endian) of
+// the HMAC under the current store key, or the next number that is free, never 0. New rows are buffered: call Flush before committing data
+// that holds the number. It fails with ErrNoKey on a table opened without keys.
+func (t *Identities) Number(canonical string) (policy.Subject, error) {
+	if len(t.keys) == 0 {
+		return 0, ErrNoKey
+	}
+	s, ok, m := t.find(canonical)
+	if ok {
+		return s, nil
+	}
+	online := macOf(t.keys[0].serving, canonical)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s, ok := t.byMAC[macUnder{t.index[0], m}]; ok { // another goroutine was here meanwhile
+		return s, nil
+	}
+	s = policy.Subject(binary.BigEndian.Uint64(m[:8]))
+	for _, taken := t.rows[s]; taken || s == 0; _, taken = t.rows[s] {
+		s++
+	}
+	t.put(s, wireIdentity{key: t.keys[0].id, mac: m, online: online})
+	t.pending[s] = change{canonical: canonical, fresh: true}
+	return s, nil
+}
+
+// Len is the number of subjects in the table, buffered rows included.
+func (t *Identities) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.rows)
+}
+
+// KeyRows counts the rows under each key id, buffered rows included: a key may be retired when no row needs it.
+func (t *Identities) KeyRows() map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := map[string]int{}
+	for _, r := range t.rows {
+		n[t.keyIDs[r.key]]++
+	}
+	return n
+}
+
+// OnlineKeys returns the online key of every subject. It needs no secret. It holds about 100 bytes a subject.
+func (t *Identities) OnlineKeys() map[policy.Subject]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make(map[policy.Subject]string, len(t.rows))
+	for s, r := range t.rows {
+		out[s] = hex.EncodeToString(r.online[:])
+	}
+	return out
+}
+
+// Flush stores the buffered rows: one read and one conditional write a shard that changed. Rows that other processes stored meanwhile
+// are kept and taken over, and rows that were erased meanwhile are not stored again. If it fails, the rows stay
+// buffered and Flush can be called again.
+func (t *Identities) Flush(ctx context.Context) error {
+	t.mu.Lock()
+	var work [identityShards]map[policy.Subject]change
+	for s, c := range t.pending {
+		i := identityShard(s)
+		if work[i] == nil {
+			work[i] = map[policy.Subject]change{}
+		}
+		work[i][s] = c
+	}
+	dirty := len(t.pending) > 0
+	t.mu.Unlock()
+	if !dirty {
+		return nil
+	}
+	if len(t.keys) == 0 {
+		return fmt.Errorf("flush identity table: %w", ErrNoKey)
+	}
+	if err := t.registerKey(ctx); err != nil {
+		return fmt.Errorf("flush identity table: %w", err)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i, changes := range work {
+		if len(changes) == 0 {
+			continue
+		}
+		g.Go(func() error {
+			rows, err := t.updateShard(gctx, i, func(rows map[policy.Subject]wireIdentity) error { return t.apply(rows, changes) })
+			if err != nil {
+				return err
+			}
+			t.adopt(i, rows, changes)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("flush identity table: %w", err)
+	}
+	return nil
+}
+
+// apply brings changes into the stored rows of a shard.
+func (t *Identities) apply(rows map[policy.Subject]wireIdentity, changes map[policy.Subject]change) error {
+	k := t.keys[0]
+	for s, c := range changes {
+		mine := wireIdentity{key: k.id, mac: macOf(k.store, c.canonical), online: macOf(k.serving, c.canonical)}
+		stored, ok := rows[s]
+		switch {
+		case ok && !t.names(stored, c.canonical):
+			return fmt.Errorf("subject %s: another process gave this number to another subject meanwhile: run again", s)
+		case ok || c.fresh:
+			rows[s] = mine
+		}
+	}
+	return nil
+}
+
+// names reports whether a stored row belongs to the canonical id, under any key at hand.
+func (t *Identities) names(r wireIdentity, canonical string) bool {
+	return slices.ContainsFunc(t.keys, func(k Keys) bool { return k.id == r.key && macOf(k.store, canonical) == r.mac })
+}
+
+// adopt makes memory hold what a shard holds now, and forgets the changes that are stored.
+func (t *Identities) adopt(shard int, rows map[policy.Subject]wireIdentity, stored map[policy.Subject]change) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for s, c := range stored {
+		if t.pending[s] == c {
+			delete(t.pending, s)
+		}
+	}
+	for s := range t.rows {
+		_, kept := rows[s]
+		if _, waits := t.pending[s]; identityShard(s) == shard && !kept && !waits {
+			t.drop(s)
+		}
+	}
+	for s, r := range rows {
+		if _, waits := t.pending[s]; !waits {
+			t.put(s, r)
+		}
+	}
+}
+
+// Delete removes the rows of subjects from the bucket and from memory, as the last act of their erasure. It needs no key. Numbers that
+// the table does not hold are no error. Old versions of the objects, where the bucket keeps them, are the caller's to remove.
+func (t *Identities) Delete(ctx context.Context, subjects ...policy.Subject) error {
+	byShard := map[int][]policy.Subject{}
+	for _, s := range subjects {
+		byShard[identityShard(s)] = append(byShard[identityShard(s)], s)
+	}
+	for _, shard := range slices.Sorted(maps.Keys(byShard)) {
+		gone := byShard[shard]
+		t.mu.Lock()
+		for _, s := range gone {
+			delete(t.pending, s)
+			t.drop(s)
+		}
+		t.mu.Unlock()
+		_, err := t.updateShard(ctx, shard, func(rows map[policy.Subject]wireIdentity) error {
+			for _, s := range gone {
+				delete(rows, s)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("delete from identity table: %w", err)
+		}
+	}
+	return nil
+}
+
+// keyChecks is the body of identity/keys.json: a check value for every key id that the table has been written with.
+type keyChecks struct {
+	Format int               `json:"format"`
+	Keys   map[string]string `json:"keys"`
+}
+
+// checkKeys reads the check values and compares those of the keys at hand.
+func (t *Identities) checkKeys(ctx context.Context) (keyChecks, storage.Info, error) {
+	c := keyChecks{Format: 1, Keys: map[string]string{}}
+	body, info, err := storage.ReadAll(ctx, t.bucket, identityKeys)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return c, storage.Info{}, nil
+	case err != nil:
+		return c, info, err
+	}
+	if err := json.Unmarshal(body, &c); err != nil || c.Format != 1 || c.Keys == nil {
+		return c, info, fmt.Errorf("%s is damaged or made by a newer rapport", identityKeys)
+	}
+	for _, k := range t.keys {
+		if was, ok := c.Keys[k.id]; ok && was != k.check() {
+			return c, info, fmt.Errorf("key %s: its secret is not the one that this table was made with: give the old secret, or a new key id to the new one", k.id)
+		}
+	}
+	return c, info, nil
+}
+
+// registerKey stores the check value of the current key if it is new.
+func (t *Identities) registerKey(ctx context.Context) error {
+	for range maxRetries {
+		c, info, err := t.checkKeys(ctx)
+		if err != nil {
+			return err
+		}
+		if _, ok := c.Keys[t.keys[0].id]; ok {
+			return nil
+		}
+		c.Keys[t.keys[0].id] = t.keys[0].check()
+		body, err := json.Marshal(c)
+		if err != nil {
+			return err
+		}
+		if _, err = storage.Commit(ctx, t.bucket, identityKeys, body, replacing(info)); !errors.Is(err, storage.ErrPrecondition) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: %d other writers came first: run again", identityKeys, maxRetries)
+}
+
+// replacing is the condition that an object is still what was read, or still absent.
+func replacing(read storage.Info) storage.Cond {
+	if read.ETag == "" {
+		return storage.Cond{IfAbsent: true}
+	}
+	return storage.Cond{IfMatch: read.ETag}
+}

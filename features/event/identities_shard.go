@@ -1,0 +1,148 @@
+package event
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
+)
+
+// wireIdentity is a row as it is stored, with its key id as text.
+type wireIdentity struct {
+	key         string
+	mac, online mac
+}
+
+// A shard is one object, little-endian:
+//
+//	"RPID" | u16 version 1 | u16 number of key ids | each: u8 length, text
+//	u32 rows | each: u64 subject number, u8 key, 16 bytes HMAC, 16 bytes online key, ascending by number
+//	SHA-256 of all before
+const (
+	shardMagic   = "RPID"
+	shardVersion = 1
+	shardRow     = 8 + 1 + 16 + 16
+	maxShard     = storage.MaxCommit
+)
+
+func encodeShard(rows map[policy.Subject]wireIdentity) ([]byte, error) {
+	ids := map[string]int{}
+	for _, r := range rows {
+		ids[r.key] = 0
+	}
+	if len(ids) > 256 {
+		return nil, fmt.Errorf("rows under %d key ids, more than 256: retire old keys", len(ids))
+	}
+	out := binary.LittleEndian.AppendUint16([]byte(shardMagic), shardVersion)
+	out = binary.LittleEndian.AppendUint16(out, uint16(len(ids)))
+	for i, id := range slices.Sorted(maps.Keys(ids)) {
+		ids[id] = i
+		out = append(append(out, byte(len(id))), id...)
+	}
+	out = binary.LittleEndian.AppendUint32(slices.Grow(out, len(rows)*shardRow+36), uint32(len(rows)))
+	for _, s := range slices.Sorted(maps.Keys(rows)) {
+		r := rows[s]
+		out = binary.LittleEndian.AppendUint64(out, uint64(s))
+		out = append(out, byte(ids[r.key]))
+		out = append(append(out, r.mac[:]...), r.online[:]...)
+	}
+	sum := sha256.Sum256(out)
+	if out = append(out, sum[:]...); len(out) > maxShard {
+		return nil, fmt.Errorf("%d rows do not fit into the %d bytes of a shard: the identity table is full", len(rows), maxShard)
+	}
+	return out, nil
+}
+
+var errShard = errors.New("the shard is damaged, or made by a newer rapport")
+
+func decodeShard(shard int, data []byte) (map[policy.Subject]wireIdentity, error) {
+	if len(data) < len(shardMagic)+8+sha256.Size || !bytes.HasPrefix(data, []byte(shardMagic)) {
+		return nil, errShard
+	}
+	body, sum := data[:len(data)-sha256.Size], data[len(data)-sha256.Size:]
+	if want := sha256.Sum256(body); !bytes.Equal(sum, want[:]) {
+		return nil, errShard
+	}
+	body = body[len(shardMagic):]
+	if binary.LittleEndian.Uint16(body) != shardVersion {
+		return nil, errShard
+	}
+	ids := make([]string, binary.LittleEndian.Uint16(body[2:]))
+	body = body[4:]
+	for i := range ids {
+		if len(body) < 1 || len(body) < 1+int(body[0]) {
+			return nil, errShard
+		}
+		n := 1 + int(body[0])
+		ids[i], body = string(body[1:n]), body[n:]
+	}
+	if len(body) < 4 || uint64(binary.LittleEndian.Uint32(body))*shardRow != uint64(len(body)-4) {
+		return nil, errShard
+	}
+	n := binary.LittleEndian.Uint32(body)
+	body = body[4:]
+	rows := make(map[policy.Subject]wireIdentity, n)
+	var last policy.Subject
+	for range n {
+		s, key := policy.Subject(binary.LittleEndian.Uint64(body)), int(body[8])
+		if s <= last || identityShard(s) != shard || key >= len(ids) || !policy.ValidName(ids[key]) {
+			return nil, errShard
+		}
+		rows[s] = wireIdentity{key: ids[key], mac: mac(body[9:25]), online: mac(body[25:41])}
+		last, body = s, body[shardRow:]
+	}
+	return rows, nil
+}
+
+// readShard returns the rows of a shard, none if the object is absent.
+func (t *Identities) readShard(ctx context.Context, shard int) (map[policy.Subject]wireIdentity, storage.Info, error) {
+	key := identityObject(shard)
+	data, info, err := storage.ReadAll(ctx, t.bucket, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return map[policy.Subject]wireIdentity{}, storage.Info{}, nil
+	}
+	if err != nil {
+		return nil, info, err
+	}
+	rows, err := decodeShard(shard, data)
+	if err != nil {
+		return nil, info, fmt.Errorf("%s: %w", key, err)
+	}
+	return rows, info, nil
+}
+
+// updateShard reads a shard, lets edit change its rows, and stores them if nobody else did meanwhile, else tries again. It returns the
+// rows that stand in the bucket now.
+func (t *Identities) updateShard(ctx context.Context, shard int, edit func(map[policy.Subject]wireIdentity) error) (map[policy.Subject]wireIdentity, error) {
+	key := identityObject(shard)
+	for range maxRetries {
+		rows, info, err := t.readShard(ctx, shard)
+		if err != nil {
+			return nil, err
+		}
+		before := maps.Clone(rows)
+		if err := edit(rows); err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		if maps.Equal(rows, before) {
+			return rows, nil
+		}
+		body, err := encodeShard(rows)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		if _, err = storage.Commit(ctx, t.bucket, key, body, replacing(info)); err == nil {
+			return rows, nil
+		} else if !errors.Is(err, storage.ErrPrecondition) {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%s: other writers came first %d times: run again", key, maxRetries)
+}

@@ -1,0 +1,328 @@
+package event
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// The columns of an events table. After them stand the context columns that the purpose reads, sorted by name, as String or Float64.
+const (
+	ColSubject = "subject" // Int64, the bits of a policy.Subject
+	ColItem    = "item"    // String
+	ColTime    = "time"    // Time
+	ColKind    = "kind"    // String
+	ColValue   = "value"   // Float64, null where the source or the purpose has none
+)
+
+// Schema is the schema of the events table that a purpose gets of the source: the columns above, and the context columns that it reads.
+// numeric names the context columns that hold numbers.
+func (s Source) Schema(p policy.Purpose) table.Schema {
+	schema := table.Schema{{Name: ColSubject, Type: table.Int64}, {Name: ColItem, Type: table.String}, {Name: ColTime, Type: table.Time},
+		{Name: ColKind, Type: table.String}, {Name: ColValue, Type: table.Float64}}
+	for _, name := range slices.Sorted(maps.Keys(s.Columns)) {
+		if !p.Allows("events", name) {
+			continue
+		}
+		t := table.String
+		if slices.Contains(s.Numeric, name) {
+			t = table.Float64
+		}
+		schema = append(schema, table.Field{Name: name, Type: t})
+	}
+	return schema
+}
+
+// NewWriter stages an events table as every step that reads one expects it: sharded by subject, sorted by subject, time, item, kind.
+func (s Source) NewWriter(b storage.Bucket, prefix string, p policy.Purpose, shards int) *table.Writer {
+	return table.NewWriter(b, prefix, s.Schema(p), table.WriteOptions{
+		Shards: shards, ShardBy: ColSubject, SortBy: []string{ColSubject, ColTime, ColItem, ColKind},
+	})
+}
+
+// IngestPlan says what to ingest: the events of one interval, under the decisions for one purpose.
+type IngestPlan struct {
+	Files        *Files
+	Day          table.Interval
+	Decisions    *policy.Decisions
+	Identities   *Identities
+	Suppressions *Suppressions
+	IntervalEnd  time.Time     // from which retention counts back; zero: Day.End
+	Out          *table.Writer // of Source.NewWriter
+	Workers      int           // files read at once; 0: GOMAXPROCS
+}
+
+// IngestFacts are the facts of an ingest.
+type IngestFacts struct {
+	Funnel  policy.Funnel `json:"funnel"`
+	Files   int           `json:"files"`
+	Bytes   int64         `json:"bytes"` // size of these files; of it only the declared columns are read
+	Rows    int64         `json:"rows"`  // rows of the interval, kept or not
+	Kept    int64         `json:"kept"`
+	BadRows []BadRow      `json:"bad_rows,omitempty"` // the first few
+}
+
+// BadRow says where a row without subject, item or time stands. It never holds a value.
+type BadRow struct {
+	File   string `json:"file"`
+	Row    int64  `json:"row"` // from 0, in the file
+	Column string `json:"column"`
+}
+
+// maxBadRows is how many bad rows the facts list.
+const maxBadRows = 20
+
+// Ingest reads the events of the plan's interval from the source's files and appends those that count to Out, minimized: subject
+// numbers in place of ids, and no column that the purpose does not read. Every row of the interval is counted by the reason for which it
+// was kept or not. The rows of Out, sorted by its writer, do not depend on the number of workers, nor on how rows are ordered
+// or split into files. New subjects are buffered in Identities: Flush it before committing Out.
+func Ingest(ctx context.Context, p IngestPlan) (IngestFacts, error) {
+	purpose := p.Decisions.Purpose()
+	end := p.IntervalEnd
+	if end.IsZero() {
+		end = p.Day.End
+	}
+	source := p.Files.source
+	columns, err := source.wants(purpose)
+	if err != nil {
+		return IngestFacts{}, fmt.Errorf("ingest %s: %w", p.Day, err)
+	}
+	files := p.Files.day(p.Day)
+	in := &ingest{
+		IngestPlan: p, source: source, schema: source.Schema(purpose), columns: columns,
+		oldest: purpose.Oldest("events", end, p.Decisions.Now()),
+		facts:  IngestFacts{Funnel: policy.Funnel{}, Files: len(files)},
+	}
+	if in.kind = source.DefaultKind; in.kind == "" {
+		in.kind = "event"
+	}
+	if p.Workers <= 0 {
+		p.Workers = runtime.GOMAXPROCS(0)
+	}
+	work := make(chan file)
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(work)
+		for _, f := range files {
+			select {
+			case work <- f:
+			case <-gctx.Done():
+				return gctx.Err()
+			}
+		}
+		return nil
+	})
+	for range min(p.Workers, max(1, len(files))) {
+		g.Go(func() error {
+			a := newAdmitter(p.Decisions, p.Identities, p.Suppressions, in.oldest)
+			for f := range work {
+				if err := in.read(gctx, a, f); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return IngestFacts{}, fmt.Errorf("ingest %s: %w", p.Day, err)
+	}
+	for _, f := range files {
+		in.facts.Bytes += f.info.Size
+	}
+	slices.SortFunc(in.facts.BadRows, func(a, b BadRow) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Row, b.Row)) })
+	in.facts.BadRows = in.facts.BadRows[:min(len(in.facts.BadRows), maxBadRows)]
+	in.facts.Rows, in.facts.Kept = in.facts.Funnel.Read(), in.facts.Funnel[policy.Kept]
+	return in.facts, nil
+}
+
+// ingest is one Ingest at work.
+type ingest struct {
+	IngestPlan
+	source  Source
+	kind    string // of a row without one
+	schema  table.Schema
+	columns []table.Want
+	oldest  int64
+
+	mu    sync.Mutex // guards Out and facts
+	facts IngestFacts
+}
+
+// wants are the columns of the files that the purpose may read, each once.
+func (s Source) wants(p policy.Purpose) ([]table.Want, error) {
+	var out []table.Want
+	var errs []error
+	add := func(name string, t table.Type, optional bool) {
+		i := slices.IndexFunc(out, func(w table.Want) bool { return w.Name == name })
+		switch {
+		case name == "":
+		case i < 0:
+			out = append(out, table.Want{Name: name, Type: t, Optional: optional})
+		case out[i].Type != t:
+			errs = append(errs, fmt.Errorf("column %q is declared both as %s and as %s: declare it once, or as one of them", name, out[i].Type, t))
+		}
+	}
+	add(s.Subject, table.String, false)
+	add(s.Item, table.String, false)
+	add(s.Time, table.Time, false)
+	if p.Allows("events", ColKind) {
+		add(s.Kind, table.String, true)
+	}
+	if p.Allows("events", ColValue) {
+		add(s.Value, table.Float64, true)
+	}
+	for _, f := range s.Schema(p)[fixedColumns:] {
+		add(s.Columns[f.Name], f.Type, true)
+	}
+	return out, errors.Join(errs...)
+}
+
+// fixedColumns is how many columns every events table has before the context columns.
+const fixedColumns = 5
+
+// read ingests one file.
+func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
+	o := table.ScanOptions{Columns: in.columns, Time: in.source.Time, Window: in.Day, Unit: in.source.TimeUnit, Local: in.source.Zone}
+	// A dated file holds little but its day, and its rows without a time are counted with that day. Of other files only what the
+	// interval needs is read, and a row without a time lies in no interval.
+	o.KeepOutside = f.arrived
+	countNoTime := f.arrived && in.Day.Contains(f.span.Start)
+
+	out := newRows(in.schema)
+	funnel := policy.Funnel{}
+	for b, err := range table.Scan(ctx, in.source.Bucket, f.info, o) {
+		if err != nil {
+			return err
+		}
+		c := in.bind(b)
+		out.reset()
+		for i := range b.N {
+			if c.time.Null(i) {
+				if countNoTime {
+					funnel.Add(policy.BadRow, 1)
+				}
+				continue
+			}
+			t := c.time.Int[i]
+			if f.arrived && !in.contains(t) {
+				continue
+			}
+			id, okID := idAt(c.subject, i)
+			item, okItem := idAt(c.item, i)
+			if !okID || !okItem {
+				funnel.Add(policy.BadRow, 1)
+				continue
+			}
+			who := a.of(id)
+			why := a.judge(who, t)
+			funnel.Add(why, 1)
+			if why != policy.Kept {
+				continue
+			}
+			s, err := a.number(who)
+			if err != nil {
+				return fmt.Errorf("read %s: %w", f.info.Key, err)
+			}
+			out.add(c, i, s, item, t, in.kind)
+		}
+		if err := in.append(out); err != nil {
+			return fmt.Errorf("read %s: %w", f.info.Key, err)
+		}
+	}
+	var bad []BadRow
+	if funnel[policy.BadRow] > 0 {
+		var err error
+		if bad, err = in.locate(ctx, f, countNoTime); err != nil {
+			return err
+		}
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.facts.Funnel.Merge(funnel)
+	in.facts.BadRows = append(in.facts.BadRows, bad...)
+	return nil
+}
+
+func (in *ingest) contains(t int64) bool {
+	return t >= in.Day.Start.UnixMicro() && t < in.Day.End.UnixMicro()
+}
+
+func (in *ingest) append(r *rows) error {
+	if r.batch.N == 0 {
+		return nil
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.Out.Append(&r.batch)
+}
+
+// locate reads a file that has bad rows once more, keys and times only, to tell where the first of them stand.
+func (in *ingest) locate(ctx context.Context, f file, countNoTime bool) ([]BadRow, error) {
+	o := table.ScanOptions{Columns: in.columns[:3], Time: in.source.Time, Unit: in.source.TimeUnit, Local: in.source.Zone}
+	var bad []BadRow
+	var row int64
+	for b, err := range table.Scan(ctx, in.source.Bucket, f.info, o) {
+		if err != nil {
+			return nil, err
+		}
+		c := in.bind(b)
+		for i := range b.N {
+			_, okID := idAt(c.subject, i)
+			_, okItem := idAt(c.item, i)
+			column := ""
+			switch {
+			case c.time.Null(i):
+				if countNoTime {
+					column = ColTime
+				}
+			case !in.contains(c.time.Int[i]):
+			case !okID:
+				column = ColSubject
+			case !okItem:
+				column = ColItem
+			}
+			if column == "" {
+				continue
+			}
+			if bad = append(bad, BadRow{f.info.Key, row + int64(i), column}); len(bad) == maxBadRows {
+				return bad, nil
+			}
+		}
+		row += int64(b.N)
+	}
+	return bad, nil
+}
+
+// bound are the columns of a raw batch by their meaning; nil where the source or the purpose has none. It is the raw row: it stays here.
+type bound struct {
+	subject, item, time, kind, value *table.Column
+	context                          []*table.Column
+}
+
+func (in *ingest) bind(b *table.Batch) bound {
+	s := in.source
+	c := bound{subject: b.Col(s.Subject), item: b.Col(s.Item), time: b.Col(s.Time)}
+	p := in.Decisions.Purpose()
+	if s.Kind != "" && p.Allows("events", ColKind) {
+		c.kind = b.Col(s.Kind)
+	}
+	if s.Value != "" && p.Allows("events", ColValue) {
+		c.value = b.Col(s.Value)
+	}
+	for _, f := range in.schema[fixedColumns:] {
+		c.context = append(c.context, b.Col(s.Columns[f.Name]))
+	}
+	return c
+}

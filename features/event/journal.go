@@ -1,0 +1,330 @@
+package event
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
+)
+
+// JournalPrefix is where the policy journal stands in the bucket.
+const JournalPrefix = "policy/journal/"
+
+// The kinds of journal entries.
+const (
+	KindErase    = "erase"    // forget these subjects
+	KindWithdraw = "withdraw" // these subjects withdrew from a purpose, outside any import
+)
+
+// Mark is an HMAC of a canonical id under an erasure key: all that is kept of an erased subject. It recognizes the subject if the id
+// comes again and can be reversed by nobody without the key.
+type Mark struct {
+	KeyID string `json:"key_id"`
+	MAC   string `json:"mac"` // 32 hexadecimal digits
+}
+
+// MarkOf returns the mark of a canonical id.
+func MarkOf(k Keys, canonical string) Mark {
+	m := macOf(k.erasure, canonical)
+	return Mark{KeyID: k.id, MAC: hex.EncodeToString(m[:])}
+}
+
+// Entry is one entry of the policy journal, an object of its own.
+type Entry struct {
+	Format   int              `json:"format"` // 1
+	Seq      int              `json:"seq"`    // 1, 2, …
+	Kind     string           `json:"kind"`
+	At       time.Time        `json:"at"`                 // when the subjects asked
+	Epoch    int              `json:"epoch"`              // erasures up to and with this entry
+	Purpose  string           `json:"purpose,omitempty"`  // of a withdrawal
+	Marks    []Mark           `json:"marks,omitempty"`    // of an erasure, for ever
+	Subjects []policy.Subject `json:"subjects,omitempty"` // numbers, until they are redacted
+	Finished *time.Time       `json:"finished,omitempty"` // when an erasure was done and its numbers were redacted
+	Nonce    string           `json:"nonce"`              // tells the writer's own entry from another's
+}
+
+// Journal is the ordered list of what subjects asked for: one object an entry, created and never replaced, but for one change: when an
+// erasure is finished, the numbers of its subjects are redacted from every entry, so that only marks under the erasure-only key
+// remain. While it is pending an entry holds both: the marks suppress the raw id at the boundary from the first moment, the
+// numbers let the steps behind the boundary, which have no key, leave the subject out.
+type Journal struct {
+	bucket  storage.Bucket
+	entries []Entry
+	infos   []storage.Info
+}
+
+// OpenJournal reads the journal. Its cost is one listing and one read an entry.
+func OpenJournal(ctx context.Context, b storage.Bucket) (*Journal, error) {
+	j := &Journal{bucket: b}
+	if err := j.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	return j, nil
+}
+
+// Refresh reads the entries that were added or changed since the journal was last read.
+func (j *Journal) Refresh(ctx context.Context) error {
+	known := map[string]int{}
+	for i, info := range j.infos {
+		known[info.Key+"\n"+info.ETag] = i
+	}
+	var entries []Entry
+	var infos []storage.Info
+	for info, err := range j.bucket.List(ctx, JournalPrefix, storage.ListOpt{}) {
+		if err != nil {
+			return fmt.Errorf("read policy journal: %w", err)
+		}
+		if i, ok := known[info.Key+"\n"+info.ETag]; ok {
+			entries, infos = append(entries, j.entries[i]), append(infos, j.infos[i])
+			continue
+		}
+		e, read, err := j.read(ctx, info.Key)
+		if err != nil {
+			return fmt.Errorf("read policy journal: %w", err)
+		}
+		entries, infos = append(entries, e), append(infos, read)
+	}
+	for i, e := range entries {
+		if e.Seq != i+1 {
+			return fmt.Errorf("read policy journal: entry %d is missing: it must be restored, since it may hold an erasure", i+1)
+		}
+	}
+	j.entries, j.infos = entries, infos
+	return nil
+}
+
+func (j *Journal) read(ctx context.Context, key string) (Entry, storage.Info, error) {
+	var e Entry
+	body, info, err := storage.ReadAll(ctx, j.bucket, key)
+	if err != nil {
+		return e, info, err
+	}
+	if err := json.Unmarshal(body, &e); err != nil {
+		return e, info, fmt.Errorf("%s is damaged: %w", key, err)
+	}
+	switch {
+	case e.Format != 1:
+		return e, info, fmt.Errorf("%s has format %d: it was made by a newer rapport", key, e.Format)
+	case key != journalKey(e.Seq):
+		return e, info, fmt.Errorf("%s holds entry %d: it was moved", key, e.Seq)
+	case e.Kind != KindErase && e.Kind != KindWithdraw:
+		return e, info, fmt.Errorf("%s has the unknown kind %q: it was made by a newer rapport", key, e.Kind)
+	}
+	for _, m := range e.Marks {
+		if b, err := hex.DecodeString(m.MAC); err != nil || len(b) != len(mac{}) || !policy.ValidName(m.KeyID) {
+			return e, info, fmt.Errorf("%s is damaged: a mark is not 32 hexadecimal digits under a key id", key)
+		}
+	}
+	return e, info, nil
+}
+
+func journalKey(seq int) string { return path.Join(JournalPrefix, fmt.Sprintf("%08d.json", seq)) }
+
+// Entries returns the entries in order. The caller must not change them.
+func (j *Journal) Entries() []Entry { return j.entries }
+
+// Epoch is the number of erasures so far, finished or not.
+func (j *Journal) Epoch() int {
+	if n := len(j.entries); n > 0 {
+		return j.entries[n-1].Epoch
+	}
+	return 0
+}
+
+// Erase appends the request to forget the subjects with these canonical ids. Marks are made for all of them, known to the identity
+// table or not, since a source may name them tomorrow; numbers stand in the entry for those that are known (len(Entry.Subjects)). at is
+// when they asked; nonce is a text that no other call uses.
+func (j *Journal) Erase(ctx context.Context, k Keys, ids *Identities, canonicals []string, at time.Time, nonce string) (Entry, error) {
+	if k.IsZero() {
+		return Entry{}, fmt.Errorf("journal an erasure: %w", ErrNoKey)
+	}
+	e := Entry{Kind: KindErase, At: at.UTC(), Nonce: nonce}
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(canonicals))) {
+		e.Marks = append(e.Marks, MarkOf(k, id))
+		if s, ok := ids.Find(id); ok {
+			e.Subjects = append(e.Subjects, s)
+		}
+	}
+	// Order by mark and number: the order of the ids would tell something about them.
+	slices.SortFunc(e.Marks, func(a, b Mark) int { return compareStrings(a.MAC, b.MAC) })
+	slices.Sort(e.Subjects)
+	return j.append(ctx, e)
+}
+
+func compareStrings(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// Withdraw appends the withdrawal of subjects from a purpose, effective at once.
+func (j *Journal) Withdraw(ctx context.Context, purpose string, subjects []policy.Subject, at time.Time, nonce string) (Entry, error) {
+	if !policy.ValidName(purpose) {
+		return Entry{}, fmt.Errorf("journal a withdrawal: %q is no purpose name", purpose)
+	}
+	subjects = slices.Compact(slices.Sorted(slices.Values(subjects)))
+	return j.append(ctx, Entry{Kind: KindWithdraw, At: at.UTC(), Purpose: purpose, Subjects: subjects, Nonce: nonce})
+}
+
+// append stores e as the next entry.
+func (j *Journal) append(ctx context.Context, e Entry) (Entry, error) {
+	if e.Nonce == "" {
+		return Entry{}, errors.New("append to policy journal: the nonce is empty")
+	}
+	for range maxRetries {
+		e.Format, e.Seq, e.Epoch = 1, len(j.entries)+1, j.Epoch()
+		if e.Kind == KindErase {
+			e.Epoch++
+		}
+		body, err := json.Marshal(e)
+		if err != nil {
+			return Entry{}, fmt.Errorf("append to policy journal: %w", err)
+		}
+		info, err := storage.Commit(ctx, j.bucket, journalKey(e.Seq), body, storage.Cond{IfAbsent: true})
+		if err == nil {
+			j.entries, j.infos = append(j.entries, e), append(j.infos, info)
+			return e, nil
+		}
+		if !errors.Is(err, storage.ErrPrecondition) {
+			return Entry{}, fmt.Errorf("append to policy journal: %w", err)
+		}
+		if err := j.Refresh(ctx); err != nil {
+			return Entry{}, err
+		}
+	}
+	return Entry{}, fmt.Errorf("append to policy journal: other writers came first %d times: run again", maxRetries)
+}
+
+// Pending returns the erasures that are not finished, for policy.Decide, and the entries that asked for them.
+func (j *Journal) Pending() (erasures []policy.Erasure, entries []Entry) {
+	for _, e := range j.entries {
+		if e.Kind != KindErase || e.Finished != nil {
+			continue
+		}
+		entries = append(entries, e)
+		for _, s := range e.Subjects {
+			erasures = append(erasures, policy.Erasure{Subject: s, At: e.At, Epoch: e.Epoch})
+		}
+	}
+	return erasures, entries
+}
+
+// Withdrawals returns the journal's withdrawals as records, for policy.Decide beside the imported ones.
+func (j *Journal) Withdrawals() []policy.Record {
+	var out []policy.Record
+	for _, e := range j.entries {
+		if e.Kind != KindWithdraw {
+			continue
+		}
+		for _, s := range e.Subjects {
+			out = append(out, policy.Record{
+				Subject: s, Purpose: e.Purpose, State: policy.Withdrawn, Effective: e.At, Recorded: e.At,
+				Source: "journal", ID: path.Base(journalKey(e.Seq)),
+			})
+		}
+	}
+	return out
+}
+
+// Finish redacts the numbers of an erasure's subjects from every entry of the journal and marks the entry as finished, last. Call it
+// when nothing else holds the numbers any more. It can be repeated after a crash. Old versions of the objects, where the bucket keeps
+// them, are the caller's to remove.
+func (j *Journal) Finish(ctx context.Context, seq int, at time.Time) error {
+	if err := j.Refresh(ctx); err != nil {
+		return err
+	}
+	if seq < 1 || seq > len(j.entries) || j.entries[seq-1].Kind != KindErase {
+		return fmt.Errorf("finish erasure: journal entry %d is no erasure", seq)
+	}
+	if j.entries[seq-1].Finished != nil {
+		return nil
+	}
+	gone := map[policy.Subject]bool{}
+	for _, s := range j.entries[seq-1].Subjects {
+		gone[s] = true
+	}
+	edit := func(i int, change func(*Entry)) error {
+		e := j.entries[i]
+		e.Subjects = slices.DeleteFunc(slices.Clone(e.Subjects), func(s policy.Subject) bool { return gone[s] })
+		change(&e)
+		body, err := json.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("finish erasure %d: %w", seq, err)
+		}
+		info, err := storage.Commit(ctx, j.bucket, journalKey(e.Seq), body, storage.Cond{IfMatch: j.infos[i].ETag})
+		if err != nil {
+			return fmt.Errorf("finish erasure %d: redact journal entry %d: %w", seq, e.Seq, err)
+		}
+		j.entries[i], j.infos[i] = e, info
+		return nil
+	}
+	for i := range j.entries {
+		holds := slices.ContainsFunc(j.entries[i].Subjects, func(s policy.Subject) bool { return gone[s] })
+		if i == seq-1 || !holds {
+			continue
+		}
+		if err := edit(i, func(*Entry) {}); err != nil {
+			return err
+		}
+	}
+	at = at.UTC()
+	return edit(seq-1, func(e *Entry) { e.Finished = &at })
+}
+
+// Suppressions recognize erased subjects at the boundary. They are the marks of the journal's erasures and need no store of their own.
+type Suppressions struct {
+	keys []Keys
+	at   map[Mark]int64 // µs of the latest erasure
+}
+
+// Suppressions returns the marks of all erasures, finished or not, to be recognized under the given keys. It fails if a mark was made
+// under a key that is not given: an erased subject would slip in.
+func (j *Journal) Suppressions(keys ...Keys) (*Suppressions, error) {
+	s := &Suppressions{at: map[Mark]int64{}}
+	used := map[string]bool{}
+	for _, e := range j.entries {
+		for _, m := range e.Marks {
+			used[m.KeyID] = true
+			if at, ok := s.at[m]; !ok || e.At.UnixMicro() > at {
+				s.at[m] = e.At.UnixMicro()
+			}
+		}
+	}
+	for _, k := range keys {
+		if used[k.id] {
+			s.keys = append(s.keys, k)
+			delete(used, k.id)
+		}
+	}
+	for id := range used {
+		return nil, fmt.Errorf("suppressions: erased subjects are marked under key %q, which is not given: name it among the previous keys", id)
+	}
+	return s, nil
+}
+
+// ErasedAt returns when the subject with the canonical id last asked to be forgotten, in µs since the epoch, and false if never. A nil
+// *Suppressions recognizes nobody.
+func (s *Suppressions) ErasedAt(canonical string) (int64, bool) {
+	var last int64
+	found := false
+	if s == nil {
+		return 0, false
+	}
+	for _, k := range s.keys {
+		if at, ok := s.at[MarkOf(k, canonical)]; ok && (!found || at > last) {
+			last, found = at, true
+		}
+	}
+	return last, found
+}

@@ -1,0 +1,136 @@
+package event
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/rapport-ml/rapport/features/policy"
+)
+
+// minSecret is the least length of a secret, in bytes.
+const minSecret = 16
+
+// maxSecret bounds what is read of a secret's file.
+const maxSecret = 1 << 16
+
+// Keys are the three keys that come from one secret: the store key makes subject numbers, the serving key online keys, the erasure key
+// the marks of erased subjects. Each is HKDF-SHA256(secret, no salt, label). The zero Keys hold no key: what needs one fails. Keys
+// never print their bytes.
+type Keys struct {
+	id                      string
+	store, serving, erasure []byte
+}
+
+// NewKeys derives the keys of a secret of at least 16 bytes. id names the secret in stored rows; it is 1 to 64 of a-z, 0-9, _
+// and -, beginning with a letter, and must not be used for another secret later.
+func NewKeys(id string, secret []byte) (Keys, error) {
+	if !policy.ValidName(id) {
+		return Keys{}, errors.New("pseudonym keys: the key id must be 1 to 64 of a-z, 0-9, _ and -, beginning with a letter, as k1")
+	}
+	if len(secret) < minSecret {
+		return Keys{}, fmt.Errorf("pseudonym keys: key %s: the secret has %d bytes, it needs at least %d: take 32 random bytes", id, len(secret), minSecret)
+	}
+	k := Keys{id: id}
+	for _, d := range []struct {
+		key   *[]byte
+		label string
+	}{{&k.store, "rapport/1/store"}, {&k.serving, "rapport/1/serving"}, {&k.erasure, "rapport/1/erasure"}} {
+		var err error
+		if *d.key, err = hkdf.Key(sha256.New, secret, nil, d.label, sha256.Size); err != nil {
+			return Keys{}, fmt.Errorf("pseudonym keys: key %s: %w", id, err)
+		}
+	}
+	return k, nil
+}
+
+// ID returns the key id, or "" for the zero Keys.
+func (k Keys) ID() string { return k.id }
+
+// IsZero reports whether k holds no key.
+func (k Keys) IsZero() bool { return k.id == "" }
+
+// ServingKey returns the key of OnlineKey: what a direct reader of the online store is given. It opens nothing else.
+func (k Keys) ServingKey() []byte { return bytes.Clone(k.serving) }
+
+// Format prints the key id, never key bytes, under every verb of fmt.
+func (k Keys) Format(f fmt.State, _ rune) { io.WriteString(f, "keys("+k.id+")") }
+
+// mac is an HMAC-SHA256, cut to its first 16 bytes.
+type mac [16]byte
+
+func macOf(key []byte, text string) mac {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(text))
+	return mac(h.Sum(nil)[:16])
+}
+
+// check is a value by which two holders of a key id can tell whether they hold the same secret.
+func (k Keys) check() string {
+	m := macOf(k.store, "\x00rapport key check")
+	return hex.EncodeToString(m[:8])
+}
+
+// OnlineKey is the name of a subject in an online store: the first 16 bytes of HMAC-SHA256(serving key, canonical id), as 32 lower-case
+// hexadecimal digits. Any language can do it; testdata/online_key.json holds test vectors. See Canonical for the id's form.
+func OnlineKey(servingKey []byte, canonical string) string {
+	m := macOf(servingKey, canonical)
+	return hex.EncodeToString(m[:])
+}
+
+// ParseSecret reads a secret from where spec says: "env:NAME" (env looks the variable up) or "file:PATH". Blanks and line ends around
+// the text are dropped. Text of an even number of at least 32 hexadecimal digits is taken as hexadecimal; else text that holds one of
+// + / - _ = and is base64 (standard or URL alphabet, padded or not) of at least 16 bytes is taken as base64; else the bytes are the secret.
+// Errors never hold the spec's or the secret's text, since a secret pasted in place of a spec is a common slip.
+func ParseSecret(spec string, env func(string) string) ([]byte, error) {
+	var text []byte
+	kind, name, _ := strings.Cut(spec, ":")
+	switch kind {
+	case "env":
+		text = []byte(env(name))
+		if len(text) == 0 {
+			return nil, fmt.Errorf("pseudonym secret: the environment variable %s is not set", name)
+		}
+	case "file":
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("pseudonym secret: %w", err)
+		}
+		defer f.Close()
+		if text, err = io.ReadAll(io.LimitReader(f, maxSecret+1)); err != nil {
+			return nil, fmt.Errorf("pseudonym secret: %w", err)
+		}
+		if len(text) > maxSecret {
+			return nil, fmt.Errorf("pseudonym secret: the file has more than %d bytes: is it the right one?", maxSecret)
+		}
+	default:
+		return nil, errors.New(`pseudonym secret: write where the secret is, as "env:RAPPORT_PSEUDONYM_KEY" or "file:PATH", never the secret itself`)
+	}
+	secret := decodeSecret(bytes.TrimSpace(text))
+	if len(secret) < minSecret {
+		return nil, fmt.Errorf("pseudonym secret: it has %d bytes, it needs at least %d: take 32 random bytes", len(secret), minSecret)
+	}
+	return secret, nil
+}
+
+func decodeSecret(text []byte) []byte {
+	if b, err := hex.DecodeString(string(text)); err == nil && len(b) >= minSecret {
+		return b
+	}
+	if bytes.ContainsAny(text, "+/-_=") {
+		for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+			if b, err := enc.Strict().DecodeString(string(text)); err == nil && len(b) >= minSecret {
+				return b
+			}
+		}
+	}
+	return text
+}

@@ -1,0 +1,75 @@
+package event
+
+import (
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// rows collects minimized rows: what may leave this package.
+type rows struct {
+	batch table.Batch
+}
+
+func newRows(s table.Schema) *rows {
+	return &rows{table.Batch{Schema: s, Cols: make([]table.Column, len(s))}}
+}
+
+func (r *rows) reset() {
+	r.batch.N = 0
+	for i := range r.batch.Cols {
+		c := &r.batch.Cols[i]
+		c.Int, c.Float, c.Str, c.Valid = c.Int[:0], c.Float[:0], c.Str[:0], nil
+	}
+}
+
+// add appends row i of c as an event of s. It is the only place where a raw row becomes a minimized one.
+func (r *rows) add(c bound, i int, s policy.Subject, item string, t int64, defaultKind string) {
+	cols := r.batch.Cols
+	cols[0].Int = append(cols[0].Int, int64(s))
+	cols[1].Str = append(cols[1].Str, item)
+	cols[2].Int = append(cols[2].Int, t)
+	kind := defaultKind
+	if c.kind != nil && !c.kind.Null(i) && c.kind.Str[i] != "" {
+		kind = c.kind.Str[i]
+	}
+	cols[3].Str = append(cols[3].Str, kind)
+	r.copy(4, c.value, i)
+	for j, col := range c.context {
+		r.copy(fixedColumns+j, col, i)
+	}
+	r.batch.N++
+}
+
+// copy appends row i of from, or a null if from is nil, to column j of row N.
+func (r *rows) copy(j int, from *table.Column, i int) {
+	to := &r.batch.Cols[j]
+	null := from == nil || from.Null(i)
+	if r.batch.Schema[j].Type == table.Float64 {
+		var v float64
+		if !null {
+			v = from.Float[i]
+		}
+		to.Float = append(to.Float, v)
+	} else {
+		var v string
+		if !null {
+			v = from.Str[i]
+		}
+		to.Str = append(to.Str, v)
+	}
+	r.setValid(to, !null)
+}
+
+// setValid says whether row N of a column holds a value.
+func (r *rows) setValid(c *table.Column, ok bool) {
+	if c.Valid == nil {
+		if ok {
+			return
+		}
+		c.Valid = make([]bool, r.batch.N, cap(c.Valid)+r.batch.N+1)
+		for i := range c.Valid {
+			c.Valid[i] = true
+		}
+	}
+	c.Valid = append(c.Valid, ok)
+}

@@ -1,0 +1,258 @@
+package event
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// Source is a data set of raw events: Parquet files in a bucket and the names of their columns. Only declared columns are ever read.
+type Source struct {
+	Bucket storage.Bucket
+	// Path is the pattern of the files' keys, as storage.Glob has it. {date} in it stands for a file's arrival date, YYYY-MM-DD,
+	// and so do {yyyy}, {mm} and {dd} together. Without a date the time range in each file's footer says which days it may hold.
+	Path string
+
+	Subject, Item, Time string            // columns; required
+	Kind, Value         string            // columns; "" if there are none
+	Columns             map[string]string // declared context columns: name → column in the files
+	Numeric             []string          // the names of the context columns that hold numbers; the others are read as text
+	DefaultKind         string            // the kind of a row without one; "" is "event"
+
+	TimeUnit time.Duration  // of integer times since the epoch; 0 if the files declare their unit
+	Zone     *time.Location // of times that the files do not place in UTC, and of {date}; nil: such times are an error, {date} is UTC
+	Lateness time.Duration  // how long after its time an event may still arrive; needs a date in Path
+}
+
+// Files is one listing of a source.
+type Files struct {
+	source Source
+	files  []file
+}
+
+// file is one object and the times it may hold or, with a date in the path, when it arrived.
+type file struct {
+	info    storage.Info
+	arrived bool
+	span    table.Interval
+	unknown bool // no statistics: it may hold any time
+}
+
+// Listing lists the source's files. With a date in the path it costs one listing; without, one or two small reads a file besides.
+func (s Source) Listing(ctx context.Context) (*Files, error) {
+	fs := &Files{source: s}
+	dates, err := datePattern(s.Path)
+	if err != nil {
+		return nil, fmt.Errorf("list events: %w", err)
+	}
+	for info, err := range storage.Glob(ctx, s.Bucket, s.Path) {
+		if err != nil {
+			return nil, fmt.Errorf("list events %s: %w", s.Path, err)
+		}
+		f := file{info: info}
+		if dates != nil {
+			if f.span, err = dates.day(info.Key, s.zone()); err != nil {
+				return nil, fmt.Errorf("list events %s: %w", s.Path, err)
+			}
+			f.arrived = true
+		}
+		fs.files = append(fs.files, f)
+	}
+	if dates != nil {
+		return fs, nil
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i := range fs.files {
+		g.Go(func() error { return s.stat(gctx, &fs.files[i]) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("list events %s: %w", s.Path, err)
+	}
+	return fs, nil
+}
+
+// stat fills in a file's time range from its footer.
+func (s Source) stat(ctx context.Context, f *file) error {
+	st, err := table.Stat(ctx, s.Bucket, f.info, s.Time, s.TimeUnit)
+	if err != nil {
+		return err
+	}
+	f.unknown = !st.HasTimes
+	f.span = table.Interval{Start: time.UnixMicro(st.MinTime).UTC(), End: time.UnixMicro(st.MaxTime).Add(time.Microsecond).UTC()}
+	return nil
+}
+
+func (s Source) zone() *time.Location {
+	if s.Zone == nil {
+		return time.UTC
+	}
+	return s.Zone
+}
+
+// Len is the number of files.
+func (fs *Files) Len() int { return len(fs.files) }
+
+// Bytes is the size of all files.
+func (fs *Files) Bytes() int64 {
+	var n int64
+	for _, f := range fs.files {
+		n += f.info.Size
+	}
+	return n
+}
+
+// Span is the range of time that the files cover by their dates or statistics, and false if no file tells.
+func (fs *Files) Span() (table.Interval, bool) {
+	var iv table.Interval
+	found := false
+	for _, f := range fs.files {
+		if f.unknown {
+			continue
+		}
+		if !found || f.span.Start.Before(iv.Start) {
+			iv.Start = f.span.Start
+		}
+		if !found || f.span.End.After(iv.End) {
+			iv.End = f.span.End
+		}
+		found = true
+	}
+	return iv, found
+}
+
+// Day returns the files that may hold events of iv, in key order, and their fingerprint: with arrival dates those that arrived
+// from the interval's start to its end plus the allowed lateness, else those whose time range meets the interval. The fingerprint is the
+// hex SHA-256 over the sorted (key, version id or etag, size): it changes when a file comes, goes or is rewritten. Two files with the
+// same rows count twice; nothing here can tell a copy from a second purchase.
+func (fs *Files) Day(iv table.Interval) (objs []storage.Info, fingerprint string) {
+	for _, f := range fs.day(iv) {
+		objs = append(objs, f.info)
+	}
+	return objs, Fingerprint(objs)
+}
+
+func (fs *Files) day(iv table.Interval) []file {
+	var out []file
+	for _, f := range fs.files {
+		end := iv.End
+		if f.arrived {
+			end = end.Add(fs.source.Lateness)
+		}
+		if f.unknown || f.span.Start.Before(end) && iv.Start.Before(f.span.End) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Fingerprint is the hex SHA-256 over the sorted (key, version id or else etag, size) of objects.
+func Fingerprint(objs []storage.Info) string {
+	lines := make([]string, len(objs))
+	for i, o := range objs {
+		id := "v" + o.Version
+		if o.Version == "" {
+			id = "e" + o.ETag
+		}
+		lines[i] = fmt.Sprintf("%q %q %d\n", o.Key, id, o.Size)
+	}
+	slices.Sort(lines)
+	h := sha256.New()
+	for _, l := range lines {
+		io.WriteString(h, l)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// dateMatcher finds the arrival date in a key.
+type dateMatcher struct {
+	re    *regexp.Regexp
+	named []string // the placeholder of each group
+}
+
+var placeholder = regexp.MustCompile(`\{[^}/]*\}|\*\*/?|\*`)
+
+// datePattern compiles the dates in a path, or returns nil if it has none.
+func datePattern(path string) (*dateMatcher, error) {
+	m := &dateMatcher{}
+	var b strings.Builder
+	b.WriteString("^")
+	at := 0
+	for _, loc := range placeholder.FindAllStringIndex(path, -1) {
+		b.WriteString(regexp.QuoteMeta(path[at:loc[0]]))
+		at = loc[1]
+		switch p := path[loc[0]:loc[1]]; p {
+		case "*":
+			b.WriteString(`[^/]*`)
+		case "**", "**/":
+			b.WriteString(`.*`)
+		case "{date}":
+			b.WriteString(`(\d{4}-\d{2}-\d{2})`)
+			m.named = append(m.named, p)
+		case "{yyyy}":
+			b.WriteString(`(\d{4})`)
+			m.named = append(m.named, p)
+		case "{mm}", "{dd}":
+			b.WriteString(`(\d{1,2})`)
+			m.named = append(m.named, p)
+		default:
+			return nil, fmt.Errorf("path %s: unknown placeholder %s: use {date}, or {yyyy}, {mm} and {dd}, or *", path, p)
+		}
+	}
+	b.WriteString(regexp.QuoteMeta(path[at:]) + "$")
+	if len(m.named) == 0 {
+		return nil, nil
+	}
+	names := slices.Sorted(slices.Values(m.named))
+	if !slices.Equal(names, []string{"{date}"}) && !slices.Equal(names, []string{"{dd}", "{mm}", "{yyyy}"}) {
+		return nil, fmt.Errorf("path %s: an arrival date is {date} once, or {yyyy}, {mm} and {dd} once each", path)
+	}
+	var err error
+	m.re, err = regexp.Compile(b.String())
+	return m, err
+}
+
+// day returns the calendar day, in loc, that the key names.
+func (m *dateMatcher) day(key string, loc *time.Location) (table.Interval, error) {
+	groups := m.re.FindStringSubmatch(key)
+	if groups == nil {
+		return table.Interval{}, fmt.Errorf("%s: no date where the path has one: move the file away, or name the date as YYYY-MM-DD", key)
+	}
+	var y, mo, d int
+	var err error
+	number := func(s string) int {
+		n, e := strconv.Atoi(s)
+		err = errors.Join(err, e)
+		return n
+	}
+	for i, p := range m.named {
+		switch v := groups[i+1]; p {
+		case "{date}":
+			y, mo, d = number(v[:4]), number(v[5:7]), number(v[8:])
+		case "{yyyy}":
+			y = number(v)
+		case "{mm}":
+			mo = number(v)
+		case "{dd}":
+			d = number(v)
+		}
+	}
+	start := time.Date(y, time.Month(mo), d, 0, 0, 0, 0, loc)
+	if err != nil || start.Month() != time.Month(mo) || start.Day() != d {
+		return table.Interval{}, fmt.Errorf("%s: %04d-%02d-%02d is no date", key, y, mo, d)
+	}
+	return table.Interval{Start: start.UTC(), End: time.Date(y, time.Month(mo), d+1, 0, 0, 0, 0, loc).UTC()}, nil
+}
