@@ -1,0 +1,183 @@
+package synth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-ml/rapport/storage"
+)
+
+// World says what to make. The same World gives the same bytes.
+type World struct {
+	Users, Items, Days int
+	Seed               uint64
+	Start              time.Time // midnight UTC of the first day
+	EventsPerUser      float64   // the mean over all subjects and days; 0 means 80
+	Drift              *Drift    // nil: none
+
+	// OnDay, if set, is told after each day's file how many are written. Calls don't overlap.
+	OnDay func(done int)
+}
+
+// Drift is one day unlike the others.
+type Drift struct {
+	Day  int // 0 is the first day
+	Kind DriftKind
+}
+
+// DriftKind is what is different on the day of drift.
+type DriftKind string
+
+// The kinds of drift.
+const (
+	// Upstream: a broken producer. Four events in five carry the device "unknown", which no other day has, and no channel.
+	Upstream DriftKind = "upstream"
+	// Demand: a flash sale. 80 % more sessions, and half of all items looked at come from the least popular half of one category, at 60 % of the price.
+	Demand DriftKind = "demand"
+	// Both is the default.
+	Both DriftKind = "both"
+)
+
+// Facts are what Write has made.
+type Facts struct {
+	Events   int64     `json:"events"`
+	Subjects int       `json:"subjects"`
+	Items    int       `json:"items"`
+	Files    int       `json:"files"`
+	Bytes    int64     `json:"bytes"`
+	First    time.Time `json:"first"` // of the events; zero without any
+	Last     time.Time `json:"last"`
+}
+
+// defaultEventsPerUser is the mean that an EventsPerUser of 0 stands for.
+const defaultEventsPerUser = 80
+
+// Write makes the world and puts it into the bucket, replacing what stands there:
+//
+//	<prefix>/events/dt=YYYY-MM-DD/part-0.parquet   user_id sku ts action amount device channel, sorted by time
+//	<prefix>/items.parquet                         sku category brand price published
+//	<prefix>/subjects.parquet                      user_id region age_band
+//	<prefix>/cohorts.parquet                       user_id gender age_band
+//	<prefix>/consent/consent.parquet               subject purpose state effective_at recorded_at expires_at source record_id
+//
+// Times are in microseconds. It keeps people, items, and one day for each processor in memory.
+func (w World) Write(ctx context.Context, b storage.Bucket, prefix string) (Facts, error) {
+	if err := w.validate(); err != nil {
+		return Facts{}, fmt.Errorf("synthetic world: %w", err)
+	}
+	if w.EventsPerUser == 0 {
+		w.EventsPerUser = defaultEventsPerUser
+	}
+	out := &output{bucket: b, prefix: prefix}
+	cat := newCatalog(w)
+	people := newPeople(w, cat)
+
+	put := func() error {
+		if err := writeRows(ctx, out, "items.parquet", cat.rows()); err != nil {
+			return err
+		}
+		if err := writeRows(ctx, out, "subjects.parquet", subjectRows(people)); err != nil {
+			return err
+		}
+		if err := writeRows(ctx, out, "cohorts.parquet", cohortRows(w, people)); err != nil {
+			return err
+		}
+		return writeRows(ctx, out, "consent/consent.parquet", consentRows(w, people))
+	}
+	if err := put(); err != nil {
+		return Facts{}, fmt.Errorf("synthetic world: %w", err)
+	}
+	facts := Facts{Subjects: len(people), Items: len(cat.items)}
+	if err := w.writeDays(ctx, out, cat, people, &facts); err != nil {
+		return Facts{}, fmt.Errorf("synthetic world: %w", err)
+	}
+	facts.Files, facts.Bytes = out.files, out.bytes
+	return facts, nil
+}
+
+// writeDays makes and puts the event files, in parallel.
+func (w World) writeDays(ctx context.Context, out *output, cat *catalog, people []person, facts *Facts) error {
+	var (
+		mu   sync.Mutex
+		done int
+	)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for d := range w.Days {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			rows := newDay(w, cat, people, d).events()
+			key := "events/dt=" + w.Start.AddDate(0, 0, d).Format(time.DateOnly) + "/part-0.parquet"
+			if err := writeRows(ctx, out, key, rows); err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			facts.Events += int64(len(rows))
+			if n := len(rows); n > 0 {
+				facts.span(time.UnixMicro(rows[0].Time).UTC(), time.UnixMicro(rows[n-1].Time).UTC())
+			}
+			done++
+			if w.OnDay != nil {
+				w.OnDay(done)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// span widens First and Last.
+func (f *Facts) span(first, last time.Time) {
+	if f.First.IsZero() || first.Before(f.First) {
+		f.First = first
+	}
+	if last.After(f.Last) {
+		f.Last = last
+	}
+}
+
+// validate returns every fault of the world.
+func (w World) validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if w.Users < 1 || w.Users > 50_000_000 {
+		fault("%d users: must be from 1 to 50,000,000", w.Users)
+	}
+	if w.Items < 20 || w.Items > 10_000_000 {
+		fault("%d items: must be from 20 to 10,000,000", w.Items)
+	}
+	if w.Days < 1 || w.Days > 10_000 {
+		fault("%d days: must be from 1 to 10,000", w.Days)
+	}
+	if !(w.EventsPerUser >= 0 && w.EventsPerUser <= 1e6) {
+		fault("%g events a user: must be from 0 (the default, %d) to 1,000,000", w.EventsPerUser, defaultEventsPerUser)
+	}
+	if w.Start.IsZero() || !w.Start.Equal(w.Start.UTC().Truncate(24*time.Hour)) {
+		fault("start %s: must be a midnight in UTC", w.Start.Format(time.RFC3339Nano))
+	}
+	if d := w.Drift; d != nil {
+		if d.Day < 0 || d.Day >= w.Days {
+			fault("drift on day %d: must be from 0 to %d", d.Day, w.Days-1)
+		}
+		switch d.Kind {
+		case "", Both, Upstream, Demand:
+		default:
+			fault("drift %q: must be %s, %s or %s", d.Kind, Upstream, Demand, Both)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// drifts reports whether day d has the given kind of drift.
+func (w World) drifts(d int, kind DriftKind) bool {
+	return w.Drift != nil && w.Drift.Day == d && (w.Drift.Kind == kind || w.Drift.Kind == Both || w.Drift.Kind == "")
+}
