@@ -194,11 +194,11 @@ func (l *loader) Finish(ctx context.Context) (digest string, err error) {
 		return "", l.fail(err)
 	}
 	err = l.e.change(ctx, fmt.Sprintf("finish generation %d", l.number), func(s *state) (bool, error) {
-		if s.isLive(l.number) {
-			return false, ErrLive
-		}
 		if _, err := os.Stat(l.dir); errors.Is(err, os.ErrNotExist) {
 			return false, errSuperseded
+		}
+		if s.isLive(l.number) {
+			return false, ErrLive
 		}
 		g, err := l.merge(ctx)
 		if err != nil {
