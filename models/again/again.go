@@ -14,13 +14,12 @@ import (
 type Hyper struct {
 	HalfLife    time.Duration `json:"half_life"`    // ns; H, an event's weight halves with this age; 0: never
 	Depletion   float64       `json:"depletion"`    // D in [0, 1): how much a choice just made lowers the score
-	Prior       float64       `json:"prior"`        // m ≥ 0, in events of weight 1
 	MinSubjects int           `json:"min_subjects"` // items of fewer distinct subjects share the pooled rates
 }
 
 // Defaults returns the hyperparameters that a project starts with.
 func Defaults() Hyper {
-	return Hyper{HalfLife: 120 * 24 * time.Hour, Depletion: 0.5, Prior: 1, MinSubjects: models.MinSubjects}
+	return Hyper{HalfLife: 365 * 24 * time.Hour, Depletion: 0.3, MinSubjects: models.MinSubjects}
 }
 
 // Validate reports every value out of range.
@@ -31,9 +30,6 @@ func (h Hyper) Validate() error {
 	}
 	if !(h.Depletion >= 0 && h.Depletion < 1) {
 		errs = append(errs, fmt.Errorf("depletion is %v, want at least 0 and less than 1", h.Depletion))
-	}
-	if !(h.Prior >= 0 && h.Prior <= 1e6) {
-		errs = append(errs, fmt.Errorf("prior is %v, want 0 to 1e6", h.Prior))
 	}
 	if h.MinSubjects < 0 {
 		errs = append(errs, fmt.Errorf("min_subjects is %d, want 1 or more, or 0 for %d", h.MinSubjects, models.MinSubjects))

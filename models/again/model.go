@@ -134,7 +134,6 @@ func (s *scorer) history(q *models.Query) ([]owned, error) {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return int(h.Item[a]) - int(h.Item[b]) })
 	var out []owned
-	total := s.hyper.Prior
 	for a := 0; a < len(order); {
 		item := h.Item[order[a]]
 		var (
@@ -153,12 +152,6 @@ func (s *scorer) history(q *models.Query) ([]owned, error) {
 		elapsed := max(float64(q.At-last), 0)
 		due := 1 - s.hyper.Depletion*math.Exp2(-elapsed/math.Exp(logGap/gaps))
 		out = append(out, owned{item, s.rate[item] * due * mass})
-		total += mass
-	}
-	if total > 0 {
-		for i := range out {
-			out[i].score /= total
-		}
 	}
 	return out, nil
 }

@@ -21,8 +21,8 @@
 // catalog-wide row is touched again.
 //
 // Scaling is by a constant for each part. Normalizing by query (by its best score, or its standard deviation) would keep explanations
-// additive as well, but throws away what a part says about the query: that a history is short, say. Parts therefore give scores that are
-// comparable between queries (shares, predictions of 1).
+// additive as well, but throws away what a part says about the query: that a history is short, say. Parts are therefore expected to
+// give scores that mean the same for each query (shares of people, counts of a subject's events, predictions of 1).
 //
 // Rejected: logistic or softmax regression on the parts' scores (convex and smooth, but its optimum is that of a likelihood
 // dominated by items far below the list's end), reciprocal-rank fusion (not linear, no exact explanation), learning to rank with

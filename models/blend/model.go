@@ -27,6 +27,19 @@ func (m *Model) Record() Record { return m.record }
 // Parts returns the trained parts, in the order of Record's; those of weight 0 too.
 func (m *Model) Parts() []models.Model { return m.parts }
 
+// BindParts binds every part by itself, those of weight 0 too, to be shown beside the blend.
+func (m *Model) BindParts(ctx context.Context, c *models.Catalog, subjectColumns []string) ([]models.Part, error) {
+	parts := make([]models.Part, len(m.parts))
+	for i, p := range m.record.Parts {
+		s, err := m.parts[i].Bind(ctx, c, subjectColumns)
+		if err != nil {
+			return nil, fmt.Errorf("bind part %d, %s: %w", i, p.Name, err)
+		}
+		parts[i] = models.Part{Name: p.Name, Weight: p.Weight, Scorer: s}
+	}
+	return parts, nil
+}
+
 // Save writes the values "hyper" and "fit", and each part under the section "parts/<its number from 0>".
 func (m *Model) Save(w *artifact.Writer) error {
 	w.JSON("hyper", m.hyper)

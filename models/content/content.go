@@ -21,7 +21,7 @@ type Hyper struct {
 
 // Defaults returns the hyperparameters that a project starts with.
 func Defaults() Hyper {
-	return Hyper{HalfLife: 120 * 24 * time.Hour, Prior: 5, Ridge: 20, Bins: 10, MinSubjects: models.MinSubjects}
+	return Hyper{HalfLife: 365 * 24 * time.Hour, Prior: 5, Ridge: 20, Bins: 10, MinSubjects: models.MinSubjects}
 }
 
 // Validate reports every value out of range.
