@@ -1,0 +1,139 @@
+package eval
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/rapport-ml/rapport/eval/drift"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// ReportSchema names the shape of a report's JSON. It changes when a field changes its name or meaning, not when one is added.
+const ReportSchema = "rapport.report/1"
+
+// Report is all that one evaluated run has to say. It holds no subject: the caller passes counts already suppressed, and explanations of
+// invented personas.
+type Report struct {
+	Schema       string              `json:"schema"` // set by WriteJSON
+	Run          RunFacts            `json:"run"`
+	Decision     Decision            `json:"decision"`
+	Model        ModelFacts          `json:"model"`
+	Quality      *Quality            `json:"quality"`
+	Drift        *drift.Report       `json:"drift"` // nil without a reference window
+	Funnel       []FunnelRow         `json:"funnel"`
+	Data         DataFacts           `json:"data"`
+	Published    *PublishedFacts     `json:"published"` // nil if nothing was (yet)
+	Lineage      []LineageStep       `json:"lineage"`
+	Explanations []ExplanationSample `json:"explanations"`
+	Definitions  []Definition        `json:"definitions"` // set by WriteJSON
+}
+
+// RunFacts says which run it was.
+type RunFacts struct {
+	ID       string         `json:"id"`
+	Job      string         `json:"job"`
+	Interval table.Interval `json:"interval"`
+	Clock    time.Time      `json:"clock"`        // what the run took for now
+	Pinned   bool           `json:"clock_pinned"` // the project fixes its clock: data of the past
+	Revision string         `json:"revision"`     // of the program
+}
+
+// ModelFacts says what was judged.
+type ModelFacts struct {
+	Name    string       `json:"name"`
+	Version string       `json:"version"` // "" before it has one
+	Digest  string       `json:"digest"`
+	Parts   []PartWeight `json:"parts"` // the parts of a blend and what each counts
+}
+
+// PartWeight is one part of a blend.
+type PartWeight struct {
+	Name   string  `json:"name"`
+	Weight float64 `json:"weight"`
+}
+
+// FunnelRow is one stage of the policy funnel. Rows is a printed number, or words such as "under 11".
+type FunnelRow struct {
+	Reason string `json:"reason"`
+	Rows   string `json:"rows"`
+}
+
+// DataFacts says what the model learnt from, and how it was tested.
+type DataFacts struct {
+	Window      table.Interval `json:"window"` // training events
+	Test        table.Interval `json:"test"`
+	Rows        int64          `json:"rows"`
+	RepeatShare *float64       `json:"repeat_share"` // of test events, those of an item that the subject had before
+	Masking     string         `json:"masking"`      // whether lists may hold seen items, and why, in words
+}
+
+// PublishedFacts says what readers get.
+type PublishedFacts struct {
+	Generation int64 `json:"generation"`
+	Fence      int64 `json:"fence"`
+	Entities   int64 `json:"entities"`
+}
+
+// LineageStep is one step that led here.
+type LineageStep struct {
+	Step   string `json:"step"`
+	Key    string `json:"key"`
+	Digest string `json:"digest"`
+}
+
+// ExplanationSample shows why a persona gets an item. Personas are invented: no one's history stands in a report.
+type ExplanationSample struct {
+	Persona     string             `json:"persona"` // in words: "bought coffee weekly, bread twice"
+	Item        string             `json:"item"`
+	Explanation models.Explanation `json:"explanation"`
+}
+
+// Definition says what a figure means.
+type Definition struct {
+	Name string `json:"name"`
+	Says string `json:"says"`
+}
+
+// WriteJSON writes the report as indented JSON with its schema and definitions. A figure that is not finite is an error.
+func (r *Report) WriteJSON(w io.Writer) error {
+	full := *r
+	full.Schema, full.Definitions = ReportSchema, definitions()
+	body, err := json.MarshalIndent(&full, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write report of run %s: %w", r.Run.ID, err)
+	}
+	if _, err := w.Write(append(body, '\n')); err != nil {
+		return fmt.Errorf("write report of run %s: %w", r.Run.ID, err)
+	}
+	return nil
+}
+
+// definitions lists what every figure of a report means.
+func definitions() []Definition {
+	return []Definition{
+		{NDCG, "How well the list is ordered: each item that the person really took in the test window counts 1/log₂(rank + 1), over the best that any order could reach within the list's length. 1 is perfect, 0 is no hit."},
+		{Recall, "Hits within the list, over the smaller of the list's length and the number of items taken: a perfect list reaches 1."},
+		{RecallAll, "Hits within the list, over all items taken, even if they are more than the list can hold."},
+		{MRR, "1 over the rank of the first hit within the list, 0 without a hit."},
+		{Hit, "1 if the list holds at least one item that was taken, else 0: the share of people with a hit."},
+		{Coverage, "Distinct items over all lists, as a share of the catalog. Its interval is from the delete-one jackknife."},
+		{"subjects", "Figures are means over subjects who took at least one item that their list may hold. The others are left out and counted. Every list is ranked over the whole catalog, never over a sample."},
+		{"repeat and explore", "The same lists, counting only items that the person had before (repeat), or only items new to them (explore), over the people who took such an item."},
+		{"interval", "95 % bootstrap interval over subjects (percentiles of Poisson-weighted replicates). Two contenders are compared on the same subjects and the same replicates."},
+		{"p", "Two-sided bootstrap probability of a difference at least this one-sided if there were none. Not corrected for the number of comparisons."},
+		{"group", "A cohort is read for evaluation alone. “missing” is everyone whose level is not known. Groups under 11 people are not shown, nor is the group that would reveal one by subtraction; groups under the least n are shown and not judged."},
+		{"gap", "The difference between the groups served best and worst. Its interval holds for all pairs of groups at once (Bonferroni). The relative gap is a share of the overall value."},
+		{"ratio", "Of the group served worst to the group served best. 0.8 is the four-fifths rule of thumb."},
+		{"budget", "A declared range with an owner and a reason. It is kept or missed only if the whole interval lies on one side; else it is undecided."},
+		{"minimum detectable", "The smallest true gap (for a ratio: the largest true ratio) beyond the budget that a test of this size would have called four times in five."},
+		{"drift", "A column has drifted if the change is large (the effect reaches its threshold) and unlikely to be chance (adjusted p at most α)."},
+		{"effect", "For numbers, the Wasserstein distance between the binned values over the reference's standard deviation, values beyond the outermost thousandths held at the edge. For levels, the Jensen–Shannon distance, natural logarithm. Both call 0.1 large."},
+		{"adjusted p", "From a bootstrap over clusters of subjects, as events of one person are not independent; adjusted over all columns (Benjamini–Hochberg)."},
+		{"psi", "Population stability index over the same bins: under 0.10 stable, to 0.25 warn, above fail. Shown, not judged: what is large depends on n."},
+		{"funnel", "What the policy let through: every event read is kept, or left out for exactly one reason."},
+		{"explanation", "The parts of a score, which add up to it within the stated error. The personas are invented."},
+	}
+}
