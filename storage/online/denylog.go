@@ -70,15 +70,15 @@ type denyRecord struct {
 
 // replay applies the lines of b, the log from its start (atStart) or from the end of a line, to the set. It returns the number of bytes and
 // records applied; bytes beyond them are a torn tail: a record whose writer died, which was never acknowledged. Its sign is a missing
-// newline, or a NUL (a page that was never written). Any other fault is damage.
+// newline, or a run of NULs (a page that never reached the disk). Any other fault is damage.
 func (s *denySet) replay(b []byte, atStart bool) (valid, records int, err error) {
 	for valid < len(b) {
 		line, rest, complete := bytes.Cut(b[valid:], []byte{'\n'})
-		if !complete {
+		if !complete && !changedNewline(line) {
 			break
 		}
 		payload, ok := parseFrame(line)
-		if !ok && len(rest) == 0 && bytes.IndexByte(line, 0) >= 0 {
+		if !ok && len(rest) == 0 && bytes.Contains(line, lostPage) {
 			break
 		}
 		var r denyRecord
@@ -103,6 +103,18 @@ func (s *denySet) replay(b []byte, atStart bool) (valid, records int, err error)
 		return 0, 0, fmt.Errorf("%w: no header", ErrCorrupt)
 	}
 	return valid, records, nil
+}
+
+// lostPage is what a page that never reached the disk reads as, in part.
+var lostPage = make([]byte, 64)
+
+// changedNewline reports whether line is a whole record and one more byte, which was its newline.
+func changedNewline(line []byte) bool {
+	if len(line) == 0 {
+		return false
+	}
+	_, ok := parseFrame(line[:len(line)-1])
+	return ok
 }
 
 // denyLog reads and writes the deny set in the file denied. The reading side keeps the file open and reads only what is new.
