@@ -18,6 +18,8 @@ type Model struct {
 	parts  []models.Model // parallel to record.Parts
 }
 
+var _ models.Composite = (*Model)(nil)
+
 // Name returns "blend".
 func (m *Model) Name() string { return "blend" }
 
