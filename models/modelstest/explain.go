@@ -32,6 +32,10 @@ func (s *suite) explanations(t *testing.T) {
 		if len(list) != items {
 			t.Fatalf("query %d: %d explanations of %d items", q, len(list), items)
 		}
+		var most float64
+		for _, v := range scores[q*items : (q+1)*items] {
+			most = max(most, math.Abs(float64(v)))
+		}
 		for i, e := range list {
 			var sum, size float64
 			for _, r := range e.Reasons {
@@ -42,7 +46,7 @@ func (s *suite) explanations(t *testing.T) {
 				}
 			}
 			served := float64(scores[q*items+i])
-			if tol := 1e-5 * max(size, math.Abs(served)); math.Abs(served-sum) > tol || math.Abs(e.Score-served) > tol || e.Error > tol {
+			if tol := 1e-5 * max(size, most); math.Abs(served-sum) > tol || math.Abs(e.Score-served) > tol || e.Error > tol {
 				t.Errorf("query %d, item %d: score %v, explained %v ± %v, reasons sum to %v", q, i, served, e.Score, e.Error, sum)
 			}
 			if math.Abs(e.Score-sum) > e.Error {
