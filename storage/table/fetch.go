@@ -17,6 +17,8 @@ import (
 type object struct {
 	bucket storage.Bucket
 	info   storage.Info
+	budget int64 // bytes of a row group that are fetched at once
+	piece  int64 // bytes of a request beyond that
 }
 
 // openObject takes the state that info describes, or the present one if info has no ETag.
@@ -28,22 +30,44 @@ func openObject(ctx context.Context, b storage.Bucket, info storage.Info) (*obje
 		}
 		info = now
 	}
-	return &object{b, info}, nil
+	return &object{b, info, groupBudget, pieceSize}, nil
 }
 
 // read returns bytes [off, off+n), which the caller has checked to lie in the object.
 func (o *object) read(ctx context.Context, off, n int64) ([]byte, error) {
-	rc, _, err := o.bucket.Get(ctx, o.info.Key, storage.Range{Off: off, N: n, IfMatch: o.info.ETag})
+	b, err := o.get(ctx, storage.Range{Off: off, N: n, IfMatch: o.info.ETag})
+	if errors.Is(err, storage.ErrPrecondition) {
+		err = fmt.Errorf("the object changed while it was read; run again: %w", err)
+	}
 	if err != nil {
-		if errors.Is(err, storage.ErrPrecondition) {
-			return nil, fmt.Errorf("read %s: the object changed while it was read; run again: %w", o.info.Key, err)
-		}
-		return nil, fmt.Errorf("read %s: %w", o.info.Key, err)
+		return nil, fmt.Errorf("read %s: bytes %d to %d: %w", o.info.Key, off, off+n, err)
+	}
+	return b, nil
+}
+
+func (o *object) get(ctx context.Context, r storage.Range) ([]byte, error) {
+	rc, _, err := o.bucket.Get(ctx, o.info.Key, r)
+	if err != nil {
+		return nil, err
 	}
 	defer rc.Close()
+	return readExactly(rc, r.N)
+}
+
+// readExactly reads n bytes and the end after them, at which a bucket may still say that the object changed meanwhile.
+func readExactly(r io.Reader, n int64) ([]byte, error) {
 	b := make([]byte, n)
-	if _, err := io.ReadFull(rc, b); err != nil {
-		return nil, fmt.Errorf("read %s: bytes %d to %d: %w", o.info.Key, off, off+n, err)
+	if _, err := io.ReadFull(r, b); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	if _, err := io.ReadFull(r, make([]byte, 1)); err != io.EOF {
+		if err == nil {
+			err = errors.New("the store sent more bytes than it was asked for")
+		}
+		return nil, err
 	}
 	return b, nil
 }
@@ -64,7 +88,7 @@ const (
 // sparse is a file of which only declared spans can be read, for the decoder: every other offset is an error, never a request.
 type sparse struct {
 	o     *object
-	ctx   context.Context // of the row group's read; io.ReaderAt takes none
+	ctx   context.Context // of requests made while decoding; io.ReaderAt takes none
 	spans []*loadedSpan   // ascending
 	err   error           // the first error of the bucket
 }
@@ -76,13 +100,13 @@ type loadedSpan struct {
 	data []byte
 }
 
-// fetchSpans prepares spans for reading: those that fit the budget are fetched now. ctx bounds the life of the result.
+// fetchSpans prepares spans for reading: those that fit the budget are fetched now, under ctx.
 func (o *object) fetchSpans(ctx context.Context, spans []span) (*sparse, error) {
 	spans = slices.Clone(spans)
 	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.off, b.off) })
 	s := &sparse{o: o, ctx: ctx}
 	var joined []span
-	budget := int64(groupBudget)
+	budget := o.budget
 	for _, sp := range spans {
 		if sp.n == 0 { // a request for no bytes would be one for all
 			continue
@@ -128,7 +152,7 @@ func (s *sparse) ReadAt(p []byte, off int64) (int, error) {
 	n := 0
 	for n < len(p) && off < l.end() {
 		if off < l.at || off >= l.at+int64(len(l.data)) {
-			data, err := s.o.read(s.ctx, off, min(pieceSize, l.end()-off))
+			data, err := s.o.read(s.ctx, off, min(s.o.piece, l.end()-off))
 			if err != nil {
 				s.err = err
 				return n, err

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"iter"
 	"slices"
 
@@ -102,8 +101,8 @@ func loadPart(ctx context.Context, b storage.Bucket, p Part) ([]byte, error) {
 	if info.Size != p.Size {
 		return nil, fmt.Errorf("read part %s: %w: %d bytes where its manifest says %d; build its step again", p.Object, ErrCorrupt, info.Size, p.Size)
 	}
-	body := make([]byte, p.Size)
-	if _, err := io.ReadFull(rc, body); err != nil {
+	body, err := readExactly(rc, p.Size)
+	if err != nil {
 		return nil, fmt.Errorf("read part %s: %w", p.Object, err)
 	}
 	if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != p.SHA256 {

@@ -56,23 +56,8 @@ func Scan(ctx context.Context, b storage.Bucket, obj storage.Info, o ScanOptions
 			yield(nil, err)
 			return
 		}
-		// Fetched row groups are read under this context, which ends with the scan.
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		fetch := func(_ context.Context, group int) (*groupSource, error) { return s.fetch(ctx, group) }
-		for src, err := range inOrder(ctx, o.Ahead, each(s.groups), fetch) {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			more, err := s.decode(src, func(b *Batch) bool { return yield(b, nil) })
-			if err != nil {
-				yield(nil, fmt.Errorf("scan %s: row group %d: %w", obj.Key, src.group, err))
-				return
-			}
-			if !more {
-				return
-			}
+		if err := s.run(ctx, func(b *Batch) bool { return yield(b, nil) }); err != nil {
+			yield(nil, err)
 		}
 	}
 }
@@ -197,13 +182,37 @@ func (s *scan) mayMatch(g int) bool {
 	return !ok || least < s.to && most >= s.from
 }
 
+// run yields the rows of all row groups that were planned, until the consumer wants no more.
+func (s *scan) run(ctx context.Context, yield func(*Batch) bool) error {
+	fetch := func(ahead context.Context, group int) (*groupSource, error) {
+		src, err := s.fetch(ahead, group)
+		if err == nil {
+			src.bytes.ctx = ctx // what is left to read is read while it is decoded, not ahead
+		}
+		return src, err
+	}
+	for src, err := range inOrder(ctx, s.o.Ahead, each(s.groups), fetch) {
+		if err != nil {
+			return err
+		}
+		more, err := s.decode(src, yield)
+		if err != nil {
+			return fmt.Errorf("scan %s: row group %d: %w", s.info.Key, src.group, err)
+		}
+		if !more {
+			return nil
+		}
+	}
+	return nil
+}
+
 // groupSource is a row group whose declared chunks are in memory.
 type groupSource struct {
 	group int
 	bytes *sparse
 }
 
-// fetch reads the declared chunks of a row group. ctx bounds the life of the result.
+// fetch reads the declared chunks of a row group.
 func (s *scan) fetch(ctx context.Context, group int) (*groupSource, error) {
 	var spans []span
 	for _, c := range s.columns {

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"strings"
 
@@ -22,9 +21,8 @@ const commitFormat = 1
 const doneFolder = "done/"
 
 const (
-	maxKey    = 512      // bytes of a step key
-	maxCommit = 64 << 20 // bytes of a done object
-	readAhead = 8        // done objects that List reads at once
+	maxKey    = 512 // bytes of a step key
+	readAhead = 8   // done objects that List reads at once
 )
 
 // Store keeps done objects: the only place where a table becomes visible.
@@ -74,14 +72,9 @@ func (s Store) Lookup(ctx context.Context, key string) (*Commit, storage.Info, e
 }
 
 func (s Store) read(ctx context.Context, object string) (*Commit, storage.Info, error) {
-	rc, info, err := s.Bucket.Get(ctx, object, storage.Range{})
+	body, info, err := storage.ReadAll(ctx, s.Bucket, object)
 	if err != nil {
 		return nil, info, err
-	}
-	defer rc.Close()
-	body, err := io.ReadAll(io.LimitReader(rc, maxCommit+1))
-	if err != nil {
-		return nil, info, fmt.Errorf("read %s: %w", object, err)
 	}
 	c, err := decodeCommit(body)
 	if err != nil {
@@ -95,9 +88,6 @@ func (s Store) read(ctx context.Context, object string) (*Commit, storage.Info, 
 
 // decodeCommit reads the body of a done object.
 func decodeCommit(body []byte) (*Commit, error) {
-	if len(body) > maxCommit {
-		return nil, fmt.Errorf("%w: a commit of more than %d bytes", ErrCorrupt, maxCommit)
-	}
 	var head struct {
 		Format int `json:"format"`
 	}
@@ -146,32 +136,24 @@ func encodeCommit(key string, c *Commit) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(body) > maxCommit {
-		return nil, fmt.Errorf("a commit of %d bytes: at most %d", len(body), maxCommit)
-	}
 	return body, nil
 }
 
 // Commit makes the outputs of c visible: one create-only PUT of done/<c.Key>. It sets c.Format, and c.Nonce if that is empty. won is
 // false if another writer was first: the caller uses Lookup's answer and forgets its own. A response that was lost is not taken for a
-// lost race: the object's nonce says who wrote it. After any error the same c may be committed again.
+// lost race: the nonce in the body says who wrote it. After any error the same c may be committed again.
 func (s Store) Commit(ctx context.Context, c *Commit) (won bool, err error) {
 	body, err := encodeCommit(c.Key, c)
-	if err != nil {
-		return false, fmt.Errorf("commit step %s: %w", c.Key, err)
-	}
-	_, err = s.Bucket.Put(ctx, doneFolder+c.Key, storage.Bytes(body), storage.Cond{IfAbsent: true})
 	if err == nil {
-		return true, nil
+		_, err = storage.Commit(ctx, s.Bucket, doneFolder+c.Key, body, storage.Cond{IfAbsent: true})
 	}
-	if !errors.Is(err, storage.ErrPrecondition) {
+	if errors.Is(err, storage.ErrPrecondition) {
+		return false, nil
+	}
+	if err != nil {
 		return false, fmt.Errorf("commit step %s: %w", c.Key, err)
 	}
-	there, _, err := s.Lookup(ctx, c.Key)
-	if err != nil {
-		return false, fmt.Errorf("commit step %s: another writer was first: %w", c.Key, err)
-	}
-	return there.Nonce == c.Nonce, nil
+	return true, nil
 }
 
 // Supersede replaces the commit that stands at key, seen as old by Lookup, by its successor: the same step, other rows, by an erasure,
@@ -188,12 +170,7 @@ func (s Store) Supersede(ctx context.Context, key string, old storage.Info, next
 	if err != nil {
 		return fmt.Errorf("supersede step %s: %w", key, err)
 	}
-	_, err = s.Bucket.Put(ctx, doneFolder+key, storage.Bytes(body), storage.Cond{IfMatch: old.ETag})
-	if errors.Is(err, storage.ErrPrecondition) {
-		if there, _, lookup := s.Lookup(ctx, key); lookup == nil && there.Nonce == next.Nonce {
-			return nil
-		}
-	}
+	_, err = storage.Commit(ctx, s.Bucket, doneFolder+key, body, storage.Cond{IfMatch: old.ETag})
 	if err != nil {
 		return fmt.Errorf("supersede step %s: %w", key, err)
 	}
