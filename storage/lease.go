@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 )
@@ -85,7 +86,7 @@ func readLease(ctx context.Context, b Bucket, key string) (leaseObject, string, 
 		return leaseObject{}, "", err
 	}
 	var o leaseObject
-	if err := json.Unmarshal(body, &o); err != nil || o.Format != 1 || o.Fence == 0 {
+	if err := json.Unmarshal(body, &o); err != nil || o.Format != 1 || o.Fence == 0 || o.Fence == math.MaxUint64 {
 		return leaseObject{}, "", failed("read lease", key, errors.New("not a lease of format 1: was it written by a newer release?"))
 	}
 	return o, info.ETag, nil

@@ -68,6 +68,9 @@ func (s *s3Bucket) Put(ctx context.Context, key string, b Body, c Cond) (Info, e
 	if conditional && b.Size > s.partSize {
 		return Info{}, failed("put", key, fmt.Errorf("%d bytes, more than the part size of %d: %w", b.Size, s.partSize, errRefused))
 	}
+	if err := readable(b); err != nil {
+		return Info{}, failed("put", key, err)
+	}
 	opts := minio.PutObjectOptions{
 		ServerSideEncryption: s.sse,
 		NumThreads:           uploaders,
@@ -95,31 +98,20 @@ func (s *s3Bucket) Put(ctx context.Context, key string, b Body, c Cond) (Info, e
 }
 
 func (s *s3Bucket) upload(ctx context.Context, key string, b Body, opts minio.PutObjectOptions) (minio.UploadInfo, error) {
-	return s.core.Client.PutObject(ctx, s.bucket, s.full(key), &wholeBody{SectionReader: io.NewSectionReader(b.R, 0, b.Size), size: b.Size}, b.Size, opts)
+	return s.core.Client.PutObject(ctx, s.bucket, s.full(key), io.NewSectionReader(b.R, 0, b.Size), b.Size, opts)
 }
 
 func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }
 
-// wholeBody is a body that says so when it ends early, instead of letting the server wait for the rest.
-type wholeBody struct {
-	*io.SectionReader
-	size int64
-	at   int64
-}
-
-func (w *wholeBody) Read(p []byte) (int, error) {
-	n, err := w.SectionReader.Read(p)
-	w.at += int64(n)
-	if err == io.EOF && w.at < w.size {
-		return n, fmt.Errorf("the body ended after %d of %d bytes: %w", w.at, w.size, io.ErrUnexpectedEOF)
+// readable says whether the body has its last byte. A body that ends early is noticed here, not by a server that waits for the rest.
+func readable(b Body) error {
+	if b.Size == 0 {
+		return nil
 	}
-	return n, err
-}
-
-func (w *wholeBody) Seek(offset int64, whence int) (int64, error) {
-	at, err := w.SectionReader.Seek(offset, whence)
-	w.at = at
-	return at, err
+	if n, err := b.R.ReadAt(make([]byte, 1), b.Size-1); n == 0 {
+		return fmt.Errorf("the body ends before its size of %d bytes: %w", b.Size, err)
+	}
+	return nil
 }
 
 // Delete implements Bucket. On a versioned bucket it leaves a delete marker.

@@ -43,6 +43,7 @@ func (s *s3Bucket) putFailed(ctx context.Context, key string, conditional bool, 
 // hints say what to do about an answer, by its S3 error code.
 var hints = map[string]string{
 	"InvalidAccessKeyId":           "the server does not know the access key: check the credentials",
+	"XAdminUserNotFound":           "the server does not know the access key: check the credentials", // versitygw, with status 404
 	"SignatureDoesNotMatch":        "the server refused the signature: check the secret key, the region, and path style",
 	"ExpiredToken":                 "the session token has expired: get new credentials",
 	"RequestTimeTooSkewed":         "this machine's clock is wrong: set it",
@@ -61,7 +62,7 @@ func (s *s3Bucket) classify(err error) error {
 	switch resp.Code {
 	case "PreconditionFailed":
 		return ErrPrecondition
-	case "NoSuchKey", "NoSuchVersion":
+	case "NoSuchKey", "NoSuchVersion": // never by the status alone: some servers answer 404 to an unknown access key
 		return ErrNotFound
 	case "QuotaExceeded", "XMinioStorageFull", "InsufficientCapacity", "InsufficientStorage":
 		return fmt.Errorf("%w: free some space or raise the quota (%s)", ErrFull, resp.Code)
@@ -72,8 +73,6 @@ func (s *s3Bucket) classify(err error) error {
 	switch resp.StatusCode {
 	case http.StatusPreconditionFailed:
 		return ErrPrecondition
-	case http.StatusNotFound:
-		return ErrNotFound
 	case http.StatusForbidden, http.StatusUnauthorized:
 		return fmt.Errorf("%w: bucket %q at %s: %s (%s)", ErrUnreachable, s.bucket, s.core.EndpointURL().Host, hints["AccessDenied"], resp.Code)
 	case http.StatusInsufficientStorage:

@@ -128,13 +128,15 @@ func (r *s3Reader) Read(p []byte) (int, error) {
 		}
 		n, err := r.body.Read(p[:min(int64(len(p)), r.end-r.at)])
 		r.at += int64(n)
+		if n > 0 {
+			r.stalls = 0
+		}
 		if err == nil || r.at == r.end {
 			return n, nil
 		}
 		r.body.Close()
 		r.body = nil
 		if n > 0 {
-			r.stalls = 0
 			return n, nil
 		}
 		if r.stalls++; r.stalls > maxStalls || r.ctx.Err() != nil {

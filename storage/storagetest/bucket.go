@@ -51,6 +51,11 @@ func TestBucket(t *testing.T, open func(t *testing.T) storage.Bucket) {
 	}
 }
 
+// TestVersions is the part of TestBucket that is about storage.Versions, on an empty bucket.
+func TestVersions(t *testing.T, b storage.Bucket) {
+	(&suite{T: t, ctx: t.Context(), b: b}).versions()
+}
+
 type suite struct {
 	*testing.T
 	ctx context.Context
