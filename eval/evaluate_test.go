@@ -1,0 +1,418 @@
+package eval
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rapport-ml/rapport/models"
+)
+
+// scorerFunc scores one item for one query.
+type scorerFunc func(q *models.Query, item int) float32
+
+func (f scorerFunc) Score(_ context.Context, q []models.Query, dst []float32) error {
+	items := len(dst) / len(q)
+	for i := range q {
+		for j := range items {
+			dst[i*items+j] = f(&q[i], j)
+		}
+	}
+	return nil
+}
+
+// descending ranks items by position: 0 first.
+var descending = scorerFunc(func(_ *models.Query, item int) float32 { return -float32(item) })
+
+func catalog(n int) *models.Catalog {
+	c := &models.Catalog{}
+	for i := range n {
+		c.IDs = append(c.IDs, fmt.Sprintf("item-%04d", i))
+	}
+	return c
+}
+
+// invented is a seeded task of n subjects: each has a taste (a residue class of items), buys again at times, and belongs to two cohorts, one of
+// which half of the subjects have not declared. Query.At is the subject's number, so that scorers may know the taste.
+func invented(n, items int, seed uint64) Task {
+	r := rand.New(rand.NewPCG(seed, 1))
+	t := Task{Catalog: catalog(items), K: []int{5, 10}, Seed: 11, Replicates: 400}
+	region := Cohort{Name: "region", Levels: []string{"east", "north", "south"}}
+	age := Cohort{Name: "age_band", Levels: []string{"18-34", "35-54", "55+"}}
+	for s := range n {
+		draw := func(k int) []int32 {
+			var out []int32
+			for range k {
+				item := int32(math.Abs(r.NormFloat64()) * float64(items) / 4)
+				item = min(item, int32(items-1))
+				out = append(out, item-item%5+min(int32(s%5), item%5))
+			}
+			slices.Sort(out)
+			return slices.Compact(out)
+		}
+		seen := draw(6)
+		relevant := draw(1 + r.IntN(3))
+		if r.IntN(2) == 0 {
+			relevant = append(relevant, seen[r.IntN(len(seen))])
+			slices.Sort(relevant)
+			relevant = slices.Compact(relevant)
+		}
+		if s%17 == 0 {
+			relevant = nil
+		}
+		t.Queries = append(t.Queries, models.Query{At: int64(s), History: models.History{Item: seen}})
+		t.Relevant, t.Seen = append(t.Relevant, relevant), append(t.Seen, seen)
+		region.Of = append(region.Of, int32(r.IntN(3)))
+		if r.IntN(2) == 0 {
+			age.Of = append(age.Of, int32(r.IntN(3)))
+		} else {
+			age.Of = append(age.Of, -1)
+		}
+	}
+	t.Cohorts = []Cohort{region, age}
+	return t
+}
+
+func tasteful(q *models.Query, item int) float32 {
+	score := -float32(item)
+	if item%5 == int(q.At%5) {
+		score += 20
+	}
+	if slices.Contains(q.History.Item, int32(item)) {
+		score += 30
+	}
+	return score
+}
+
+func inventedContenders(items int) []Contender {
+	again := scorerFunc(func(q *models.Query, item int) float32 {
+		if slices.Contains(q.History.Item, int32(item)) {
+			return 1
+		}
+		return 0
+	})
+	return []Contender{
+		{Name: "home", Scorer: scorerFunc(tasteful), Role: Candidate},
+		{Name: "live v3", Scorer: scorerFunc(func(q *models.Query, item int) float32 { return tasteful(q, item) - float32(item%3) }), Role: Live},
+		{Name: Popular, Scorer: descending, Role: Baseline},
+		{Name: "again+popular", Scorer: Blend(items, Weighted{again, 1}, Weighted{descending, 0.5}), Role: Baseline},
+		{Name: "taste", Scorer: scorerFunc(func(q *models.Query, item int) float32 { return float32(-((item - int(q.At)) % 5 * 1000) - item) }), Role: Part},
+	}
+}
+
+// TestEvaluateByHand: two subjects, four items ranked 0 1 2 3.
+//
+//	subject 0 took {0, 3}, had {3}: at 2 one hit at rank 1. nDCG = 1/(1 + 0.63093) = 0.61315; recall = 1/2; repeat {3}: 0; explore {0}: nDCG 1.
+//	subject 1 took {1}, had nothing: hit at rank 2. nDCG = 0.63093/1; recall = 1; MRR = 1/2; explore the same.
+//	subject 2 took nothing: left out.
+func TestEvaluateByHand(t *testing.T) {
+	task := Task{
+		Catalog: catalog(4), K: []int{2},
+		Queries:  make([]models.Query, 3),
+		Relevant: [][]int32{{0, 3}, {1}, nil},
+		Seen:     [][]int32{{3}, nil, {2}},
+	}
+	q, err := Evaluate(context.Background(), task, []Contender{{Name: "c", Scorer: descending, Role: Candidate}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const d2 = 0.6309297535714575
+	tests := []struct {
+		metric string
+		split  Split
+		n      int
+		want   float64
+	}{
+		{"ndcg@2", All, 2, (1/(1+d2) + d2) / 2},
+		{"recall@2", All, 2, (1./2 + 1) / 2},
+		{"recall_all@2", All, 2, (1./2 + 1) / 2},
+		{"mrr@2", All, 2, (1 + 1./2) / 2},
+		{"hit@2", All, 2, 1},
+		{"ndcg@2", Repeat, 1, 0},
+		{"ndcg@2", Explore, 2, (1 + d2) / 2},
+		{"recall@2", Explore, 2, 1},
+		{"coverage@2", All, 2, 2. / 4},
+	}
+	for _, tt := range tests {
+		e := q.Contender(Candidate).Estimate(tt.metric, tt.split)
+		if e == nil || e.N != tt.n || e.Value == nil || math.Abs(*e.Value-tt.want) > 1e-15 {
+			t.Errorf("%s on %s is %+v, want %v over %d", tt.metric, tt.split, e, tt.want, tt.n)
+		}
+	}
+	if q.Queries != 3 || q.Evaluated != 2 || q.NoRelevant != 1 {
+		t.Errorf("%d queries, %d evaluated, %d without: want 3, 2, 1", q.Queries, q.Evaluated, q.NoRelevant)
+	}
+	// One subject has no interval: nothing can be said of its spread.
+	if e := q.Contender(Candidate).Estimate("ndcg@2", Repeat); e.Low != nil || e.High != nil {
+		t.Errorf("one subject has the interval %v to %v", *e.Low, *e.High)
+	}
+}
+
+// TestEvaluateAgainstOracle recomputes means and paired bootstrap intervals from the definition, holding everything in memory.
+func TestEvaluateAgainstOracle(t *testing.T) {
+	const items = 60
+	task := invented(1500, items, 5) // more than one wave
+	contenders := inventedContenders(items)
+	q, err := Evaluate(context.Background(), task, contenders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ndcg := func(c Contender, row, k int) float64 {
+		scores := make([]float32, items)
+		if err := c.Scorer.Score(context.Background(), task.Queries[row:row+1], scores); err != nil {
+			t.Fatal(err)
+		}
+		order := make([]int, items)
+		for i := range order {
+			order[i] = i
+		}
+		slices.SortStableFunc(order, func(a, b int) int {
+			switch {
+			case scores[a] > scores[b]:
+				return -1
+			case scores[a] < scores[b]:
+				return 1
+			}
+			return 0
+		})
+		var got, ideal float64
+		for r := range k {
+			if slices.Contains(task.Relevant[row], int32(order[r])) {
+				got += 1 / math.Log2(float64(r+2))
+			}
+			if r < len(task.Relevant[row]) {
+				ideal += 1 / math.Log2(float64(r+2))
+			}
+		}
+		return got / ideal
+	}
+	var a, b []float64
+	var rows []int
+	for row := range task.Queries {
+		if len(task.Relevant[row]) > 0 {
+			rows = append(rows, row)
+			a, b = append(a, ndcg(contenders[0], row, 10)), append(b, ndcg(contenders[2], row, 10))
+		}
+	}
+	var meanA, meanB float64
+	for i := range a {
+		meanA += a[i] / float64(len(a))
+		meanB += b[i] / float64(len(a))
+	}
+	var differences []float64
+	sumA, sumB, sumW := make([]float64, 400), make([]float64, 400), make([]float64, 400)
+	w := make([]float64, 400)
+	for i, row := range rows {
+		weights(w, task.Seed, row, 0)
+		for r := range w {
+			sumA[r] += w[r] * a[i]
+			sumB[r] += w[r] * b[i]
+			sumW[r] += w[r]
+		}
+	}
+	for r := range w {
+		differences = append(differences, sumA[r]/sumW[r]-sumB[r]/sumW[r])
+	}
+	low, high, _ := interval(differences)
+	c := q.Comparison("ndcg@10", All, Popular)
+	for _, pair := range [][2]float64{{*q.Contender(Candidate).Estimate("ndcg@10", All).Value, meanA}, {*c.Difference, meanA - meanB}, {*c.Low, low}, {*c.High, high}} {
+		if math.Abs(pair[0]-pair[1]) > 1e-12 {
+			t.Errorf("got %v, the oracle has %v", pair[0], pair[1])
+		}
+	}
+	if *c.Low <= 0 {
+		t.Errorf("the planted taste is not told from popularity: %v to %v", *c.Low, *c.High)
+	}
+}
+
+// TestEvaluateIsDeterministic: the same JSON at any GOMAXPROCS.
+func TestEvaluateIsDeterministic(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	var first []byte
+	for _, procs := range []int{1, 2, 3, 8} {
+		runtime.GOMAXPROCS(procs)
+		q, err := Evaluate(context.Background(), invented(1100, 40, 9), inventedContenders(40))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := json.Marshal(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = body
+		} else if !bytes.Equal(first, body) {
+			t.Errorf("GOMAXPROCS %d gives other figures than 1", procs)
+		}
+	}
+}
+
+// TestEvaluateIgnoresOrderOfSubjects: figures without the bootstrap do not depend on which subject stands where, but for rounding.
+func TestEvaluateIgnoresOrderOfSubjects(t *testing.T) {
+	task := invented(300, 40, 3)
+	a, err := Evaluate(context.Background(), task, inventedContenders(40))
+	if err != nil {
+		t.Fatal(err)
+	}
+	perm := rand.New(rand.NewPCG(4, 4)).Perm(300)
+	other := task
+	other.Queries, other.Relevant, other.Seen = nil, nil, nil
+	other.Cohorts = []Cohort{{Name: "region", Levels: task.Cohorts[0].Levels}}
+	for _, p := range perm {
+		other.Queries, other.Relevant, other.Seen = append(other.Queries, task.Queries[p]), append(other.Relevant, task.Relevant[p]), append(other.Seen, task.Seen[p])
+		other.Cohorts[0].Of = append(other.Cohorts[0].Of, task.Cohorts[0].Of[p])
+	}
+	b, err := Evaluate(context.Background(), other, inventedContenders(40))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range a.Contenders {
+		for j, e := range c.Estimates {
+			if math.Abs(*e.Value-*b.Contenders[i].Estimates[j].Value) > 1e-12 {
+				t.Errorf("%s %s: %v, permuted %v", c.Name, e.Metric, *e.Value, *b.Contenders[i].Estimates[j].Value)
+			}
+		}
+	}
+	for j, f := range a.Cohorts[0].Figures {
+		for g, row := range f.ByGroup {
+			if o := b.Cohorts[0].Figures[j].ByGroup[g]; row.Value != nil && math.Abs(*row.Value-*o.Value) > 1e-12 {
+				t.Errorf("%s %s: %v, permuted %v", f.Metric, row.Level, *row.Value, *o.Value)
+			}
+		}
+	}
+}
+
+func TestEvaluateRefusesBadInput(t *testing.T) {
+	good := func() (Task, []Contender) { return invented(40, 20, 1), inventedContenders(20) }
+	tests := []struct {
+		name  string
+		spoil func(*Task, *[]Contender)
+		want  string
+		is    error
+	}{
+		{"no subjects", func(t *Task, _ *[]Contender) { *t = Task{Catalog: t.Catalog, K: t.K} }, "no subject has an event in the test window", ErrEmptyTask},
+		{"no items", func(t *Task, _ *[]Contender) { t.Catalog = &models.Catalog{} }, "catalog has no items", ErrEmptyTask},
+		{"no relevant item", func(t *Task, _ *[]Contender) { clear(t.Relevant) }, "none of the 40 subjects", ErrEmptyTask},
+		{"NaN", func(_ *Task, c *[]Contender) {
+			(*c)[0].Scorer = scorerFunc(func(_ *models.Query, i int) float32 { return float32(math.NaN()) })
+		}, "rank with home", nil},
+		{"rows missing", func(t *Task, _ *[]Contender) { t.Relevant = t.Relevant[:3] }, "relevant items for 3 queries, want 40", nil},
+		{"unsorted", func(t *Task, _ *[]Contender) { t.Relevant[1] = []int32{3, 1} }, "ascending", nil},
+		{"beyond the catalog", func(t *Task, _ *[]Contender) { t.Relevant[1] = []int32{20} }, "ascending", nil},
+		{"level out of range", func(t *Task, _ *[]Contender) { t.Cohorts[0].Of[2] = 3 }, "level number 3", nil},
+		{"reserved level", func(t *Task, _ *[]Contender) { t.Cohorts[0].Levels[0] = Missing }, "reserved", nil},
+		{"cohort twice", func(t *Task, _ *[]Contender) { t.Cohorts[1].Name = "region" }, "declared twice", nil},
+		{"no lengths", func(t *Task, _ *[]Contender) { t.K = nil }, "list lengths", nil},
+		{"length twice", func(t *Task, _ *[]Contender) { t.K = []int{5, 5} }, "list lengths", nil},
+		{"two candidates", func(_ *Task, c *[]Contender) { (*c)[1].Role = Candidate }, "2 candidates", nil},
+		{"no scorer", func(_ *Task, c *[]Contender) { (*c)[1].Scorer = nil }, "no scorer", nil},
+		{"name twice", func(_ *Task, c *[]Contender) { (*c)[1].Name = "home" }, "used twice", nil},
+	}
+	for _, tt := range tests {
+		task, contenders := good()
+		tt.spoil(&task, &contenders)
+		_, err := Evaluate(context.Background(), task, contenders)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || (tt.is != nil && !errors.Is(err, tt.is)) {
+			t.Errorf("%s: error %v, want one with %q", tt.name, err, tt.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	task, contenders := good()
+	if _, err := Evaluate(ctx, task, contenders); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: error %v", err)
+	}
+}
+
+// TestEqualScores: lists of equal scores follow the catalog's order and are counted.
+func TestEqualScores(t *testing.T) {
+	task := invented(50, 20, 2)
+	flat := scorerFunc(func(*models.Query, int) float32 { return 1 })
+	q, err := Evaluate(context.Background(), task, []Contender{{Name: "flat", Scorer: flat, Role: Candidate}, {Name: Popular, Scorer: descending, Role: Baseline}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := q.Contender(Candidate); c.Tied != q.Evaluated || q.Contender(Baseline).Tied != 0 {
+		t.Errorf("%d tied lists of %d, and %d of the baseline, want all and none", c.Tied, q.Evaluated, q.Contender(Baseline).Tied)
+	}
+	c := q.Comparison("ndcg@5", All, Popular)
+	if *c.Difference != 0 || *c.Low != 0 || *c.High != 0 || *c.P != 1 {
+		t.Errorf("equal lists differ by %v (%v to %v), p %v", *c.Difference, *c.Low, *c.High, *c.P)
+	}
+}
+
+// TestMaskedItemsDoNotCount: what a query forbids can't be asked of its list.
+func TestMaskedItemsDoNotCount(t *testing.T) {
+	task := Task{
+		Catalog: catalog(4), K: []int{2}, Relevant: [][]int32{{0, 1}, {0}, {2}}, Seen: [][]int32{{0}, {0}, nil},
+		Queries: []models.Query{{Exclude: []int32{0}}, {Exclude: []int32{0}}, {Candidates: []int32{2, 3}}},
+	}
+	q, err := Evaluate(context.Background(), task, []Contender{{Name: "c", Scorer: descending, Role: Candidate}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Subject 0: only item 1 counts, at rank 1. Subject 1: nothing left. Subject 2: item 2 is the first of its candidates.
+	if e := q.Contender(Candidate).Estimate("ndcg@2", All); q.Masked != 2 || q.Evaluated != 2 || *e.Value != 1 {
+		t.Errorf("%d masked, %d evaluated, ndcg %v; want 2, 2, 1", q.Masked, q.Evaluated, *e.Value)
+	}
+}
+
+// TestBlend: popularity 3 2 1 0 is scaled to 1, ⅔, ⅓, 0; frequency 0 0 4 1 to 0, 0, 1, ¼. With weights ½ and 1: ½, ⅓, 1⅙, ¼.
+func TestBlend(t *testing.T) {
+	rows := func(v ...float32) models.Scorer {
+		return scorerFunc(func(_ *models.Query, i int) float32 { return v[i] })
+	}
+	s := Blend(4, Weighted{rows(3, 2, 1, 0), 0.5}, Weighted{rows(0, 0, 4, 1), 1}, Weighted{rows(7, 7, 7, 7), 9})
+	got := make([]float32, 8)
+	if err := s.Score(context.Background(), make([]models.Query, 2), got); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []float64{1. / 2, 1. / 3, 7. / 6, 1. / 4, 1. / 2, 1. / 3, 7. / 6, 1. / 4} {
+		if math.Abs(float64(got[i])-want) > 1e-6 {
+			t.Errorf("score %d is %v, want %v", i, got[i], want)
+		}
+	}
+	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+		var out models.Ranking
+		err := models.Rank(context.Background(), Blend(2, Weighted{rows(1, bad), 1}), 2, []models.Query{{K: 1}}, &out)
+		if err == nil {
+			t.Errorf("a part's score %v went through the blend unseen", bad)
+		}
+	}
+	if err := s.Score(context.Background(), make([]models.Query, 2), got[:3]); err == nil {
+		t.Error("a short destination gave no error")
+	}
+}
+
+func BenchmarkEvaluate6040x3700(b *testing.B) {
+	const n, items = 6040, 3700
+	r := rand.New(rand.NewPCG(1, 1))
+	task := Task{Catalog: catalog(items), K: []int{10, 50}}
+	for range n {
+		rel := []int32{int32(r.IntN(items / 2)), int32(items/2 + r.IntN(items/2))}
+		task.Queries, task.Relevant = append(task.Queries, models.Query{}), append(task.Relevant, rel)
+	}
+	for c := range 12 {
+		cohort := Cohort{Name: fmt.Sprint("c", c), Levels: []string{"a", "b", "c", "d"}}
+		for range n {
+			cohort.Of = append(cohort.Of, int32(r.IntN(5))-1)
+		}
+		task.Cohorts = append(task.Cohorts, cohort)
+	}
+	noise := scorerFunc(func(q *models.Query, i int) float32 { return float32(i * 2654435761 % 3701) })
+	contenders := []Contender{{"a", noise, Candidate}, {"b", noise, Live}, {Popular, descending, Baseline}, {"d", noise, Baseline}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Evaluate(context.Background(), task, contenders); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
