@@ -5,6 +5,9 @@ import "iter"
 // Event is what drift looks at of one event. Value is NaN if there is none; an empty level of Context is missing.
 type Event struct {
 	Subject uint64
+	// Period numbers the interval that the event lies in. Events per subject are counted within a period, so that a reference of several
+	// intervals can be held against a single one.
+	Period  int
 	Kind    string
 	Item    string
 	Value   float64
@@ -16,7 +19,7 @@ const (
 	KindColumn       = "kind"               // the mix of events
 	ValueColumn      = "value"              // absent if no event of the reference has a value
 	ItemColumn       = "item"               // popularity: the most frequent items, and all others together
-	PerSubjectColumn = "events_per_subject" // one row a subject that has any
+	PerSubjectColumn = "events_per_subject" // one row a subject and period that has any
 )
 
 const topLevels = 50
@@ -28,7 +31,13 @@ type Plan struct {
 	context                []Spec
 }
 
-// Learn fixes the bins from a reference window. Memory: the distinct items and levels, and a count a subject.
+// inPeriod is one subject in one period.
+type inPeriod struct {
+	subject uint64
+	period  int
+}
+
+// Learn fixes the bins from a reference window. Memory: the distinct items and levels, and a count a subject and period.
 //
 // The items to follow are chosen by one half of the subjects, and Summarize counts the other half, in every window.
 func Learn(context []string, events iter.Seq2[Event, error]) (*Plan, error) {
@@ -37,7 +46,7 @@ func Learn(context []string, events iter.Seq2[Event, error]) (*Plan, error) {
 	for i := range levels {
 		levels[i] = map[string]int64{}
 	}
-	perSubject := map[uint64]int64{}
+	perSubject := map[inPeriod]int64{}
 	values := NewNumbers()
 	for e, err := range events {
 		if err != nil {
@@ -52,7 +61,7 @@ func Learn(context []string, events iter.Seq2[Event, error]) (*Plan, error) {
 				levels[i][e.Context[i]]++
 			}
 		}
-		perSubject[e.Subject]++
+		perSubject[inPeriod{e.Subject, e.Period}]++
 		values.Add(e.Value)
 	}
 	p := &Plan{kind: CategoricalSpec(KindColumn, kinds, topLevels), item: CategoricalSpec(ItemColumn, items, topLevels)}
@@ -83,7 +92,7 @@ func (p *Plan) Summarize(events iter.Seq2[Event, error]) ([]*Summary, error) {
 	for i := range context {
 		context[i] = NewSummary(p.context[i])
 	}
-	counts := map[uint64]int64{}
+	counts := map[inPeriod]int64{}
 	for e, err := range events {
 		if err != nil {
 			return nil, err
@@ -102,10 +111,10 @@ func (p *Plan) Summarize(events iter.Seq2[Event, error]) ([]*Summary, error) {
 				s.AddLevel(e.Subject, e.Context[i])
 			}
 		}
-		counts[e.Subject]++
+		counts[inPeriod{e.Subject, e.Period}]++
 	}
-	for subject, n := range counts {
-		perSubject.AddNumber(subject, float64(n))
+	for who, n := range counts {
+		perSubject.AddNumber(who.subject, float64(n))
 	}
 	return append(out, context...), nil
 }
