@@ -61,9 +61,18 @@ func (s *denySet) remove(name string) {
 	}
 }
 
-// denyRecord is one line of the log. Exactly one field is set.
+func (s *denySet) apply(r denyRecord) {
+	for _, name := range r.Deny {
+		s.add(name)
+	}
+	for _, name := range r.Allow {
+		s.remove(name)
+	}
+}
+
+// denyRecord is one line of the log: the format in the first one, a change in every other.
 type denyRecord struct {
-	Format int      `json:"format,omitempty"` // the first line
+	Format int      `json:"format,omitempty"`
 	Deny   []string `json:"deny,omitempty"`
 	Allow  []string `json:"allow,omitempty"`
 }
@@ -90,12 +99,7 @@ func (s *denySet) replay(b []byte, atStart bool) (valid, records int, err error)
 				return valid, records, err
 			}
 		}
-		for _, name := range r.Deny {
-			s.add(name)
-		}
-		for _, name := range r.Allow {
-			s.remove(name)
-		}
+		s.apply(r)
 		valid += len(line) + 1
 		records++
 	}
@@ -128,6 +132,8 @@ type denyLog struct {
 	seen  int64 // the file's size when it was read last
 	valid int64 // up to where records have been applied
 	set   denySet
+	// records counts those applied, so that a long log is noticed.
+	records int
 }
 
 func (l *denyLog) path() string { return filepath.Join(l.dir, "denied") }
@@ -196,9 +202,10 @@ func (l *denyLog) refresh() error {
 	if err != nil {
 		return err
 	}
-	n, _, err := l.set.replay(b, l.valid == 0)
+	n, records, err := l.set.replay(b, l.valid == 0)
 	l.seen = l.valid + int64(len(b))
 	l.valid += int64(n)
+	l.records += records
 	return err
 }
 
@@ -207,7 +214,7 @@ func (l *denyLog) forget() {
 	if l.file != nil {
 		l.file.Close()
 	}
-	l.file, l.info, l.seen, l.valid, l.set = nil, nil, 0, 0, denySet{}
+	l.file, l.info, l.seen, l.valid, l.set, l.records = nil, nil, 0, 0, denySet{}, 0
 }
 
 func (l *denyLog) close() {
@@ -218,45 +225,44 @@ func (l *denyLog) close() {
 
 // deny adds owners, unless they are denied already (an erased owner's name is not brought back).
 func (l *denyLog) deny(ctx context.Context, owners []string) error {
-	return l.write(ctx, func(s *denySet) (r denyRecord, rewrite bool) {
+	return l.write(ctx, false, func(s *denySet) (r denyRecord) {
 		for _, o := range owners {
 			if !s.has(o) {
 				r.Deny = append(r.Deny, o)
-				s.add(o)
 			}
 		}
-		return r, false
+		return r
 	})
 }
 
 // allow takes owners out, under their names and as erased ones.
 func (l *denyLog) allow(ctx context.Context, owners []string) error {
-	return l.write(ctx, func(s *denySet) (r denyRecord, rewrite bool) {
+	return l.write(ctx, false, func(s *denySet) (r denyRecord) {
 		for _, o := range owners {
 			for _, name := range []string{o, ErasedName(o)} {
 				if _, ok := s.names[name]; ok {
 					r.Allow = append(r.Allow, name)
-					s.remove(name)
 				}
 			}
 		}
-		return r, false
+		return r
 	})
 }
 
 // erase keeps owners denied by digest and rewrites the log, so that their names stand nowhere in it.
 func (l *denyLog) erase(ctx context.Context, owners []string) error {
-	return l.write(ctx, func(s *denySet) (r denyRecord, rewrite bool) {
+	return l.write(ctx, true, func(*denySet) (r denyRecord) {
 		for _, o := range owners {
-			s.remove(o)
-			s.add(ErasedName(o))
+			r.Deny = append(r.Deny, ErasedName(o))
+			r.Allow = append(r.Allow, o)
 		}
-		return r, true
+		return r
 	})
 }
 
-// write changes the set under the log's lock: change alters the set it is given and returns the record that says so, or asks for a rewrite.
-func (l *denyLog) write(ctx context.Context, change func(*denySet) (r denyRecord, rewrite bool)) error {
+// write changes the set on disk, under the log's lock, by the record that change makes of the present set: appended, or, where that is asked for,
+// due or unavoidable, as a new file.
+func (l *denyLog) write(ctx context.Context, rewrite bool, change func(*denySet) denyRecord) error {
 	if err := makeDir(l.fs, l.dir); err != nil {
 		return err
 	}
@@ -266,29 +272,40 @@ func (l *denyLog) write(ctx context.Context, change func(*denySet) (r denyRecord
 	}
 	defer release()
 
-	var set denySet
-	b, err := os.ReadFile(l.path())
-	absent := errors.Is(err, os.ErrNotExist)
-	valid, records := 0, 0
-	if !absent {
-		if err == nil {
-			valid, records, err = set.replay(b, true)
-		}
-		if err != nil {
-			return l.hint(err)
-		}
+	r, end, next, err := l.plan(rewrite, change)
+	if err != nil {
+		return err
 	}
-	r, rewrite := change(&set)
-	torn := valid < len(b)
-	if absent || torn || rewrite || records > compactAfter+2*len(set.names) {
-		err = replaceFile(l.fs, l.dir, "denied", encodeDenyLog(&set))
+	if next != nil {
+		err = replaceFile(l.fs, l.dir, "denied", encodeDenyLog(next))
 	} else if len(r.Deny)+len(r.Allow) > 0 {
-		err = l.append(int64(len(b)), r)
+		err = l.append(end, r)
 	}
 	if err != nil {
 		return fmt.Errorf("write the deny log %s: %w", l.path(), writing(err))
 	}
 	return nil
+}
+
+// plan says what a writer, who holds the log's lock, has to do: append r at end, or, if next is not nil, write the log anew. Lookups
+// go on while it does so.
+func (l *denyLog) plan(rewrite bool, change func(*denySet) denyRecord) (r denyRecord, end int64, next *denySet, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.refresh(); err != nil {
+		l.forget()
+		if !errors.Is(err, os.ErrNotExist) {
+			return r, 0, nil, l.hint(err)
+		}
+		rewrite = true
+	}
+	r = change(&l.set)
+	torn := l.valid < l.seen
+	if rewrite || torn || l.records > compactAfter+2*len(l.set.names) {
+		next = &denySet{names: maps.Clone(l.set.names), erased: l.set.erased}
+		next.apply(r)
+	}
+	return r, l.seen, next, nil
 }
 
 // append adds one record at the end of the log, which is at off.

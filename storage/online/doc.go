@@ -40,6 +40,6 @@
 //
 // Why digests are sums of row hashes: a store that cannot sort (Redis) can compute the same one in any order.
 //
-// Why tables have no owner index: erasures come in batches and read each table once, at millions of rows a second; an index would
+// Why tables have no owner index: erasures come in batches, and a batch reads each table once and in order; an index would
 // double the keys of every generation.
 package online

@@ -12,7 +12,7 @@ import (
 // testReaders swaps, erases and drops under the eyes of readers, each of whose answers must belong to one generation.
 func testReaders(t *testing.T, target Target) {
 	s, ctx := target.Open(t), t.Context()
-	const rounds, rows = 25, 40
+	const rounds, rows = 10, 40
 	load := func(number uint64) {
 		entries := []online.Entry{row("meta", "", fmt.Sprint(number))}
 		for i := range rows {
