@@ -50,19 +50,19 @@ func (w *dirWalk) dir(dir string) error {
 	if len(dir) > maxKey {
 		return fmt.Errorf("folders are nested deeper than a key of %d bytes can say; is there a loop of symbolic links?", maxKey)
 	}
-	names, err := w.names(dir)
+	entries, err := w.read(dir)
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
+	for _, e := range entries {
 		if err := w.ctx.Err(); err != nil {
 			return err
 		}
-		key := dir + name
-		if isDir := strings.HasSuffix(name, "/"); isDir {
+		key := dir + e.name
+		if e.folder() {
 			err = w.folder(key)
 		} else {
-			err = w.file(key)
+			err = w.file(key, e.info)
 		}
 		if err != nil {
 			return err
@@ -94,26 +94,27 @@ func (w *dirWalk) folder(key string) error {
 	return nil
 }
 
-func (w *dirWalk) file(key string) error {
+func (w *dirWalk) file(key string, info fs.FileInfo) error {
 	if !strings.HasPrefix(key, w.prefix) || key <= w.opt.After {
 		return nil
 	}
-	fi, err := w.root.Stat(key)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !fi.Mode().IsRegular() {
-		return nil // deleted meanwhile, or no object
-	}
-	if err != nil {
-		return err
-	}
-	if !w.yield(dirInfo(key, fi), nil) {
+	if !w.yield(dirInfo(key, info), nil) {
 		return fs.SkipAll
 	}
 	return nil
 }
 
-// names returns the entries of a directory, folders with a slash at their end, in the byte order of the keys: "a-b" stands before
-// "a/", which sorting the bare names would get wrong.
-func (w *dirWalk) names(dir string) ([]string, error) {
+// dirEntry is a regular file, or a folder, whose name then ends with a slash.
+type dirEntry struct {
+	name string
+	info fs.FileInfo // of what a symbolic link points at
+}
+
+func (e dirEntry) folder() bool { return strings.HasSuffix(e.name, "/") }
+
+// read returns the entries of a directory in the byte order of the keys: "a-b" stands before "a/", which sorting the bare names
+// would get wrong. What is no object and no folder is left out, and what goes away meanwhile.
+func (w *dirWalk) read(dir string) ([]dirEntry, error) {
 	f, err := w.root.Open(trimSlash(dir))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
@@ -122,35 +123,36 @@ func (w *dirWalk) names(dir string) ([]string, error) {
 		return nil, err
 	}
 	defer f.Close()
-	entries, err := f.ReadDir(-1)
+	found, err := f.ReadDir(-1)
 	if errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, 0, len(entries))
-	for _, e := range entries {
+	entries := make([]dirEntry, 0, len(found))
+	for _, e := range found {
 		name := e.Name()
 		if dir == "" && name == hidden || validText(name) != nil {
 			continue // no key can name it
 		}
-		folder := e.IsDir()
-		if e.Type()&fs.ModeSymlink != 0 {
-			fi, err := w.root.Stat(dir + name)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // it points nowhere
-			}
-			if err != nil {
-				return nil, err
-			}
-			folder = fi.IsDir()
+		info, err := e.Info()
+		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			info, err = w.root.Stat(dir + name)
 		}
-		if folder {
-			name += "/"
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
-		names = append(names, name)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case info.IsDir():
+			entries = append(entries, dirEntry{name + "/", info})
+		case info.Mode().IsRegular():
+			entries = append(entries, dirEntry{name, info})
+		}
 	}
-	slices.Sort(names)
-	return names, nil
+	slices.SortFunc(entries, func(a, b dirEntry) int { return strings.Compare(a.name, b.name) })
+	return entries, nil
 }

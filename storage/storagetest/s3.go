@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -29,11 +30,15 @@ const VirtualDomain = "s3.test"
 // $RAPPORT_TOOLS or in the folder rapport/bin of the user's cache. The server keeps versions where a bucket asks for it.
 func StartS3(t testing.TB) (endpoint, accessKey, secretKey string) {
 	t.Helper()
+	binary, err := findServer()
+	if err != nil {
+		t.Fatal(err)
+	}
 	accessKey, secretKey = "test-"+rand.Text()[:8], rand.Text()
 	addr := freeAddr(t)
 	data, old := t.TempDir(), t.TempDir()
 	var out bytes.Buffer
-	cmd := exec.Command(versitygw(t), "--port", addr, "--quiet", "--virtual-domain", VirtualDomain, "posix", "--versioning-dir", old, data)
+	cmd := exec.Command(binary, "--port", addr, "--quiet", "--virtual-domain", VirtualDomain, "posix", "--versioning-dir", old, data)
 	cmd.Env = []string{"ROOT_ACCESS_KEY=" + accessKey, "ROOT_SECRET_KEY=" + secretKey, "HOME=" + old, "TMPDIR=" + os.TempDir()}
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -113,8 +118,8 @@ func freeAddr(t testing.TB) string {
 	return l.Addr().String()
 }
 
-func versitygw(t testing.TB) string {
-	t.Helper()
+// findServer returns the path of the S3 server's binary, or says how to get it.
+func findServer() (string, error) {
 	var places []string
 	if p := os.Getenv("RAPPORT_VERSITYGW"); p != "" {
 		places = append(places, p)
@@ -127,9 +132,8 @@ func versitygw(t testing.TB) string {
 	}
 	for _, p := range places {
 		if fi, err := os.Stat(p); err == nil && fi.Mode().IsRegular() {
-			return p
+			return p, nil
 		}
 	}
-	t.Fatalf("the S3 server for tests, versitygw, is not built: run `make tools` (looked at %s)", strings.Join(places, ", "))
-	return ""
+	return "", fmt.Errorf("the S3 server for tests, versitygw, is not built: run `make tools` (looked at %s)", strings.Join(places, ", "))
 }
