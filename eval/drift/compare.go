@@ -207,11 +207,12 @@ func (t *test) run(draws []uint8) (Column, float64) {
 	}
 	replicates := len(draws) / clusters
 	ref, cur := make([]float64, t.bins), make([]float64, t.bins)
+	refCounts, curCounts := floats(t.ref), floats(t.cur)
 	extreme := 0
 	for r := range replicates {
 		w := draws[r*clusters : (r+1)*clusters]
-		n := weigh(ref, t.ref, w)
-		m := weigh(cur, t.cur, w)
+		n := weigh(ref, refCounts, w)
+		m := weigh(cur, curCounts, w)
 		if n == 0 || m == 0 {
 			extreme++ // on the safe side
 			continue
@@ -258,7 +259,7 @@ func totals(counts []int64, bins int) (sums []float64, rows, effective float64) 
 }
 
 // weigh sums clusters × bins counts with a weight a cluster into dst and returns the sum of dst.
-func weigh(dst []float64, counts []int64, w []uint8) float64 {
+func weigh(dst, counts []float64, w []uint8) float64 {
 	clear(dst)
 	bins := len(dst)
 	var sum float64
@@ -266,14 +267,24 @@ func weigh(dst []float64, counts []int64, w []uint8) float64 {
 		if k == 0 {
 			continue
 		}
-		for b, n := range counts[c*bins : (c+1)*bins] {
-			dst[b] += float64(k) * float64(n) // whole numbers: exact
+		weight := float64(k)
+		row := counts[c*bins:][:len(dst)]
+		for b := range dst {
+			dst[b] += weight * row[b] // whole numbers: exact
 		}
 	}
 	for _, v := range dst {
 		sum += v
 	}
 	return sum
+}
+
+func floats(counts []int64) []float64 {
+	out := make([]float64, len(counts))
+	for i, n := range counts {
+		out[i] = float64(n)
+	}
+	return out
 }
 
 func shares(sums []float64, rows float64) []float64 {
