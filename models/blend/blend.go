@@ -64,6 +64,11 @@ func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, see
 	if len(t.Parts) == 0 {
 		return nil, errors.New("train blend: no parts; name at least one model")
 	}
+	for _, p := range t.Parts {
+		if p.Name() == t.Name() {
+			return nil, errors.New("train blend: a blend cannot be a part of a blend; list its parts instead")
+		}
+	}
 	if d.Cuts.Validation <= d.Cuts.Base || until <= d.Cuts.Validation {
 		return nil, fmt.Errorf("train blend: the weights need events before the validation cut and from there to the end of training, got cuts %d (base), %d (validation), %d (end)",
 			d.Cuts.Base, d.Cuts.Validation, until)
