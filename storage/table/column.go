@@ -135,7 +135,7 @@ func pump[T any](r *columnReader, c *source, g *rawGroup, batch pageBatch[T], se
 		}
 		for at, empty := 0, 0; at < n; {
 			rows, present, err := batch(int64(n-at), values, levels, nil)
-			if err != nil {
+			if err != nil || g.bytes.err != nil { // the decoder's buffer may have swallowed the bucket's error
 				return c.failed(g, err)
 			}
 			if rows == 0 {

@@ -90,7 +90,7 @@ type sparse struct {
 	o     *object
 	ctx   context.Context // of requests made while decoding; io.ReaderAt takes none
 	spans []*loadedSpan   // ascending
-	err   error           // the first error of the bucket
+	err   error           // the first error of the bucket; no read succeeds after it
 }
 
 // loadedSpan is a span and the piece of it that is in memory.
@@ -141,6 +141,9 @@ func (o *object) fetchSpans(ctx context.Context, spans []span) (*sparse, error) 
 
 // ReadAt implements io.ReaderAt. It is not safe for concurrent use.
 func (s *sparse) ReadAt(p []byte, off int64) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
 	i, found := slices.BinarySearchFunc(s.spans, off, func(l *loadedSpan, off int64) int { return cmp.Compare(l.off, off) })
 	if !found {
 		i--

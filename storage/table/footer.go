@@ -52,7 +52,7 @@ func openFooter(ctx context.Context, o *object) (*rawFile, error) {
 	}
 	n := int64(binary.LittleEndian.Uint32(tail))
 	body := size - tailSize - n
-	if n > maxFooter || body < int64(len(magic)) {
+	if n == 0 || n > maxFooter || body < int64(len(magic)) {
 		return nil, fmt.Errorf("%w: it announces a footer of %d bytes in a file of %d", ErrCorrupt, n, size)
 	}
 	raw, err := o.read(ctx, body, n)
@@ -109,7 +109,7 @@ func (f *rawFile) chunk(group, leaf int) (span, error) {
 	if d := m.DictionaryPageOffset; d != nil && *d > 0 && *d < s.off {
 		s.off = *d
 	}
-	if s.off < int64(len(magic)) || s.n < 0 || s.off > f.body || s.n > f.body-s.off {
+	if s.off < int64(len(magic)) || s.n < 0 || s.off > f.body || s.n > f.body-s.off || m.DataPageOffset > s.end() {
 		return s, fmt.Errorf("%w: column %q stands at bytes %d+%d of %d", ErrCorrupt, f.meta.Schema.Column(leaf).Path(), s.off, s.n, f.body)
 	}
 	if c.GetFilePath() != "" {

@@ -1,0 +1,151 @@
+package table
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
+
+	"github.com/rapport-ml/rapport/storage"
+)
+
+var eventColumns = []Want{{Name: "user"}, {Name: "item"}}
+
+// file frames a footer.
+func framed(footer []byte) []byte {
+	b := append([]byte("PAR1"), footer...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(footer)))
+	return append(b, "PAR1"...)
+}
+
+// TestScanCorrupt: files that are none, are cut off, or contradict themselves.
+func TestScanCorrupt(t *testing.T) {
+	body := eventsFile(t, 300)
+	wide := slices.Repeat([]byte{0x15, 0x02, 0x00}, 20000) // structs of one field
+	for name, c := range map[string]struct {
+		body []byte
+		want string
+	}{
+		"empty":          {nil, "no Parquet file"},
+		"short":          {[]byte("PAR1PAR1"), "no Parquet file"},
+		"csv":            {[]byte("user,item\n1,a\n2,b\n"), "another format, or was cut off"},
+		"cut off":        {body[:len(body)-9], "another format, or was cut off"},
+		"encrypted":      {append(slices.Clone(body[:len(body)-4]), "PARE"...), "encrypted"},
+		"long footer":    {append(binary.LittleEndian.AppendUint32(slices.Clone(body[:len(body)-8]), math.MaxUint32), "PAR1"...), "announces a footer"},
+		"no footer":      {framed(nil), "a footer of 0 bytes"},
+		"footer cut off": {framed(body[len(body)-40 : len(body)-30]), "footer"},
+		"long list":      {framed([]byte{0x49, 0xfc, 0xff, 0xff, 0xff, 0x07, 0x00}), "a list of 16777215 elements"},
+		"long text":      {framed([]byte{0x18, 0xff, 0xff, 0x7f, 'x'}), "bytes announced"},
+		"wide schema":    {framed(append([]byte{0x29, 0xfc, 0xa0, 0x9c, 0x01}, wide...)), "a schema of 20000 nodes"},
+		"deep":           {framed(slices.Repeat([]byte{0x1c}, 5000)), "nested deeper"},
+		"deep lists":     {framed(append([]byte{0x19}, slices.Repeat([]byte{0x19}, 5000)...)), "nested deeper"},
+		"a map":          {framed([]byte{0x1b, 0x01, 0x55, 0x00}), "unknown field type"},
+		"other rows":     {withFooter(t, body, func(m *metadata.FileMetaData) { m.NumRows = 5 }), "row groups have 300 rows"},
+		"negative rows":  {withFooter(t, body, func(m *metadata.FileMetaData) { m.RowGroups[1].NumRows = -100 }), "row group 1"},
+		"fewer columns":  {withFooter(t, body, func(m *metadata.FileMetaData) { m.RowGroups[1].Columns = m.RowGroups[1].Columns[:2] }), "row group 1 has 2 columns"},
+		"chunk behind":   {withFooter(t, body, func(m *metadata.FileMetaData) { m.RowGroups[1].Columns[0].MetaData.DataPageOffset = 1 << 40 }), "row group 1"},
+		"chunk before":   {withFooter(t, body, func(m *metadata.FileMetaData) { m.RowGroups[1].Columns[0].MetaData.DataPageOffset = -1 }), "row group 1"},
+		"chunk too long": {withFooter(t, body, func(m *metadata.FileMetaData) {
+			m.RowGroups[1].Columns[0].MetaData.TotalCompressedSize = math.MaxInt64
+		}), "row group 1"},
+		"no chunk":      {withFooter(t, body, func(m *metadata.FileMetaData) { m.RowGroups[1].Columns[0].MetaData.TotalCompressedSize = 0 }), "row group 1"},
+		"fewer values":  {withFooter(t, body, func(m *metadata.FileMetaData) { m.RowGroups[1].Columns[0].MetaData.NumValues = 7 }), "7 values for 100 rows"},
+		"another file":  {withFooter(t, body, func(m *metadata.FileMetaData) { p := "x"; m.RowGroups[1].Columns[0].FilePath = &p }), "another file"},
+		"shifted":       {withFooter(t, body, func(m *metadata.FileMetaData) { *m.RowGroups[1].Columns[0].MetaData.DictionaryPageOffset += 3 }), "row group 1"},
+		"unknown codec": {withFooter(t, body, func(m *metadata.FileMetaData) { m.RowGroups[1].Columns[0].MetaData.Codec = 99 }), "row group 1"},
+	} {
+		_, err := scanAll(t, c.body, ScanOptions{Columns: eventColumns})
+		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "raw/f.parquet") {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if _, err := Stat(context.Background(), memoryWith(t, c.body), storage.Info{Key: "raw/f.parquet"}, "", 0); err == nil && strings.Contains(c.want, "footer") {
+			t.Errorf("%s: Stat accepts it", name)
+		}
+	}
+}
+
+// TestScanBadPages overwrites bytes of pages at random: an error of the file or other values, never a panic.
+func TestScanBadPages(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 1))
+	for _, codec := range []compress.Compression{compress.Codecs.Uncompressed, compress.Codecs.Snappy, compress.Codecs.Zstd, compress.Codecs.Gzip} {
+		body := eventsFile(t, 300, parquet.WithCompression(codec))
+		_, footer := footerOf(t, body)
+		failed := 0
+		for range 300 {
+			bad := slices.Clone(body)
+			for range 1 + r.IntN(4) {
+				bad[4+r.IntN(footer-4)] = byte(r.Uint32())
+			}
+			got, err := scanAll(t, bad, ScanOptions{Columns: eventColumns, Time: "at", Window: seconds(50, 250)})
+			switch {
+			case err == nil && got.N > 300:
+				t.Fatalf("%s: %d rows", codec, got.N)
+			case err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrColumn):
+				t.Fatalf("%s: %v", codec, err)
+			case err != nil:
+				failed++
+			}
+		}
+		if failed == 0 {
+			t.Errorf("%s: no damage was noticed", codec)
+		}
+	}
+}
+
+// TestHostileFootersAllocateLittle: what a footer of a few bytes announces is not allocated.
+func TestHostileFootersAllocateLittle(t *testing.T) {
+	for _, footer := range [][]byte{
+		{0x29, 0xfc, 0xff, 0xff, 0xff, 0x07, 0x00}, // a schema of 2²⁴ nodes
+		{0x49, 0xfc, 0xff, 0xff, 0xff, 0x07, 0x00}, // row groups
+		{0x18, 0xff, 0xff, 0xff, 0xff, 0x07},       // a text of 2 GiB
+	} {
+		mem := memoryWith(t, framed(footer))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := collect(Scan(context.Background(), mem, storage.Info{Key: "raw/f.parquet"}, ScanOptions{}))
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, ErrCorrupt) || after.TotalAlloc-before.TotalAlloc > 1<<20 {
+			t.Errorf("%x: %d bytes allocated, %v", footer, after.TotalAlloc-before.TotalAlloc, err)
+		}
+	}
+}
+
+func FuzzScan(f *testing.F) {
+	f.Add(eventsFile(f, 250))
+	f.Add(eventsFile(f, 30, parquet.WithCompression(compress.Codecs.Zstd), parquet.WithDataPageVersion(parquet.DataPageV2)))
+	f.Add(eventsFile(f, 30, parquet.WithCompression(compress.Codecs.Gzip), parquet.WithDictionaryDefault(false)))
+	f.Add(framed(nil))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		mem := memoryWith(t, body)
+		info := storage.Info{Key: "raw/f.parquet"}
+		rows := 0
+		o := ScanOptions{Columns: []Want{{Name: "user"}, {Name: "item", Optional: true, Type: String}}, Time: "at", Unit: time.Second, Local: time.UTC, Window: seconds(0, 1000)}
+		for b, err := range Scan(context.Background(), mem, info, o) {
+			if err != nil {
+				if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrColumn) {
+					t.Fatalf("an error of no kind: %v", err)
+				}
+				break
+			}
+			if err := b.check(b.Schema); err != nil {
+				t.Fatal(err)
+			}
+			if rows += b.N; rows > 1<<20 {
+				break // a small file may say that it repeats one value for ever
+			}
+		}
+		if _, err := Stat(context.Background(), mem, info, "at", time.Second); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrColumn) {
+			t.Fatalf("an error of no kind: %v", err)
+		}
+	})
+}

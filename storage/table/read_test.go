@@ -1,0 +1,123 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/storagetest"
+)
+
+func TestReadProjects(t *testing.T) {
+	mem := storage.NewMemory(nil)
+	b := randomBatch(rand.New(rand.NewPCG(5, 1)), 400)
+	m := write(t, mem, WriteOptions{Ordered: true, RowGroup: 90}, b)
+	got, err := collect(Read(context.Background(), mem, m, ReadOptions{Columns: []string{"value", "subject"}, BatchRows: 7}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := pickRows(b, seq(b.N))
+	want := &Batch{Schema: Schema{testSchema[3], testSchema[0]}, N: b.N, Cols: []Column{all.Cols[3], all.Cols[0]}}
+	if !slices.Equal(got.Schema, want.Schema) || !slices.Equal(lines(got), lines(want)) {
+		t.Error("a projection has other values")
+	}
+	_, err = collect(Read(context.Background(), mem, m, ReadOptions{Columns: []string{"Subjct"}}))
+	if !errors.Is(err, ErrColumn) || !strings.Contains(err.Error(), `the nearest is "subject"`) {
+		t.Errorf("a column that is not there: %v", err)
+	}
+}
+
+// TestReadShares: equal text of a row group is one string in memory.
+func TestReadShares(t *testing.T) {
+	s := Schema{{"item", String}}
+	b := &Batch{Schema: s, N: 1000, Cols: []Column{{Str: slices.Repeat([]string{"item-0001"}, 1000)}}}
+	mem := storage.NewMemory(nil)
+	w := NewWriter(mem, "t", s, WriteOptions{})
+	if err := w.Append(b); err != nil {
+		t.Fatal(err)
+	}
+	m, err := w.Finish(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func() {
+		for _, err := range Read(context.Background(), mem, m, ReadOptions{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := testing.AllocsPerRun(5, read); n > 600 {
+		t.Errorf("%v allocations for 1000 equal strings", n)
+	}
+}
+
+// TestReadDetects changes each byte of a part in turn, its size, and its manifest.
+func TestReadDetects(t *testing.T) {
+	ctx := context.Background()
+	mem := storage.NewMemory(nil)
+	m := write(t, mem, WriteOptions{}, randomBatch(rand.New(rand.NewPCG(5, 2)), 40))
+	key := m.Parts[0].Object
+	body, _, err := storage.ReadAll(ctx, mem, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fails := func(m Manifest) error {
+		_, err := collect(Read(ctx, mem, m, ReadOptions{}))
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("error does not name the object: %v", err)
+		}
+		return err
+	}
+	for i := 0; i < len(body); i += 7 {
+		bad := slices.Clone(body)
+		bad[i] ^= 0x10
+		put(t, mem, key, bad)
+		if err := fails(m); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("byte %d changed: %v", i, err)
+		}
+	}
+	put(t, mem, key, body[:len(body)-1])
+	if err := fails(m); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("cut off: %v", err)
+	}
+	put(t, mem, key, body)
+	other := m
+	other.Parts = slices.Clone(m.Parts)
+	other.Parts[0].Rows++
+	if err := fails(other); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("other number of rows: %v", err)
+	}
+	other = m
+	other.Schema = slices.Clone(m.Schema)
+	other.Schema[0].Type = Float64
+	if err := fails(other); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("other type: %v", err)
+	}
+	if err := mem.Delete(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	if err := fails(m); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("gone: %v", err)
+	}
+}
+
+// TestReadStops: a consumer that has enough costs no more requests than the part after it.
+func TestReadStops(t *testing.T) {
+	mem := storagetest.NewRecording(storage.NewMemory(nil))
+	m := write(t, mem, WriteOptions{Shards: 8, ShardBy: "subject"}, randomBatch(rand.New(rand.NewPCG(5, 3)), 400))
+	mem.Reset()
+	for _, err := range Read(context.Background(), mem, m, ReadOptions{BatchRows: 1}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	if n := mem.Count(); n > 3 {
+		t.Errorf("%d requests for one row", n)
+	}
+}
