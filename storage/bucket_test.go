@@ -18,10 +18,12 @@ func open(t testing.TB, url string, o storage.Options) storage.Bucket {
 }
 
 func TestMemory(t *testing.T) {
+	t.Parallel()
 	storagetest.TestBucket(t, func(t *testing.T) storage.Bucket { return open(t, "mem:", storage.Options{}) })
 }
 
 func TestMemoryVersioned(t *testing.T) {
+	t.Parallel()
 	storagetest.TestBucket(t, func(*testing.T) storage.Bucket {
 		m := storage.NewMemory(nil)
 		m.KeepVersions(true)
@@ -30,6 +32,7 @@ func TestMemoryVersioned(t *testing.T) {
 }
 
 func TestDirectory(t *testing.T) {
+	t.Parallel()
 	storagetest.TestBucket(t, func(t *testing.T) storage.Bucket {
 		return open(t, "file:"+filepath.Join(t.TempDir(), "not", "there", "yet"), storage.Options{})
 	})
@@ -37,6 +40,7 @@ func TestDirectory(t *testing.T) {
 
 // TestWrappers proves that a wrapper without faults changes nothing.
 func TestWrappers(t *testing.T) {
+	t.Parallel()
 	storagetest.TestBucket(t, func(*testing.T) storage.Bucket {
 		return storagetest.NewRecording(storagetest.NewFaulty(storagetest.NewKillAt(storage.NewMemory(nil), 0, false, nil)))
 	})

@@ -336,7 +336,10 @@ func (d *dirBucket) DeleteVersion(ctx context.Context, key, version string) erro
 // AbortUploads implements Versions: it drops the temporary files of writers that died.
 func (d *dirBucket) AbortUploads(ctx context.Context, _ string) (int, error) {
 	root, err := d.open(false)
-	if errors.Is(err, fs.ErrNotExist) {
+	if err == nil {
+		_, err = root.Stat(tempDir)
+	}
+	if errors.Is(err, fs.ErrNotExist) { // nobody ever wrote here; taking the lock would
 		return 0, nil
 	}
 	if err != nil {

@@ -107,6 +107,7 @@ func childCounter(dir string) error {
 
 // TestDirectoryProcesses: four processes increment one object; all bodies have one size and come within one clock tick of each other.
 func TestDirectoryProcesses(t *testing.T) {
+	t.Parallel()
 	b, dir := openDir(t)
 	mustPut(t, b, "n", "000000")
 	var children []*exec.Cmd
@@ -150,6 +151,7 @@ func childHalf(dir string) error {
 
 // TestDirectoryKill kills a process in the middle of a Put: readers see the old object, and the rest is cleared away.
 func TestDirectoryKill(t *testing.T) {
+	t.Parallel()
 	b, dir := openDir(t)
 	mustPut(t, b, "a/victim", "old")
 	c := child(t, "half", dir)
@@ -417,6 +419,39 @@ func TestDirectoryNotADirectory(t *testing.T) {
 			t.Error("List: no error")
 		}
 	}
+}
+
+// FuzzDirectoryKey: whatever the key, a directory takes it if memory does (file names of over 255 bytes aside), gives it back under the
+// same name, and writes nothing outside.
+func FuzzDirectoryKey(f *testing.F) {
+	for _, key := range []string{"a", "a/b", "../a", "a/../../b", "/etc/x", "a//b", ".", "a/", "\x00", ".rapport/lock", ".rapportx", "ü", "a\\..\\b"} {
+		f.Add(key)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		for seg := range strings.SplitSeq(key, "/") {
+			if len(seg) > 255 {
+				return
+			}
+		}
+		parent := t.TempDir()
+		b := open(t, "file:"+filepath.Join(parent, "root"), storage.Options{})
+		_, merr := storage.NewMemory(nil).Put(t.Context(), key, storage.Bytes(nil), storage.Cond{})
+		_, err := b.Put(t.Context(), key, storage.Bytes([]byte("x")), storage.Cond{})
+		if (err == nil) != (merr == nil) {
+			t.Fatalf("Put(%q): %v in a directory, %v in memory", key, err, merr)
+		}
+		var want []string
+		if err == nil {
+			want = []string{key}
+		}
+		if got := keys(t, b, ""); !slices.Equal(got, want) {
+			t.Fatalf("Put(%q) lists %q", key, got)
+		}
+		entries, err := os.ReadDir(parent)
+		if err != nil || len(entries) > 1 || len(entries) == 1 && entries[0].Name() != "root" {
+			t.Fatalf("Put(%q) wrote outside: %v, %v", key, entries, err)
+		}
+	})
 }
 
 func BenchmarkDirectoryList10000(b *testing.B) {

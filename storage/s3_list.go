@@ -92,6 +92,9 @@ func (s *s3Bucket) ListVersions(ctx context.Context, prefix string) iter.Seq2[In
 				return
 			}
 			info := s.info(obj)
+			if info.Key == "" || strings.HasSuffix(info.Key, "/") {
+				continue // a folder marker, as in List
+			}
 			if obj.IsDeleteMarker {
 				info.ETag, info.Size = "", 0
 			}

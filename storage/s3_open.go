@@ -28,8 +28,8 @@ type S3 struct {
 	// AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN), then in the shared credentials file (AWS_PROFILE), then asks for the role of the
 	// web identity, container or instance, unless AWS_EC2_METADATA_DISABLED is true. "static" takes the keys below (they are taken
 	// as well if AccessKey is set and Credentials is not). "anonymous" signs nothing.
-	Credentials                      string
-	AccessKey, SecretKey, SessionKey string
+	Credentials                        string
+	AccessKey, SecretKey, SessionToken string
 
 	SSE       string // encryption by the server: "" (the bucket's default), "s3", or "kms:KEYID"
 	Checksums bool   // send and ask for CRC-32C trailers; some servers reject them
@@ -199,7 +199,7 @@ func (o S3) credentials(ctx context.Context) (*credentials.Credentials, error) {
 		if o.AccessKey == "" || o.SecretKey == "" {
 			return nil, fmt.Errorf("%w: static credentials need both keys", ErrUnreachable)
 		}
-		return credentials.NewStaticV4(o.AccessKey, o.SecretKey, o.SessionKey), nil
+		return credentials.NewStaticV4(o.AccessKey, o.SecretKey, o.SessionToken), nil
 	case "anonymous":
 		return credentials.NewStatic("", "", "", credentials.SignatureAnonymous), nil
 	case "", "env":

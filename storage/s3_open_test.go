@@ -1,8 +1,10 @@
 package storage_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -74,15 +76,22 @@ func TestS3Unreachable(t *testing.T) {
 	t.Cleanup(plain.Close) // after the parallel tests
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
+	noName := func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.DNSError{Err: "no such host", Name: "lake.s3.test", IsNotFound: true}
+	}
 	for name, c := range map[string]struct{ endpoint, want string }{
+		"unknown name":         {"http://s3.test", "the name is unknown: correct the endpoint, or use path style"},
 		"nobody listens":       {gone.URL, "check the endpoint and that the server runs"},
 		"https to http server": {strings.Replace(plain.URL, "http:", "https:", 1), "HTTP response to HTTPS client"},
 		"not an S3 server":     {plain.URL, "the bucket does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := storage.Open(t.Context(), "s3://lake/x", storage.Options{S3: storage.S3{
-				Endpoint: c.endpoint, PathStyle: true, AccessKey: "someone", SecretKey: "hush-hush"}})
+			o := storage.S3{Endpoint: c.endpoint, AccessKey: "someone", SecretKey: "hush-hush"}
+			if strings.HasSuffix(c.endpoint, ".test") {
+				o = o.WithDial(noName)
+			}
+			_, err := storage.Open(t.Context(), "s3://lake/x", storage.Options{S3: o})
 			if !errors.Is(err, storage.ErrUnreachable) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hush") {
 				t.Errorf("got %v, want %q", err, c.want)
 			}

@@ -24,6 +24,7 @@ import (
 
 // TestS3 runs everything that needs a server on one, several tests at a time.
 func TestS3(t *testing.T) {
+	t.Parallel()
 	url, o := storagetest.NewS3(t)
 	for name, test := range map[string]func(t *testing.T, url string, o storage.Options){
 		"Suite":             testS3Suite,
@@ -356,7 +357,7 @@ func testS3Headers(t *testing.T, url string, o storage.Options) {
 			"X-Amz-Server-Side-Encryption": "aws:kms", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id": "key/1"}},
 		{"Digest", func(*storage.S3) {}, map[string]string{"Content-Md5": "y6hHMLFiJWgFZ2jx/oKJsQ=="}},
 		{"Checksums", func(s *storage.S3) { s.Checksums = true }, map[string]string{"X-Amz-Trailer": "x-amz-checksum-crc32c", "Content-Md5": ""}},
-		{"Session", func(s *storage.S3) { s.SessionKey = "session" }, map[string]string{"X-Amz-Security-Token": "session"}},
+		{"Session", func(s *storage.S3) { s.SessionToken = "session" }, map[string]string{"X-Amz-Security-Token": "session"}},
 		{"Anonymous", func(s *storage.S3) { s.Credentials = "anonymous" }, map[string]string{"Authorization": ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
