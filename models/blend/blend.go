@@ -17,7 +17,7 @@ type Hyper struct {
 }
 
 // Defaults returns the hyperparameters that a project starts with.
-func Defaults() Hyper { return Hyper{K: 10, Queries: 4000} }
+func Defaults() Hyper { return Hyper{K: 10, Queries: 2000} }
 
 // Validate reports every value out of range.
 func (h Hyper) Validate() error {

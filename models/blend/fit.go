@@ -74,7 +74,7 @@ func (v *validation) bestSingle(queries []int) (part int, ndcg float64) {
 // for a weight that is there.
 var (
 	coarse = []float64{1. / 64, 1. / 32, 1. / 16, 1. / 8, 1. / 4, 1. / 2, 1, 2, 4, 8, 16, 32, 64}
-	refine = [][]float64{{1. / 4, 1. / 2, 2, 4}, {0.7, 1.4}, {0.85, 1.18}}
+	refine = [][]float64{{1. / 4, 1. / 2, 2, 4}, {0.75, 1.3}}
 )
 
 // maxRounds bounds the passes of one refinement over the weights.
