@@ -40,7 +40,8 @@ func (r *rows) add(c bound, i int, s policy.Subject, item string, t int64, defau
 	r.batch.N++
 }
 
-// copy appends row i of from, or a null if from is nil, to column j of row N.
+// copy appends row i of from to column j as row N: a null if from is nil, and for empty text as well, since writers do not agree on
+// which of the two a missing text is.
 func (r *rows) copy(j int, from *table.Column, i int) {
 	to := &r.batch.Cols[j]
 	null := from == nil || from.Null(i)
@@ -54,6 +55,7 @@ func (r *rows) copy(j int, from *table.Column, i int) {
 		var v string
 		if !null {
 			v = from.Str[i]
+			null = v == ""
 		}
 		to.Str = append(to.Str, v)
 	}
