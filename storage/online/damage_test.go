@@ -147,6 +147,31 @@ func TestDamagedTable(t *testing.T) {
 	}
 }
 
+// TestSwapReadsAll refuses a rollback to a generation that is damaged where only a reading of all rows can tell.
+func TestSwapReadsAll(t *testing.T) {
+	dir, ctx := t.TempDir(), t.Context()
+	s := open(t, dir, online.Options{})
+	onlinetest.Load(t, s, 1, benchRows(500)...)
+	onlinetest.Load(t, s, 2, rowsOf(2)...)
+	if err := s.Swap(ctx, online.Pointer{Generation: 2, Fence: 1}); err != nil {
+		t.Fatal(err)
+	}
+	path := tableOf(t, dir, 1)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[100] ^= 1
+	rewrite(t, path, b)
+	err = s.Swap(ctx, online.Pointer{Generation: 1, Fence: 2})
+	if !errors.Is(err, online.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(path)) {
+		t.Errorf("swap to a damaged generation: %v", err)
+	}
+	if p, err := s.Live(ctx); err != nil || p.Generation != 2 || p.Fence != 1 {
+		t.Errorf("live %v %v, want what was", p, err)
+	}
+}
+
 // TestDamagedLive refuses a damaged or newer file live, by name, for reading and writing.
 func TestDamagedLive(t *testing.T) {
 	for content, want := range map[string]string{

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // someLog is a log of several records, and the deny set after each.
@@ -202,4 +205,37 @@ func FuzzRow(f *testing.F) {
 			t.Fatalf("%v → %v, %v", e, again, err)
 		}
 	})
+}
+
+// TestTrailer opens a table only as what its trailer says it is.
+func TestTrailer(t *testing.T) {
+	dir := t.TempDir()
+	g := generation{File: newTableName(7)}
+	w, err := newTableWriter(vfs.Default, filepath.Join(dir, g.File), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.addCounted([]byte("k"), appendRow(nil, Entry{Value: []byte("v")})); err != nil {
+		t.Fatal(err)
+	}
+	file := g.File
+	if g, err = w.finish(7); err != nil {
+		t.Fatal(err)
+	}
+	g.File = file
+	good, err := openTable(dir, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good.release()
+	for name, change := range map[string]func(*generation){
+		"number": func(g *generation) { g.Number++ }, "entries": func(g *generation) { g.Entries++ },
+		"digest": func(g *generation) { g.Digest = strings.Repeat("0", 64) }, "size": func(g *generation) { g.Size++ },
+	} {
+		other := g
+		change(&other)
+		if _, err := openTable(dir, other); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), file) {
+			t.Errorf("another %s: %v, want damage", name, err)
+		}
+	}
 }

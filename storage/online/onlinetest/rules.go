@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -136,18 +137,21 @@ func testTwice(t *testing.T, target Target) {
 	for _, distance := range []int{0, 1, 300} {
 		l, err := s.Load(ctx, 1)
 		wantError(t, "load", err, nil)
-		err = l.Put(ctx, row("twice", "", "a"))
+		err = l.Put(ctx, row("list/named-owner", "", "a"))
 		for i := 0; i < distance && err == nil; i++ {
 			err = l.Put(ctx, row(fmt.Sprintf("k/%d", i), "", "some value, so that this takes room"))
 		}
 		if err == nil {
-			err = l.Put(ctx, row("twice", "", "b"))
+			err = l.Put(ctx, row("list/named-owner", "", "b"))
 		}
 		if err == nil {
 			_, err = l.Finish(ctx)
 		}
 		if err == nil {
 			t.Fatalf("a key was put twice, %d entries apart, and Finish succeeded", distance)
+		}
+		if strings.Contains(err.Error(), "named-owner") {
+			t.Fatalf("the error names a subject: %v", err)
 		}
 		wantError(t, "close", l.Close(), nil)
 	}

@@ -136,4 +136,11 @@ func testRecommend(t *testing.T, target Target) {
 	swap(t, s, 5, 2)
 	_, _, err = online.Recommend(ctx, s, "o3", 1, 0)
 	wantError(t, "a generation without the list not based on profiling", err, online.ErrNotFound)
+
+	// Whatever the list not based on profiling says of itself, it is not personalized.
+	Load(t, s, 6, row(online.UnprofiledKey, "", `{"id":"raw","personalized":true}`))
+	swap(t, s, 6, 3)
+	if l, _, err := online.Recommend(ctx, s, "o3", 1, 0); err != nil || l.ID != "raw" || l.Personalized {
+		t.Errorf("recommend: %+v %v", l, err)
+	}
 }
