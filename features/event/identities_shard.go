@@ -53,11 +53,16 @@ func encodeShard(rows map[policy.Subject]wireIdentity) ([]byte, error) {
 		out = append(out, byte(ids[r.key]))
 		out = append(append(out, r.mac[:]...), r.online[:]...)
 	}
-	sum := sha256.Sum256(out)
-	if out = append(out, sum[:]...); len(out) > maxShard {
+	if out = sealed(out); len(out) > maxShard {
 		return nil, fmt.Errorf("%d rows do not fit into the %d bytes of a shard: the identity table is full", len(rows), maxShard)
 	}
 	return out, nil
+}
+
+// sealed returns body and its SHA-256.
+func sealed(body []byte) []byte {
+	sum := sha256.Sum256(body)
+	return append(body, sum[:]...)
 }
 
 var errShard = errors.New("the shard is damaged, or made by a newer rapport")

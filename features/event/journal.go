@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rapport-ml/rapport/features/policy"
@@ -153,19 +154,9 @@ func (j *Journal) Erase(ctx context.Context, k Keys, ids *Identities, canonicals
 		}
 	}
 	// Order by mark and number: the order of the ids would tell something about them.
-	slices.SortFunc(e.Marks, func(a, b Mark) int { return compareStrings(a.MAC, b.MAC) })
+	slices.SortFunc(e.Marks, func(a, b Mark) int { return strings.Compare(a.MAC, b.MAC) })
 	slices.Sort(e.Subjects)
 	return j.append(ctx, e)
-}
-
-func compareStrings(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // Withdraw appends the withdrawal of subjects from a purpose, effective at once.
