@@ -104,7 +104,7 @@ func TestDCGByHand(t *testing.T) {
 
 // TestFitFindsPlantedWeights plants truth = x₀ + 2·x₁ (and nothing of x₂) plus noise.
 func TestFitFindsPlantedWeights(t *testing.T) {
-	for _, n := range []int{100, 1000} {
+	for _, n := range []int{100, 400} {
 		v := random(n, 3, func(x []float32, noise float64) float64 {
 			return float64(x[0]) + 2*float64(x[1]) + 0.2*noise
 		})
@@ -156,8 +156,8 @@ func TestChoose(t *testing.T) {
 // draws the blend is chosen about as often as not, never nearly always.
 func TestNoiseIsNotBlended(t *testing.T) {
 	blended := 0
-	for draw := range 20 {
-		v := random(120, 3, func(x []float32, noise float64) float64 { return noise })
+	for draw := range 12 {
+		v := random(60, 3, func(x []float32, noise float64) float64 { return noise })
 		// Another draw of the same distribution: rotate which candidates are relevant.
 		for i := range v.queries {
 			h := v.queries[i].hit
@@ -175,8 +175,8 @@ func TestNoiseIsNotBlended(t *testing.T) {
 			t.Errorf("draw %d: %+v", draw, record)
 		}
 	}
-	if blended > 15 {
-		t.Errorf("noise was blended in %d of 20 draws", blended)
+	if blended > 9 {
+		t.Errorf("noise was blended in %d of 12 draws", blended)
 	}
 }
 
