@@ -88,7 +88,11 @@ func TestGemmElementsAreDots(t *testing.T) {
 func TestSyrkAgainstFloat64(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 1))
 	for _, d := range sizes[1:] {
-		for _, n := range []int{0, 1, 2, 5, PanelWidth - 1, PanelWidth, PanelWidth + 1, 3 * PanelWidth} {
+		counts := []int{0, 1, 2, 5, 33}
+		if d < 8 || d == 64 {
+			counts = append(counts, PanelWidth-1, PanelWidth, PanelWidth+1, 2*PanelWidth+7)
+		}
+		for _, n := range counts {
 			x, c := random(r, n*d), random(r, d*d)
 			w := make([]float32, n)
 			for i := range w {
@@ -233,7 +237,7 @@ func TestCholeskyRefusesWhatIsNotPositiveDefinite(t *testing.T) {
 func TestGramDoesNotDependOnWorkers(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 1))
 	const d = 21
-	for _, n := range []int{0, 1, 15, 16, 17, 1000, 5000} {
+	for _, n := range []int{0, 1, 15, 16, 17, 1000} {
 		x := random(r, n*d)
 		want := make([]float64, d*d)
 		for k := range n {
