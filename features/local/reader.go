@@ -225,10 +225,10 @@ func (r *reader) column(b *table.Batch, name, reader string, types ...table.Type
 	}
 	t, col := b.Schema[i].Type, &b.Cols[i]
 	if len(types) > 0 && !slices.Contains(types, t) {
-		return nil, fmt.Errorf("column %q of the events has type %s, which %s can't read", name, typeName(t), reader)
+		return nil, fmt.Errorf("column %q of the events has type %s, which %s can't read", name, t, reader)
 	}
 	if was, ok := r.types[name]; ok && was != t {
-		return nil, fmt.Errorf("column %q of the events has type %s here and %s before: give all files one type", name, typeName(t), typeName(was))
+		return nil, fmt.Errorf("column %q of the events has type %s here and %s before: give all files one type", name, t, was)
 	}
 	r.types[name] = t
 	n := len(col.Int)
@@ -242,20 +242,4 @@ func (r *reader) column(b *table.Batch, name, reader string, types ...table.Type
 		return nil, fmt.Errorf("column %q of the events has %d values in a batch of %d rows: the source is broken", name, n, b.N)
 	}
 	return col, nil
-}
-
-func typeName(t table.Type) string {
-	switch t {
-	case table.Int64:
-		return "Int64"
-	case table.Float64:
-		return "Float64"
-	case table.String:
-		return "String"
-	case table.Time:
-		return "Time"
-	case table.Bool:
-		return "Bool"
-	}
-	return fmt.Sprintf("Type(%d)", t)
 }

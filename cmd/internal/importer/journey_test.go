@@ -18,6 +18,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
 )
 
 const sample = "testdata/sample"
@@ -125,6 +126,30 @@ func TestSample(t *testing.T) {
 	}
 	if facts != want {
 		t.Errorf("facts %+v\nwant  %+v", facts, want)
+	}
+}
+
+// The product's own reader finds the times and the nulls.
+func TestFilesReadAsRawTables(t *testing.T) {
+	b := memory()
+	if _, err := CompleteJourney(t.Context(), sample, b, ""); err != nil {
+		t.Fatal(err)
+	}
+	var got []any
+	for batch, err := range table.Scan(t.Context(), b, storage.Info{Key: "events/dt=2017-01-03/part-0.parquet"}, table.ScanOptions{Columns: []table.Want{
+		{Name: "household_id", Type: table.String}, {Name: "product_id", Type: table.String}, {Name: "ts", Type: table.Time}, {Name: "kind", Type: table.String},
+		{Name: "amount", Type: table.Float64}, {Name: "quantity", Type: table.Float64}, {Name: "store", Type: table.String},
+	}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range batch.N {
+			got = append(got, batch.Cols[0].Str[i], batch.Cols[1].Str[i], batch.Cols[2].Int[i], batch.Cols[3].Str[i],
+				batch.Cols[4].Null(i), batch.Cols[5].Null(i), batch.Cols[6].Null(i))
+		}
+	}
+	if want := []any{"h-a", "p-9", at("2017-01-03 00:00:00"), "buy", true, true, true}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 

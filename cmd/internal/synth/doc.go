@@ -9,7 +9,7 @@
 //     each category, a favourite brand. Age band and region lean on the group, so attributes say something about a new subject.
 //   - Popularity falls as a power law of rank within a category, and categories differ in size.
 //   - Habits: half of the categories are consumables whose items have a period of 5 to 40 days. A subject buys its staples again about once a
-//     period, with a tenth of jitter: about an eighth of all events, and half of what is bought.
+//     period, with a tenth of jitter: about an eighth of all events, and more than half of what is bought.
 //   - Newcomers: 12 % of the items are published, and 15 % of the subjects arrive, while the world runs. Activity is log-normal (σ = 1).
 //   - Sessions: views of one category close together, then perhaps a cart and a buy. Cart and buy have an amount, a view has none. Evenings
 //     and weekends are busier.

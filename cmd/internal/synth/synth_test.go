@@ -19,6 +19,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
 )
 
 var start = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC) // a Monday
@@ -93,7 +94,7 @@ func read[T any](t *testing.T, data []byte) []T {
 func TestSameSeedSameBytes(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	w := small()
-	w.Users, w.Days, w.Drift = 150, 9, &Drift{Day: 4}
+	w.Users, w.Days, w.Drift = 100, 7, &Drift{Day: 4}
 	var want map[string][32]byte
 	for _, procs := range []int{1, 2, 3, 8} {
 		runtime.GOMAXPROCS(procs)
@@ -117,7 +118,7 @@ func TestSameSeedSameBytes(t *testing.T) {
 // The day of drift changes alone: the other files keep their bytes.
 func TestDriftTouchesOneDay(t *testing.T) {
 	w := small()
-	w.Users, w.Days = 150, 9
+	w.Users, w.Days = 100, 7
 	plain, _ := write(t, w)
 	for _, kind := range []DriftKind{Upstream, Demand, Both, ""} {
 		w.Drift = &Drift{Day: 4, Kind: kind}
@@ -284,9 +285,9 @@ func TestTastesAndHabits(t *testing.T) {
 
 // A sane drift check flags the planted day and no other: PSI above .25 there, below .1 elsewhere.
 func TestDriftIsLarge(t *testing.T) {
-	const day = 30
+	const day = 15
 	w := small()
-	w.Users = 1500
+	w.Users, w.Days = 1200, 21
 	for _, kind := range []DriftKind{Upstream, Demand} {
 		w.Drift = &Drift{Day: day, Kind: kind}
 		m, _ := write(t, w)
@@ -328,83 +329,69 @@ func psi(p, q map[string]float64) float64 {
 	return sum
 }
 
-func TestConsent(t *testing.T) {
+// The product's own reader finds in the files what was written: names, types, nulls.
+func TestFilesReadAsRawTables(t *testing.T) {
+	b := storage.NewMemory(func() time.Time { return start })
 	w := small()
-	w.Users = 2000
-	m, _ := write(t, w)
-	first := map[string]int64{}
-	for _, e := range m.events {
-		if _, ok := first[e.UserID]; !ok {
-			first[e.UserID] = e.Time
-		}
+	w.Users, w.Days = 100, 3
+	facts, err := w.Write(t.Context(), b, "")
+	if err != nil {
+		t.Fatal(err)
 	}
-	var (
-		histories = map[string][]consentRow{}
-		ids       = map[string]bool{}
-		counts    = map[string]int{}
-	)
-	for _, r := range m.consent {
-		if ids[r.RecordID] {
-			t.Fatalf("record id %s twice", r.RecordID)
-		}
-		ids[r.RecordID] = true
-		if r.Purpose == "check_fairness" {
-			counts["objected"]++
-			if r.State != "Refused" {
-				t.Errorf("an objection in state %s", r.State)
+	count := func(key string, columns ...table.Want) (rows int64, nulls map[string]int64) {
+		nulls = map[string]int64{}
+		for batch, err := range table.Scan(t.Context(), b, storage.Info{Key: key}, table.ScanOptions{Columns: columns}) {
+			if err != nil {
+				t.Fatal(err)
 			}
-			continue
-		}
-		histories[r.Subject] = append(histories[r.Subject], r)
-	}
-	from, to := start.UnixMicro(), start.AddDate(0, 0, w.Days).UnixMicro()
-	for subject, h := range histories {
-		if at, ok := first[subject]; ok && h[0].Effective >= at {
-			t.Errorf("a first record is effective after the first event")
-		}
-		switch {
-		case h[0].State == "Refused":
-			counts["refused"]++
-		case h[0].Expires != 0:
-			counts["expired"]++
-			if h[0].Expires < from || h[0].Expires >= to {
-				t.Error("a consent expires outside the world's time")
+			rows += int64(batch.N)
+			for i := range batch.Cols {
+				for r := range batch.N {
+					if batch.Cols[i].Null(r) {
+						nulls[columns[i].Name]++
+					}
+				}
 			}
-		case len(h) > 1 && h[1].State == "Withdrawn":
-			counts["withdrawn"]++
-			if h[1].Effective < from || h[1].Effective >= to {
-				t.Error("a withdrawal is outside the world's time")
-			}
-		case len(h) != 1 || h[0].State != "ConsentGiven":
-			t.Errorf("an unplanned history of %d records, first %s", len(h), h[0].State)
+		}
+		return rows, nulls
+	}
+	events := int64(0)
+	for d := range w.Days {
+		rows, nulls := count("events/dt="+start.AddDate(0, 0, d).Format(time.DateOnly)+"/part-0.parquet",
+			table.Want{Name: "user_id", Type: table.String}, table.Want{Name: "sku", Type: table.String}, table.Want{Name: "ts", Type: table.Time},
+			table.Want{Name: "action", Type: table.String}, table.Want{Name: "amount", Type: table.Float64},
+			table.Want{Name: "device", Type: table.String}, table.Want{Name: "channel", Type: table.String})
+		if events += rows; len(nulls) != 1 || nulls["amount"] == 0 || nulls["amount"] == rows {
+			t.Errorf("day %d: nulls %v of %d rows; views alone have no amount", d, nulls, rows)
 		}
 	}
-	if len(histories) != w.Users {
-		t.Errorf("%d subjects have records, want all %d", len(histories), w.Users)
+	if events != facts.Events {
+		t.Errorf("%d events read, %d written", events, facts.Events)
 	}
-	want := map[string]int{"refused": 60, "expired": 20, "withdrawn": 20, "objected": 20} // 3 %, 1 %, 1 %, 1 % of 2,000
-	if !maps.Equal(counts, want) {
-		t.Errorf("%v, want %v", counts, want)
-	}
-}
-
-func TestCohortsSomeMissing(t *testing.T) {
-	w := small()
-	m, _ := write(t, w)
-	if n := w.Users - len(m.cohorts); n < w.Users/20 || n > w.Users/6 {
-		t.Errorf("%d of %d have no cohort row", n, w.Users)
-	}
-	missing := map[string]int{}
-	for _, c := range m.cohorts {
-		if c.Gender == "" {
-			missing["gender"]++
+	text := func(names ...string) (wants []table.Want) {
+		for _, n := range names {
+			wants = append(wants, table.Want{Name: n, Type: table.String})
 		}
-		if c.AgeBand == "" {
-			missing["age"]++
-		}
+		return wants
 	}
-	if missing["gender"] == 0 || missing["age"] == 0 {
-		t.Errorf("missing: %v", missing)
+	items := append(text("sku", "category", "brand"), table.Want{Name: "price", Type: table.Float64}, table.Want{Name: "published", Type: table.Time})
+	if rows, nulls := count("items.parquet", items...); rows != int64(w.Items) || len(nulls) > 0 {
+		t.Errorf("items: %d rows, nulls %v", rows, nulls)
+	}
+	if rows, nulls := count("subjects.parquet", text("user_id", "region", "age_band")...); rows != int64(w.Users) || len(nulls) > 0 {
+		t.Errorf("subjects: %d rows, nulls %v", rows, nulls)
+	}
+	rows, nulls := count("cohorts.parquet", text("user_id", "gender", "age_band")...)
+	if rows == 0 || rows >= int64(w.Users) || nulls["gender"] == 0 || nulls["user_id"] > 0 {
+		t.Errorf("cohorts: %d rows, nulls %v", rows, nulls)
+	}
+	consent := text("subject", "purpose", "state", "source", "record_id")
+	for _, n := range []string{"effective_at", "recorded_at", "expires_at"} {
+		consent = append(consent, table.Want{Name: n, Type: table.Time})
+	}
+	rows, nulls = count("consent/consent.parquet", consent...)
+	if rows < int64(w.Users) || len(nulls) != 1 || nulls["expires_at"] < rows-2 { // 1 % of 100 expire
+		t.Errorf("consent: %d rows, nulls %v", rows, nulls)
 	}
 }
 
