@@ -195,7 +195,7 @@ func (s *scan) run(ctx context.Context, yield func(*Batch) bool) error {
 		if err != nil {
 			return err
 		}
-		more, err := s.decode(src, yield)
+		more, err := s.decode(ctx, src, yield)
 		if err != nil {
 			return fmt.Errorf("scan %s: row group %d: %w", s.info.Key, src.group, err)
 		}
@@ -233,7 +233,7 @@ func (s *scan) fetch(ctx context.Context, group int) (*groupSource, error) {
 }
 
 // decode yields the rows of a row group, batch by batch, and reports whether the consumer wants more.
-func (s *scan) decode(src *groupSource, yield func(*Batch) bool) (bool, error) {
+func (s *scan) decode(ctx context.Context, src *groupSource, yield func(*Batch) bool) (bool, error) {
 	readers := make([]*columnReader, len(s.columns))
 	defer func() {
 		for _, r := range readers {
@@ -257,6 +257,9 @@ func (s *scan) decode(src *groupSource, yield func(*Batch) bool) (bool, error) {
 	}
 	var hidden Column // the time column, if it is not delivered
 	for left := s.meta.RowGroups[src.group].NumRows; left > 0; {
+		if err := ctx.Err(); err != nil { // a window that keeps nothing yields nothing
+			return false, err
+		}
 		n := int(min(left, int64(s.o.BatchRows)))
 		s.out.resize(n)
 		hidden.Int, hidden.Valid = resized(hidden.Int, n), nil

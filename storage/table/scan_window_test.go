@@ -402,3 +402,20 @@ func TestStat(t *testing.T) {
 		t.Errorf("no time column: %+v, %v", st, err)
 	}
 }
+
+// TestScanCancelled: a scan that keeps no row still notices that nobody waits for it any more.
+func TestScanCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	faulty := storagetest.NewFaulty(memoryWith(t, eventsFile(t, 1000, parquet.WithStats(false))), storagetest.Fault{
+		Match: func(c storagetest.Call) bool { // after the footer
+			if c.Op == storagetest.Get && c.Ask.Off == 4 {
+				cancel()
+			}
+			return false
+		},
+	})
+	o := ScanOptions{Columns: []Want{{Name: "user"}}, Time: "at", Window: seconds(5000, 6000)}
+	if _, err := collect(Scan(ctx, faulty, storage.Info{Key: "raw/f.parquet"}, o)); !errors.Is(err, context.Canceled) || errors.Is(err, ErrCorrupt) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
