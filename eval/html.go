@@ -61,7 +61,8 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	if err := reportTemplate.Execute(&buf, newPage(r)); err != nil {
 		return fmt.Errorf("write report of run %s: %w", r.Run.ID, err)
 	}
-	if _, err := w.Write(buf.Bytes()); err != nil {
+	unbroken := bytes.ReplaceAll(buf.Bytes(), []byte(" %"), []byte("\u00a0%")) // a number and its sign stay on one line
+	if _, err := w.Write(unbroken); err != nil {
 		return fmt.Errorf("write report of run %s: %w", r.Run.ID, err)
 	}
 	return nil

@@ -129,7 +129,7 @@ func definitions() []Definition {
 		{"ratio", "Of the group served worst to the group served best. 0.8 is the four-fifths rule of thumb."},
 		{"budget", "A declared range with an owner and a reason. It is kept or missed only if the whole interval lies on one side; else it is undecided."},
 		{"minimum detectable", "The smallest true gap (for a ratio: the largest true ratio) beyond the budget that a test of this size would have called four times in five."},
-		{"drift", "A column has drifted if the change is large (the effect reaches its threshold) and unlikely to be chance (adjusted p at most α)."},
+		{"drift", "A column has drifted if the change is large (the effect reaches its threshold) and unlikely to be chance (adjusted p at most α). The popularity of items is counted on one half of the people; which items to follow is chosen by the other half, as items chosen by the counts that are then compared would always seem to fall."},
 		{"effect", "For numbers, the Wasserstein distance between the binned values over the reference's standard deviation, values beyond the outermost thousandths held at the edge. For levels, the Jensen–Shannon distance, natural logarithm. Both call 0.1 large."},
 		{"adjusted p", "From a bootstrap over clusters of subjects, as events of one person are not independent; adjusted over all columns (Benjamini–Hochberg)."},
 		{"psi", "Population stability index over the same bins: under 0.10 stable, to 0.25 warn, above fail. Shown, not judged: what is large depends on n."},
