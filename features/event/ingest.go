@@ -28,7 +28,7 @@ const (
 )
 
 // Schema is the schema of the events table that a purpose gets of the source: the columns above, and the context columns that it reads.
-// numeric names the context columns that hold numbers.
+// those in Numeric as Float64, the others as String.
 func (s Source) Schema(p policy.Purpose) table.Schema {
 	schema := table.Schema{{Name: ColSubject, Type: table.Int64}, {Name: ColItem, Type: table.String}, {Name: ColTime, Type: table.Time},
 		{Name: ColKind, Type: table.String}, {Name: ColValue, Type: table.Float64}}
