@@ -1,2 +1,19 @@
-// Package jobs runs the product's steps in order.
+// Package jobs runs the product: it joins what the packages below know to the steps of a run, in the order of steps.go, which is the
+// table of contents.
+//
+// # Design
+//
+// A run is a walk over keyed steps. Planning computes every key without doing any work: a key hashes the step's logic number, the part
+// of the job it reads, and its inputs, which are keys of other steps, fingerprints of raw files and digests of policy, never results. So
+// cron, retry and backfill are one question: which keys are not done? Keys made of results instead (early cut-off) were rejected: a plan
+// could then not be told before it is carried out.
+//
+// Day-level steps (ingest) are keyed without consent and written under the decisions of their day of writing; interval-level steps
+// (build, assemble, train, evaluate, load) apply today's decisions as a filter whose digest is in their keys. An erasure supersedes the
+// day-level tables that hold the subject and opens no key of theirs.
+//
+// A training set is committed as references (days, filter, cuts) and a digest, not as a copy of rows: an erasure finds nothing in it to
+// rewrite, and a nightly run over half a year of history writes one small object instead of that history again.
+//
+// What is live is said by one object, the registry's live.json. The online store follows it: every run, and status, reconcile the two.
 package jobs

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// readIDs reads raw ids, one a line, from a file or, as "-", from standard input: never from the command line, which histories and process
+// lists keep.
+func (a *app) readIDs(from string) ([]string, error) {
+	if from == "" {
+		return nil, usageError{errors.New("--ids is missing: a file with one id a line, or - for standard input")}
+	}
+	in := a.in
+	if from != "-" {
+		f, err := os.Open(from)
+		if err != nil {
+			return nil, fmt.Errorf("--ids: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	var out []string
+	s := bufio.NewScanner(in)
+	for n := 1; s.Scan(); n++ {
+		text := strings.TrimSuffix(s.Text(), "\r")
+		if text == "" {
+			continue
+		}
+		id, err := event.Canonical(text)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--ids: line %d: %w", n, err)}
+		}
+		out = append(out, id)
+	}
+	if err := s.Err(); err != nil {
+		return nil, fmt.Errorf("--ids: %w", err)
+	}
+	if len(out) == 0 {
+		return nil, usageError{errors.New("--ids: no id given")}
+	}
+	return out, nil
+}
+
+// recommended is one subject's answer. Subject is the online key: raw ids are not repeated.
+type recommended struct {
+	Subject      string            `json:"subject"`
+	Generation   uint64            `json:"generation"`
+	Version      string            `json:"version"`
+	List         string            `json:"list"`
+	Personalized bool              `json:"personalized"`
+	Items        []online.ListItem `json:"items"`
+}
+
+func (a *app) recommendCmd() *cobra.Command {
+	var ids string
+	var k int
+	var explain bool
+	c := &cobra.Command{
+		Use:   "recommend --ids FILE|- [-k N] [--explain]",
+		Short: "What serving systems would read for a subject, and why",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := a.open(cmd.Context(), true)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			raw, err := a.readIDs(ids)
+			if err != nil {
+				return err
+			}
+			out := []recommended{}
+			for _, id := range raw {
+				key := event.OnlineKey(p.Keys.ServingKey(), id)
+				l, ptr, err := online.Recommend(cmd.Context(), p.Online, key, k, table.Micros(p.runner.Now()))
+				if errors.Is(err, online.ErrNoGeneration) {
+					return notFoundError{fmt.Errorf("%w; rapport run JOB publishes one", err)}
+				}
+				if err != nil {
+					return err
+				}
+				if !explain {
+					for i := range l.Items {
+						l.Items[i].Reasons = nil
+					}
+				}
+				out = append(out, recommended{key, ptr.Generation, l.Version, l.ID, l.Personalized, l.Items})
+			}
+			return a.print(out, func(w io.Writer) {
+				for _, r := range out {
+					kind := "personal list"
+					if !r.Personalized {
+						kind = "list not based on profiling"
+					}
+					row(w, "subject "+r.Subject[:12], fmt.Sprintf("%s, version %s, generation %d", kind, r.Version, r.Generation))
+					for i, item := range r.Items {
+						row(w, fmt.Sprintf("  %d", i+1), item.Item, fmt.Sprintf("%.4f", item.Score), why(item.Reasons))
+					}
+				}
+			})
+		},
+	}
+	c.Flags().StringVar(&ids, "ids", "", "file of raw ids, one a line, or - for standard input")
+	c.Flags().IntVarP(&k, "k", "k", 10, "how many items")
+	c.Flags().BoolVar(&explain, "explain", false, "say why")
+	return c
+}
+
+func why(rs []online.Reason) string {
+	parts := make([]string, len(rs))
+	for i, r := range rs {
+		parts[i] = fmt.Sprintf("%s %s %+.4f", r.Kind, r.Ref, r.Contribution)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (a *app) featuresCmd() *cobra.Command {
+	c := &cobra.Command{Use: "features", Short: "Views, and what the online store holds for an entity"}
+	list := &cobra.Command{
+		Use: "list", Short: "The views of the project", Args: usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			p, err := a.load()
+			if err != nil {
+				return err
+			}
+			views := p.DeclaredViews()
+			type viewLine struct {
+				Name     string   `json:"name"`
+				Key      string   `json:"key"`
+				Windows  []string `json:"windows"`
+				Features []string `json:"features"`
+			}
+			out := []viewLine{}
+			for _, v := range views {
+				l := viewLine{Name: v.Name, Key: v.Key, Windows: []string{}, Features: []string{}}
+				for _, d := range v.SortedWindows() {
+					l.Windows = append(l.Windows, features.FormatWindow(d))
+				}
+				for _, f := range v.Features {
+					l.Features = append(l.Features, f.Name)
+				}
+				out = append(out, l)
+			}
+			return a.print(out, func(w io.Writer) {
+				row(w, "VIEW", "KEY", "WINDOWS", "FEATURES")
+				for _, l := range out {
+					row(w, l.Name, l.Key, strings.Join(l.Windows, " "), strings.Join(l.Features, " "))
+				}
+			})
+		},
+	}
+	var ids string
+	get := &cobra.Command{
+		Use: "get VIEW --ids FILE|-", Short: "The live row of entities (subjects by raw id, items by item id)", Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.open(cmd.Context(), true)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			at := slices.IndexFunc(p.DeclaredViews(), func(v features.View) bool { return v.Name == args[0] })
+			if at < 0 {
+				return notFoundError{fmt.Errorf("no view %q is declared; rapport features list shows them", args[0])}
+			}
+			entities, err := a.readIDs(ids)
+			if err != nil {
+				return err
+			}
+			return a.printFeatures(cmd.Context(), p, p.DeclaredViews()[at], entities)
+		},
+	}
+	get.Flags().StringVar(&ids, "ids", "", "file of ids, one a line, or - for standard input")
+	c.AddCommand(list, get)
+	return c
+}
+
+func (a *app) printFeatures(ctx context.Context, p *project, v features.View, entities []string) error {
+	type line struct {
+		Entity string               `json:"entity"`
+		AsOf   string               `json:"as_of,omitempty"`
+		Status string               `json:"status"`
+		Values online.FeatureValues `json:"values"`
+	}
+	out := []line{}
+	found := false
+	for _, id := range entities {
+		entity := id
+		if v.Key == features.KeySubject {
+			entity = event.OnlineKey(p.Keys.ServingKey(), id)
+		}
+		f, _, err := online.LookupFeatures(ctx, p.Online, v.Name, entity, table.Micros(p.runner.Now()))
+		l := line{Entity: entity, Status: "PRESENT", Values: f.Values}
+		switch {
+		case errors.Is(err, online.ErrNotFound), errors.Is(err, online.ErrDenied):
+			l.Status = "NOT_FOUND" // a denied subject is not told apart
+		case errors.Is(err, online.ErrNoGeneration):
+			return notFoundError{fmt.Errorf("%w; rapport run JOB publishes one", err)}
+		case err != nil:
+			return err
+		default:
+			found = true
+			l.AsOf = clock(f.AsOf)
+		}
+		out = append(out, l)
+	}
+	err := a.print(out, func(w io.Writer) {
+		for _, l := range out {
+			row(w, l.Entity, l.Status, l.AsOf)
+			for _, name := range slices.Sorted(maps.Keys(l.Values)) {
+				text := "null"
+				if x := l.Values[name]; x != nil {
+					text = fmt.Sprint(x)
+				}
+				row(w, "  "+name, text)
+			}
+		}
+	})
+	if err == nil && !found {
+		err = notFoundError{fmt.Errorf("view %s holds none of the entities", v.Name)}
+	}
+	return err
+}
+
+func (a *app) subjectCmd() *cobra.Command {
+	c := &cobra.Command{Use: "subject", Short: "One person's records"}
+	var ids string
+	erase := &cobra.Command{
+		Use: "erase --ids FILE|-", Short: "Forget subjects: deny at once, then remove every row", Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := a.open(cmd.Context(), true)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			raw, err := a.readIDs(ids)
+			if err != nil {
+				return err
+			}
+			js, err := p.allJobs()
+			if err != nil {
+				return err
+			}
+			out, err := p.runner.Erase(cmd.Context(), js, raw)
+			p.progress.done()
+			if errors.Is(err, jobs.ErrUnknownSubjects) {
+				return notFoundError{err}
+			}
+			if err != nil {
+				return err
+			}
+			return a.print(out, func(w io.Writer) {
+				row(w, "erasure", out.Epoch)
+				row(w, "subjects", fmt.Sprintf("%d asked, %d were known", out.Requested, out.Known))
+				row(w, "denied", clock(out.Denied))
+				row(w, "rewritten", clock(out.Rewritten))
+				row(w, "removed", fmt.Sprintf("%d rows, %d files, %d online rows", out.Rows, out.Parts, out.Online))
+				for _, s := range slices.SortedFunc(maps.Keys(out.Tables), cmp.Compare[string]) {
+					row(w, "  "+s, fmt.Sprintf("%d tables", out.Tables[s]))
+				}
+				for _, x := range out.Pending {
+					row(w, "pending", x.What, "by "+x.Due.Format("2006-01-02"))
+				}
+				for _, x := range out.OutOfSite {
+					row(w, "not erased", "raw source "+x)
+				}
+			})
+		},
+	}
+	erase.Flags().StringVar(&ids, "ids", "", "file of raw ids, one a line, or - for standard input")
+	c.AddCommand(erase)
+	return c
+}

@@ -1,0 +1,139 @@
+// Command rapport turns a bucket of Parquet events into a recommender that people can trust.
+//
+// main only calls run, which knows neither the process's environment nor its files but through its arguments; each verb stands in a file
+// of its own. Exit codes: 0 done or nothing to do, 1 the run failed, 2 usage or config, 3 refused by a gate, 4 another run holds the
+// lease, 5 not found, 130 interrupted.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rapport-ml/rapport/configs"
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/jobs/ledger"
+	"github.com/rapport-ml/rapport/storage"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// The exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitRejected    = 3
+	exitHeld        = 4
+	exitNotFound    = 5
+	exitInterrupted = 130
+)
+
+// usageError is a fault of the command line or the project file.
+type usageError struct{ error }
+
+// notFoundError is a thing that was asked for and is not there.
+type notFoundError struct{ error }
+
+func (e usageError) Unwrap() error    { return e.error }
+func (e notFoundError) Unwrap() error { return e.error }
+
+func run(ctx context.Context, args []string, env func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{env: env, in: stdin, out: stdout, err: stderr, wall: time.Now}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := exitCode(ctx, err)
+	if code == exitInterrupted {
+		fmt.Fprintln(stderr, "rapport: interrupted; nothing is half-published, the same command resumes")
+		return code
+	}
+	fmt.Fprintf(stderr, "rapport: %v\n", err)
+	return code
+}
+
+func exitCode(ctx context.Context, err error) int {
+	var faults configs.Faults
+	var usage usageError
+	var missing notFoundError
+	switch {
+	case errors.As(err, &faults), errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, jobs.ErrRejected):
+		return exitRejected
+	case errors.Is(err, storage.ErrHeld):
+		return exitHeld
+	case errors.As(err, &missing), errors.Is(err, ledger.ErrNotFound):
+		return exitNotFound
+	case ctx.Err() != nil:
+		return exitInterrupted
+	}
+	return exitFailed
+}
+
+// app is what the verbs share.
+type app struct {
+	env      func(string) string
+	in       io.Reader
+	out, err io.Writer
+	wall     func() time.Time
+
+	config  string // -c
+	output  string // -o
+	verbose bool
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "rapport",
+		Short:         "Turn a bucket of Parquet events into a recommender that people can trust",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if a.output != "table" && a.output != "json" {
+				return usageError{fmt.Errorf("-o %s: want table or json", a.output)}
+			}
+			return nil
+		},
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	f := root.PersistentFlags()
+	f.StringVarP(&a.config, "config", "c", "", "project file (default: rapport.yaml here or in the nearest folder above)")
+	f.StringVarP(&a.output, "output", "o", "table", "table or json")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "log each step to stderr")
+	root.AddCommand(
+		a.initCmd(), a.synthCmd(), a.importCmd(), a.validateCmd(), a.planCmd(), a.runCmd(), a.backfillCmd(), a.statusCmd(),
+		a.runsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.subjectCmd(), a.reportCmd(),
+	)
+	return root
+}
+
+// usage wraps the checks of positional arguments, so that they exit 2.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{fmt.Errorf("%s: %w (rapport %s --help)", cmd.CommandPath(), err, cmd.Name())}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/rapport-ml/rapport/configs"
+	"github.com/rapport-ml/rapport/features/local"
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// projectFile is the name that -c defaults to.
+const projectFile = "rapport.yaml"
+
+// load reads the project file that -c names, or the nearest one above.
+func (a *app) load() (*configs.Project, error) {
+	path := a.config
+	if path == "" {
+		dir, err := os.Getwd()
+		if err != nil {
+			return nil, err
+		}
+		for {
+			path = filepath.Join(dir, projectFile)
+			if _, err := os.Stat(path); err == nil {
+				break
+			}
+			up := filepath.Dir(dir)
+			if up == dir {
+				return nil, usageError{fmt.Errorf("no %s here or in any folder above; -c FILE names one, rapport init DIR makes one", projectFile)}
+			}
+			dir = up
+		}
+		if wd, err := os.Getwd(); err == nil {
+			if rel, err := filepath.Rel(wd, path); err == nil {
+				path = rel
+			}
+		}
+	}
+	p, err := configs.Load(path)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return p, nil
+}
+
+// project is a project that is open: its storage and online store have been reached.
+type project struct {
+	*configs.Opened
+	runner   *jobs.Runner
+	progress *progress
+}
+
+// open loads the project and reaches its stores. withKeys reads the pseudonym secret as well, which verbs that touch raw ids need.
+func (a *app) open(ctx context.Context, withKeys bool) (*project, error) {
+	p, err := a.load()
+	if err != nil {
+		return nil, err
+	}
+	o, err := p.Open(ctx, a.env, withKeys)
+	if err != nil {
+		return nil, err
+	}
+	now := a.wall
+	if o.Pinned() {
+		now = func() time.Time { return p.Clock.Fixed }
+	}
+	level := slog.LevelWarn
+	if a.verbose {
+		level = slog.LevelInfo
+	}
+	prog := a.newProgress()
+	r := &jobs.Runner{
+		Bucket: o.Bucket, Online: o.Online, OnlineURL: p.Online, Engine: local.Engine{}, Loaders: configs.Loaders, Keys: o.Keys, Previous: o.Previous, Now: now, Wall: a.wall, Pinned: o.Pinned(),
+		NewID:    func(time.Time) string { return ulid.Make().String() },
+		Holder:   holder(),
+		Revision: revision(),
+		Log:      slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
+		Progress: prog.show,
+	}
+	return &project{Opened: o, runner: r, progress: prog}, nil
+}
+
+// holder names this process in leases.
+func holder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return fmt.Sprintf("%s pid %d", host, os.Getpid())
+}
+
+// revision is the code revision of this binary: recorded, never hashed.
+func revision() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return info.Main.Version
+}
+
+// interval is what --at means: the last interval that ends at or before it; by default, at or before now.
+func interval(j *jobs.Job, at string, now time.Time) (table.Interval, error) {
+	t := now
+	if at != "" {
+		var err error
+		if t, err = instant(at, j.Every.Location()); err != nil {
+			return table.Interval{}, usageError{err}
+		}
+	}
+	return j.Every.At(t), nil
+}
+
+// instant reads a day (its start in the job's zone) or an RFC 3339 time.
+func instant(s string, loc *time.Location) (time.Time, error) {
+	if t, err := time.ParseInLocation(time.DateOnly, s, loc); err == nil {
+		return t, nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return t, fmt.Errorf("%q is no time: want a day, as 2026-03-01, or RFC 3339, as 2026-03-01T00:00:00Z", s)
+	}
+	return t, nil
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rapport-ml/rapport/jobs"
+)
+
+func (a *app) planCmd() *cobra.Command {
+	var at, step string
+	c := &cobra.Command{
+		Use:   "plan JOB [--at T]",
+		Short: "Say what a run would do, and why",
+		Args:  usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			through, err := jobs.ParseThrough(step)
+			if err != nil {
+				return usageError{err}
+			}
+			p, err := a.open(cmd.Context(), true)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			j, err := p.Job(args[0])
+			if err != nil {
+				return usageError{err}
+			}
+			iv, err := interval(j, at, p.runner.Now())
+			if err != nil {
+				return err
+			}
+			v, err := p.runner.Plan(cmd.Context(), j, iv, through)
+			if err != nil {
+				return err
+			}
+			return a.print(v, func(w io.Writer) { printPreview(w, v) })
+		},
+	}
+	c.Flags().StringVar(&at, "at", "", "a day or an RFC 3339 time")
+	c.Flags().StringVar(&step, "step", "publish", "how far the run would go")
+	return c
+}
+
+func printPreview(w io.Writer, v *jobs.Preview) {
+	row(w, "interval", v.Interval)
+	pinned := ""
+	if v.Pinned {
+		pinned = " (pinned by the project)"
+	}
+	row(w, "clock", clock(v.Clock)+pinned)
+	row(w, "purpose", v.Purpose+": "+v.Says)
+	row(w, "subjects", fmt.Sprintf("%d with a valid record, %d refused or expired", v.Admitted, v.Refused))
+	if v.Consent != "" {
+		row(w, "consent", v.Consent)
+	}
+	row(w, "live", v.Live)
+	row(w, "lists", v.Masking)
+	if v.Excluded != "" {
+		row(w, "excluded", v.Excluded)
+	}
+	// Days that are done say little by themselves: they are counted, and the others listed.
+	done := 0
+	for _, s := range v.Steps {
+		if s.Done && s.Why == "" {
+			done++
+			continue
+		}
+		state := "to do"
+		if s.Done {
+			state = "done"
+		}
+		what := ""
+		if s.Files > 0 {
+			what = fmt.Sprintf("%d files, %s", s.Files, bytesOf(s.Bytes))
+		}
+		row(w, "  "+s.Name, s.Label, state, what, s.Why)
+	}
+	if done > 0 {
+		row(w, "  done", fmt.Sprintf("%d steps", done))
+	}
+	if v.ToDo == 0 {
+		row(w, "to do", "nothing: every step is done")
+		return
+	}
+	row(w, "to do", fmt.Sprintf("%d steps, %d files, %s to read", v.ToDo, v.Files, bytesOf(v.Bytes)))
+}
+
+func (a *app) backfillCmd() *cobra.Command {
+	var from, to, through string
+	var o jobs.BackfillOptions
+	c := &cobra.Command{
+		Use:   "backfill JOB --from T --to T [--through ingest|build|train] [--promote-last] [--run-backwards] [--dry-run]",
+		Short: "Run many past intervals; versions that they train get no alias",
+		Args:  usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.open(cmd.Context(), true)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			j, err := p.Job(args[0])
+			if err != nil {
+				return usageError{err}
+			}
+			if o.Through, err = jobs.ParseThrough(through); err != nil {
+				return usageError{err}
+			}
+			for _, t := range []struct {
+				flag, text string
+				to         *time.Time
+			}{{"--from", from, &o.From}, {"--to", to, &o.To}} {
+				if *t.to, err = instant(t.text, j.Every.Location()); err != nil {
+					return usageError{fmt.Errorf("%s: %w", t.flag, err)}
+				}
+			}
+			all := []jobs.Backfilled{}
+			err = p.runner.Backfill(cmd.Context(), j, o, func(b jobs.Backfilled) error {
+				p.progress.done()
+				all = append(all, b)
+				if a.output == "json" {
+					return nil
+				}
+				_, err := fmt.Fprintln(a.out, oneLine(b))
+				return err
+			})
+			if a.output == "json" {
+				if perr := a.print(all, nil); perr != nil {
+					return perr
+				}
+			}
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&from, "from", "", "first day or RFC 3339 time (included)")
+	f.StringVar(&to, "to", "", "last day or RFC 3339 time (excluded)")
+	f.StringVar(&through, "through", "build", "ingest, build or train (train evaluates too)")
+	f.BoolVar(&o.PromoteLast, "promote-last", false, "publish the last interval")
+	f.BoolVar(&o.Backwards, "run-backwards", false, "latest interval first")
+	f.BoolVar(&o.DryRun, "dry-run", false, "only say what would be done")
+	return c
+}
+
+func oneLine(b jobs.Backfilled) string {
+	switch {
+	case b.Preview != nil:
+		return fmt.Sprintf("%s  %d steps to do, %d files, %s", b.Interval, b.Preview.ToDo, b.Preview.Files, bytesOf(b.Preview.Bytes))
+	case b.Result == nil:
+		return fmt.Sprintf("%s  %s", b.Interval, b.Error)
+	case b.Error != "":
+		return fmt.Sprintf("%s  %s: %s", b.Interval, b.Result.Status, b.Error)
+	case b.Result.Nothing:
+		return fmt.Sprintf("%s  nothing to do", b.Interval)
+	}
+	var seconds float64
+	for _, s := range b.Result.Steps {
+		seconds += s.Seconds
+	}
+	line := fmt.Sprintf("%s  %s in %.1f s", b.Interval, b.Result.Status, seconds)
+	if m := b.Result.Model; m != nil {
+		line += fmt.Sprintf(", version %d", m.Version)
+	}
+	return line
+}

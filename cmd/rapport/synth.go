@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rapport-ml/rapport/cmd/internal/synth"
+	"github.com/rapport-ml/rapport/storage"
+)
+
+func (a *app) synthCmd() *cobra.Command {
+	w := synth.World{}
+	var to, start string
+	var drift int
+	c := &cobra.Command{
+		Use:   "synth --users N --items N --days N --seed S --to URL",
+		Short: "Write synthetic events with planted tastes, cohorts, consent and drift",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if to == "" {
+				return usageError{fmt.Errorf("synth: --to is missing: a folder or bucket, as file:./lake or s3://bucket/prefix")}
+			}
+			at, err := time.Parse(time.DateOnly, start)
+			if err != nil {
+				return usageError{fmt.Errorf("synth: --start %s: want a day, as 2026-01-01", start)}
+			}
+			w.Start = at
+			if drift > 0 {
+				w.Drift = &synth.Drift{Day: drift - 1}
+			}
+			b, err := storage.Open(cmd.Context(), to, storage.Options{})
+			if err != nil {
+				return err
+			}
+			facts, err := w.Write(cmd.Context(), b, "")
+			if err != nil {
+				return fmt.Errorf("synth: %w", err)
+			}
+			return a.print(facts, func(out io.Writer) { row(out, fmt.Sprintf("%+v", facts)) })
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&w.Users, "users", 5000, "subjects")
+	f.IntVar(&w.Items, "items", 2000, "items")
+	f.IntVar(&w.Days, "days", 60, "days of events")
+	f.Float64Var(&w.EventsPerUser, "events-per-user", 0, "mean events a subject (0: 1.35 a day)")
+	f.Uint64Var(&w.Seed, "seed", 1, "equal seeds give equal bytes")
+	f.StringVar(&start, "start", "2026-01-01", "first day")
+	f.IntVar(&drift, "drift-day", 0, "the day, from 1, on which drift is planted (0: none)")
+	f.StringVar(&to, "to", "", "where to write")
+	return c
+}

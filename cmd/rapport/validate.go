@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// check is one thing that validate looked at.
+type check struct {
+	What  string `json:"what"`
+	OK    bool   `json:"ok"`
+	Found string `json:"found"` // what was found, or what is wrong
+}
+
+func (a *app) validateCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate",
+		Short: "Check the project file, the stores and the schemas of the sources; every fault at once",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := a.open(cmd.Context(), true)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			checks := p.check(cmd.Context())
+			bad := 0
+			for _, c := range checks {
+				if !c.OK {
+					bad++
+				}
+			}
+			if err := a.print(checks, func(w io.Writer) {
+				for _, c := range checks {
+					mark := "ok"
+					if !c.OK {
+						mark = "FAULT"
+					}
+					row(w, mark, c.What, c.Found)
+				}
+			}); err != nil {
+				return err
+			}
+			if bad > 0 {
+				return usageError{fmt.Errorf("%d of %d checks failed", bad, len(checks))}
+			}
+			return nil
+		},
+	}
+}
+
+// check looks at the stores and at one file of each source.
+func (p *project) check(ctx context.Context) []check {
+	out := []check{{"project file", true, fmt.Sprintf("%d jobs, %d purposes, %d views", len(p.Jobs), len(p.Purposes), len(p.Views))}}
+	add := func(what, found string, err error) {
+		if err != nil {
+			found = err.Error()
+		}
+		out = append(out, check{what, err == nil, found})
+	}
+	add("storage", "create-only and if-match writes are honoured", storage.Probe(ctx, p.Bucket))
+	_, err := p.Online.Generations(ctx)
+	add("online store", p.Project.Online, err)
+	add("pseudonym key", "key id "+p.Keys.ID(), nil)
+
+	seen := map[string]bool{}
+	for _, name := range p.JobNames() {
+		j, err := p.Job(name)
+		if err != nil {
+			add("job "+name, "", err)
+			continue
+		}
+		add("job "+name, fmt.Sprintf("every %s, trains %s, next due %s", j.Every, j.Model.Name, clock(j.Due.Next(p.runner.Now()))), nil)
+		if !seen["events"] {
+			seen["events"] = true
+			out = append(out, p.checkEvents(ctx, j))
+		}
+		for set, src := range map[string]*jobs.AttributeSource{"items": j.Items, "subjects": j.Subjects, "cohorts": j.Cohorts} {
+			if src != nil && !seen[set] {
+				seen[set] = true
+				reads := slices.Clone(j.Training.Reads[set])
+				if j.Evaluation != nil {
+					reads = append(reads, j.Evaluation.Reads[set]...)
+				}
+				out = append(out, p.checkColumns(ctx, set, src, reads))
+			}
+		}
+		if j.Consent != nil && !seen["consent"] {
+			seen["consent"] = true
+			n, _, err := first(ctx, j.Consent.Bucket, j.Consent.Path)
+			if err == nil && n == 0 {
+				err = fmt.Errorf("no file matches %s", j.Consent.Path)
+			}
+			add("consent", fmt.Sprintf("%d files", n), err)
+		}
+	}
+	slices.SortStableFunc(out[4:], func(a, b check) int { return strings.Compare(a.What, b.What) })
+	return out
+}
+
+// first counts the files of a pattern and returns the last, which is the newest of dated ones.
+func first(ctx context.Context, b storage.Bucket, pattern string) (n int, last storage.Info, err error) {
+	for info, err := range storage.Glob(ctx, b, pattern) {
+		if err != nil {
+			return n, last, err
+		}
+		n, last = n+1, info
+	}
+	return n, last, nil
+}
+
+func (p *project) checkEvents(ctx context.Context, j *jobs.Job) check {
+	src := j.Events
+	want := map[string]string{"subject": src.Subject, "item": src.Item, "at": src.Time, "kind": src.Kind, "value": src.Value}
+	for name, column := range src.Columns {
+		want["columns."+name] = column
+	}
+	return schemaCheck(ctx, "events", src.Bucket, src.Path, want)
+}
+
+func (p *project) checkColumns(ctx context.Context, set string, src *jobs.AttributeSource, reads []string) check {
+	want := map[string]string{}
+	for _, name := range append(reads, src.Key) {
+		column := name
+		if c, ok := src.Data.Columns[name]; ok {
+			column = c
+		}
+		want[name] = column
+	}
+	return schemaCheck(ctx, set, src.Data.Bucket, src.Data.Path, want)
+}
+
+// schemaCheck compares the wanted columns with those of the newest file of a source.
+func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern string, want map[string]string) check {
+	c := check{What: "source " + set}
+	n, obj, err := first(ctx, b, pattern)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("no file matches %s: check sources.%s.path", pattern, set)
+	}
+	if err != nil {
+		c.Found = err.Error()
+		return c
+	}
+	if !strings.HasSuffix(obj.Key, ".parquet") {
+		c.OK, c.Found = true, fmt.Sprintf("%d files; the columns of %s are checked when it is read", n, obj.Key)
+		return c
+	}
+	st, err := table.Stat(ctx, b, obj, "", 0)
+	if err != nil {
+		c.Found = err.Error()
+		return c
+	}
+	var have []string
+	for _, f := range st.Columns {
+		have = append(have, f.Name)
+	}
+	var faults []error
+	for name, column := range want {
+		if column != "" && !slices.Contains(have, column) {
+			faults = append(faults, fmt.Errorf("%s: %s has no column %q; it has %s", name, obj.Key, column, strings.Join(have, ", ")))
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		c.Found = strings.ReplaceAll(err.Error(), "\n", "; ")
+		return c
+	}
+	c.OK, c.Found = true, fmt.Sprintf("%d files; %s has %d rows and all %d columns", n, obj.Key, st.Rows, len(want))
+	return c
+}

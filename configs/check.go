@@ -1,0 +1,366 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/jobs/schedule"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+const (
+	defaultK      = 20
+	defaultWindow = 180 * 24 * time.Hour
+	defaultFloor  = 0.5
+)
+
+// defaults fills in what the file leaves out.
+func (p *Project) defaults() {
+	if p.Pseudonyms.KeyID == "" {
+		p.Pseudonyms.KeyID = "k1"
+	}
+	for name, m := range p.Models {
+		if m.Lists.K == 0 {
+			m.Lists.K = defaultK
+		}
+		if m.Lists.Seen == "" {
+			m.Lists.Seen = "auto"
+		}
+		if m.Seed == 0 {
+			m.Seed = 1
+		}
+		if len(m.Parts) == 0 {
+			for _, part := range []string{"popular", "again", "als", "content"} {
+				m.Parts = append(m.Parts, Part{Name: part, path: "models." + name + ".parts"})
+			}
+		}
+		p.Models[name] = m
+	}
+	for name, j := range p.Jobs {
+		if j.TimeZone == "" {
+			j.TimeZone = "UTC"
+		}
+		if j.Every == "" {
+			j.Every = "1d"
+		}
+		if j.Train.Window == 0 {
+			j.Train.Window = defaultWindow
+		}
+		if len(j.Evaluate.K) == 0 {
+			j.Evaluate.K = []int{10, 20}
+		}
+		if j.Drift.Action == "" {
+			j.Drift.Action = "warn"
+		}
+		if j.MinVolume == nil {
+			floor := defaultFloor
+			j.MinVolume = &floor
+		}
+		if j.Publish.Alias == "" {
+			j.Publish.Alias = "champion"
+		}
+		p.Jobs[name] = j
+	}
+}
+
+// check reports what is wrong beyond types and names of keys.
+func (p *Project) check() {
+	d := p.dec
+	need := func(path, value, hint string) bool {
+		if value == "" {
+			d.at(path, hint, "missing")
+		}
+		return value != ""
+	}
+	if need("project", p.Project, "a short name, as shop") && !policy.ValidName(p.Project) {
+		d.at("project", "", "%q is no name: 1 to 64 of a-z, 0-9, _ and -, beginning with a letter", p.Project)
+	}
+	if need("storage", p.Storage.URL, "as file:./lake or s3://bucket/prefix") {
+		p.checkURL("storage", p.Storage.URL, false)
+	}
+	need("online", p.Online, "as embedded:./online")
+	need("pseudonyms.key", p.Pseudonyms.Key, "where the secret stands: env:NAME or file:PATH")
+	if k := p.Pseudonyms.Key; k != "" && !strings.HasPrefix(k, "env:") && !strings.HasPrefix(k, "file:") {
+		d.at("pseudonyms.key", "env:NAME or file:PATH", "the secret itself may not stand in the project file")
+	}
+	p.checkSources()
+	p.checkPurposes()
+	for _, name := range sortedKeys(p.Views) {
+		v := p.view(name)
+		if err := v.Validate(); err != nil {
+			p.each("views."+name, err)
+		}
+		for _, c := range v.Columns() {
+			if !slices.Contains(eventColumns, c) && p.Sources.Events.Columns[c] == "" {
+				d.at("views."+name+".features", p.known("sources.events.columns", c, append(sortedKeys(p.Sources.Events.Columns), eventColumns...)), "no event column %q is declared", c)
+			}
+		}
+	}
+	for _, name := range sortedKeys(p.Models) {
+		p.checkModel(name, p.Models[name])
+	}
+	if len(p.Jobs) == 0 {
+		d.at("jobs", "a project needs a job to do anything", "missing")
+	}
+	for _, name := range sortedKeys(p.Jobs) {
+		p.checkJob(name, p.Jobs[name])
+	}
+}
+
+// each reports every error of a joined one at path.
+func (p *Project) each(path string, err error) {
+	var many interface{ Unwrap() []error }
+	if errors.As(err, &many) {
+		for _, e := range many.Unwrap() {
+			p.each(path, e)
+		}
+		return
+	}
+	p.dec.at(path, "", "%v", err)
+}
+
+func (p *Project) checkURL(path, url string, pattern bool) {
+	if pattern {
+		if _, _, err := storage.SplitURL(url); err != nil {
+			p.dec.at(path, "", "%v", err)
+		}
+		return
+	}
+	if !strings.HasPrefix(url, "file:") && !strings.HasPrefix(url, "s3://") {
+		p.dec.at(path, "file:PATH or s3://bucket/prefix", "%q is no storage URL", url)
+	}
+}
+
+func (p *Project) checkSources() {
+	d, e := p.dec, p.Sources.Events
+	for key, v := range map[string]string{"path": e.Path, "subject": e.Subject, "item": e.Item, "at": e.At} {
+		if v == "" {
+			d.at("sources.events."+key, "", "missing")
+		}
+	}
+	if e.Path != "" {
+		p.checkURL("sources.events.path", e.Path, true)
+	}
+	if e.TimeUnit != "" {
+		oneOf(d, "sources.events.time_unit", e.TimeUnit, "s", "ms", "us", "ns")
+	}
+	if _, err := time.LoadLocation(e.Zone); err != nil {
+		d.at("sources.events.zone", "as Europe/Berlin", "unknown time zone %q", e.Zone)
+	}
+	if e.Lateness > 0 && !strings.Contains(e.Path, "{date}") && !strings.Contains(e.Path, "{dd}") {
+		d.at("sources.events.lateness", "leave it out: without a date in the path every file is looked at", "needs {date} in the path")
+	}
+	for _, a := range []struct {
+		name, key string
+		attrs     *Attributes
+	}{{"items", "item", p.Sources.Items}, {"subjects", "subject", p.Sources.Subjects}, {"cohorts", "subject", p.Sources.Cohorts}} {
+		if a.attrs == nil {
+			continue
+		}
+		path := "sources." + a.name
+		key := a.attrs.Subject
+		if a.key == "item" {
+			key = a.attrs.Item
+		}
+		if key == "" {
+			d.at(path+"."+a.key, "the column that names the "+a.key, "missing")
+		}
+		if a.attrs.Path == "" {
+			d.at(path+".path", "", "missing")
+		} else {
+			p.checkURL(path+".path", a.attrs.Path, true)
+		}
+	}
+	if c := p.Sources.Consent; c != nil && c.Path == "" {
+		d.at("sources.consent.path", "", "missing")
+	}
+}
+
+func (p *Project) checkPurposes() {
+	if len(p.Purposes) == 0 {
+		p.dec.at("purposes", "say what data is used for, in plain words", "missing")
+	}
+	for _, name := range sortedKeys(p.Purposes) {
+		pu := p.purpose(name)
+		if err := policy.Check([]policy.Purpose{pu}, nil); err != nil {
+			p.each("purposes."+name, err)
+		}
+		if pu.Basis == policy.Consent && p.Sources.Consent == nil {
+			p.dec.at("purposes."+name+".basis", "add sources.consent", "needs consent records, and none are declared: nobody's data could be used")
+		}
+		for _, c := range pu.Reads["events"] {
+			if c != "kind" && c != "value" && p.Sources.Events.Columns[c] == "" {
+				p.dec.at("purposes."+name+".reads.events", "declare it under sources.events.columns", "column %q is not declared", c)
+			}
+		}
+		for set, declared := range map[string]bool{"items": p.Sources.Items != nil, "subjects": p.Sources.Subjects != nil, "cohorts": p.Sources.Cohorts != nil} {
+			if len(pu.Reads[set]) > 0 && !declared {
+				p.dec.at("purposes."+name+".reads."+set, "declare sources."+set, "no such data set is declared")
+			}
+		}
+	}
+}
+
+// eventColumns are the columns that every event has.
+var eventColumns = []string{"subject", "item", "time", "kind", "value"}
+
+func (p *Project) checkModel(name string, m Model) {
+	path := "models." + name
+	if !policy.ValidName(name) {
+		p.dec.at(path, "", "%q is no name: 1 to 64 of a-z, 0-9, _ and -, beginning with a letter", name)
+	}
+	seen := map[string]bool{}
+	for _, part := range m.Parts {
+		if seen[part.Name] {
+			p.dec.at(part.path, "", "part %q is named twice", part.Name)
+		}
+		seen[part.Name] = true
+		p.trainer(part) // reports its own faults
+	}
+	for _, kind := range sortedKeys(m.Weights) {
+		if m.Weights[kind] < 0 {
+			p.dec.at(path+".weights."+kind, "0 leaves these events out", "a weight may not be negative")
+		}
+	}
+	if m.Lists.K < 1 || m.Lists.K > 1000 {
+		p.dec.at(path+".lists.k", "", "%d is not between 1 and 1000", m.Lists.K)
+	}
+	oneOf(p.dec, path+".lists.seen", m.Lists.Seen, "auto", "keep", "mask")
+}
+
+func (p *Project) checkJob(name string, j Job) {
+	d, path := p.dec, "jobs."+name
+	if !policy.ValidName(name) {
+		d.at(path, "", "%q is no name: 1 to 64 of a-z, 0-9, _ and -, beginning with a letter", name)
+	}
+	loc, err := time.LoadLocation(j.TimeZone)
+	if err != nil {
+		d.at(path+".time_zone", "as Europe/Berlin", "unknown time zone %q", j.TimeZone)
+		loc = time.UTC
+	}
+	every, err := table.EveryOf(j.Every, loc)
+	if err != nil {
+		d.at(path+".every", "as 1h, 1d or 1w", "%v", err)
+	} else if j.Evaluate.Split.Last == 0 {
+		now := every.Containing(time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC))
+		j.Evaluate.Split.Last = now.End.Sub(now.Start)
+		p.Jobs[name] = j
+	}
+	if j.Schedule != "" {
+		if _, err := schedule.Parse(j.Schedule, loc); err != nil {
+			d.at(path+".schedule", "", "%v", err)
+		}
+	}
+	if _, ok := p.Models[j.Train.Model]; !ok {
+		d.at(path+".train.model", p.known("models", j.Train.Model, sortedKeys(p.Models)), "no model %q is declared", j.Train.Model)
+	}
+	if 3*j.Evaluate.Split.Last > j.Train.Window {
+		d.at(path+".train.window", "the last split is the test, as much before it weighs the parts, and the rest is learned from", "must be at least three times evaluate.split.last (%s)", j.Evaluate.Split.Last)
+	}
+	if pu, ok := p.Purposes[j.Purpose.Train]; !ok {
+		d.at(path+".purpose.train", p.known("purposes", j.Purpose.Train, sortedKeys(p.Purposes)), "no purpose %q is declared", j.Purpose.Train)
+	} else {
+		if pu.Use == "evaluation" {
+			d.at(path+".purpose.train", "", "purpose %q is declared for evaluation alone", j.Purpose.Train)
+		}
+		p.checkReads(name, j)
+	}
+	if len(j.Evaluate.Cohorts) > 0 {
+		if _, ok := p.Purposes[j.Purpose.Evaluate]; !ok {
+			d.at(path+".purpose.evaluate", p.known("purposes", j.Purpose.Evaluate, sortedKeys(p.Purposes)), "no purpose %q is declared", j.Purpose.Evaluate)
+		} else {
+			for _, c := range j.Evaluate.Cohorts {
+				if !p.purpose(j.Purpose.Evaluate).Allows("cohorts", c) {
+					d.at(path+".evaluate.cohorts", "add it to the purpose's reads.cohorts", "purpose %q does not read cohorts.%s", j.Purpose.Evaluate, c)
+				}
+			}
+		}
+	}
+	for i, k := range j.Evaluate.K {
+		if k < 1 || k > 1000 || i > 0 && k <= j.Evaluate.K[i-1] {
+			d.at(path+".evaluate.k", "as [10, 50]", "must ascend, each between 1 and 1000")
+			break
+		}
+	}
+	if v := *j.MinVolume; v < 0 || v >= 1 {
+		d.at(path+".min_volume", "0.5 refuses an interval with under half of the usual events", "must be at least 0 and less than 1")
+	}
+	for i, b := range j.Budgets {
+		if err := b.budget().Validate(j.Evaluate.K, j.Evaluate.Cohorts, BaselineNames); err != nil {
+			p.each(fmt.Sprintf("%s.budgets[%d]", path, i), err)
+		}
+	}
+	oneOf(d, path+".drift.action", j.Drift.Action, "warn", "block")
+	if j.Drift.Alpha < 0 || j.Drift.Alpha >= 1 {
+		d.at(path+".drift.alpha", "", "must be between 0 and 1")
+	}
+	for _, v := range j.Publish.Features {
+		if _, ok := p.Views[v]; !ok {
+			d.at(path+".publish.features", p.known("views", v, sortedKeys(p.Views)), "no view %q is declared", v)
+		}
+	}
+}
+
+// checkReads refuses a job whose views or model touch a column that its purpose does not read.
+func (p *Project) checkReads(name string, j Job) {
+	pu := p.purpose(j.Purpose.Train)
+	var uses []policy.Use
+	for _, v := range j.Publish.Features {
+		if _, ok := p.Views[v]; !ok {
+			continue
+		}
+		for _, c := range p.view(v).Columns() {
+			if !slices.Contains([]string{"subject", "item", "time"}, c) {
+				uses = append(uses, policy.Use{By: "view " + v, Purpose: pu.Name, DataSet: "events", Column: c})
+			}
+		}
+	}
+	if err := policy.Check([]policy.Purpose{pu}, uses); err != nil && len(uses) > 0 {
+		p.each("jobs."+name+".publish.features", err)
+	}
+}
+
+func (p *Project) known(what, got string, names []string) string {
+	if near := nearest(got, names); near != "" {
+		return "did you mean " + near + "?"
+	}
+	if len(names) == 0 {
+		return "declare it under " + what
+	}
+	return "declared: " + strings.Join(names, ", ")
+}
+
+func (p *Project) purpose(name string) policy.Purpose {
+	pu := p.Purposes[name]
+	return policy.Purpose{Name: name, Says: pu.Says, Basis: policy.Basis(pu.Basis), Reads: pu.Reads, Keep: pu.Keep, Use: pu.Use}
+}
+
+func (p *Project) view(name string) features.View {
+	v := p.Views[name]
+	out := features.View{Name: name, Key: v.Key, Windows: v.Windows}
+	for _, f := range sortedKeys(v.Features) {
+		x := v.Features[f]
+		feature := features.Feature{Name: f, Op: features.Op(x.Op), Column: x.Column, HalfLife: x.HalfLife}
+		if feature.Op == features.ShareOf {
+			feature.Share = x.Kind
+		} else {
+			feature.Kinds = x.Kind
+		}
+		out.Features = append(out.Features, feature)
+	}
+	return out
+}
+
+func (b Budget) budget() eval.Budget {
+	return eval.Budget{
+		Metric: b.Metric, Cohort: b.Cohort, RelativeGap: b.RelativeGap, AbsoluteGap: b.AbsoluteGap, Against: b.Against, Ratio: b.Ratio,
+		MinN: b.MinN, OnFail: eval.Action(b.OnFail), Owner: b.Owner, Why: b.Why,
+	}
+}

@@ -1,0 +1,277 @@
+package configs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/jobs/schedule"
+	"github.com/rapport-ml/rapport/models/blend"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// Opened is a project whose storage has been reached.
+type Opened struct {
+	*Project
+	Bucket   storage.Bucket
+	Online   online.Store
+	Keys     event.Keys // zero if the project was opened without them
+	Previous []event.Keys
+
+	env     func(string) string
+	buckets map[string]storage.Bucket // of sources, by root URL
+	jobs    map[string]*jobs.Job
+}
+
+// Open reaches the storage, the online store and the buckets of the sources, and with withKeys reads the pseudonym secrets. Relative
+// paths start at the folder of the project file.
+func (p *Project) Open(ctx context.Context, env func(string) string, withKeys bool) (*Opened, error) {
+	o := &Opened{Project: p, env: env, buckets: map[string]storage.Bucket{}, jobs: map[string]*jobs.Job{}}
+	var err error
+	if o.Bucket, err = storage.Open(ctx, p.absolute(p.Storage.URL), p.storageOptions()); err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	if withKeys {
+		if o.Keys, err = p.keys(p.Pseudonyms.Key, p.Pseudonyms.KeyID, env); err != nil {
+			return nil, err
+		}
+		for _, k := range p.Pseudonyms.Previous {
+			prev, err := p.keys(k.Key, k.KeyID, env)
+			if err != nil {
+				return nil, err
+			}
+			o.Previous = append(o.Previous, prev)
+		}
+	}
+	for _, name := range sortedKeys(p.Jobs) {
+		if o.jobs[name], err = o.job(ctx, name, p.Jobs[name]); err != nil {
+			return nil, err
+		}
+	}
+	if o.Online, err = online.Open(ctx, p.absolute(p.Online)); err != nil {
+		return nil, fmt.Errorf("online: %w", err)
+	}
+	return o, nil
+}
+
+// Close closes the online store.
+func (o *Opened) Close() error { return o.Online.Close() }
+
+// Pinned reports whether the project fixes its clock.
+func (p *Project) Pinned() bool { return !p.Clock.Fixed.IsZero() }
+
+// Dir is the folder of the project file.
+func (p *Project) Dir() string { return p.dir }
+
+// Locate says where an object of the bucket is, for people: a path for a folder, a URL for S3.
+func (p *Project) Locate(key string) string {
+	root := p.absolute(p.Storage.URL)
+	if path, ok := strings.CutPrefix(root, "file:"); ok {
+		return filepath.Join(path, filepath.FromSlash(key))
+	}
+	return strings.TrimSuffix(root, "/") + "/" + key
+}
+
+// Job returns a resolved job.
+func (o *Opened) Job(name string) (*jobs.Job, error) {
+	if j, ok := o.jobs[name]; ok {
+		return j, nil
+	}
+	hint := "declared: " + strings.Join(sortedKeys(o.jobs), ", ")
+	if near := nearest(name, sortedKeys(o.jobs)); near != "" {
+		hint = "did you mean " + near + "?"
+	}
+	return nil, fmt.Errorf("no job %q in %s (%s)", name, o.dec.file, hint)
+}
+
+// JobNames lists the project's jobs.
+func (o *Opened) JobNames() []string { return sortedKeys(o.jobs) }
+
+// absolute makes the path of a file: or embedded: URL start at the project's folder.
+func (p *Project) absolute(url string) string {
+	for _, scheme := range []string{"file:", "embedded:"} {
+		if path, ok := strings.CutPrefix(url, scheme); ok && !strings.HasPrefix(path, "/") {
+			return scheme + filepath.Join(p.dir, path)
+		}
+	}
+	return url
+}
+
+func (p *Project) storageOptions() storage.Options {
+	s := p.Storage
+	return storage.Options{S3: storage.S3{
+		Endpoint: s.Endpoint, Region: s.Region, PathStyle: s.PathStyle, CAFile: s.CAFile, Credentials: s.Credentials, SSE: s.SSE, Checksums: s.Checksums,
+	}}
+}
+
+func (p *Project) keys(spec, id string, env func(string) string) (event.Keys, error) {
+	if path, ok := strings.CutPrefix(spec, "file:"); ok && !filepath.IsAbs(path) {
+		spec = "file:" + filepath.Join(p.dir, path)
+	}
+	secret, err := event.ParseSecret(spec, env)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			err = fmt.Errorf("%w; rapport init makes one, and without the old one nobody known can be joined to new events", err)
+		}
+		return event.Keys{}, err
+	}
+	return event.NewKeys(id, secret)
+}
+
+// bucket opens the bucket that a source's pattern stands in, once.
+func (o *Opened) bucket(ctx context.Context, url string) (storage.Bucket, string, error) {
+	root, pattern, err := storage.SplitURL(o.absolute(url))
+	if err != nil {
+		return nil, "", err
+	}
+	b, ok := o.buckets[root]
+	if !ok {
+		if b, err = storage.Open(ctx, root, o.storageOptions()); err != nil {
+			return nil, "", err
+		}
+		o.buckets[root] = b
+	}
+	return b, pattern, nil
+}
+
+func (o *Opened) dataSet(ctx context.Context, what, url string, columns map[string]string) (event.DataSet, error) {
+	b, pattern, err := o.bucket(ctx, url)
+	if err != nil {
+		return event.DataSet{}, fmt.Errorf("sources.%s: %w", what, err)
+	}
+	return event.DataSet{Bucket: b, Path: pattern, Columns: columns}, nil
+}
+
+func (o *Opened) attributes(ctx context.Context, what string, a *Attributes) (*jobs.AttributeSource, error) {
+	if a == nil {
+		return nil, nil
+	}
+	columns := map[string]string{}
+	for k, v := range a.Columns {
+		columns[k] = v
+	}
+	key, column := event.ColSubject, a.Subject
+	if what == "items" {
+		key, column = event.ColItem, a.Item
+	}
+	columns[key] = column
+	d, err := o.dataSet(ctx, what, a.Path, columns)
+	return &jobs.AttributeSource{Data: d, Key: key, Numeric: a.Numbers}, err
+}
+
+// job resolves one job: all names it uses were checked when the file was read.
+func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error) {
+	loc, err := time.LoadLocation(c.TimeZone)
+	if err != nil {
+		return nil, err
+	}
+	j := &jobs.Job{
+		Project: o.Project.Project, Name: name, Training: o.purpose(c.Purpose.Train), Window: c.Train.Window, Last: c.Evaluate.Split.Last, K: c.Evaluate.K,
+		Cohort: c.Evaluate.Cohorts, MinN: c.Evaluate.MinN, Baselines: baselines(), Drift: jobs.Drift{Action: c.Drift.Action, Alpha: c.Drift.Alpha},
+		Alias: c.Publish.Alias, Floor: *c.MinVolume, Shards: shards,
+	}
+	if j.Every, err = table.EveryOf(c.Every, loc); err != nil {
+		return nil, err
+	}
+	if c.Schedule != "" {
+		if j.Due, err = schedule.Parse(c.Schedule, loc); err != nil {
+			return nil, err
+		}
+	}
+	if c.Purpose.Evaluate != "" {
+		p := o.purpose(c.Purpose.Evaluate)
+		j.Evaluation = &p
+	}
+	for _, b := range c.Budgets {
+		j.Budgets = append(j.Budgets, b.budget())
+	}
+	for _, v := range c.Publish.Features {
+		j.Views = append(j.Views, o.view(v))
+	}
+	if err := features.Validate(j.Views); err != nil {
+		return nil, err
+	}
+	j.Model = o.model(c.Train.Model)
+	return j, o.sources(ctx, j)
+}
+
+// shards is how many files a day of events or a subject's view is divided into: an erasure rewrites only those that hold the subject.
+const shards = 4
+
+func (o *Opened) sources(ctx context.Context, j *jobs.Job) (err error) {
+	e := o.Sources.Events
+	b, pattern, err := o.bucket(ctx, e.Path)
+	if err != nil {
+		return fmt.Errorf("sources.events: %w", err)
+	}
+	j.Events = event.Source{
+		Bucket: b, Path: pattern, Subject: e.Subject, Item: e.Item, Time: e.At, Kind: e.Kind, Value: e.Value, Columns: e.Columns, Numeric: e.Numbers,
+		DefaultKind: e.DefaultKind, TimeUnit: timeUnits[e.TimeUnit], Lateness: e.Lateness,
+	}
+	if e.Zone != "" {
+		if j.Events.Zone, err = time.LoadLocation(e.Zone); err != nil {
+			return err
+		}
+	}
+	if j.Items, err = o.attributes(ctx, "items", o.Sources.Items); err != nil {
+		return err
+	}
+	if j.Subjects, err = o.attributes(ctx, "subjects", o.Sources.Subjects); err != nil {
+		return err
+	}
+	if j.Cohorts, err = o.attributes(ctx, "cohorts", o.Sources.Cohorts); err != nil {
+		return err
+	}
+	if c := o.Sources.Consent; c != nil {
+		d, err := o.dataSet(ctx, "consent", c.Path, c.Columns)
+		if err != nil {
+			return err
+		}
+		if c.Zone != "" {
+			if d.Zone, err = time.LoadLocation(c.Zone); err != nil {
+				return err
+			}
+		}
+		j.Consent = &d
+	}
+	return nil
+}
+
+var timeUnits = map[string]time.Duration{"s": time.Second, "ms": time.Millisecond, "us": time.Microsecond, "ns": time.Nanosecond}
+
+// model resolves a model to its trainer and the hyperparameters that are hashed.
+func (o *Opened) model(name string) jobs.Model {
+	m := o.Models[name]
+	t := &blend.Trainer{Hyper: blend.Defaults()}
+	var parts []spec
+	for _, part := range m.Parts {
+		s, _ := o.trainer(part) // checked when the file was read
+		parts = append(parts, s)
+		t.Parts = append(t.Parts, s.trainer)
+	}
+	return jobs.Model{
+		Name: name, Trainer: t, Seed: m.Seed, Weights: m.Weights, Lists: jobs.Lists{K: m.Lists.K, Seen: m.Lists.Seen},
+		Spec: struct {
+			Parts []spec      `json:"parts"`
+			Blend blend.Hyper `json:"blend"`
+		}{parts, t.Hyper},
+	}
+}
+
+// DeclaredViews lists the views of the project file, by name.
+func (p *Project) DeclaredViews() []features.View {
+	var out []features.View
+	for _, name := range sortedKeys(p.Views) {
+		out = append(out, p.view(name))
+	}
+	return out
+}

@@ -1,0 +1,320 @@
+package configs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// Project is a project file as written, with defaults filled in. Its Go field names are its keys in snake_case.
+type Project struct {
+	Project    string
+	Storage    Storage
+	Online     string
+	Pseudonyms Pseudonyms
+	Clock      Clock
+	Sources    Sources
+	Purposes   map[string]Purpose
+	Views      map[string]View
+	Models     map[string]Model
+	Jobs       map[string]Job
+
+	dir string // folder of the file: relative paths start here
+	dec *decoder
+}
+
+// Storage is where everything durable stands: a URL alone, or a mapping with the settings of an S3-compatible server.
+type Storage struct {
+	URL         string // s3://bucket/prefix or file:PATH
+	Endpoint    string // host:port or URL; empty: AWS
+	Region      string
+	PathStyle   bool
+	CAFile      string
+	Credentials string // "" (environment, then file, then instance role), env, file, or instance
+	SSE         string // "", s3, or kms:KEYID
+	Checksums   bool   // send trailing checksums, which some servers reject
+}
+
+func (s *Storage) decode(d *decoder, n ast.Node, path string) {
+	if _, ok := n.(*ast.StringNode); ok {
+		s.URL, _ = d.scalar(n, path)
+		return
+	}
+	d.structInto(n, reflect.ValueOf(s).Elem(), path)
+}
+
+// Pseudonyms says where the secret stands from which the store, serving and erasure keys are derived.
+type Pseudonyms struct {
+	Key      string // env:NAME or file:PATH, never the secret itself
+	KeyID    string
+	Previous []PreviousKey
+}
+
+// PreviousKey is a retired secret that still finds people who have not reappeared since the rotation.
+type PreviousKey struct {
+	Key   string
+	KeyID string
+}
+
+// Clock pins "now" for a project of old data. A live project leaves it out.
+type Clock struct{ Fixed time.Time }
+
+// Sources are the data sets outside Rapport.
+type Sources struct {
+	Events   Events
+	Items    *Attributes
+	Subjects *Attributes
+	Cohorts  *Attributes
+	Consent  *Consent
+}
+
+// Events maps the columns of the event files.
+type Events struct {
+	Path        string
+	Subject     string
+	Item        string
+	At          string
+	Kind        string
+	Value       string
+	DefaultKind string            // kind of every event where no column says it
+	Columns     map[string]string // context columns: name → column
+	Numbers     []string          // the context columns that hold numbers; the others are categories
+	TimeUnit    string            // s, ms, us or ns, where the time is an integer
+	Zone        string            // where times are local without a zone
+	Lateness    time.Duration     // how long after its day an event may arrive
+}
+
+// Attributes maps the columns of a table with one row an item or a subject. Which columns are read is what the purposes declare.
+type Attributes struct {
+	Path    string
+	Item    string            // the column that names the item
+	Subject string            // the column that names the subject
+	Columns map[string]string // attribute → column, where they differ
+	Numbers []string          // the attributes that hold numbers; the others are categories
+}
+
+// Consent names the files with the consent records: Parquet, CSV or JSON Lines with the columns subject, purpose, state, effective_at
+// and, where there are any, recorded_at, expires_at, source, record_id.
+type Consent struct {
+	Path    string
+	Columns map[string]string // name here → column, where they differ
+	Zone    string            // of times without one
+}
+
+// Purpose is one declared use of data.
+type Purpose struct {
+	Says  string
+	Basis string
+	Reads map[string][]string
+	Keep  map[string]time.Duration
+	Use   string
+}
+
+// View declares features of subjects or items over windows.
+type View struct {
+	Key      string
+	Windows  []time.Duration
+	Features map[string]Feature
+}
+
+// Feature is one aggregate: {count: {kind: view}}, {sum: value}, {decayed: {half_life: 7d}}.
+type Feature struct {
+	Op       string
+	Column   string
+	Kind     []string
+	HalfLife time.Duration
+}
+
+type featureArgs struct {
+	Column   string
+	Kind     oneOrMore
+	HalfLife time.Duration
+}
+
+func (f *Feature) decode(d *decoder, n ast.Node, path string) {
+	ps, ok := d.pairs(n, path)
+	if !ok {
+		return
+	}
+	if len(ps) != 1 {
+		d.fault(line(n), path, "as {count: {kind: view}}", "want exactly one operator")
+		return
+	}
+	f.Op = keyOf(ps[0])
+	at := join(path, f.Op)
+	switch v := ps[0].Value.(type) {
+	case *ast.StringNode:
+		f.Column, _ = d.scalar(v, at)
+		d.lines[at] = line(v)
+	case *ast.NullNode:
+	default:
+		var a featureArgs
+		d.into(v, reflect.ValueOf(&a).Elem(), at)
+		f.Column, f.Kind, f.HalfLife = a.Column, a.Kind, a.HalfLife
+	}
+}
+
+// oneOrMore reads a single value or a list.
+type oneOrMore []string
+
+func (o *oneOrMore) decode(d *decoder, n ast.Node, path string) {
+	if _, ok := n.(*ast.SequenceNode); ok {
+		var s []string
+		d.into(n, reflect.ValueOf(&s).Elem(), path)
+		*o = s
+		return
+	}
+	if s, ok := d.scalar(n, path); ok {
+		*o = oneOrMore{s}
+	}
+}
+
+// Model declares a recommender: its parts and what its lists hold.
+type Model struct {
+	Parts   []Part
+	Weights map[string]float64 // event kind → confidence; others 1
+	Lists   Lists
+	Seed    uint64
+}
+
+// Part is one algorithm: its name, or {name: {hyperparameters}}.
+type Part struct {
+	Name string
+	args ast.Node
+	path string
+}
+
+func (p *Part) decode(d *decoder, n ast.Node, path string) {
+	if s, ok := n.(*ast.StringNode); ok {
+		p.Name, p.path = s.Value, path
+		return
+	}
+	ps, ok := d.pairs(n, path)
+	if !ok {
+		return
+	}
+	if len(ps) != 1 {
+		d.fault(line(n), path, "as als, or als: {dim: 64}", "want one algorithm")
+		return
+	}
+	p.Name, p.args, p.path = keyOf(ps[0]), ps[0].Value, join(path, keyOf(ps[0]))
+}
+
+// Lists says what a published list holds.
+type Lists struct {
+	K    int    // items served; three times as many are published
+	Seen string // auto (by the data's repeat share), keep or mask
+}
+
+// Job is one recurring piece of work.
+type Job struct {
+	Schedule  string
+	TimeZone  string
+	Every     string
+	Purpose   JobPurpose
+	Train     Train
+	Evaluate  Evaluate
+	Budgets   []Budget
+	Drift     Drift
+	MinVolume *float64 // an interval with less than this share of the usual events is a failed run
+	Publish   Publish
+}
+
+// JobPurpose names the purposes under which a job trains and evaluates.
+type JobPurpose struct{ Train, Evaluate string }
+
+// Train says what is learned from how much history.
+type Train struct {
+	Model  string
+	Window time.Duration
+}
+
+// Evaluate says on what the candidate is judged.
+type Evaluate struct {
+	Split   Split
+	K       []int
+	Cohorts []string
+	MinN    int
+}
+
+// Split is the temporal split: the last of the window is the test, as much before it the validation.
+type Split struct{ Last time.Duration }
+
+// Budget is one acceptable range.
+type Budget struct {
+	Metric      string
+	Cohort      string
+	RelativeGap *float64
+	AbsoluteGap *float64
+	Against     string
+	Ratio       *float64
+	MinN        int
+	OnFail      string
+	Owner       string
+	Why         string
+}
+
+// Drift says how inputs and scores are compared with the past.
+type Drift struct {
+	Reference string
+	Action    string
+	Alpha     float64
+}
+
+// Publish says under which alias, with which views.
+type Publish struct {
+	Alias    string
+	Features []string
+}
+
+// Load reads and checks a project file. Its error is Faults: every fault at once, each with file and line.
+func Load(path string) (*Project, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("project file: %w; -c FILE names one, rapport init makes one", err)
+	}
+	return parse(path, src)
+}
+
+func parse(path string, src []byte) (*Project, error) {
+	d := &decoder{file: path, lines: map[string]int{}}
+	p := &Project{dec: d, dir: filepath.Dir(path)}
+	if n := d.parse(src); n != nil {
+		d.into(n, reflect.ValueOf(p).Elem(), "")
+		p.defaults()
+		p.check()
+	}
+	if len(d.faults) > 0 {
+		sort.SliceStable(d.faults, func(i, j int) bool { return d.faults[i].Line < d.faults[j].Line })
+		return nil, d.faults
+	}
+	return p, nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	ks := make([]string, 0, len(m))
+	for k := range m {
+		ks = append(ks, k)
+	}
+	sort.Strings(ks)
+	return ks
+}
+
+func oneOf(d *decoder, path, got string, want ...string) {
+	for _, w := range want {
+		if got == w {
+			return
+		}
+	}
+	hint := "one of " + strings.Join(want, ", ")
+	if near := nearest(got, want); near != "" {
+		hint = "did you mean " + near + "?"
+	}
+	d.at(path, hint, "%q is not known", got)
+}

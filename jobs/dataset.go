@@ -1,0 +1,277 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// dataset is a training set in memory, with the facts that assemble commits.
+type dataset struct {
+	models.Dataset
+	facts assembled
+}
+
+// assembled are the facts of an assemble step: the training set as references, never as copies, so that an erasure has nothing to
+// rewrite here.
+type assembled struct {
+	Window      table.Interval `json:"window"`
+	Days        []table.Ref    `json:"days"`
+	Filter      string         `json:"subject_filter"`
+	Digest      table.Digest   `json:"digest"` // of the permitted rows of the window
+	Rows        int64          `json:"rows"`
+	Subjects    int            `json:"subjects"`
+	Items       int            `json:"items"`
+	Kinds       []string       `json:"kinds"`
+	Funnel      policy.Funnel  `json:"funnel"`
+	RepeatShare float64        `json:"repeat_share"` // of the validation window's events
+	Mask        bool           `json:"mask_seen"`
+	Cuts        models.Cuts    `json:"cuts"`
+}
+
+// masking says in words what the lists do with items that a subject had already, and why.
+func (a assembled) masking(seen string) string {
+	word := "kept"
+	if a.Mask {
+		word = "masked"
+	}
+	if seen != "auto" {
+		return fmt.Sprintf("seen items are %s (lists.seen: %s)", word, seen)
+	}
+	return fmt.Sprintf("seen items are %s: %.1f %% of the events of the validation window repeat an earlier pair of subject and item", word, 100*a.RepeatShare)
+}
+
+// load reads the training set of the run. It reads the permitted events once; memory is about 60 bytes an event while it works.
+func (w *work) load(ctx context.Context) (*dataset, error) {
+	if w.data != nil {
+		return w.data, nil
+	}
+	p := w.plan
+	items, err := w.snapshotRows(ctx, p.items)
+	if err != nil {
+		return nil, err
+	}
+	subjects, err := w.snapshotRows(ctx, p.subjects)
+	if err != nil {
+		return nil, err
+	}
+	d := &dataset{}
+	d.Cuts = w.job.cuts(w.iv)
+	d.facts = assembled{Window: p.training, Filter: p.filter, Funnel: policy.Funnel{}, Cuts: d.Cuts, Days: p.dayRefs(p.training)}
+
+	// First pass in memory: which items and kinds there are. The batches' strings may be kept, so the rows are held as they are.
+	digest := table.NewDigester(eventSchema)
+	var batches []*table.Batch
+	ids, kinds := map[string]bool{}, map[string]bool{}
+	for b, err := range w.events(ctx, p.training, eventColumns, d.facts.Funnel) {
+		if err != nil {
+			return nil, err
+		}
+		if err := digest.Add(b); err != nil {
+			return nil, err
+		}
+		for i := range b.N {
+			ids[b.Cols[1].Str[i]] = true
+			kinds[b.Cols[3].Str[i]] = true
+		}
+		batches = append(batches, clone(b))
+	}
+	if items != nil {
+		for _, id := range items.Col("item").Str {
+			ids[id] = true
+		}
+	}
+	d.Catalog = &models.Catalog{IDs: sortedSet(ids)}
+	if items != nil {
+		at := make([]int32, items.N)
+		for i, id := range items.Col("item").Str {
+			at[i], _ = d.Catalog.Lookup(id)
+		}
+		d.Catalog.Attrs = attributes(items, "item", d.Catalog.Len(), at)
+	}
+	d.Kinds = sortedSet(kinds)
+	log, err := newLogBuilder(d.Catalog, d.Kinds, w.job.Model.Weights)
+	if err != nil {
+		return nil, err
+	}
+	for i, b := range batches {
+		if err := log.add(b); err != nil {
+			return nil, err
+		}
+		batches[i] = nil
+	}
+	d.Events = models.NewEventLog(log.events)
+	log.events = nil
+	if subjects != nil {
+		d.addSubjects(subjects, p.trainingDecisions)
+	}
+	if err := d.Validate(); err != nil {
+		return nil, err
+	}
+	d.facts.Digest, d.facts.Rows = digest.Sum(), digest.Rows()
+	d.facts.Subjects, d.facts.Items, d.facts.Kinds = len(d.Events.Subjects), d.Catalog.Len(), d.Kinds
+	d.facts.RepeatShare = models.RepeatShare(&d.Dataset, d.Cuts.Validation, d.Cuts.Test)
+	switch w.job.Model.Lists.Seen {
+	case "mask":
+		d.facts.Mask = true
+	case "auto":
+		d.facts.Mask = models.AutoMask(d.facts.RepeatShare)
+	}
+	w.data = d
+	return d, nil
+}
+
+var eventSchema = table.Schema{{Name: "subject", Type: table.Int64}, {Name: "item", Type: table.String}, {Name: "time", Type: table.Time}, {Name: "kind", Type: table.String}}
+
+// addSubjects joins profile attributes to the log. Subjects who may be profiled and have attributes but no event join the log with an
+// empty history, so that they get a list too.
+func (d *dataset) addSubjects(rows *table.Batch, decisions *policy.Decisions) {
+	known := map[uint64]bool{}
+	for _, s := range d.Events.Subjects {
+		known[s] = true
+	}
+	var fresh []uint64
+	for _, n := range rows.Col("subject").Int {
+		if s := uint64(n); !known[s] && !decisions.Of(policy.Subject(s)).Denied() {
+			known[s] = true
+			fresh = append(fresh, s)
+		}
+	}
+	if len(fresh) > 0 {
+		old := d.Events
+		all := append(slices.Clone(old.Subjects), fresh...)
+		slices.Sort(all)
+		off := make([]int, 1, len(all)+1)
+		at := 0
+		for _, s := range all {
+			n := off[len(off)-1]
+			if at < len(old.Subjects) && old.Subjects[at] == s {
+				n += old.Off[at+1] - old.Off[at]
+				at++
+			}
+			off = append(off, n)
+		}
+		d.Events.Subjects, d.Events.Off = all, off
+	}
+	pos := make([]int32, rows.N)
+	for i, n := range rows.Col("subject").Int {
+		j, ok := slices.BinarySearch(d.Events.Subjects, uint64(n))
+		if !ok || decisions.Of(policy.Subject(uint64(n))).Denied() {
+			j = -1
+		}
+		pos[i] = int32(j)
+	}
+	d.Subjects = attributes(rows, "subject", len(d.Events.Subjects), pos)
+}
+
+// events yields the run's permitted events in window.
+func (w *work) events(ctx context.Context, window table.Interval, columns []string, f policy.Funnel) iter.Seq2[*table.Batch, error] {
+	oldest := w.plan.trainingDecisions.Purpose().Oldest("events", w.iv.End, w.now)
+	return permitted(ctx, w.Bucket, w.plan.committed, window, w.plan.trainingDecisions, oldest, columns, f)
+}
+
+// attributes turns the columns of a snapshot into attributes of n entities: row i describes entity pos[i] (−1: nobody). Text is
+// categorical, numbers are numeric.
+func attributes(rows *table.Batch, key string, n int, pos []int32) *models.Attributes {
+	a := &models.Attributes{N: n}
+	for c, f := range rows.Schema {
+		if f.Name == key {
+			continue
+		}
+		col := &rows.Cols[c]
+		if f.Type == table.String {
+			levels := make([]string, n)
+			for i, to := range pos {
+				if to >= 0 && !col.Null(i) {
+					levels[to] = col.Str[i]
+				}
+			}
+			a.Cats = append(a.Cats, models.NewCatColumn(f.Name, levels))
+			continue
+		}
+		values := make([]float64, n)
+		for i := range values {
+			values[i] = math.NaN()
+		}
+		for i, to := range pos {
+			if to < 0 || col.Null(i) {
+				continue
+			}
+			if col.Float != nil {
+				values[to] = col.Float[i]
+			} else {
+				values[to] = float64(col.Int[i])
+			}
+		}
+		a.Nums = append(a.Nums, models.NumColumn{Name: f.Name, Values: values})
+	}
+	return a
+}
+
+// snapshotRows reads a snapshot whole, or returns nil where the job has none.
+func (w *work) snapshotRows(ctx context.Context, s *snapshot) (*table.Batch, error) {
+	if s == nil {
+		return nil, nil
+	}
+	c, _, err := w.tables.Lookup(ctx, s.step.key)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot %s: %w", s.step.label, err)
+	}
+	return whole(ctx, w, c.Outputs["rows"])
+}
+
+// whole reads a table into one batch.
+func whole(ctx context.Context, w *work, m table.Manifest) (*table.Batch, error) {
+	out := &table.Batch{Schema: m.Schema, Cols: make([]table.Column, len(m.Schema))}
+	for b, err := range table.Read(ctx, w.Bucket, m, table.ReadOptions{}) {
+		if err != nil {
+			return nil, err
+		}
+		appendRows(out, b)
+	}
+	return out, nil
+}
+
+// appendRows copies the rows of b to the end of out, which has its schema.
+func appendRows(out, b *table.Batch) {
+	for c := range b.Cols {
+		to, from := &out.Cols[c], &b.Cols[c]
+		if from.Valid != nil || to.Valid != nil {
+			to.Valid = append(valid(to.Valid, out.N), valid(from.Valid, b.N)...)
+		}
+		to.Int, to.Float, to.Str = append(to.Int, from.Int...), append(to.Float, from.Float...), append(to.Str, from.Str...)
+	}
+	out.N += b.N
+}
+
+func valid(v []bool, n int) []bool {
+	if v != nil {
+		return v
+	}
+	v = make([]bool, n)
+	for i := range v {
+		v[i] = true
+	}
+	return v
+}
+
+func clone(b *table.Batch) *table.Batch {
+	out := &table.Batch{Schema: b.Schema, Cols: make([]table.Column, len(b.Cols))}
+	appendRows(out, b)
+	return out
+}
+
+func sortedSet(m map[string]bool) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,276 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/models/registry"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// Erased says what an erasure did. It names no subject.
+type Erased struct {
+	Epoch     int            `json:"epoch"`
+	Requested int            `json:"requested"`
+	Known     int            `json:"known"` // of them, those that the identity table had
+	Denied    time.Time      `json:"denied"`
+	Rewritten time.Time      `json:"rewritten"`
+	Tables    map[string]int `json:"tables_rewritten"` // by step
+	Rows      int64          `json:"rows_removed"`
+	Parts     int            `json:"files_removed"`
+	Online    int            `json:"online_rows_removed"`
+	Pending   []Pending      `json:"pending"`    // what learned from the subjects and is replaced by the next runs
+	OutOfSite []string       `json:"not_erased"` // raw sources, which are not ours to rewrite
+}
+
+// Pending is something made from an erased subject's data among that of many others, with the day by which it is replaced.
+type Pending struct {
+	What string    `json:"what"`
+	Due  time.Time `json:"due"`
+}
+
+// ErrUnknownSubjects says that none of the ids is known.
+var ErrUnknownSubjects = errors.New("no such subject")
+
+// rebuildWithin is the time in which models and item aggregates that learned from an erased subject are replaced.
+const rebuildWithin = 30 * 24 * time.Hour
+
+const eraseLease = "leases/erase"
+
+// Erase forgets subjects, given by canonical id: it denies them at once, then removes their rows from every table, the online store and
+// the identity table. Each table gets a successor under its old key, so no step has to be done again but those of the next interval.
+// Interrupted, it is taken up again by the next Erase of anybody, for the request stands in the journal; until then its subjects stay denied. Cost: each table that holds
+// subjects is read once; only the shards that hold these are written.
+func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Erased, error) {
+	lease, err := storage.Acquire(ctx, r.Bucket, eraseLease, r.Holder, leaseTime, r.Wall)
+	if err != nil {
+		return nil, fmt.Errorf("erase: %w", err)
+	}
+	ctx, stop := lease.Keep(ctx)
+	defer stop()
+	w := &work{Runner: r, now: r.Now(), tables: table.Store{Bucket: r.Bucket}, lease: lease}
+	defer w.release(ctx)
+
+	journal, err := event.OpenJournal(ctx, r.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := event.OpenIdentities(ctx, r.Bucket, r.Keys, r.Previous...)
+	if err != nil {
+		return nil, err
+	}
+	out := &Erased{Requested: len(canonical), Tables: map[string]int{}}
+	for _, id := range canonical {
+		if _, ok := ids.Find(id); ok {
+			out.Known++
+		}
+	}
+	if _, pending := journal.Pending(); out.Known == 0 && len(pending) == 0 {
+		return out, fmt.Errorf("%w: none of the %d ids is in the identity table; their canonical form has %s", ErrUnknownSubjects, len(canonical), shapes(canonical))
+	}
+	if out.Known > 0 {
+		if _, err := journal.Erase(ctx, r.Keys, ids, canonical, w.now, r.NewID(w.now)); err != nil {
+			return nil, err
+		}
+	}
+	_, entries := journal.Pending()
+	gone := map[policy.Subject]bool{}
+	var owners []string
+	online := ids.OnlineKeys()
+	for _, e := range entries {
+		out.Epoch = e.Epoch
+		for _, s := range e.Subjects {
+			if !gone[s] {
+				gone[s] = true
+				if key := online[s]; key != "" {
+					owners = append(owners, key)
+				}
+			}
+		}
+	}
+	slices.Sort(owners)
+	if err := r.Online.Deny(ctx, owners...); err != nil {
+		return nil, fmt.Errorf("erase: online store: %w", err)
+	}
+	out.Denied = r.Wall().UTC()
+
+	if err := w.eraseTables(ctx, gone, out); err != nil {
+		return nil, err
+	}
+	if out.Online, err = r.Online.Erase(ctx, owners...); err != nil {
+		return nil, fmt.Errorf("erase: online store: %w", err)
+	}
+	if err := ids.Delete(ctx, slices.Sorted(maps.Keys(gone))...); err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if err := journal.Finish(ctx, e.Seq, w.now); err != nil {
+			return nil, err
+		}
+	}
+	out.Rewritten = r.Wall().UTC()
+	return out, w.pendingAfterErasure(ctx, js, out)
+}
+
+// eraseTables writes a successor of every committed table that holds one of the subjects, and then removes the files that no longer stand
+// in it.
+func (w *work) eraseTables(ctx context.Context, gone map[policy.Subject]bool, out *Erased) error {
+	by := fmt.Sprintf("erasure %d", out.Epoch)
+	var n int64
+	for c, err := range w.tables.List(ctx, "") {
+		if err != nil {
+			return fmt.Errorf("erase: %w", err)
+		}
+		w.Progressed("erase", c.Step, n, 0, "tables")
+		n++
+		next := *c
+		next.Outputs = map[string]table.Manifest{}
+		changed := false
+		for name, m := range c.Outputs {
+			next.Outputs[name] = m
+			column := subjectColumn(m.Schema)
+			if column == "" {
+				continue
+			}
+			s, removed, err := event.RewriteWithout(ctx, w.Bucket, m, dataPrefix(c.Key, name), column, gone)
+			if err != nil {
+				return fmt.Errorf("erase %s: %w", c.Key, err)
+			}
+			if removed > 0 {
+				changed = true
+				out.Rows += removed
+				next.Outputs[name] = s
+				next.Supersedes = append(next.Supersedes, m.Digest)
+			}
+		}
+		if changed {
+			if err := w.lease.Check(ctx); err != nil {
+				return fmt.Errorf("erase %s: %w", c.Key, err)
+			}
+			_, info, err := w.tables.Lookup(ctx, c.Key)
+			if err != nil {
+				return fmt.Errorf("erase %s: %w", c.Key, err)
+			}
+			next.By, next.Nonce = by, w.NewID(w.now)
+			if err := w.tables.Supersede(ctx, c.Key, info, &next); err != nil {
+				return fmt.Errorf("erase %s: %w", c.Key, err)
+			}
+			out.Tables[c.Step]++
+		}
+		// Also for a table that an interrupted erasure superseded: what stands under its prefix and in no manifest is removed.
+		if changed || c.By == by {
+			removed, err := w.sweep(ctx, next)
+			if err != nil {
+				return fmt.Errorf("erase %s: %w", c.Key, err)
+			}
+			out.Parts += removed
+		}
+	}
+	return nil
+}
+
+// subjectColumn names the column of a table that holds subject numbers, or is "": events, attributes and consent have one, and views of
+// subjects.
+func subjectColumn(s table.Schema) string {
+	for _, name := range []string{event.ColSubject, features.EntityColumn} {
+		if i := s.Index(name); i >= 0 && s[i].Type == table.Int64 {
+			return name
+		}
+	}
+	return ""
+}
+
+// sweep removes the files of a commit's tables that its manifests do not name, with their old versions where the bucket keeps them.
+func (w *work) sweep(ctx context.Context, c table.Commit) (removed int, err error) {
+	named := map[string]bool{}
+	for _, m := range c.Outputs {
+		for _, p := range m.Parts {
+			named[p.Object] = true
+		}
+	}
+	prefix := "data/" + c.Key + "/"
+	for info, err := range w.Bucket.List(ctx, prefix, storage.ListOpt{}) {
+		if err != nil {
+			return removed, err
+		}
+		if named[info.Key] {
+			continue
+		}
+		if err := w.Bucket.Delete(ctx, info.Key); err != nil {
+			return removed, err
+		}
+		removed++
+	}
+	v, ok := w.Bucket.(storage.Versions)
+	if !ok {
+		return removed, nil
+	}
+	if kept, err := v.Versioned(ctx); err != nil || !kept {
+		return removed, err
+	}
+	for info, err := range v.ListVersions(ctx, prefix) {
+		if err != nil {
+			return removed, err
+		}
+		if named[info.Key] {
+			continue
+		}
+		if err := v.DeleteVersion(ctx, info.Key, info.Version); err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+// pendingAfterErasure lists what learned from the subjects among others.
+func (w *work) pendingAfterErasure(ctx context.Context, js []*Job, out *Erased) error {
+	due := out.Denied.Add(rebuildWithin)
+	seen := map[string]bool{}
+	for _, j := range js {
+		out.OutOfSite = append(out.OutOfSite, j.Events.Path)
+		if seen[j.Model.Name] {
+			continue
+		}
+		seen[j.Model.Name] = true
+		reg, err := registry.Open(w.Bucket, j.Model.Name)
+		if err != nil {
+			return err
+		}
+		versions, err := reg.Versions(ctx)
+		if err != nil {
+			return err
+		}
+		for _, v := range versions {
+			out.Pending = append(out.Pending, Pending{What: fmt.Sprintf("model %s version %d", v.Name, v.Number), Due: due})
+		}
+	}
+	slices.Sort(out.OutOfSite)
+	out.OutOfSite = slices.Compact(out.OutOfSite)
+	out.Pending = append(out.Pending, Pending{What: "views of items, in which the subjects were counted", Due: due})
+	return nil
+}
+
+// shapes tells the forms of ids without telling the ids.
+func shapes(ids []string) string {
+	count := map[string]int{}
+	for _, id := range ids {
+		kind := "text"
+		switch {
+		case strings.Trim(id, "0123456789") == "":
+			kind = "digits"
+		case len(id) == 36 && strings.Count(id, "-") == 4:
+			kind = "UUID form"
+		}
+		count[fmt.Sprintf("%s of length %d", kind, len(id))]++
+	}
+	return strings.Join(slices.Sorted(maps.Keys(count)), ", ")
+}

@@ -1,0 +1,98 @@
+package jobs
+
+import (
+	"time"
+
+	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/jobs/schedule"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// Job is a resolved job: what configs makes of one entry under jobs: and all that it names. Its parts are hashed into the keys of the
+// steps that read them, and into no other.
+type Job struct {
+	Project string
+	Name    string
+	Every   table.Every
+	Due     schedule.Schedule // zero: only on demand
+
+	Events   event.Source
+	Items    *AttributeSource // nil: no such data set
+	Subjects *AttributeSource
+	Cohorts  *AttributeSource
+	Consent  *event.DataSet
+
+	Training   policy.Purpose  // under which events are read, models trained and lists published
+	Evaluation *policy.Purpose // under which cohorts are read; nil: no cohorts
+
+	Views     []features.View // the views that Publish names, and those the model reads
+	Model     Model
+	Window    time.Duration // how much history is learned from
+	Last      time.Duration // length of the test window, and of the validation window before it
+	K         []int
+	Cohort    []string // cohort attributes
+	MinN      int
+	Budgets   []eval.Budget
+	Baselines []Baseline // measured beside the candidate; the first one ranks the list not based on profiling
+	Drift     Drift
+	Alias     string
+	Floor     float64 // an interval that keeps under Floor × the trailing median is a failed run; 0: only an empty one is
+	Shards    int
+}
+
+// AttributeSource is a data set with one row an item or a subject.
+type AttributeSource struct {
+	Data    event.DataSet
+	Key     string   // event.ColItem or event.ColSubject
+	Numeric []string // attributes that hold numbers; the others are categories
+}
+
+// Model is what a job trains.
+type Model struct {
+	Name    string
+	Trainer models.Trainer
+	Spec    any // canonical hyperparameters, for keys and for the registry
+	Seed    uint64
+	Weights map[string]float64 // event kind → confidence; others 1
+	Lists   Lists
+}
+
+// Lists says what a published list holds.
+type Lists struct {
+	K    int    `json:"k"`
+	Seen string `json:"seen"` // "auto", "keep" or "mask"
+}
+
+// Drift says what happens when an input or the scores have drifted.
+type Drift struct {
+	Action string  `json:"action"` // "warn" or "block"
+	Alpha  float64 `json:"alpha"`
+}
+
+// history returns the window of events that any step of a run over iv reads.
+func (j *Job) history(iv table.Interval) table.Interval {
+	longest := max(j.Window, iv.End.Sub(iv.Start))
+	for _, v := range j.Views {
+		for _, w := range v.Windows {
+			longest = max(longest, w)
+		}
+	}
+	return table.Interval{Start: iv.End.Add(-longest), End: iv.End}
+}
+
+// cuts splits the training window of iv: [base) learns, [validation) weighs the parts, [test) judges.
+func (j *Job) cuts(iv table.Interval) models.Cuts {
+	test := iv.End.Add(-j.Last)
+	validation := test.Add(-j.Last)
+	return models.Cuts{
+		Base:       table.Micros(iv.End.Add(-j.Window)),
+		Rerank:     table.Micros(validation),
+		Validation: table.Micros(validation),
+		Test:       table.Micros(test),
+		End:        table.Micros(iv.End),
+	}
+}

@@ -1,0 +1,282 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/storage"
+)
+
+// judged are the facts of an evaluate step.
+type judged struct {
+	Decision eval.Decision `json:"decision"`
+	Report   string        `json:"report"` // key in the bucket, without .json or .html
+	SHA256   string        `json:"sha256"` // of the report's JSON
+	Headline float64       `json:"headline"`
+	Metrics  []Metric      `json:"metrics"` // the candidate's, on all relevant items
+	Drifted  []string      `json:"drifted"` // columns called, in words
+	Cohorts  []CohortGap   `json:"cohorts"`
+}
+
+// Metric is one figure of a version, as registries and generations carry it.
+type Metric struct {
+	Name  string   `json:"name"`
+	Value *float64 `json:"value"`
+	Low   *float64 `json:"low"`
+	High  *float64 `json:"high"`
+	N     int      `json:"n"`
+}
+
+// CohortGap is the gap between the worst and the best judged group of a cohort.
+type CohortGap struct {
+	Cohort      string   `json:"cohort"`
+	Metric      string   `json:"metric"`
+	Gap         *float64 `json:"gap"`
+	RelativeGap *float64 `json:"relative_gap"`
+}
+
+// Baseline is a recommender that the candidate is measured beside: its parts, blended with fixed weights.
+type Baseline struct {
+	Name  string
+	Parts []BaselinePart
+}
+
+// BaselinePart is one part of a Baseline.
+type BaselinePart struct {
+	Trainer models.Trainer
+	Weight  float64
+}
+
+// evaluate judges the candidate on the test window and writes the report. The report is written before the step commits: a report
+// without a commit is written again, equal to the byte but for the run's id.
+func (w *work) evaluate(ctx context.Context) (eval.Decision, error) {
+	c, err := w.do(ctx, w.plan.evaluate, func(ctx context.Context) (result, error) {
+		return w.judge(ctx)
+	})
+	if err != nil {
+		return eval.Decision{}, err
+	}
+	w.plan.judged, err = factsOf[judged](c)
+	w.res.Report, w.res.Flags = w.plan.judged.Report, w.plan.judged.Drifted
+	if !w.plan.judged.Decision.Publish {
+		w.res.Reasons = w.plan.judged.Decision.Reasons
+	}
+	return w.plan.judged.Decision, err
+}
+
+func (w *work) judge(ctx context.Context) (result, error) {
+	d, err := w.load(ctx)
+	if err != nil {
+		return result{}, err
+	}
+	w.report("evaluate", 0, 0, "")
+	contenders, candidate, err := w.contenders(ctx, d)
+	if err != nil {
+		return result{}, err
+	}
+	task, err := w.task(ctx, d)
+	if err != nil {
+		return result{}, err
+	}
+	q, err := eval.Evaluate(ctx, task, contenders)
+	if err != nil {
+		return result{}, err
+	}
+	w.report("drift", 0, 0, "")
+	dr, err := w.drift(ctx, d, candidate)
+	if err != nil {
+		return result{}, fmt.Errorf("drift: %w", err)
+	}
+	decision := eval.Gate(w.job.Budgets, q, eval.Drift{Report: dr, Action: eval.Action(w.job.Drift.Action)})
+
+	rep, err := w.describe(ctx, d, q, dr, decision, candidate)
+	if err != nil {
+		return result{}, err
+	}
+	facts := judged{Decision: decision, Report: w.reportKey(), Metrics: figures(q), Cohorts: gaps(q)}
+	for _, r := range decision.Rules {
+		if r.Kind == "drift" && r.Verdict == eval.Fail {
+			facts.Drifted = append(facts.Drifted, r.Says)
+		}
+	}
+	var js, html bytes.Buffer
+	if err := rep.WriteJSON(&js); err != nil {
+		return result{}, err
+	}
+	if err := rep.WriteHTML(&html); err != nil {
+		return result{}, err
+	}
+	sum := sha256.Sum256(js.Bytes())
+	facts.SHA256 = hex.EncodeToString(sum[:])
+	for ext, body := range map[string][]byte{".json": js.Bytes(), ".html": html.Bytes()} {
+		if _, err := w.Bucket.Put(ctx, facts.Report+ext, storage.Bytes(body), storage.Cond{}); err != nil {
+			return result{}, fmt.Errorf("write report: %w", err)
+		}
+	}
+	return result{facts: facts, rowsIn: int64(len(task.Queries)), rows: int64(q.Evaluated)}, nil
+}
+
+// reportKey is where the report stands: by the evaluate step's key, so that it describes exactly what that step judged.
+func (w *work) reportKey() string {
+	key := w.plan.evaluate.key
+	return fmt.Sprintf("reports/%s/%s/%s", w.job.Name, w.label, key[len(key)-12:])
+}
+
+// contenders binds the candidate, its parts, the live version and the baselines to the catalog of the training set.
+func (w *work) contenders(ctx context.Context, d *dataset) ([]eval.Contender, models.Scorer, error) {
+	columns := d.SubjectColumns()
+	m, err := w.openModel(ctx, w.plan.trained.Digest)
+	if err != nil {
+		return nil, nil, err
+	}
+	w.model = m
+	candidate, err := m.Bind(ctx, d.Catalog, columns)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := []eval.Contender{{Name: w.job.Model.Name, Scorer: candidate, Role: eval.Candidate}}
+	if live := w.plan.live; live != nil {
+		lm, err := w.openModel(ctx, live.Digest)
+		if err != nil {
+			return nil, nil, fmt.Errorf("live version %d: %w", live.Number, err)
+		}
+		s, err := lm.Bind(ctx, d.Catalog, columns)
+		if err != nil {
+			return nil, nil, fmt.Errorf("live version %d: %w", live.Number, err)
+		}
+		out = append(out, eval.Contender{Name: fmt.Sprintf("live v%d", live.Number), Scorer: s, Role: eval.Live})
+	}
+	for _, b := range w.job.Baselines {
+		s, err := w.baseline(ctx, d, b, d.Cuts.Test)
+		if err != nil {
+			return nil, nil, fmt.Errorf("baseline %s: %w", b.Name, err)
+		}
+		out = append(out, eval.Contender{Name: b.Name, Scorer: s, Role: eval.Baseline})
+	}
+	if c, ok := m.(models.Composite); ok {
+		parts, err := c.BindParts(ctx, d.Catalog, columns)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, p := range parts {
+			out = append(out, eval.Contender{Name: "part " + p.Name, Scorer: p.Scorer, Role: eval.Part})
+		}
+	}
+	return out, candidate, nil
+}
+
+// baseline trains a baseline on the events before until.
+func (w *work) baseline(ctx context.Context, d *dataset, b Baseline, until int64) (models.Scorer, error) {
+	parts := make([]eval.Weighted, len(b.Parts))
+	for i, p := range b.Parts {
+		m, err := p.Trainer.Train(ctx, &d.Dataset, until, w.job.Model.Seed)
+		if err != nil {
+			return nil, err
+		}
+		if parts[i].Scorer, err = m.Bind(ctx, d.Catalog, d.SubjectColumns()); err != nil {
+			return nil, err
+		}
+		parts[i].Weight = p.Weight
+	}
+	if len(parts) == 1 {
+		return parts[0].Scorer, nil
+	}
+	return eval.Blend(d.Catalog.Len(), parts...), nil
+}
+
+// task asks, for each subject with an event in the test window, for the items of that window from what was known before it.
+func (w *work) task(ctx context.Context, d *dataset) (eval.Task, error) {
+	t := eval.Task{Catalog: d.Catalog, K: w.job.K, Seed: w.job.Model.Seed, MinN: w.job.MinN}
+	var rows []int
+	for s := range d.Events.Subjects {
+		h := d.Events.SubjectBetween(s, d.Cuts.Test, d.Cuts.End)
+		if h.Len() == 0 {
+			continue
+		}
+		q := d.Query(s, d.Cuts.Test, 0)
+		seen := distinct(q.History.Item)
+		if d.facts.Mask {
+			q.Exclude = seen
+		}
+		rows = append(rows, s)
+		t.Queries, t.Relevant, t.Seen = append(t.Queries, q), append(t.Relevant, distinct(h.Item)), append(t.Seen, seen)
+	}
+	if len(rows) == 0 {
+		return t, fmt.Errorf("%w in the test window, the last %s before %s; a longer split.last takes more", ErrNoData, w.job.Last, w.iv.End.UTC())
+	}
+	cohorts, err := w.cohorts(ctx, d, rows)
+	t.Cohorts = cohorts
+	return t, err
+}
+
+func distinct(items []int32) []int32 {
+	out := slices.Clone(items)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// cohorts joins the cohort attributes to the rows of the task, for evaluation alone and only for subjects who do not object. Everybody
+// else is in the cohort "missing".
+func (w *work) cohorts(ctx context.Context, d *dataset, rows []int) ([]eval.Cohort, error) {
+	if len(w.job.Cohort) == 0 || w.plan.cohorts == nil {
+		return nil, nil
+	}
+	table, err := w.snapshotRows(ctx, w.plan.cohorts)
+	if err != nil {
+		return nil, err
+	}
+	at := map[uint64]int{}
+	for i, s := range table.Col("subject").Int {
+		if !w.plan.evaluationDecisions.Of(policy.Subject(uint64(s))).Denied() {
+			at[uint64(s)] = i
+		}
+	}
+	var out []eval.Cohort
+	for _, name := range w.job.Cohort {
+		col := table.Col(name)
+		if col == nil {
+			return nil, fmt.Errorf("cohort %s: the snapshot of the cohorts has no such column", name)
+		}
+		levels := make([]string, len(rows))
+		for i, s := range rows {
+			if r, ok := at[d.Events.Subjects[s]]; ok && !col.Null(r) {
+				levels[i] = cell(col, r)
+			}
+		}
+		c := models.NewCatColumn(name, levels)
+		out = append(out, eval.Cohort{Name: name, Levels: c.Levels, Of: c.Values})
+	}
+	return out, nil
+}
+
+// figures are the candidate's metrics on all relevant items.
+func figures(q *eval.Quality) []Metric {
+	var out []Metric
+	if c := q.Contender(eval.Candidate); c != nil {
+		for _, e := range c.Estimates {
+			if e.Split == eval.All {
+				out = append(out, Metric{Name: e.Metric, Value: e.Value, Low: e.Low, High: e.High, N: e.N})
+			}
+		}
+	}
+	return out
+}
+
+// gaps are the candidate's cohort gaps on the headline metric.
+func gaps(q *eval.Quality) []CohortGap {
+	c := q.Contender(eval.Candidate)
+	var out []CohortGap
+	for i := range q.Cohorts {
+		if f := q.Cohort(q.Cohorts[i].Cohort, c.Name, q.Headline); f != nil {
+			out = append(out, CohortGap{Cohort: q.Cohorts[i].Cohort, Metric: q.Headline, Gap: f.Difference, RelativeGap: f.RelativeGap})
+		}
+	}
+	return out
+}

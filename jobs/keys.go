@@ -1,0 +1,44 @@
+package jobs
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+)
+
+// The logic number of each step: it goes up when the step's output changes for equal inputs, and nothing else does. Golden digests
+// (testdata/logic.golden) fail when an output changes and its number does not.
+const (
+	logicSnapshot = 1
+	logicIngest   = 1
+	logicBuild    = 1
+	logicAssemble = 1
+	logicTrain    = 1
+	logicEvaluate = 1
+	logicLoad     = 1
+)
+
+// stepKey names the output of a step: NAME/LABEL/SPEC-INPUTS, where SPEC hashes the step's logic number and the part of the job that it
+// reads, and INPUTS its logical inputs (keys of other steps, fingerprints, policy digests), in order. The spec stands apart so that
+// what was made for one label under one spec can be listed whatever its inputs were.
+func stepKey(name, label string, logic int, spec any, inputs ...string) string {
+	return specPrefix(name, label, logic, spec) + hash(inputs)[:24]
+}
+
+func specPrefix(name, label string, logic int, spec any) string {
+	return fmt.Sprintf("%s/%s/%s-", name, label, hash(struct {
+		Logic int
+		Spec  any
+	}{logic, spec})[:16])
+}
+
+// hash is the hex SHA-256 of v's JSON. Only values whose JSON is canonical (structs, sorted maps, no floats from computation) are hashed.
+func hash(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("jobs: a key part cannot be encoded: %v", err)) // a programmer's error: specs are plain data
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,201 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/artifact"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// build computes the job's views as of the interval's end, one table a view.
+func (w *work) build(ctx context.Context) error {
+	if len(w.job.Views) == 0 {
+		return nil
+	}
+	_, err := w.do(ctx, w.plan.build, func(ctx context.Context) (result, error) {
+		w.report("build", 0, int64(len(w.job.Views)), "views")
+		window := table.Interval{Start: w.iv.End.Add(-features.RetentionNeeded(w.job.Views)), End: w.iv.End}
+		funnel := policy.Funnel{}
+		writers := map[string]*table.Writer{}
+		stats, err := w.Engine.Build(ctx, features.Plan{
+			Views:    w.job.Views,
+			Interval: w.iv,
+			Events: func(ctx context.Context, win table.Interval) iter.Seq2[*table.Batch, error] {
+				return w.events(ctx, clip(win, window), nil, funnel)
+			},
+			Out: func(v features.View, rows *table.Batch) error {
+				t := writers[v.Name]
+				if t == nil {
+					t = w.viewWriter(v)
+					writers[v.Name] = t
+				}
+				return t.Append(rows)
+			},
+		})
+		if err != nil {
+			return result{}, err
+		}
+		res := result{outputs: map[string]table.Manifest{}, facts: stats, rowsIn: stats.RowsIn}
+		for _, v := range w.job.Views {
+			t := writers[v.Name]
+			if t == nil { // no entity had an event
+				t = w.viewWriter(v)
+			}
+			m, err := t.Finish(ctx)
+			if err != nil {
+				return result{}, err
+			}
+			res.outputs[v.Name] = m
+			res.rows += m.Rows
+		}
+		return res, nil
+	})
+	return err
+}
+
+// viewWriter stages a view's table: a subject's view in shards, as events are.
+func (w *work) viewWriter(v features.View) *table.Writer {
+	o := table.WriteOptions{SortBy: []string{features.EntityColumn}}
+	if v.Key == features.KeySubject {
+		o.Shards, o.ShardBy = w.job.Shards, features.EntityColumn
+	}
+	return table.NewWriter(w.Bucket, dataPrefix(w.plan.build.key, v.Name), v.Schema(), o)
+}
+
+func clip(a, b table.Interval) table.Interval {
+	if a.Start.Before(b.Start) {
+		a.Start = b.Start
+	}
+	if b.End.Before(a.End) {
+		a.End = b.End
+	}
+	return a
+}
+
+// dataPrefix is where the parts of a step's table stand.
+func dataPrefix(key, output string) string { return "data/" + key + "/" + output }
+
+// assemble fixes the training set: which days, under which filter, cut where, with the digest of the rows that it holds.
+func (w *work) assemble(ctx context.Context) error {
+	c, err := w.do(ctx, w.plan.assemble, func(ctx context.Context) (result, error) {
+		w.report("assemble", 0, 0, "rows")
+		d, err := w.load(ctx)
+		if err != nil {
+			return result{}, err
+		}
+		if d.facts.Rows == 0 {
+			return result{}, fmt.Errorf("%w in the %s before %s: %s", ErrNoData, w.job.Window, w.iv.End.Format(time.RFC3339), d.facts.Funnel.Remedy())
+		}
+		return result{facts: d.facts, rowsIn: d.facts.Funnel.Read(), rows: d.facts.Rows}, nil
+	})
+	if err != nil {
+		return err
+	}
+	w.plan.set, err = factsOf[assembled](c)
+	return err
+}
+
+// trained are the facts of a train step.
+type trained struct {
+	Digest string           `json:"digest"`
+	Files  map[string]int64 `json:"files"` // name → bytes, under artifacts/<digest>/
+}
+
+// artifactKey is where an artifact's file stands: by content, so that equal artifacts are stored once.
+func artifactKey(digest, file string) string { return "artifacts/" + digest + "/" + file }
+
+// train learns the model from the training set and stores its artifact.
+func (w *work) train(ctx context.Context) error {
+	c, err := w.do(ctx, w.plan.train, func(ctx context.Context) (result, error) {
+		d, err := w.load(ctx)
+		if err != nil {
+			return result{}, err
+		}
+		w.report("train", 0, 0, "")
+		m, err := w.job.Model.Trainer.Train(ctx, &d.Dataset, d.Cuts.Test, w.job.Model.Seed)
+		if err != nil {
+			return result{}, err
+		}
+		files, digest, err := models.Encode(m)
+		if err != nil {
+			return result{}, err
+		}
+		facts := trained{Digest: digest, Files: map[string]int64{}}
+		for name, body := range files {
+			facts.Files[name] = int64(len(body))
+			if err := putOnce(ctx, w.Bucket, artifactKey(digest, name), body); err != nil {
+				return result{}, err
+			}
+		}
+		return result{facts: facts, rowsIn: d.facts.Rows}, nil
+	})
+	if err != nil {
+		return err
+	}
+	w.plan.trained, err = factsOf[trained](c)
+	return err
+}
+
+// putOnce stores an object whose key names its content.
+func putOnce(ctx context.Context, b storage.Bucket, key string, body []byte) error {
+	if info, err := b.Head(ctx, key); err == nil && info.Size == int64(len(body)) {
+		return nil
+	}
+	if _, err := b.Put(ctx, key, storage.Bytes(body), storage.Cond{}); err != nil {
+		return fmt.Errorf("store %s: %w", key, err)
+	}
+	return nil
+}
+
+// artifactFiles reads an artifact and checks its digest.
+func (r *Runner) artifactFiles(ctx context.Context, digest string) (artifact.Files, error) {
+	files := artifact.Files{}
+	for _, name := range []string{artifact.ManifestName, artifact.WeightsName} {
+		body, _, err := r.Bucket.Get(ctx, artifactKey(digest, name), storage.Range{})
+		if errors.Is(err, storage.ErrNotFound) && name == artifact.WeightsName {
+			continue // a model without tensors
+		}
+		if err != nil {
+			return nil, fmt.Errorf("model artifact %.12s: %w", digest, err)
+		}
+		files[name], err = io.ReadAll(body)
+		if err = errors.Join(err, body.Close()); err != nil {
+			return nil, fmt.Errorf("model artifact %.12s: %s: %w", digest, name, err)
+		}
+	}
+	if got := files.Digest(); got != digest {
+		return nil, fmt.Errorf("model artifact %.12s: its files have digest %.12s: they were changed or damaged; restore them, or train it again", digest, got)
+	}
+	return files, nil
+}
+
+// openModel reads an artifact back: what is judged and published is what was stored, not what training left in memory.
+func (r *Runner) openModel(ctx context.Context, digest string) (models.Model, error) {
+	files, err := r.artifactFiles(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	rd, err := artifact.Open(files)
+	if err != nil {
+		return nil, fmt.Errorf("model artifact %.12s: %w", digest, err)
+	}
+	m, err := models.Load(rd, r.Loaders)
+	if err != nil {
+		return nil, fmt.Errorf("model artifact %.12s: %w", digest, err)
+	}
+	return m, nil
+}
+
+// report shows progress of a step of this run.
+func (w *work) report(name string, done, total int64, unit string) {
+	w.Progressed(name, w.label, done, total, unit)
+}

@@ -1,0 +1,223 @@
+// Package ledger keeps the runs: what was asked, which steps were done or skipped, with which figures, and how it ended.
+//
+// # Design
+//
+// A run is one attempt at one interval of one job; a step is a keyed piece of work that many runs share, and its proof is the done
+// object that storage/table commits, not the ledger. So the ledger is allowed to be the account and never the truth: losing it loses
+// history, not work. Each run is one object, runs/<yyyy-mm>/<id>.json, rewritten as the run goes on by the only process that holds its
+// lease; a monthly index object holds one short line a run, so that listing costs one GET a month, never one a run. The index is
+// changed by compare-and-set, because runs of different jobs share it.
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// Status is how a run stands.
+type Status string
+
+// A run is Running until its process ends it. One that was killed stays Running with an expired lease: see Run.Interrupted.
+const (
+	Running     Status = "running"
+	Succeeded   Status = "succeeded"
+	Failed      Status = "failed"
+	Rejected    Status = "rejected"
+	Interrupted Status = "interrupted"
+)
+
+const format = 1
+
+// Step is the account of one step of a run.
+type Step struct {
+	Name      string  `json:"name"`
+	Label     string  `json:"label"` // interval or day
+	Key       string  `json:"key"`
+	Status    string  `json:"status"` // done | skipped (was done before) | failed
+	Seconds   float64 `json:"seconds"`
+	RowsIn    int64   `json:"rows_in"`
+	RowsOut   int64   `json:"rows_out"`
+	BytesRead int64   `json:"bytes_read"`
+}
+
+// Run is one attempt at one interval of one job.
+type Run struct {
+	Format   int             `json:"format"`
+	ID       string          `json:"run_id"`
+	Job      string          `json:"job"`
+	Interval table.Interval  `json:"interval"`
+	Label    string          `json:"label"`
+	Status   Status          `json:"status"`
+	Cause    string          `json:"cause"` // who asked: "run", "backfill", "schedule"
+	Started  time.Time       `json:"started"`
+	Ended    time.Time       `json:"ended,omitzero"`
+	Pinned   bool            `json:"clock_pinned,omitempty"`
+	Revision string          `json:"revision,omitempty"`
+	Fence    uint64          `json:"fence"` // of the lease
+	Error    string          `json:"error,omitempty"`
+	Hint     string          `json:"hint,omitempty"`
+	Reasons  []string        `json:"reasons,omitempty"` // why it was rejected
+	Steps    []Step          `json:"steps"`
+	Funnel   string          `json:"funnel,omitempty"`
+	Model    json.RawMessage `json:"model,omitempty"`
+	Publish  json.RawMessage `json:"published,omitempty"`
+	Report   string          `json:"report,omitempty"` // key of the report, without extension
+	Flags    []string        `json:"flags,omitempty"`  // drift and other warnings, in words
+}
+
+// Line is a run's line in the monthly index.
+type Line struct {
+	ID       string         `json:"run_id"`
+	Job      string         `json:"job"`
+	Interval table.Interval `json:"interval"`
+	Label    string         `json:"label"`
+	Status   Status         `json:"status"`
+	Started  time.Time      `json:"started"`
+	Ended    time.Time      `json:"ended,omitzero"`
+	Flags    int            `json:"flags,omitempty"`
+}
+
+type index struct {
+	Format int    `json:"format"`
+	Nonce  string `json:"nonce"` // id of the run that wrote last, and its status
+	Runs   []Line `json:"runs"`  // ascending by id
+}
+
+// ErrNotFound says that the ledger has no such run.
+var ErrNotFound = errors.New("no such run")
+
+// Ledger reads and writes the runs of one bucket.
+type Ledger struct{ Bucket storage.Bucket }
+
+func month(t time.Time) string { return t.UTC().Format("2006-01") }
+
+func runKey(r *Run) string { return "runs/" + month(r.Started) + "/" + r.ID + ".json" }
+
+// Save writes the run's object and its line in the month's index. Only the holder of the run's lease may call it.
+// Cost: one PUT, then one GET and one conditional PUT (repeated when another job's run writes at the same time).
+func (l Ledger) Save(ctx context.Context, r *Run) error {
+	r.Format = format
+	body, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("ledger: run %s: %w", r.ID, err)
+	}
+	if _, err := l.Bucket.Put(ctx, runKey(r), storage.Bytes(body), storage.Cond{}); err != nil {
+		return fmt.Errorf("ledger: write run %s: %w", r.ID, err)
+	}
+	line := Line{ID: r.ID, Job: r.Job, Interval: r.Interval, Label: r.Label, Status: r.Status, Started: r.Started, Ended: r.Ended, Flags: len(r.Flags)}
+	key := "runs/" + month(r.Started) + "/index.json"
+	for range 64 {
+		ix, info, err := l.index(ctx, key)
+		if err != nil {
+			return err
+		}
+		i := sort.Search(len(ix.Runs), func(i int) bool { return ix.Runs[i].ID >= line.ID })
+		if i == len(ix.Runs) || ix.Runs[i].ID != line.ID {
+			ix.Runs = append(ix.Runs, Line{})
+			copy(ix.Runs[i+1:], ix.Runs[i:])
+		}
+		ix.Runs[i] = line
+		ix.Nonce = r.ID + " " + string(r.Status)
+		body, err := json.Marshal(ix)
+		if err != nil {
+			return fmt.Errorf("ledger: index %s: %w", key, err)
+		}
+		cond := storage.Cond{IfAbsent: true}
+		if info.ETag != "" {
+			cond = storage.Cond{IfMatch: info.ETag}
+		}
+		_, err = storage.Commit(ctx, l.Bucket, key, body, cond)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, storage.ErrPrecondition) {
+			return fmt.Errorf("ledger: write index %s: %w", key, err)
+		}
+	}
+	return fmt.Errorf("ledger: index %s: too many writers at once", key)
+}
+
+func (l Ledger) index(ctx context.Context, key string) (index, storage.Info, error) {
+	ix := index{Format: format}
+	body, info, err := storage.ReadAll(ctx, l.Bucket, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return ix, storage.Info{}, nil
+	}
+	if err != nil {
+		return ix, info, fmt.Errorf("ledger: read index %s: %w", key, err)
+	}
+	if err := json.Unmarshal(body, &ix); err != nil {
+		return ix, info, fmt.Errorf("ledger: index %s: %w", key, err)
+	}
+	if ix.Format > format {
+		return ix, info, fmt.Errorf("ledger: index %s: format %d was made by a newer rapport; this one reads up to %d", key, ix.Format, format)
+	}
+	return ix, info, nil
+}
+
+// List returns the lines of the runs that started in [from, to), newest first. Cost: one GET a month.
+func (l Ledger) List(ctx context.Context, from, to time.Time) ([]Line, error) {
+	var out []Line
+	first := month(from)
+	for info, err := range l.Bucket.List(ctx, "runs/", storage.ListOpt{Delimiter: "/"}) {
+		if err != nil {
+			return nil, fmt.Errorf("ledger: list: %w", err)
+		}
+		m := strings.TrimSuffix(strings.TrimPrefix(info.Key, "runs/"), "/")
+		if m < first || m > month(to) {
+			continue
+		}
+		ix, _, err := l.index(ctx, "runs/"+m+"/index.json")
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range ix.Runs {
+			if !r.Started.Before(from) && r.Started.Before(to) {
+				out = append(out, r)
+			}
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].ID > out[j].ID })
+	return out, nil
+}
+
+// Get returns the run with this id (its first characters are enough if they name one run), looking in every month's index.
+func (l Ledger) Get(ctx context.Context, id string) (*Run, error) {
+	lines, err := l.List(ctx, time.Time{}, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil {
+		return nil, err
+	}
+	var found *Line
+	for i, r := range lines {
+		if strings.HasPrefix(r.ID, strings.ToUpper(id)) {
+			if found != nil {
+				return nil, fmt.Errorf("run %s: names more than one run, as %s and %s", id, found.ID, r.ID)
+			}
+			found = &lines[i]
+		}
+	}
+	if found == nil || id == "" {
+		return nil, fmt.Errorf("run %q: %w; rapport runs list shows them", id, ErrNotFound)
+	}
+	key := runKey(&Run{ID: found.ID, Started: found.Started})
+	body, _, err := storage.ReadAll(ctx, l.Bucket, key)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: read %s: %w", key, err)
+	}
+	var r Run
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, fmt.Errorf("ledger: %s: %w", key, err)
+	}
+	if r.Format > format {
+		return nil, fmt.Errorf("ledger: %s: format %d was made by a newer rapport; this one reads up to %d", key, r.Format, format)
+	}
+	return &r, nil
+}

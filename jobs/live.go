@@ -1,0 +1,344 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rapport-ml/rapport/jobs/ledger"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/registry"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// Status is what is live, and how the jobs stand.
+type Status struct {
+	Clock  time.Time   `json:"clock"`
+	Pinned bool        `json:"clock_pinned"`
+	Jobs   []JobStatus `json:"jobs"`
+	Stale  bool        `json:"stale"`
+}
+
+// JobStatus is how one job stands.
+type JobStatus struct {
+	Job        string         `json:"job"`
+	Alias      string         `json:"alias"`
+	Model      string         `json:"model"`
+	Version    int            `json:"version"` // 0: nothing is live
+	Verdict    string         `json:"verdict,omitempty"`
+	Interval   table.Interval `json:"interval,omitzero"` // of the live version
+	Age        float64        `json:"age_seconds"`       // since the end of its interval
+	Generation uint64         `json:"generation"`
+	Online     string         `json:"online"` // "in step with the alias", or what is wrong
+	PinnedTo   string         `json:"pinned,omitempty"`
+	Candidate  int            `json:"candidate,omitempty"` // version that a pin keeps waiting
+	Consent    string         `json:"consent,omitempty"`   // when the consent records were read last
+	Last       *ledger.Line   `json:"last_run,omitempty"`
+	Next       time.Time      `json:"next_due,omitzero"`
+	Stale      bool           `json:"stale"`
+	Why        string         `json:"why,omitempty"` // it is stale
+}
+
+// staleAfter is how many intervals a live version may lag behind the last closed one.
+const staleAfter = 2
+
+// Status reads what is live. It changes nothing.
+func (r *Runner) Status(ctx context.Context, js []*Job) (*Status, error) {
+	out := &Status{Clock: r.Now(), Pinned: r.Pinned, Jobs: []JobStatus{}}
+	lines, err := ledger.Ledger{Bucket: r.Bucket}.List(ctx, time.Time{}, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range js {
+		s, err := r.jobStatus(ctx, j, lines)
+		if err != nil {
+			return nil, fmt.Errorf("job %s: %w", j.Name, err)
+		}
+		out.Stale = out.Stale || s.Stale
+		out.Jobs = append(out.Jobs, s)
+	}
+	return out, nil
+}
+
+func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (JobStatus, error) {
+	now := r.Now()
+	s := JobStatus{Job: j.Name, Alias: j.Alias, Model: j.Model.Name, Next: j.Due.Next(now)}
+	for i := range lines {
+		if lines[i].Job == j.Name {
+			s.Last = &lines[i]
+			break
+		}
+	}
+	w := r.newWork(j, j.Every.At(now), now)
+	if c, err := w.lastCommit(ctx, "consent/snapshot/"); err != nil {
+		return s, err
+	} else if c != nil {
+		s.Consent = c.At.UTC().Format(time.RFC3339)
+	}
+	reg, err := registry.Open(r.Bucket, j.Model.Name)
+	if err != nil {
+		return s, err
+	}
+	live, err := reg.Live(ctx)
+	if err != nil {
+		return s, err
+	}
+	t, ok := live.Aliases[j.Alias]
+	if !ok {
+		s.Stale, s.Why = true, "nothing has been published yet"
+		s.Online = "empty"
+		return s, nil
+	}
+	v, err := reg.Get(ctx, t.Version)
+	if err != nil {
+		return s, err
+	}
+	s.Version, s.Generation, s.Interval, s.Verdict = t.Version, t.Generation, v.Interval, string(v.Verdict)
+	s.Age = now.Sub(v.Interval.End).Seconds()
+	s.Candidate = live.Candidates[j.Alias].Version
+	if pin, ok := live.Pinned[j.Alias]; ok {
+		s.PinnedTo = fmt.Sprintf("to version %d by %s: %s", pin.Version, pin.By, pin.Why)
+	}
+	p, err := r.Online.Live(ctx)
+	switch {
+	case errors.Is(err, online.ErrNoGeneration):
+		s.Online = "empty: the next run loads it"
+	case err != nil:
+		return s, err
+	case p.Generation != t.Generation:
+		s.Online = fmt.Sprintf("reads generation %d: the next run mends it", p.Generation)
+	default:
+		s.Online = "in step with the alias"
+	}
+	due := j.Every.At(now)
+	for range staleAfter {
+		due = j.Every.At(due.Start)
+	}
+	if v.Interval.End.Before(due.End) && s.PinnedTo == "" {
+		s.Stale, s.Why = true, fmt.Sprintf("the live version is of %s; the last closed interval is %s", v.Interval, j.Every.At(now))
+	}
+	if p.Generation != t.Generation {
+		s.Stale, s.Why = true, "the online store is not in step with the alias"
+	}
+	return s, nil
+}
+
+// Rollback makes an earlier version live again and pins it there. Where its generation is kept, that is one write and a swap; else its
+// lists are rebuilt from the old artifact under today's policy. Who is denied today stays denied.
+func (r *Runner) Rollback(ctx context.Context, job *Job, version int, by, why string) (registry.Live, error) {
+	return r.makeLive(ctx, job, version, func(reg *registry.Registry, generation uint64) (registry.Live, error) {
+		return reg.Rollback(ctx, job.Alias, version, generation, by, why, r.Now())
+	})
+}
+
+// Promote makes a version live by hand: one that waited, or that was rejected and has been approved since. It does not pin.
+func (r *Runner) Promote(ctx context.Context, job *Job, version int, by, why string) (registry.Live, error) {
+	return r.makeLive(ctx, job, version, func(reg *registry.Registry, generation uint64) (registry.Live, error) {
+		return reg.Promote(ctx, job.Alias, version, generation, by, why, r.Now())
+	})
+}
+
+func (r *Runner) makeLive(ctx context.Context, job *Job, version int, move func(*registry.Registry, uint64) (registry.Live, error)) (registry.Live, error) {
+	reg, err := registry.Open(r.Bucket, job.Model.Name)
+	if err != nil {
+		return registry.Live{}, err
+	}
+	v, err := reg.Get(ctx, version)
+	if err != nil {
+		return registry.Live{}, err
+	}
+	w := r.newWork(job, v.Interval, r.Now())
+	w.reg = reg
+	if w.lease, err = storage.Acquire(ctx, r.Bucket, publishLease, r.Holder, leaseTime, r.Wall); err != nil {
+		return registry.Live{}, fmt.Errorf("make version %d live: %w", version, err)
+	}
+	ctx, stop := w.lease.Keep(ctx)
+	defer stop()
+	defer w.release(ctx)
+
+	w.plan = &plan{}
+	if err := w.policy(ctx, w.plan); err != nil {
+		return registry.Live{}, err
+	}
+	generation, err := w.keptGeneration(ctx, version)
+	if err != nil {
+		return registry.Live{}, err
+	}
+	if generation == 0 {
+		if generation, err = w.rebuild(ctx, v); err != nil {
+			return registry.Live{}, fmt.Errorf("rebuild the lists of version %d: %w", version, err)
+		}
+	}
+	if err := w.deny(ctx); err != nil {
+		return registry.Live{}, err
+	}
+	live, err := move(reg, generation)
+	if err != nil {
+		return live, err
+	}
+	return live, w.swap(ctx, live)
+}
+
+func (w *work) release(ctx context.Context) {
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := w.lease.Release(end); err != nil {
+		w.Log.Warn("lease not released; it expires by itself", "error", err)
+	}
+}
+
+// keptGeneration returns the newest kept generation of a version, or 0.
+func (w *work) keptGeneration(ctx context.Context, version int) (uint64, error) {
+	have, err := w.Online.Generations(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("online store: %w", err)
+	}
+	history, err := w.reg.History(ctx)
+	if err != nil {
+		return 0, err
+	}
+	best := uint64(0)
+	for _, c := range history {
+		if _, ok := have[c.Generation]; ok && c.Version == version && (c.Action == registry.Promoted || c.Action == registry.RolledBack) {
+			best = max(best, c.Generation)
+		}
+	}
+	return best, nil
+}
+
+// rebuild loads a generation for an old version: its artifact, today's policy, the history up to the end of its interval.
+func (w *work) rebuild(ctx context.Context, v registry.Version) (uint64, error) {
+	var err error
+	if w.plan, err = w.makePlan(ctx); err != nil {
+		return 0, err
+	}
+	for _, d := range w.plan.days {
+		if !d.done {
+			return 0, fmt.Errorf("ingest of %s is not done any more; rapport run %s --at %s first", d.label, w.job.Name, w.iv.End.Format(time.RFC3339))
+		}
+	}
+	if err := w.snapshots(ctx); err != nil {
+		return 0, err
+	}
+	if err := w.ingest(ctx); err != nil {
+		return 0, err
+	}
+	if err := w.build(ctx); err != nil {
+		return 0, err
+	}
+	// The figures of the version are those that it was judged by.
+	c, _, err := w.tables.Lookup(ctx, judgedBy(v))
+	if err == nil {
+		w.plan.judged, err = factsOf[judged](c)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("its evaluation: %w", err)
+	}
+	g, _, err := w.fill(ctx, v)
+	return g, err
+}
+
+// Verified is the outcome of training a version again.
+type Verified struct {
+	Model   string           `json:"model"`
+	Version int              `json:"version"`
+	Outcome registry.Outcome `json:"outcome"`
+	Digest  string           `json:"digest"`
+	Again   string           `json:"digest_again"`
+}
+
+// Verify trains a version again from its recorded inputs and compares the digests. It commits nothing but, where today's policy asks for
+// them, snapshots of attributes.
+func (r *Runner) Verify(ctx context.Context, job *Job, version int) (Verified, error) {
+	out := Verified{Model: job.Model.Name, Version: version}
+	reg, err := registry.Open(r.Bucket, job.Model.Name)
+	if err != nil {
+		return out, err
+	}
+	v, err := reg.Get(ctx, version)
+	if err != nil {
+		return out, err
+	}
+	spec, err := json.Marshal(job.Model.Spec)
+	if err != nil {
+		return out, err
+	}
+	if !sameJSON(spec, v.Spec) || job.Model.Seed != v.Seed {
+		return out, fmt.Errorf("version %d was trained with other hyperparameters than models.%s has now: verify it with the project file of that time", version, job.Model.Name)
+	}
+	w := r.newWork(job, v.Interval, r.Now())
+	w.reg, w.dry = reg, true
+	if w.plan, err = w.makePlan(ctx); err != nil {
+		return out, err
+	}
+	again := registry.Retrained{KernelClass: models.KernelClass}
+	w.plan.committed = nil
+	for _, ref := range v.Inputs {
+		m, changed, err := w.tables.Resolve(ctx, ref)
+		if err != nil {
+			return out, fmt.Errorf("input %s: %w", ref.Key, err)
+		}
+		if changed {
+			again.ErasureEpoch = uint64(max(1, w.plan.journal.Epoch()))
+		}
+		c, _, err := w.tables.Lookup(ctx, ref.Key)
+		if err != nil {
+			return out, err
+		}
+		w.plan.committed = append(w.plan.committed, day{iv: *c.Interval, key: ref.Key, manifest: m})
+	}
+	if err := w.snapshots(ctx); err != nil {
+		return out, err
+	}
+	d, err := w.load(ctx)
+	if err != nil {
+		return out, err
+	}
+	r.Progressed("verify", w.label, 0, 0, "")
+	m, err := job.Model.Trainer.Train(ctx, &d.Dataset, d.Cuts.Test, v.Seed)
+	if err != nil {
+		return out, err
+	}
+	_, digest, err := models.Encode(m)
+	if err != nil {
+		return out, err
+	}
+	again.Digest = digest
+	if again.ErasureEpoch == 0 && digest != v.Digest {
+		// The rows may be the same and the subjects who count today fewer: consent that ended since is an erasure of inputs too.
+		if c, _, err := w.tables.Lookup(ctx, judgedBy(v)); err == nil && c != nil && d.facts.Filter != w.trainedFilter(ctx, v) {
+			again.ErasureEpoch = uint64(max(1, w.plan.journal.Epoch()))
+		}
+	}
+	out.Digest, out.Again = v.Digest, digest
+	out.Outcome, err = reg.Verify(ctx, version, again)
+	return out, err
+}
+
+// trainedFilter is the digest of the subject filter that a version was assembled under, or "" if that is not known any more.
+func (w *work) trainedFilter(ctx context.Context, v registry.Version) string {
+	for c, err := range w.tables.List(ctx, "assemble/"+w.job.Every.Label(v.Interval)+"/") {
+		if err != nil {
+			return ""
+		}
+		set, err := factsOf[assembled](c)
+		if err == nil && len(set.Days) == len(v.Inputs) && (len(set.Days) == 0 || set.Days[0] == v.Inputs[0]) {
+			return set.Filter
+		}
+	}
+	return ""
+}
+
+func sameJSON(a, b json.RawMessage) bool {
+	var x, y any
+	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
+		return false
+	}
+	p, _ := json.Marshal(x)
+	q, _ := json.Marshal(y)
+	return string(p) == string(q)
+}

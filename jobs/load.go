@@ -1,0 +1,409 @@
+package jobs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/registry"
+	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// loadedFacts are the facts of a load step: what a generation holds, not its number, which is the store's affair. Equal inputs give equal
+// digests, so a store that was lost is filled again to the same digest.
+type loadedFacts struct {
+	Digest   string `json:"digest"`
+	Entities int    `json:"entities"` // subjects with a list
+	Rows     int64  `json:"rows"`
+}
+
+// depth is how many times longer a published list is than what is served, so that readers can filter.
+const depth = 3
+
+// reasonsKept is how many reasons stand with each item of a list, largest first.
+const reasonsKept = 3
+
+// loaded returns the generation that holds version v, loading it if the store has none: a step that is done once, and again only if
+// the store has lost what it made.
+func (w *work) loaded(ctx context.Context, v registry.Version) (uint64, loadedFacts, error) {
+	var made uint64
+	s := step{name: "load", label: w.label, iv: w.iv, key: stepKey("load", w.label, logicLoad, struct {
+		Version int
+		Alias   string
+		K       int
+		Views   []features.View
+		Basis   policy.Basis
+	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Views, w.job.Training.Basis}, w.plan.evaluate.key, w.plan.build.key)}
+	c, err := w.do(ctx, s, func(ctx context.Context) (result, error) {
+		g, facts, err := w.fill(ctx, v)
+		made = g
+		return result{facts: facts, rowsIn: int64(facts.Entities), rows: facts.Rows}, err
+	})
+	if err != nil {
+		return 0, loadedFacts{}, err
+	}
+	facts, err := factsOf[loadedFacts](c)
+	if err != nil || made != 0 {
+		return made, facts, err
+	}
+	have, err := w.Online.Generations(ctx)
+	if err != nil {
+		return 0, facts, fmt.Errorf("online store: %w", err)
+	}
+	for g, digest := range have {
+		if digest == facts.Digest && g > made {
+			made = g
+		}
+	}
+	if made != 0 {
+		return made, facts, nil
+	}
+	g, again, err := w.fill(ctx, v)
+	if err == nil && again.Digest != facts.Digest {
+		err = fmt.Errorf("load %s: the store had lost its generation, and what was loaded again has digest %.12s, not %.12s: the step's logic changed without its number", w.label, again.Digest, facts.Digest)
+	}
+	return g, again, err
+}
+
+// fill loads a new generation: lists with reasons, vectors, feature rows, the list not based on profiling, and meta.
+func (w *work) fill(ctx context.Context, v registry.Version) (uint64, loadedFacts, error) {
+	d, err := w.load(ctx)
+	if err != nil {
+		return 0, loadedFacts{}, err
+	}
+	next, err := w.nextGeneration(ctx)
+	if err != nil {
+		return 0, loadedFacts{}, err
+	}
+	l, err := w.Online.Load(ctx, next)
+	if err != nil {
+		return 0, loadedFacts{}, fmt.Errorf("online store: %w", err)
+	}
+	defer l.Close()
+	f := filler{work: w, d: d, v: v, out: l, online: w.plan.ids.OnlineKeys()}
+	for _, part := range []func(context.Context) error{f.meta, f.lists, f.features} {
+		if err := part(ctx); err != nil {
+			return 0, loadedFacts{}, err
+		}
+	}
+	digest, err := l.Finish(ctx)
+	if err != nil {
+		return 0, loadedFacts{}, fmt.Errorf("online store: finish generation %d: %w", next, err)
+	}
+	have, err := w.Online.Generations(ctx)
+	if err != nil {
+		return 0, loadedFacts{}, fmt.Errorf("online store: %w", err)
+	}
+	if have[next] != digest {
+		return 0, loadedFacts{}, fmt.Errorf("online store: generation %d reads back with digest %.12s, not %.12s: not made live", next, have[next], digest)
+	}
+	return next, loadedFacts{Digest: digest, Entities: f.entities, Rows: f.rows}, nil
+}
+
+// nextGeneration is one above every generation that the store or the registry knows.
+func (w *work) nextGeneration(ctx context.Context) (uint64, error) {
+	have, err := w.Online.Generations(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("online store: %w", err)
+	}
+	last := uint64(0)
+	for g := range have {
+		last = max(last, g)
+	}
+	if p, err := w.Online.Live(ctx); err == nil {
+		last = max(last, p.Generation)
+	} else if !errors.Is(err, online.ErrNoGeneration) {
+		return 0, fmt.Errorf("online store: %w", err)
+	}
+	live, err := w.reg.Live(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range live.History {
+		last = max(last, c.Generation)
+	}
+	return last + 1, nil
+}
+
+// filler writes the entries of one generation.
+type filler struct {
+	*work
+	d        *dataset
+	v        registry.Version
+	out      online.Loader
+	online   map[policy.Subject]string
+	entities int
+	rows     int64
+}
+
+func (f *filler) put(ctx context.Context, entries ...online.Entry) error {
+	f.rows += int64(len(entries))
+	if err := f.out.Put(ctx, entries...); err != nil {
+		return fmt.Errorf("online store: %w", err)
+	}
+	return nil
+}
+
+func (f *filler) meta(ctx context.Context) error {
+	body, err := json.Marshal(f.work.meta(f.v))
+	if err != nil {
+		return err
+	}
+	e, err := online.MetaEntry(body)
+	if err != nil {
+		return err
+	}
+	return f.put(ctx, e)
+}
+
+// lists folds every permitted subject in from current history and writes its list, three times as deep as served, with reasons.
+func (f *filler) lists(ctx context.Context) error {
+	d, k := f.d, f.job.Model.Lists.K*depth
+	m, err := f.openModel(ctx, f.v.Digest)
+	if err != nil {
+		return err
+	}
+	s, err := m.Bind(ctx, d.Catalog, d.SubjectColumns())
+	if err != nil {
+		return err
+	}
+	if err := f.unprofiled(ctx, k); err != nil {
+		return err
+	}
+	folder, _ := s.(models.FolderIn)
+	if folder != nil {
+		if err := f.itemVectors(ctx, folder); err != nil {
+			return err
+		}
+	}
+	const chunk = 256
+	for from := 0; from < len(d.Events.Subjects); from += chunk {
+		to := min(from+chunk, len(d.Events.Subjects))
+		f.report("load", int64(from), int64(len(d.Events.Subjects)), "subjects")
+		var queries []models.Query
+		var subjects []policy.Subject
+		for row := from; row < to; row++ {
+			subject := policy.Subject(d.Events.Subjects[row])
+			if f.online[subject] == "" {
+				return fmt.Errorf("a subject of the training set is not in the identity table: it was erased while the run went on; run again")
+			}
+			q := d.Query(row, d.Cuts.End, k)
+			if d.facts.Mask {
+				q.Exclude = distinct(q.History.Item)
+			}
+			queries, subjects = append(queries, q), append(subjects, subject)
+		}
+		var ranking models.Ranking
+		if err := models.Rank(ctx, s, d.Catalog.Len(), queries, &ranking); err != nil {
+			return err
+		}
+		entries := make([][]online.Entry, len(queries))
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(runtime.GOMAXPROCS(0))
+		for i := range queries {
+			g.Go(func() (err error) {
+				entries[i], err = f.subject(gctx, s, folder, &queries[i], subjects[i], &ranking, i)
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		if err := f.put(ctx, slices.Concat(entries...)...); err != nil {
+			return err
+		}
+		f.entities += len(queries)
+	}
+	return nil
+}
+
+// subject makes the entries of one subject: its list and, where the model has one, its vector.
+func (f *filler) subject(ctx context.Context, s models.Scorer, folder models.FolderIn, q *models.Query, subject policy.Subject, r *models.Ranking, i int) ([]online.Entry, error) {
+	items, scores := r.Query(i)
+	l := f.list(items, scores)
+	l.ID = listID(f.v, f.online[subject])
+	l.Personalized = true
+	if err := f.explain(ctx, s, q, items, &l); err != nil {
+		return nil, err
+	}
+	expires := f.plan.trainingDecisions.Of(subject).Expires
+	e, err := online.ListEntry(f.online[subject], l, expires)
+	if err != nil {
+		return nil, err
+	}
+	out := []online.Entry{e}
+	if folder != nil {
+		v := make([]float32, folder.Dim())
+		if err := folder.FoldIn(ctx, q, v); err != nil {
+			return nil, err
+		}
+		if e, err = online.VectorEntry(f.online[subject], v, expires); err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+func (f *filler) list(items []int32, scores []float32) online.List {
+	l := online.List{Version: strconv.Itoa(f.v.Number), Items: make([]online.ListItem, len(items))}
+	for j, item := range items {
+		l.Items[j] = online.ListItem{Item: f.d.Catalog.IDs[item], Score: float64(scores[j])}
+	}
+	return l
+}
+
+// explain adds the largest reasons to the items of a list, if the model can tell.
+func (f *filler) explain(ctx context.Context, s models.Scorer, q *models.Query, items []int32, l *online.List) error {
+	ex, ok := s.(models.Explainer)
+	if !ok || len(items) == 0 {
+		return nil
+	}
+	why, err := ex.Explain(ctx, q, items)
+	if err != nil {
+		return err
+	}
+	for j := range why {
+		for _, r := range why[j].Reasons[:min(reasonsKept, len(why[j].Reasons))] {
+			l.Items[j].Reasons = append(l.Items[j].Reasons, online.Reason{Kind: r.Kind, Ref: r.Ref, Contribution: r.Contribution})
+		}
+	}
+	return nil
+}
+
+// listID names a list without naming the subject.
+func listID(v registry.Version, key string) string {
+	sum := sha256.Sum256([]byte(v.Name + "\x00" + strconv.Itoa(v.Number) + "\x00" + key))
+	return hex.EncodeToString(sum[:8])
+}
+
+// unprofiled writes the list not based on profiling: what the first baseline says of nobody in particular.
+func (f *filler) unprofiled(ctx context.Context, k int) error {
+	if len(f.job.Baselines) == 0 {
+		return fmt.Errorf("the job has no baseline to rank the list not based on profiling")
+	}
+	s, err := f.baseline(ctx, f.d, f.job.Baselines[0], f.d.Cuts.End)
+	if err != nil {
+		return err
+	}
+	q := []models.Query{{At: f.d.Cuts.End, K: k, Subject: make([]string, len(f.d.SubjectColumns()))}}
+	var r models.Ranking
+	if err := models.Rank(ctx, s, f.d.Catalog.Len(), q, &r); err != nil {
+		return err
+	}
+	items, scores := r.Query(0)
+	l := f.list(items, scores)
+	l.ID = listID(f.v, "")
+	if err := f.explain(ctx, s, &q[0], items, &l); err != nil {
+		return err
+	}
+	e, err := online.UnprofiledEntry(l)
+	if err != nil {
+		return err
+	}
+	return f.put(ctx, e)
+}
+
+func (f *filler) itemVectors(ctx context.Context, folder models.FolderIn) error {
+	var entries []online.Entry
+	for i, id := range f.d.Catalog.IDs {
+		v := folder.ItemVector(int32(i))
+		if v == nil {
+			continue
+		}
+		e, err := online.ItemVectorEntry(id, v)
+		if err != nil {
+			return err
+		}
+		if entries = append(entries, e); len(entries) == 1024 {
+			if err := f.put(ctx, entries...); err != nil {
+				return err
+			}
+			entries = entries[:0]
+		}
+	}
+	return f.put(ctx, entries...)
+}
+
+// features writes the rows of the job's views.
+func (f *filler) features(ctx context.Context) error {
+	if len(f.job.Views) == 0 {
+		return nil
+	}
+	c, _, err := f.tables.Lookup(ctx, f.plan.build.key)
+	if err != nil {
+		return fmt.Errorf("views: %w", err)
+	}
+	for _, v := range f.job.Views {
+		for b, err := range table.Read(ctx, f.Bucket, c.Outputs[v.Name], table.ReadOptions{}) {
+			if err != nil {
+				return fmt.Errorf("view %s: %w", v.Name, err)
+			}
+			entries, err := f.featureEntries(v, b)
+			if err != nil {
+				return fmt.Errorf("view %s: %w", v.Name, err)
+			}
+			if err := f.put(ctx, entries...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (f *filler) featureEntries(v features.View, b *table.Batch) ([]online.Entry, error) {
+	key := b.Col(features.EntityColumn)
+	var out []online.Entry
+	for i := range b.N {
+		row := online.Features{AsOf: f.iv.End, Values: online.FeatureValues{}}
+		for c, field := range b.Schema {
+			if field.Name != features.EntityColumn {
+				row.Values[field.Name] = value(&b.Cols[c], field.Type, i)
+			}
+		}
+		var e online.Entry
+		var err error
+		if v.Key == features.KeySubject {
+			subject := policy.Subject(uint64(key.Int[i]))
+			name := f.online[subject]
+			if name == "" {
+				continue // erased since the view was built
+			}
+			e, err = online.SubjectFeaturesEntry(v.Name, name, row, f.plan.trainingDecisions.Of(subject).Expires)
+		} else {
+			e, err = online.ItemFeaturesEntry(v.Name, key.Str[i], row)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// value is one cell as the online store has it.
+func value(c *table.Column, t table.Type, i int) any {
+	switch {
+	case c.Null(i):
+		return nil
+	case t == table.Float64:
+		return c.Float[i]
+	case t == table.String:
+		return c.Str[i]
+	case t == table.Bool:
+		return c.Int[i] != 0
+	}
+	return c.Int[i]
+}

@@ -1,0 +1,428 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/registry"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// plan is everything that a run knows before it works: policy as of now, and the key of every step.
+type plan struct {
+	ids     *event.Identities
+	journal *event.Journal
+	sup     *event.Suppressions
+	consent *consent
+
+	trainingDecisions   *policy.Decisions
+	evaluationDecisions *policy.Decisions // nil without an evaluation purpose
+
+	training table.Interval // what is learned from
+	filter   string         // digest of the subject filter over it
+
+	files                    *event.Files // nil in a runner without keys, which may not read raw data
+	items, subjects, cohorts *snapshot
+	days                     []plannedDay
+	committed                []day // the days that have been ingested, ascending
+
+	build, assemble, train, evaluate step
+	live                             *registry.Version
+
+	set     assembled // facts, as the steps get done
+	trained trained
+	judged  judged
+}
+
+// plannedDay is one ingest step.
+type plannedDay struct {
+	step
+	unit table.Interval
+}
+
+// snapshot is a data set beside the events, fixed by content.
+type snapshot struct {
+	step
+	set  string // items, subjects or cohorts
+	plan event.AttributesPlan
+}
+
+// unit is the calendar unit of ingest: a day, or the job's interval if that is shorter.
+func (j *Job) unit() table.Every {
+	if iv := j.Every.Containing(time.Unix(0, 0)); iv.End.Sub(iv.Start) < 23*time.Hour {
+		return j.Every
+	}
+	day, err := table.EveryOf("1d", j.Every.Location())
+	if err != nil {
+		panic(err) // a constant
+	}
+	return day
+}
+
+// makePlan reads policy and the listings of the sources and computes the key of every step. It reads no event and writes nothing but,
+// where the files of the consent source are new, their pseudonymized snapshot.
+func (w *work) makePlan(ctx context.Context) (*plan, error) {
+	p := &plan{}
+	j := w.job
+	if err := w.policy(ctx, p); err != nil {
+		return nil, err
+	}
+	p.training = table.Interval{Start: w.iv.End.Add(-j.Window), End: w.iv.End}
+	p.filter = p.trainingDecisions.Digest(p.training)
+	if err := w.planSnapshots(ctx, p); err != nil {
+		return nil, err
+	}
+	if err := w.planDays(ctx, p); err != nil {
+		return nil, err
+	}
+	return p, w.planLearning(ctx, p)
+}
+
+// policy opens the journal, the identity table and the consent records, and decides for each purpose as of now.
+func (w *work) policy(ctx context.Context, p *plan) (err error) {
+	if p.journal, err = event.OpenJournal(ctx, w.Bucket); err != nil {
+		return err
+	}
+	if p.ids, err = event.OpenIdentities(ctx, w.Bucket, w.Keys, w.Previous...); err != nil {
+		return err
+	}
+	if !w.Keys.IsZero() {
+		if p.sup, err = p.journal.Suppressions(append([]event.Keys{w.Keys}, w.Previous...)...); err != nil {
+			return err
+		}
+	}
+	if p.consent, err = w.readConsent(ctx, p); err != nil {
+		return err
+	}
+	w.decide(p)
+	return nil
+}
+
+// decide makes the decisions of both purposes from the records of p, the journal's withdrawals and its pending erasures.
+func (w *work) decide(p *plan) {
+	records := slices.Concat(p.consent.records, p.journal.Withdrawals())
+	pending, _ := p.journal.Pending()
+	p.trainingDecisions = policy.Decide(w.job.Training, w.now, records, pending)
+	if w.job.Evaluation != nil {
+		p.evaluationDecisions = policy.Decide(*w.job.Evaluation, w.now, records, pending)
+	}
+}
+
+// planSnapshots keys the data sets beside the events by the fingerprint of their files. Attributes of subjects are kept only of those
+// who may be used now, so their keys hold the decisions too.
+func (w *work) planSnapshots(ctx context.Context, p *plan) error {
+	now := table.Interval{End: w.now.Add(time.Microsecond)}
+	add := func(set string, src *AttributeSource, purpose policy.Purpose, d *policy.Decisions) (*snapshot, error) {
+		if src == nil || d == nil || len(purpose.Reads[set]) == 0 {
+			return nil, nil
+		}
+		s := &snapshot{set: set, plan: event.AttributesPlan{
+			Data: src.Data, Set: set, Key: src.Key, Columns: slices.Sorted(slices.Values(purpose.Reads[set])), Numeric: src.Numeric, Purpose: purpose,
+			Identities: p.ids, Suppressions: p.sup,
+		}}
+		spec := struct {
+			Set, Key         string
+			Columns, Numeric []string
+			Map              map[string]string
+			Purpose          string
+		}{set, src.Key, s.plan.Columns, src.Numeric, src.Data.Columns, purpose.Name}
+		s.step = step{name: set, label: set, iv: w.iv}
+		if w.Keys.IsZero() { // without raw data the last snapshot is what there is
+			return s, w.lastSnapshot(ctx, s, specPrefix(set, "snapshot", logicSnapshot, spec))
+		}
+		var objs []storage.Info
+		for info, err := range storage.Glob(ctx, src.Data.Bucket, src.Data.Path) {
+			if err != nil {
+				return nil, fmt.Errorf("%s: list %s: %w", set, src.Data.Path, err)
+			}
+			objs, s.bytes = append(objs, info), s.bytes+info.Size
+		}
+		if len(objs) == 0 {
+			return nil, fmt.Errorf("%s: no file matches %s; check sources.%s.path", set, src.Data.Path, set)
+		}
+		s.files = len(objs)
+		inputs := []string{event.Fingerprint(objs)}
+		if src.Key == event.ColSubject {
+			s.plan.Decisions = d
+			inputs = append(inputs, d.Digest(now))
+		}
+		s.key = stepKey(set, "snapshot", logicSnapshot, spec, inputs...)
+		if src.Key != event.ColSubject {
+			if err := w.knownAt(ctx, s, specPrefix(set, "snapshot", logicSnapshot, spec)); err != nil {
+				return nil, err
+			}
+		}
+		var err error
+		s.done, err = w.tables.Done(ctx, s.key)
+		return s, err
+	}
+	var err error
+	if p.items, err = add("items", w.job.Items, w.job.Training, p.trainingDecisions); err != nil {
+		return err
+	}
+	if p.subjects, err = add("subjects", w.job.Subjects, w.job.Training, p.trainingDecisions); err != nil {
+		return err
+	}
+	if w.job.Evaluation != nil {
+		p.cohorts, err = add("cohorts", w.job.Cohorts, *w.job.Evaluation, p.evaluationDecisions)
+	}
+	return err
+}
+
+// knownAt fixes which snapshot of items an interval sees: for the last closed interval the files as they are, for an older one the
+// latest snapshot that was taken before the next interval closed, else the earliest there is ("attributes as of …").
+func (w *work) knownAt(ctx context.Context, s *snapshot, prefix string) error {
+	limit := w.job.Every.Next(w.iv).End
+	if w.now.Before(limit) {
+		return nil
+	}
+	var best *table.Commit
+	for c, err := range w.tables.List(ctx, prefix) {
+		if err != nil {
+			return fmt.Errorf("snapshots of %s: %w", s.set, err)
+		}
+		inTime := c.At.Before(limit)
+		switch {
+		case best == nil,
+			inTime && (!best.At.Before(limit) || c.At.After(best.At)),
+			!inTime && c.At.Before(best.At):
+			best = c
+		}
+	}
+	if best != nil {
+		s.key, s.why = best.Key, "attributes as of "+best.At.UTC().Format(time.RFC3339)
+	}
+	return nil
+}
+
+// lastSnapshot takes the latest snapshot of a set.
+func (w *work) lastSnapshot(ctx context.Context, s *snapshot, prefix string) error {
+	var best *table.Commit
+	for c, err := range w.tables.List(ctx, prefix) {
+		if err != nil {
+			return fmt.Errorf("snapshots of %s: %w", s.set, err)
+		}
+		if best == nil || c.At.After(best.At) {
+			best = c
+		}
+	}
+	if best == nil {
+		return fmt.Errorf("%s: no snapshot has been taken, and without the pseudonym key none can be: run --step ingest with it first", s.set)
+	}
+	s.key, s.done = best.Key, true
+	return nil
+}
+
+// planDays keys the ingest of each unit that the run reads. A unit without files is no step, but if it was ingested before and its files have
+// gone since (a lifecycle rule), what was ingested stands.
+func (w *work) planDays(ctx context.Context, p *plan) error {
+	j := w.job
+	known := map[string]bool{}
+	for info, err := range w.Bucket.List(ctx, "done/ingest/", storage.ListOpt{}) {
+		if err != nil {
+			return fmt.Errorf("list what is ingested: %w", err)
+		}
+		known[strings.TrimPrefix(info.Key, "done/")] = true
+	}
+	byPrefix := map[string][]string{}
+	for k := range known {
+		if i := strings.LastIndexByte(k, '-'); i >= 0 {
+			byPrefix[k[:i+1]] = append(byPrefix[k[:i+1]], k)
+		}
+	}
+	if !w.Keys.IsZero() {
+		var err error
+		if p.files, err = j.Events.Listing(ctx); err != nil {
+			return err
+		}
+		if p.files.Len() == 0 && len(known) == 0 {
+			return fmt.Errorf("events: no file matches %s; check sources.events.path", j.Events.Path)
+		}
+	}
+	history := j.history(w.iv)
+	unit := j.unit()
+	for _, u := range units(unit, history) {
+		label := unit.Label(u)
+		d := plannedDay{step: step{name: "ingest", label: label, iv: u}, unit: u}
+		prefix := specPrefix("ingest", label, logicIngest, j.ingestSpec())
+		var fingerprint string
+		if p.files != nil {
+			objs, f := p.files.Day(u)
+			fingerprint, d.files = f, len(objs)
+			for _, o := range objs {
+				d.bytes += o.Size
+			}
+		}
+		switch {
+		case d.files > 0:
+			d.key = stepKey("ingest", label, logicIngest, j.ingestSpec(), fingerprint)
+			d.done = known[d.key]
+			if !d.done && len(byPrefix[prefix]) > 0 {
+				d.why = "its files have changed"
+			}
+		case len(byPrefix[prefix]) > 0:
+			key, err := w.latest(ctx, byPrefix[prefix])
+			if err != nil {
+				return err
+			}
+			d.key, d.done = key, true
+			if p.files != nil {
+				d.why = "its files are gone; what was ingested stands"
+			}
+		default:
+			continue
+		}
+		p.days = append(p.days, d)
+	}
+	return nil
+}
+
+// units are the calendar units that cover iv, ascending.
+func units(u table.Every, iv table.Interval) []table.Interval {
+	first := u.Containing(iv.Start)
+	last := u.Containing(iv.End.Add(-time.Microsecond))
+	return u.Between(first.Start, last.End)
+}
+
+// latest returns the key that was committed last.
+func (w *work) latest(ctx context.Context, keys []string) (string, error) {
+	if len(keys) == 1 {
+		return keys[0], nil
+	}
+	best, at := "", time.Time{}
+	for _, k := range slices.Sorted(slices.Values(keys)) {
+		c, _, err := w.tables.Lookup(ctx, k)
+		if err != nil {
+			return "", err
+		}
+		if best == "" || c.At.After(at) {
+			best, at = k, c.At
+		}
+	}
+	return best, nil
+}
+
+// ingestSpec is the part of a job that an ingested day depends on: what is read, and how. Whose rows are kept is decided when a day is
+// written and is not in its key.
+func (j *Job) ingestSpec() any {
+	e := j.Events
+	var columns []string
+	for _, f := range e.Schema(j.Training) {
+		columns = append(columns, fmt.Sprintf("%s %s %s", f.Name, f.Type, e.Columns[f.Name]))
+	}
+	zone := ""
+	if e.Zone != nil {
+		zone = e.Zone.String()
+	}
+	reads := slices.Sorted(slices.Values(j.Training.Reads["events"]))
+	return struct {
+		Subject, Item, Time, Kind, Value, DefaultKind, Zone, Purpose string
+		Unit                                                         time.Duration
+		Columns, Reads                                               []string
+	}{e.Subject, e.Item, e.Time, e.Kind, e.Value, e.DefaultKind, zone, j.Training.Name, e.TimeUnit, columns, reads}
+}
+
+// planLearning keys the interval-level steps.
+func (w *work) planLearning(ctx context.Context, p *plan) error {
+	j := w.job
+	keysIn := func(iv table.Interval) []string {
+		var keys []string
+		for _, d := range p.days {
+			if d.unit.Start.Before(iv.End) && iv.Start.Before(d.unit.End) {
+				keys = append(keys, d.key)
+			}
+		}
+		return keys
+	}
+	snapshotKey := func(s *snapshot) string {
+		if s == nil {
+			return ""
+		}
+		return s.key
+	}
+	keep := j.Training.Keep["events"]
+
+	views := table.Interval{Start: w.iv.End.Add(-features.RetentionNeeded(j.Views)), End: w.iv.End}
+	p.build = step{name: "build", label: w.label, iv: w.iv, key: stepKey("build", w.label, logicBuild, struct {
+		Views []features.View
+		Keep  time.Duration
+	}{j.Views, keep}, append(keysIn(views), p.trainingDecisions.Digest(views))...)}
+
+	p.assemble = step{name: "assemble", label: w.label, iv: w.iv, key: stepKey("assemble", w.label, logicAssemble, struct {
+		Window, Last, Keep time.Duration
+		Weights            map[string]float64
+		Seen               string
+	}{j.Window, j.Last, keep, j.Model.Weights, j.Model.Lists.Seen}, append(keysIn(p.training), p.filter, snapshotKey(p.items), snapshotKey(p.subjects))...)}
+
+	p.train = step{name: "train", label: w.label, iv: w.iv, key: stepKey("train", w.label, logicTrain, struct {
+		Model  string
+		Spec   any
+		Seed   uint64
+		Kernel string
+	}{j.Model.Name, j.Model.Spec, j.Model.Seed, models.KernelClass}, p.assemble.key)}
+
+	live, err := w.reg.Live(ctx)
+	if err != nil {
+		return err
+	}
+	liveDigest := ""
+	if n, ok := registry.LiveFor(live, j.Alias, w.iv); ok {
+		v, err := w.reg.Get(ctx, n)
+		if err != nil {
+			return err
+		}
+		p.live, liveDigest = &v, v.Digest
+	}
+	cohortFilter := ""
+	if p.cohorts != nil {
+		cohortFilter = p.cohorts.key
+	}
+	p.evaluate = step{name: "evaluate", label: w.label, iv: w.iv, key: stepKey("evaluate", w.label, logicEvaluate, struct {
+		K         []int
+		Cohorts   []string
+		MinN      int
+		Budgets   any
+		Drift     Drift
+		Baselines []string
+	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames()}, p.train.key, cohortFilter, liveDigest)}
+
+	steps := []*step{&p.build, &p.assemble, &p.train, &p.evaluate}
+	g, gctx := errgroup.WithContext(ctx)
+	for _, s := range steps {
+		g.Go(func() (err error) { s.done, err = w.tables.Done(gctx, s.key); return err })
+	}
+	return g.Wait()
+}
+
+func (j *Job) baselineNames() []string {
+	var names []string
+	for _, b := range j.Baselines {
+		names = append(names, b.Name)
+	}
+	return names
+}
+
+// dayRefs are references to the ingested days of an interval.
+func (p *plan) dayRefs(iv table.Interval) []table.Ref {
+	refs := []table.Ref{}
+	for _, d := range p.committed {
+		if d.iv.Start.Before(iv.End) && iv.Start.Before(d.iv.End) {
+			refs = append(refs, table.Ref{Key: d.key, Name: "events", Digest: d.manifest.Digest})
+		}
+	}
+	return refs
+}
+
+// errNoKeys says that a step needs raw data and the runner has no key.
+var errNoKeys = errors.New("this step reads raw data, which needs the pseudonym key")

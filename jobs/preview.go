@@ -1,0 +1,147 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/jobs/ledger"
+	"github.com/rapport-ml/rapport/models/registry"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// Preview is what a run would do and why, as rapport plan prints it.
+type Preview struct {
+	Job      string         `json:"job"`
+	Interval table.Interval `json:"interval"`
+	Label    string         `json:"label"`
+	Clock    time.Time      `json:"clock"`
+	Pinned   bool           `json:"clock_pinned"`
+	Purpose  string         `json:"purpose"`
+	Says     string         `json:"says"`
+	Admitted int            `json:"subjects_admitted"` // with a record that allows the purpose now
+	Refused  int            `json:"subjects_refused"`
+	Consent  string         `json:"consent,omitempty"`
+	Steps    []PreviewStep  `json:"steps"`
+	ToDo     int            `json:"steps_to_do"`
+	Files    int            `json:"files_to_read"`
+	Bytes    int64          `json:"bytes_to_read"`
+	Excluded string         `json:"excluded,omitempty"` // rows of ingested days of the interval, by reason
+	Masking  string         `json:"masking"`
+	Live     string         `json:"live"`
+}
+
+// PreviewStep is one step of a Preview.
+type PreviewStep struct {
+	Name  string `json:"name"`
+	Label string `json:"label"`
+	Key   string `json:"key"`
+	Done  bool   `json:"done"`
+	Why   string `json:"why,omitempty"`
+	Files int    `json:"files,omitempty"`
+	Bytes int64  `json:"bytes,omitempty"`
+}
+
+// Plan says what a run of iv through the given station would do. It writes nothing.
+func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through Through) (*Preview, error) {
+	w := r.newWork(job, iv, r.Now())
+	w.dry = true
+	var err error
+	if w.reg, err = registry.Open(r.Bucket, job.Model.Name); err != nil {
+		return nil, err
+	}
+	p, err := w.makePlan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v := &Preview{
+		Job: job.Name, Interval: iv, Label: w.label, Clock: w.now, Pinned: r.Pinned, Purpose: job.Training.Name, Says: job.Training.Says,
+		Masking: "decided when the training set is assembled, by the repeat share of its validation window", Live: "nothing",
+	}
+	v.Admitted, v.Refused = p.trainingDecisions.Admitted()
+	if p.consent.key != "" {
+		f := p.consent.facts
+		v.Consent = fmt.Sprintf("%d records, read %s", f.Records, p.consent.at.UTC().Format(time.RFC3339))
+	}
+	add := func(s step) {
+		v.Steps = append(v.Steps, PreviewStep{Name: s.name, Label: s.label, Key: s.key, Done: s.done, Why: s.why, Files: s.files, Bytes: s.bytes})
+		if !s.done {
+			v.ToDo++
+			v.Files += s.files
+			v.Bytes += s.bytes
+		}
+	}
+	for _, s := range []*snapshot{p.items, p.subjects, p.cohorts} {
+		if s != nil {
+			add(s.step)
+		}
+	}
+	funnel := policy.Funnel{}
+	for _, d := range p.days {
+		add(d.step)
+		if d.done && d.unit.Start.Before(iv.End) && iv.Start.Before(d.unit.End) {
+			c, _, err := w.tables.Lookup(ctx, d.key)
+			if err != nil {
+				return nil, err
+			}
+			f, err := factsOf[event.IngestFacts](c)
+			if err != nil {
+				return nil, err
+			}
+			funnel.Merge(f.Funnel)
+		}
+	}
+	if funnel.Read() > 0 {
+		v.Excluded = funnel.Suppressed(smallCell)
+	}
+	if through >= ThroughBuild && len(job.Views) > 0 {
+		add(p.build)
+	}
+	if through >= ThroughTrain {
+		add(p.assemble)
+		add(p.train)
+		add(p.evaluate)
+	}
+	if job.Model.Lists.Seen != "auto" {
+		v.Masking = "seen items: " + job.Model.Lists.Seen + " (lists.seen)"
+	} else if p.assemble.done {
+		c, _, err := w.tables.Lookup(ctx, p.assemble.key)
+		if err != nil {
+			return nil, err
+		}
+		set, err := factsOf[assembled](c)
+		if err != nil {
+			return nil, err
+		}
+		v.Masking = set.masking("auto")
+	}
+	live, err := w.reg.Live(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if t, ok := live.Aliases[job.Alias]; ok {
+		v.Live = fmt.Sprintf("%s is version %d, generation %d", job.Alias, t.Version, t.Generation)
+		if through == ThroughPublish {
+			if version, err := w.reg.Get(ctx, t.Version); err != nil {
+				return nil, err
+			} else if version.Interval != iv || !p.evaluate.done {
+				v.ToDo++ // publishing
+			}
+		}
+	} else if through == ThroughPublish {
+		v.ToDo++
+	}
+	return v, nil
+}
+
+// newWork is a run that has not begun: with a ledger record that nobody has saved.
+func (r *Runner) newWork(job *Job, iv table.Interval, now time.Time) *work {
+	label := job.Every.Label(iv)
+	return &work{
+		Runner: r, job: job, iv: iv, label: label, now: now, tables: table.Store{Bucket: r.Bucket},
+		run: &ledger.Run{Job: job.Name, Interval: iv, Label: label, Started: now, Steps: []ledger.Step{}},
+		res: &Result{Job: job.Name, Interval: iv},
+	}
+}

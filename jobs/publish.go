@@ -1,0 +1,302 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/registry"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/online"
+)
+
+// register records the judged artifact as a version, passed or rejected. Registering again what was registered returns the same version.
+func (w *work) register(ctx context.Context, d eval.Decision) (registry.Version, error) {
+	files, err := w.artifactFiles(ctx, w.plan.trained.Digest)
+	if err != nil {
+		return registry.Version{}, err
+	}
+	spec, err := json.Marshal(w.job.Model.Spec)
+	if err != nil {
+		return registry.Version{}, fmt.Errorf("register: %w", err)
+	}
+	v := registry.Version{
+		Key: strings.ReplaceAll(w.plan.evaluate.key, "/", "__"), Interval: w.iv, Created: w.now, Metrics: map[string]float64{}, Verdict: registry.Passed,
+		Report: registry.Report{Digest: w.plan.judged.SHA256, Link: w.plan.judged.Report}, Inputs: w.plan.set.Days, Seed: w.job.Model.Seed,
+		KernelClass: models.KernelClass, Spec: spec,
+	}
+	for _, m := range w.plan.judged.Metrics {
+		if m.Value != nil {
+			v.Metrics[m.Name] = *m.Value
+		}
+	}
+	if !d.Publish {
+		v.Verdict, v.Reasons = registry.Rejected, d.Reasons
+	}
+	v, err = w.reg.Register(ctx, v, files)
+	if err != nil {
+		return v, err
+	}
+	w.res.Model = &ModelRef{Name: v.Name, Version: v.Number, Digest: v.Digest}
+	return v, nil
+}
+
+// judgedBy is the key of the evaluate step that judged a version: its registry key, in which slashes are doubled underscores.
+func judgedBy(v registry.Version) string { return strings.ReplaceAll(v.Key, "__", "/") }
+
+// Meta is what a generation says of itself: which version it serves, how that was judged, and where the report is.
+type Meta struct {
+	Project  string      `json:"project"`
+	Model    string      `json:"model"`
+	Version  int         `json:"version"`
+	Digest   string      `json:"digest"`
+	Interval string      `json:"interval"`
+	Verdict  string      `json:"verdict"`
+	Reasons  []string    `json:"reasons"`
+	Metrics  []Metric    `json:"metrics"`
+	Cohorts  []CohortGap `json:"cohorts"`
+	Budgets  []BudgetRow `json:"budgets"`
+	Report   string      `json:"report"`
+	SHA256   string      `json:"report_sha256"`
+	Pinned   bool        `json:"clock_pinned,omitempty"`
+}
+
+// BudgetRow is one judged budget.
+type BudgetRow struct {
+	Rule    string       `json:"rule"`
+	Verdict eval.Verdict `json:"verdict"`
+	Says    string       `json:"says"`
+}
+
+func (w *work) meta(v registry.Version) Meta {
+	f := w.plan.judged
+	m := Meta{
+		Project: w.job.Project, Model: v.Name, Version: v.Number, Digest: v.Digest, Interval: w.iv.String(), Verdict: string(f.Decision.Verdict),
+		Reasons: f.Decision.Reasons, Metrics: f.Metrics, Cohorts: f.Cohorts, Report: f.Report, SHA256: f.SHA256, Pinned: w.Pinned,
+	}
+	for _, r := range f.Decision.Rules {
+		if r.Kind == "budget" {
+			m.Budgets = append(m.Budgets, BudgetRow{Rule: r.Subject, Verdict: r.Verdict, Says: r.Says})
+		}
+	}
+	return m
+}
+
+// publishLease serializes what changes the online store: one publisher at a time, of any job.
+const publishLease = "leases/publish"
+
+// publish makes a version live, in this order: load a generation that nobody reads; read policy again and apply it; move the alias by
+// compare-and-set; swap the online pointer, only to a higher fence. A crash in between leaves the old state or the new one, and reconcile
+// closes the gap between alias and pointer.
+func (w *work) publish(ctx context.Context, v registry.Version) error {
+	live, err := w.reg.Live(ctx)
+	if err != nil {
+		return err
+	}
+	if t, ok := live.Aliases[w.job.Alias]; ok && t.Version != v.Number {
+		current, err := w.reg.Get(ctx, t.Version)
+		if err != nil {
+			return err
+		}
+		if current.Interval.End.After(v.Interval.End) {
+			w.res.Waiting = fmt.Sprintf("version %d of a later interval (%s) is live; version %d gets no alias", t.Version, current.Interval, v.Number)
+			return nil
+		}
+	}
+	if pin, ok := live.Pinned[w.job.Alias]; ok && pin.Version != v.Number {
+		if _, err := w.reg.Promote(ctx, w.job.Alias, v.Number, 0, "job "+w.job.Name, "passed its gate", w.now); !errors.Is(err, registry.ErrPinned) {
+			return err
+		}
+		w.res.Waiting = fmt.Sprintf("%s is pinned to version %d by %s (%s); version %d waits until rapport models unpin", w.job.Alias, pin.Version, pin.By, pin.Why, v.Number)
+		return nil
+	}
+
+	lease, err := storage.Acquire(ctx, w.Bucket, publishLease, w.Holder, leaseTime, w.Wall)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	ctx, stop := lease.Keep(ctx)
+	defer stop()
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if err := lease.Release(end); err != nil {
+			w.Log.Warn("publish lease not released; it expires by itself", "error", err)
+		}
+	}()
+
+	generation, facts, err := w.loaded(ctx, v)
+	if err != nil {
+		return err
+	}
+	w.report("publish", 0, 0, "")
+	if err := w.refreshPolicy(ctx); err != nil {
+		return err
+	}
+	if err := w.deny(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(lease.Check(ctx), w.lease.Check(ctx)); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	live, err = w.reg.Promote(ctx, w.job.Alias, v.Number, generation, "job "+w.job.Name, "passed its gate", w.now)
+	if err != nil {
+		return err
+	}
+	if err := w.swap(ctx, live); err != nil {
+		return err
+	}
+	w.res.Published = &Published{Store: w.OnlineURL, Generation: generation, Fence: live.Fence, Entities: facts.Entities}
+	return w.expire(ctx, live)
+}
+
+// refreshPolicy reads the journal and the consent source again and decides anew: what was asked for while the generation was loading must
+// hold before it is read.
+func (w *work) refreshPolicy(ctx context.Context) error {
+	if err := w.plan.journal.Refresh(ctx); err != nil {
+		return err
+	}
+	c, err := w.readConsent(ctx, w.plan)
+	if err != nil {
+		return err
+	}
+	w.plan.consent = c
+	w.decide(w.plan)
+	return nil
+}
+
+// deny brings the online deny set in line with today's decisions: every known subject without a valid basis is denied, and who has one
+// again is let back in. Keys that no known subject has are left alone: they are erased subjects.
+func (w *work) deny(ctx context.Context) error {
+	have := map[string]bool{}
+	denied, err := w.Online.Denied(ctx)
+	if err != nil {
+		return fmt.Errorf("online deny set: %w", err)
+	}
+	for _, k := range denied {
+		have[k] = true
+	}
+	var deny, allow []string
+	for s, key := range w.plan.ids.OnlineKeys() {
+		switch no := w.plan.trainingDecisions.Of(s).Denied(); {
+		case no && !have[key]:
+			deny = append(deny, key)
+		case !no && have[key]:
+			allow = append(allow, key)
+		}
+	}
+	slices.Sort(deny)
+	slices.Sort(allow)
+	if len(deny) > 0 {
+		if err := w.Online.Deny(ctx, deny...); err != nil {
+			return fmt.Errorf("online deny set: %w", err)
+		}
+	}
+	if len(allow) > 0 {
+		if err := w.Online.Allow(ctx, allow...); err != nil {
+			return fmt.Errorf("online deny set: %w", err)
+		}
+	}
+	return nil
+}
+
+// swap points the online store at what the alias says. A store that has seen a higher fence is ahead of us, and right.
+func (r *Runner) swapTo(ctx context.Context, live registry.Live, alias string) error {
+	t := live.Aliases[alias]
+	meta, err := json.Marshal(struct {
+		Model   string `json:"model"`
+		Version int    `json:"version"`
+		Alias   string `json:"alias"`
+	}{live.Name, t.Version, alias})
+	if err != nil {
+		return err
+	}
+	err = r.Online.Swap(ctx, online.Pointer{Generation: t.Generation, Fence: live.Fence, Meta: meta})
+	if errors.Is(err, online.ErrFenced) {
+		p, lerr := r.Online.Live(ctx)
+		if lerr == nil && p.Fence >= live.Fence {
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("online store: %w", err)
+	}
+	return nil
+}
+
+func (w *work) swap(ctx context.Context, live registry.Live) error {
+	return w.swapTo(ctx, live, w.job.Alias)
+}
+
+// reconcile makes the online store follow the alias: a crash between the two, or a store that was restored from a copy, is mended by
+// the next run. A generation that the store has lost cannot be mended here; the run loads it again when it publishes.
+func (w *work) reconcile(ctx context.Context) error {
+	live, err := w.reg.Live(ctx)
+	if err != nil {
+		return err
+	}
+	t, ok := live.Aliases[w.job.Alias]
+	if !ok {
+		return nil
+	}
+	p, err := w.Online.Live(ctx)
+	if err != nil && !errors.Is(err, online.ErrNoGeneration) {
+		return fmt.Errorf("online store: %w", err)
+	}
+	if err == nil && p.Generation == t.Generation {
+		return nil
+	}
+	have, err := w.Online.Generations(ctx)
+	if err != nil {
+		return fmt.Errorf("online store: %w", err)
+	}
+	if _, ok := have[t.Generation]; !ok {
+		w.res.Flags = append(w.res.Flags, fmt.Sprintf("the online store has lost generation %d, which is live: it is loaded again when this job publishes", t.Generation))
+		return nil
+	}
+	return w.swap(ctx, live)
+}
+
+// Generations are kept for instant rollback: the last keepGenerations, and all that were live within keepFor.
+const (
+	keepGenerations = 3
+	keepFor         = 7 * 24 * time.Hour
+)
+
+// expire drops the generations that no rollback needs.
+func (w *work) expire(ctx context.Context, live registry.Live) error {
+	have, err := w.Online.Generations(ctx)
+	if err != nil {
+		return fmt.Errorf("online store: %w", err)
+	}
+	keep := map[uint64]bool{live.Aliases[w.job.Alias].Generation: true}
+	for _, t := range live.Aliases {
+		keep[t.Generation] = true
+	}
+	for _, c := range live.History {
+		if w.now.Sub(c.At) < keepFor {
+			keep[c.Generation] = true
+		}
+	}
+	all := make([]uint64, 0, len(have))
+	for g := range have {
+		all = append(all, g)
+	}
+	slices.SortFunc(all, func(a, b uint64) int { return cmp.Compare(b, a) })
+	for i, g := range all {
+		if i < keepGenerations || keep[g] {
+			continue
+		}
+		if err := w.Online.Drop(ctx, g); err != nil {
+			return fmt.Errorf("online store: drop generation %d: %w", g, err)
+		}
+	}
+	return nil
+}

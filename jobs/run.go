@@ -1,0 +1,312 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/jobs/ledger"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/registry"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// Runner holds what every run of a project shares. All fields but Keys and Progress are needed.
+type Runner struct {
+	Bucket    storage.Bucket
+	Online    online.Store
+	OnlineURL string // as results name it
+	Engine    features.Engine
+	Loaders   map[string]models.Loader
+	Keys      event.Keys   // zero: a runner of interval-level steps, which may not read raw data
+	Previous  []event.Keys // retired secrets, which still find people who have not reappeared
+	Now       func() time.Time
+	Wall      func() time.Time // the machine's clock, for leases and durations; Now is the project's
+	Pinned    bool             // the clock is fixed by the project
+	NewID     func(time.Time) string
+	Holder    string // names this process in leases
+	Revision  string
+	Log       *slog.Logger
+	Progress  func(Progress)
+}
+
+// Progress is one sign of life of a step: Done of Total units. Total 0 means unknown.
+type Progress struct {
+	Step, Label string
+	Done, Total int64
+	Unit        string
+}
+
+// Through says how far a run goes.
+type Through int
+
+// The stations of a run. ThroughTrain trains and evaluates; ThroughPublish is a whole run.
+const (
+	ThroughIngest Through = iota + 1
+	ThroughBuild
+	ThroughTrain
+	ThroughPublish
+)
+
+// ParseThrough reads ingest, build, train or publish.
+func ParseThrough(s string) (Through, error) {
+	for i, name := range []string{"ingest", "build", "train", "publish"} {
+		if s == name {
+			return Through(i + 1), nil
+		}
+	}
+	return 0, fmt.Errorf("%q is no step to go through; one of ingest, build, train, publish", s)
+}
+
+// Errors by which a caller tells how a run ended.
+var (
+	// ErrRejected says that the gate refused the candidate: nothing was published.
+	ErrRejected = errors.New("refused by the gate")
+	// ErrNoData says that the interval holds no event that may be used.
+	ErrNoData = errors.New("no usable events")
+)
+
+// Options of one run.
+type Options struct {
+	Through Through
+	Cause   string // "run" or "backfill"
+}
+
+// Published is what a run put online.
+type Published struct {
+	Store      string `json:"store"`
+	Generation uint64 `json:"generation"`
+	Fence      uint64 `json:"fence"`
+	Entities   int    `json:"entities"`
+}
+
+// ModelRef names a version in results.
+type ModelRef struct {
+	Name    string `json:"name"`
+	Version int    `json:"version"`
+	Digest  string `json:"digest"`
+}
+
+// Result is what a run says of itself.
+type Result struct {
+	RunID     string         `json:"run_id"`
+	Job       string         `json:"job"`
+	Interval  table.Interval `json:"interval"`
+	Status    ledger.Status  `json:"status"`
+	Nothing   bool           `json:"nothing_to_do"` // every step was done before
+	Model     *ModelRef      `json:"model,omitempty"`
+	Published *Published     `json:"published,omitempty"`
+	Waiting   string         `json:"waiting,omitempty"` // why a passing version was not published
+	Report    string         `json:"report,omitempty"`  // key of the report in the bucket, without .json or .html
+	Reasons   []string       `json:"reasons,omitempty"`
+	Flags     []string       `json:"flags,omitempty"`
+	Funnel    string         `json:"funnel,omitempty"` // of the interval's raw rows, small counts suppressed
+	Remedy    string         `json:"remedy,omitempty"` // of the largest loss in it
+	Steps     []ledger.Step  `json:"steps"`
+}
+
+// leaseTime is how long a lease lasts without being renewed.
+const leaseTime = 2 * time.Minute
+
+// Run brings one interval of a job as far as o says, doing only the steps that are not done, and records it in the ledger.
+// It returns a Result whenever a run was recorded, with ErrRejected if the gate refused, and storage.ErrHeld without one if another
+// process is at the same interval. A cancelled context leaves a state that the next Run resumes.
+func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options) (*Result, error) {
+	label := job.Every.Label(iv)
+	lease, err := storage.Acquire(ctx, r.Bucket, "leases/"+job.Name+"/"+label, r.Holder, leaseTime, r.Wall)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", job.Name, label, err)
+	}
+	ctx, stop := lease.Keep(ctx)
+	defer stop()
+
+	started := r.Now()
+	rec := &ledger.Run{
+		ID: r.NewID(started), Job: job.Name, Interval: iv, Label: label, Status: ledger.Running, Cause: o.Cause, Started: started,
+		Pinned: r.Pinned, Revision: r.Revision, Fence: lease.Fence(), Steps: []ledger.Step{},
+	}
+	runs := ledger.Ledger{Bucket: r.Bucket}
+	if err := runs.Save(ctx, rec); err != nil {
+		return nil, errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
+	}
+	r.Log.Info("run started", "run", rec.ID, "job", job.Name, "interval", iv.String())
+
+	w := r.newWork(job, iv, started)
+	w.lease, w.run, w.res.RunID, w.res.Status = lease, rec, rec.ID, ledger.Running
+	if w.reg, err = registry.Open(r.Bucket, job.Model.Name); err == nil {
+		err = w.through(ctx, o)
+	}
+	return w.finish(ctx, runs, err)
+}
+
+// finish writes how the run ended, even when ctx has been cancelled, and lets go of the lease.
+func (w *work) finish(ctx context.Context, runs ledger.Ledger, err error) (*Result, error) {
+	rec, res := w.run, w.res
+	switch {
+	case err == nil:
+		rec.Status = ledger.Succeeded
+	case errors.Is(err, ErrRejected):
+		rec.Status = ledger.Rejected
+	case ctx.Err() != nil:
+		rec.Status = ledger.Interrupted
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
+	default:
+		rec.Status = ledger.Failed
+	}
+	if err != nil && rec.Status != ledger.Rejected {
+		rec.Error = err.Error()
+	}
+	res.Status, res.Steps, res.Nothing = rec.Status, rec.Steps, true
+	for _, s := range rec.Steps {
+		res.Nothing = res.Nothing && s.Status == "skipped"
+	}
+	rec.Ended, rec.Reasons, rec.Flags, rec.Report = w.Now(), res.Reasons, res.Flags, res.Report
+	rec.Model, rec.Publish, rec.Funnel = raw(res.Model), raw(res.Published), res.Funnel
+
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	if lost := w.lease.Check(end); lost != nil {
+		return res, errors.Join(err, lost) // somebody else owns this interval now, and its record
+	}
+	if saveErr := runs.Save(end, rec); saveErr != nil {
+		err = errors.Join(err, saveErr)
+	}
+	if relErr := w.lease.Release(end); relErr != nil {
+		err = errors.Join(err, relErr)
+	}
+	w.Log.Info("run ended", "run", rec.ID, "status", rec.Status)
+	return res, err
+}
+
+func raw(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // plain data
+	}
+	if string(b) == "null" {
+		return nil
+	}
+	return b
+}
+
+// work is one run under way.
+type work struct {
+	*Runner
+	job    *Job
+	iv     table.Interval
+	label  string
+	now    time.Time
+	tables table.Store
+	reg    *registry.Registry
+	dry    bool           // plan only: write nothing
+	lease  *storage.Lease // nil for work that commits only what anybody would commit alike
+	run    *ledger.Run
+	res    *Result
+
+	plan  *plan
+	data  *dataset // what assemble, train, evaluate and load share; loaded once
+	model models.Model
+}
+
+// result is what a step's body hands to commit.
+type result struct {
+	outputs      map[string]table.Manifest
+	facts        any
+	rowsIn, rows int64
+	bytesRead    int64
+}
+
+// do brings one step to be done: it returns what stands in its done object, or runs body and commits. What body made is discarded when
+// another process committed first: both are the same by construction, and the first stands.
+func (w *work) do(ctx context.Context, s step, body func(ctx context.Context) (result, error)) (*table.Commit, error) {
+	start := w.Wall()
+	rec := ledger.Step{Name: s.name, Label: s.label, Key: s.key, Status: "skipped"}
+	defer func() {
+		rec.Seconds = w.Wall().Sub(start).Seconds()
+		w.run.Steps = append(w.run.Steps, rec)
+	}()
+	c, _, err := w.tables.Lookup(ctx, s.key)
+	if err == nil {
+		return c, nil
+	}
+	rec.Status = "failed"
+	if !errors.Is(err, storage.ErrNotFound) {
+		return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
+	}
+	res, err := body(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
+	}
+	if w.lease != nil {
+		if err := w.lease.Check(ctx); err != nil { // a zombie commits nothing
+			return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
+		}
+	}
+	facts, err := json.Marshal(res.facts)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: facts: %w", s.name, s.label, err)
+	}
+	iv := s.iv
+	c = &table.Commit{
+		Format: 1, Key: s.key, Step: s.name, Interval: &iv, Outputs: res.outputs, Facts: facts, Revision: w.Revision,
+		Nonce: w.run.ID, At: w.now,
+	}
+	won, err := w.tables.Commit(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
+	}
+	if !won {
+		if c, _, err = w.tables.Lookup(ctx, s.key); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
+		}
+	}
+	rec.Status, rec.RowsIn, rec.RowsOut, rec.BytesRead = "done", res.rowsIn, res.rows, res.bytesRead
+	w.Log.Info("step done", "run", w.run.ID, "step", s.name, "label", s.label, "rows_in", res.rowsIn, "rows_out", res.rows)
+	return c, nil
+}
+
+// factsOf decodes the facts of a commit.
+func factsOf[T any](c *table.Commit) (v T, err error) {
+	if err = json.Unmarshal(c.Facts, &v); err != nil {
+		err = fmt.Errorf("facts of %s: %w", c.Key, err)
+	}
+	return v, err
+}
+
+// skipped records the days that were done before, as one step each.
+func (w *work) skipped(days []plannedDay) {
+	for _, d := range days {
+		if d.done {
+			w.run.Steps = append(w.run.Steps, ledger.Step{Name: d.name, Label: d.label, Key: d.key, Status: "skipped"})
+		}
+	}
+}
+
+func (r *Result) setFunnel(f policy.Funnel) {
+	r.Funnel, r.Remedy = f.Suppressed(smallCell), f.Remedy()
+}
+
+// emptyHint says why an interval may hold nothing.
+func (r *Result) emptyHint() string {
+	if r.Remedy != "" {
+		return r.Funnel + "; " + r.Remedy
+	}
+	return "no file of the source holds rows of it; --at names another interval, and rapport plan shows which files were looked at"
+}
+
+// Progressed reports a sign of life, if anybody listens.
+func (r *Runner) Progressed(name, label string, done, total int64, unit string) {
+	if r.Progress != nil {
+		r.Progress(Progress{Step: name, Label: label, Done: done, Total: total, Unit: unit})
+	}
+}

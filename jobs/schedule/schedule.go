@@ -1,0 +1,100 @@
+// Package schedule says when a job is due: pure functions over a clock that is passed in.
+//
+// # Design
+//
+// robfig/cron parses expressions and finds next times; nothing else of it is used, for its runner knows neither leases nor closed
+// intervals. A schedule only says when the last closed interval may start: which interval that is, is decided by table.Every. Two traps
+// of the parser are closed here: a TZ= prefix that makes it panic, and expressions that never fire (31 February), for which it returns
+// the zero time.
+//
+// Daylight saving: a fire time that falls into the spring gap is moved to the first instant after the gap, and one that the autumn
+// repeats fires once, at its first occurrence; so a daily job runs once on every calendar day.
+package schedule
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+)
+
+// Schedule is a parsed cron expression in a time zone. The zero Schedule never fires.
+type Schedule struct {
+	expr string
+	spec cron.Schedule
+	loc  *time.Location
+}
+
+// Parse reads a five-field cron expression, or a descriptor as @daily, to be read in loc. It refuses an expression that never fires.
+func Parse(expr string, loc *time.Location) (s Schedule, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			s, err = Schedule{}, fmt.Errorf("schedule %q: not a cron expression", expr)
+		}
+	}()
+	if strings.Contains(expr, "TZ=") {
+		return Schedule{}, fmt.Errorf("schedule %q: give the zone in time_zone, not in the expression", expr)
+	}
+	spec, err := cron.ParseStandard(expr)
+	if err != nil {
+		return Schedule{}, fmt.Errorf("schedule %q: %v; five fields are minute hour day month weekday, as \"0 3 * * *\"", expr, err)
+	}
+	s = Schedule{expr: expr, spec: spec, loc: loc}
+	if s.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
+		return Schedule{}, fmt.Errorf("schedule %q never fires", expr)
+	}
+	return s, nil
+}
+
+// Next returns the first time after t at which the schedule fires, in UTC, or the zero time if it never does.
+//
+// The expression is evaluated on the wall clock as if it had no gaps or repeats, and each result is then placed on the real time line:
+// that is what makes the rule of the package comment hold.
+func (s Schedule) Next(t time.Time) time.Time {
+	if s.spec == nil {
+		return time.Time{}
+	}
+	if every, ok := s.spec.(cron.ConstantDelaySchedule); ok {
+		return every.Next(t).UTC()
+	}
+	wall := t.In(s.loc)
+	// In a repeated hour the wall clock runs backwards; start two hours early and skip what is not after t.
+	from := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, time.UTC).Add(-2 * time.Hour)
+	for range 100000 {
+		from = s.spec.Next(from)
+		if from.IsZero() {
+			return time.Time{}
+		}
+		if real := s.place(from); real.After(t) {
+			return real
+		}
+	}
+	return time.Time{}
+}
+
+// place puts a wall-clock time on the real time line: the first occurrence of a repeated time, the end of the gap for one in a gap.
+func (s Schedule) place(wall time.Time) time.Time {
+	real := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, s.loc)
+	if real.Hour() != wall.Hour() || real.Minute() != wall.Minute() { // in a gap: find its end
+		before, after := real.Add(-3*time.Hour), real.Add(3*time.Hour)
+		_, offset := before.Zone()
+		for after.Sub(before) > time.Second {
+			mid := before.Add(after.Sub(before) / 2).Truncate(time.Second)
+			if _, o := mid.Zone(); o == offset {
+				before = mid
+			} else {
+				after = mid
+			}
+		}
+		return after.UTC()
+	}
+	for _, back := range []time.Duration{time.Hour, 30 * time.Minute, 2 * time.Hour} {
+		if e := real.Add(-back); e.Hour() == wall.Hour() && e.Minute() == wall.Minute() && e.Day() == wall.Day() {
+			return e.UTC()
+		}
+	}
+	return real.UTC()
+}
+
+func (s Schedule) String() string { return s.expr }
