@@ -22,7 +22,7 @@
 // A reader opens the live table once, keeps it open, and asks with one stat a lookup whether live is still the same file (it holds the file
 // open, so that its inode number cannot come back), and for an owned row with a second one whether denied has grown or been replaced.
 // The unfinished tail that a killed writer leaves in denied is ignored: it was never acknowledged. Any other damage is refused by
-// the file's name; a damaged deny log denies every owned row, and rows without an owner are still served.
+// the file's name: with a damaged deny log no owned row is served, while rows without an owner still are.
 //
 // An erased owner is kept denied by the SHA-256 of its name (ErasedName), and its name is written nowhere. Files are deleted,
 // not overwritten: the file system may keep freed blocks until it reuses them, and a reader of another process that stays idle holds the old file
