@@ -185,10 +185,11 @@ func (w *work) deny(ctx context.Context) error {
 	}
 	var deny, allow []string
 	for s, key := range w.plan.ids.OnlineKeys() {
+		is := have[key] || have[online.ErasedName(key)] // an erased subject who has come back stands there by a hash
 		switch no := w.plan.trainingDecisions.Of(s).Denied(); {
-		case no && !have[key]:
+		case no && !is:
 			deny = append(deny, key)
-		case !no && have[key]:
+		case !no && is:
 			allow = append(allow, key)
 		}
 	}
