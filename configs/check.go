@@ -253,6 +253,10 @@ func (p *Project) checkJob(name string, j Job) {
 		j.Evaluate.Split.Last = now.End.Sub(now.Start)
 		p.Jobs[name] = j
 	}
+	if j.Evaluate.Split.Validation == 0 {
+		j.Evaluate.Split.Validation = max(j.Evaluate.Split.Last, min(4*j.Evaluate.Split.Last, j.Train.Window/4))
+		p.Jobs[name] = j
+	}
 	if j.Schedule != "" {
 		if _, err := schedule.Parse(j.Schedule, loc); err != nil {
 			d.at(path+".schedule", "", "%v", err)
@@ -261,8 +265,9 @@ func (p *Project) checkJob(name string, j Job) {
 	if _, ok := p.Models[j.Train.Model]; !ok {
 		d.at(path+".train.model", p.known("models", j.Train.Model, sortedKeys(p.Models)), "no model %q is declared", j.Train.Model)
 	}
-	if 3*j.Evaluate.Split.Last > j.Train.Window {
-		d.at(path+".train.window", "the last split is the test, as much before it weighs the parts, and the rest is learned from", "must be at least three times evaluate.split.last (%s)", j.Evaluate.Split.Last)
+	if used := j.Evaluate.Split.Last + j.Evaluate.Split.Validation; 3*used > 2*j.Train.Window {
+		d.at(path+".train.window", "the last split is the test, the validation before it weighs the parts, and the rest is learned from",
+			"test and validation take %s: at least a third of the window must be left to learn from", used)
 	}
 	if pu, ok := p.Purposes[j.Purpose.Train]; !ok {
 		d.at(path+".purpose.train", p.known("purposes", j.Purpose.Train, sortedKeys(p.Purposes)), "no purpose %q is declared", j.Purpose.Train)

@@ -243,8 +243,9 @@ type Evaluate struct {
 	MinN    int
 }
 
-// Split is the temporal split: the last of the window is the test, as much before it the validation.
-type Split struct{ Last time.Duration }
+// Split is the temporal split: the last of the window is the test; before it lies the validation, on which the parts are weighed (default:
+// four times as long, at most a quarter of the window); the rest is learned from.
+type Split struct{ Last, Validation time.Duration }
 
 // Budget is one acceptable range.
 type Budget struct {
@@ -283,7 +284,7 @@ func Load(path string) (*Project, error) {
 }
 
 func parse(path string, src []byte) (*Project, error) {
-	d := &decoder{file: path, lines: map[string]int{}}
+	d := &decoder{file: path, lines: map[string]int{}, broken: map[string]bool{}}
 	p := &Project{dec: d, dir: filepath.Dir(path)}
 	if n := d.parse(src); n != nil {
 		d.into(n, reflect.ValueOf(p).Elem(), "")

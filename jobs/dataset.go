@@ -123,6 +123,7 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 	case "auto":
 		d.facts.Mask = models.AutoMask(d.facts.RepeatShare)
 	}
+	d.MaskSeen = d.facts.Mask
 	w.data = d
 	return d, nil
 }

@@ -32,7 +32,8 @@ type Job struct {
 	Views     []features.View // the views that Publish names, and those the model reads
 	Model     Model
 	Window    time.Duration // how much history is learned from
-	Last      time.Duration // length of the test window, and of the validation window before it
+	Last      time.Duration // length of the test window
+	Weigh     time.Duration // length of the validation window before it, on which the parts are weighed
 	K         []int
 	Cohort    []string // cohort attributes
 	MinN      int
@@ -87,7 +88,7 @@ func (j *Job) history(iv table.Interval) table.Interval {
 // cuts splits the training window of iv: [base) learns, [validation) weighs the parts, [test) judges.
 func (j *Job) cuts(iv table.Interval) models.Cuts {
 	test := iv.End.Add(-j.Last)
-	validation := test.Add(-j.Last)
+	validation := test.Add(-j.Weigh)
 	return models.Cuts{
 		Base:       table.Micros(iv.End.Add(-j.Window)),
 		Rerank:     table.Micros(validation),

@@ -360,10 +360,10 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 	}{j.Views, keep}, append(keysIn(views), p.trainingDecisions.Digest(views))...)}
 
 	p.assemble = step{name: "assemble", label: w.label, iv: w.iv, key: stepKey("assemble", w.label, logicAssemble, struct {
-		Window, Last, Keep time.Duration
-		Weights            map[string]float64
-		Seen               string
-	}{j.Window, j.Last, keep, j.Model.Weights, j.Model.Lists.Seen}, append(keysIn(p.training), p.filter, snapshotKey(p.items), snapshotKey(p.subjects))...)}
+		Window, Last, Weigh, Keep time.Duration
+		Weights                   map[string]float64
+		Seen                      string
+	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen}, append(keysIn(p.training), p.filter, snapshotKey(p.items), snapshotKey(p.subjects))...)}
 
 	p.train = step{name: "train", label: w.label, iv: w.iv, key: stepKey("train", w.label, logicTrain, struct {
 		Model  string

@@ -19,6 +19,7 @@ type Dataset struct {
 	Events   EventLog
 	Subjects *Attributes // row s describes Events.Subjects[s]; nil if none are declared
 	Cuts     Cuts
+	MaskSeen bool // lists will leave out what a subject had before: judge by that
 }
 
 // Validate reports the first fault of the data set. Trainers may rely on a valid one. O(events).

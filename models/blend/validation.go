@@ -86,27 +86,32 @@ func newValidation(ctx context.Context, h *Hyper, d *models.Dataset, until int64
 	return v, nil
 }
 
-// questions returns the queries of the subjects that have something to find in the window, at most h.Queries of them.
+// questions returns the queries of the validation window, at most h.Queries of them, evenly spaced. The window is walked in steps as long
+// as the test window: at each, every subject who has something to find before the next is asked from what was known then, so that the
+// weights are fitted to the question that they will be judged by, on several times as many answers.
 func questions(h *Hyper, d *models.Dataset, until int64) []ask {
-	at := d.Cuts.Validation
-	var rows []int
-	for s := range d.Events.Subjects {
-		if hist := d.Events.SubjectBetween(s, at, until); hist.Len() > 0 {
-			rows = append(rows, s)
-		}
+	horizon := until - d.Cuts.Validation
+	if test := d.Cuts.End - d.Cuts.Test; test > 0 {
+		horizon = min(horizon, test)
 	}
 	var asks []ask
-	for _, s := range rows {
-		a := ask{q: d.Query(s, at, candidatesPerPart), relevant: distinct(d.Events.SubjectBetween(s, at, until))}
-		if h.MaskSeen {
-			a.q.Exclude = distinct(a.q.History)
-			a.relevant = slices.DeleteFunc(a.relevant, func(item int32) bool {
-				_, seen := slices.BinarySearch(a.q.Exclude, item)
-				return seen
-			})
-		}
-		if len(a.relevant) > 0 {
-			asks = append(asks, a)
+	for at := d.Cuts.Validation; at < until; at += horizon {
+		for s := range d.Events.Subjects {
+			after := d.Events.SubjectBetween(s, at, min(at+horizon, until))
+			if after.Len() == 0 {
+				continue
+			}
+			a := ask{q: d.Query(s, at, candidatesPerPart), relevant: distinct(after)}
+			if h.MaskSeen || d.MaskSeen {
+				a.q.Exclude = distinct(a.q.History)
+				a.relevant = slices.DeleteFunc(a.relevant, func(item int32) bool {
+					_, seen := slices.BinarySearch(a.q.Exclude, item)
+					return seen
+				})
+			}
+			if len(a.relevant) > 0 {
+				asks = append(asks, a)
+			}
 		}
 	}
 	if len(asks) <= h.Queries {
