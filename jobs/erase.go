@@ -51,7 +51,7 @@ const eraseLease = "leases/erase"
 // Interrupted, it is taken up again by the next Erase of anybody, for the request stands in the journal; until then its subjects stay denied. Cost: each table that holds
 // subjects is read once; only the shards that hold these are written.
 func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Erased, error) {
-	lease, err := storage.Acquire(ctx, r.Bucket, eraseLease, r.Holder, leaseTime, r.Wall)
+	lease, err := r.acquire(ctx, eraseLease)
 	if err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/registry"
-	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/online"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -153,7 +152,7 @@ func (r *Runner) makeLive(ctx context.Context, job *Job, version int, move func(
 	}
 	w := r.newWork(job, v.Interval, r.Now())
 	w.reg = reg
-	if w.lease, err = storage.Acquire(ctx, r.Bucket, publishLease, r.Holder, leaseTime, r.Wall); err != nil {
+	if w.lease, err = r.acquire(ctx, publishLease); err != nil {
 		return registry.Live{}, fmt.Errorf("make version %d live: %w", version, err)
 	}
 	ctx, stop := w.lease.Keep(ctx)

@@ -13,7 +13,6 @@ import (
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/registry"
-	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/online"
 )
 
@@ -118,7 +117,7 @@ func (w *work) publish(ctx context.Context, v registry.Version) error {
 		return nil
 	}
 
-	lease, err := storage.Acquire(ctx, w.Bucket, publishLease, w.Holder, leaseTime, w.Wall)
+	lease, err := w.acquire(ctx, publishLease)
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}

@@ -32,7 +32,8 @@ type Runner struct {
 	Wall      func() time.Time // the machine's clock, for leases and durations; Now is the project's
 	Pinned    bool             // the clock is fixed by the project
 	NewID     func(time.Time) string
-	Holder    string // names this process in leases
+	Holder    string                   // names this process in leases
+	Dead      func(holder string) bool // whether the process that a lease names has died for certain; nil: leases are waited for
 	Revision  string
 	Log       *slog.Logger
 	Progress  func(Progress)
@@ -121,7 +122,7 @@ const leaseTime = 2 * time.Minute
 // process is at the same interval. A cancelled context leaves a state that the next Run resumes.
 func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options) (*Result, error) {
 	label := job.Every.Label(iv)
-	lease, err := storage.Acquire(ctx, r.Bucket, "leases/"+job.Name+"/"+label, r.Holder, leaseTime, r.Wall)
+	lease, err := r.acquire(ctx, "leases/"+job.Name+"/"+label)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", job.Name, label, err)
 	}
@@ -145,6 +146,11 @@ func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options
 		err = w.through(ctx, o)
 	}
 	return w.finish(ctx, runs, err)
+}
+
+// acquire takes a lease for this process, at once if its holder has died.
+func (r *Runner) acquire(ctx context.Context, key string) (*storage.Lease, error) {
+	return storage.AcquireFrom(ctx, r.Bucket, key, r.Holder, leaseTime, r.Wall, r.Dead)
 }
 
 // finish writes how the run ended, even when ctx has been cancelled, and lets go of the lease.

@@ -50,6 +50,13 @@ type Lease struct {
 // Acquire takes the lease at key for ttl, or returns ErrHeld. holder says in plain words who has it (host, process, run).
 // Expiry is judged by now: clocks of all holders must agree to well within ttl.
 func Acquire(ctx context.Context, b Bucket, key, holder string, ttl time.Duration, now func() time.Time) (*Lease, error) {
+	return AcquireFrom(ctx, b, key, holder, ttl, now, nil)
+}
+
+// AcquireFrom is Acquire, but does not wait for the lease of a holder of whom dead says that it has died, and so can neither use nor give
+// back what it has: it is taken over at once, under the next fence. dead is asked about the text that the holder gave as its own and must
+// be sure: a holder that lives would go on, as a zombie, until its next Check. A nil dead knows of nobody.
+func AcquireFrom(ctx context.Context, b Bucket, key, holder string, ttl time.Duration, now func() time.Time, dead func(holder string) bool) (*Lease, error) {
 	if ttl <= 0 {
 		return nil, failed("acquire lease", key, fmt.Errorf("its time to live is %v", ttl))
 	}
@@ -62,7 +69,7 @@ func Acquire(ctx context.Context, b Bucket, key, holder string, ttl time.Duratio
 			cond = Cond{IfAbsent: true}
 		case err != nil:
 			return nil, fmt.Errorf("acquire lease: %w", err)
-		case !seen.free(now()):
+		case !seen.free(now()) && (dead == nil || !dead(seen.Holder)):
 			return nil, failed("acquire lease", key, fmt.Errorf("%w: %s has it until %s (fence %d)",
 				ErrHeld, seen.Holder, seen.Expires.UTC().Format(time.RFC3339), seen.Fence))
 		}

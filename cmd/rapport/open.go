@@ -82,20 +82,12 @@ func (a *app) open(ctx context.Context, withKeys bool) (*project, error) {
 		Bucket: o.Bucket, Online: o.Online, OnlineURL: p.Online, Engine: local.Engine{}, Loaders: configs.Loaders, Keys: o.Keys, Previous: o.Previous, Now: now, Wall: a.wall, Pinned: o.Pinned(),
 		NewID:    func(time.Time) string { return ulid.Make().String() },
 		Holder:   holder(),
+		Dead:     dead,
 		Revision: revision(),
 		Log:      slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
 		Progress: prog.show,
 	}
 	return &project{Opened: o, runner: r, progress: prog}, nil
-}
-
-// holder names this process in leases.
-func holder() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown host"
-	}
-	return fmt.Sprintf("%s pid %d", host, os.Getpid())
 }
 
 // revision is the code revision of this binary: recorded, never hashed.

@@ -57,6 +57,12 @@ var steps = []step{
 // spilling makes a load of rowsOf spill twice.
 var spilling = online.Options{LoadMemory: 1500}
 
+// withFS returns o with another file system to write to.
+func withFS(o online.Options, fs vfs.FS) online.Options {
+	o.FS = fs
+	return o
+}
+
 func rowsOf(generation uint64) []online.Entry {
 	var entries []online.Entry
 	for i := range 20 {
@@ -161,7 +167,7 @@ func TestFaultAtEachWrite(t *testing.T) {
 					}
 					return nil
 				})
-				err := st.do(t.Context(), open(t, try, online.WithFS(spilling, errorfs.Wrap(vfs.Default, injector))))
+				err := st.do(t.Context(), open(t, try, withFS(spilling, errorfs.Wrap(vfs.Default, injector))))
 				got := observe(t, reader)
 				if other := observe(t, open(t, try, online.Options{})); other != got {
 					t.Fatalf("write %d: a reader that was there sees\n%s\na new one\n%s", faults, got, other)
@@ -299,7 +305,7 @@ func childSteps() error {
 		}
 		return nil
 	})
-	s, err := online.OpenEmbedded(os.Getenv("RAPPORT_ONLINE_DIR"), online.WithFS(spilling, errorfs.Wrap(vfs.Default, injector)))
+	s, err := online.OpenEmbedded(os.Getenv("RAPPORT_ONLINE_DIR"), withFS(spilling, errorfs.Wrap(vfs.Default, injector)))
 	if err != nil {
 		return err
 	}

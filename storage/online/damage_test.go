@@ -74,7 +74,7 @@ func TestDamagedTable(t *testing.T) {
 	check := func(what string, mustFail bool) {
 		t.Helper()
 		fence++
-		s, err := online.OpenEmbedded(dir, online.WithFS(online.Options{}, unsynced{vfs.Default}))
+		s, err := online.OpenEmbedded(dir, withFS(online.Options{}, unsynced{vfs.Default}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -261,7 +261,7 @@ func TestDamagedDenyLog(t *testing.T) {
 // TestDenyLogStaysShort denies and allows thousands of times.
 func TestDenyLogStaysShort(t *testing.T) {
 	dir, ctx := t.TempDir(), t.Context()
-	s := open(t, dir, online.WithFS(online.Options{}, unsynced{vfs.Default}))
+	s := open(t, dir, withFS(online.Options{}, unsynced{vfs.Default}))
 	reader := open(t, dir, online.Options{})
 	most := int64(0)
 	for i := range 1300 {
@@ -295,7 +295,7 @@ func TestDiskFull(t *testing.T) {
 		}
 		return nil
 	})
-	s := open(t, dir, online.WithFS(online.Options{}, errorfs.Wrap(vfs.Default, full)))
+	s := open(t, dir, withFS(online.Options{}, errorfs.Wrap(vfs.Default, full)))
 	want := observe(t, s)
 	for _, st := range steps {
 		if err := st.do(ctx, s); err != nil && !errors.Is(err, storage.ErrFull) && !errors.Is(err, online.ErrUnknownGeneration) {

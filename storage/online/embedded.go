@@ -24,7 +24,9 @@ type Options struct {
 	// LoadMemory bounds the bytes of entries that a Loader holds before it spills them, sorted, to a file; 0 is 64 MiB.
 	LoadMemory int64
 
-	fs vfs.FS // nil is the operating system's; tests inject faults
+	// FS is the file system that is written to; nil is the operating system's. Tests count writes, fail them, and die at them. Locks
+	// and reads go past it.
+	FS vfs.FS
 }
 
 // embedded is the Store in a folder (see the package comment).
@@ -67,13 +69,13 @@ func OpenEmbedded(dir string, o Options) (Store, error) {
 	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("open online store: %w", err)
 	}
-	if o.fs == nil {
-		o.fs = vfs.Default
+	if o.FS == nil {
+		o.FS = vfs.Default
 	}
 	if o.LoadMemory <= 0 {
 		o.LoadMemory = defaultLoadMemory
 	}
-	return &embedded{dir: dir, fs: o.fs, budget: o.LoadMemory, log: denyLog{fs: o.fs, dir: dir}}, nil
+	return &embedded{dir: dir, fs: o.FS, budget: o.LoadMemory, log: denyLog{fs: o.FS, dir: dir}}, nil
 }
 
 func (e *embedded) path(name string) string { return filepath.Join(e.dir, name) }
