@@ -27,9 +27,15 @@ func TestSchema(t *testing.T) {
 	}
 	want := table.Schema{
 		{Name: "entity", Type: table.Int64},
-		{Name: "items_90m", Type: table.Int64}, {Name: "items_1d", Type: table.Int64}, {Name: "items_7d", Type: table.Int64},
-		{Name: "spend_90m", Type: table.Float64}, {Name: "spend_1d", Type: table.Float64}, {Name: "spend_7d", Type: table.Float64},
-		{Name: "views_90m", Type: table.Int64}, {Name: "views_1d", Type: table.Int64}, {Name: "views_7d", Type: table.Int64},
+		{Name: "items_90m", Type: table.Int64},
+		{Name: "items_1d", Type: table.Int64},
+		{Name: "items_7d", Type: table.Int64},
+		{Name: "spend_90m", Type: table.Float64},
+		{Name: "spend_1d", Type: table.Float64},
+		{Name: "spend_7d", Type: table.Float64},
+		{Name: "views_90m", Type: table.Int64},
+		{Name: "views_1d", Type: table.Int64},
+		{Name: "views_7d", Type: table.Int64},
 	}
 	if got := v.Schema(); !slices.Equal(got, want) {
 		t.Errorf("schema %v\nwant   %v", got, want)
@@ -109,9 +115,16 @@ func TestValidate(t *testing.T) {
 		{"valid", valid(), nil},
 		{"all operators", with(func(v *View) {
 			v.Features = []Feature{
-				{Name: "a", Op: Count}, {Name: "b", Op: Sum, Column: "value"}, {Name: "c", Op: Mean, Column: "value"}, {Name: "d", Op: Min, Column: "x"},
-				{Name: "e", Op: Max, Column: "x"}, {Name: "f", Op: Distinct, Column: "item"}, {Name: "g", Op: Decayed, HalfLife: day},
-				{Name: "h", Op: Recency}, {Name: "i", Op: ShareOf, Share: []string{"buy"}}, {Name: "j2_", Op: Decayed, Column: "value", HalfLife: 1},
+				{Name: "a", Op: Count},
+				{Name: "b", Op: Sum, Column: "value"},
+				{Name: "c", Op: Mean, Column: "value"},
+				{Name: "d", Op: Min, Column: "x"},
+				{Name: "e", Op: Max, Column: "x"},
+				{Name: "f", Op: Distinct, Column: "item"},
+				{Name: "g", Op: Decayed, HalfLife: day},
+				{Name: "h", Op: Recency},
+				{Name: "i", Op: ShareOf, Share: []string{"buy"}},
+				{Name: "j2_", Op: Decayed, Column: "value", HalfLife: 1},
 			}
 		}), nil},
 		{"no name", with(func(v *View) { v.Name = "" }), []string{"the name must be"}},
@@ -156,8 +169,11 @@ func TestValidate(t *testing.T) {
 		{"share twice", feature(Feature{Op: ShareOf, Share: []string{"a", "a"}}), []string{`share kind "a" is empty or listed twice`}},
 		{"share outside the filter", feature(Feature{Op: ShareOf, Kinds: []string{"view"}, Share: []string{"buy"}}), []string{"never passes the filter view"}},
 		{"share of a count", feature(Feature{Op: Count, Share: []string{"buy"}}), []string{"share kinds belong to share"}},
-		{"several", View{Features: []Feature{{Name: "x", Op: Sum}, {Name: "y", Op: ShareOf}}},
-			[]string{"the name must be", `key ""`, "no windows", "sum needs a column", "share needs the kinds"}},
+		{
+			"several",
+			View{Features: []Feature{{Name: "x", Op: Sum}, {Name: "y", Op: ShareOf}}},
+			[]string{"the name must be", `key ""`, "no windows", "sum needs a column", "share needs the kinds"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			faults := unjoin(c.view.Validate())

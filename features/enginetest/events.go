@@ -27,8 +27,11 @@ const (
 
 func newEvents(context ...table.Field) events {
 	return events{schema: append(table.Schema{
-		{Name: "subject", Type: table.Int64}, {Name: "item", Type: table.String}, {Name: "time", Type: table.Time},
-		{Name: "kind", Type: table.String}, {Name: "value", Type: table.Float64},
+		{Name: "subject", Type: table.Int64},
+		{Name: "item", Type: table.String},
+		{Name: "time", Type: table.Time},
+		{Name: "kind", Type: table.String},
+		{Name: "value", Type: table.Float64},
 	}, context...)}
 }
 

@@ -52,8 +52,10 @@ func ReadConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 		return table.Want{Name: d.column(name), Type: table.Time, Optional: optional}
 	}
 	const subject, purpose, state, effective, recorded, expires, source, recordID = 0, 1, 2, 3, 4, 5, 6, 7
-	wants := []table.Want{text("subject", false), text("purpose", false), text("state", false), instant("effective_at", false),
-		instant("recorded_at", true), instant("expires_at", true), text("source", true), text("record_id", true)}
+	wants := []table.Want{
+		text("subject", false), text("purpose", false), text("state", false), instant("effective_at", false),
+		instant("recorded_at", true), instant("expires_at", true), text("source", true), text("record_id", true),
+	}
 	for r, err := range d.scan(ctx, objs, wants) {
 		if err != nil {
 			return nil, fmt.Errorf("read consent: %w", err)
@@ -116,9 +118,14 @@ func ReadConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 
 // consentSchema is the table of pseudonymized consent records.
 var consentSchema = table.Schema{
-	{Name: "subject", Type: table.Int64}, {Name: "purpose", Type: table.String}, {Name: "state", Type: table.String},
-	{Name: "effective_at", Type: table.Time}, {Name: "recorded_at", Type: table.Time}, {Name: "expires_at", Type: table.Time},
-	{Name: "source", Type: table.String}, {Name: "record_id", Type: table.String},
+	{Name: "subject", Type: table.Int64},
+	{Name: "purpose", Type: table.String},
+	{Name: "state", Type: table.String},
+	{Name: "effective_at", Type: table.Time},
+	{Name: "recorded_at", Type: table.Time},
+	{Name: "expires_at", Type: table.Time},
+	{Name: "source", Type: table.String},
+	{Name: "record_id", Type: table.String},
 }
 
 // StoreConsent writes records as a content-addressed snapshot under prefix: equal sets of records give the same digest and objects.

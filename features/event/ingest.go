@@ -30,8 +30,13 @@ const (
 // Schema is the schema of the events table that a purpose gets of the source: the columns above, and the context columns that it reads.
 // those in Numeric as Float64, the others as String.
 func (s Source) Schema(p policy.Purpose) table.Schema {
-	schema := table.Schema{{Name: ColSubject, Type: table.Int64}, {Name: ColItem, Type: table.String}, {Name: ColTime, Type: table.Time},
-		{Name: ColKind, Type: table.String}, {Name: ColValue, Type: table.Float64}}
+	schema := table.Schema{
+		{Name: ColSubject, Type: table.Int64},
+		{Name: ColItem, Type: table.String},
+		{Name: ColTime, Type: table.Time},
+		{Name: ColKind, Type: table.String},
+		{Name: ColValue, Type: table.Float64},
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Columns)) {
 		if !p.Allows("events", name) {
 			continue

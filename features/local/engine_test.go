@@ -34,8 +34,11 @@ func crowd(n, subjects, items, batch int) features.Source {
 			for lo := 0; lo < n; lo += batch {
 				size := min(batch, n-lo)
 				b := &table.Batch{N: size, Schema: table.Schema{
-					{Name: "subject", Type: table.Int64}, {Name: "item", Type: table.String}, {Name: "time", Type: table.Time},
-					{Name: "kind", Type: table.String}, {Name: "value", Type: table.Float64},
+					{Name: "subject", Type: table.Int64},
+					{Name: "item", Type: table.String},
+					{Name: "time", Type: table.Time},
+					{Name: "kind", Type: table.String},
+					{Name: "value", Type: table.Float64},
 				}, Cols: []table.Column{
 					{Int: make([]int64, size)}, {Str: make([]string, size)}, {Int: make([]int64, size)}, {Str: make([]string, size)}, {Float: make([]float64, size)},
 				}}

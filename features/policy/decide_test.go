@@ -45,8 +45,11 @@ func TestDecideByHand(t *testing.T) {
 		{"a renewal may shorten", []Record{given(1, 5, 0), given(1, 8, 12)}, 0, -1, Expired, 0},
 		{"withdrawn", []Record{given(1, 5, 0), with(1, Withdrawn, 12, 12)}, 0, -1, Refused, 0},
 		{"withdrawn, given again", []Record{given(1, 5, 0), with(1, Withdrawn, 12, 12), given(1, 15, 0)}, 0, 15, Kept, 0},
-		{"withdrawn and given again at one time, recorded in this order: broken",
-			[]Record{given(1, 5, 0), with(1, Withdrawn, 12, 12), with(1, ConsentGiven, 12, 13)}, 0, 12, Kept, 0},
+		{
+			"withdrawn and given again at one time, recorded in this order: broken",
+			[]Record{given(1, 5, 0), with(1, Withdrawn, 12, 12), with(1, ConsentGiven, 12, 13)},
+			0, 12, Kept, 0,
+		},
 		{"tie in all times: the denial wins", []Record{given(1, 5, 0), with(1, Withdrawn, 5, 5)}, 0, -1, Refused, 0},
 		{"recorded after now: does not exist", []Record{given(1, 5, 0), with(1, Withdrawn, 12, 21)}, 0, 5, Kept, 0},
 		{"withdrawal scheduled: bounds the online row", []Record{given(1, 5, 0), with(1, Withdrawn, 23, 18)}, 0, 5, Kept, 23},

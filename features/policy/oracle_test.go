@@ -106,8 +106,10 @@ func oracleJudge(p Purpose, now int, all []Record, erasures []Erasure, s Subject
 	return Kept
 }
 
-var allStates = []State{ConsentGiven, RenewedConsentGiven, Requested, RequestDeferred, ConsentRefused, Withdrawn, Revoked, ConsentExpired,
-	Invalidated, Unknown, "nonsense"}
+var allStates = []State{
+	ConsentGiven, RenewedConsentGiven, Requested, RequestDeferred, ConsentRefused, Withdrawn, Revoked, ConsentExpired,
+	Invalidated, Unknown, "nonsense",
+}
 
 // genHistory makes records of a few subjects that collide in every way: ties, overlaps, expiry at the next effective time, backdating.
 func genHistory(rng *rand.Rand) (records []Record, erasures []Erasure) {
