@@ -88,8 +88,15 @@ func TestCohortByHand(t *testing.T) {
 		got  *float64
 		want float64
 	}{
-		{"overall", f.Overall, 0.5}, {"a", f.ByGroup[0].Value, 0.75}, {"b", f.ByGroup[1].Value, 0.25}, {"min", f.Min, 0.25}, {"max", f.Max, 0.75},
-		{"difference", f.Difference, 0.5}, {"ratio", f.Ratio, 1. / 3}, {"relative gap", f.RelativeGap, 1}, {"to overall", f.DifferenceToOverall, 0.25},
+		{"overall", f.Overall, 0.5},
+		{"a", f.ByGroup[0].Value, 0.75},
+		{"b", f.ByGroup[1].Value, 0.25},
+		{"min", f.Min, 0.25},
+		{"max", f.Max, 0.75},
+		{"difference", f.Difference, 0.5},
+		{"ratio", f.Ratio, 1. / 3},
+		{"relative gap", f.RelativeGap, 1},
+		{"to overall", f.DifferenceToOverall, 0.25},
 		{"ratio to best of b", f.ByGroup[1].RatioToBest, 1. / 3},
 	} {
 		if x.got == nil || math.Abs(*x.got-x.want) > 1e-15 {

@@ -15,7 +15,7 @@ func TestListMetrics(t *testing.T) {
 		k        int
 		want     [5]float64 // ndcg, recall, recall_all, mrr, hit
 	}{
-		{"perfect", "xx--", 2, 4, [5]float64{(d1 + d2) / (d1 + d2), 2. / 2, 2. / 2, 1. / 1, 1}},
+		{"perfect", "xx--", 2, 4, [5]float64{1, 2. / 2, 2. / 2, 1. / 1, 1}},
 		{"nothing", "----", 2, 4, [5]float64{0, 0, 0, 0, 0}},
 		{"second and fourth of three", "-x-x", 3, 4, [5]float64{(d2 + d4) / (d1 + d2 + d3), 2. / 3, 2. / 3, 1. / 2, 1}},
 		{"more relevant than places", "x-", 5, 2, [5]float64{d1 / (d1 + d2), 1. / 2, 1. / 5, 1, 1}},

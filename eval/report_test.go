@@ -54,7 +54,8 @@ func exampleReport(t *testing.T) *Report {
 			{"evaluate", "evaluate-9b00000000000000000000", "sha256:7700000000000000000000"},
 		},
 		Explanations: []ExplanationSample{{"bought coffee weekly, <bread> twice", "item-0003", models.Explanation{Score: 1.25, Error: 1e-9, Reasons: []models.Reason{
-			{Kind: "event", Ref: "coffee", Contribution: 0.9}, {Kind: "popularity", Ref: "item-0003", Contribution: 0.4}, {Kind: "bias", Ref: "", Contribution: -0.05}}}}},
+			{Kind: "event", Ref: "coffee", Contribution: 0.9}, {Kind: "popularity", Ref: "item-0003", Contribution: 0.4}, {Kind: "bias", Ref: "", Contribution: -0.05},
+		}}}},
 	}
 }
 

@@ -131,14 +131,13 @@ func Compare(reference, current []*Summary, o Options) (*Report, error) {
 
 // test is one comparison: counts of the two windows, clusters × bins.
 type test struct {
-	name      string
-	spec      *Spec
-	edges     []float64 // nil: no order
-	std       float64
-	bins      int
-	ref, cur  []int64
-	label     func(b int) string
-	clustered float64
+	name     string
+	spec     *Spec
+	edges    []float64 // nil: no order
+	std      float64
+	bins     int
+	ref, cur []int64
+	label    func(b int) string
 }
 
 // tests gives the comparisons that a column is worth: of its levels with nulls as one of them, or of its numbers and, if there are any nulls, of their share.

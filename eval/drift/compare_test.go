@@ -99,17 +99,6 @@ func compare(t *testing.T, reference, current []Event, o Options) *Report {
 	return r
 }
 
-func column(t *testing.T, r *Report, name string) Column {
-	t.Helper()
-	for _, c := range r.Columns {
-		if c.Name == name {
-			return c
-		}
-	}
-	t.Fatalf("no column %q", name)
-	return Column{}
-}
-
 // TestFalseAlarms: over stationary replicates with repeated events by subjects, the test's p ≤ 0.05 in about 5 % of replicates for each column,
 // and drift (which also asks for a large effect) is called in at most about 5 % of runs over all columns. In one half of the replicates most subjects are
 // in both windows, in the other none. In the second half a test over rows rejects far too often: else the simulation would prove nothing.
