@@ -70,8 +70,11 @@ func (x *exchange) reply(a answer) {
 
 // fail answers with an S3 error.
 func (x *exchange) fail(status int, code string) {
-	x.reply(answer{status, http.Header{"Content-Type": {"application/xml"}},
-		[]byte("<Error><Code>" + code + "</Code><Message>said by the proxy</Message></Error>")})
+	x.reply(answer{
+		status,
+		http.Header{"Content-Type": {"application/xml"}},
+		[]byte("<Error><Code>" + code + "</Code><Message>said by the proxy</Message></Error>"),
+	})
 }
 
 // drop closes the connection without an answer.

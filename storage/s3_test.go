@@ -354,7 +354,8 @@ func testS3Headers(t *testing.T, url string, o storage.Options) {
 	}{
 		{"SSE-S3", func(s *storage.S3) { s.SSE = "s3" }, map[string]string{"X-Amz-Server-Side-Encryption": "AES256"}},
 		{"SSE-KMS", func(s *storage.S3) { s.SSE = "kms:key/1" }, map[string]string{
-			"X-Amz-Server-Side-Encryption": "aws:kms", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id": "key/1"}},
+			"X-Amz-Server-Side-Encryption": "aws:kms", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id": "key/1",
+		}},
 		{"Digest", func(*storage.S3) {}, map[string]string{"Content-Md5": "y6hHMLFiJWgFZ2jx/oKJsQ=="}},
 		{"Checksums", func(s *storage.S3) { s.Checksums = true }, map[string]string{"X-Amz-Trailer": "x-amz-checksum-crc32c", "Content-Md5": ""}},
 		{"Session", func(s *storage.S3) { s.SessionToken = "session" }, map[string]string{"X-Amz-Security-Token": "session"}},
@@ -446,7 +447,8 @@ func testS3BigCondition(t *testing.T, url string, o storage.Options) {
 
 func testS3AbortUploads(t *testing.T, url string, o storage.Options) {
 	core, err := minio.NewCore(strings.TrimPrefix(o.S3.Endpoint, "http://"), &minio.Options{
-		Creds: credentials.NewStaticV4(o.S3.AccessKey, o.S3.SecretKey, ""), Region: o.S3.Region})
+		Creds: credentials.NewStaticV4(o.S3.AccessKey, o.S3.SecretKey, ""), Region: o.S3.Region,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,10 @@ func rawParquet(t testing.TB, rows, group int, columns []rawColumn, props ...par
 	var buf bytes.Buffer
 	w := file.NewParquetWriter(&buf, root, file.WithWriterProps(parquet.NewWriterProperties(props...)))
 	for from := 0; from < rows; from += group {
-		g := w.AppendRowGroup()
+		g, err := w.AppendRowGroupChecked()
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, c := range columns {
 			cw, err := g.NextColumn()
 			if err != nil {

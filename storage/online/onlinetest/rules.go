@@ -360,8 +360,11 @@ func testExpiry(t *testing.T, target Target) {
 		now int64
 		err error
 	}{
-		{"never", 0, nil}, {"never", 1 << 62, nil},
-		{"at 1000", 999, nil}, {"at 1000", 1000, online.ErrNotFound}, {"at 1000", 1001, online.ErrNotFound},
+		{"never", 0, nil},
+		{"never", 1 << 62, nil},
+		{"at 1000", 999, nil},
+		{"at 1000", 1000, online.ErrNotFound},
+		{"at 1000", 1001, online.ErrNotFound},
 	} {
 		_, _, err := s.Get(ctx, tt.key, tt.now)
 		wantError(t, fmt.Sprintf("get %q at %d", tt.key, tt.now), err, tt.err)
