@@ -137,8 +137,13 @@ func TestFilesReadAsRawTables(t *testing.T) {
 	}
 	var got []any
 	for batch, err := range table.Scan(t.Context(), b, storage.Info{Key: "events/dt=2017-01-03/part-0.parquet"}, table.ScanOptions{Columns: []table.Want{
-		{Name: "household_id", Type: table.String}, {Name: "product_id", Type: table.String}, {Name: "ts", Type: table.Time}, {Name: "kind", Type: table.String},
-		{Name: "amount", Type: table.Float64}, {Name: "quantity", Type: table.Float64}, {Name: "store", Type: table.String},
+		{Name: "household_id", Type: table.String},
+		{Name: "product_id", Type: table.String},
+		{Name: "ts", Type: table.Time},
+		{Name: "kind", Type: table.String},
+		{Name: "amount", Type: table.Float64},
+		{Name: "quantity", Type: table.Float64},
+		{Name: "store", Type: table.String},
 	}}) {
 		if err != nil {
 			t.Fatal(err)
@@ -200,10 +205,14 @@ func TestFaultsNameFileAndLine(t *testing.T) {
 		"endless line":      {"transactions.tsv", head + strings.Repeat("x", longestLine+1), "transactions.tsv:2: bufio.Scanner: token too long"},
 		"not gzip":          {"transactions.tsv.gz", head + good, "transactions.tsv.gz: not a gzip file"},
 		"cut gzip":          {"transactions.tsv.gz", cut(head + good), "transactions.tsv.gz:1: unexpected EOF: get the file again"},
-		"product twice": {"products.tsv", "product_id\tdepartment\tproduct_category\tproduct_type\tbrand\tmanufacturer_id\np\t\t\t\t\t\np\t\t\t\t\t\n",
-			"products.tsv:3: the row's id stands in a row above"},
-		"household without id": {"demographics.tsv", "household_id\tage\tincome\thome_ownership\tmarital_status\thousehold_size\thousehold_comp\tkids_count\n\t\t\t\t\t\t\t\n",
-			"demographics.tsv:2: the row has no id"},
+		"product twice": {
+			"products.tsv", "product_id\tdepartment\tproduct_category\tproduct_type\tbrand\tmanufacturer_id\np\t\t\t\t\t\np\t\t\t\t\t\n",
+			"products.tsv:3: the row's id stands in a row above",
+		},
+		"household without id": {
+			"demographics.tsv", "household_id\tage\tincome\thome_ownership\tmarital_status\thousehold_size\thousehold_comp\tkids_count\n\t\t\t\t\t\t\t\n",
+			"demographics.tsv:2: the row has no id",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := copySample(t)
