@@ -306,8 +306,10 @@ func TestOldHistoryMovesAndNothingIsLost(t *testing.T) {
 	for len(l.History) < maxHistory {
 		l.Fence++
 		end := at(1)
-		l.History = append(l.History, Change{Fence: l.Fence, Action: Promoted, Alias: "champion", Version: 1, Generation: l.Fence,
-			IntervalEnd: &end, At: at(1), By: "nightly", Why: "passed", Nonce: fmt.Sprint(l.Fence)})
+		l.History = append(l.History, Change{
+			Fence: l.Fence, Action: Promoted, Alias: "champion", Version: 1, Generation: l.Fence,
+			IntervalEnd: &end, At: at(1), By: "nightly", Why: "passed", Nonce: fmt.Sprint(l.Fence),
+		})
 	}
 	l.Aliases["champion"] = Target{1, l.Fence}
 	body, err := encode(l)
