@@ -53,8 +53,10 @@ func TestNewEventLog(t *testing.T) {
 func TestBetween(t *testing.T) {
 	d := tiny()
 	got := d.Events.Between(20, 30)
-	if want := (EventLog{Subjects: []uint64{3, 7}, Off: []int{0, 2, 3}, Item: []int32{1, 1, 2}, Time: []int64{20, 20, 20},
-		Kind: []uint8{0, 1, 0}, Weight: []float32{1, 1, 2}}); !reflect.DeepEqual(got, want) {
+	if want := (EventLog{
+		Subjects: []uint64{3, 7}, Off: []int{0, 2, 3}, Item: []int32{1, 1, 2}, Time: []int64{20, 20, 20},
+		Kind: []uint8{0, 1, 0}, Weight: []float32{1, 1, 2},
+	}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}
 	if got := d.Events.Before(20); !slices.Equal(got.Off, []int{0, 0, 1}) || got.Item[0] != 0 {
