@@ -275,8 +275,8 @@ func (f *filler) explain(ctx context.Context, s models.Scorer, q *models.Query, 
 	if err != nil {
 		return err
 	}
-	for j := range why {
-		for _, r := range why[j].Reasons[:min(reasonsKept, len(why[j].Reasons))] {
+	for j := range items {
+		for _, r := range why.Top(j, reasonsKept) {
 			l.Items[j].Reasons = append(l.Items[j].Reasons, online.Reason{Kind: r.Kind, Ref: r.Ref, Contribution: r.Contribution})
 		}
 	}

@@ -116,7 +116,7 @@ func (w *work) personas(ctx context.Context, d *dataset, s models.Scorer, r *eva
 			often = fmt.Sprintf("%d times, a week apart", times)
 		}
 		r.Explanations = append(r.Explanations, eval.ExplanationSample{
-			Persona: "took " + d.Catalog.IDs[item] + " " + often, Item: d.Catalog.IDs[items[0]], Explanation: why[0],
+			Persona: "took " + d.Catalog.IDs[item] + " " + often, Item: d.Catalog.IDs[items[0]], Explanation: why.Explanation(0),
 		})
 	}
 	return nil

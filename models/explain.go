@@ -7,17 +7,87 @@ import (
 	"slices"
 )
 
-// Explainer is an optional power of a Scorer: why items got their scores for one query. The contributions of each Explanation sum to
-// its score within Explanation.Error. It takes all the items of a list at once, so that the work of the query (a fold-in, a
-// factorization) is done once.
+// Explainer is an optional power of a Scorer: why items got their scores for one query. It takes all the items of a list at once, so
+// that the work of the query (a fold-in, a factorization) is done once; what it says of an item does not depend on the others.
 type Explainer interface {
-	Explain(ctx context.Context, q *Query, items []int32) ([]Explanation, error)
+	Explain(ctx context.Context, q *Query, items []int32) (*Attribution, error)
+}
+
+// Source is what an additive part of a score is due to.
+type Source struct {
+	Kind string // "event", "attribute", "popularity", "again", "bias", "rule"
+	Ref  string // item id, attribute=level, ...
+}
+
+// Attribution splits the scores of the items of a list over sources, as a matrix: item i owes Values[i*len(Sources)+s] to source s.
+// The sum of item i's row is Scores[i], but for rounding. Sources are distinct and in no order that means anything.
+type Attribution struct {
+	Sources []Source
+	Scores  []float64
+	Values  []float64
+}
+
+// NewAttribution returns the attribution of n items over sources, all zeros.
+func NewAttribution(n int, sources []Source) *Attribution {
+	return &Attribution{Sources: sources, Scores: make([]float64, n), Values: make([]float64, n*len(sources))}
+}
+
+// SelfAttribution returns the attribution of scores that are due to nothing but the item itself: its popularity, say. ids are the
+// catalog's.
+func SelfAttribution(kind string, ids []string, items []int32, scores []float64) *Attribution {
+	sources, at := make([]Source, 0, len(items)), make(map[int32]int, len(items))
+	for _, item := range items {
+		if _, ok := at[item]; !ok {
+			at[item] = len(sources)
+			sources = append(sources, Source{Kind: kind, Ref: ids[item]})
+		}
+	}
+	a := NewAttribution(len(items), sources)
+	copy(a.Scores, scores)
+	for i, item := range items {
+		a.Row(i)[at[item]] = scores[i]
+	}
+	return a
+}
+
+// Sum returns Σ factors[p]·parts[p] of attributions of one list: sources that are the same in several parts are one.
+func Sum(factors []float64, parts []*Attribution) *Attribution {
+	var sources []Source
+	columns, at := make([][]int, len(parts)), map[Source]int{}
+	for p, part := range parts {
+		columns[p] = make([]int, len(part.Sources))
+		for s, source := range part.Sources {
+			c, ok := at[source]
+			if !ok {
+				c = len(sources)
+				at[source], sources = c, append(sources, source)
+			}
+			columns[p][s] = c
+		}
+	}
+	sum := NewAttribution(len(parts[0].Scores), sources)
+	for p, part := range parts {
+		for i, score := range part.Scores {
+			sum.Scores[i] += float64(factors[p] * score)
+			to := sum.Row(i)
+			for s, v := range part.Row(i) {
+				to[columns[p][s]] += float64(factors[p] * v)
+			}
+		}
+	}
+	return sum
+}
+
+// Row returns what item i owes to each source, as a view.
+func (a *Attribution) Row(i int) []float64 {
+	n := len(a.Sources)
+	return a.Values[i*n : (i+1)*n : (i+1)*n]
 }
 
 // Reason is one additive part of a score.
 type Reason struct {
-	Kind         string  `json:"kind"` // "event", "attribute", "popularity", "again", "bias", "rule"
-	Ref          string  `json:"ref"`  // item id, attribute=level, ...
+	Kind         string  `json:"kind"` // as in Source
+	Ref          string  `json:"ref"`
 	Contribution float64 `json:"contribution"`
 }
 
@@ -28,30 +98,59 @@ type Explanation struct {
 	Reasons []Reason `json:"reasons"`
 }
 
-// NewExplanation returns the explanation of score: reasons of one kind and ref are added up, ordered by descending magnitude (ties by
-// kind, then ref), and those that contribute nothing left out. Error is the distance between score and the sum of what remains, plus
-// the rounding of that sum. It reorders reasons.
-func NewExplanation(score float64, reasons []Reason) Explanation {
-	slices.SortFunc(reasons, func(a, b Reason) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Ref, b.Ref), cmp.Compare(a.Contribution, b.Contribution))
-	})
-	merged := make([]Reason, 0, len(reasons))
-	for _, r := range reasons {
-		if n := len(merged); n > 0 && merged[n-1].Kind == r.Kind && merged[n-1].Ref == r.Ref {
-			merged[n-1].Contribution += r.Contribution
-		} else {
-			merged = append(merged, r)
+// Explanation explains item i: its reasons in descending magnitude (ties by kind, then ref), without those that contribute nothing.
+// Error is the distance between the score and their sum, plus the rounding of that sum. O(s·log s) for s sources.
+func (a *Attribution) Explanation(i int) Explanation {
+	row := a.Row(i)
+	order := make([]int, 0, len(row))
+	for s, v := range row {
+		if v != 0 {
+			order = append(order, s)
 		}
 	}
-	merged = slices.DeleteFunc(merged, func(r Reason) bool { return r.Contribution == 0 })
-	slices.SortStableFunc(merged, func(a, b Reason) int {
-		return cmp.Compare(math.Abs(b.Contribution), math.Abs(a.Contribution))
-	})
+	slices.SortFunc(order, func(x, y int) int { return a.compare(row, x, y) })
+	e := Explanation{Score: a.Scores[i], Reasons: a.reasons(row, order)}
 	var sum, size float64
-	for _, r := range merged {
+	for _, r := range e.Reasons {
 		sum += r.Contribution
 		size += math.Abs(r.Contribution)
 	}
 	const ulp = 0x1p-52
-	return Explanation{Score: score, Error: math.Abs(score-sum) + float64(len(merged))*ulp*size, Reasons: merged}
+	e.Error = math.Abs(e.Score-sum) + float64(len(e.Reasons))*ulp*size
+	return e
+}
+
+// Top returns the first n reasons of Explanation(i), or all of them if there are fewer. It sorts no more than it returns.
+// O(s + n·log s) for s sources in no order, O(s·n) at worst.
+func (a *Attribution) Top(i, n int) []Reason {
+	row := a.Row(i)
+	top := make([]int, 0, n+1)
+	for s, v := range row {
+		if v == 0 || (len(top) == n && (n == 0 || a.compare(row, s, top[n-1]) > 0)) {
+			continue
+		}
+		at := len(top)
+		for at > 0 && a.compare(row, s, top[at-1]) < 0 {
+			at--
+		}
+		top = slices.Insert(top, at, s)
+		top = top[:min(len(top), n)]
+	}
+	return a.reasons(row, top)
+}
+
+// compare orders sources x and y of a row as reasons stand.
+func (a *Attribution) compare(row []float64, x, y int) int {
+	if p, q := math.Abs(row[x]), math.Abs(row[y]); p != q {
+		return cmp.Compare(q, p)
+	}
+	return cmp.Or(cmp.Compare(a.Sources[x].Kind, a.Sources[y].Kind), cmp.Compare(a.Sources[x].Ref, a.Sources[y].Ref))
+}
+
+func (a *Attribution) reasons(row []float64, sources []int) []Reason {
+	out := make([]Reason, len(sources))
+	for k, s := range sources {
+		out[k] = Reason{Kind: a.Sources[s].Kind, Ref: a.Sources[s].Ref, Contribution: row[s]}
+	}
+	return out
 }

@@ -67,20 +67,3 @@ func TestSaveAndLoad(t *testing.T) {
 		t.Errorf("loader's error: %v", err)
 	}
 }
-
-func TestNewExplanation(t *testing.T) {
-	e := NewExplanation(2.5, []Reason{
-		{"event", "b", 1}, {"bias", "", 0}, {"event", "a", -2}, {"event", "b", 2}, {"again", "a", 1}, {"event", "c", 0.25}, {"event", "c", -0.25}, {"attribute", "a", -1},
-	})
-	want := []Reason{{"event", "b", 3}, {"event", "a", -2}, {"again", "a", 1}, {"attribute", "a", -1}}
-	if !reflect.DeepEqual(e.Reasons, want) {
-		t.Errorf("reasons %+v", e.Reasons)
-	}
-	// |2.5 − (3 − 2 + 1 − 1)| = 1.5, and the rounding of a sum of magnitude 7.
-	if e.Score != 2.5 || e.Error < 1.5 || e.Error > 1.5+1e-14 {
-		t.Errorf("score %v ± %v", e.Score, e.Error)
-	}
-	if e := NewExplanation(0, nil); e.Error != 0 || e.Reasons == nil {
-		t.Errorf("nothing explained: %+v", e) // reasons are [] in JSON, not null
-	}
-}

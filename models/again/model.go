@@ -156,22 +156,20 @@ func (s *scorer) history(q *models.Query) ([]owned, error) {
 	return out, nil
 }
 
-// Explain gives each item of the history one reason, and no reason to any other. It is exact.
-func (s *scorer) Explain(ctx context.Context, q *models.Query, items []int32) ([]models.Explanation, error) {
+// Explain gives each item of the history itself as the reason, and no reason to any other. It is exact.
+func (s *scorer) Explain(ctx context.Context, q *models.Query, items []int32) (*models.Attribution, error) {
 	known, err := s.history(q)
 	if err != nil {
 		return nil, fmt.Errorf("explain again: %w", err)
 	}
-	out := make([]models.Explanation, len(items))
+	scores := make([]float64, len(items))
 	for i, item := range items {
 		if item < 0 || int(item) >= len(s.ids) {
 			return nil, fmt.Errorf("explain again: item %d of a catalog of %d", item, len(s.ids))
 		}
-		var v float64
 		if j, ok := slices.BinarySearchFunc(known, item, func(o owned, item int32) int { return int(o.item) - int(item) }); ok {
-			v = known[j].score
+			scores[i] = known[j].score
 		}
-		out[i] = models.NewExplanation(v, []models.Reason{{Kind: "again", Ref: s.ids[item], Contribution: v}})
 	}
-	return out, nil
+	return models.SelfAttribution("again", s.ids, items, scores), nil
 }

@@ -255,7 +255,7 @@ func TestEdges(t *testing.T) {
 		t.Errorf("an empty history scores %v, %v", dst, err)
 	}
 	e, err := s.Explain(ctx, &models.Query{}, []int32{1})
-	if err != nil || len(e) != 1 || e[0].Score != 0 || len(e[0].Reasons) != 0 {
+	if err != nil || len(e.Scores) != 1 || e.Scores[0] != 0 || len(e.Sources) != 0 {
 		t.Errorf("an empty history is explained as %v, %v", e, err)
 	}
 	if err := s.Score(ctx, []models.Query{query(10)}, dst[:29]); err == nil {

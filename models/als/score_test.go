@@ -76,7 +76,7 @@ func TestExplanationsSumToTheScore(t *testing.T) {
 		s := bind(t, m, c)
 		q := query(2*day, 1, 5, 9, 5, int32(n), 13, 77)
 		items := []int32{int32(n), 1, 2, 3, 4, 5, 76}
-		got, err := s.Explain(context.Background(), &q, items)
+		list, err := s.Explain(context.Background(), &q, items)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,11 +84,11 @@ func TestExplanationsSumToTheScore(t *testing.T) {
 		if err := s.Score(context.Background(), []models.Query{q}, dst); err != nil {
 			t.Fatal(err)
 		}
-		if e := got[0]; e.Score != 0 || e.Error != 0 || len(e.Reasons) != 0 {
+		if e := list.Explanation(0); e.Score != 0 || e.Error != 0 || len(e.Reasons) != 0 {
 			t.Errorf("an item that the model does not know has a reason: %+v", e)
 		}
 		for k, item := range items[1:] {
-			e := got[k+1]
+			e := list.Explanation(k + 1)
 			if float32(e.Score) != dst[item] {
 				t.Errorf("item %d: explained score %g, served %g", item, e.Score, dst[item])
 			}

@@ -73,7 +73,7 @@ func (s *system) solve(dst []float32, col []int32, conf []float32, shrink float6
 			b[i] += float64(conf[k]) * float64(v)
 		}
 	}
-	vec.CholeskySolve64(l, d, b)
+	vec.CholeskySolve64(l, d, b, 1)
 	for i, v := range b {
 		dst[i] = float32(v)
 	}

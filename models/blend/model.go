@@ -143,31 +143,19 @@ func (s *scorer) Score(ctx context.Context, q []models.Query, dst []float32) err
 	return nil
 }
 
-// Explain gives the reasons of all parts, each times its part's factor. Its error is the sum of theirs.
-func (s *scorer) Explain(ctx context.Context, q *models.Query, items []int32) ([]models.Explanation, error) {
-	score, miss, reasons := make([]float64, len(items)), make([]float64, len(items)), make([][]models.Reason, len(items))
-	for _, p := range s.parts {
+// Explain adds up the attributions of all parts, each times its part's factor.
+func (s *scorer) Explain(ctx context.Context, q *models.Query, items []int32) (*models.Attribution, error) {
+	factors, parts := make([]float64, len(s.parts)), make([]*models.Attribution, len(s.parts))
+	for i, p := range s.parts {
 		explainer, ok := p.Scorer.(models.Explainer)
 		if !ok {
 			return nil, fmt.Errorf("explain blend: part %s cannot explain its scores", p.name)
 		}
-		parts, err := explainer.Explain(ctx, q, items)
-		if err != nil {
+		var err error
+		if parts[i], err = explainer.Explain(ctx, q, items); err != nil {
 			return nil, fmt.Errorf("explain blend: part %s: %w", p.name, err)
 		}
-		for i, e := range parts {
-			score[i] += p.factor * e.Score
-			miss[i] += p.factor * e.Error
-			for _, r := range e.Reasons {
-				r.Contribution *= p.factor
-				reasons[i] = append(reasons[i], r)
-			}
-		}
+		factors[i] = p.factor
 	}
-	out := make([]models.Explanation, len(items))
-	for i := range out {
-		out[i] = models.NewExplanation(score[i], reasons[i])
-		out[i].Error += miss[i]
-	}
-	return out, nil
+	return models.Sum(factors, parts), nil
 }

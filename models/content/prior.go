@@ -25,6 +25,15 @@ type attribute struct{ column, level string }
 // row returns the profile terms of row r for nf features.
 func (p *prior) row(r, nf int) []float32 { return p.w[r*nf : (r+1)*nf] }
 
+// source names row r in explanations.
+func (p *prior) source(r int) models.Source {
+	if r == 0 {
+		return models.Source{Kind: "bias", Ref: "everybody"}
+	}
+	a := p.levels[r-1]
+	return models.Source{Kind: "attribute", Ref: a.column + "=" + a.level}
+}
+
 // rows returns the rows of the map that apply to a subject with these levels of the columns of find, without row 0.
 func (p *prior) rows(columns, subject []string) []int {
 	var out []int
@@ -110,17 +119,19 @@ func learnPrior(ctx context.Context, h *Hyper, d *models.Dataset, until int64, i
 	if !vec.Cholesky64(ata, na) {
 		return nil, fmt.Errorf("the ridge regression on %d attribute levels is singular; raise ridge above %v", len(p.levels), h.Ridge)
 	}
-	column := make([]float64, na)
+	// All features at once, one a row.
+	rows := make([]float64, nf*na)
 	for f := range nf {
 		for a := range na {
-			column[a] = 0
 			if int(common[a*nf+f]) >= h.MinSubjects {
-				column[a] = atp[a*nf+f]
+				rows[f*na+a] = atp[a*nf+f]
 			}
 		}
-		vec.CholeskySolve64(ata, na, column)
+	}
+	vec.CholeskySolve64(ata, na, rows, nf)
+	for f := range nf {
 		for a := range na {
-			p.w[a*nf+f] = float32(column[a])
+			p.w[a*nf+f] = float32(rows[f*na+a])
 		}
 	}
 	return p, nil

@@ -1,8 +1,10 @@
 package content
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/rapport-ml/rapport/models"
 )
@@ -88,49 +90,72 @@ func (s *scorer) profile(dst []float64, q *models.Query) error {
 	})
 }
 
-// Explain gives one reason for each item of the history that has a feature in common, one for each attribute level of the subject, and
-// one, of kind "bias", for what is expected of everybody. It is exact but for rounding.
-func (s *scorer) Explain(ctx context.Context, q *models.Query, items []int32) ([]models.Explanation, error) {
-	profile := make([]float64, s.nf)
-	if err := s.profile(profile, q); err != nil {
+// Explain has one source for each item of the history (all its events together), one for each attribute level of the subject, and one,
+// of kind "bias", for what is expected of everybody. It is exact but for rounding.
+func (s *scorer) Explain(ctx context.Context, q *models.Query, items []int32) (*models.Attribution, error) {
+	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("explain content: %w", err)
 	}
-	out := make([]models.Explanation, len(items))
-	target := make([]float64, s.nf) // x of the item explained, dense
-	for i, item := range items {
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("explain content: %w", err)
-		}
+	for _, item := range items {
 		if item < 0 || int(item) >= len(s.ids) {
 			return nil, fmt.Errorf("explain content: item %d of a catalog of %d", item, len(s.ids))
 		}
+	}
+	// What each source adds to the profile: rows of the prior, then items of the history.
+	type share struct {
+		of   int32
+		size float64
+	}
+	var rows, events []share
+	err := s.terms(q, func(row int, size float64) { rows = append(rows, share{int32(row), size}) },
+		func(item int32, size float64) { events = append(events, share{item, size}) })
+	if err != nil {
+		return nil, fmt.Errorf("explain content: %w", err)
+	}
+	slices.SortStableFunc(events, func(a, b share) int { return cmp.Compare(a.of, b.of) })
+	n := 0
+	for i, e := range events {
+		if i > 0 && events[n-1].of == e.of {
+			events[n-1].size += e.size
+		} else {
+			events[n] = e
+			n++
+		}
+	}
+	events = events[:n]
+	sources := make([]models.Source, 0, len(rows)+len(events))
+	for _, r := range rows {
+		sources = append(sources, s.prior.source(int(r.of)))
+	}
+	for _, e := range events {
+		sources = append(sources, models.Source{Kind: "event", Ref: s.ids[e.of]})
+	}
+	out := models.NewAttribution(len(items), sources)
+	profile, target := make([]float64, s.nf), make([]float64, s.nf) // target is x of the item explained, dense
+	if err := s.profile(profile, q); err != nil {
+		return nil, fmt.Errorf("explain content: %w", err)
+	}
+	for i, item := range items {
 		fs, xs := s.items.item(item)
 		for j, f := range fs {
 			target[f] = float64(xs[j])
 		}
-		var reasons []models.Reason
-		err := s.terms(q, func(row int, share float64) {
+		values := out.Row(i)
+		for k, r := range rows {
 			var v float64
-			w := s.prior.row(row, s.nf)
+			w := s.prior.row(int(r.of), s.nf)
 			for _, f := range fs {
 				v += float64(w[f]) * target[f]
 			}
-			r := models.Reason{Kind: "bias", Ref: "everybody", Contribution: share * v}
-			if row > 0 {
-				a := s.prior.levels[row-1]
-				r.Kind, r.Ref = "attribute", a.column+"="+a.level
-			}
-			reasons = append(reasons, r)
-		}, func(j int32, share float64) {
-			reasons = append(reasons, models.Reason{Kind: "event", Ref: s.ids[j], Contribution: share * s.dot(target, j)})
-		})
-		if err != nil {
-			return nil, fmt.Errorf("explain content: %w", err)
+			values[k] = r.size * v
+		}
+		for k, e := range events {
+			values[len(rows)+k] = e.size * s.dot(target, e.of)
 		}
 		for _, f := range fs {
 			target[f] = 0
 		}
-		out[i] = models.NewExplanation(s.dot(profile, item), reasons)
+		out.Scores[i] = s.dot(profile, item)
 	}
 	return out, nil
 }

@@ -29,19 +29,27 @@ func (s *suite) explanations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(list) != items {
-			t.Fatalf("query %d: %d explanations of %d items", q, len(list), items)
+		if len(list.Scores) != items || len(list.Values) != items*len(list.Sources) {
+			t.Fatalf("query %d: %d scores and %d values for %d items and %d sources", q, len(list.Scores), len(list.Values), items, len(list.Sources))
+		}
+		known := map[models.Source]bool{}
+		for _, source := range list.Sources {
+			if known[source] {
+				t.Errorf("query %d: source %+v is there twice", q, source)
+			}
+			known[source] = true
 		}
 		var most float64
 		for _, v := range scores[q*items : (q+1)*items] {
 			most = max(most, math.Abs(float64(v)))
 		}
-		for i, e := range list {
+		for i := range items {
+			e := list.Explanation(i)
 			var sum, size float64
 			for _, r := range e.Reasons {
 				sum += r.Contribution
 				size += math.Abs(r.Contribution)
-				if r.Kind == "" || r.Contribution == 0 || r.Contribution-r.Contribution != 0 {
+				if !known[models.Source{Kind: r.Kind, Ref: r.Ref}] || r.Kind == "" || r.Contribution == 0 || r.Contribution-r.Contribution != 0 {
 					t.Errorf("query %d, item %d: reason %+v", q, i, r)
 				}
 			}
@@ -59,7 +67,7 @@ func (s *suite) explanations(t *testing.T) {
 			}
 		}
 		one, err := explainer.Explain(t.Context(), &qs[q], every[3:4])
-		if err != nil || len(one) != 1 || !slices.Equal(one[0].Reasons, list[3].Reasons) {
+		if err != nil || len(one.Scores) != 1 || !slices.Equal(one.Explanation(0).Reasons, list.Explanation(3).Reasons) {
 			t.Errorf("query %d: an item alone is explained otherwise than in a list: %v", q, err)
 		}
 	}

@@ -167,14 +167,13 @@ func (s *scorer) Score(ctx context.Context, q []models.Query, dst []float32) err
 }
 
 // Explain gives each item one reason, its popularity. It is exact.
-func (s *scorer) Explain(ctx context.Context, q *models.Query, items []int32) ([]models.Explanation, error) {
-	out := make([]models.Explanation, len(items))
+func (s *scorer) Explain(ctx context.Context, q *models.Query, items []int32) (*models.Attribution, error) {
+	scores := make([]float64, len(items))
 	for i, item := range items {
 		if item < 0 || int(item) >= len(s.row) {
 			return nil, fmt.Errorf("explain popular: item %d of a catalog of %d", item, len(s.row))
 		}
-		v := float64(s.row[item])
-		out[i] = models.NewExplanation(v, []models.Reason{{Kind: "popularity", Ref: s.ids[item], Contribution: v}})
+		scores[i] = float64(s.row[item])
 	}
-	return out, nil
+	return models.SelfAttribution("popularity", s.ids, items, scores), nil
 }

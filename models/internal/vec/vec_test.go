@@ -184,7 +184,7 @@ func TestCholeskySolvesInBothPrecisions(t *testing.T) {
 				}
 			}
 		}
-		CholeskySolve64(l, n, b64)
+		CholeskySolve64(l, n, b64, 1)
 		if !Cholesky(a32, n) {
 			t.Fatalf("n=%d: float32 factorization refused", n)
 		}
