@@ -85,20 +85,36 @@ func (p *Project) check() {
 	if need("storage", p.Storage.URL, "as file:./lake or s3://bucket/prefix") {
 		p.checkURL("storage", p.Storage.URL, false)
 	}
-	need("online", p.Online, "as embedded:./online")
-	need("pseudonyms.key", p.Pseudonyms.Key, "where the secret stands: env:NAME or file:PATH")
-	if k := p.Pseudonyms.Key; k != "" && !strings.HasPrefix(k, "env:") && !strings.HasPrefix(k, "file:") {
-		d.at("pseudonyms.key", "env:NAME or file:PATH", "the secret itself may not stand in the project file")
+	if c := p.Storage.Credentials; !slices.Contains([]string{"", "env", "file", "instance"}, c) {
+		d.at("storage.credentials", "env, file or instance; leave it out to try them in this order", "says where the credentials are, and is not itself one")
+	}
+	if s := p.Storage.SSE; s != "" && s != "s3" && !strings.HasPrefix(s, "kms:") {
+		d.at("storage.sse", "s3 or kms:KEYID", "%q is not known", s)
+	}
+	if need("online", p.Online, "as embedded:./online") && !strings.HasPrefix(p.Online, "embedded:") {
+		d.at("online", "embedded:PATH", "%q is no online store", p.Online)
+	}
+	secret := func(path, spec string) {
+		if need(path, spec, "where the secret stands: env:NAME or file:PATH") && !strings.HasPrefix(spec, "env:") && !strings.HasPrefix(spec, "file:") {
+			d.at(path, "env:NAME or file:PATH", "the secret itself may not stand in the project file")
+		}
+	}
+	secret("pseudonyms.key", p.Pseudonyms.Key)
+	for i, k := range p.Pseudonyms.Previous {
+		path := fmt.Sprintf("pseudonyms.previous[%d]", i)
+		secret(path+".key", k.Key)
+		need(path+".key_id", k.KeyID, "the key_id that stood beside it")
 	}
 	p.checkSources()
 	p.checkPurposes()
 	for _, name := range sortedKeys(p.Views) {
-		v := p.view(name)
-		if err := v.Validate(); err != nil {
-			p.each("views."+name, err)
+		if !d.intact("views." + name) {
+			continue
 		}
+		v := p.view(name)
+		p.each("views."+name, v.Validate())
 		for _, c := range v.Columns() {
-			if !slices.Contains(eventColumns, c) && p.Sources.Events.Columns[c] == "" {
+			if c != v.Key && !slices.Contains(eventColumns, c) && p.Sources.Events.Columns[c] == "" {
 				d.at("views."+name+".features", p.known("sources.events.columns", c, append(sortedKeys(p.Sources.Events.Columns), eventColumns...)), "no event column %q is declared", c)
 			}
 		}
@@ -114,8 +130,11 @@ func (p *Project) check() {
 	}
 }
 
-// each reports every error of a joined one at path.
+// each reports every error of a joined one at path, without the name of what stands there: the path says it.
 func (p *Project) each(path string, err error) {
+	if err == nil {
+		return
+	}
 	var many interface{ Unwrap() []error }
 	if errors.As(err, &many) {
 		for _, e := range many.Unwrap() {
@@ -123,7 +142,16 @@ func (p *Project) each(path string, err error) {
 		}
 		return
 	}
-	p.dec.at(path, "", "%v", err)
+	msg := err.Error()
+	var fault *features.Fault
+	if errors.As(err, &fault) {
+		msg = fault.Problem
+		if fault.Feature != "" {
+			path += ".features." + fault.Feature
+		}
+	}
+	_, name, _ := strings.Cut(path, ".")
+	p.dec.at(path, "", "%s", strings.TrimPrefix(msg, fmt.Sprintf("purpose %q: ", name)))
 }
 
 func (p *Project) checkURL(path, url string, pattern bool) {
@@ -140,9 +168,14 @@ func (p *Project) checkURL(path, url string, pattern bool) {
 
 func (p *Project) checkSources() {
 	d, e := p.dec, p.Sources.Events
-	for key, v := range map[string]string{"path": e.Path, "subject": e.Subject, "item": e.Item, "at": e.At} {
-		if v == "" {
-			d.at("sources.events."+key, "", "missing")
+	for _, k := range []struct{ key, value, hint string }{
+		{"path", e.Path, "as s3://lake/events/dt={date}/*.parquet"},
+		{"subject", e.Subject, "the column that names the subject"},
+		{"item", e.Item, "the column that names the item"},
+		{"at", e.At, "the column that holds the time"},
+	} {
+		if k.value == "" {
+			d.at("sources.events."+k.key, k.hint, "missing")
 		}
 	}
 	if e.Path != "" {
@@ -151,9 +184,7 @@ func (p *Project) checkSources() {
 	if e.TimeUnit != "" {
 		oneOf(d, "sources.events.time_unit", e.TimeUnit, "s", "ms", "us", "ns")
 	}
-	if _, err := time.LoadLocation(e.Zone); err != nil {
-		d.at("sources.events.zone", "as Europe/Berlin", "unknown time zone %q", e.Zone)
-	}
+	p.zone("sources.events.zone", e.Zone)
 	if e.Lateness > 0 && !strings.Contains(e.Path, "{date}") && !strings.Contains(e.Path, "{dd}") {
 		d.at("sources.events.lateness", "leave it out: without a date in the path every file is looked at", "needs {date} in the path")
 	}
@@ -178,9 +209,24 @@ func (p *Project) checkSources() {
 			p.checkURL(path+".path", a.attrs.Path, true)
 		}
 	}
-	if c := p.Sources.Consent; c != nil && c.Path == "" {
-		d.at("sources.consent.path", "", "missing")
+	if c := p.Sources.Consent; c != nil {
+		if c.Path == "" {
+			d.at("sources.consent.path", "", "missing")
+		} else {
+			p.checkURL("sources.consent.path", c.Path, true)
+		}
+		p.zone("sources.consent.zone", c.Zone)
 	}
+}
+
+// zone resolves a time zone; "" is UTC. The zone of this machine is refused: results would depend on where they are made.
+func (p *Project) zone(path, name string) *time.Location {
+	loc, err := time.LoadLocation(name)
+	if err != nil || name == "Local" {
+		p.dec.at(path, "as Europe/Berlin", "unknown time zone %q", name)
+		return time.UTC
+	}
+	return loc
 }
 
 func (p *Project) checkPurposes() {
@@ -189,9 +235,7 @@ func (p *Project) checkPurposes() {
 	}
 	for _, name := range sortedKeys(p.Purposes) {
 		pu := p.purpose(name)
-		if err := policy.Check([]policy.Purpose{pu}, nil); err != nil {
-			p.each("purposes."+name, err)
-		}
+		p.each("purposes."+name, policy.Check([]policy.Purpose{pu}, nil))
 		if pu.Basis == policy.Consent && p.Sources.Consent == nil {
 			p.dec.at("purposes."+name+".basis", "add sources.consent", "needs consent records, and none are declared: nobody's data could be used")
 		}
@@ -200,9 +244,12 @@ func (p *Project) checkPurposes() {
 				p.dec.at("purposes."+name+".reads.events", "declare it under sources.events.columns", "column %q is not declared", c)
 			}
 		}
-		for set, declared := range map[string]bool{"items": p.Sources.Items != nil, "subjects": p.Sources.Subjects != nil, "cohorts": p.Sources.Cohorts != nil} {
-			if len(pu.Reads[set]) > 0 && !declared {
-				p.dec.at("purposes."+name+".reads."+set, "declare sources."+set, "no such data set is declared")
+		for _, s := range []struct {
+			set      string
+			declared bool
+		}{{"items", p.Sources.Items != nil}, {"subjects", p.Sources.Subjects != nil}, {"cohorts", p.Sources.Cohorts != nil}} {
+			if len(pu.Reads[s.set]) > 0 && !s.declared {
+				p.dec.at("purposes."+name+".reads."+s.set, "declare sources."+s.set, "no such data set is declared")
 			}
 		}
 	}
@@ -240,11 +287,7 @@ func (p *Project) checkJob(name string, j Job) {
 	if !policy.ValidName(name) {
 		d.at(path, "", "%q is no name: 1 to 64 of a-z, 0-9, _ and -, beginning with a letter", name)
 	}
-	loc, err := time.LoadLocation(j.TimeZone)
-	if err != nil {
-		d.at(path+".time_zone", "as Europe/Berlin", "unknown time zone %q", j.TimeZone)
-		loc = time.UTC
-	}
+	loc := p.zone(path+".time_zone", j.TimeZone)
 	every, err := table.EveryOf(j.Every, loc)
 	if err != nil {
 		d.at(path+".every", "as 1h, 1d or 1w", "%v", err)
@@ -263,14 +306,14 @@ func (p *Project) checkJob(name string, j Job) {
 		}
 	}
 	if _, ok := p.Models[j.Train.Model]; !ok {
-		d.at(path+".train.model", p.known("models", j.Train.Model, sortedKeys(p.Models)), "no model %q is declared", j.Train.Model)
+		p.undeclared(path+".train.model", "models", "model", j.Train.Model, sortedKeys(p.Models))
 	}
 	if used := j.Evaluate.Split.Last + j.Evaluate.Split.Validation; 3*used > 2*j.Train.Window {
 		d.at(path+".train.window", "the last split is the test, the validation before it weighs the parts, and the rest is learned from",
-			"test and validation take %s: at least a third of the window must be left to learn from", used)
+			"test and validation take %s: at least a third of the window must be left to learn from", features.FormatWindow(used))
 	}
 	if pu, ok := p.Purposes[j.Purpose.Train]; !ok {
-		d.at(path+".purpose.train", p.known("purposes", j.Purpose.Train, sortedKeys(p.Purposes)), "no purpose %q is declared", j.Purpose.Train)
+		p.undeclared(path+".purpose.train", "purposes", "purpose", j.Purpose.Train, sortedKeys(p.Purposes))
 	} else {
 		if pu.Use == "evaluation" {
 			d.at(path+".purpose.train", "", "purpose %q is declared for evaluation alone", j.Purpose.Train)
@@ -279,7 +322,7 @@ func (p *Project) checkJob(name string, j Job) {
 	}
 	if len(j.Evaluate.Cohorts) > 0 {
 		if _, ok := p.Purposes[j.Purpose.Evaluate]; !ok {
-			d.at(path+".purpose.evaluate", p.known("purposes", j.Purpose.Evaluate, sortedKeys(p.Purposes)), "no purpose %q is declared", j.Purpose.Evaluate)
+			p.undeclared(path+".purpose.evaluate", "purposes", "purpose", j.Purpose.Evaluate, sortedKeys(p.Purposes))
 		} else {
 			for _, c := range j.Evaluate.Cohorts {
 				if !p.purpose(j.Purpose.Evaluate).Allows("cohorts", c) {
@@ -308,27 +351,35 @@ func (p *Project) checkJob(name string, j Job) {
 	}
 	for _, v := range j.Publish.Features {
 		if _, ok := p.Views[v]; !ok {
-			d.at(path+".publish.features", p.known("views", v, sortedKeys(p.Views)), "no view %q is declared", v)
+			p.undeclared(path+".publish.features", "views", "view", v, sortedKeys(p.Views))
 		}
 	}
 }
 
-// checkReads refuses a job whose views or model touch a column that its purpose does not read.
+// checkReads refuses a job that publishes a view over a column that its purpose does not read.
 func (p *Project) checkReads(name string, j Job) {
 	pu := p.purpose(j.Purpose.Train)
-	var uses []policy.Use
 	for _, v := range j.Publish.Features {
-		if _, ok := p.Views[v]; !ok {
+		if _, ok := p.Views[v]; !ok || !p.dec.intact("views."+v) {
 			continue
 		}
 		for _, c := range p.view(v).Columns() {
-			if !slices.Contains([]string{"subject", "item", "time"}, c) {
-				uses = append(uses, policy.Use{By: "view " + v, Purpose: pu.Name, DataSet: "events", Column: c})
+			if !slices.Contains([]string{"subject", "item", "time"}, c) && !pu.Allows("events", c) {
+				p.dec.at("jobs."+name+".publish.features", fmt.Sprintf("add %s to its reads.events, or leave it out of the view", c),
+					"view %q uses column %q, which purpose %q does not read", v, c, pu.Name)
 			}
 		}
 	}
-	if err := policy.Check([]policy.Purpose{pu}, uses); err != nil && len(uses) > 0 {
-		p.each("jobs."+name+".publish.features", err)
+}
+
+// undeclared reports a name that is used at path and stands nowhere under what.
+func (p *Project) undeclared(path, what, kind, got string, names []string) {
+	switch {
+	case p.dec.broken[what]: // it may well be there
+	case got == "":
+		p.dec.at(path, p.known(what, got, names), "missing")
+	default:
+		p.dec.at(path, p.known(what, got, names), "no %s %q is declared", kind, got)
 	}
 }
 

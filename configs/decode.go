@@ -56,9 +56,13 @@ func (f Faults) Error() string {
 // on, so that all faults are reported together. Go field names stand for their snake_case keys.
 type decoder struct {
 	file   string
-	lines  map[string]int // dotted path → line, for the validation that follows
+	lines  map[string]int  // dotted path → line, for the validation that follows
+	broken map[string]bool // paths at which decoding found a fault, and those that a misspelt key was meant for
 	faults Faults
 }
+
+// secretPath is the key under which nothing that was written is repeated: somebody may have pasted the secret itself.
+const secretPath = "pseudonyms"
 
 // custom is implemented by types with a shorthand of their own.
 type custom interface {
@@ -71,28 +75,52 @@ var (
 )
 
 func (d *decoder) fault(line int, path, hint, format string, args ...any) {
+	d.broken[path] = true
+	d.report(line, path, hint, format, args...)
+}
+
+func (d *decoder) report(line int, path, hint, format string, args ...any) {
 	d.faults = append(d.faults, Fault{File: d.file, Line: line, Path: path, Msg: fmt.Sprintf(format, args...), Hint: hint})
 }
 
-// at reports a fault at a path that was decoded before, or at its nearest ancestor.
+// at reports what validation found at a path that was decoded before, with the line of it or of its nearest ancestor. What only follows
+// from a fault of decoding, there or above, is not told.
 func (d *decoder) at(path, hint, format string, args ...any) {
 	line := 0
-	for p := path; ; {
-		if l, ok := d.lines[p]; ok {
-			line = l
+	for p := path; ; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
+		if d.broken[p] {
+			return
+		}
+		if line == 0 {
+			line = d.lines[p]
+		}
+		if p == "" {
 			break
 		}
-		i := strings.LastIndexByte(p, '.')
-		if i < 0 {
-			break
-		}
-		p = p[:i]
 	}
-	d.fault(line, path, hint, format, args...)
+	d.report(line, path, hint, format, args...)
+}
+
+// intact reports whether all at and below path was decoded without a fault.
+func (d *decoder) intact(path string) bool {
+	for p := range d.broken {
+		if rest, ok := strings.CutPrefix(p, path); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return false
+		}
+	}
+	return true
+}
+
+// found quotes what stands where something else was wanted.
+func found(path, value string) string {
+	if path == secretPath || strings.HasPrefix(path, secretPath+".") {
+		return "a value, which is not repeated here since it may be a secret"
+	}
+	return strconv.Quote(value)
 }
 
 func (d *decoder) parse(src []byte) ast.Node {
-	f, err := parser.ParseBytes(src, 0)
+	f, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey()) // which decoding reports, with all else
 	if err != nil {
 		line := 0
 		if m := yamlPos.FindStringSubmatch(err.Error()); m != nil {
@@ -102,13 +130,21 @@ func (d *decoder) parse(src []byte) ast.Node {
 		d.fault(line, "", "", "not valid YAML: %s", yamlPos.ReplaceAllString(msg, ""))
 		return nil
 	}
+	var body ast.Node
 	for _, doc := range f.Docs {
-		if doc.Body != nil {
-			return doc.Body
+		if doc.Body == nil || doc.Body.Type() == ast.CommentType {
+			continue
 		}
+		if body != nil {
+			d.fault(line(doc.Body), "", "one file is one project", "a second YAML document")
+			return nil
+		}
+		body = doc.Body
 	}
-	d.fault(0, "", "rapport init makes one that runs", "the file is empty")
-	return nil
+	if body == nil {
+		d.fault(0, "", "rapport init makes one that runs", "the file is empty")
+	}
+	return body
 }
 
 var yamlPos = regexp.MustCompile(`^\[(\d+):\d+\] *`)
@@ -130,11 +166,11 @@ func (d *decoder) pairs(n ast.Node, path string) (_ []*ast.MappingValueNode, ok 
 	case *ast.NullNode:
 		return nil, true
 	}
-	d.fault(line(n), path, "", "want a mapping (key: value), found %s", kindOf(n))
+	d.fault(line(n), path, "", "want a mapping (key: value), found %s", kindOf(n, path))
 	return nil, false
 }
 
-func kindOf(n ast.Node) string {
+func kindOf(n ast.Node, path string) string {
 	switch n.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		return "a mapping"
@@ -145,7 +181,7 @@ func kindOf(n ast.Node) string {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
 		return "a YAML anchor, alias or tag, which project files do not use"
 	}
-	return strconv.Quote(n.String())
+	return found(path, n.String())
 }
 
 func keyOf(v *ast.MappingValueNode) string { return v.Key.GetToken().Value }
@@ -198,20 +234,26 @@ func (d *decoder) into(n ast.Node, v reflect.Value, path string) {
 			return
 		}
 		v.Set(reflect.MakeMap(v.Type()))
+		seen := map[string]bool{}
 		for _, p := range ps {
 			k := keyOf(p)
-			if v.MapIndex(reflect.ValueOf(k)).IsValid() {
+			if seen[k] {
 				d.fault(line(p.Key), join(path, k), "", "given twice")
 			}
+			seen[k] = true
 			e := reflect.New(v.Type().Elem()).Elem()
+			before := len(d.faults)
 			d.into(p.Value, e, join(path, k))
 			d.lines[join(path, k)] = line(p.Key)
+			if len(d.faults) > before && e.Kind() != reflect.Struct {
+				continue // a number that could not be read is not a 0
+			}
 			v.SetMapIndex(reflect.ValueOf(k), e)
 		}
 	case reflect.Slice:
 		seq, ok := n.(*ast.SequenceNode)
 		if !ok {
-			d.fault(line(n), path, "", "want a list, found %s", kindOf(n))
+			d.fault(line(n), path, "", "want a list, found %s", kindOf(n, path))
 			return
 		}
 		s := reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values))
@@ -245,6 +287,7 @@ func (d *decoder) structInto(n ast.Node, v reflect.Value, path string) {
 			hint := "known keys: " + strings.Join(names, ", ")
 			if near := nearest(k, names); near != "" {
 				hint = "did you mean " + near + "?"
+				d.broken[join(path, near)] = true
 			}
 			d.fault(line(p.Key), join(path, k), hint, "unknown key")
 			continue
@@ -268,7 +311,7 @@ func (d *decoder) scalar(n ast.Node, path string) (string, bool) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		return n.GetToken().Value, true
 	}
-	d.fault(line(n), path, "", "want a single value, found %s", kindOf(n))
+	d.fault(line(n), path, "", "want a single value, found %s", kindOf(n, path))
 	return "", false
 }
 
@@ -277,7 +320,7 @@ func (d *decoder) scalarInto(n ast.Node, v reflect.Value, path string) {
 	if !ok {
 		return
 	}
-	bad := func(what string) { d.fault(line(n), path, "", "want %s, found %q", what, s) }
+	bad := func(what string) { d.fault(line(n), path, "", "want %s, found %s", what, found(path, s)) }
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(s)
@@ -330,7 +373,7 @@ func ParseDuration(s string) (time.Duration, error) {
 		return d, err
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || f < 0 || f > 100*365 {
+	if err != nil || !(f >= 0 && f <= 100*365) { // NaN is refused too
 		return 0, fmt.Errorf("%q is no number of days or weeks", s)
 	}
 	return time.Duration(math.Round(f * float64(unit))), nil
