@@ -61,7 +61,9 @@ func (w *work) readConsent(ctx context.Context, p *plan) (*consent, error) {
 	} else if !errors.Is(err, storage.ErrNotFound) {
 		return nil, err
 	}
-	w.report("consent", 0, 0, "")
+	if !w.dry {
+		w.report("consent", 0, 0, "")
+	}
 	read, err := event.ReadConsent(ctx, *src, p.ids, p.sup)
 	if err != nil {
 		return nil, err

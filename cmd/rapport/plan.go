@@ -63,12 +63,27 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 	if v.Excluded != "" {
 		row(w, "excluded", v.Excluded)
 	}
-	// Days that are done say little by themselves: they are counted, and the others listed.
+	// Steps that are done say little by themselves, and neither does each of many days to ingest: they are counted.
 	done := 0
-	for _, s := range v.Steps {
+	steps := v.Steps
+	for len(steps) > 0 {
+		s := steps[0]
+		steps = steps[1:]
 		if s.Done && s.Why == "" {
 			done++
 			continue
+		}
+		n := 0
+		for n < len(steps) && steps[n].Name == s.Name && steps[n].Done == s.Done && steps[n].Why == s.Why {
+			n++
+		}
+		if n > 2 {
+			last := steps[n-1]
+			for _, x := range steps[:n] {
+				s.Files, s.Bytes = s.Files+x.Files, s.Bytes+x.Bytes
+			}
+			s.Label = fmt.Sprintf("%s … %s, %d of them", s.Label, last.Label, n+1)
+			steps = steps[n:]
 		}
 		state := "to do"
 		if s.Done {
