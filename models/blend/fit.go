@@ -2,6 +2,8 @@ package blend
 
 import (
 	"context"
+	"encoding/binary"
+	"math"
 	"slices"
 
 	"github.com/rapport-ml/rapport/models/internal/vec"
@@ -145,47 +147,79 @@ func (v *validation) fit(ctx context.Context, queries []int) (w []float64, ndcg 
 	return w, ndcg, nil
 }
 
-// chunks is the fixed number of pieces in which nDCG is summed, so that the sum is the same on any number of cores.
-const chunks = 64
-
 // ndcg returns the mean nDCG@K of weights w over the given queries, ties broken by the lower item. It is 0 for no queries.
 func (v *validation) ndcg(w []float64, queries []int) float64 {
 	if len(queries) == 0 {
 		return 0
 	}
-	sums := make([]float64, chunks)
-	vec.Chunks(chunks, func() *list { return &list{hit: make([]bool, v.k), score: make([]float64, v.k)} }, func(l *list, c int) {
-		lo, hi := vec.Span(len(queries), chunks, c)
-		for _, i := range queries[lo:hi] {
-			q := &v.queries[i]
-			sums[c] += l.dcg(w, q) / v.ideal[min(q.relevant, v.k)]
-		}
-	})
+	figures := v.figures(w)
 	var sum float64
-	for _, s := range sums {
-		sum += s
+	for _, i := range queries {
+		sum += figures[i]
 	}
 	return sum / float64(len(queries))
 }
 
+// figures returns the nDCG@K of each query under weights w. They are computed once: the searches of all folds begin alike, and part
+// ways late if at all.
+func (v *validation) figures(w []float64) []float64 {
+	var key []byte
+	for _, x := range w {
+		key = binary.LittleEndian.AppendUint64(key, math.Float64bits(x))
+	}
+	if known := v.known[string(key)]; known != nil {
+		return known
+	}
+	figures := make([]float64, len(v.queries))
+	const chunks = 64
+	vec.Chunks(chunks, func() *list { return newList(v.k) }, func(l *list, c int) {
+		lo, hi := vec.Span(len(figures), chunks, c)
+		for i := lo; i < hi; i++ {
+			q := &v.queries[i]
+			figures[i] = l.dcg(w, q) / v.ideal[min(q.relevant, v.k)]
+		}
+	})
+	if v.known == nil {
+		v.known = map[string][]float64{}
+	}
+	v.known[string(key)] = figures
+	return figures
+}
+
 // list holds the best candidates of one query, best first.
 type list struct {
-	hit   []bool
-	score []float64
+	hit      []bool
+	score    []float64
+	all      []float64 // the weighted scores of all candidates
+	discount []float64
+}
+
+func newList(k int) *list {
+	l := &list{hit: make([]bool, k), score: make([]float64, k), discount: make([]float64, k)}
+	for r := range l.discount {
+		l.discount[r] = discount(r)
+	}
+	return l
 }
 
 // dcg returns the DCG@K of the candidates of q, ordered by their weighted scores.
 func (l *list) dcg(w []float64, q *query) float64 {
-	n, parts := 0, len(w)
-	for c := range q.hit {
-		var s float64
-		for p, x := range q.score[c*parts : (c+1)*parts] {
-			s += w[p] * float64(x)
+	candidates := len(q.hit)
+	l.all = slices.Grow(l.all[:0], candidates)[:candidates]
+	clear(l.all)
+	for p, x := range w {
+		if x != 0 {
+			for c, s := range q.score[p*candidates:][:candidates] {
+				l.all[c] += float64(x * float64(s))
+			}
+		}
+	}
+	n, least := 0, math.Inf(-1)
+	for c, s := range l.all {
+		if s <= least {
+			continue
 		}
 		if n == len(l.score) {
-			if s <= l.score[n-1] {
-				continue
-			}
 			n--
 		}
 		r := n
@@ -194,11 +228,14 @@ func (l *list) dcg(w []float64, q *query) float64 {
 		}
 		l.score[r], l.hit[r] = s, q.hit[c]
 		n++
+		if n == len(l.score) {
+			least = l.score[n-1]
+		}
 	}
 	var sum float64
 	for r, hit := range l.hit[:n] {
 		if hit {
-			sum += discount(r)
+			sum += l.discount[r]
 		}
 	}
 	return sum

@@ -23,9 +23,10 @@ func random(n, parts int, truth func(x []float32, noise float64) float64) *valid
 		true60 := make([]float64, 60)
 		order := make([]int, 60)
 		for c := range order {
-			x := q.score[c*parts : (c+1)*parts]
+			x := make([]float32, parts)
 			for p := range x {
 				x[p] = rng.Float32()
+				q.score[p*60+c] = x[p]
 			}
 			true60[c], order[c] = truth(x, rng.NormFloat64()), c
 		}
@@ -55,7 +56,8 @@ func TestNDCGAgainstFullSort(t *testing.T) {
 		}
 		v.queries[i].relevant = 5 + i%10
 	}
-	v.queries[7].hit, v.queries[7].score = v.queries[7].hit[:4], v.queries[7].score[:12] // fewer candidates than K
+	few := v.queries[7].score
+	v.queries[7].hit, v.queries[7].score = v.queries[7].hit[:4], slices.Concat(few[:4], few[60:64], few[120:124]) // fewer candidates than K
 	w := []float64{1, 0.5, 0.25}
 	var want float64
 	for i := range v.queries {
@@ -65,8 +67,8 @@ func TestNDCGAgainstFullSort(t *testing.T) {
 			order[c] = c
 		}
 		at := func(c int) float64 {
-			x := q.score[3*c:]
-			return float64(x[0]) + 0.5*float64(x[1]) + 0.25*float64(x[2])
+			n := len(q.hit)
+			return float64(q.score[c]) + 0.5*float64(q.score[n+c]) + 0.25*float64(q.score[2*n+c])
 		}
 		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(at(b), at(a)) })
 		var dcg, ideal float64
@@ -93,7 +95,7 @@ func TestNDCGAgainstFullSort(t *testing.T) {
 func TestDCGByHand(t *testing.T) {
 	q := &query{hit: []bool{false, true, false, true}, score: []float32{3, 9, 9, 1}}
 	for k, want := range map[int]float64{1: 1, 2: 1, 3: 1, 4: 1 + 1/math.Log2(5), 9: 1 + 1/math.Log2(5)} {
-		l := &list{hit: make([]bool, k), score: make([]float64, k)}
+		l := newList(k)
 		for range 2 { // a list is used again
 			if got := l.dcg([]float64{1}, q); got != want {
 				t.Errorf("DCG@%d = %v, want %v", k, got, want)
@@ -186,6 +188,7 @@ func TestNDCGDoesNotDependOnCores(t *testing.T) {
 	want := v.ndcg([]float64{1, .3, .7}, every(v))
 	for _, procs := range []int{1, 2, 3, 8} {
 		runtime.GOMAXPROCS(procs)
+		clear(v.known)
 		if got := v.ndcg([]float64{1, .3, .7}, every(v)); got != want {
 			t.Errorf("GOMAXPROCS %d: %v, want %v", procs, got, want)
 		}

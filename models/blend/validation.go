@@ -25,13 +25,14 @@ type validation struct {
 	scale   []float64 // of each part
 	ideal   []float64 // ideal[n] is the best DCG@K of a query with n relevant items, n ≤ K
 	queries []query
+	known   map[string][]float64 // what figures has computed, by the bits of the weights
 }
 
 // query is one subject of the validation window.
 type query struct {
 	relevant int       // distinct relevant items
 	hit      []bool    // whether a candidate is relevant; candidates ascend by item
-	score    []float32 // len(hit) × parts, row-major; divided by scale
+	score    []float32 // parts × len(hit), row-major; divided by scale
 	top      []float64 // of each part, its best score, before scaling
 }
 
@@ -152,7 +153,9 @@ func newQuery(a *ask, row [][]float32) (query, error) {
 	q.score = make([]float32, 0, len(candidates)*len(row))
 	for i, item := range candidates {
 		_, q.hit[i] = slices.BinarySearch(a.relevant, item)
-		for p := range row {
+	}
+	for p := range row {
+		for _, item := range candidates {
 			q.score = append(q.score, row[p][item])
 		}
 	}
@@ -173,8 +176,9 @@ func (v *validation) rescale() {
 			v.scale[p] = 1
 		}
 		for i := range v.queries {
-			s := v.queries[i].score
-			for c := p; c < len(s); c += v.parts {
+			q := &v.queries[i]
+			s := q.score[p*len(q.hit):][:len(q.hit)]
+			for c := range s {
 				s[c] = float32(float64(s[c]) / v.scale[p])
 			}
 		}
