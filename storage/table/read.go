@@ -159,10 +159,12 @@ func readGroup(g parquet.RowGroup, leaves []int, out *Batch, size int, yield fun
 		cursors[i] = &pageCursor{typ: out.Schema[i].Type, pages: chunks[leaf].Pages()}
 		defer cursors[i].close()
 	}
-	for left := g.NumRows(); left > 0; left -= int64(out.N) {
-		out.resize(int(min(left, int64(size))))
+	for left := g.NumRows(); left > 0; {
+		n := int(min(left, int64(size)))
+		left -= int64(n)
+		out.resize(n)
 		for i, c := range cursors {
-			if err := guard(func() error { return c.fill(&out.Cols[i], out.N) }); err != nil {
+			if err := guard(func() error { return c.fill(&out.Cols[i], n) }); err != nil {
 				return false, fmt.Errorf("column %q: %w", out.Schema[i].Name, err)
 			}
 		}

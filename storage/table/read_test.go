@@ -31,6 +31,33 @@ func TestReadProjects(t *testing.T) {
 	}
 }
 
+// TestReadConsumed: a consumer may cut and change the batches that it is given; what comes after them stays as it is.
+func TestReadConsumed(t *testing.T) {
+	mem := storage.NewMemory(nil)
+	b := randomBatch(rand.New(rand.NewPCG(5, 2)), 100)
+	m := write(t, mem, WriteOptions{Ordered: true, RowGroup: 40}, b)
+	want := lines(pickRows(b, seq(b.N)))
+	at := 0
+	for got, err := range Read(context.Background(), mem, m, ReadOptions{BatchRows: 7}) {
+		if err != nil {
+			t.Fatalf("after %d rows: %v", at, err)
+		}
+		n := got.N
+		if !slices.Equal(lines(got), want[at:at+n]) {
+			t.Fatalf("rows %d to %d are others", at, at+n)
+		}
+		got.N = 1
+		for i := range got.Cols {
+			c := &got.Cols[i]
+			c.Int, c.Float, c.Str, c.Valid = c.Int[:min(1, len(c.Int))], c.Float[:min(1, len(c.Float))], c.Str[:min(1, len(c.Str))], c.Valid[:min(1, len(c.Valid))]
+		}
+		at += n
+	}
+	if at != b.N {
+		t.Errorf("%d rows of %d", at, b.N)
+	}
+}
+
 // TestReadShares: equal text of a row group is one string in memory.
 func TestReadShares(t *testing.T) {
 	s := Schema{{"item", String}}
