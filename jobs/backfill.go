@@ -30,18 +30,28 @@ type Backfilled struct {
 // ErrBackfill says that some intervals of a backfill failed; the others were done.
 var ErrBackfill = errors.New("some intervals failed")
 
+// Intervals are those of the job that lie in [From, To), ascending. There must be one, and Through must be short of publishing.
+func (o BackfillOptions) Intervals(job *Job) ([]table.Interval, error) {
+	from, to := o.From.Format(time.RFC3339), o.To.Format(time.RFC3339)
+	if o.Through == ThroughPublish {
+		return nil, errors.New("a backfill goes through ingest, build or train; --promote-last publishes its last interval")
+	}
+	if !o.From.Before(o.To) {
+		return nil, fmt.Errorf("nothing lies between %s and %s: --to must be after --from", from, to)
+	}
+	all := job.Every.Between(o.From, o.To)
+	if len(all) == 0 {
+		return nil, fmt.Errorf("no whole interval of %s lies between %s and %s", job.Every, from, to)
+	}
+	return all, nil
+}
+
 // Backfill runs many intervals, one after another, and tells each outcome as it comes. An interval without any event, or that the gate
 // refuses, does not stop the others; anything else does. Past intervals get no alias: versions that they train stay in the registry.
 func (r *Runner) Backfill(ctx context.Context, job *Job, o BackfillOptions, each func(Backfilled) error) error {
-	if o.Through == ThroughPublish {
-		return errors.New("a backfill goes through ingest, build or train; --promote-last publishes its last interval")
-	}
-	if !o.From.Before(o.To) {
-		return fmt.Errorf("nothing lies between %s and %s: --to must be after --from", o.From.Format(time.RFC3339), o.To.Format(time.RFC3339))
-	}
-	intervals := job.Every.Between(o.From, o.To)
-	if n := len(intervals); n == 0 {
-		return fmt.Errorf("no whole interval of %s lies between %s and %s", job.Every, o.From.Format(time.RFC3339), o.To.Format(time.RFC3339))
+	intervals, err := o.Intervals(job)
+	if err != nil {
+		return err
 	}
 	last := intervals[len(intervals)-1]
 	if o.Backwards {

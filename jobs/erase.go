@@ -75,7 +75,7 @@ func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Era
 		}
 	}
 	if _, pending := journal.Pending(); out.Known == 0 && len(pending) == 0 {
-		return out, fmt.Errorf("%w: none of the %d ids is in the identity table; their canonical form has %s", ErrUnknownSubjects, len(canonical), shapes(canonical))
+		return out, fmt.Errorf("%w: none of the %d ids is in the identity table; in canonical form it is %s: is that how the source writes its ids?", ErrUnknownSubjects, len(canonical), shapes(canonical))
 	}
 	if out.Known > 0 {
 		if _, err := journal.Erase(ctx, r.Keys, ids, canonical, w.now, r.NewID(w.now)); err != nil {
