@@ -11,7 +11,7 @@ import (
 )
 
 // Bind matches the model's items with those of c by id; both ascend. Items that the model does not know score 0, and count for nothing
-// in a history. Subject columns are not used. Memory: a copy of the known items' vectors.
+// in a history. Subject columns are not used. Memory: two copies of the known items' vectors.
 func (m *Model) Bind(ctx context.Context, c *models.Catalog, subjectColumns []string) (models.Scorer, error) {
 	if err := ascending(c.IDs); err != nil {
 		return nil, fmt.Errorf("bind als: catalog: %w", err)
@@ -32,6 +32,10 @@ func (m *Model) Bind(ctx context.Context, c *models.Catalog, subjectColumns []st
 		}
 	}
 	s.system = newSystem(vectors, m.gram, d, m.hyper.Weight)
+	for at := 0; at < len(s.known); at += strip {
+		n := min(strip, len(s.known)-at)
+		s.packed = append(s.packed, vec.Pack(vectors[at*d:], n, d))
+	}
 	s.pool.New = func() any {
 		return &folder{sums: newSums(len(s.known)), scratch: s.system.scratch()}
 	}
@@ -42,12 +46,16 @@ func (m *Model) Bind(ctx context.Context, c *models.Catalog, subjectColumns []st
 type scorer struct {
 	hyper   Hyper
 	catalog *models.Catalog
-	known   []int32 // catalog positions of the items that the model knows, ascending
-	index   []int32 // catalog position → position in known, or -1
-	trained int     // items in the model, known to the catalog or not: |I|
-	system  *system // fixed: vectors of the known items
+	known   []int32       // catalog positions of the items that the model knows, ascending
+	index   []int32       // catalog position → position in known, or -1
+	trained int           // items in the model, known to the catalog or not: |I|
+	system  *system       // fixed: vectors of the known items
+	packed  []*vec.Packed // the same vectors, laid out for Score, a strip each
 	pool    sync.Pool
 }
+
+// strip is how many items are scored before their scores are scattered to the catalog's positions.
+const strip = 1024
 
 var (
 	_ models.Scorer    = (*scorer)(nil)
@@ -103,10 +111,7 @@ func (s *scorer) Score(ctx context.Context, q []models.Query, dst []float32) err
 	if len(dst) != len(q)*n {
 		return fmt.Errorf("als score: dst holds %d values, want %d queries × %d items", len(dst), len(q), n)
 	}
-	const (
-		batch = 16   // queries that share one pass over the item vectors
-		strip = 1024 // items scored before they are scattered to the catalog's positions
-	)
+	const batch = 16 // queries that share one pass over the item vectors
 	type memory struct {
 		w, scores []float32
 	}
@@ -127,7 +132,7 @@ func (s *scorer) Score(ctx context.Context, q []models.Query, dst []float32) err
 		clear(dst[lo*n : hi*n])
 		for at := 0; at < len(s.known); at += strip {
 			known := s.known[at:min(at+strip, len(s.known))]
-			vec.GemmNT(mem.scores, strip, mem.w, d, s.system.fixed[at*d:], hi-lo, len(known), d)
+			s.packed[at/strip].MulNT(mem.scores, strip, mem.w, d, hi-lo)
 			for k := lo; k < hi; k++ {
 				row, scores := dst[k*n:][:n], mem.scores[(k-lo)*strip:]
 				for j, item := range known {

@@ -14,6 +14,16 @@ import (
 // crashed may promote again. It returns ErrRefused for a version that was rejected or waits and has no approval. If the alias is pinned
 // to another version it records this one as the candidate and returns ErrPinned.
 func (r *Registry) Promote(ctx context.Context, alias string, version int, generation uint64, by, why string, at time.Time) (Live, error) {
+	return r.promote(ctx, nil, alias, version, generation, by, why, at)
+}
+
+// PromoteFrom is Promote for a publisher that may have been overtaken: if anything has changed since what is live had this fence, and the
+// alias does not point there already, it changes nothing and returns ErrMoved.
+func (r *Registry) PromoteFrom(ctx context.Context, fence uint64, alias string, version int, generation uint64, by, why string, at time.Time) (Live, error) {
+	return r.promote(ctx, &fence, alias, version, generation, by, why, at)
+}
+
+func (r *Registry) promote(ctx context.Context, from *uint64, alias string, version int, generation uint64, by, why string, at time.Time) (Live, error) {
 	op := fmt.Sprintf("promote version %d to %s", version, alias)
 	v, err := r.target(ctx, alias, version)
 	if err != nil {
@@ -22,6 +32,9 @@ func (r *Registry) Promote(ctx context.Context, alias string, version int, gener
 	to := Target{version, generation}
 	var pinned error
 	l, err := r.change(ctx, Change{Action: Promoted, Alias: alias, By: by, Why: why, At: at}, func(l *Live, c *Change) (bool, error) {
+		if from != nil && l.Fence != *from && l.Aliases[alias] != to {
+			return false, fmt.Errorf("%w: it has fence %d, and had %d: run again", ErrMoved, l.Fence, *from)
+		}
 		if err := l.allows(v); err != nil {
 			return false, err
 		}

@@ -25,6 +25,8 @@ var (
 	ErrRefused = errors.New("refused: the version is not approved")
 	// ErrPinned says that the alias is pinned to another version; the one offered is kept as the candidate.
 	ErrPinned = errors.New("alias is pinned")
+	// ErrMoved says that what is live has changed since it was read.
+	ErrMoved = errors.New("what is live has changed")
 	// ErrDiffers says that a step key is registered with another artifact.
 	ErrDiffers = errors.New("the step made another artifact before")
 	// ErrDamaged says that an artifact's file is not the one that was registered.

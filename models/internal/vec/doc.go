@@ -5,14 +5,15 @@
 //
 // # Design
 //
-// One micro-kernel (dot3x2: six dot products at once, accumulators in registers) serves the rank-k update, the updates inside
-// Cholesky and the scoring product, as all three are products A·Bᵀ of rows that lie contiguously. That is why triangles are the lower
-// ones and why Syrk takes a panel with one row a column of the result. Assembly will replace the micro-kernel, not its callers.
+// One micro-kernel (mulTile: a 4×16 product) serves the rank-k update, the updates inside Cholesky and the scoring product. Its sixteen
+// columns lie side by side in memory, one a vector lane, so it needs no sum across lanes; that is why triangles are the upper ones
+// (A = UᵀU), panels hold a gathered row in one piece, and item vectors are packed before they are multiplied.
 //
-// Every sum runs in ascending order of its index with one rounding after each product and one after each addition (the explicit
-// float32 conversions forbid fused multiply-add, which the compiler would otherwise use on some architectures). So an element of a
-// result depends on its row and its column alone, not on the tile, the batch or the worker that computed it, and scores of one query do
-// not change with its neighbours.
+// Every sum of the kernel runs in ascending order of its index with one rounding after each product and one after each addition. So an
+// element of a result depends on its row and its column alone, not on the tile, the batch or the worker that computed it: scores of
+// one query do not change with its neighbours. The AVX assembly keeps to that order, as fused multiply-add or lanes along the sum
+// would not. Hence it gives the bits of the portable kernel, artifacts do not depend on the processor's model, and a test compares the
+// two for equality rather than within a tolerance. FMA would be up to twice as fast and a kernel class of its own.
 //
 // Class names the kernels in use; artifacts record it, as other kernels may round otherwise.
 //

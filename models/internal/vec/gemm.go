@@ -1,41 +1,41 @@
 package vec
 
-// GemmNT sets dst = A·Bᵀ: A is m×k with row stride lda, B is n×k with row stride k, dst is m×n with row stride ldd. O(m·n·k).
-func GemmNT(dst []float32, ldd int, a []float32, lda int, b []float32, m, n, k int) {
-	if m == 0 || n == 0 {
-		return
-	}
-	// A strip of B's rows stays in cache while all rows of A pass over it.
-	const strip = 64
-	for j0 := 0; j0 < n; j0 += strip {
-		j1 := min(j0+strip, n)
-		i := 0
-		for ; i+3 <= m; i += 3 {
-			ai := a[i*lda:]
-			d0, d1, d2 := dst[i*ldd:], dst[(i+1)*ldd:], dst[(i+2)*ldd:]
-			j := j0
-			for ; j+2 <= j1; j += 2 {
-				d0[j], d0[j+1], d1[j], d1[j+1], d2[j], d2[j+1] = dot3x2(k, ai, lda, b[j*k:], k)
-			}
-			if j < j1 {
-				bj := b[j*k:][:k]
-				d0[j], d1[j], d2[j] = Dot(ai[:k], bj), Dot(ai[lda:][:k], bj), Dot(ai[2*lda:][:k], bj)
-			}
+// Packed is a matrix laid out to be multiplied from the right, transposed: B (n×k) in strips of 16 rows, each strip transposed, the last
+// one padded with zeros.
+type Packed struct {
+	n, k   int
+	strips []float32 // ⌈n/16⌉ × k × 16
+}
+
+// Pack copies B (n×k, row-major). Memory: 4·k bytes a row.
+func Pack(b []float32, n, k int) *Packed {
+	p := &Packed{n: n, k: k, strips: make([]float32, (n+tileCols-1)/tileCols*tileCols*k)}
+	for j := range n {
+		strip := p.strips[j/tileCols*tileCols*k+j%tileCols:]
+		for l, v := range b[j*k:][:k] {
+			strip[l*tileCols] = v
 		}
-		// One or two rows are left over: the roles of A and B change places.
-		if i < m {
-			ai, second := a[i*lda:], 0
-			d0, d1 := dst[i*ldd:], dst[i*ldd:]
-			if i+1 < m {
-				second, d1 = lda, dst[(i+1)*ldd:]
+	}
+	return p
+}
+
+// MulNT sets dst = A·Bᵀ: A is m×k with row stride lda, dst is m×n with row stride ldd. An element has the bits of Dot of its two rows,
+// whatever m is. O(m·n·k).
+func (p *Packed) MulNT(dst []float32, ldd int, a []float32, lda, m int) {
+	var c tile
+	for j0 := 0; j0 < p.n; j0 += tileCols { // a strip of B stays in cache while all rows of A pass over it
+		strip, cols := p.strips[j0*p.k:][:tileCols*p.k], min(tileCols, p.n-j0)
+		for i0 := 0; i0 < m; {
+			// Fewer rows than a tile has are computed one by one, each as all rows of a tile.
+			rows, ai := tileRows, lda
+			if m-i0 < tileRows {
+				rows, ai = 1, 0
 			}
-			j := j0
-			for ; j+3 <= j1; j += 3 {
-				d0[j], d1[j], d0[j+1], d1[j+1], d0[j+2], d1[j+2] = dot3x2(k, b[j*k:], k, ai, second)
+			mulTile(&c, p.k, a[i0*lda:], ai, 1, strip, tileCols)
+			for i := range rows {
+				copy(dst[(i0+i)*ldd+j0:][:cols], c.row(i, 0))
 			}
-			for ; j < j1; j++ {
-				d0[j], d1[j] = Dot(b[j*k:][:k], ai[:k]), Dot(b[j*k:][:k], ai[second:][:k])
-			}
+			i0 += rows
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// sizes covers every remainder of the 3×2 tiles, and the sizes that models use.
-var sizes = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 31, 32, 33, 48, 63, 64, 65, 96, 127, 128}
+// sizes covers every remainder of the 4×16 tiles, and the sizes that models use.
+var sizes = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 31, 32, 33, 48, 63, 64, 65, 96, 127, 128}
 
 func random(r *rand.Rand, n int) []float32 {
 	x := make([]float32, n)
@@ -57,15 +57,15 @@ func TestDotAndAxpyAgainstFloat64(t *testing.T) {
 func TestGemmElementsAreDots(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 1))
 	for _, m := range []int{0, 1, 2, 3, 4, 5, 7, 12} {
-		for _, n := range []int{0, 1, 2, 3, 4, 63, 64, 65, 130} {
+		for _, n := range []int{0, 1, 2, 3, 4, 15, 16, 17, 63, 64, 65, 130} {
 			for _, k := range []int{1, 2, 3, 16, 33} {
 				lda, ldd := k+m%3, n+k%3
-				a, b := random(r, m*lda+k), random(r, n*k)
+				a, b := random(r, m*lda), random(r, n*k)
 				dst := make([]float32, m*ldd+1)
 				for i := range dst {
 					dst[i] = float32(math.NaN())
 				}
-				GemmNT(dst, ldd, a, lda, b, m, n, k)
+				Pack(b, n, k).MulNT(dst, ldd, a, lda, m)
 				for i := range m {
 					for j := range ldd {
 						got := dst[i*ldd+j]
@@ -94,6 +94,7 @@ func TestSyrkAgainstFloat64(t *testing.T) {
 		}
 		for _, n := range counts {
 			x, c := random(r, n*d), random(r, d*d)
+			before := slices.Clone(c)
 			w := make([]float32, n)
 			for i := range w {
 				w[i] = r.Float32() * 3
@@ -120,7 +121,12 @@ func TestSyrkAgainstFloat64(t *testing.T) {
 			}
 			p.Flush(c)
 			for i := range d {
-				for j := range i + 1 {
+				for j := range i {
+					if c[i*d+j] != before[i*d+j] {
+						t.Fatalf("d=%d n=%d: wrote below the diagonal at %d,%d", d, n, i, j)
+					}
+				}
+				for j := i; j < d; j++ {
 					if !near(float64(c[i*d+j]), want[i*d+j], scale[i*d+j], float64(n+6)*0x1p-23) {
 						t.Fatalf("d=%d n=%d: C[%d,%d] = %g, want %g", d, n, i, j, c[i*d+j], want[i*d+j])
 					}
@@ -163,7 +169,7 @@ func TestCholeskySolvesInBothPrecisions(t *testing.T) {
 			for j := range n {
 				b64[i] += a[i*n+j] * want[j]
 				a32[i*n+j] = float32(a[i*n+j])
-				if j > i { // must never be read
+				if j < i { // must never be read
 					a32[i*n+j] = float32(math.NaN())
 				}
 			}
@@ -200,12 +206,12 @@ func TestCholeskySolvesInBothPrecisions(t *testing.T) {
 	}
 }
 
-// By hand: A = [4 2; 2 5] = L·Lᵀ with L = [2 0; 1 2]; A·x = [8 12] has x = [1 2].
+// By hand: A = [4 2; 2 5] = Uᵀ·U with U = [2 1; 0 2]; A·x = [8 12] has x = [1 2].
 func TestCholeskyByHand(t *testing.T) {
-	a := []float32{4, 99, 2, 5}
+	a := []float32{4, 2, 99, 5}
 	b := []float32{8, 12}
-	if !Cholesky(a, 2) || a[0] != 2 || a[2] != 1 || a[3] != 2 {
-		t.Fatalf("L = %v", a)
+	if !Cholesky(a, 2) || a[0] != 2 || a[1] != 1 || a[3] != 2 {
+		t.Fatalf("U = %v", a)
 	}
 	CholeskySolve(a, 2, b)
 	if b[0] != 1 || b[1] != 2 {
@@ -351,14 +357,14 @@ func BenchmarkCholeskyAndSolve(b *testing.B) {
 	}
 }
 
-func BenchmarkGemmNT(b *testing.B) {
+func BenchmarkMulNT(b *testing.B) {
 	for _, m := range []int{1, 16} {
 		b.Run(fmt.Sprintf("m=%d/n=4096/k=64", m), func(b *testing.B) {
 			b.ReportAllocs()
 			r := rand.New(rand.NewPCG(1, 1))
-			x, y, dst := random(r, m*64), random(r, 4096*64), make([]float32, m*4096)
+			x, y, dst := random(r, m*64), Pack(random(r, 4096*64), 4096, 64), make([]float32, m*4096)
 			for b.Loop() {
-				GemmNT(dst, 4096, x, 64, y, m, 4096, 64)
+				y.MulNT(dst, 4096, x, 64, m)
 			}
 			gflops(b, 2*float64(m)*4096*64)
 		})
