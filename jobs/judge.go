@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -54,8 +55,8 @@ type BaselinePart struct {
 	Weight  float64
 }
 
-// evaluate judges the candidate on the test window and writes the report. The report is written before the step commits: a report
-// without a commit is written again, equal to the byte but for the run's id.
+// evaluate judges the candidate on the test window and writes the report. The report is written before the step commits. The first one that
+// is written stands: who judges again, after a crash or beside another, comes to the same figures and differs only in the clock.
 func (w *work) evaluate(ctx context.Context) (eval.Decision, error) {
 	c, err := w.do(ctx, w.plan.evaluate, func(ctx context.Context) (result, error) {
 		return w.judge(ctx)
@@ -113,14 +114,28 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	if err := rep.WriteHTML(&html); err != nil {
 		return result{}, err
 	}
-	sum := sha256.Sum256(js.Bytes())
-	facts.SHA256 = hex.EncodeToString(sum[:])
-	for ext, body := range map[string][]byte{".json": js.Bytes(), ".html": html.Bytes()} {
-		if _, err := w.Bucket.Put(ctx, facts.Report+ext, storage.Bytes(body), storage.Cond{}); err != nil {
-			return result{}, fmt.Errorf("write report: %w", err)
-		}
+	if err := w.held(ctx); err != nil {
+		return result{}, err
 	}
+	stands, err := putFirst(ctx, w.Bucket, facts.Report+".json", js.Bytes())
+	if err == nil {
+		_, err = putFirst(ctx, w.Bucket, facts.Report+".html", html.Bytes())
+	}
+	if err != nil {
+		return result{}, fmt.Errorf("write report: %w", err)
+	}
+	sum := sha256.Sum256(stands)
+	facts.SHA256 = hex.EncodeToString(sum[:])
 	return result{facts: facts, rowsIn: int64(len(task.Queries)), rows: int64(q.Evaluated)}, nil
+}
+
+// putFirst stores an object unless one stands there, and returns what stands there then.
+func putFirst(ctx context.Context, b storage.Bucket, key string, body []byte) ([]byte, error) {
+	_, err := storage.Commit(ctx, b, key, body, storage.Cond{IfAbsent: true})
+	if errors.Is(err, storage.ErrPrecondition) {
+		body, _, err = storage.ReadAll(ctx, b, key)
+	}
+	return body, err
 }
 
 // reportKey is where the report stands: by the evaluate step's key, so that it describes exactly what that step judged.

@@ -105,24 +105,24 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 	if p.consent, err = w.readConsent(ctx, p); err != nil {
 		return err
 	}
-	w.decide(p)
+	w.decide(p, w.now)
 	return nil
 }
 
-// decide makes the decisions of both purposes from the records of p, the journal's withdrawals and its pending erasures.
-func (w *work) decide(p *plan) {
+// decide makes the decisions of both purposes as of now, from the records of p, the journal's withdrawals and its pending erasures.
+func (w *work) decide(p *plan, now time.Time) {
 	records := slices.Concat(p.consent.records, p.journal.Withdrawals())
 	pending, _ := p.journal.Pending()
-	p.trainingDecisions = policy.Decide(w.job.Training, w.now, records, pending)
+	p.trainingDecisions = policy.Decide(w.job.Training, now, records, pending)
 	if w.job.Evaluation != nil {
-		p.evaluationDecisions = policy.Decide(*w.job.Evaluation, w.now, records, pending)
+		p.evaluationDecisions = policy.Decide(*w.job.Evaluation, now, records, pending)
 	}
 }
 
 // planSnapshots keys the data sets beside the events by the fingerprint of their files. Attributes of subjects are kept only of those
-// who may be used now, so their keys hold the decisions too.
+// who may be used now and might before the interval's end, so their keys hold the decisions too: those alone, and not the time at which they
+// were made, or no run could be repeated to the same keys.
 func (w *work) planSnapshots(ctx context.Context, p *plan) error {
-	now := table.Interval{End: w.now.Add(time.Microsecond)}
 	add := func(set string, src *AttributeSource, purpose policy.Purpose, d *policy.Decisions) (*snapshot, error) {
 		if src == nil || d == nil || len(purpose.Reads[set]) == 0 {
 			return nil, nil
@@ -154,8 +154,8 @@ func (w *work) planSnapshots(ctx context.Context, p *plan) error {
 		s.files = len(objs)
 		inputs := []string{event.Fingerprint(objs)}
 		if src.Key == event.ColSubject {
-			s.plan.Decisions = d
-			inputs = append(inputs, d.Digest(now))
+			s.plan.Decisions, s.plan.End = d, w.iv.End
+			inputs = append(inputs, d.Digest(table.Interval{End: w.iv.End}))
 		}
 		s.key = stepKey(set, "snapshot", logicSnapshot, spec, inputs...)
 		if src.Key != event.ColSubject {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage/online"
@@ -18,6 +19,9 @@ import (
 
 // register records the judged artifact as a version, passed or rejected. Registering again what was registered returns the same version.
 func (w *work) register(ctx context.Context, d eval.Decision) (registry.Version, error) {
+	if err := w.held(ctx); err != nil {
+		return registry.Version{}, fmt.Errorf("register: %w", err)
+	}
 	files, err := w.artifactFiles(ctx, w.plan.trained.Digest)
 	if err != nil {
 		return registry.Version{}, err
@@ -95,6 +99,24 @@ const publishLease = "leases/publish"
 // compare-and-set; swap the online pointer, only to a higher fence. A crash in between leaves the old state or the new one, and reconcile
 // closes the gap between alias and pointer.
 func (w *work) publish(ctx context.Context, v registry.Version) error {
+	if err := w.held(ctx); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	lease, err := w.acquire(ctx, publishLease)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	ctx, stop := lease.Keep(ctx)
+	defer stop()
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if err := lease.Release(end); err != nil {
+			w.Log.Warn("publish lease not released; it expires by itself", "error", err)
+		}
+	}()
+
+	// What is live is read under the lease, and moved only from there.
 	live, err := w.reg.Live(ctx)
 	if err != nil {
 		return err
@@ -117,20 +139,6 @@ func (w *work) publish(ctx context.Context, v registry.Version) error {
 		return nil
 	}
 
-	lease, err := w.acquire(ctx, publishLease)
-	if err != nil {
-		return fmt.Errorf("publish: %w", err)
-	}
-	ctx, stop := lease.Keep(ctx)
-	defer stop()
-	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		if err := lease.Release(end); err != nil {
-			w.Log.Warn("publish lease not released; it expires by itself", "error", err)
-		}
-	}()
-
 	generation, facts, err := w.loaded(ctx, v)
 	if err != nil {
 		return err
@@ -142,10 +150,10 @@ func (w *work) publish(ctx context.Context, v registry.Version) error {
 	if err := w.deny(ctx); err != nil {
 		return err
 	}
-	if err := errors.Join(lease.Check(ctx), w.lease.Check(ctx)); err != nil {
+	if err := errors.Join(lease.Check(ctx), w.held(ctx)); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	live, err = w.reg.Promote(ctx, w.job.Alias, v.Number, generation, "job "+w.job.Name, "passed its gate", w.now)
+	live, err = w.reg.PromoteFrom(ctx, live.Fence, w.job.Alias, v.Number, generation, "job "+w.job.Name, "passed its gate", w.now)
 	if err != nil {
 		return err
 	}
@@ -156,18 +164,20 @@ func (w *work) publish(ctx context.Context, v registry.Version) error {
 	return w.expire(ctx, live)
 }
 
-// refreshPolicy reads the journal and the consent source again and decides anew: what was asked for while the generation was loading must
-// hold before it is read.
+// refreshPolicy reads the journal, the identities and the consent source again and decides anew, as of now and not of the run's start: what
+// was asked for while the generation was loading must hold before it is read.
 func (w *work) refreshPolicy(ctx context.Context) error {
 	if err := w.plan.journal.Refresh(ctx); err != nil {
 		return err
 	}
-	c, err := w.readConsent(ctx, w.plan)
-	if err != nil {
+	var err error
+	if w.plan.ids, err = event.OpenIdentities(ctx, w.Bucket, w.Keys, w.Previous...); err != nil {
 		return err
 	}
-	w.plan.consent = c
-	w.decide(w.plan)
+	if w.plan.consent, err = w.readConsent(ctx, w.plan); err != nil {
+		return err
+	}
+	w.decide(w.plan, w.Now())
 	return nil
 }
 

@@ -253,10 +253,8 @@ func (w *work) do(ctx context.Context, s step, body func(ctx context.Context) (r
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
 	}
-	if w.lease != nil {
-		if err := w.lease.Check(ctx); err != nil { // a zombie commits nothing
-			return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
-		}
+	if err := w.held(ctx); err != nil { // a zombie commits nothing
+		return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
 	}
 	facts, err := json.Marshal(res.facts)
 	if err != nil {
@@ -279,6 +277,14 @@ func (w *work) do(ctx context.Context, s step, body func(ctx context.Context) (r
 	rec.Status, rec.RowsIn, rec.RowsOut, rec.BytesRead = "done", res.rowsIn, res.rows, res.bytesRead
 	w.Log.Info("step done", "run", w.run.ID, "step", s.name, "label", s.label, "rows_in", res.rowsIn, "rows_out", res.rows)
 	return c, nil
+}
+
+// held returns an error if the work has lost its lease.
+func (w *work) held(ctx context.Context) error {
+	if w.lease == nil {
+		return nil
+	}
+	return w.lease.Check(ctx)
 }
 
 // factsOf decodes the facts of a commit.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/rapport-ml/rapport/cmd/internal/synth"
 	"github.com/rapport-ml/rapport/configs"
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/local"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/models/registry"
@@ -98,7 +99,7 @@ func (b *syncBuffer) String() string {
 func newShop(t testing.TB, w synth.World) *shop {
 	t.Helper()
 	s := &shop{TB: t, dir: t.TempDir(), log: &syncBuffer{}}
-	writeProject(t, s.dir, projectYAML(t, "mem:", "mem:"))
+	writeProject(t, s.dir, projectYAML(t, "file:./raw/", "file:./lake"))
 	p, err := configs.Load(filepath.Join(s.dir, projectFile))
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +111,12 @@ func newShop(t testing.TB, w synth.World) *shop {
 	if s.job, err = s.opened.Job("nightly"); err != nil {
 		t.Fatal(err)
 	}
-	s.raw = s.job.Events.Bucket
+	s.raw, s.opened.Bucket = storage.NewMemory(nil), storage.NewMemory(nil)
+	s.job.Events.Bucket, s.job.Events.Path = s.raw, "events/"+s.job.Events.Path
+	for _, d := range []*event.DataSet{&s.job.Items.Data, &s.job.Subjects.Data, &s.job.Cohorts.Data, s.job.Consent} {
+		d.Bucket = s.raw
+	}
+	s.job.Consent.Path = "consent/" + s.job.Consent.Path
 	if _, err := w.Write(t.Context(), s.raw, ""); err != nil {
 		t.Fatal(err)
 	}

@@ -65,11 +65,3 @@ func (a *admitter) number(v *admission) (policy.Subject, error) {
 	v.subject, err = a.ids.Number(v.canonical)
 	return v.subject, err
 }
-
-// judgeNow says whether a timeless row (an attribute) of the subject may be used now.
-func (a *admitter) judgeNow(v *admission) policy.Reason {
-	if v.erased != noErasure && v.subject == 0 {
-		return policy.Erased
-	}
-	return a.decisions.Of(v.subject).Why
-}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -24,6 +25,7 @@ type AttributesPlan struct {
 	Purpose policy.Purpose
 
 	Decisions    *policy.Decisions // for Purpose
+	End          time.Time         // subjects count whose basis began before it, and holds now; zero: that holds now
 	Identities   *Identities
 	Suppressions *Suppressions
 }
@@ -44,7 +46,7 @@ type AttributesFacts struct {
 }
 
 // ReadAttributes reads attributes, one row a key: of rows with the same key the last one (files in key order) is taken. A subject's
-// attributes are kept only if the purpose may use the subject now. New subjects are buffered in Identities. It holds the table in memory.
+// attributes are kept only if the purpose may use the subject now, and might before p.End. New subjects are buffered in Identities. It holds the table in memory.
 func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) {
 	fail := func(err error) (*Attributes, error) { return nil, fmt.Errorf("read %s: %w", p.Set, err) }
 	for _, c := range p.Columns {
@@ -77,8 +79,13 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 	}
 
 	var a *admitter
+	var last int64 // the µs before the end
 	if bySubject {
 		a = newAdmitter(p.Decisions, p.Identities, p.Suppressions, math.MinInt64)
+		last = p.Decisions.Now().UnixMicro() - 1
+		if !p.End.IsZero() {
+			last = min(last, p.End.UnixMicro()-1)
+		}
 	}
 	byItem, byNumber := map[string]*attributeRow{}, map[policy.Subject]*attributeRow{}
 	for r, err := range p.Data.scan(ctx, objs, wants) {
@@ -95,7 +102,7 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 		var old *attributeRow
 		if bySubject {
 			who := a.of(id)
-			why := a.judgeNow(who)
+			why := a.judge(who, last)
 			out.Facts.Funnel.Add(why, 1)
 			if why != policy.Kept {
 				continue
