@@ -18,19 +18,20 @@ import (
 var reportHTML string
 
 var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
-	"value":    func(x *float64) string { return optional(x, plain) },
-	"signed":   func(x *float64) string { return optional(x, signed) },
-	"percent":  func(x *float64) string { return optional(x, percent) },
-	"probable": func(x *float64) string { return optional(x, probability) },
-	"count":    func(n int) string { return count(n) },
-	"count64":  func(n int64) string { return count(n) },
-	"interval": printInterval,
-	"time":     printTime,
-	"words":    func(s any) string { return strings.ReplaceAll(fmt.Sprint(s), "_", " ") },
-	"short":    func(s string) string { return s[:min(len(s), 19)] },
-	"plain":    plain,
-	"anchor":   func(s string) string { return strings.ReplaceAll(s, " ", "-") },
-	"tone":     tone,
+	"value":     func(x *float64) string { return optional(x, plain) },
+	"signed":    func(x *float64) string { return optional(x, signed) },
+	"percent":   func(x *float64) string { return optional(x, percent) },
+	"probable":  func(x *float64) string { return optional(x, probability) },
+	"count":     func(n int) string { return count(n) },
+	"count64":   func(n int64) string { return count(n) },
+	"interval":  printInterval,
+	"time":      printTime,
+	"breakable": func(s string) string { return strings.ReplaceAll(s, "+", "+\u200b") }, // a zero-width space
+	"words":     func(s any) string { return strings.ReplaceAll(fmt.Sprint(s), "_", " ") },
+	"short":     func(s string) string { return s[:min(len(s), 19)] },
+	"plain":     plain,
+	"anchor":    func(s string) string { return strings.ReplaceAll(s, " ", "-") },
+	"tone":      tone,
 	"fifths": func(fair *bool) string {
 		switch {
 		case fair == nil:
