@@ -28,8 +28,9 @@ help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 .PHONY: demo
-demo: ## Seven nights of the main job on synthetic events, one of them drifted (DEMO=folder)
-	$(GO) run ./cmd/rapport demo $(DEMO)
+demo: build ## Seven nights of the main job on synthetic events, one of them drifted (DEMO=folder)
+	@bin/rapport demo $(DEMO)
+	@echo 'rapport    is bin/rapport here; make demo makes its folder anew each time'
 
 .PHONY: build
 build: ## Build bin/rapport
