@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strconv"
@@ -45,7 +46,7 @@ func (w *work) loaded(ctx context.Context, v registry.Version) (uint64, loadedFa
 		K       int
 		Views   []features.View
 		Basis   policy.Basis
-	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Views, w.job.Training.Basis}, w.plan.evaluate.key, w.plan.build.key)}
+	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Views, w.job.Training.Basis}, w.plan.evaluate.key, w.plan.build.key, w.expiries())}
 	c, err := w.do(ctx, s, func(ctx context.Context) (result, error) {
 		g, facts, err := w.fill(ctx, v)
 		made = g
@@ -75,6 +76,19 @@ func (w *work) loaded(ctx context.Context, v registry.Version) (uint64, loadedFa
 		err = fmt.Errorf("load %s: the store had lost its generation, and what was loaded again has digest %.12s, not %.12s: the step's logic changed without its number", w.label, again.Digest, facts.Digest)
 	}
 	return g, again, err
+}
+
+// expiries is a digest of when the basis of each known subject ends: it stands in every row of a generation, and a renewal changes it
+// without changing who counts.
+func (w *work) expiries() string {
+	ids := w.plan.ids.OnlineKeys()
+	h := sha256.New()
+	for _, s := range slices.Sorted(maps.Keys(ids)) {
+		if d := w.plan.trainingDecisions.Of(s); d.Expires != 0 {
+			fmt.Fprintf(h, "%s %d\n", s, d.Expires)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // fill loads a new generation: lists with reasons, vectors, feature rows, the list not based on profiling, and meta.
@@ -182,7 +196,10 @@ func (f *filler) lists(ctx context.Context) error {
 	if err := f.unprofiled(ctx, k); err != nil {
 		return err
 	}
-	folder, _ := s.(models.FolderIn)
+	folder, err := folderIn(ctx, m, s, d)
+	if err != nil {
+		return err
+	}
 	if folder != nil {
 		if err := f.itemVectors(ctx, folder); err != nil {
 			return err
@@ -227,6 +244,28 @@ func (f *filler) lists(ctx context.Context) error {
 		f.entities += len(queries)
 	}
 	return nil
+}
+
+// folderIn finds what folds subjects into vectors: the model's scorer, or that of the first of its parts that can. nil: the model has no
+// vectors.
+func folderIn(ctx context.Context, m models.Model, s models.Scorer, d *dataset) (models.FolderIn, error) {
+	if f, ok := s.(models.FolderIn); ok {
+		return f, nil
+	}
+	c, ok := m.(models.Composite)
+	if !ok {
+		return nil, nil
+	}
+	parts, err := c.BindParts(ctx, d.Catalog, d.SubjectColumns())
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range parts {
+		if f, ok := p.Scorer.(models.FolderIn); ok {
+			return f, nil
+		}
+	}
+	return nil, nil
 }
 
 // subject makes the entries of one subject: its list and, where the model has one, its vector.
