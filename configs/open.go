@@ -33,32 +33,38 @@ type Opened struct {
 }
 
 // Open reaches the storage, the online store and the buckets of the sources, and with withKeys reads the pseudonym secrets. Relative
-// paths start at the folder of the project file.
+// paths start at the folder of the project file. Its error joins all that could not be reached or read.
 func (p *Project) Open(ctx context.Context, env func(string) string, withKeys bool) (*Opened, error) {
 	o := &Opened{Project: p, env: env, buckets: map[string]storage.Bucket{}, jobs: map[string]*jobs.Job{}}
-	var err error
-	if o.Bucket, err = storage.Open(ctx, p.absolute(p.Storage.URL), p.storageOptions()); err != nil {
-		return nil, fmt.Errorf("storage: %w", err)
-	}
-	if withKeys {
-		if o.Keys, err = p.keys(p.Pseudonyms.Key, p.Pseudonyms.KeyID, env); err != nil {
-			return nil, err
+	var faults []error
+	fault := func(what string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", what, err))
 		}
-		for _, k := range p.Pseudonyms.Previous {
+	}
+	var err error
+	o.Bucket, err = storage.Open(ctx, p.absolute(p.Storage.URL), p.storageOptions())
+	fault("storage", err)
+	if withKeys {
+		o.Keys, err = p.keys(p.Pseudonyms.Key, p.Pseudonyms.KeyID, env)
+		fault("pseudonyms.key", err)
+		for i, k := range p.Pseudonyms.Previous {
 			prev, err := p.keys(k.Key, k.KeyID, env)
-			if err != nil {
-				return nil, err
-			}
+			fault(fmt.Sprintf("pseudonyms.previous[%d]", i), err)
 			o.Previous = append(o.Previous, prev)
 		}
 	}
 	for _, name := range sortedKeys(p.Jobs) {
-		if o.jobs[name], err = o.job(ctx, name, p.Jobs[name]); err != nil {
-			return nil, err
-		}
+		o.jobs[name], err = o.job(ctx, name, p.Jobs[name])
+		fault("jobs."+name, err)
 	}
-	if o.Online, err = online.Open(ctx, p.absolute(p.Online)); err != nil {
-		return nil, fmt.Errorf("online: %w", err)
+	o.Online, err = online.Open(ctx, p.absolute(p.Online))
+	fault("online", err)
+	if len(faults) > 0 {
+		if o.Online != nil {
+			faults = append(faults, o.Online.Close())
+		}
+		return nil, errors.Join(faults...)
 	}
 	return o, nil
 }

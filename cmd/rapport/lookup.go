@@ -31,7 +31,7 @@ func (a *app) readIDs(from string) ([]string, error) {
 	if from != "-" {
 		f, err := os.Open(from)
 		if err != nil {
-			return nil, fmt.Errorf("--ids: %w", err)
+			return nil, usageError{fmt.Errorf("--ids: %w", err)}
 		}
 		defer f.Close()
 		in = f
@@ -75,7 +75,7 @@ func (a *app) recommendCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "recommend --ids FILE|- [-k N] [--explain]",
 		Short: "What serving systems would read for a subject, and why",
-		Args:  usage(cobra.NoArgs),
+		Args:  usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := a.open(cmd.Context(), true)
 			if err != nil {
@@ -132,9 +132,9 @@ func why(rs []online.Reason) string {
 }
 
 func (a *app) featuresCmd() *cobra.Command {
-	c := &cobra.Command{Use: "features", Short: "Views, and what the online store holds for an entity"}
+	c := group(&cobra.Command{Use: "features", Short: "Views, and what the online store holds for an entity"})
 	list := &cobra.Command{
-		Use: "list", Short: "The views of the project", Args: usage(cobra.NoArgs),
+		Use: "list", Short: "The views of the project", Args: usage(noArgs),
 		RunE: func(*cobra.Command, []string) error {
 			p, err := a.load()
 			if err != nil {
@@ -239,10 +239,10 @@ func (a *app) printFeatures(ctx context.Context, p *project, v features.View, en
 }
 
 func (a *app) subjectCmd() *cobra.Command {
-	c := &cobra.Command{Use: "subject", Short: "One person's records"}
+	c := group(&cobra.Command{Use: "subject", Short: "One person's records"})
 	var ids string
 	erase := &cobra.Command{
-		Use: "erase --ids FILE|-", Short: "Forget subjects: deny at once, then remove every row", Args: usage(cobra.NoArgs),
+		Use: "erase --ids FILE|-", Short: "Forget subjects: deny at once, then remove every row", Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := a.open(cmd.Context(), true)
 			if err != nil {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -107,7 +108,7 @@ func (a *app) root() *cobra.Command {
 		Short:         "Turn a bucket of Parquet events into a recommender that people can trust",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          subcommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			if a.output != "table" && a.output != "json" {
@@ -128,11 +129,45 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
+// group makes a command that only holds others: alone it prints its help, and a name that it does not hold is a fault.
+func group(c *cobra.Command) *cobra.Command {
+	c.Args = subcommand
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return c
+}
+
+func subcommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	hint := cmd.CommandPath() + " --help lists them"
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	name := "" // what follows a verb may be somebody's id, which is not repeated
+	if !cmd.HasParent() {
+		name = fmt.Sprintf(" %q", args[0])
+	}
+	return usageError{fmt.Errorf("%s: no such command%s (%s)", cmd.CommandPath(), name, hint)}
+}
+
+// noArgs refuses arguments without repeating them: they may be ids, which are given with --ids.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.Flags().Lookup("ids") != nil {
+		return errors.New("takes no argument: ids come from a file or standard input, with --ids")
+	}
+	return errors.New("takes no argument")
+}
+
 // usage wraps the checks of positional arguments, so that they exit 2.
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return usageError{fmt.Errorf("%s: %w (rapport %s --help)", cmd.CommandPath(), err, cmd.Name())}
+			return usageError{fmt.Errorf("%s: %w (%s --help)", cmd.CommandPath(), err, cmd.CommandPath())}
 		}
 		return nil
 	}

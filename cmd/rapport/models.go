@@ -72,7 +72,7 @@ type modelLine struct {
 }
 
 func (a *app) modelsCmd() *cobra.Command {
-	c := &cobra.Command{Use: "models", Short: "The registry of versions"}
+	c := group(&cobra.Command{Use: "models", Short: "The registry of versions"})
 	list := &cobra.Command{
 		Use: "list [MODEL]", Short: "Versions, newest first", Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {

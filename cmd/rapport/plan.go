@@ -129,9 +129,15 @@ func (a *app) backfillCmd() *cobra.Command {
 				flag, text string
 				to         *time.Time
 			}{{"--from", from, &o.From}, {"--to", to, &o.To}} {
+				if t.text == "" {
+					return usageError{fmt.Errorf("%s is missing: a day, as 2026-03-01, or an RFC 3339 time", t.flag)}
+				}
 				if *t.to, err = instant(t.text, j.Every.Location()); err != nil {
 					return usageError{fmt.Errorf("%s: %w", t.flag, err)}
 				}
+			}
+			if _, err := o.Intervals(j); err != nil {
+				return usageError{err}
 			}
 			all := []jobs.Backfilled{}
 			err = p.runner.Backfill(cmd.Context(), j, o, func(b jobs.Backfilled) error {

@@ -33,7 +33,7 @@ func (a *app) statusCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Say what is live and how the jobs stand; exit 1 if something is stale",
-		Args:  usage(cobra.NoArgs),
+		Args:  usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := a.open(cmd.Context(), false)
 			if err != nil {
@@ -87,10 +87,10 @@ func (a *app) statusCmd() *cobra.Command {
 }
 
 func (a *app) runsCmd() *cobra.Command {
-	c := &cobra.Command{Use: "runs", Short: "The ledger of runs"}
+	c := group(&cobra.Command{Use: "runs", Short: "The ledger of runs"})
 	var days int
 	list := &cobra.Command{
-		Use: "list", Short: "Runs, newest first", Args: usage(cobra.NoArgs),
+		Use: "list", Short: "Runs, newest first", Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := a.open(cmd.Context(), false)
 			if err != nil {

@@ -18,7 +18,7 @@ func (a *app) synthCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "synth --users N --items N --days N --seed S --to URL",
 		Short: "Write synthetic events with planted tastes, cohorts, consent and drift",
-		Args:  usage(cobra.NoArgs),
+		Args:  usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if to == "" {
 				return usageError{fmt.Errorf("synth: --to is missing: a folder or bucket, as file:./lake or s3://bucket/prefix")}
@@ -39,7 +39,12 @@ func (a *app) synthCmd() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("synth: %w", err)
 			}
-			return a.print(facts, func(out io.Writer) { row(out, fmt.Sprintf("%+v", facts)) })
+			return a.print(facts, func(out io.Writer) {
+				row(out, "events", fmt.Sprintf("%d, %s to %s", facts.Events, clock(facts.First), clock(facts.Last)))
+				row(out, "subjects", facts.Subjects)
+				row(out, "items", facts.Items)
+				row(out, "written", fmt.Sprintf("%d files, %s, to %s", facts.Files, bytesOf(facts.Bytes), to))
+			})
 		},
 	}
 	f := c.Flags()

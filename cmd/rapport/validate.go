@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -26,14 +27,20 @@ func (a *app) validateCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate",
 		Short: "Check the project file, the stores and the schemas of the sources; every fault at once",
-		Args:  usage(cobra.NoArgs),
+		Args:  usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := a.open(cmd.Context(), true)
-			if err != nil {
-				return err
+			var usage usageError
+			if errors.As(err, &usage) {
+				return err // the file itself, with all of its faults
 			}
-			defer p.Close()
-			checks := p.check(cmd.Context())
+			var checks []check
+			if err != nil {
+				checks = unreached(err)
+			} else {
+				defer p.Close()
+				checks = p.check(cmd.Context())
+			}
 			bad := 0
 			for _, c := range checks {
 				if !c.OK {
@@ -57,6 +64,20 @@ func (a *app) validateCmd() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// unreached says what of a project could not be opened. Nothing more can be checked then.
+func unreached(err error) []check {
+	out := []check{{"project file", true, "reads well; what follows could not be reached"}}
+	all := []error{err}
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		all = many.Unwrap()
+	}
+	for _, err := range all {
+		what, found, _ := strings.Cut(err.Error(), ": ")
+		out = append(out, check{what, false, found})
+	}
+	return out
 }
 
 // check looks at the stores and at one file of each source.
@@ -85,8 +106,9 @@ func (p *project) check(ctx context.Context) []check {
 			seen["events"] = true
 			out = append(out, p.checkEvents(ctx, j))
 		}
-		for set, src := range map[string]*jobs.AttributeSource{"items": j.Items, "subjects": j.Subjects, "cohorts": j.Cohorts} {
-			if src != nil && !seen[set] {
+		sets := map[string]*jobs.AttributeSource{"items": j.Items, "subjects": j.Subjects, "cohorts": j.Cohorts}
+		for _, set := range []string{"items", "subjects", "cohorts"} {
+			if src := sets[set]; src != nil && !seen[set] {
 				seen[set] = true
 				reads := slices.Clone(j.Training.Reads[set])
 				if j.Evaluation != nil {
@@ -165,7 +187,8 @@ func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern stri
 		have = append(have, f.Name)
 	}
 	var faults []error
-	for name, column := range want {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		column := want[name]
 		if column != "" && !slices.Contains(have, column) {
 			faults = append(faults, fmt.Errorf("%s: %s has no column %q; it has %s", name, obj.Key, column, strings.Join(have, ", ")))
 		}
