@@ -8,6 +8,7 @@ SHELL := bash
 GO     ?= go
 SIZE   ?= full# full, or ci: small, without targets
 DEMO   ?= demo# folder of the demo
+DATA   ?= ../shared/data/complete-journey# of make quality
 FUZZ   ?= 10s# for each fuzz target
 BENCH  ?= .# which Go benchmarks
 COUNT  ?= 1x# how often each runs (-benchtime)
@@ -70,8 +71,12 @@ bench-job: ## Time and peak memory of the demo and of a night of MovieLens 1M's 
 	$(GO) run ./cmd/internal/benchjob -size $(SIZE)
 
 .PHONY: quality
-quality: ## The year of The Complete Journey, in figures (docs/quality.md)
-	$(GO) run ./cmd/internal/quality
+quality: build ## A year of real purchases, week by week, and the figures of docs/quality.md (DATA=folder of The Complete Journey)
+	@rm -rf bin/journey
+	bin/rapport import completejourney "$(DATA)" --to bin/journey
+	bin/rapport -c bin/journey/rapport.yaml backfill weekly --from 2017-01-02 --to 2018-01-01 --through build
+	bin/rapport -c bin/journey/rapport.yaml backfill weekly --from 2017-11-06 --to 2018-01-01 --through train || [ $$? = 3 ] # a week may be rejected
+	$(GO) run ./cmd/internal/quality file:bin/journey/lake weekly
 
 .PHONY: tools
 tools: $(call stamp,$(VERSITYGW)) $(call stamp,$(GOFUMPT)) $(call stamp,$(STATICCHECK)) ## Build the pinned tools: S3 server for tests, linters
