@@ -102,7 +102,7 @@ func Rank(ctx context.Context, s Scorer, nItems int, q []Query, out *Ranking) er
 // check reports what is wrong with the parts of a query that Rank reads.
 func (q *Query) check(nItems int) error {
 	if q.K < 0 {
-		return fmt.Errorf("K is %d, must not be negative", q.K)
+		return fmt.Errorf("list length K is %d, must not be negative", q.K)
 	}
 	for _, list := range []struct {
 		name  string
