@@ -67,7 +67,10 @@ func run(ctx context.Context, args []string, env func(string) string, stdin io.R
 		fmt.Fprintln(stderr, "rapport: interrupted; nothing is half-published, the same command resumes")
 		return code
 	}
-	fmt.Fprintf(stderr, "rapport: %v\n", err)
+	fmt.Fprintf(stderr, "rapport: %s\n", strings.TrimPrefix(err.Error(), "rapport "))
+	if code == exitHeld {
+		fmt.Fprintln(stderr, "rapport: nothing was done; wait for the other run, or, if it is gone, for its lease to end")
+	}
 	return code
 }
 

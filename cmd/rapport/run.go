@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -45,6 +46,9 @@ func (a *app) runCmd() *cobra.Command {
 					return errors.Join(err, perr)
 				}
 			}
+			if res != nil && res.Status == ledger.Failed {
+				err = fmt.Errorf("%w\nrapport: nothing was published, and what is done stays done: mend the cause and run the same command again", err)
+			}
 			return err
 		},
 	}
@@ -65,7 +69,11 @@ func printResult(w io.Writer, p *project, r *jobs.Result) {
 		row(w, "reason", x)
 	}
 	for _, x := range r.Flags {
-		row(w, "drift", x)
+		if held, ok := strings.CutPrefix(x, "consent: "); ok {
+			row(w, "consent", held)
+		} else {
+			row(w, "drift", x)
+		}
 	}
 	if m := r.Model; m != nil {
 		row(w, "model", fmt.Sprintf("%s version %d (%.12s)", m.Name, m.Version, m.Digest))

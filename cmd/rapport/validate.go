@@ -147,7 +147,11 @@ func (p *project) checkEvents(ctx context.Context, j *jobs.Job) check {
 	for name, column := range src.Columns {
 		want["columns."+name] = column
 	}
-	return schemaCheck(ctx, "events", src.Bucket, src.Path, want)
+	typed := []table.Want{{Name: src.Subject, Type: table.String}, {Name: src.Item, Type: table.String}, {Name: src.Time, Type: table.Time}}
+	if src.Value != "" {
+		typed = append(typed, table.Want{Name: src.Value, Type: table.Float64})
+	}
+	return schemaCheck(ctx, "events", src.Bucket, src.Path, want, table.ScanOptions{Columns: typed, Time: src.Time, Unit: src.TimeUnit, Local: src.Zone})
 }
 
 func (p *project) checkColumns(ctx context.Context, set string, src *jobs.AttributeSource, reads []string) check {
@@ -159,11 +163,18 @@ func (p *project) checkColumns(ctx context.Context, set string, src *jobs.Attrib
 		}
 		want[name] = column
 	}
-	return schemaCheck(ctx, set, src.Data.Bucket, src.Data.Path, want)
+	typed := []table.Want{{Name: want[src.Key], Type: table.String}}
+	for _, name := range reads {
+		if slices.Contains(src.Numeric, name) {
+			typed = append(typed, table.Want{Name: want[name], Type: table.Float64})
+		}
+	}
+	return schemaCheck(ctx, set, src.Data.Bucket, src.Data.Path, want, table.ScanOptions{Columns: typed})
 }
 
-// schemaCheck compares the wanted columns with those of the newest file of a source.
-func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern string, want map[string]string) check {
+// schemaCheck compares the wanted columns (name in the project → column) with those of the newest file of a source, and reads a batch of
+// those whose type matters.
+func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern string, want map[string]string, scan table.ScanOptions) check {
 	c := check{What: "source " + set}
 	n, obj, err := first(ctx, b, pattern)
 	if err == nil && n == 0 {
@@ -186,16 +197,22 @@ func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern stri
 	for _, f := range st.Columns {
 		have = append(have, f.Name)
 	}
-	var faults []error
+	var lacks []string
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		column := want[name]
-		if column != "" && !slices.Contains(have, column) {
-			faults = append(faults, fmt.Errorf("%s: %s has no column %q; it has %s", name, obj.Key, column, strings.Join(have, ", ")))
+		if column := want[name]; column != "" && !slices.Contains(have, column) {
+			lacks = append(lacks, fmt.Sprintf("%q (%s)", column, name))
 		}
 	}
-	if err := errors.Join(faults...); err != nil {
-		c.Found = strings.ReplaceAll(err.Error(), "\n", "; ")
+	if len(lacks) > 0 {
+		c.Found = fmt.Sprintf("%s has no column %s; it has %s", obj.Key, strings.Join(lacks, ", "), strings.Join(have, ", "))
 		return c
+	}
+	for _, err := range table.Scan(ctx, b, obj, scan) { // one batch shows whether the types fit
+		if err != nil {
+			c.Found = err.Error()
+			return c
+		}
+		break
 	}
 	c.OK, c.Found = true, fmt.Sprintf("%d files; %s has %d rows and all %d columns", n, obj.Key, st.Rows, len(want))
 	return c
