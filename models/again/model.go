@@ -125,26 +125,28 @@ func (s *scorer) Score(ctx context.Context, q []models.Query, dst []float32) err
 // history scores the items of q's history, ascending by item.
 func (s *scorer) history(q *models.Query) ([]owned, error) {
 	h := &q.History
-	order := make([]int, h.Len()) // by item, then time
+	order := make([]uint64, h.Len()) // by item, then time: the item above, the event below
 	for j := range order {
-		if item := h.Item[j]; item < 0 || int(item) >= len(s.ids) {
+		item := h.Item[j]
+		if item < 0 || int(item) >= len(s.ids) {
 			return nil, fmt.Errorf("event %d has item %d of a catalog of %d", j, item, len(s.ids))
 		}
-		order[j] = j
+		order[j] = uint64(item)<<32 | uint64(j)
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return int(h.Item[a]) - int(h.Item[b]) })
-	var out []owned
+	slices.Sort(order)
+	out := make([]owned, 0, len(order))
 	for a := 0; a < len(order); {
-		item := h.Item[order[a]]
+		item, first := int32(order[a]>>32), uint32(order[a])
 		var (
 			mass float64
 			// One gap of the item's length beside those of the history.
 			logGap, gaps = s.logGap[item], 1.0
-			last         = h.Time[order[a]]
+			last         = h.Time[first]
 		)
-		for ; a < len(order) && h.Item[order[a]] == item; a++ {
-			t := h.Time[order[a]]
-			mass += float64(h.Weight[order[a]]) * models.Decay(q.At-t, s.hyper.HalfLife)
+		for ; a < len(order) && int32(order[a]>>32) == item; a++ {
+			j := uint32(order[a])
+			t := h.Time[j]
+			mass += float64(h.Weight[j]) * models.Decay(q.At-t, s.hyper.HalfLife)
 			if t > last {
 				logGap, gaps, last = logGap+math.Log(max(float64(t-last), minGap)), gaps+1, t
 			}

@@ -76,7 +76,7 @@ func (v *validation) bestSingle(queries []int) (part int, ndcg float64) {
 // for a weight that is there.
 var (
 	coarse = []float64{1. / 64, 1. / 32, 1. / 16, 1. / 8, 1. / 4, 1. / 2, 1, 2, 4, 8, 16, 32, 64}
-	refine = [][]float64{{1. / 4, 1. / 2, 2, 4}, {0.75, 1.3}}
+	refine = [][]float64{{0, 1. / 4, 1. / 2, 2, 4}, {0, 0.75, 0.9, 1.15, 1.3}}
 )
 
 // maxRounds bounds the passes of one refinement over the weights.
@@ -86,17 +86,23 @@ const maxRounds = 4
 func (v *validation) fit(ctx context.Context, queries []int) (w []float64, ndcg float64, err error) {
 	part, ndcg := v.bestSingle(queries)
 	w = v.only(part)
-	try := func(p int, weight float64) bool {
-		old := w[p]
-		w[p] = weight
-		if slices.Max(w) > 0 {
-			if x := v.ndcg(w, queries); x > ndcg {
-				ndcg = x
-				return true
+	// along returns the best weight of part p among base·factors and what it reaches, if that is more than `least`.
+	along := func(p int, base float64, factors []float64, least float64) (weight, reached float64, ok bool) {
+		var line [][]float64
+		for _, f := range factors {
+			x := slices.Clone(w)
+			if x[p] = base * f; slices.Max(x) > 0 {
+				line = append(line, x)
 			}
 		}
-		w[p] = old
-		return false
+		v.compute(line)
+		reached = least
+		for _, x := range line {
+			if n := v.ndcg(x, queries); n > reached {
+				weight, reached, ok = x[p], n, true
+			}
+		}
+		return weight, reached, ok
 	}
 	for {
 		if err := ctx.Err(); err != nil {
@@ -109,13 +115,9 @@ func (v *validation) fit(ctx context.Context, queries []int) (w []float64, ndcg 
 			if w[p] > 0 {
 				continue
 			}
-			for _, f := range coarse {
-				w[p] = top * f
-				if x := v.ndcg(w, queries); x > gain {
-					joined, weight, gain = p, w[p], x
-				}
+			if x, reached, ok := along(p, top, coarse, gain); ok {
+				joined, weight, gain = p, x, reached
 			}
-			w[p] = 0
 		}
 		if joined < 0 {
 			break
@@ -125,13 +127,11 @@ func (v *validation) fit(ctx context.Context, queries []int) (w []float64, ndcg 
 			for range maxRounds {
 				moved := false
 				for p := range w {
-					for _, f := range factors {
-						if w[p] > 0 && try(p, w[p]*f) {
-							moved = true
-						}
+					if w[p] == 0 {
+						continue
 					}
-					if w[p] > 0 && try(p, 0) {
-						moved = true
+					if x, reached, ok := along(p, w[p], factors, ndcg); ok {
+						w[p], ndcg, moved = x, reached, true
 					}
 				}
 				if !moved {
@@ -163,59 +163,84 @@ func (v *validation) ndcg(w []float64, queries []int) float64 {
 // figures returns the nDCG@K of each query under weights w. They are computed once: the searches of all folds begin alike, and part
 // ways late if at all.
 func (v *validation) figures(w []float64) []float64 {
+	if known := v.known[weightsKey(w)]; known != nil {
+		return known
+	}
+	v.compute([][]float64{w})
+	return v.known[weightsKey(w)]
+}
+
+// weightsKey is what weights are known by: their bits.
+func weightsKey(w []float64) string {
 	var key []byte
 	for _, x := range w {
 		key = binary.LittleEndian.AppendUint64(key, math.Float64bits(x))
 	}
-	if known := v.known[string(key)]; known != nil {
-		return known
+	return string(key)
+}
+
+// compute adds the figures of several weights to v.known. Four cost little more than one.
+func (v *validation) compute(weights [][]float64) {
+	weights = slices.DeleteFunc(slices.Clone(weights), func(w []float64) bool { return v.known[weightsKey(w)] != nil })
+	if len(weights) == 0 {
+		return
 	}
-	figures := make([]float64, len(v.queries))
+	flat, figures := make([]float32, 0, len(weights)*v.parts), make([][]float64, len(weights))
+	for i, w := range weights {
+		for _, x := range w {
+			flat = append(flat, float32(x))
+		}
+		figures[i] = make([]float64, len(v.queries))
+	}
 	const chunks = 64
 	vec.Chunks(chunks, func() *list { return newList(v.k) }, func(l *list, c int) {
-		lo, hi := vec.Span(len(figures), chunks, c)
+		lo, hi := vec.Span(len(v.queries), chunks, c)
 		for i := lo; i < hi; i++ {
 			q := &v.queries[i]
-			figures[i] = l.dcg(w, q) / v.ideal[min(q.relevant, v.k)]
+			if !slices.Contains(q.hit, true) {
+				continue // nothing to find among the candidates: 0
+			}
+			l.weigh(flat, len(weights), q)
+			for k := range weights {
+				figures[k][i] = l.dcg(l.all[k*len(q.hit):][:len(q.hit)], q.hit) / v.ideal[min(q.relevant, v.k)]
+			}
 		}
 	})
 	if v.known == nil {
 		v.known = map[string][]float64{}
 	}
-	v.known[string(key)] = figures
-	return figures
+	for i, w := range weights {
+		v.known[weightsKey(w)] = figures[i]
+	}
 }
 
 // list holds the best candidates of one query, best first.
 type list struct {
 	hit      []bool
-	score    []float64
-	all      []float64 // the weighted scores of all candidates
+	score    []float32
+	all      []float32 // the weighted scores of all candidates, under each of several weights
 	discount []float64
 }
 
 func newList(k int) *list {
-	l := &list{hit: make([]bool, k), score: make([]float64, k), discount: make([]float64, k)}
+	l := &list{hit: make([]bool, k), score: make([]float32, k), discount: make([]float64, k)}
 	for r := range l.discount {
 		l.discount[r] = discount(r)
 	}
 	return l
 }
 
-// dcg returns the DCG@K of the candidates of q, ordered by their weighted scores.
-func (l *list) dcg(w []float64, q *query) float64 {
+// weigh sets l.all to the scores of q's candidates under each of n weights, the rows of w.
+func (l *list) weigh(w []float32, n int, q *query) {
 	candidates := len(q.hit)
-	l.all = slices.Grow(l.all[:0], candidates)[:candidates]
-	clear(l.all)
-	for p, x := range w {
-		if x != 0 {
-			for c, s := range q.score[p*candidates:][:candidates] {
-				l.all[c] += float64(x * float64(s))
-			}
-		}
-	}
-	n, least := 0, math.Inf(-1)
-	for c, s := range l.all {
+	l.all = slices.Grow(l.all[:0], n*candidates)[:n*candidates]
+	q.packed.MulNT(l.all, candidates, w, len(w)/n, n)
+}
+
+// dcg returns the DCG@K of candidates in the order of their scores; hit says which are relevant.
+func (l *list) dcg(scores []float32, hit []bool) float64 {
+	n, least := 0, float32(math.Inf(-1))
+	for c, s := range scores {
 		if s <= least {
 			continue
 		}
@@ -226,7 +251,7 @@ func (l *list) dcg(w []float64, q *query) float64 {
 		for ; r > 0 && s > l.score[r-1]; r-- {
 			l.score[r], l.hit[r] = l.score[r-1], l.hit[r-1]
 		}
-		l.score[r], l.hit[r] = s, q.hit[c]
+		l.score[r], l.hit[r] = s, hit[c]
 		n++
 		if n == len(l.score) {
 			least = l.score[n-1]

@@ -23,10 +23,9 @@ func random(n, parts int, truth func(x []float32, noise float64) float64) *valid
 		true60 := make([]float64, 60)
 		order := make([]int, 60)
 		for c := range order {
-			x := make([]float32, parts)
+			x := q.score[c*parts : (c+1)*parts]
 			for p := range x {
 				x[p] = rng.Float32()
-				q.score[p*60+c] = x[p]
 			}
 			true60[c], order[c] = truth(x, rng.NormFloat64()), c
 		}
@@ -36,6 +35,7 @@ func random(n, parts int, truth func(x []float32, noise float64) float64) *valid
 		}
 		v.queries = append(v.queries, q)
 	}
+	v.pack()
 	return v
 }
 
@@ -56,8 +56,9 @@ func TestNDCGAgainstFullSort(t *testing.T) {
 		}
 		v.queries[i].relevant = 5 + i%10
 	}
-	few := v.queries[7].score
-	v.queries[7].hit, v.queries[7].score = v.queries[7].hit[:4], slices.Concat(few[:4], few[60:64], few[120:124]) // fewer candidates than K
+	v.queries[7].hit, v.queries[7].score = v.queries[7].hit[:4], v.queries[7].score[:12] // fewer candidates than K
+	v.queries[8].hit = make([]bool, 60)                                                  // nothing to find
+	v.pack()
 	w := []float64{1, 0.5, 0.25}
 	var want float64
 	for i := range v.queries {
@@ -67,8 +68,8 @@ func TestNDCGAgainstFullSort(t *testing.T) {
 			order[c] = c
 		}
 		at := func(c int) float64 {
-			n := len(q.hit)
-			return float64(q.score[c]) + 0.5*float64(q.score[n+c]) + 0.25*float64(q.score[2*n+c])
+			x := q.score[3*c:]
+			return float64(x[0]) + 0.5*float64(x[1]) + 0.25*float64(x[2])
 		}
 		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(at(b), at(a)) })
 		var dcg, ideal float64
@@ -93,11 +94,10 @@ func TestNDCGAgainstFullSort(t *testing.T) {
 // TestDCGByHand: candidates score 3, 9, 9, 1; the second and the last are relevant. The list is 1, 2, 0, 3 (the tie goes to the lower
 // item), so DCG@3 = 1/log2(2) = 1, and DCG@4 = 1 + 1/log2(5).
 func TestDCGByHand(t *testing.T) {
-	q := &query{hit: []bool{false, true, false, true}, score: []float32{3, 9, 9, 1}}
 	for k, want := range map[int]float64{1: 1, 2: 1, 3: 1, 4: 1 + 1/math.Log2(5), 9: 1 + 1/math.Log2(5)} {
 		l := newList(k)
 		for range 2 { // a list is used again
-			if got := l.dcg([]float64{1}, q); got != want {
+			if got := l.dcg([]float32{3, 9, 9, 1}, []bool{false, true, false, true}); got != want {
 				t.Errorf("DCG@%d = %v, want %v", k, got, want)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/internal/vec"
 )
 
 // candidatesPerPart is how many of each part's best items are candidates for the blend's list.
@@ -30,10 +31,11 @@ type validation struct {
 
 // query is one subject of the validation window.
 type query struct {
-	relevant int       // distinct relevant items
-	hit      []bool    // whether a candidate is relevant; candidates ascend by item
-	score    []float32 // parts × len(hit), row-major; divided by scale
-	top      []float64 // of each part, its best score, before scaling
+	relevant int         // distinct relevant items
+	hit      []bool      // whether a candidate is relevant; candidates ascend by item
+	score    []float32   // len(hit) × parts, row-major; divided by scale
+	packed   *vec.Packed // score, laid out to be weighted
+	top      []float64   // of each part, its best score, before scaling
 }
 
 // ask is a query in the making.
@@ -84,6 +86,7 @@ func newValidation(ctx context.Context, h *Hyper, d *models.Dataset, until int64
 		return nil, fmt.Errorf("score the validation window: %w", err)
 	}
 	v.rescale()
+	v.pack()
 	return v, nil
 }
 
@@ -153,9 +156,7 @@ func newQuery(a *ask, row [][]float32) (query, error) {
 	q.score = make([]float32, 0, len(candidates)*len(row))
 	for i, item := range candidates {
 		_, q.hit[i] = slices.BinarySearch(a.relevant, item)
-	}
-	for p := range row {
-		for _, item := range candidates {
+		for p := range row {
 			q.score = append(q.score, row[p][item])
 		}
 	}
@@ -176,12 +177,19 @@ func (v *validation) rescale() {
 			v.scale[p] = 1
 		}
 		for i := range v.queries {
-			q := &v.queries[i]
-			s := q.score[p*len(q.hit):][:len(q.hit)]
-			for c := range s {
+			s := v.queries[i].score
+			for c := p; c < len(s); c += v.parts {
 				s[c] = float32(float64(s[c]) / v.scale[p])
 			}
 		}
+	}
+}
+
+// pack lays the scores out for the fit, when they are final.
+func (v *validation) pack() {
+	for i := range v.queries {
+		q := &v.queries[i]
+		q.packed = vec.Pack(q.score, len(q.hit), v.parts)
 	}
 }
 
