@@ -14,16 +14,18 @@ import (
 // referenceIntervals is how many intervals before the one at hand it is compared with: for days, a week, so that every weekday is in it.
 const referenceIntervals = 7
 
-// drift compares the interval's events with those of the intervals before it, and the model's scores on both. It returns nil where the
-// training window holds no interval to compare with.
+// drift compares the interval's events with those of the intervals before it, without the ones that were unlike the others, and the model's
+// scores with those of the interval before. It returns nil where the training window holds no interval to compare with.
 func (w *work) drift(ctx context.Context, d *dataset, s models.Scorer) (*drift.Report, error) {
 	reference := table.Interval{Start: w.iv.Start, End: w.iv.Start}
+	var intervals []table.Interval
 	for range referenceIntervals {
 		before := w.job.Every.At(reference.Start)
 		if before.Start.Before(w.plan.training.Start) {
 			break
 		}
 		reference.Start = before.Start
+		intervals = append(intervals, before)
 	}
 	var context []string
 	for _, f := range w.job.Events.Schema(w.job.Training) {
@@ -41,7 +43,13 @@ func (w *work) drift(ctx context.Context, d *dataset, s models.Scorer) (*drift.R
 	if err != nil || none {
 		return nil, err
 	}
-	was, err := plan.Summarize(before)
+	periods := make([][]*drift.Summary, len(intervals))
+	for i, iv := range intervals {
+		if periods[i], err = plan.Summarize(w.driftEvents(ctx, iv, context, &none)); err != nil {
+			return nil, err
+		}
+	}
+	was, _, err := drift.Reference(periods)
 	if err != nil {
 		return nil, err
 	}
