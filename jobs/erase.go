@@ -83,11 +83,12 @@ func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Era
 		}
 	}
 	_, entries := journal.Pending()
-	gone := map[policy.Subject]bool{}
+	gone, unfinished := map[policy.Subject]bool{}, map[string]bool{}
 	var owners []string
 	online := ids.OnlineKeys()
 	for _, e := range entries {
 		out.Epoch = e.Epoch
+		unfinished[erasedBy(e.Epoch)] = true
 		for _, s := range e.Subjects {
 			if !gone[s] {
 				gone[s] = true
@@ -103,7 +104,7 @@ func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Era
 	}
 	out.Denied = r.Wall().UTC()
 
-	if err := w.eraseTables(ctx, gone, out); err != nil {
+	if err := w.eraseTables(ctx, gone, unfinished, out); err != nil {
 		return nil, err
 	}
 	if out.Online, err = r.Online.Erase(ctx, owners...); err != nil {
@@ -121,10 +122,13 @@ func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Era
 	return out, w.pendingAfterErasure(ctx, js, out)
 }
 
+// erasedBy names an erasure as the writer of successors.
+func erasedBy(epoch int) string { return fmt.Sprintf("erasure %d", epoch) }
+
 // eraseTables writes a successor of every committed table that holds one of the subjects, and then removes the files that no longer stand
-// in it.
-func (w *work) eraseTables(ctx context.Context, gone map[policy.Subject]bool, out *Erased) error {
-	by := fmt.Sprintf("erasure %d", out.Epoch)
+// in it: also of tables whose successors were written by an unfinished erasure.
+func (w *work) eraseTables(ctx context.Context, gone map[policy.Subject]bool, unfinished map[string]bool, out *Erased) error {
+	by := erasedBy(out.Epoch)
 	var n int64
 	for c, err := range w.tables.List(ctx, "") {
 		if err != nil {
@@ -166,8 +170,7 @@ func (w *work) eraseTables(ctx context.Context, gone map[policy.Subject]bool, ou
 			}
 			out.Tables[c.Step]++
 		}
-		// Also for a table that an interrupted erasure superseded: what stands under its prefix and in no manifest is removed.
-		if changed || c.By == by {
+		if changed || unfinished[c.By] {
 			removed, err := w.sweep(ctx, next)
 			if err != nil {
 				return fmt.Errorf("erase %s: %w", c.Key, err)

@@ -84,7 +84,7 @@ func (s *shop) refuse(id string) {
 	s.Helper()
 	start := smallWorld.Start.UnixMicro()
 	writeParquet(s.TB, s.raw, "consent/planted-"+id+".parquet", []rawConsent{{
-		Subject: id, Purpose: "recommend", State: "refused", Effective: start, Recorded: start, Source: "test", RecordID: "planted-" + id,
+		Subject: id, Purpose: "recommend", State: "Refused", Effective: start, Recorded: start, Source: "test", RecordID: "planted-" + id,
 	}})
 }
 

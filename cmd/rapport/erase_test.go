@@ -1,0 +1,190 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/storagetest"
+)
+
+// clone is a shop of its own with the same content.
+func (s *shop) clone(t testing.TB) *shop {
+	t.Helper()
+	c := *s
+	c.TB, c.dir, c.log = t, t.TempDir(), &syncBuffer{}
+	copyDir(t, filepath.Join(c.dir, "online"), filepath.Join(s.dir, "online"))
+	o := *s.opened
+	o.Bucket = storage.NewMemory(nil)
+	for key, body := range objects(t, s.opened.Bucket) {
+		if _, err := o.Bucket.Put(t.Context(), key, storage.Bytes(body), storage.Cond{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	if o.Online, err = online.OpenEmbedded(filepath.Join(c.dir, "online"), online.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { o.Online.Close() })
+	c.opened = &o
+	c.runner = c.newRunner(o.Bucket, "clone")
+	return &c
+}
+
+// erase forgets subjects some time after the night of day 6.
+func (s *shop) erase(ids ...string) (*jobs.Erased, error) {
+	s.runner.Now = func() time.Time { return nightAfter(6).Add(5 * time.Hour) }
+	return s.runner.Erase(s.Context(), []*jobs.Job{s.job}, ids)
+}
+
+// toDo are the steps that a plan has to do.
+func toDo(p *jobs.Preview) (steps []string) {
+	for _, s := range p.Steps {
+		if !s.Done {
+			steps = append(steps, s.Name+" "+s.Label)
+		}
+	}
+	return steps
+}
+
+// noTrace checks that no form of the subjects stands anywhere, and that none is served a list of its own.
+func (s *shop) noTrace(when string, subjects map[string]map[string][]byte) {
+	s.Helper()
+	all := map[string][]byte{}
+	for id, traces := range subjects {
+		for form, trace := range traces {
+			all[form+" of "+id] = trace
+		}
+	}
+	for form, where := range s.find(all) {
+		s.Errorf("%s: the %s stands in %s", when, form, where)
+	}
+	for id := range subjects {
+		if s.personalized(id) {
+			s.Errorf("%s: an erased subject is served a list of its own", when)
+		}
+	}
+}
+
+// Invariant 10: after an erasure there is no trace of the subjects in anything that was written, no step has to be done again but those of the
+// next night, and the next night, whose raw files still name them, brings nothing back; nor does a rollback.
+func TestErasure(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.night(5)
+	s.night(6)
+	subjects := map[string]map[string][]byte{}
+	for _, id := range s.admitted(10) {
+		subjects[id] = s.traces(id)
+	}
+	for _, traces := range subjects {
+		found := s.find(traces)
+		for _, form := range []string{"number", "number, little-endian", "number, big-endian", "online key", "online key, bytes"} {
+			if found[form] == "" {
+				t.Fatalf("the scan does not find the %s of a subject before its erasure: %v", form, slices.Sorted(maps.Keys(found)))
+			}
+		}
+		break // one is enough: the scan is the same for all
+	}
+	before, done := toDo(s.plan(7)), keysOf(t, s, "")
+
+	out, err := s.erase(slices.Collect(maps.Keys(subjects))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Epoch != 1 || out.Known != 10 || out.Rows == 0 || out.Online == 0 || out.Parts == 0 || len(out.Pending) != 3 || len(out.OutOfSite) != 1 {
+		t.Errorf("the receipt: %+v", out)
+	}
+	s.noTrace("after the erasure", subjects)
+	if now := keysOf(t, s, ""); !slices.Equal(now, done) {
+		t.Errorf("%d steps were done, now %d are", len(done), len(now))
+	}
+	after := toDo(s.plan(7))
+	if !slices.Equal(after, before) {
+		t.Errorf("to do before the erasure %v, after it %v", before, after)
+	}
+	for _, step := range after {
+		if strings.HasPrefix(step, "ingest") && step != "ingest 2026-01-08" {
+			t.Errorf("the erasure re-opened %s", step)
+		}
+	}
+
+	s.night(7)
+	s.noTrace("after the next night", subjects)
+	if _, err := s.runner.Rollback(t.Context(), s.job, 1, "test", "to see"); err != nil {
+		t.Fatal(err)
+	}
+	s.noTrace("after a rollback", subjects)
+
+	count := len(objects(t, s.opened.Bucket))
+	for _, id := range []string{"nobody", slices.Sorted(maps.Keys(subjects))[0]} {
+		_, err = s.erase(id)
+		if !errors.Is(err, jobs.ErrUnknownSubjects) || strings.Contains(err.Error(), id) {
+			t.Errorf("an id that is not known: %v", err)
+		}
+	}
+	if len(objects(t, s.opened.Bucket)) != count {
+		t.Error("the erasure of nobody wrote something")
+	}
+}
+
+// TestChaosErasure fails an erasure at its nth write and ever after, as a process that dies; the next erasure, of somebody else, finishes
+// both. The subjects are denied as soon as the request is journalled.
+func TestChaosErasure(t *testing.T) {
+	origin := newShop(t, smallWorld)
+	origin.night(6)
+	ids := origin.admitted(3)
+	subjects := map[string]map[string][]byte{}
+	for _, id := range ids {
+		subjects[id] = origin.traces(id)
+	}
+	stride, writes := 9, 0
+	if os.Getenv("RAPPORT_CHAOS") == "all" {
+		stride = 1
+	}
+	for n := 2; ; n += stride {
+		s := origin.clone(t)
+		seen := 0
+		died := errors.New("the process has died")
+		broken := storagetest.NewFaulty(s.opened.Bucket, storagetest.Fault{Err: died, Match: func(c storagetest.Call) bool {
+			if c.Op == storagetest.Put || c.Op == storagetest.Delete {
+				seen++
+			}
+			return seen >= n
+		}})
+		s.runner = s.newRunner(broken, "one")
+		_, err := s.erase(ids[0], ids[1])
+		if err == nil {
+			writes = seen
+			break
+		}
+		if !errors.Is(err, died) {
+			t.Fatalf("at write %d: %v", n, err)
+		}
+		s.runner = s.newRunner(s.opened.Bucket, "two")
+		s.runner.Dead = func(holder string) bool { return holder == "one" }
+		if _, err := s.erase(ids[2]); err != nil {
+			t.Fatalf("died at write %d, the next erasure: %v", n, err)
+		}
+		if n == 2 { // the lease was taken and nothing journalled: nobody asked
+			delete(subjects, ids[0])
+			delete(subjects, ids[1])
+		}
+		s.noTrace(fmt.Sprintf("died at write %d", n), subjects)
+		for _, id := range ids {
+			subjects[id] = origin.traces(id)
+		}
+		s.night(7)
+	}
+	if writes < 20 {
+		t.Errorf("an erasure makes only %d writes", writes)
+	}
+}
