@@ -1,8 +1,3 @@
-// Command rapport turns a bucket of Parquet events into a recommender that people can trust.
-//
-// main only calls run, which knows neither the process's environment nor its files but through its arguments; each verb stands in a file
-// of its own. Exit codes: 0 done or nothing to do, 1 the run failed, 2 usage or config, 3 refused by a gate, 4 another run holds the
-// lease, 5 not found, 130 interrupted.
 package main
 
 import (
