@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -194,7 +195,7 @@ func (a *app) featuresCmd() *cobra.Command {
 func (a *app) printFeatures(ctx context.Context, p *project, v features.View, entities []string) error {
 	type line struct {
 		Entity string               `json:"entity"`
-		AsOf   string               `json:"as_of,omitempty"`
+		AsOf   time.Time            `json:"as_of,omitzero"`
 		Status string               `json:"status"`
 		Values online.FeatureValues `json:"values"`
 	}
@@ -216,13 +217,13 @@ func (a *app) printFeatures(ctx context.Context, p *project, v features.View, en
 			return err
 		default:
 			found = true
-			l.AsOf = clock(f.AsOf)
+			l.AsOf = f.AsOf
 		}
 		out = append(out, l)
 	}
 	err := a.print(out, func(w io.Writer) {
 		for _, l := range out {
-			row(w, l.Entity, l.Status, l.AsOf)
+			row(w, l.Entity, l.Status, clock(l.AsOf))
 			for _, name := range slices.Sorted(maps.Keys(l.Values)) {
 				text := "null"
 				if x := l.Values[name]; x != nil {
