@@ -135,7 +135,7 @@ func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options
 		Pinned: r.Pinned, Revision: r.Revision, Fence: lease.Fence(), Steps: []ledger.Step{},
 	}
 	runs := ledger.Ledger{Bucket: r.Bucket}
-	if err := runs.Save(ctx, rec); err != nil {
+	if err := errors.Join(r.bury(ctx, runs, rec), runs.Save(ctx, rec)); err != nil {
 		return nil, errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
 	}
 	r.Log.Info("run started", "run", rec.ID, "job", job.Name, "interval", iv.String())
@@ -146,6 +146,29 @@ func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options
 		err = w.through(ctx, o)
 	}
 	return w.finish(ctx, runs, err)
+}
+
+// bury records that earlier runs of next's interval were interrupted if they are still said to be running: next holds the interval's lease,
+// so whoever ran them died or overslept, and has no say any more. It looks at the runs of the last month and of this one.
+func (r *Runner) bury(ctx context.Context, runs ledger.Ledger, next *ledger.Run) error {
+	lines, err := runs.List(ctx, next.Started.AddDate(0, -1, 0), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil {
+		return err
+	}
+	for _, l := range lines {
+		if l.Status != ledger.Running || l.Job != next.Job || l.Label != next.Label {
+			continue
+		}
+		dead, err := runs.Get(ctx, l.ID)
+		if err != nil {
+			return err
+		}
+		dead.Status, dead.Ended, dead.Error = ledger.Interrupted, next.Started, "its process ended without a word; run "+next.ID+" took over"
+		if err := runs.Save(ctx, dead); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // acquire takes a lease for this process, at once if its holder has died.

@@ -18,6 +18,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/online"
@@ -152,7 +153,7 @@ func chaosOutcome(t testing.TB, dir string) outcome {
 // goes through every write of a first night and of a later one; otherwise a fixed sample is taken.
 func TestChaos(t *testing.T) {
 	// By day: the first night makes many writes that are alike, of days and identities, and an online file is written in many small ones.
-	strides := map[int]chaosWrites{6: {Bucket: 101, Online: 83}, 7: {Bucket: 7, Online: 23}}
+	strides := map[int]chaosWrites{6: {Bucket: 101, Online: 83}, 7: {Bucket: 7, Online: 29}}
 	if os.Getenv("RAPPORT_CHAOS") == "all" {
 		strides = map[int]chaosWrites{6: {1, 1}, 7: {1, 1}}
 	}
@@ -193,8 +194,11 @@ type chaos struct {
 // killAtEach kills at every stride-th moment of a night of n writes.
 func (c chaos) killAtEach(t *testing.T, day int, n, stride chaosWrites) {
 	var moments []moment
-	for i := stride.Bucket / 2; i < 2*n.Bucket; i += stride.Bucket {
-		moments = append(moments, moment{day, "bucket", i/2 + 1, i%2 == 1})
+	for i := range 2 * n.Bucket {
+		publishing := stride.Bucket < 10 && i >= 2*n.Bucket-14 && i%2 == 1 // the writes around the one that moves the alias
+		if i%stride.Bucket == stride.Bucket/2 || publishing {
+			moments = append(moments, moment{day, "bucket", i/2 + 1, i%2 == 1})
+		}
 	}
 	for i := stride.Online / 2; i < n.Online; i += stride.Online {
 		moments = append(moments, moment{day, "online", i + 1, false})
@@ -258,6 +262,15 @@ func (c chaos) killAt(t *testing.T, m moment) (published bool) {
 		t.Errorf("resumed, the outcome is not that of an undisturbed run:\n%s", d)
 	}
 	inStep(t, p.Bucket, p.Online)
+	runs, err := ledger.Ledger{Bucket: p.Bucket}.List(t.Context(), time.Time{}, nightAfter(300))
+	if err != nil || len(runs) == 0 {
+		t.Fatal("no runs are recorded: ", err)
+	}
+	for _, r := range runs {
+		if r.Status == ledger.Running {
+			t.Error("the killed run is recorded as running")
+		}
+	}
 	if again, err := chaosNight(t.Context(), p, m.Day); err != nil || !again.Nothing {
 		t.Errorf("run once more: %v, nothing to do: %v", err, again != nil && again.Nothing)
 	}

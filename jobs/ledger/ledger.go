@@ -16,7 +16,7 @@ import (
 // Status is how a run stands.
 type Status string
 
-// A run is Running until its process ends it. One that was killed stays Running with an expired lease: see Run.Interrupted.
+// A run is Running until its process ends it. One that was killed stays Running until the next run of its interval takes over.
 const (
 	Running     Status = "running"
 	Succeeded   Status = "succeeded"
