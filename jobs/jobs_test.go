@@ -1,0 +1,293 @@
+package jobs
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+func every(t *testing.T, s string) table.Every {
+	t.Helper()
+	e, err := table.EveryOf(s, time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func dayOf(d int) table.Interval {
+	start := time.Date(2026, 3, d, 0, 0, 0, 0, time.UTC)
+	return table.Interval{Start: start, End: start.AddDate(0, 0, 1)}
+}
+
+// TestStepKey: each part of a key changes it, parts cannot run into one another, and the spec's part stands before the inputs'.
+func TestStepKey(t *testing.T) {
+	type spec struct{ K []int }
+	base := stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "a", "b")
+	for what, other := range map[string]string{
+		"name":         stepKey("build", "2026-03-01", 1, spec{[]int{10}}, "a", "b"),
+		"label":        stepKey("train", "2026-03-02", 1, spec{[]int{10}}, "a", "b"),
+		"logic":        stepKey("train", "2026-03-01", 2, spec{[]int{10}}, "a", "b"),
+		"spec":         stepKey("train", "2026-03-01", 1, spec{[]int{10, 20}}, "a", "b"),
+		"input":        stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "a", "c"),
+		"order":        stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "b", "a"),
+		"joined":       stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "ab"),
+		"split":        stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "a", "b", ""),
+		"spec as name": stepKey("train/2026-03-01", "2026-03-01", 1, spec{[]int{10}}, "a", "b"),
+	} {
+		if other == base {
+			t.Errorf("another %s gives the same key", what)
+		}
+	}
+	if base != stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "a", "b") {
+		t.Error("the same parts give another key")
+	}
+	prefix := specPrefix("train", "2026-03-01", 1, spec{[]int{10}})
+	if !strings.HasPrefix(base, prefix) || !strings.HasPrefix(stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "x"), prefix) {
+		t.Errorf("%s does not begin with %s", base, prefix)
+	}
+	if _, err := (table.Store{Bucket: storage.NewMemory(nil)}).Done(t.Context(), base); err != nil {
+		t.Errorf("the table store refuses the key: %v", err)
+	}
+}
+
+// TestCuts: a window of 10 days that ends on the 11th, with a last of 2 days, learns from the 1st to the 7th, weighs its parts on the 7th and
+// 8th, and judges on the 9th and 10th.
+func TestCuts(t *testing.T) {
+	j := &Job{Every: every(t, "1d"), Window: 10 * 24 * time.Hour, Last: 48 * time.Hour, Weigh: 48 * time.Hour}
+	at := func(d int) int64 { return table.Micros(dayOf(d).Start) }
+	want := models.Cuts{Base: at(1), Rerank: at(7), Validation: at(7), Test: at(9), End: at(11)}
+	if got := j.cuts(dayOf(10)); got != want {
+		t.Errorf("cuts %+v, want %+v", got, want)
+	}
+}
+
+// TestHistory: a run reads as far back as the longest of its window, its views' windows and its interval.
+func TestHistory(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		every        string
+		window, view time.Duration
+		days         int
+	}{{"1d", 5 * day, 2 * day, 5}, {"1d", 5 * day, 9 * day, 9}, {"1w", day, 2 * day, 7}} {
+		j := &Job{Every: every(t, c.every), Window: c.window, Views: []features.View{{Windows: []time.Duration{c.view, day}}}}
+		iv := j.Every.At(dayOf(20).End)
+		got := j.history(iv)
+		if !got.End.Equal(iv.End) || !got.Start.Equal(iv.End.AddDate(0, 0, -c.days)) {
+			t.Errorf("%+v: history %s of %s", c, got, iv)
+		}
+	}
+}
+
+// TestUnit: days are ingested, or hours where a job runs every hour; the units of a history cover it whole.
+func TestUnit(t *testing.T) {
+	for e, want := range map[string]time.Duration{"1h": time.Hour, "1d": 24 * time.Hour, "1w": 24 * time.Hour} {
+		u := (&Job{Every: every(t, e)}).unit()
+		iv := u.At(dayOf(3).Start)
+		if got := iv.End.Sub(iv.Start); got != want {
+			t.Errorf("every %s: units of %s", e, got)
+		}
+	}
+	got := units(every(t, "1d"), table.Interval{Start: dayOf(3).Start.Add(time.Hour), End: dayOf(6).Start})
+	if len(got) != 3 || got[0] != dayOf(3) || got[2] != dayOf(5) {
+		t.Errorf("units %v", got)
+	}
+}
+
+// TestCheckVolume fails an interval without events, and one far below the trailing median of at least four.
+func TestCheckVolume(t *testing.T) {
+	for _, c := range []struct {
+		rows []int64 // of the days up to the interval, which is the last
+		says string
+	}{
+		{[]int64{100, 100, 100, 100, 100}, ""},
+		{[]int64{100, 100, 100, 100, 50}, ""},
+		{[]int64{100, 100, 100, 100, 49}, "under 50 % of the median of the 4 intervals before (100)"},
+		{[]int64{100, 100, 100, 1}, ""},                           // three before say little
+		{[]int64{0, 100, 100, 100, 1}, ""},                        // empty ones are not counted
+		{[]int64{1, 1, 100, 100, 100, 40}, "median of the 5"},     // 1 1 100 100 100
+		{[]int64{900, 10, 10, 10, 10, 10, 10, 10, 10, 10, 6}, ""}, // the ninth before is too old
+		{[]int64{100, 100, 100, 100, 0}, "no usable events"},
+	} {
+		w := &work{Runner: &Runner{}, job: &Job{Every: every(t, "1d"), Window: 12 * 24 * time.Hour, Floor: 0.5}, iv: dayOf(20), plan: &plan{}, res: &Result{}}
+		for i, n := range c.rows {
+			w.plan.committed = append(w.plan.committed, day{iv: dayOf(20 - len(c.rows) + 1 + i), manifest: table.Manifest{Rows: n}})
+		}
+		err := w.checkVolume()
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%v: %v, want %q", c.rows, err, c.says)
+		}
+	}
+}
+
+// TestPermitted compares the filter of events with one written row by row, over random events of subjects of every kind.
+func TestPermitted(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	purpose := policy.Purpose{Name: "recommend", Basis: policy.Consent}
+	at := func(d int) time.Time { return dayOf(d).Start }
+	records := []policy.Record{
+		{Subject: 1, Purpose: "recommend", State: policy.ConsentGiven, Effective: at(1), Recorded: at(1)},
+		{Subject: 2, Purpose: "recommend", State: policy.ConsentGiven, Effective: at(3), Recorded: at(3)},
+		{Subject: 3, Purpose: "recommend", State: policy.ConsentRefused, Effective: at(1), Recorded: at(1)},
+	}
+	d := policy.Decide(purpose, at(9), records, nil)
+	b := storage.NewMemory(nil)
+	schema := table.Schema{{Name: "subject", Type: table.Int64}, {Name: "time", Type: table.Time}, {Name: "item", Type: table.String}, {Name: "value", Type: table.Float64}}
+	window := table.Interval{Start: at(2), End: at(6)}
+	oldest := table.Micros(at(2)) + 5e9
+
+	var days []day
+	var want []string
+	read := int64(0)
+	for n := 1; n <= 8; n++ {
+		batch := &table.Batch{Schema: schema, Cols: make([]table.Column, 4)}
+		for i := range 60 {
+			s, tm := 1+r.Int64N(4), table.Micros(at(n))+r.Int64N(24*3600*1e6)
+			item, null := fmt.Sprintf("i%d-%d", n, i), r.IntN(3) == 0
+			batch.N++
+			batch.Cols[0].Int = append(batch.Cols[0].Int, s)
+			batch.Cols[1].Int = append(batch.Cols[1].Int, tm)
+			batch.Cols[2].Str = append(batch.Cols[2].Str, item)
+			batch.Cols[3].Float, batch.Cols[3].Valid = append(batch.Cols[3].Float, float64(i)), append(batch.Cols[3].Valid, !null)
+			if tm < table.Micros(window.Start) || tm >= table.Micros(window.End) {
+				continue
+			}
+			read++
+			if tm >= oldest && (s == 1 || s == 2 && tm >= table.Micros(at(3))) {
+				want = append(want, fmt.Sprint(s, tm, item, null))
+			}
+		}
+		w := table.NewWriter(b, fmt.Sprint("d", n), schema, table.WriteOptions{Shards: 4, ShardBy: "subject", SortBy: []string{"subject", "time"}})
+		if err := w.Append(batch); err != nil {
+			t.Fatal(err)
+		}
+		m, err := w.Finish(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		days = append(days, day{iv: dayOf(n), manifest: m})
+	}
+	var got []string
+	funnel := policy.Funnel{}
+	for batch, err := range permitted(t.Context(), b, days, window, d, oldest, nil, funnel) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, tm, item, value := batch.Col("subject"), batch.Col("time"), batch.Col("item"), batch.Col("value")
+		if len(s.Int) != batch.N || len(item.Str) != batch.N || len(value.Float) != batch.N {
+			t.Fatalf("a batch of %d rows has columns of %d, %d and %d", batch.N, len(s.Int), len(item.Str), len(value.Float))
+		}
+		for i := range batch.N {
+			got = append(got, fmt.Sprint(s.Int[i], tm.Int[i], item.Str[i], value.Null(i)))
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) || len(want) < 50 {
+		t.Errorf("%d events get through, want %d", len(got), len(want))
+	}
+	if funnel.Read() != read || funnel[policy.Kept] != int64(len(want)) {
+		t.Errorf("the funnel read %d and kept %d of %d and %d", funnel.Read(), funnel[policy.Kept], read, len(want))
+	}
+}
+
+// TestLogBuilder: kinds without weight are left out, others weigh what the job says, 1 if it says nothing.
+func TestLogBuilder(t *testing.T) {
+	b, err := newLogBuilder(&models.Catalog{IDs: []string{"a", "b"}}, []string{"buy", "hide", "view"}, map[string]float64{"buy": 4, "hide": 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := func(item, kind string) *table.Batch {
+		return &table.Batch{Schema: eventSchema, N: 1, Cols: []table.Column{{Int: []int64{-1}}, {Str: []string{item}}, {Int: []int64{7}}, {Str: []string{kind}}}}
+	}
+	for _, r := range [][2]string{{"b", "buy"}, {"a", "hide"}, {"a", "view"}} {
+		if err := b.add(row(r[0], r[1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []models.Event{{Subject: math.MaxUint64, Time: 7, Item: 1, Kind: 0, Weight: 4}, {Subject: math.MaxUint64, Time: 7, Item: 0, Kind: 2, Weight: 1}}
+	if !slices.Equal(b.events, want) {
+		t.Errorf("%+v, want %+v", b.events, want)
+	}
+	for _, r := range [][2]string{{"c", "buy"}, {"a", "return"}} {
+		if err := b.add(row(r[0], r[1])); err == nil {
+			t.Errorf("%v is taken", r)
+		}
+	}
+	if _, err := newLogBuilder(&models.Catalog{}, make([]string, 256), nil); err == nil {
+		t.Error("256 kinds are taken")
+	}
+}
+
+// TestAttributesAlign: rows are put where their entity stands; who has no row has no value, and a row of nobody is left out.
+func TestAttributesAlign(t *testing.T) {
+	rows := &table.Batch{
+		Schema: table.Schema{{Name: "subject", Type: table.Int64}, {Name: "region", Type: table.String}, {Name: "age", Type: table.Float64}}, N: 3,
+		Cols: []table.Column{{Int: []int64{5, 6, 7}}, {Str: []string{"north", "", "south"}, Valid: []bool{true, false, true}}, {Float: []float64{30, 40, 50}}},
+	}
+	a := attributes(rows, "subject", 4, []int32{2, 0, -1})
+	cat, num := a.Cats[0], a.Nums[0]
+	if cat.Name != "region" || num.Name != "age" || a.N != 4 {
+		t.Fatalf("%+v", a)
+	}
+	level := func(i int) string {
+		if v := cat.Values[i]; v >= 0 {
+			return cat.Levels[v]
+		}
+		return ""
+	}
+	for i, want := range []string{"", "", "north", ""} {
+		if level(i) != want {
+			t.Errorf("region of %d is %q, want %q", i, level(i), want)
+		}
+	}
+	for i, want := range []float64{40, math.NaN(), 30, math.NaN()} {
+		if got := num.Values[i]; got != want && !(math.IsNaN(got) && math.IsNaN(want)) {
+			t.Errorf("age of %d is %v, want %v", i, got, want)
+		}
+	}
+}
+
+// TestAppendRows: nulls survive being joined with rows that have none, before and after.
+func TestAppendRows(t *testing.T) {
+	schema := table.Schema{{Name: "x", Type: table.Int64}}
+	full := &table.Batch{Schema: schema, N: 2, Cols: []table.Column{{Int: []int64{1, 2}}}}
+	holey := &table.Batch{Schema: schema, N: 2, Cols: []table.Column{{Int: []int64{0, 4}, Valid: []bool{false, true}}}}
+	out := &table.Batch{Schema: schema, Cols: make([]table.Column, 1)}
+	for _, b := range []*table.Batch{full, holey, full} {
+		appendRows(out, b)
+	}
+	if out.N != 6 || !slices.Equal(out.Cols[0].Int, []int64{1, 2, 0, 4, 1, 2}) || !slices.Equal(out.Cols[0].Valid, []bool{true, true, false, true, true, true}) {
+		t.Errorf("%+v", out)
+	}
+}
+
+// TestShapes: an error tells what ids look like and never what they are.
+func TestShapes(t *testing.T) {
+	got := shapes([]string{"123456", "654321", "someone@example.org", "00000000-0000-4000-8000-000000000000"})
+	if got != "UUID form of length 36, digits of length 6, text of length 19" {
+		t.Error(got)
+	}
+}
+
+// TestParseThrough reads each station's name.
+func TestParseThrough(t *testing.T) {
+	for s, want := range map[string]Through{"ingest": ThroughIngest, "build": ThroughBuild, "train": ThroughTrain, "publish": ThroughPublish} {
+		if got, err := ParseThrough(s); err != nil || got != want {
+			t.Errorf("%s: %v, %v", s, got, err)
+		}
+	}
+	if _, err := ParseThrough("evaluate"); err == nil {
+		t.Error("evaluate is taken")
+	}
+}
