@@ -232,7 +232,12 @@ func (w *work) ingestDay(ctx context.Context, d plannedDay) (result, error) {
 		return result{}, err
 	}
 	if facts.Kept == 0 && facts.Rows >= worthwhile {
-		return result{}, fmt.Errorf("%w: none of the day's rows was kept (%s): %s", ErrNoData, facts.Funnel.Suppressed(smallCell), facts.Funnel.Remedy())
+		err := fmt.Errorf("%w: none of the day's rows was kept (%s): %s", ErrNoData, facts.Funnel.Suppressed(smallCell), facts.Funnel.Remedy())
+		if len(facts.BadRows) > 0 {
+			bad := facts.BadRows[0]
+			err = fmt.Errorf("%w (the first: %s, row %d, column %s)", err, bad.File, bad.Row, bad.Column)
+		}
+		return result{}, err
 	}
 	m, err := out.Finish(ctx)
 	if err != nil {

@@ -68,7 +68,7 @@ const defaultEventsPerUser = 80
 //
 // Times are in microseconds. It keeps people, items, and one day for each processor in memory.
 func (w World) Write(ctx context.Context, b storage.Bucket, prefix string) (Facts, error) {
-	if err := w.validate(); err != nil {
+	if err := w.Validate(); err != nil {
 		return Facts{}, fmt.Errorf("synthetic world: %w", err)
 	}
 	if w.EventsPerUser == 0 {
@@ -145,8 +145,8 @@ func (f *Facts) span(first, last time.Time) {
 	}
 }
 
-// validate returns every fault of the world.
-func (w World) validate() error {
+// Validate returns every fault of the world at once, nil if Write can make it.
+func (w World) Validate() error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if w.Users < 1 || w.Users > 50_000_000 {
