@@ -94,6 +94,7 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 	if p.journal, err = event.OpenJournal(ctx, w.Bucket); err != nil {
 		return err
 	}
+	w.journal, w.epoch = p.journal, p.journal.Epoch()
 	if p.ids, err = event.OpenIdentities(ctx, w.Bucket, w.Keys, w.Previous...); err != nil {
 		return err
 	}

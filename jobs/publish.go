@@ -170,6 +170,7 @@ func (w *work) refreshPolicy(ctx context.Context) error {
 	if err := w.plan.journal.Refresh(ctx); err != nil {
 		return err
 	}
+	w.epoch = w.plan.journal.Epoch()
 	var err error
 	if w.plan.ids, err = event.OpenIdentities(ctx, w.Bucket, w.Keys, w.Previous...); err != nil {
 		return err

@@ -242,6 +242,9 @@ type work struct {
 	run    *ledger.Run
 	res    *Result
 
+	journal *event.Journal // once policy has been read,
+	epoch   int            // as of this erasure
+
 	plan  *plan
 	data  *dataset // what assemble, train, evaluate and load share; loaded once
 	model models.Model
@@ -279,6 +282,9 @@ func (w *work) do(ctx context.Context, s step, body func(ctx context.Context) (r
 	if err := w.held(ctx); err != nil { // a zombie commits nothing
 		return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
 	}
+	if err := w.overtaken(ctx, s); err != nil {
+		return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
+	}
 	facts, err := json.Marshal(res.facts)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: facts: %w", s.name, s.label, err)
@@ -300,6 +306,22 @@ func (w *work) do(ctx context.Context, s step, body func(ctx context.Context) (r
 	rec.Status, rec.RowsIn, rec.RowsOut, rec.BytesRead = "done", res.rowsIn, res.rows, res.bytesRead
 	w.Log.Info("step done", "run", w.run.ID, "step", s.name, "label", s.label, "rows_in", res.rowsIn, "rows_out", res.rows)
 	return c, nil
+}
+
+// errErased says that the run began before an erasure and has read what that has removed since.
+var errErased = errors.New("subjects were erased while the run went on: run again")
+
+// overtaken returns an error if an erasure has begun since the run's policy was read: what the step has staged may hold the erased
+// subjects, and the erasure has not seen it. It is removed.
+func (w *work) overtaken(ctx context.Context, s step) error {
+	if w.journal == nil {
+		return nil
+	}
+	if err := w.journal.Refresh(ctx); err != nil || w.journal.Epoch() == w.epoch {
+		return err
+	}
+	_, err := w.sweep(ctx, table.Commit{Key: s.key})
+	return errors.Join(errErased, err)
 }
 
 // held returns an error if the work has lost its lease.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -133,6 +134,41 @@ func TestErasure(t *testing.T) {
 	}
 	if len(objects(t, s.opened.Bucket)) != count {
 		t.Error("the erasure of nobody wrote something")
+	}
+}
+
+// TestErasureDuringRun: subjects who are erased while a run has their rows in hand do not come back with what it commits; the next run is as if
+// they had never been.
+func TestErasureDuringRun(t *testing.T) {
+	origin := newShop(t, smallWorld)
+	origin.night(6)
+	id := origin.admitted(1)[0]
+	subjects := map[string]map[string][]byte{id: origin.traces(id)}
+	for _, at := range []string{"data/ingest/2026-01-08/", "data/subjects/", "data/build/2026-01-08/", "done/assemble/2026-01-08/", "artifacts/", "leases/publish"} {
+		t.Run(strings.ReplaceAll(strings.Trim(at, "/"), "/", " "), func(t *testing.T) {
+			s := origin.clone(t)
+			var once sync.Once
+			erased := false
+			s.runner = s.newRunner(hooked{s.opened.Bucket, func(key string) {
+				if strings.HasPrefix(key, at) {
+					once.Do(func() {
+						other := s.newRunner(s.opened.Bucket, "two")
+						other.Now = func() time.Time { return nightAfter(7) }
+						if _, err := other.Erase(t.Context(), []*jobs.Job{s.job}, []string{id}); err != nil {
+							t.Error(err)
+						}
+						erased = true
+					})
+				}
+			}}, "one")
+			_, err := s.try(7)
+			if !erased {
+				t.Fatalf("nothing was put at %s", at)
+			}
+			s.noTrace(fmt.Sprintf("run (%v)", err), subjects)
+			s.night(7)
+			s.noTrace("run again", subjects)
+		})
 	}
 }
 
