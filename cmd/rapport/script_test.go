@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 //	exits CODE CMD ARGS...    run a command, which must end with this exit code
 //	interrupts SIG STEP CMD…  run a command, signal it when it reports a step, and expect exit code 130
 //	keys FILE PATH...         FILE (or stdout) holds JSON with something at each path: .steps[].name means in every element
+//	remember VAR FILE KEY     set a variable to the text at a top-level key of JSON
 //	edit FILE OLD NEW         replace text that must be there
 //	truncate FILE             cut a file to half
 //	spoil FILE HOW            rewrite a Parquet file: see spoil
@@ -79,6 +80,17 @@ func TestScript(t *testing.T) {
 						ts.Fatalf("%s: nothing at %s", args[0], at)
 					}
 				}
+			},
+			"remember": func(ts *testscript.TestScript, _ bool, args []string) {
+				var v map[string]any
+				if err := json.Unmarshal([]byte(ts.ReadFile(args[1])), &v); err != nil {
+					ts.Fatalf("%s is no JSON object: %v", args[1], err)
+				}
+				text, ok := v[args[2]].(string)
+				if !ok {
+					ts.Fatalf("%s: no text at %s", args[1], args[2])
+				}
+				ts.Setenv(args[0], text)
 			},
 			"edit": func(ts *testscript.TestScript, _ bool, args []string) {
 				text := ts.ReadFile(args[0])

@@ -31,6 +31,9 @@ func (a *app) synthCmd() *cobra.Command {
 			if drift > 0 {
 				w.Drift = &synth.Drift{Day: drift - 1}
 			}
+			if err := w.Validate(); err != nil {
+				return usageError{fmt.Errorf("synth: %w", err)}
+			}
 			b, err := storage.Open(cmd.Context(), to, storage.Options{})
 			if err != nil {
 				return err
