@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,27 +27,36 @@ type consent struct {
 // consentFacts are the facts of a consent snapshot.
 type consentFacts struct {
 	event.ConsentFacts
-	Hold *policy.Hold `json:"hold,omitempty"`
+	Number int          `json:"number"` // of the snapshot: 1, 2, …
+	Source string       `json:"source"` // digest of the files and of how they are read
+	Hold   *policy.Hold `json:"hold,omitempty"`
 }
 
-// readConsent returns the consent records: from the snapshot of the source's files, which is made if they are new. A new snapshot that
-// would deny more than the allowed share of subjects is held: the one before stays in force, with the new one's explicit withdrawals.
+// readConsent returns the consent records: the last snapshot if the source's files are those that it was made of, else a new one.
+//
+// Snapshots are numbered, and each stands on the one before: explicit withdrawals and objections are carried over, so that a record which
+// is missing from a file means nothing, and an old file that comes back brings nobody back; only a later grant does. A new file that would
+// deny more than the allowed share of subjects, by either purpose, is held: its withdrawals are added to the snapshot before, and no more.
 func (w *work) readConsent(ctx context.Context, p *plan) (*consent, error) {
 	src := w.job.Consent
 	if src == nil {
 		return &consent{}, nil
 	}
-	spec := struct{ Columns map[string]string }{src.Columns}
-	prefix := specPrefix("consent", "snapshot", logicSnapshot, spec)
-	last, err := w.lastCommit(ctx, prefix)
+	last, err := w.lastConsent(ctx)
 	if err != nil {
 		return nil, err
+	}
+	before := &consent{}
+	if last != nil {
+		if before, err = w.loadConsent(ctx, last); err != nil {
+			return nil, err
+		}
 	}
 	if w.Keys.IsZero() {
 		if last == nil {
 			return nil, fmt.Errorf("consent: no snapshot has been taken, and without the pseudonym key none can be: run --step ingest with it first")
 		}
-		return w.loadConsent(ctx, last)
+		return before, nil
 	}
 	var objs []storage.Info
 	for info, err := range storage.Glob(ctx, src.Bucket, src.Path) {
@@ -55,11 +65,13 @@ func (w *work) readConsent(ctx context.Context, p *plan) (*consent, error) {
 		}
 		objs = append(objs, info)
 	}
-	key := stepKey("consent", "snapshot", logicSnapshot, spec, event.Fingerprint(objs))
-	if c, _, err := w.tables.Lookup(ctx, key); err == nil {
-		return w.loadConsent(ctx, c)
-	} else if !errors.Is(err, storage.ErrNotFound) {
-		return nil, err
+	zone := ""
+	if src.Zone != nil {
+		zone = src.Zone.String()
+	}
+	facts := consentFacts{Number: before.facts.Number + 1, Source: hash([]any{event.Fingerprint(objs), src.Columns, zone, src.TimeUnit})}
+	if last != nil && before.facts.Source == facts.Source {
+		return before, nil
 	}
 	if !w.dry {
 		w.report("consent", 0, 0, "")
@@ -68,26 +80,21 @@ func (w *work) readConsent(ctx context.Context, p *plan) (*consent, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &consent{records: read.Records, key: key, at: w.now, facts: consentFacts{ConsentFacts: read.Facts}}
+	facts.ConsentFacts = read.Facts
+	out := &consent{records: joinRecords(read.Records, policy.Withdrawals(before.records)), at: w.Wall(), facts: facts}
 	if last != nil {
-		before, err := w.loadConsent(ctx, last)
-		if err != nil {
-			return nil, err
+		out.facts.Hold = w.judgeImport(before.records, out.records)
+		if out.facts.Hold.Held {
+			out.records = joinRecords(before.records, policy.Withdrawals(read.Records))
 		}
-		hold := policy.HoldsImport(policy.Decide(w.job.Training, w.now, before.records, nil), policy.Decide(w.job.Training, w.now, out.records, nil))
-		if hold.Held {
-			before.records = append(slices.Clone(before.records), policy.Withdrawals(out.records)...)
-			w.res.Flags = append(w.res.Flags, "consent: "+hold.String())
-			w.Log.Warn("consent import held", "lost", hold.Lost, "before", hold.Before)
-			return before, nil
-		}
-		out.facts.Hold = &hold
 	}
+	label := fmt.Sprintf("%08d", facts.Number)
+	out.key = stepKey("consent", label, table.Interval{}, logicSnapshot, facts.Source, before.key)
 	if w.dry {
 		return out, nil
 	}
-	_, err = w.do(ctx, step{name: "consent", label: "snapshot", key: key, iv: w.iv}, func(ctx context.Context) (result, error) {
-		m, err := event.StoreConsent(ctx, w.Bucket, dataPrefix(key, "records"), out.records)
+	_, err = w.do(ctx, step{name: "consent", label: label, key: out.key, iv: w.iv}, func(ctx context.Context) (result, error) {
+		m, err := event.StoreConsent(ctx, w.Bucket, dataPrefix(out.key, "records"), out.records)
 		if err != nil {
 			return result{}, err
 		}
@@ -99,6 +106,29 @@ func (w *work) readConsent(ctx context.Context, p *plan) (*consent, error) {
 	return out, err
 }
 
+// judgeImport compares the decisions of both purposes without and with an import.
+func (w *work) judgeImport(before, after []policy.Record) *policy.Hold {
+	purposes := []policy.Purpose{w.job.Training}
+	if w.job.Evaluation != nil {
+		purposes = append(purposes, *w.job.Evaluation)
+	}
+	var worst policy.Hold
+	for i, p := range purposes {
+		h := policy.HoldsImport(policy.Decide(p, w.now, before, nil), policy.Decide(p, w.now, after, nil))
+		if i == 0 || h.Held && !worst.Held {
+			worst = h
+		}
+	}
+	return &worst
+}
+
+// joinRecords returns the records of both in policy order, each once.
+func joinRecords(a, b []policy.Record) []policy.Record {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, policy.Record.Compare)
+	return slices.CompactFunc(all, func(x, y policy.Record) bool { return x.Compare(y) == 0 })
+}
+
 func (w *work) loadConsent(ctx context.Context, c *table.Commit) (*consent, error) {
 	records, err := event.LoadConsent(ctx, w.Bucket, c.Outputs["records"])
 	if err != nil {
@@ -108,18 +138,20 @@ func (w *work) loadConsent(ctx context.Context, c *table.Commit) (*consent, erro
 	return &consent{records: records, key: c.Key, at: c.At, facts: facts}, err
 }
 
-// lastCommit returns the commit under prefix that was made last, or nil.
-func (w *work) lastCommit(ctx context.Context, prefix string) (*table.Commit, error) {
-	var best *table.Commit
-	for c, err := range w.tables.List(ctx, prefix) {
+// lastConsent returns the newest consent snapshot, or nil. Cost: one listing and one GET.
+func (w *work) lastConsent(ctx context.Context) (*table.Commit, error) {
+	last := ""
+	for info, err := range w.Bucket.List(ctx, "done/consent/", storage.ListOpt{}) {
 		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", prefix, err)
+			return nil, fmt.Errorf("consent: list snapshots: %w", err)
 		}
-		if best == nil || c.At.After(best.At) {
-			best = c
-		}
+		last = info.Key
 	}
-	return best, nil
+	if last == "" {
+		return nil, nil
+	}
+	c, _, err := w.tables.Lookup(ctx, strings.TrimPrefix(last, "done/"))
+	return c, err
 }
 
 // snapshots fixes the data sets beside the events.

@@ -31,29 +31,32 @@ func dayOf(d int) table.Interval {
 }
 
 // TestStepKey: each part of a key changes it, parts cannot run into one another, and the spec's part stands before the inputs'.
+var noInterval table.Interval
+
 func TestStepKey(t *testing.T) {
 	type spec struct{ K []int }
-	base := stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "a", "b")
+	base := stepKey("train", "2026-03-01", noInterval, 1, spec{[]int{10}}, "a", "b")
 	for what, other := range map[string]string{
-		"name":         stepKey("build", "2026-03-01", 1, spec{[]int{10}}, "a", "b"),
-		"label":        stepKey("train", "2026-03-02", 1, spec{[]int{10}}, "a", "b"),
-		"logic":        stepKey("train", "2026-03-01", 2, spec{[]int{10}}, "a", "b"),
-		"spec":         stepKey("train", "2026-03-01", 1, spec{[]int{10, 20}}, "a", "b"),
-		"input":        stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "a", "c"),
-		"order":        stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "b", "a"),
-		"joined":       stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "ab"),
-		"split":        stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "a", "b", ""),
-		"spec as name": stepKey("train/2026-03-01", "2026-03-01", 1, spec{[]int{10}}, "a", "b"),
+		"name":         stepKey("build", "2026-03-01", noInterval, 1, spec{[]int{10}}, "a", "b"),
+		"label":        stepKey("train", "2026-03-02", noInterval, 1, spec{[]int{10}}, "a", "b"),
+		"interval":     stepKey("train", "2026-03-01", table.Interval{End: time.Unix(1, 0)}, 1, spec{[]int{10}}, "a", "b"),
+		"logic":        stepKey("train", "2026-03-01", noInterval, 2, spec{[]int{10}}, "a", "b"),
+		"spec":         stepKey("train", "2026-03-01", noInterval, 1, spec{[]int{10, 20}}, "a", "b"),
+		"input":        stepKey("train", "2026-03-01", noInterval, 1, spec{[]int{10}}, "a", "c"),
+		"order":        stepKey("train", "2026-03-01", noInterval, 1, spec{[]int{10}}, "b", "a"),
+		"joined":       stepKey("train", "2026-03-01", noInterval, 1, spec{[]int{10}}, "ab"),
+		"split":        stepKey("train", "2026-03-01", noInterval, 1, spec{[]int{10}}, "a", "b", ""),
+		"spec as name": stepKey("train/2026-03-01", "2026-03-01", noInterval, 1, spec{[]int{10}}, "a", "b"),
 	} {
 		if other == base {
 			t.Errorf("another %s gives the same key", what)
 		}
 	}
-	if base != stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "a", "b") {
+	if base != stepKey("train", "2026-03-01", noInterval, 1, spec{[]int{10}}, "a", "b") {
 		t.Error("the same parts give another key")
 	}
-	prefix := specPrefix("train", "2026-03-01", 1, spec{[]int{10}})
-	if !strings.HasPrefix(base, prefix) || !strings.HasPrefix(stepKey("train", "2026-03-01", 1, spec{[]int{10}}, "x"), prefix) {
+	prefix := specPrefix("train", "2026-03-01", noInterval, 1, spec{[]int{10}})
+	if !strings.HasPrefix(base, prefix) || !strings.HasPrefix(stepKey("train", "2026-03-01", noInterval, 1, spec{[]int{10}}, "x"), prefix) {
 		t.Errorf("%s does not begin with %s", base, prefix)
 	}
 	if _, err := (table.Store{Bucket: storage.NewMemory(nil)}).Done(t.Context(), base); err != nil {

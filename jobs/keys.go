@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+
+	"github.com/rapport-ml/rapport/storage/table"
 )
 
 // The logic number of each step: it goes up when the step's output changes for equal inputs, and nothing else does. Golden digests
@@ -19,18 +21,20 @@ const (
 	logicLoad     = 1
 )
 
-// stepKey names the output of a step: NAME/LABEL/SPEC-INPUTS, where SPEC hashes the step's logic number and the part of the job that it
-// reads, and INPUTS its logical inputs (keys of other steps, fingerprints, policy digests), in order. The spec stands apart so that
-// what was made for one label under one spec can be listed whatever its inputs were.
-func stepKey(name, label string, logic int, spec any, inputs ...string) string {
-	return specPrefix(name, label, logic, spec) + hash(inputs)[:24]
+// stepKey names the output of a step: NAME/LABEL/SPEC-INPUTS, where SPEC hashes the step's logic number, its interval (two zones have days
+// of one label) and the part of the job that it reads, and INPUTS its logical inputs (keys of other steps, fingerprints, policy digests), in
+// order. The spec stands apart so that what was made for one label under one spec can be listed whatever its inputs were. A snapshot has the
+// zero interval.
+func stepKey(name, label string, iv table.Interval, logic int, spec any, inputs ...string) string {
+	return specPrefix(name, label, iv, logic, spec) + hash(inputs)[:24]
 }
 
-func specPrefix(name, label string, logic int, spec any) string {
+func specPrefix(name, label string, iv table.Interval, logic int, spec any) string {
 	return fmt.Sprintf("%s/%s/%s-", name, label, hash(struct {
-		Logic int
-		Spec  any
-	}{logic, spec})[:16])
+		Logic      int
+		Start, End int64
+		Spec       any
+	}{logic, table.Micros(iv.Start), table.Micros(iv.End), spec})[:16])
 }
 
 // hash is the hex SHA-256 of v's JSON. Only values whose JSON is canonical (structs, sorted maps, no floats from computation) are hashed.

@@ -73,7 +73,7 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 		}
 	}
 	w := r.newWork(j, j.Every.At(now), now)
-	if c, err := w.lastCommit(ctx, "consent/snapshot/"); err != nil {
+	if c, err := w.lastConsent(ctx); err != nil {
 		return s, err
 	} else if c != nil {
 		s.Consent = c.At.UTC().Format(time.RFC3339)

@@ -40,7 +40,7 @@ const reasonsKept = 3
 // the store has lost what it made.
 func (w *work) loaded(ctx context.Context, v registry.Version) (uint64, loadedFacts, error) {
 	var made uint64
-	s := step{name: "load", label: w.label, iv: w.iv, key: stepKey("load", w.label, logicLoad, struct {
+	s := step{name: "load", label: w.label, iv: w.iv, key: stepKey("load", w.label, w.iv, logicLoad, struct {
 		Version int
 		Alias   string
 		K       int

@@ -106,6 +106,9 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 	if p.consent, err = w.readConsent(ctx, p); err != nil {
 		return err
 	}
+	if h := p.consent.facts.Hold; h != nil && h.Held {
+		w.res.Flags = append(w.res.Flags, "consent: "+h.String())
+	}
 	w.decide(p, w.now)
 	return nil
 }
@@ -140,7 +143,7 @@ func (w *work) planSnapshots(ctx context.Context, p *plan) error {
 		}{set, src.Key, s.plan.Columns, src.Numeric, src.Data.Columns, purpose.Name}
 		s.step = step{name: set, label: set, iv: w.iv}
 		if w.Keys.IsZero() { // without raw data the last snapshot is what there is
-			return s, w.lastSnapshot(ctx, s, specPrefix(set, "snapshot", logicSnapshot, spec))
+			return s, w.lastSnapshot(ctx, s, specPrefix(set, "snapshot", table.Interval{}, logicSnapshot, spec))
 		}
 		var objs []storage.Info
 		for info, err := range storage.Glob(ctx, src.Data.Bucket, src.Data.Path) {
@@ -158,9 +161,9 @@ func (w *work) planSnapshots(ctx context.Context, p *plan) error {
 			s.plan.Decisions, s.plan.End = d, w.iv.End
 			inputs = append(inputs, d.Digest(table.Interval{End: w.iv.End}))
 		}
-		s.key = stepKey(set, "snapshot", logicSnapshot, spec, inputs...)
+		s.key = stepKey(set, "snapshot", table.Interval{}, logicSnapshot, spec, inputs...)
 		if src.Key != event.ColSubject {
-			if err := w.knownAt(ctx, s, specPrefix(set, "snapshot", logicSnapshot, spec)); err != nil {
+			if err := w.knownAt(ctx, s, specPrefix(set, "snapshot", table.Interval{}, logicSnapshot, spec)); err != nil {
 				return nil, err
 			}
 		}
@@ -256,7 +259,7 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 	for _, u := range units(unit, history) {
 		label := unit.Label(u)
 		d := plannedDay{step: step{name: "ingest", label: label, iv: u}, unit: u}
-		prefix := specPrefix("ingest", label, logicIngest, j.ingestSpec())
+		prefix := specPrefix("ingest", label, u, logicIngest, j.ingestSpec())
 		var fingerprint string
 		if p.files != nil {
 			objs, f := p.files.Day(u)
@@ -267,7 +270,7 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 		}
 		switch {
 		case d.files > 0:
-			d.key = stepKey("ingest", label, logicIngest, j.ingestSpec(), fingerprint)
+			d.key = stepKey("ingest", label, u, logicIngest, j.ingestSpec(), fingerprint)
 			d.done = known[d.key]
 			if !d.done && len(byPrefix[prefix]) > 0 {
 				d.why = "its files have changed"
@@ -355,18 +358,18 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 	keep := j.Training.Keep["events"]
 
 	views := table.Interval{Start: w.iv.End.Add(-features.RetentionNeeded(j.Views)), End: w.iv.End}
-	p.build = step{name: "build", label: w.label, iv: w.iv, key: stepKey("build", w.label, logicBuild, struct {
+	p.build = step{name: "build", label: w.label, iv: w.iv, key: stepKey("build", w.label, w.iv, logicBuild, struct {
 		Views []features.View
 		Keep  time.Duration
 	}{j.Views, keep}, append(keysIn(views), p.trainingDecisions.Digest(views))...)}
 
-	p.assemble = step{name: "assemble", label: w.label, iv: w.iv, key: stepKey("assemble", w.label, logicAssemble, struct {
+	p.assemble = step{name: "assemble", label: w.label, iv: w.iv, key: stepKey("assemble", w.label, w.iv, logicAssemble, struct {
 		Window, Last, Weigh, Keep time.Duration
 		Weights                   map[string]float64
 		Seen                      string
 	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen}, append(keysIn(p.training), p.filter, snapshotKey(p.items), snapshotKey(p.subjects))...)}
 
-	p.train = step{name: "train", label: w.label, iv: w.iv, key: stepKey("train", w.label, logicTrain, struct {
+	p.train = step{name: "train", label: w.label, iv: w.iv, key: stepKey("train", w.label, w.iv, logicTrain, struct {
 		Model  string
 		Spec   any
 		Seed   uint64
@@ -389,7 +392,7 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 	if p.cohorts != nil {
 		cohortFilter = p.cohorts.key
 	}
-	p.evaluate = step{name: "evaluate", label: w.label, iv: w.iv, key: stepKey("evaluate", w.label, logicEvaluate, struct {
+	p.evaluate = step{name: "evaluate", label: w.label, iv: w.iv, key: stepKey("evaluate", w.label, w.iv, logicEvaluate, struct {
 		K         []int
 		Cohorts   []string
 		MinN      int

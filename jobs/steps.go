@@ -28,6 +28,9 @@ func (w *work) through(ctx context.Context, o Options) (err error) {
 	if w.plan, err = w.makePlan(ctx); err != nil { // every key, before any work
 		return err
 	}
+	if err := w.deny(ctx); err != nil { // who may not be profiled any more is not, however this run ends
+		return err
+	}
 	if err := w.snapshots(ctx); err != nil { // items, subjects, cohorts → tables by content
 		return err
 	}
