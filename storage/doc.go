@@ -24,7 +24,9 @@
 //
 // Leases are objects that are never deleted: a fence that grows by one with every acquisition must outlive its holders. Expiry is
 // judged by the clock of whoever asks, so clocks must agree to well within a lease's time; the fence, not the clock, is what keeps a
-// zombie from committing. A lease on an advisory lock or in a lock service was rejected: the bucket is all that a deployment needs.
+// zombie from committing. A holder that was killed would block its successor until its lease expires, so AcquireFrom asks the caller, who
+// knows processes, whether the holder has died. A lease on an advisory lock or in a lock service was rejected: the bucket is all that a
+// deployment needs.
 //
 // The directory bucket writes a temporary file under .rapport/tmp, syncs it, and links or renames it into place under a file lock
 // (flock, released by the kernel when a process dies). ETags there are size, modification time and inode number. They cost one
