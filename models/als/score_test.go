@@ -185,3 +185,22 @@ func TestSaveLoadBindKeepScores(t *testing.T) {
 		t.Errorf("the new item scores %g", after[0])
 	}
 }
+
+func BenchmarkExplain(b *testing.B) {
+	const n = 400
+	d := dataset(n, groups(rand.New(rand.NewPCG(6, 2)), 600, n, 4, 60))
+	s := bind(b, train(b, d, Hyper{Dim: 32, Epochs: 2}, 101*day), d.Catalog)
+	var history, items []int32
+	for i := range int32(60) {
+		history, items = append(history, i*5), append(items, i*6)
+	}
+	q := query(2*day, history...)
+	b.Run("history=60/items=30/d=32", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := s.Explain(b.Context(), &q, items[:30]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
