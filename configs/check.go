@@ -125,8 +125,16 @@ func (p *Project) check() {
 	if len(p.Jobs) == 0 {
 		d.at("jobs", "a project needs a job to do anything", "missing")
 	}
+	live := ""
 	for _, name := range sortedKeys(p.Jobs) {
-		p.checkJob(name, p.Jobs[name])
+		j := p.Jobs[name]
+		p.checkJob(name, j)
+		// The online store has one live generation, and its fence is that of one model's alias.
+		if line := j.Train.Model + " as " + p.Jobs[name].Publish.Alias; live == "" {
+			live = line
+		} else if line != live {
+			d.at("jobs."+name+".publish", "give it the same model and alias, or a project of its own", "publishes %s, but another job of this project publishes %s to the same online store", line, live)
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ func (o BackfillOptions) Intervals(job *Job) ([]table.Interval, error) {
 	return all, nil
 }
 
-// Backfill runs many intervals, one after another, and tells each outcome as it comes. An interval without any event, or that the gate
+// Backfill runs many intervals, one after another, and tells each outcome as it comes. An interval without any event or with too few, or that the gate
 // refuses, does not stop the others; anything else does. Past intervals get no alias: versions that they train stay in the registry.
 func (r *Runner) Backfill(ctx context.Context, job *Job, o BackfillOptions, each func(Backfilled) error) error {
 	intervals, err := o.Intervals(job)
@@ -77,7 +77,7 @@ func (r *Runner) Backfill(ctx context.Context, job *Job, o BackfillOptions, each
 		if eachErr := each(out); eachErr != nil {
 			return eachErr
 		}
-		if err != nil && !errors.Is(err, ErrRejected) && !errors.Is(err, ErrNoData) {
+		if err != nil && !errors.Is(err, ErrRejected) && !errors.Is(err, ErrNoData) && !errors.Is(err, errLowVolume) {
 			return fmt.Errorf("%s: %w", iv, err)
 		}
 	}

@@ -21,18 +21,21 @@ type dataset struct {
 // assembled are the facts of an assemble step: the training set as references, never as copies, so that an erasure has nothing to
 // rewrite here.
 type assembled struct {
-	Window      table.Interval `json:"window"`
-	Days        []table.Ref    `json:"days"`
-	Filter      string         `json:"subject_filter"`
-	Digest      table.Digest   `json:"digest"` // of the permitted rows of the window
-	Rows        int64          `json:"rows"`
-	Subjects    int            `json:"subjects"`
-	Items       int            `json:"items"`
-	Kinds       []string       `json:"kinds"`
-	Funnel      policy.Funnel  `json:"funnel"`
-	RepeatShare float64        `json:"repeat_share"` // of the validation window's events
-	Mask        bool           `json:"mask_seen"`
-	Cuts        models.Cuts    `json:"cuts"`
+	Window      table.Interval     `json:"window"`
+	Days        []table.Ref        `json:"days"`
+	Items       string             `json:"items_snapshot,omitempty"`    // keys
+	Subjects    string             `json:"subjects_snapshot,omitempty"` //
+	Weights     map[string]float64 `json:"weights,omitempty"`           // of kinds
+	Filter      string             `json:"subject_filter"`
+	Digest      table.Digest       `json:"digest"` // of the permitted rows of the window
+	Rows        int64              `json:"rows"`
+	NSubjects   int                `json:"subjects"`
+	NItems      int                `json:"items"`
+	Kinds       []string           `json:"kinds"`
+	Funnel      policy.Funnel      `json:"funnel"`
+	RepeatShare float64            `json:"repeat_share"` // of the validation window's events
+	Mask        bool               `json:"mask_seen"`
+	Cuts        models.Cuts        `json:"cuts"`
 }
 
 // masking says in words what the lists do with items that a subject had already, and why.
@@ -63,7 +66,8 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 	}
 	d := &dataset{}
 	d.Cuts = w.job.cuts(w.iv)
-	d.facts = assembled{Window: p.training, Filter: p.filter, Funnel: policy.Funnel{}, Cuts: d.Cuts, Days: p.dayRefs(p.training)}
+	d.facts = assembled{Window: p.training, Filter: p.filter, Funnel: policy.Funnel{}, Cuts: d.Cuts, Days: p.dayRefs(p.training),
+		Items: p.items.keyOrNone(), Subjects: p.subjects.keyOrNone(), Weights: w.job.Model.Weights}
 
 	// First pass in memory: which items and kinds there are. The batches' strings may be kept, so the rows are held as they are.
 	digest := table.NewDigester(eventSchema)
@@ -115,7 +119,7 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 		return nil, err
 	}
 	d.facts.Digest, d.facts.Rows = digest.Sum(), digest.Rows()
-	d.facts.Subjects, d.facts.Items, d.facts.Kinds = len(d.Events.Subjects), d.Catalog.Len(), d.Kinds
+	d.facts.NSubjects, d.facts.NItems, d.facts.Kinds = len(d.Events.Subjects), d.Catalog.Len(), d.Kinds
 	d.facts.RepeatShare = models.RepeatShare(&d.Dataset, d.Cuts.Validation, d.Cuts.Test)
 	switch w.job.Model.Lists.Seen {
 	case "mask":

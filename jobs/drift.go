@@ -70,7 +70,7 @@ func (w *work) driftEvents(ctx context.Context, iv table.Interval, names []strin
 	columns := append([]string{event.ColSubject, event.ColItem, event.ColTime, event.ColKind, event.ColValue}, names...)
 	return func(yield func(drift.Event, error) bool) {
 		values := make([]string, len(names))
-		period := map[int64]int{}
+		var from, to int64 // the interval that the last row was in
 		for b, err := range w.events(ctx, iv, columns, nil) {
 			if err != nil {
 				yield(drift.Event{}, err)
@@ -79,11 +79,11 @@ func (w *work) driftEvents(ctx context.Context, iv table.Interval, names []strin
 			amount, times := &b.Cols[4], b.Cols[2].Int
 			for i := range b.N {
 				e := drift.Event{Subject: uint64(b.Cols[0].Int[i]), Kind: b.Cols[3].Str[i], Item: b.Cols[1].Str[i], Value: math.NaN(), Context: values}
-				day := times[i] / microsADay
-				if _, ok := period[day]; !ok {
-					period[day] = int(w.job.Every.Containing(timeOf(times[i])).Start.Unix())
+				if t := times[i]; t < from || t >= to {
+					in := w.job.Every.Containing(timeOf(t))
+					from, to = table.Micros(in.Start), table.Micros(in.End)
 				}
-				e.Period = period[day]
+				e.Period = int(from / 1e6)
 				if !amount.Null(i) {
 					e.Value = amount.Float[i]
 				}

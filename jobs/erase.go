@@ -27,6 +27,7 @@ type Erased struct {
 	Tables    map[string]int `json:"tables_rewritten"` // by step
 	Rows      int64          `json:"rows_removed"`
 	Parts     int            `json:"files_removed"`
+	Staged    int            `json:"staged_files_kept"` // of runs that may be under way, too young to be removed; the next erasure looks again
 	Online    int            `json:"online_rows_removed"`
 	Pending   []Pending      `json:"pending"`    // what learned from the subjects and is replaced by the next runs
 	OutOfSite []string       `json:"not_erased"` // raw sources, which are not ours to rewrite
@@ -98,14 +99,27 @@ func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Era
 			}
 		}
 	}
+	// Generations that were loaded before a rotation hold the keys of that time.
+	for _, k := range r.Previous {
+		for _, id := range canonical {
+			owners = append(owners, event.OnlineKey(k.ServingKey(), id))
+		}
+	}
 	slices.Sort(owners)
 	if err := r.Online.Deny(ctx, owners...); err != nil {
 		return nil, fmt.Errorf("erase: online store: %w", err)
 	}
 	out.Denied = r.Wall().UTC()
 
-	if err := w.eraseTables(ctx, gone, unfinished, out); err != nil {
-		return nil, err
+	// A run that was about to commit when the erasure was asked for may have done so behind the first pass; none can behind the last.
+	for before := int64(-1); out.Rows != before; {
+		before = out.Rows
+		if err := w.eraseTables(ctx, gone, unfinished, out); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.sweepStaged(ctx, out); err != nil {
+		return nil, fmt.Errorf("erase: %w", err)
 	}
 	if out.Online, err = r.Online.Erase(ctx, owners...); err != nil {
 		return nil, fmt.Errorf("erase: online store: %w", err)
@@ -116,6 +130,11 @@ func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Era
 	for _, e := range entries {
 		if err := journal.Finish(ctx, e.Seq, w.now); err != nil {
 			return nil, err
+		}
+	}
+	for _, prefix := range []string{event.JournalPrefix, "identity/", "data/"} {
+		if err := w.dropVersions(ctx, prefix); err != nil {
+			return nil, fmt.Errorf("erase: old versions: %w", err)
 		}
 	}
 	out.Rewritten = r.Wall().UTC()
@@ -192,7 +211,7 @@ func subjectColumn(s table.Schema) string {
 	return ""
 }
 
-// sweep removes the files of a commit's tables that its manifests do not name, with their old versions where the bucket keeps them.
+// sweep removes the files of a commit's tables that its manifests do not name.
 func (w *work) sweep(ctx context.Context, c table.Commit) (removed int, err error) {
 	named := map[string]bool{}
 	for _, m := range c.Outputs {
@@ -213,25 +232,77 @@ func (w *work) sweep(ctx context.Context, c table.Commit) (removed int, err erro
 		}
 		removed++
 	}
+	return removed, nil
+}
+
+// stagedFor is how long a file that no commit names is taken for one of a run under way. After that it is litter of one that died.
+const stagedFor = time.Hour
+
+// sweepStaged removes the files of tables that no commit names: what runs staged and never committed may hold a subject too.
+func (w *work) sweepStaged(ctx context.Context, out *Erased) error {
+	named := map[string]bool{}
+	for c, err := range w.tables.List(ctx, "") {
+		if err != nil {
+			return err
+		}
+		for _, m := range c.Outputs {
+			for _, p := range m.Parts {
+				named[p.Object] = true
+			}
+		}
+	}
+	for info, err := range w.Bucket.List(ctx, "data/", storage.ListOpt{}) {
+		switch {
+		case err != nil:
+			return err
+		case named[info.Key]:
+		case w.Wall().Sub(info.Modified) < stagedFor:
+			out.Staged++
+		default:
+			if err := w.Bucket.Delete(ctx, info.Key); err != nil {
+				return err
+			}
+			out.Parts++
+		}
+	}
+	return nil
+}
+
+// dropVersions removes, where the bucket keeps them, the versions under prefix that are not the current ones, and unfinished uploads.
+func (w *work) dropVersions(ctx context.Context, prefix string) error {
 	v, ok := w.Bucket.(storage.Versions)
 	if !ok {
-		return removed, nil
+		return nil
+	}
+	if _, err := v.AbortUploads(ctx, prefix); err != nil {
+		return err
 	}
 	if kept, err := v.Versioned(ctx); err != nil || !kept {
-		return removed, err
+		return err
+	}
+	current := map[string]string{}
+	for info, err := range w.Bucket.List(ctx, prefix, storage.ListOpt{}) {
+		if err != nil {
+			return err
+		}
+		head, err := w.Bucket.Head(ctx, info.Key)
+		if err != nil {
+			return err
+		}
+		current[info.Key] = head.Version
 	}
 	for info, err := range v.ListVersions(ctx, prefix) {
 		if err != nil {
-			return removed, err
+			return err
 		}
-		if named[info.Key] {
+		if version, ok := current[info.Key]; ok && version == info.Version {
 			continue
 		}
 		if err := v.DeleteVersion(ctx, info.Key, info.Version); err != nil {
-			return removed, err
+			return err
 		}
 	}
-	return removed, nil
+	return nil
 }
 
 // pendingAfterErasure lists what learned from the subjects among others.
@@ -252,8 +323,8 @@ func (w *work) pendingAfterErasure(ctx context.Context, js []*Job, out *Erased) 
 		if err != nil {
 			return err
 		}
-		for _, v := range versions {
-			out.Pending = append(out.Pending, Pending{What: fmt.Sprintf("model %s version %d", v.Name, v.Number), Due: due})
+		if n := len(versions); n > 0 {
+			out.Pending = append(out.Pending, Pending{What: fmt.Sprintf("model %s, versions %d to %d", j.Model.Name, versions[0].Number, versions[n-1].Number), Due: due})
 		}
 	}
 	slices.Sort(out.OutOfSite)

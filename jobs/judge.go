@@ -17,13 +17,13 @@ import (
 
 // judged are the facts of an evaluate step.
 type judged struct {
-	Decision eval.Decision `json:"decision"`
-	Report   string        `json:"report"` // key in the bucket, without .json or .html
-	SHA256   string        `json:"sha256"` // of the report's JSON
-	Headline float64       `json:"headline"`
-	Metrics  []Metric      `json:"metrics"` // the candidate's, on all relevant items
-	Drifted  []string      `json:"drifted"` // columns called, in words
-	Cohorts  []CohortGap   `json:"cohorts"`
+	Decision  eval.Decision `json:"decision"`
+	Report    string        `json:"report"`    // key in the bucket, without .json or .html
+	SHA256    string        `json:"sha256"`    // of the report's JSON
+	Assembled string        `json:"assembled"` // key of the training set
+	Metrics   []Metric      `json:"metrics"`   // the candidate's, on all relevant items
+	Drifted   []string      `json:"drifted"`   // columns called, in words
+	Cohorts   []CohortGap   `json:"cohorts"`
 }
 
 // Metric is one figure of a version, as registries and generations carry it.
@@ -65,7 +65,7 @@ func (w *work) evaluate(ctx context.Context) (eval.Decision, error) {
 		return eval.Decision{}, err
 	}
 	w.plan.judged, err = factsOf[judged](c)
-	w.res.Report, w.res.Flags = w.plan.judged.Report, w.plan.judged.Drifted
+	w.res.Report, w.res.Flags = w.plan.judged.Report, append(w.res.Flags, w.plan.judged.Drifted...)
 	if !w.plan.judged.Decision.Publish {
 		w.res.Reasons = w.plan.judged.Decision.Reasons
 	}
@@ -101,7 +101,7 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	facts := judged{Decision: decision, Report: w.reportKey(), Metrics: figures(q), Cohorts: gaps(q)}
+	facts := judged{Decision: decision, Report: w.reportKey(), Assembled: w.plan.assemble.key, Metrics: figures(q), Cohorts: gaps(q)}
 	for _, r := range decision.Rules {
 		if r.Kind == "drift" && r.Verdict == eval.Fail {
 			facts.Drifted = append(facts.Drifted, r.Says)

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -145,10 +146,13 @@ func (w *work) train(ctx context.Context) error {
 	return err
 }
 
-// putOnce stores an object whose key names its content.
+// putOnce stores an object whose key names its content, unless it stands there undamaged.
 func putOnce(ctx context.Context, b storage.Bucket, key string, body []byte) error {
-	if info, err := b.Head(ctx, key); err == nil && info.Size == int64(len(body)) {
-		return nil
+	if r, info, err := b.Get(ctx, key, storage.Range{}); err == nil {
+		old, err := io.ReadAll(io.LimitReader(r, info.Size+1))
+		if r.Close() == nil && err == nil && bytes.Equal(old, body) {
+			return nil
+		}
 	}
 	if _, err := b.Put(ctx, key, storage.Bytes(body), storage.Cond{}); err != nil {
 		return fmt.Errorf("store %s: %w", key, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/rapport-ml/rapport/jobs/ledger"
@@ -172,8 +173,14 @@ func (r *Runner) makeLive(ctx context.Context, job *Job, version int, move func(
 			return registry.Live{}, fmt.Errorf("rebuild the lists of version %d: %w", version, err)
 		}
 	}
+	if err := w.refreshPolicy(ctx); err != nil { // rebuilding takes its time
+		return registry.Live{}, err
+	}
 	if err := w.deny(ctx); err != nil {
 		return registry.Live{}, err
+	}
+	if err := w.lease.Check(ctx); err != nil {
+		return registry.Live{}, fmt.Errorf("make version %d live: %w", version, err)
 	}
 	live, err := move(reg, generation)
 	if err != nil {
@@ -250,8 +257,7 @@ type Verified struct {
 	Again   string           `json:"digest_again"`
 }
 
-// Verify trains a version again from its recorded inputs and compares the digests. It commits nothing but, where today's policy asks for
-// them, snapshots of attributes.
+// Verify trains a version again from its recorded inputs, under today's policy, and compares the digests. It commits nothing.
 func (r *Runner) Verify(ctx context.Context, job *Job, version int) (Verified, error) {
 	out := Verified{Model: job.Model.Name, Version: version}
 	reg, err := registry.Open(r.Bucket, job.Model.Name)
@@ -262,35 +268,24 @@ func (r *Runner) Verify(ctx context.Context, job *Job, version int) (Verified, e
 	if err != nil {
 		return out, err
 	}
+	w := r.newWork(job, v.Interval, r.Now())
+	w.reg, w.dry, w.plan = reg, true, &plan{}
+	set, err := w.assembledFor(ctx, v)
+	if err != nil {
+		return out, fmt.Errorf("version %d: %w", version, err)
+	}
 	spec, err := json.Marshal(job.Model.Spec)
 	if err != nil {
 		return out, err
 	}
-	if !sameJSON(spec, v.Spec) || job.Model.Seed != v.Seed {
-		return out, fmt.Errorf("version %d was trained with other hyperparameters than models.%s has now: verify it with the project file of that time", version, job.Model.Name)
+	if !sameJSON(spec, v.Spec) || job.Model.Seed != v.Seed || job.cuts(v.Interval) != set.Cuts || !maps.Equal(job.Model.Weights, set.Weights) {
+		return out, fmt.Errorf("version %d was trained with other hyperparameters, weights or windows than models.%s and the job have now: verify it with the project file of that time", version, job.Model.Name)
 	}
-	w := r.newWork(job, v.Interval, r.Now())
-	w.reg, w.dry = reg, true
-	if w.plan, err = w.makePlan(ctx); err != nil {
+	if err := w.policy(ctx, w.plan); err != nil {
 		return out, err
 	}
-	again := registry.Retrained{KernelClass: models.KernelClass}
-	w.plan.committed = nil
-	for _, ref := range v.Inputs {
-		m, changed, err := w.tables.Resolve(ctx, ref)
-		if err != nil {
-			return out, fmt.Errorf("input %s: %w", ref.Key, err)
-		}
-		if changed {
-			again.ErasureEpoch = uint64(max(1, w.plan.journal.Epoch()))
-		}
-		c, _, err := w.tables.Lookup(ctx, ref.Key)
-		if err != nil {
-			return out, err
-		}
-		w.plan.committed = append(w.plan.committed, day{iv: *c.Interval, key: ref.Key, manifest: m})
-	}
-	if err := w.snapshots(ctx); err != nil {
+	changed, err := w.planAgain(ctx, set)
+	if err != nil {
 		return out, err
 	}
 	d, err := w.load(ctx)
@@ -302,34 +297,59 @@ func (r *Runner) Verify(ctx context.Context, job *Job, version int) (Verified, e
 	if err != nil {
 		return out, err
 	}
-	_, digest, err := models.Encode(m)
-	if err != nil {
+	again := registry.Retrained{KernelClass: models.KernelClass}
+	if _, again.Digest, err = models.Encode(m); err != nil {
 		return out, err
 	}
-	again.Digest = digest
-	if again.ErasureEpoch == 0 && digest != v.Digest {
-		// The rows may be the same and the subjects who count today fewer: consent that ended since is an erasure of inputs too.
-		if c, _, err := w.tables.Lookup(ctx, judgedBy(v)); err == nil && c != nil && d.facts.Filter != w.trainedFilter(ctx, v) {
-			again.ErasureEpoch = uint64(max(1, w.plan.journal.Epoch()))
-		}
+	if changed || d.facts.Digest != set.Digest { // rows erased, or of subjects whose consent has ended: not there any more to train on
+		again.ErasureEpoch = uint64(max(1, w.plan.journal.Epoch()))
 	}
-	out.Digest, out.Again = v.Digest, digest
+	out.Digest, out.Again = v.Digest, again.Digest
 	out.Outcome, err = reg.Verify(ctx, version, again)
 	return out, err
 }
 
-// trainedFilter is the digest of the subject filter that a version was assembled under, or "" if that is not known any more.
-func (w *work) trainedFilter(ctx context.Context, v registry.Version) string {
-	for c, err := range w.tables.List(ctx, "assemble/"+w.job.Every.Label(v.Interval)+"/") {
-		if err != nil {
-			return ""
-		}
-		set, err := factsOf[assembled](c)
-		if err == nil && len(set.Days) == len(v.Inputs) && (len(set.Days) == 0 || set.Days[0] == v.Inputs[0]) {
-			return set.Filter
-		}
+// assembledFor returns the facts of the training set that a version was made from.
+func (w *work) assembledFor(ctx context.Context, v registry.Version) (assembled, error) {
+	c, _, err := w.tables.Lookup(ctx, judgedBy(v))
+	if err != nil {
+		return assembled{}, fmt.Errorf("its evaluation: %w", err)
 	}
-	return ""
+	j, err := factsOf[judged](c)
+	if err != nil {
+		return assembled{}, err
+	}
+	if c, _, err = w.tables.Lookup(ctx, j.Assembled); err != nil {
+		return assembled{}, fmt.Errorf("its training set: %w", err)
+	}
+	return factsOf[assembled](c)
+}
+
+// planAgain points the plan at the inputs of a training set that was made before. changed tells whether one of them has a successor.
+func (w *work) planAgain(ctx context.Context, set assembled) (changed bool, err error) {
+	p := w.plan
+	p.training, p.filter = set.Window, p.trainingDecisions.Digest(set.Window)
+	for _, ref := range set.Days {
+		c, _, err := w.tables.Lookup(ctx, ref.Key)
+		if err != nil {
+			return false, fmt.Errorf("input %s: %w", ref.Key, err)
+		}
+		m := c.Outputs[ref.Name]
+		changed = changed || m.Digest != ref.Digest
+		p.committed = append(p.committed, day{iv: *c.Interval, key: ref.Key, manifest: m})
+	}
+	for key, to := range map[string]**snapshot{set.Items: &p.items, set.Subjects: &p.subjects} {
+		if key == "" {
+			continue
+		}
+		c, _, err := w.tables.Lookup(ctx, key)
+		if err != nil {
+			return false, fmt.Errorf("input %s: %w", key, err)
+		}
+		changed = changed || len(c.Supersedes) > 0
+		*to = &snapshot{step: step{name: c.Step, label: c.Step, key: key, done: true}, set: c.Step}
+	}
+	return changed, nil
 }
 
 func sameJSON(a, b json.RawMessage) bool {

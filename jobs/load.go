@@ -72,19 +72,29 @@ func (w *work) loaded(ctx context.Context, v registry.Version) (uint64, loadedFa
 		return made, facts, nil
 	}
 	g, again, err := w.fill(ctx, v)
-	if err == nil && again.Digest != facts.Digest {
-		err = fmt.Errorf("load %s: the store had lost its generation, and what was loaded again has digest %.12s, not %.12s: the step's logic changed without its number", w.label, again.Digest, facts.Digest)
+	if err != nil || again.Digest == facts.Digest {
+		return g, again, err
 	}
-	return g, again, err
+	// The store keeps out what was erased since; the step's facts follow.
+	old, info, err := w.tables.Lookup(ctx, s.key)
+	if err != nil {
+		return 0, again, fmt.Errorf("load %s: %w", w.label, err)
+	}
+	next := *old
+	next.By, next.Nonce, next.Facts = "reload", w.NewID(w.now), raw(again)
+	if err := w.tables.Supersede(ctx, s.key, info, &next); err != nil {
+		return 0, again, fmt.Errorf("load %s: %w", w.label, err)
+	}
+	return g, again, nil
 }
 
-// expiries is a digest of when the basis of each known subject ends: it stands in every row of a generation, and a renewal changes it
+// expiries is a digest of when the basis of each subject who may be loaded ends: it stands in every row of a generation, and a renewal changes it
 // without changing who counts.
 func (w *work) expiries() string {
-	ids := w.plan.ids.OnlineKeys()
+	ids, end := w.plan.ids.OnlineKeys(), table.Micros(w.iv.End)
 	h := sha256.New()
 	for _, s := range slices.Sorted(maps.Keys(ids)) {
-		if d := w.plan.trainingDecisions.Of(s); d.Expires != 0 {
+		if d := w.plan.trainingDecisions.Of(s); d.Expires != 0 && !d.Denied() && d.From < end {
 			fmt.Fprintf(h, "%s %d\n", s, d.Expires)
 		}
 	}
@@ -214,7 +224,7 @@ func (f *filler) lists(ctx context.Context) error {
 		for row := from; row < to; row++ {
 			subject := policy.Subject(d.Events.Subjects[row])
 			if f.online[subject] == "" {
-				return fmt.Errorf("a subject of the training set is not in the identity table: it was erased while the run went on; run again")
+				continue // erased since the training set was read
 			}
 			q := d.Query(row, d.Cuts.End, k)
 			if d.facts.Mask {

@@ -58,6 +58,14 @@ type snapshot struct {
 	plan event.AttributesPlan
 }
 
+// keyOrNone is the snapshot's key, or "" for a job without such a data set.
+func (s *snapshot) keyOrNone() string {
+	if s == nil {
+		return ""
+	}
+	return s.key
+}
+
 // unit is the calendar unit of ingest: a day, or the job's interval if that is shorter.
 func (j *Job) unit() table.Every {
 	if iv := j.Every.Containing(time.Unix(0, 0)); iv.End.Sub(iv.Start) < 23*time.Hour {
@@ -349,12 +357,6 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		}
 		return keys
 	}
-	snapshotKey := func(s *snapshot) string {
-		if s == nil {
-			return ""
-		}
-		return s.key
-	}
 	keep := j.Training.Keep["events"]
 
 	views := table.Interval{Start: w.iv.End.Add(-features.RetentionNeeded(j.Views)), End: w.iv.End}
@@ -367,7 +369,7 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Window, Last, Weigh, Keep time.Duration
 		Weights                   map[string]float64
 		Seen                      string
-	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen}, append(keysIn(p.training), p.filter, snapshotKey(p.items), snapshotKey(p.subjects))...)}
+	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen}, append(keysIn(p.training), p.filter, p.items.keyOrNone(), p.subjects.keyOrNone())...)}
 
 	p.train = step{name: "train", label: w.label, iv: w.iv, key: stepKey("train", w.label, w.iv, logicTrain, struct {
 		Model  string
@@ -388,10 +390,6 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		}
 		p.live, liveDigest = &v, v.Digest
 	}
-	cohortFilter := ""
-	if p.cohorts != nil {
-		cohortFilter = p.cohorts.key
-	}
 	p.evaluate = step{name: "evaluate", label: w.label, iv: w.iv, key: stepKey("evaluate", w.label, w.iv, logicEvaluate, struct {
 		K         []int
 		Cohorts   []string
@@ -399,7 +397,7 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Budgets   any
 		Drift     Drift
 		Baselines []string
-	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames()}, p.train.key, cohortFilter, liveDigest)}
+	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames()}, p.train.key, p.cohorts.keyOrNone(), liveDigest)}
 
 	steps := []*step{&p.build, &p.assemble, &p.train, &p.evaluate}
 	g, gctx := errgroup.WithContext(ctx)

@@ -102,7 +102,7 @@ func (w *work) publish(ctx context.Context, v registry.Version) error {
 	if err := w.held(ctx); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	lease, err := w.acquire(ctx, publishLease)
+	lease, err := w.await(ctx, publishLease)
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
@@ -132,8 +132,9 @@ func (w *work) publish(ctx context.Context, v registry.Version) error {
 		}
 	}
 	if pin, ok := live.Pinned[w.job.Alias]; ok && pin.Version != v.Number {
-		if _, err := w.reg.Promote(ctx, w.job.Alias, v.Number, 0, "job "+w.job.Name, "passed its gate", w.now); !errors.Is(err, registry.ErrPinned) {
-			return err
+		_, err := w.reg.Promote(ctx, w.job.Alias, v.Number, 0, "job "+w.job.Name, "passed its gate", w.now)
+		if !errors.Is(err, registry.ErrPinned) {
+			return fmt.Errorf("publish: the pin was taken off at this moment; run again: %w", err)
 		}
 		w.res.Waiting = fmt.Sprintf("%s is pinned to version %d by %s (%s); version %d waits until rapport models unpin", w.job.Alias, pin.Version, pin.By, pin.Why, v.Number)
 		return nil
@@ -153,10 +154,12 @@ func (w *work) publish(ctx context.Context, v registry.Version) error {
 	if err := errors.Join(lease.Check(ctx), w.held(ctx)); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	live, err = w.reg.PromoteFrom(ctx, live.Fence, w.job.Alias, v.Number, generation, "job "+w.job.Name, "passed its gate", w.now)
+	fence := live.Fence
+	live, err = w.reg.PromoteFrom(ctx, fence, w.job.Alias, v.Number, generation, "job "+w.job.Name, "passed its gate", w.now)
 	if err != nil {
 		return err
 	}
+	w.moved = w.moved || live.Fence != fence
 	if err := w.swap(ctx, live); err != nil {
 		return err
 	}
@@ -210,6 +213,13 @@ func (w *work) deny(ctx context.Context) error {
 			return fmt.Errorf("online deny set: %w", err)
 		}
 	}
+	// Nobody is let back in whose erasure has been asked for since the decisions were made.
+	if err := w.plan.journal.Refresh(ctx); err != nil {
+		return err
+	}
+	if w.plan.journal.Epoch() != w.epoch {
+		allow = nil
+	}
 	if len(allow) > 0 {
 		if err := w.Online.Allow(ctx, allow...); err != nil {
 			return fmt.Errorf("online deny set: %w", err)
@@ -232,7 +242,7 @@ func (r *Runner) swapTo(ctx context.Context, live registry.Live, alias string) e
 	err = r.Online.Swap(ctx, online.Pointer{Generation: t.Generation, Fence: live.Fence, Meta: meta})
 	if errors.Is(err, online.ErrFenced) {
 		p, lerr := r.Online.Live(ctx)
-		if lerr == nil && p.Fence >= live.Fence {
+		if lerr == nil && p.Fence >= live.Fence && sameLine(p.Meta, meta) {
 			return nil
 		}
 	}
@@ -240,6 +250,12 @@ func (r *Runner) swapTo(ctx context.Context, live registry.Live, alias string) e
 		return fmt.Errorf("online store: %w", err)
 	}
 	return nil
+}
+
+// sameLine reports whether two pointers belong to one model and alias: only then do their fences compare.
+func sameLine(a, b []byte) bool {
+	var x, y struct{ Model, Alias string }
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && x == y
 }
 
 func (w *work) swap(ctx context.Context, live registry.Live) error {
@@ -272,6 +288,7 @@ func (w *work) reconcile(ctx context.Context) error {
 		w.res.Flags = append(w.res.Flags, fmt.Sprintf("the online store has lost generation %d, which is live: it is loaded again when this job publishes", t.Generation))
 		return nil
 	}
+	w.moved = true
 	return w.swap(ctx, live)
 }
 

@@ -71,6 +71,8 @@ func ParseThrough(s string) (Through, error) {
 var (
 	// ErrRejected says that the gate refused the candidate: nothing was published.
 	ErrRejected = errors.New("refused by the gate")
+	// ErrOpenInterval says that an interval has not closed yet: half a day would be judged and published as a whole one.
+	ErrOpenInterval = errors.New("the interval is still open")
 	// ErrNoData says that the interval holds no event that may be used.
 	ErrNoData = errors.New("no usable events")
 )
@@ -122,6 +124,9 @@ const leaseTime = 2 * time.Minute
 // process is at the same interval. A cancelled context leaves a state that the next Run resumes.
 func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options) (*Result, error) {
 	label := job.Every.Label(iv)
+	if iv.End.After(r.Now()) {
+		return nil, fmt.Errorf("%w: %s ends after now, %s", ErrOpenInterval, iv, r.Now().UTC().Format(time.RFC3339))
+	}
 	lease, err := r.acquire(ctx, "leases/"+job.Name+"/"+label)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", job.Name, label, err)
@@ -176,6 +181,27 @@ func (r *Runner) acquire(ctx context.Context, key string) (*storage.Lease, error
 	return storage.AcquireFrom(ctx, r.Bucket, key, r.Holder, leaseTime, r.Wall, r.Dead)
 }
 
+// patience is how long await waits for another publisher: as long as a load may take.
+const (
+	patience = 15 * time.Minute
+	askAgain = 2 * time.Second
+)
+
+// await is acquire, but waits a while for a holder who lives.
+func (r *Runner) await(ctx context.Context, key string) (*storage.Lease, error) {
+	for waited := time.Duration(0); ; waited += askAgain {
+		l, err := r.acquire(ctx, key)
+		if !errors.Is(err, storage.ErrHeld) || waited >= patience {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(askAgain):
+		}
+	}
+}
+
 // finish writes how the run ended, even when ctx has been cancelled, and lets go of the lease.
 func (w *work) finish(ctx context.Context, runs ledger.Ledger, err error) (*Result, error) {
 	rec, res := w.run, w.res
@@ -195,7 +221,7 @@ func (w *work) finish(ctx context.Context, runs ledger.Ledger, err error) (*Resu
 	if err != nil && rec.Status != ledger.Rejected {
 		rec.Error = err.Error()
 	}
-	res.Status, res.Steps, res.Nothing = rec.Status, rec.Steps, true
+	res.Status, res.Steps, res.Nothing = rec.Status, rec.Steps, !w.moved
 	for _, s := range rec.Steps {
 		res.Nothing = res.Nothing && s.Status == "skipped"
 	}
@@ -238,6 +264,7 @@ type work struct {
 	tables table.Store
 	reg    *registry.Registry
 	dry    bool           // plan only: write nothing
+	moved  bool           // the alias or the online pointer has been moved
 	lease  *storage.Lease // nil for work that commits only what anybody would commit alike
 	run    *ledger.Run
 	res    *Result
@@ -292,7 +319,7 @@ func (w *work) do(ctx context.Context, s step, body func(ctx context.Context) (r
 	iv := s.iv
 	c = &table.Commit{
 		Format: 1, Key: s.key, Step: s.name, Interval: &iv, Outputs: res.outputs, Facts: facts, Revision: w.Revision,
-		Nonce: w.run.ID, At: w.now,
+		Nonce: w.run.ID, At: w.Wall(),
 	}
 	won, err := w.tables.Commit(ctx, c)
 	if err != nil {

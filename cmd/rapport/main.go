@@ -16,6 +16,7 @@ import (
 	"github.com/rapport-ml/rapport/configs"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/jobs/ledger"
+	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage"
 )
 
@@ -76,9 +77,11 @@ func exitCode(ctx context.Context, err error) int {
 	switch {
 	case errors.As(err, &faults), errors.As(err, &usage):
 		return exitUsage
-	case errors.Is(err, jobs.ErrRejected):
+	case errors.Is(err, jobs.ErrOpenInterval):
+		return exitUsage
+	case errors.Is(err, jobs.ErrRejected), errors.Is(err, registry.ErrRefused):
 		return exitRejected
-	case errors.Is(err, storage.ErrHeld):
+	case errors.Is(err, storage.ErrHeld), errors.Is(err, storage.ErrLost):
 		return exitHeld
 	case errors.As(err, &missing), errors.Is(err, ledger.ErrNotFound):
 		return exitNotFound

@@ -48,6 +48,9 @@ func (r *Registry) promote(ctx context.Context, from *uint64, alias string, vers
 			l.Candidates[alias] = to
 			return !waiting, nil
 		}
+		if generation == 0 {
+			return false, errors.New("no generation was loaded from it: only a pinned alias takes a version without one, as its candidate")
+		}
 		same := l.Aliases[alias] == to
 		l.Aliases[alias], c.IntervalEnd = to, &v.Interval.End
 		if l.Candidates[alias].Version == version {

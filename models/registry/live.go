@@ -102,9 +102,13 @@ func (l *Live) allows(v *Version) error {
 }
 
 // LiveFor returns the version that was live under alias for interval iv: the one promoted (or rolled back to) last among those whose
-// own interval ended at or before iv.Start, so that it has seen nothing of iv. ok is false if there was none.
+// own interval ended at or before iv.Start, so that it has seen nothing of iv. A rollback counts only for intervals that had not long closed
+// when it was made: what was live for those before does not change by it. ok is false if there was none.
 func LiveFor(l Live, alias string, iv table.Interval) (version int, ok bool) {
 	for _, c := range l.History {
+		if c.Action == RolledBack && c.At.After(iv.End.Add(iv.End.Sub(iv.Start))) {
+			continue
+		}
 		if c.Alias == alias && c.IntervalEnd != nil && !c.IntervalEnd.After(iv.Start) {
 			version, ok = c.Version, true
 		}
