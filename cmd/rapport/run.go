@@ -69,10 +69,14 @@ func printResult(w io.Writer, p *project, r *jobs.Result) {
 		row(w, "reason", x)
 	}
 	for _, x := range r.Flags {
-		if held, ok := strings.CutPrefix(x, "consent: "); ok {
+		held, consent := strings.CutPrefix(x, "consent: ")
+		switch {
+		case consent:
 			row(w, "consent", held)
-		} else {
+		case strings.Contains(x, "drifted"):
 			row(w, "drift", x)
+		default:
+			row(w, "flag", x)
 		}
 	}
 	if m := r.Model; m != nil {
