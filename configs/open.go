@@ -207,6 +207,7 @@ func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error)
 		return nil, err
 	}
 	j.Model = o.model(c.Train.Model)
+	j.Raw = o.sourceURLs()
 	return j, o.sources(ctx, j)
 }
 
@@ -278,6 +279,20 @@ func (p *Project) DeclaredViews() []features.View {
 	var out []features.View
 	for _, name := range sortedKeys(p.Views) {
 		out = append(out, p.view(name))
+	}
+	return out
+}
+
+// sourceURLs lists where raw data stands, as the project file says it.
+func (p *Project) sourceURLs() []string {
+	out := []string{p.Sources.Events.Path}
+	for _, a := range []*Attributes{p.Sources.Items, p.Sources.Subjects, p.Sources.Cohorts} {
+		if a != nil {
+			out = append(out, a.Path)
+		}
+	}
+	if c := p.Sources.Consent; c != nil {
+		out = append(out, c.Path)
 	}
 	return out
 }

@@ -310,7 +310,7 @@ func (w *work) pendingAfterErasure(ctx context.Context, js []*Job, out *Erased) 
 	due := out.Denied.Add(rebuildWithin)
 	seen := map[string]bool{}
 	for _, j := range js {
-		out.OutOfSite = append(out.OutOfSite, j.Events.Path)
+		out.OutOfSite = append(out.OutOfSite, j.Raw...)
 		if seen[j.Model.Name] {
 			continue
 		}

@@ -20,6 +20,7 @@ type Job struct {
 	Every   table.Every
 	Due     schedule.Schedule // zero: only on demand
 
+	Raw      []string // URLs of all sources, as the project names them
 	Events   event.Source
 	Items    *AttributeSource // nil: no such data set
 	Subjects *AttributeSource

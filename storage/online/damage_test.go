@@ -83,7 +83,7 @@ func TestDamagedTable(t *testing.T) {
 			if err == nil {
 				return false
 			}
-			if !errors.Is(err, online.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(path)) || !strings.Contains(err.Error(), "rapport online load") {
+			if !errors.Is(err, online.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(path)) || !strings.Contains(err.Error(), "rapport run JOB") {
 				t.Fatalf("%s: error %v, want one of damage, the file and what to do", what, err)
 			}
 			return true
@@ -175,10 +175,10 @@ func TestSwapReadsAll(t *testing.T) {
 // TestDamagedLive refuses a damaged or newer file live, by name, for reading and writing.
 func TestDamagedLive(t *testing.T) {
 	for content, want := range map[string]string{
-		"":                       "online load",
-		"{}":                     "online load",
-		"00000000 {}\n":          "online load",
-		"79a1fc5b {\"format\":2": "online load",
+		"":                       "rapport run",
+		"{}":                     "rapport run",
+		"00000000 {}\n":          "rapport run",
+		"79a1fc5b {\"format\":2": "rapport run",
 	} {
 		dir, ctx := t.TempDir(), t.Context()
 		before(t, dir)

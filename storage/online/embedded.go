@@ -130,7 +130,7 @@ func (e *embedded) grab() (Pointer, *table, error) {
 }
 
 func (e *embedded) nothingLive() error {
-	return fmt.Errorf("online store %s: %w: run a job or `rapport online load`", e.dir, ErrNoGeneration)
+	return fmt.Errorf("online store %s: %w: run a job", e.dir, ErrNoGeneration)
 }
 
 // refresh makes e.seen what is on disk now. The caller holds e.mu.
@@ -157,7 +157,7 @@ func (e *embedded) refresh() error {
 // damagedIfLost makes a lost table ErrCorrupt.
 func damagedIfLost(err error) error {
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: a file is lost (refill the store with `rapport online load`): %w", ErrCorrupt, err)
+		return fmt.Errorf("%w: a file is lost (refill the store with `rapport run JOB`): %w", ErrCorrupt, err)
 	}
 	return err
 }
