@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -215,6 +216,25 @@ func (f *filler) lists(ctx context.Context) error {
 			return err
 		}
 	}
+	// One chunk is written while the next is ranked and explained.
+	chunks := make(chan []online.Entry)
+	writer, ctx := errgroup.WithContext(ctx)
+	writer.Go(func() error {
+		for entries := range chunks {
+			if err := f.put(ctx, entries...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	err = f.rank(ctx, s, folder, k, chunks)
+	close(chunks)
+	return cmp.Or(writer.Wait(), err) // the writer's error is the cause of the other, if there are both
+}
+
+// rank makes the entries of all subjects, a chunk of them at a time.
+func (f *filler) rank(ctx context.Context, s models.Scorer, folder models.FolderIn, k int, out chan<- []online.Entry) error {
+	d := f.d
 	const chunk = 256
 	for from := 0; from < len(d.Events.Subjects); from += chunk {
 		to := min(from+chunk, len(d.Events.Subjects))
@@ -248,8 +268,10 @@ func (f *filler) lists(ctx context.Context) error {
 		if err := g.Wait(); err != nil {
 			return err
 		}
-		if err := f.put(ctx, slices.Concat(entries...)...); err != nil {
-			return err
+		select {
+		case out <- slices.Concat(entries...):
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 		f.entities += len(queries)
 	}

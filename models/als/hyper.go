@@ -12,7 +12,7 @@ import (
 // Hyper are the hyperparameters. Zero values of Dim, Epochs, Weight, Regularization and MinSubjects mean the default.
 type Hyper struct {
 	Dim            int           `json:"dim"`            // d; 0: by rule from the data's shape, a multiple of 16 from 32 to 128
-	Epochs         int           `json:"epochs"`         // passes over subjects and items; 0: 12
+	Epochs         int           `json:"epochs"`         // passes over subjects and items; 0: 8
 	Weight         float64       `json:"weight"`         // α₀, the weight of every pair, seen or not; 0: 0.1
 	Regularization float64       `json:"regularization"` // λ; 0: 0.003
 	Exponent       float64       `json:"exponent"`       // ν: 0 regularizes all rows alike, 1 in proportion to their frequency
@@ -24,7 +24,7 @@ type Hyper struct {
 // Defaults returns the hyperparameters that a project starts with: Rendle et al.'s middle of the grid, frequency-scaled
 // regularization, no decay, and repeats that saturate.
 func Defaults() Hyper {
-	return Hyper{Epochs: 12, Weight: 0.1, Regularization: 0.003, Exponent: 1, Saturation: 4, MinSubjects: models.MinSubjects}
+	return Hyper{Epochs: 8, Weight: 0.1, Regularization: 0.003, Exponent: 1, Saturation: 4, MinSubjects: models.MinSubjects}
 }
 
 // maxDim bounds the memory and time of one row's solve.

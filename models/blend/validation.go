@@ -14,7 +14,7 @@ import (
 )
 
 // candidatesPerPart is how many of each part's best items are candidates for the blend's list.
-const candidatesPerPart = 100
+const candidatesPerPart = 50
 
 // batchFloats bounds the scores held at a time by one goroutine: 32 MiB.
 const batchFloats = 8 << 20
