@@ -66,8 +66,10 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 	}
 	d := &dataset{}
 	d.Cuts = w.job.cuts(w.iv)
-	d.facts = assembled{Window: p.training, Filter: p.filter, Funnel: policy.Funnel{}, Cuts: d.Cuts, Days: p.dayRefs(p.training),
-		Items: p.items.keyOrNone(), Subjects: p.subjects.keyOrNone(), Weights: w.job.Model.Weights}
+	d.facts = assembled{
+		Window: p.training, Filter: p.filter, Funnel: policy.Funnel{}, Cuts: d.Cuts, Days: p.dayRefs(p.training),
+		Items: p.items.keyOrNone(), Subjects: p.subjects.keyOrNone(), Weights: w.job.Model.Weights,
+	}
 
 	// First pass in memory: which items and kinds there are. The batches' strings may be kept, so the rows are held as they are.
 	digest := table.NewDigester(eventSchema)
