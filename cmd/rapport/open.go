@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -102,6 +103,34 @@ func revision() string {
 		}
 	}
 	return info.Main.Version
+}
+
+// errand is what run and plan are asked for: one interval of one job, and how far to go.
+type errand struct {
+	*project
+	job      *jobs.Job
+	interval table.Interval
+	through  jobs.Through
+}
+
+// errand opens the project for one interval of a job; the caller closes it.
+func (a *app) errand(ctx context.Context, job, at, step string) (*errand, error) {
+	through, err := jobs.ParseThrough(step)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	p, err := a.open(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	e := &errand{project: p, through: through}
+	if e.job, err = p.Job(job); err != nil {
+		return nil, errors.Join(usageError{err}, p.Close())
+	}
+	if e.interval, err = interval(e.job, at, p.runner.Now()); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return e, nil
 }
 
 // interval is what --at means: the last interval that ends at or before it; by default, at or before now.

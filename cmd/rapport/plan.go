@@ -17,24 +17,12 @@ func (a *app) planCmd() *cobra.Command {
 		Short: "Say what a run would do, and why",
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			through, err := jobs.ParseThrough(step)
-			if err != nil {
-				return usageError{err}
-			}
-			p, err := a.open(cmd.Context(), true)
+			e, err := a.errand(cmd.Context(), args[0], at, step)
 			if err != nil {
 				return err
 			}
-			defer p.Close()
-			j, err := p.Job(args[0])
-			if err != nil {
-				return usageError{err}
-			}
-			iv, err := interval(j, at, p.runner.Now())
-			if err != nil {
-				return err
-			}
-			v, err := p.runner.Plan(cmd.Context(), j, iv, through)
+			defer e.Close()
+			v, err := e.runner.Plan(cmd.Context(), e.job, e.interval, e.through)
 			if err != nil {
 				return err
 			}

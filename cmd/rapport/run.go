@@ -22,27 +22,15 @@ func (a *app) runCmd() *cobra.Command {
 			"--step goes only as far as ingest, build, train (with its evaluation) or publish.",
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			through, err := jobs.ParseThrough(step)
-			if err != nil {
-				return usageError{err}
-			}
-			p, err := a.open(cmd.Context(), true)
+			e, err := a.errand(cmd.Context(), args[0], at, step)
 			if err != nil {
 				return err
 			}
-			defer p.Close()
-			j, err := p.Job(args[0])
-			if err != nil {
-				return usageError{err}
-			}
-			iv, err := interval(j, at, p.runner.Now())
-			if err != nil {
-				return err
-			}
-			res, err := p.runner.Run(cmd.Context(), j, iv, jobs.Options{Through: through, Cause: "run"})
-			p.progress.done()
+			defer e.Close()
+			res, err := e.runner.Run(cmd.Context(), e.job, e.interval, jobs.Options{Through: e.through, Cause: "run"})
+			e.progress.done()
 			if res != nil {
-				if perr := a.print(res, func(w io.Writer) { printResult(w, p, res) }); perr != nil {
+				if perr := a.print(res, func(w io.Writer) { printResult(w, e.project, res) }); perr != nil {
 					return errors.Join(err, perr)
 				}
 			}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rapport-ml/rapport/cmd/internal/dataset"
 	"github.com/rapport-ml/rapport/storage"
 )
 
@@ -48,14 +49,14 @@ var declaredPurposes = []string{"recommend", "check_fairness"}
 // Every event is a "buy" whose amount is sales_value. Empty fields and NA are null. The files' times are local wall times without a zone;
 // they are taken for UTC (Facts.Zone). Errors name file and line.
 func CompleteJourney(ctx context.Context, dir string, to storage.Bucket, prefix string) (Facts, error) {
-	facts, err := completeJourney(ctx, dir, &output{bucket: to, prefix: prefix})
+	facts, err := completeJourney(ctx, dir, &dataset.Output{Bucket: to, Prefix: prefix, Writer: "rapport-import"})
 	if err != nil {
 		return Facts{}, fmt.Errorf("import completejourney: %w", err)
 	}
 	return facts, nil
 }
 
-func completeJourney(ctx context.Context, dir string, out *output) (Facts, error) {
+func completeJourney(ctx context.Context, dir string, out *dataset.Output) (Facts, error) {
 	known := map[string]bool{}
 	items, err := readFile(ctx, dir, []string{"products"}, productColumns, once(known, parseProduct))
 	if err != nil {
@@ -96,29 +97,29 @@ func completeJourney(ctx context.Context, dir string, out *output) (Facts, error
 	facts.Declared = fmt.Sprintf("consent: %s for %d households and the purposes %s, effective %s (before the first event), source: %s",
 		declaredState, len(households), strings.Join(declaredPurposes, ", "), from.Format(time.RFC3339), declaredSource)
 
-	if err := writeRows(ctx, out, "items.parquet", items); err != nil {
+	if err := dataset.Write(ctx, out, "items.parquet", items); err != nil {
 		return Facts{}, err
 	}
-	if err := writeRows(ctx, out, "cohorts.parquet", cohorts); err != nil {
+	if err := dataset.Write(ctx, out, "cohorts.parquet", cohorts); err != nil {
 		return Facts{}, err
 	}
-	if err := writeRows(ctx, out, "consent/consent.parquet", consent); err != nil {
+	if err := dataset.Write(ctx, out, "consent/consent.parquet", consent); err != nil {
 		return Facts{}, err
 	}
 	if err := writeDays(ctx, out, events); err != nil {
 		return Facts{}, err
 	}
-	facts.Files, facts.Bytes = out.files, out.bytes
+	facts.Files, facts.Bytes = out.Written()
 	return facts, nil
 }
 
 // writeDays puts the events, sorted by time, as one file a day.
-func writeDays(ctx context.Context, out *output, events []eventRow) error {
+func writeDays(ctx context.Context, out *dataset.Output, events []eventRow) error {
 	for len(events) > 0 {
 		day := time.UnixMicro(events[0].Time).UTC().Truncate(24 * time.Hour)
 		next := day.AddDate(0, 0, 1).UnixMicro()
 		n, _ := slices.BinarySearchFunc(events, next, func(e eventRow, t int64) int { return cmp.Compare(e.Time, t) })
-		if err := writeRows(ctx, out, "events/dt="+day.Format(time.DateOnly)+"/part-0.parquet", events[:n]); err != nil {
+		if err := dataset.Write(ctx, out, "events/dt="+day.Format(time.DateOnly)+"/part-0.parquet", events[:n]); err != nil {
 			return err
 		}
 		events = events[n:]
@@ -128,12 +129,12 @@ func writeDays(ctx context.Context, out *output, events []eventRow) error {
 
 // declareConsent returns one record for each household and purpose, effective and recorded at the midnight before the day of the first event,
 // and that time.
-func declareConsent(households map[string]bool, first time.Time) ([]consentRow, time.Time) {
+func declareConsent(households map[string]bool, first time.Time) ([]dataset.ConsentRow, time.Time) {
 	from := first.Truncate(24*time.Hour).AddDate(0, 0, -1)
-	var rows []consentRow
+	var rows []dataset.ConsentRow
 	for _, h := range slices.Sorted(maps.Keys(households)) {
 		for _, purpose := range declaredPurposes {
-			rows = append(rows, consentRow{
+			rows = append(rows, dataset.ConsentRow{
 				Subject: h, Purpose: purpose, State: declaredState, Effective: from.UnixMicro(), Recorded: from.UnixMicro(),
 				Source: declaredSource, RecordID: fmt.Sprintf("declared-%d", len(rows)+1),
 			})

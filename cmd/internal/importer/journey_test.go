@@ -17,6 +17,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/rapport-ml/rapport/cmd/internal/dataset"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -107,14 +108,14 @@ func TestSample(t *testing.T) {
 	}
 
 	from := at("2016-12-31 00:00:00") // the midnight before the day of the first event
-	var wantConsent []consentRow
+	var wantConsent []dataset.ConsentRow
 	for i, h := range []string{"h-a", "h-b", "h-c", "h-d"} { // h-d never bought, h-b and h-c have no demographics
 		for j, p := range []string{"recommend", "check_fairness"} {
 			id := "declared-" + string(rune('1'+2*i+j))
-			wantConsent = append(wantConsent, consentRow{h, p, "ConsentGiven", from, from, 0, "declared-by-operator", id})
+			wantConsent = append(wantConsent, dataset.ConsentRow{Subject: h, Purpose: p, State: "ConsentGiven", Effective: from, Recorded: from, Source: "declared-by-operator", RecordID: id})
 		}
 	}
-	if got := read[consentRow](t, b, "lake/consent/consent.parquet"); !slices.Equal(got, wantConsent) {
+	if got := read[dataset.ConsentRow](t, b, "lake/consent/consent.parquet"); !slices.Equal(got, wantConsent) {
 		t.Errorf("consent %+v", got)
 	}
 

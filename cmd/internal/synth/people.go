@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/rapport-ml/rapport/cmd/internal/dataset"
 )
 
 var (
@@ -174,7 +176,7 @@ const (
 )
 
 // consentRows returns the records of everybody, in the order of people.
-func consentRows(w World, people []person) []consentRow {
+func consentRows(w World, people []person) []dataset.ConsentRow {
 	s := newStream().reset(w.Seed, streamConsent, 0, 0)
 	var (
 		n      = float64(len(people))
@@ -188,11 +190,11 @@ func consentRows(w World, people []person) []consentRow {
 		}
 		order = order[min(count, len(order)):]
 	}
-	var rows []consentRow
+	var rows []dataset.ConsentRow
 	for i, p := range people {
 		s.reset(w.Seed, streamConsent, uint64(i), 1)
-		record := func(purpose, state string, at time.Time) *consentRow {
-			rows = append(rows, consentRow{
+		record := func(purpose, state string, at time.Time) *dataset.ConsentRow {
+			rows = append(rows, dataset.ConsentRow{
 				Subject: p.id, Purpose: purpose, State: state, Effective: at.UnixMicro(), Recorded: at.UnixMicro(), Source: "synthetic",
 				RecordID: fmt.Sprintf("c%08d", len(rows)+1),
 			})

@@ -3,6 +3,8 @@ package synth
 import (
 	"maps"
 	"testing"
+
+	"github.com/rapport-ml/rapport/cmd/internal/dataset"
 )
 
 func TestConsent(t *testing.T) {
@@ -16,7 +18,7 @@ func TestConsent(t *testing.T) {
 		}
 	}
 	var (
-		histories = map[string][]consentRow{}
+		histories = map[string][]dataset.ConsentRow{}
 		ids       = map[string]bool{}
 		counts    = map[string]int{}
 	)

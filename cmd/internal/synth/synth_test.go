@@ -18,6 +18,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/rapport-ml/rapport/cmd/internal/dataset"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -35,7 +36,7 @@ type made struct {
 	items    []itemRow
 	subjects []subjectRow
 	cohorts  []cohortRow
-	consent  []consentRow
+	consent  []dataset.ConsentRow
 	digest   map[string][32]byte // by file
 }
 
@@ -68,7 +69,7 @@ func write(t *testing.T, w World) (made, Facts) {
 		case "cohorts.parquet":
 			m.cohorts = read[cohortRow](t, data)
 		case "consent/consent.parquet":
-			m.consent = read[consentRow](t, data)
+			m.consent = read[dataset.ConsentRow](t, data)
 		default:
 			rows := read[eventRow](t, data)
 			day := start.AddDate(0, 0, len(m.perDay))

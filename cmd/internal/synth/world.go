@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rapport-ml/rapport/cmd/internal/dataset"
 	"github.com/rapport-ml/rapport/storage"
 )
 
@@ -74,21 +75,21 @@ func (w World) Write(ctx context.Context, b storage.Bucket, prefix string) (Fact
 	if w.EventsPerUser == 0 {
 		w.EventsPerUser = defaultEventsPerUser
 	}
-	out := &output{bucket: b, prefix: prefix}
+	out := &dataset.Output{Bucket: b, Prefix: prefix, Writer: "rapport-synth"}
 	cat := newCatalog(w)
 	people := newPeople(w, cat)
 
 	put := func() error {
-		if err := writeRows(ctx, out, "items.parquet", cat.rows()); err != nil {
+		if err := dataset.Write(ctx, out, "items.parquet", cat.rows()); err != nil {
 			return err
 		}
-		if err := writeRows(ctx, out, "subjects.parquet", subjectRows(people)); err != nil {
+		if err := dataset.Write(ctx, out, "subjects.parquet", subjectRows(people)); err != nil {
 			return err
 		}
-		if err := writeRows(ctx, out, "cohorts.parquet", cohortRows(w, people)); err != nil {
+		if err := dataset.Write(ctx, out, "cohorts.parquet", cohortRows(w, people)); err != nil {
 			return err
 		}
-		return writeRows(ctx, out, "consent/consent.parquet", consentRows(w, people))
+		return dataset.Write(ctx, out, "consent/consent.parquet", consentRows(w, people))
 	}
 	if err := put(); err != nil {
 		return Facts{}, fmt.Errorf("synthetic world: %w", err)
@@ -97,12 +98,12 @@ func (w World) Write(ctx context.Context, b storage.Bucket, prefix string) (Fact
 	if err := w.writeDays(ctx, out, cat, people, &facts); err != nil {
 		return Facts{}, fmt.Errorf("synthetic world: %w", err)
 	}
-	facts.Files, facts.Bytes = out.files, out.bytes
+	facts.Files, facts.Bytes = out.Written()
 	return facts, nil
 }
 
 // writeDays makes and puts the event files, in parallel.
-func (w World) writeDays(ctx context.Context, out *output, cat *catalog, people []person, facts *Facts) error {
+func (w World) writeDays(ctx context.Context, out *dataset.Output, cat *catalog, people []person, facts *Facts) error {
 	var (
 		mu   sync.Mutex
 		done int
@@ -116,7 +117,7 @@ func (w World) writeDays(ctx context.Context, out *output, cat *catalog, people 
 			}
 			rows := newDay(w, cat, people, d).events()
 			key := "events/dt=" + w.Start.AddDate(0, 0, d).Format(time.DateOnly) + "/part-0.parquet"
-			if err := writeRows(ctx, out, key, rows); err != nil {
+			if err := dataset.Write(ctx, out, key, rows); err != nil {
 				return err
 			}
 			mu.Lock()
