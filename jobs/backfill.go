@@ -47,13 +47,16 @@ func (o BackfillOptions) Intervals(job *Job) ([]table.Interval, error) {
 }
 
 // Backfill runs many intervals, one after another, and tells each outcome as it comes. An interval without any event or with too few, or that the gate
-// refuses, does not stop the others; anything else does. Past intervals get no alias: versions that they train stay in the registry.
+// refuses, does not stop the others; anything else does. If the last has not closed, nothing is run. Past intervals get no alias: versions that they train stay in the registry.
 func (r *Runner) Backfill(ctx context.Context, job *Job, o BackfillOptions, each func(Backfilled) error) error {
 	intervals, err := o.Intervals(job)
 	if err != nil {
 		return err
 	}
 	last := intervals[len(intervals)-1]
+	if err := r.closed(last); err != nil {
+		return err
+	}
 	if o.Backwards {
 		slices.Reverse(intervals)
 	}

@@ -30,9 +30,9 @@ func dayOf(d int) table.Interval {
 	return table.Interval{Start: start, End: start.AddDate(0, 0, 1)}
 }
 
-// TestStepKey: each part of a key changes it, parts cannot run into one another, and the spec's part stands before the inputs'.
 var noInterval table.Interval
 
+// TestStepKey: each part of a key changes it, parts cannot run into one another, and the spec's part stands before the inputs'.
 func TestStepKey(t *testing.T) {
 	type spec struct{ K []int }
 	base := stepKey("train", "2026-03-01", noInterval, 1, spec{[]int{10}}, "a", "b")
@@ -61,6 +61,37 @@ func TestStepKey(t *testing.T) {
 	}
 	if _, err := (table.Store{Bucket: storage.NewMemory(nil)}).Done(t.Context(), base); err != nil {
 		t.Errorf("the table store refuses the key: %v", err)
+	}
+}
+
+// TestZonesHaveOtherKeys: days of two zones have one label and differ in their hours, and so in their keys; a snapshot, which has no interval,
+// has one key in both.
+func TestZonesHaveOtherKeys(t *testing.T) {
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	berlin, err := table.EveryOf("1d", zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	utc := every(t, "1d")
+	here, there := utc.Containing(dayOf(3).Start.Add(12*time.Hour)), berlin.Containing(dayOf(3).Start.Add(12*time.Hour))
+	label := utc.Label(here)
+	if label != berlin.Label(there) || here == there {
+		t.Fatalf("labels %s and %s, intervals %s and %s", label, berlin.Label(there), here, there)
+	}
+	for _, name := range []string{"ingest", "build", "train"} {
+		if stepKey(name, label, here, 1, nil, "a") == stepKey(name, label, there, 1, nil, "a") {
+			t.Errorf("%s %s has one key in two zones", name, label)
+		}
+		if specPrefix(name, label, here, 1, nil) == specPrefix(name, label, there, 1, nil) {
+			t.Errorf("what was made of %s %s in one zone is found in the other", name, label)
+		}
+	}
+	in := table.Interval{Start: here.Start.In(zone), End: here.End.In(zone)} // the same hours, told in another zone
+	if stepKey("build", label, here, 1, nil) != stepKey("build", label, in, 1, nil) {
+		t.Error("the same hours have two keys")
 	}
 }
 

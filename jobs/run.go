@@ -124,8 +124,8 @@ const leaseTime = 2 * time.Minute
 // process is at the same interval. A cancelled context leaves a state that the next Run resumes.
 func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options) (*Result, error) {
 	label := job.Every.Label(iv)
-	if iv.End.After(r.Now()) {
-		return nil, fmt.Errorf("%w: %s ends after now, %s", ErrOpenInterval, iv, r.Now().UTC().Format(time.RFC3339))
+	if err := r.closed(iv); err != nil {
+		return nil, err
 	}
 	lease, err := r.acquire(ctx, "leases/"+job.Name+"/"+label)
 	if err != nil {
@@ -151,6 +151,14 @@ func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options
 		err = w.through(ctx, o)
 	}
 	return w.finish(ctx, runs, err)
+}
+
+// closed returns ErrOpenInterval if iv ends after now.
+func (r *Runner) closed(iv table.Interval) error {
+	if now := r.Now(); iv.End.After(now) {
+		return fmt.Errorf("%w: %s ends after now, %s", ErrOpenInterval, iv, now.UTC().Format(time.RFC3339))
+	}
+	return nil
 }
 
 // bury records that earlier runs of next's interval were interrupted if they are still said to be running: next holds the interval's lease,

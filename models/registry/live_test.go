@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -153,6 +154,52 @@ func TestLiveFor(t *testing.T) {
 		if got != c.want || found != (c.want > 0) {
 			t.Errorf("%s for day %d: version %d, want %d", c.alias, c.from, got, c.want)
 		}
+	}
+}
+
+// A rollback says what is live from then on. What was live for intervals that closed long before is what it was, or they could not be judged again to
+// the same report.
+func TestLiveForIsNotChangedByALateRollback(t *testing.T) {
+	r, ok := open(t, storage.NewMemory(nil)), must(t)
+	registered(t, r, 6)
+	for n := 1; n <= 6; n++ {
+		ok(r.Promote(ctx, "champion", n, uint64(n), "nightly", "passed", at(n)))
+	}
+	forDay := func(l Live, from int) int {
+		n, _ := LiveFor(l, "champion", table.Interval{Start: at(from), End: at(from + 1)})
+		return n
+	}
+	l := ok(r.Rollback(ctx, "champion", 2, 2, "kim", "complaints", at(7).Add(time.Hour)))
+	for _, c := range []struct{ from, want int }{
+		{1, 1}, {2, 2}, {3, 3}, {4, 4},
+		{5, 5}, // closed a day and an hour before
+		{6, 2}, // closed an hour before: its night comes after the rollback
+		{7, 2},
+	} {
+		if got := forDay(l, c.from); got != c.want {
+			t.Errorf("day %d: version %d was live, want %d", c.from, got, c.want)
+		}
+	}
+}
+
+// Without a generation there is nothing to serve: only a pinned alias takes such a version, as its candidate.
+func TestPromoteNeedsAGeneration(t *testing.T) {
+	r, ok := open(t, storage.NewMemory(nil)), must(t)
+	registered(t, r, 2)
+	before := ok(r.Promote(ctx, "champion", 1, 1, "nightly", "passed", at(1)))
+	if _, err := r.Promote(ctx, "champion", 2, 0, "nightly", "passed", at(2)); err == nil || errors.Is(err, ErrPinned) || !strings.Contains(err.Error(), "no generation") {
+		t.Errorf("without a pin: %v", err)
+	}
+	if l, err := r.Live(ctx); err != nil || l.Fence != before.Fence || l.Aliases["champion"] != (Target{1, 1}) {
+		t.Errorf("what is live: %+v, %v", l, err)
+	}
+	ok(r.Rollback(ctx, "champion", 1, 1, "kim", "hold on", at(2)))
+	l, err := r.Promote(ctx, "champion", 2, 0, "nightly", "passed", at(3))
+	if !errors.Is(err, ErrPinned) || l.Aliases["champion"] != (Target{1, 1}) || l.Candidates["champion"].Version != 2 {
+		t.Errorf("pinned: %+v, %v", l, err)
+	}
+	if _, err := r.Promote(ctx, "champion", 1, 0, "nightly", "passed", at(3)); err == nil || errors.Is(err, ErrPinned) {
+		t.Errorf("the pinned version itself, without a generation: %v", err)
 	}
 }
 
