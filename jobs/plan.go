@@ -82,19 +82,23 @@ func (j *Job) unit() table.Every {
 // where the files of the consent source are new, their pseudonymized snapshot.
 func (w *work) makePlan(ctx context.Context) (*plan, error) {
 	p := &plan{}
-	j := w.job
 	if err := w.policy(ctx, p); err != nil {
 		return nil, err
 	}
-	p.training = table.Interval{Start: w.iv.End.Add(-j.Window), End: w.iv.End}
+	return p, w.planSteps(ctx, p)
+}
+
+// planSteps is the rest of makePlan, once policy has been read.
+func (w *work) planSteps(ctx context.Context, p *plan) error {
+	p.training = table.Interval{Start: w.iv.End.Add(-w.job.Window), End: w.iv.End}
 	p.filter = p.trainingDecisions.Digest(p.training)
 	if err := w.planSnapshots(ctx, p); err != nil {
-		return nil, err
+		return err
 	}
 	if err := w.planDays(ctx, p); err != nil {
-		return nil, err
+		return err
 	}
-	return p, w.planLearning(ctx, p)
+	return w.planLearning(ctx, p)
 }
 
 // policy opens the journal, the identity table and the consent records, and decides for each purpose as of now.

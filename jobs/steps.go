@@ -21,14 +21,18 @@ type step struct {
 }
 
 // through is a whole run: the product's table of contents.
-func (w *work) through(ctx context.Context, o Options) (err error) {
+func (w *work) through(ctx context.Context, o Options) error {
 	if err := w.reconcile(ctx); err != nil { // the online store follows the alias
 		return err
 	}
-	if w.plan, err = w.makePlan(ctx); err != nil { // every key, before any work
+	w.plan = &plan{}
+	if err := w.policy(ctx, w.plan); err != nil { // who may be profiled, as of now
 		return err
 	}
-	if err := w.deny(ctx); err != nil { // who may not be profiled any more is not, however this run ends
+	if err := w.deny(ctx); err != nil { // who may not any more is not, however this run ends
+		return err
+	}
+	if err := w.planSteps(ctx, w.plan); err != nil { // every key, before any work
 		return err
 	}
 	if err := w.snapshots(ctx); err != nil { // items, subjects, cohorts → tables by content

@@ -66,11 +66,11 @@ func heldFlags(res *jobs.Result) (out []string) {
 }
 
 // Who withdraws is served the list not based on profiling after the next run, however that ends: refused by the gate, kept waiting by a pin,
-// or only as far as ingest.
+// only as far as ingest, or with a fault in a source.
 func TestWithdrawalHoldsHoweverTheRunEnds(t *testing.T) {
 	s := newShop(t, smallWorld)
 	s.night(6)
-	ids := s.admitted(3)
+	ids := s.admitted(4)
 	before := contentOf(t, s.opened.Online)
 
 	s.withdraw(ids[0], nightAfter(6).Add(time.Hour))
@@ -105,6 +105,15 @@ func TestWithdrawalHoldsHoweverTheRunEnds(t *testing.T) {
 	s.withdraw(ids[2], nightAfter(6).Add(3*time.Hour))
 	if s.ingestDay(7); s.personalized(ids[2]) {
 		t.Error("after a run through ingest, a subject who withdrew is served a list of its own")
+	}
+
+	s.withdraw(ids[3], nightAfter(6).Add(4*time.Hour))
+	s.job.Items.Data.Path = "lost/*.parquet"
+	if _, err := s.try(7); err == nil {
+		t.Error("a source without files is no fault")
+	}
+	if s.personalized(ids[3]) {
+		t.Error("after a run that found a source without files, a subject who withdrew is served a list of its own")
 	}
 	if contentOf(t, s.opened.Online) != before {
 		t.Error("what is live has changed")
