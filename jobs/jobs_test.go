@@ -325,3 +325,18 @@ func TestParseThrough(t *testing.T) {
 		t.Error("evaluate is taken")
 	}
 }
+
+// Two evaluations of equal inputs under other budgets have reports of their own: the spec is in the name, not the inputs alone.
+func TestReportsOfOtherBudgetsStandApart(t *testing.T) {
+	name := func(budget float64) string {
+		w := &work{job: &Job{Name: "nightly"}, label: "2026-03-01", plan: &plan{}}
+		w.plan.evaluate.key = stepKey("evaluate", "2026-03-01", dayOf(1), 1, struct{ Ratio float64 }{budget}, "train", "live")
+		return w.reportKey()
+	}
+	if name(0.95) == name(3) {
+		t.Errorf("both stand at %s", name(3))
+	}
+	if name(3) != name(3) {
+		t.Error("one evaluation has two names")
+	}
+}

@@ -23,6 +23,7 @@ type judged struct {
 	Assembled string        `json:"assembled"` // key of the training set
 	Metrics   []Metric      `json:"metrics"`   // the candidate's, on all relevant items
 	Drifted   []string      `json:"drifted"`   // columns called, in words
+	Risks     []string      `json:"risks"`     // rules that failed and were let pass, in words
 	Cohorts   []CohortGap   `json:"cohorts"`
 }
 
@@ -66,6 +67,10 @@ func (w *work) evaluate(ctx context.Context) (eval.Decision, error) {
 	}
 	w.plan.judged, err = factsOf[judged](c)
 	w.res.Report, w.res.Flags = w.plan.judged.Report, append(w.res.Flags, w.plan.judged.Drifted...)
+	for _, risk := range w.plan.judged.Risks {
+		w.res.Flags = append(w.res.Flags, "risk: "+risk)
+	}
+
 	if !w.plan.judged.Decision.Publish {
 		w.res.Reasons = w.plan.judged.Decision.Reasons
 	}
@@ -103,8 +108,11 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	}
 	facts := judged{Decision: decision, Report: w.reportKey(), Assembled: w.plan.assemble.key, Metrics: figures(q), Cohorts: gaps(q)}
 	for _, r := range decision.Rules {
-		if r.Kind == "drift" && r.Verdict == eval.Fail {
+		switch {
+		case r.Kind == "drift" && r.Verdict == eval.Fail:
 			facts.Drifted = append(facts.Drifted, r.Says)
+		case r.Effect == eval.Accepted:
+			facts.Risks = append(facts.Risks, r.Says)
 		}
 	}
 	var js, html bytes.Buffer
@@ -138,10 +146,12 @@ func putFirst(ctx context.Context, b storage.Bucket, key string, body []byte) ([
 	return body, err
 }
 
+// reportID names a report by the whole of the evaluate step's key, its spec (the budgets are in it) and its inputs.
+func (w *work) reportID() string { return hash(w.plan.evaluate.key)[:12] }
+
 // reportKey is where the report stands: by the evaluate step's key, so that it describes exactly what that step judged.
 func (w *work) reportKey() string {
-	key := w.plan.evaluate.key
-	return fmt.Sprintf("reports/%s/%s/%s", w.job.Name, w.label, key[len(key)-12:])
+	return fmt.Sprintf("reports/%s/%s/%s", w.job.Name, w.label, w.reportID())
 }
 
 // contenders binds the candidate, its parts, the live version and the baselines to the catalog of the training set.

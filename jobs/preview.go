@@ -46,6 +46,9 @@ type PreviewStep struct {
 
 // Plan says what a run of iv through the given station would do. It writes nothing.
 func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through Through) (*Preview, error) {
+	if err := r.closed(iv); err != nil {
+		return nil, err
+	}
 	w := r.newWork(job, iv, r.Now())
 	w.dry = true
 	var err error
@@ -117,6 +120,7 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 		}
 		v.Masking = set.masking("auto")
 	}
+	publish := false
 	live, err := w.reg.Live(ctx)
 	if err != nil {
 		return nil, err
@@ -127,12 +131,30 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 			if version, err := w.reg.Get(ctx, t.Version); err != nil {
 				return nil, err
 			} else if version.Interval != iv || !p.evaluate.done {
-				v.ToDo++ // publishing
+				publish = true
 			}
 		}
-	} else if through == ThroughPublish {
-		v.ToDo++
+	} else {
+		publish = through == ThroughPublish
 	}
+	if !publish {
+		return v, nil
+	}
+	s := step{name: "publish", label: w.label}
+	if p.evaluate.done {
+		c, _, err := w.tables.Lookup(ctx, p.evaluate.key)
+		if err != nil {
+			return nil, err
+		}
+		f, err := factsOf[judged](c)
+		if err != nil {
+			return nil, err
+		}
+		if !f.Decision.Publish {
+			s.done, s.why = true, "refused by the gate: a run ends as it did, without work"
+		}
+	}
+	add(s)
 	return v, nil
 }
 

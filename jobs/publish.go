@@ -40,6 +40,7 @@ func (w *work) register(ctx context.Context, d eval.Decision) (registry.Version,
 			v.Metrics[m.Name] = *m.Value
 		}
 	}
+	v.Decision = string(d.Verdict)
 	if !d.Publish {
 		v.Verdict, v.Reasons = registry.Rejected, d.Reasons
 	}

@@ -23,7 +23,7 @@ func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *dr
 	p := w.plan
 	share := d.facts.RepeatShare
 	r := &eval.Report{
-		Run:      eval.RunFacts{ID: p.evaluate.key[len(p.evaluate.key)-12:], Job: w.job.Name, Interval: w.iv, Clock: w.now, Pinned: w.Pinned, Revision: w.Revision},
+		Run:      eval.RunFacts{ID: w.reportID(), Job: w.job.Name, Interval: w.iv, Clock: w.now, Pinned: w.Pinned, Revision: w.Revision},
 		Decision: decision,
 		Model:    eval.ModelFacts{Name: w.job.Model.Name, Digest: p.trained.Digest},
 		Quality:  q,

@@ -100,14 +100,14 @@ func (a *app) demo(cmd *cobra.Command, dir string) error {
 				generation = fmt.Sprint(r.Published.Generation)
 				last = r
 			}
-			flag := ""
-			if len(r.Flags) > 0 {
-				flag = fmt.Sprintf("flagged: %d columns", len(r.Flags))
+			note := ""
+			if n := len(drifted(r)); n > 0 {
+				note = fmt.Sprintf("flagged in %d of the columns", n)
 			}
-			row(out, j.Every.Label(r.Interval), r.Status, version, generation, flag)
+			row(out, j.Every.Label(r.Interval), r.Status, version, generation, note)
 		}
 		for _, r := range all {
-			for _, f := range r.Flags {
+			for _, f := range drifted(r) {
 				row(out, "drift", j.Every.Label(r.Interval)+": "+f)
 			}
 		}
@@ -126,8 +126,19 @@ func nightly(r *jobs.Result) string {
 	if r.Published != nil {
 		s += fmt.Sprintf(", version %d is live in generation %d", r.Model.Version, r.Published.Generation)
 	}
-	if len(r.Flags) > 0 {
+	if len(drifted(r)) > 0 {
 		s += ", drift flagged"
 	}
 	return s
+}
+
+// drifted are the flags of a run that speak of drift.
+func drifted(r *jobs.Result) []string {
+	var out []string
+	for _, f := range r.Flags {
+		if kind, says := flagKind(f); kind == "drift" {
+			out = append(out, says)
+		}
+	}
+	return out
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage"
@@ -114,7 +115,7 @@ func (a *app) modelsCmd() *cobra.Command {
 				row(w, "version", v.Number)
 				row(w, "interval", v.Interval)
 				row(w, "created", clock(v.Created))
-				row(w, "verdict", v.Verdict)
+				row(w, "gate", gate(v))
 				for _, r := range v.Reasons {
 					row(w, "reason", r)
 				}
@@ -135,6 +136,18 @@ func (a *app) modelsCmd() *cobra.Command {
 		a.modelChange("unpin", "Let the alias follow new versions again"), a.modelChange("approve", "Allow a version that was rejected or waits"),
 		a.modelChange("reject", "Forbid a version"), a.verifyCmd())
 	return c
+}
+
+// gate says in a few words what became of a version: what was published while the rules were undecided did not pass them.
+func gate(v registry.Version) string {
+	s := string(v.Verdict)
+	if v.Verdict == registry.Passed && v.Decision != "" && v.Decision != string(eval.Pass) {
+		s = "published, " + v.Decision
+	}
+	if n := len(v.Approvals); n > 0 {
+		s += ", then " + string(v.Approvals[n-1].Action)
+	}
+	return s
 }
 
 func (p *project) modelLines(ctx context.Context, args []string) ([]modelLine, error) {
@@ -164,7 +177,7 @@ func (p *project) modelLines(ctx context.Context, args []string) ([]modelLine, e
 			return nil, err
 		}
 		for _, v := range slices.Backward(versions) {
-			l := modelLine{Name: name, Version: v.Number, Aliases: []string{}, Created: v.Created.UTC().Format("2006-01-02T15:04:05Z"), Of: v.Interval.String(), Digest: v.Digest, Metrics: v.Metrics, Gate: string(v.Verdict)}
+			l := modelLine{Name: name, Version: v.Number, Aliases: []string{}, Created: v.Created.UTC().Format("2006-01-02T15:04:05Z"), Of: v.Interval.String(), Digest: v.Digest, Metrics: v.Metrics, Gate: gate(v)}
 			for alias, t := range live.Aliases {
 				if t.Version == v.Number {
 					l.Aliases = append(l.Aliases, alias)

@@ -45,6 +45,19 @@ func (a *app) runCmd() *cobra.Command {
 	return c
 }
 
+// flagKind tells what kind of flag a run has raised: consent, risk, drift, or any other.
+func flagKind(x string) (kind, says string) {
+	for _, kind := range []string{"consent", "risk"} {
+		if says, ok := strings.CutPrefix(x, kind+": "); ok {
+			return kind, says
+		}
+	}
+	if strings.Contains(x, "drifted") {
+		return "drift", x
+	}
+	return "flag", x
+}
+
 func printResult(w io.Writer, p *project, r *jobs.Result) {
 	row(w, "run", r.RunID)
 	row(w, "interval", r.Interval)
@@ -57,15 +70,8 @@ func printResult(w io.Writer, p *project, r *jobs.Result) {
 		row(w, "reason", x)
 	}
 	for _, x := range r.Flags {
-		held, consent := strings.CutPrefix(x, "consent: ")
-		switch {
-		case consent:
-			row(w, "consent", held)
-		case strings.Contains(x, "drifted"):
-			row(w, "drift", x)
-		default:
-			row(w, "flag", x)
-		}
+		kind, says := flagKind(x)
+		row(w, kind, says)
 	}
 	if m := r.Model; m != nil {
 		row(w, "model", fmt.Sprintf("%s version %d (%.12s)", m.Name, m.Version, m.Digest))

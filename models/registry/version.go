@@ -37,7 +37,8 @@ type Version struct {
 	Created     time.Time          `json:"created"`
 	Metrics     map[string]float64 `json:"metrics,omitempty"`
 	Verdict     Verdict            `json:"verdict"`
-	Reasons     []string           `json:"reasons,omitempty"` // why it was rejected, or waits
+	Reasons     []string           `json:"reasons,omitempty"`  // why it was rejected, or waits
+	Decision    string             `json:"decision,omitempty"` // the gate's own word: pass, fail, or undecided, which is not a pass
 	Report      Report             `json:"report"`
 	Inputs      []table.Ref        `json:"inputs"`
 	Seed        uint64             `json:"seed,string"`
