@@ -336,7 +336,7 @@ func TestReportsOfOtherBudgetsStandApart(t *testing.T) {
 	if name(0.95) == name(3) {
 		t.Errorf("both stand at %s", name(3))
 	}
-	if name(3) != name(3) {
-		t.Error("one evaluation has two names")
+	if first, again := name(3), name(3); first != again {
+		t.Errorf("one evaluation stands at %s and at %s", first, again)
 	}
 }

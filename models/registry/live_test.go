@@ -171,7 +171,10 @@ func TestLiveForIsNotChangedByALateRollback(t *testing.T) {
 	}
 	l := ok(r.Rollback(ctx, "champion", 2, 2, "kim", "complaints", at(7).Add(time.Hour)))
 	for _, c := range []struct{ from, want int }{
-		{1, 1}, {2, 2}, {3, 3}, {4, 4},
+		{1, 1},
+		{2, 2},
+		{3, 3},
+		{4, 4},
 		{5, 5}, // closed a day and an hour before
 		{6, 2}, // closed an hour before: its night comes after the rollback
 		{7, 2},
