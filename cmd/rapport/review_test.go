@@ -145,6 +145,8 @@ func TestZonesShareNoStep(t *testing.T) {
 		switch step.Name {
 		case "items", "subjects", "cohorts", "consent": // by content, of no interval
 			continue
+		case "publish": // not keyed: the online store says whether it is done
+			continue
 		}
 		if ok {
 			equal++
