@@ -44,6 +44,9 @@ type Job struct {
 	Alias     string
 	Floor     float64 // an interval that keeps under Floor × the trailing median is a failed run; 0: only an empty one is
 	Shards    int
+	// Lookback is how old a day may be whose files a run reads again because they changed, from the day's end to the interval's; of
+	// older ones what was ingested stands. 0: any age.
+	Lookback time.Duration
 }
 
 // AttributeSource is a data set with one row an item or a subject.

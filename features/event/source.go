@@ -32,10 +32,32 @@ type Source struct {
 	Numeric             []string          // the names of the context columns that hold numbers; the others are read as text
 	DefaultKind         string            // the kind of a row without one; "" is "event"
 
-	TimeUnit time.Duration  // of integer times since the epoch; 0 if the files declare their unit
-	Zone     *time.Location // of times that the files do not place in UTC, and of {date}; nil: such times are an error, {date} is UTC
-	Lateness time.Duration  // how long after its time an event may still arrive; needs a date in Path
+	// Explode names a list column: a row is then one event an element of its list, and columns of its elements are named by their
+	// path, as "items[].sku". A row whose list is null or empty is no event; it is counted. Columns of a struct are named with a dot, as
+	// "ctx.device", with or without Explode.
+	Explode string
+	// Kinds maps the kinds of the files to those of the project ("order_completed": "buy"); nil: they stand as they are. With a map, a row
+	// whose kind is not in it is of unknown kind: left out, and counted. A row without a kind is of DefaultKind.
+	Kinds map[string]string
+	// MaxUnknown is the share of a day's rows that may be of unknown kind; with more, the day fails. 0 means DefaultMaxUnknown.
+	MaxUnknown float64
+	// Required are declared context columns, or ColValue, that a view or a model needs. Where all files of a day lack one, the day
+	// fails; where some files lack it, it is null.
+	Required []string
+
+	TimeUnit time.Duration // of times since the epoch, as integers or as text; 0 if the files declare their unit
+	// TimeFormat is the form of times that are text, in the verbs of strftime ("%d.%m.%Y %H:%M"). "": RFC 3339 and the usual shapes of
+	// ISO 8601, or, with a TimeUnit, digits since the epoch.
+	TimeFormat string
+	Zone       *time.Location // of times that the files do not place in UTC, and of {date}; nil: such times are an error, {date} is UTC
+	Lateness   time.Duration  // how long after its time an event may still arrive; needs a date in Path
+	// Settle is how long after its end, and after the last change of its files, a day without a _SUCCESS beside its files is taken as complete; 0: at once. See
+	// Files.Ready.
+	Settle time.Duration
 }
+
+// DefaultMaxUnknown is the share of a day's rows that may be of unknown kind, if a source does not say.
+const DefaultMaxUnknown = 0.01
 
 // Files is one listing of a source.
 type Files struct {
