@@ -58,7 +58,7 @@ func (p *Project) Open(ctx context.Context, env func(string) string, withKeys bo
 		o.jobs[name], err = o.job(ctx, name, p.Jobs[name])
 		fault("jobs."+name, err)
 	}
-	o.Online, err = online.Open(ctx, p.absolute(p.Online))
+	o.Online, err = online.Open(ctx, p.absolute(p.Online), online.Options{Project: p.Project})
 	fault("online", err)
 	if len(faults) > 0 {
 		if o.Online != nil {

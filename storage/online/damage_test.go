@@ -312,13 +312,13 @@ func TestDiskFull(t *testing.T) {
 func TestOpen(t *testing.T) {
 	ctx := t.Context()
 	for _, url := range []string{"redis://user:secret@host/0", "", "nonsense", "embedded:"} {
-		_, err := online.Open(ctx, url)
+		_, err := online.Open(ctx, url, online.Options{})
 		if err == nil || !strings.Contains(err.Error(), "embedded:PATH") || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", url, err)
 		}
 	}
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	s, err := online.Open(ctx, "embedded:"+dir)
+	s, err := online.Open(ctx, "embedded:"+dir, online.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func TestOpen(t *testing.T) {
 	if _, _, err := s.Get(ctx, "k", 0); err == nil {
 		t.Error("a closed store answered")
 	}
-	if _, err := online.Open(ctx, "embedded:"+tableOf(t, dir, 1)); err == nil {
+	if _, err := online.Open(ctx, "embedded:"+tableOf(t, dir, 1), online.Options{}); err == nil {
 		t.Error("a file was opened as a store")
 	}
 }

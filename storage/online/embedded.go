@@ -19,10 +19,16 @@ const defaultLoadMemory = 64 << 20
 // maxReopen bounds how often a reader starts anew because what it was opening was replaced under its hands.
 const maxReopen = 16
 
-// Options of the embedded store. The zero value is right.
+// Options of the stores. The zero value is right for the embedded one.
 type Options struct {
-	// LoadMemory bounds the bytes of entries that a Loader holds before it spills them, sorted, to a file; 0 is 64 MiB.
+	// LoadMemory bounds the bytes of entries that a Loader holds: the embedded store then spills them, sorted, to a file, Redis
+	// waits until the server has taken some; 0 is 64 MiB.
 	LoadMemory int64
+
+	// Project is what all keys of a Redis begin with; the embedded store, whose folder is the project's, needs none.
+	Project string
+	// Redis says how to reach a Redis.
+	Redis RedisOptions
 
 	// FS is the file system that is written to; nil is the operating system's. Tests count writes, fail them, and die at them. Locks
 	// and reads go past it.
