@@ -3,6 +3,8 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -56,6 +58,9 @@ func (p *Project) defaults() {
 		if len(j.Evaluate.K) == 0 {
 			j.Evaluate.K = []int{10, 20}
 		}
+		if j.Overlap == "" {
+			j.Overlap = "skip"
+		}
 		if j.Drift.Action == "" {
 			j.Drift.Action = "warn"
 		}
@@ -91,20 +96,21 @@ func (p *Project) check() {
 	if s := p.Storage.SSE; s != "" && s != "s3" && !strings.HasPrefix(s, "kms:") {
 		d.at("storage.sse", "s3 or kms:KEYID", "%q is not known", s)
 	}
-	if need("online", p.Online, "as embedded:./online") && !strings.HasPrefix(p.Online, "embedded:") {
-		d.at("online", "embedded:PATH", "%q is no online store", p.Online)
+	if need("online", p.Online.URL, "as embedded:./online") {
+		p.checkOnline()
 	}
-	secret := func(path, spec string) {
-		if need(path, spec, "where the secret stands: env:NAME or file:PATH") && !strings.HasPrefix(spec, "env:") && !strings.HasPrefix(spec, "file:") {
-			d.at(path, "env:NAME or file:PATH", "the secret itself may not stand in the project file")
-		}
+	const where = "where the secret stands: env:NAME or file:PATH"
+	if need("pseudonyms.key", p.Pseudonyms.Key, where) {
+		p.checkSecret("pseudonyms.key", p.Pseudonyms.Key)
 	}
-	secret("pseudonyms.key", p.Pseudonyms.Key)
 	for i, k := range p.Pseudonyms.Previous {
 		path := fmt.Sprintf("pseudonyms.previous[%d]", i)
-		secret(path+".key", k.Key)
+		if need(path+".key", k.Key, where) {
+			p.checkSecret(path+".key", k.Key)
+		}
 		need(path+".key_id", k.KeyID, "the key_id that stood beside it")
 	}
+	p.checkServe()
 	p.checkSources()
 	p.checkPurposes()
 	for _, name := range sortedKeys(p.Views) {
@@ -135,6 +141,88 @@ func (p *Project) check() {
 		} else if line != live {
 			d.at("jobs."+name+".publish", "give it the same model and alias, or a project of its own", "publishes %s, but another job of this project publishes %s to the same online store", line, live)
 		}
+	}
+}
+
+// checkSecret refuses a secret that stands in the file itself. It does not repeat it.
+func (p *Project) checkSecret(path, spec string) {
+	if spec != "" && !strings.HasPrefix(spec, "env:") && !strings.HasPrefix(spec, "file:") {
+		p.dec.at(path, "env:NAME or file:PATH", "the secret itself may not stand in the project file")
+	}
+}
+
+func (p *Project) checkOnline() {
+	o, d := p.Online, p.dec
+	u, err := url.Parse(o.URL)
+	redis := err == nil && (u.Scheme == "redis" || u.Scheme == "rediss")
+	switch {
+	case strings.HasPrefix(o.URL, "embedded:"):
+		for key, v := range map[string]string{"username": o.Username, "password": o.Password, "ca_file": o.CAFile, "cert_file": o.CertFile, "key_file": o.KeyFile} {
+			if v != "" {
+				d.at("online."+key, "leave it out", "an embedded store has no such setting")
+			}
+		}
+	case !redis:
+		d.at("online", "embedded:PATH, redis://host:port/db or rediss://host:port/db", "this is no online store")
+	case u.Host == "":
+		d.at("online", "as redis://cache:6379/0", "names no server")
+	default:
+		if _, ok := u.User.Password(); ok {
+			d.at("online", "password: env:NAME beside url", "the password itself may not stand in the project file")
+		}
+		if u.Scheme == "redis" && o.CAFile+o.CertFile+o.KeyFile != "" {
+			d.at("online", "rediss:// in place of redis://", "certificates are given, and the connection would not be encrypted")
+		}
+	}
+	p.checkSecret("online.password", o.Password)
+	if (o.CertFile == "") != (o.KeyFile == "") {
+		d.at("online", "give both, or neither", "cert_file and key_file belong together")
+	}
+}
+
+// alertKinds are the things that somebody may be told of.
+var alertKinds = []string{"failed", "rejected", "late", "drift", "budget"}
+
+func (p *Project) checkServe() {
+	d := p.dec
+	if p.Serve.Listen != "" {
+		if _, _, err := net.SplitHostPort(p.Serve.Listen); err != nil {
+			d.at("serve.listen", "as 127.0.0.1:8321", "not host:port")
+		}
+	}
+	p.checkSecret("serve.token", p.Serve.Token)
+	for i := range p.Alerts {
+		a, path := &p.Alerts[i], fmt.Sprintf("alerts[%d]", i)
+		if a.Webhook == "" {
+			d.at(path+".webhook", "https://…, or env:NAME where the address is a secret", "missing")
+		} else if !strings.HasPrefix(a.Webhook, "env:") && !strings.HasPrefix(a.Webhook, "file:") {
+			p.checkHTTP(path+".webhook", a.Webhook)
+		}
+		p.checkSecret(path+".secret", a.Secret)
+		if a.Format == "" {
+			a.Format = "json"
+		}
+		oneOf(d, path+".format", a.Format, "json", "slack")
+		for _, on := range a.On {
+			oneOf(d, path+".on", on, alertKinds...)
+		}
+		if len(a.On) == 0 {
+			a.On = alertKinds
+		}
+		if a.Link != "" {
+			p.checkHTTP(path+".link", a.Link)
+		}
+	}
+	if p.Lineage.URL != "" {
+		p.checkHTTP("lineage.url", p.Lineage.URL)
+	}
+	p.checkSecret("lineage.token", p.Lineage.Token)
+}
+
+// checkHTTP wants an address that a request can go to. It does not repeat it: addresses of webhooks are often secrets.
+func (p *Project) checkHTTP(path, address string) {
+	if u, err := url.Parse(address); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		p.dec.at(path, "as https://host/path", "no address that a request can go to")
 	}
 }
 
@@ -193,6 +281,7 @@ func (p *Project) checkSources() {
 		oneOf(d, "sources.events.time_unit", e.TimeUnit, "s", "ms", "us", "ns")
 	}
 	p.zone("sources.events.zone", e.Zone)
+	p.checkExport()
 	if e.Lateness > 0 && !strings.Contains(e.Path, "{date}") && !strings.Contains(e.Path, "{dd}") {
 		d.at("sources.events.lateness", "leave it out: without a date in the path every file is looked at", "needs {date} in the path")
 	}
@@ -224,6 +313,30 @@ func (p *Project) checkSources() {
 			p.checkURL("sources.consent.path", c.Path, true)
 		}
 		p.zone("sources.consent.zone", c.Zone)
+	}
+}
+
+// checkExport checks what tells Rapport how a real export writes events.
+func (p *Project) checkExport() {
+	d, e := p.dec, p.Sources.Events
+	if e.UnknownKinds != nil {
+		if v := *e.UnknownKinds; v <= 0 || v > 1 {
+			d.at("sources.events.unknown_kinds", "as 0.01", "must be above 0 and at most 1")
+		}
+		if len(e.Kinds) == 0 {
+			d.at("sources.events.unknown_kinds", "add kinds, as {order_completed: buy}", "no kind is unknown where kinds does not name those that are known")
+		}
+	}
+	for _, raw := range sortedKeys(e.Kinds) {
+		if e.Kinds[raw] == "" {
+			d.at("sources.events.kinds."+raw, "leave the kind out, and its rows are counted as unknown", "maps to nothing")
+		}
+	}
+	if len(e.Kinds) > 0 && e.Kind == "" {
+		d.at("sources.events.kinds", "kind: the column that holds them", "no column is declared")
+	}
+	if e.Settle < 0 || e.Lateness < 0 {
+		d.at("sources.events", "", "settle and lateness may not be negative")
 	}
 }
 
@@ -312,6 +425,10 @@ func (p *Project) checkJob(name string, j Job) {
 		if _, err := schedule.Parse(j.Schedule, loc); err != nil {
 			d.at(path+".schedule", "", "%v", err)
 		}
+	}
+	oneOf(d, path+".overlap", j.Overlap, "skip", "buffer-one", "cancel-other", "allow-all")
+	if j.CatchUp < 0 || j.Lookback < 0 {
+		d.at(path, "", "catch_up and lookback may not be negative")
 	}
 	if _, ok := p.Models[j.Train.Model]; !ok {
 		p.undeclared(path+".train.model", "models", "model", j.Train.Model, sortedKeys(p.Models))

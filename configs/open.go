@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,7 +60,7 @@ func (p *Project) Open(ctx context.Context, env func(string) string, withKeys bo
 		o.jobs[name], err = o.job(ctx, name, p.Jobs[name])
 		fault("jobs."+name, err)
 	}
-	o.Online, err = online.Open(ctx, p.absolute(p.Online), online.Options{Project: p.Project})
+	o.Online, err = p.openOnline(ctx, env)
 	fault("online", err)
 	if len(faults) > 0 {
 		if o.Online != nil {
@@ -67,6 +69,59 @@ func (p *Project) Open(ctx context.Context, env func(string) string, withKeys bo
 		return nil, errors.Join(faults...)
 	}
 	return o, nil
+}
+
+func (p *Project) openOnline(ctx context.Context, env func(string) string) (online.Store, error) {
+	password, err := p.secret(p.Online.Password, env)
+	if err != nil {
+		return nil, fmt.Errorf("password: %w", err)
+	}
+	return online.Open(ctx, p.absolute(p.Online.URL), online.Options{Project: p.Project, Redis: online.RedisOptions{
+		Username: p.Online.Username, Password: password, CAFile: p.path(p.Online.CAFile), CertFile: p.path(p.Online.CertFile), KeyFile: p.path(p.Online.KeyFile),
+	}})
+}
+
+// path makes the path of a file start at the project's folder.
+func (p *Project) path(name string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(p.dir, name)
+}
+
+// maxSecret bounds a file that is said to hold a secret.
+const maxSecret = 4096
+
+// secret reads what env:NAME or file:PATH holds, without the space around it. "" is no secret.
+func (p *Project) secret(spec string, env func(string) string) (string, error) {
+	var text string
+	switch kind, name, _ := strings.Cut(spec, ":"); kind {
+	case "":
+		return "", nil
+	case "env":
+		text = env(name)
+		if text == "" {
+			return "", fmt.Errorf("the environment variable %s is not set", name)
+		}
+	default: // file, as the check of the project file has seen to
+		f, err := os.Open(p.path(name))
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		body, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+		if err != nil {
+			return "", err
+		}
+		if len(body) > maxSecret {
+			return "", fmt.Errorf("%s has more than %d bytes: is it the right file?", name, maxSecret)
+		}
+		text = string(body)
+	}
+	if text = strings.TrimSpace(text); text == "" {
+		return "", fmt.Errorf("%s is empty", spec)
+	}
+	return text, nil
 }
 
 // Close closes the online store.
@@ -183,7 +238,7 @@ func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error)
 	j := &jobs.Job{
 		Project: o.Project.Project, Name: name, Training: o.purpose(c.Purpose.Train), Window: c.Train.Window, Last: c.Evaluate.Split.Last, Weigh: c.Evaluate.Split.Validation, K: c.Evaluate.K,
 		Cohort: c.Evaluate.Cohorts, MinN: c.Evaluate.MinN, Baselines: baselines(), Drift: jobs.Drift{Action: c.Drift.Action, Alpha: c.Drift.Alpha},
-		Alias: c.Publish.Alias, Floor: *c.MinVolume, Shards: shards,
+		Alias: c.Publish.Alias, Floor: *c.MinVolume, Shards: shards, Overlap: schedule.Overlap(c.Overlap), CatchUp: c.CatchUp, Lookback: c.Lookback,
 	}
 	if j.Every, err = table.EveryOf(c.Every, loc); err != nil {
 		return nil, err
@@ -222,7 +277,11 @@ func (o *Opened) sources(ctx context.Context, j *jobs.Job) (err error) {
 	}
 	j.Events = event.Source{
 		Bucket: b, Path: pattern, Subject: e.Subject, Item: e.Item, Time: e.At, Kind: e.Kind, Value: e.Value, Columns: e.Columns, Numeric: e.Numbers,
-		DefaultKind: e.DefaultKind, TimeUnit: timeUnits[e.TimeUnit], Lateness: e.Lateness,
+		DefaultKind: e.DefaultKind, TimeUnit: timeUnits[e.TimeUnit], Lateness: e.Lateness, Explode: e.Explode, Kinds: e.Kinds, TimeFormat: e.TimeFormat,
+		Settle: e.Settle, Required: required(j.Views),
+	}
+	if e.UnknownKinds != nil {
+		j.Events.MaxUnknown = *e.UnknownKinds
 	}
 	if e.Zone != "" {
 		if j.Events.Zone, err = time.LoadLocation(e.Zone); err != nil {
@@ -251,6 +310,20 @@ func (o *Opened) sources(ctx context.Context, j *jobs.Job) (err error) {
 		j.Consent = &d
 	}
 	return nil
+}
+
+// required are the columns of events, beyond those that every event has, that views need.
+func required(views []features.View) []string {
+	var out []string
+	for _, v := range views {
+		for _, c := range v.Columns() {
+			if c == event.ColValue || !slices.Contains(eventColumns, c) {
+				out = append(out, c)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 var timeUnits = map[string]time.Duration{"s": time.Second, "ms": time.Millisecond, "us": time.Microsecond, "ns": time.Nanosecond}

@@ -16,7 +16,7 @@ import (
 type Project struct {
 	Project    string
 	Storage    Storage
-	Online     string
+	Online     Online
 	Pseudonyms Pseudonyms
 	Clock      Clock
 	Sources    Sources
@@ -24,6 +24,9 @@ type Project struct {
 	Views      map[string]View
 	Models     map[string]Model
 	Jobs       map[string]Job
+	Serve      Serve
+	Alerts     []Alert
+	Lineage    Lineage
 
 	dir string // folder of the file: relative paths start here
 	dec *decoder
@@ -47,6 +50,24 @@ func (s *Storage) decode(d *decoder, n ast.Node, path string) {
 		return
 	}
 	d.structInto(n, reflect.ValueOf(s).Elem(), path)
+}
+
+// Online is the store that serving systems read: a URL alone, or a mapping with what a Redis server wants.
+type Online struct {
+	URL      string // embedded:PATH, redis://host:port/db or rediss://host:port/db
+	Username string // of the server's access list
+	Password string // env:NAME or file:PATH, never the secret itself
+	CAFile   string
+	CertFile string // of a client certificate
+	KeyFile  string
+}
+
+func (o *Online) decode(d *decoder, n ast.Node, path string) {
+	if _, ok := n.(*ast.StringNode); ok {
+		o.URL, _ = d.scalar(n, path)
+		return
+	}
+	d.structInto(n, reflect.ValueOf(o).Elem(), path)
 }
 
 // Pseudonyms says where the secret stands from which the store, serving and erasure keys are derived.
@@ -88,6 +109,12 @@ type Events struct {
 	TimeUnit    string            // s, ms, us or ns, where the time is an integer
 	Zone        string            // where times are local without a zone
 	Lateness    time.Duration     // how long after its day an event may arrive
+
+	Explode      string            // a list column of which each element is an event; columns inside are named as items[].sku
+	Kinds        map[string]string // raw kind → kind; raw kinds that are not named are unknown and left out
+	UnknownKinds *float64          // share of rows of unknown kind above which a day fails
+	TimeFormat   string            // of times that are text in another form than RFC 3339, as %d.%m.%Y %H:%M
+	Settle       time.Duration     // how long after its end a day without _SUCCESS is taken for complete
 }
 
 // Attributes maps the columns of a table with one row an item or a subject. Which columns are read is what the purposes declare.
@@ -217,6 +244,9 @@ type Job struct {
 	Schedule  string
 	TimeZone  string
 	Every     string
+	Overlap   string        // what serve does when an interval is due and the one before still runs: skip, buffer-one, cancel-other or allow-all
+	CatchUp   time.Duration // how late serve may still start what it missed; 0: only what falls due while it runs
+	Lookback  time.Duration // how old a day may be whose changed files are read again; 0: any age
 	Purpose   JobPurpose
 	Train     Train
 	Evaluate  Evaluate
@@ -272,6 +302,29 @@ type Drift struct {
 type Publish struct {
 	Alias    string
 	Features []string
+}
+
+// Serve is the HTTP side of rapport serve.
+type Serve struct {
+	Listen string // host:port; 127.0.0.1:8321 unless told otherwise
+	Token  string // env:NAME or file:PATH: what callers must send, as a bearer token
+}
+
+// Alert is one place that is told when something needs a person.
+type Alert struct {
+	Webhook string   // https://…, or env:NAME or file:PATH where the address is a secret
+	Format  string   // json or slack
+	Secret  string   // env:NAME or file:PATH: with it, the body is signed
+	On      []string // failed, rejected, late, drift, budget; all of them if left out
+	Link    string   // where reports can be opened by those who are told: what stands before reports/…
+}
+
+// Lineage says where OpenLineage events go: to a file, a line each, or to an HTTP endpoint.
+type Lineage struct {
+	File      string
+	URL       string
+	Token     string // env:NAME or file:PATH
+	Namespace string // of the jobs; the project's name if left out
 }
 
 // Load reads and checks a project file. Its error is Faults: every fault at once, each with file and line.

@@ -19,6 +19,8 @@ type Job struct {
 	Name    string
 	Every   table.Every
 	Due     schedule.Schedule // zero: only on demand
+	Overlap schedule.Overlap  // what serve does when an interval is due and the one before still runs
+	CatchUp time.Duration     // how late serve may still start what fell due while it was away
 
 	Raw      []string // URLs of all sources, as the project names them
 	Events   event.Source

@@ -37,6 +37,17 @@ type Runner struct {
 	Revision  string
 	Log       *slog.Logger
 	Progress  func(Progress)
+	Observers []Observer // told of every run
+}
+
+// Observer is told how runs go: alerts and lineage are observers. It is called from the run's goroutine, and what goes wrong with it is its
+// own affair: it bounds its time, and no run fails for it.
+type Observer interface {
+	// Started is told after the run has been recorded.
+	Started(ctx context.Context, job *Job, run ledger.Run)
+	// Ended is told once for each Started, after the end has been recorded; also when ctx was cancelled. res may lack what the run
+	// did not come to; it is nil for a run that was killed, of which the next run of its interval tells.
+	Ended(ctx context.Context, job *Job, run ledger.Run, res *Result)
 }
 
 // Progress is one sign of life of a step: Done of Total units. Total 0 means unknown.
@@ -140,10 +151,13 @@ func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options
 		Pinned: r.Pinned, Revision: r.Revision, Fence: lease.Fence(), Steps: []ledger.Step{},
 	}
 	runs := ledger.Ledger{Bucket: r.Bucket}
-	if err := errors.Join(r.bury(ctx, runs, rec), runs.Save(ctx, rec)); err != nil {
+	if err := errors.Join(r.bury(ctx, runs, job, rec), runs.Save(ctx, rec)); err != nil {
 		return nil, errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
 	}
 	r.Log.Info("run started", "run", rec.ID, "job", job.Name, "interval", iv.String())
+	for _, o := range r.Observers {
+		o.Started(ctx, job, *rec)
+	}
 
 	w := r.newWork(job, iv, started)
 	w.lease, w.run, w.res.RunID, w.res.Status = lease, rec, rec.ID, ledger.Running
@@ -163,7 +177,7 @@ func (r *Runner) closed(iv table.Interval) error {
 
 // bury records that earlier runs of next's interval were interrupted if they are still said to be running: next holds the interval's lease,
 // so whoever ran them died or overslept, and has no say any more. It looks at the runs of the last month and of this one.
-func (r *Runner) bury(ctx context.Context, runs ledger.Ledger, next *ledger.Run) error {
+func (r *Runner) bury(ctx context.Context, runs ledger.Ledger, job *Job, next *ledger.Run) error {
 	lines, err := runs.List(ctx, next.Started.AddDate(0, -1, 0), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
 	if err != nil {
 		return err
@@ -179,6 +193,9 @@ func (r *Runner) bury(ctx context.Context, runs ledger.Ledger, next *ledger.Run)
 		dead.Status, dead.Ended, dead.Error = ledger.Interrupted, next.Started, "its process ended without a word; run "+next.ID+" took over"
 		if err := runs.Save(ctx, dead); err != nil {
 			return err
+		}
+		for _, o := range r.Observers {
+			o.Ended(ctx, job, *dead, nil)
 		}
 	}
 	return nil
@@ -238,8 +255,12 @@ func (w *work) finish(ctx context.Context, runs ledger.Ledger, err error) (*Resu
 
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
-	if lost := w.lease.Check(end); lost != nil {
-		return res, errors.Join(err, lost) // somebody else owns this interval now, and its record
+	if lost := w.lease.Check(end); lost != nil { // somebody else owns this interval now, and its record
+		rec.Status, rec.Error = ledger.Interrupted, lost.Error()
+		for _, o := range w.Observers {
+			o.Ended(context.WithoutCancel(ctx), w.job, *rec, res)
+		}
+		return res, errors.Join(err, lost)
 	}
 	if saveErr := runs.Save(end, rec); saveErr != nil {
 		err = errors.Join(err, saveErr)
@@ -248,6 +269,9 @@ func (w *work) finish(ctx context.Context, runs ledger.Ledger, err error) (*Resu
 		err = errors.Join(err, relErr)
 	}
 	w.Log.Info("run ended", "run", rec.ID, "status", rec.Status)
+	for _, o := range w.Observers {
+		o.Ended(context.WithoutCancel(ctx), w.job, *rec, res)
+	}
 	return res, err
 }
 

@@ -91,7 +91,7 @@ func (p *project) check(ctx context.Context) []check {
 	}
 	add("storage", "create-only and if-match writes are honoured", storage.Probe(ctx, p.Bucket))
 	_, err := p.Online.Generations(ctx)
-	add("online store", p.Project.Online, err)
+	add("online store", p.Project.Online.URL, err)
 	add("pseudonym key", "key id "+p.Keys.ID(), nil)
 
 	seen := map[string]bool{}
