@@ -22,6 +22,7 @@ type Report struct {
 	Decision     Decision            `json:"decision"`
 	Model        ModelFacts          `json:"model"`
 	Quality      *Quality            `json:"quality"`
+	Rerank       *RerankFacts        `json:"rerank"` // nil: the model has no re-ranker
 	Drift        *drift.Report       `json:"drift"` // nil without a reference window
 	Funnel       []FunnelRow         `json:"funnel"`
 	Data         DataFacts           `json:"data"`
@@ -89,6 +90,30 @@ type ExplanationSample struct {
 	Persona     string             `json:"persona"` // in words: "bought coffee weekly, bread twice"
 	Item        string             `json:"item"`
 	Explanation models.Explanation `json:"explanation"`
+}
+
+// RerankFacts says which of two rankings ships, and by which figures that was chosen: the linear blend of the parts, or the blend with a bounded
+// neural correction. They were compared on a window that neither had learnt from, on the same subjects.
+type RerankFacts struct {
+	Ships      bool           `json:"ships"`  // the re-ranked blend; else the linear blend does
+	Metric     string         `json:"metric"` // "ndcg@10"
+	K          int            `json:"k"`      // length of the lists compared
+	Blend      Figure         `json:"blend"`
+	Reranked   Figure         `json:"reranked"`
+	Difference Figure         `json:"difference"` // re-ranked − blend, paired
+	P          *float64       `json:"p"`          // two-sided, of no difference
+	Window     table.Interval `json:"window"`     // of the comparison
+	N          int            `json:"n"`          // subjects compared
+	Bound      float64        `json:"bound"`      // the correction of a score lies in [−Bound, Bound], in units of the blend's score
+	Features   []string       `json:"features"`   // what the correction sees of a candidate
+	Says       string         `json:"says"`       // the rule by which it was chosen, in words
+}
+
+// Figure is a value with its interval at Confidence; nil where it has none.
+type Figure struct {
+	Value *float64 `json:"value"`
+	Low   *float64 `json:"low"`
+	High  *float64 `json:"high"`
 }
 
 // Definition says what a figure means.
