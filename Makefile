@@ -1,4 +1,5 @@
-# Needs Go and make; `make race` a C compiler as well. Tools are built from pinned versions into a folder of the user's cache, once.
+# `make demo` needs Go and make; `make test` also the Debian packages below, `make race` a C compiler. Tools are built from pinned
+# versions into a folder of the user's cache, once.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -21,6 +22,9 @@ VERSITYGW   := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+# What tests run beside the S3 server, as command=package: a Redis, a browser, a reader in another language.
+PACKAGES := redis-server=redis-server chromium=chromium python3=python3
+
 # stamp PACKAGE@VERSION is the file that says that the tool is built in that version.
 stamp = $(TOOLS)/.$(notdir $(1))
 
@@ -37,13 +41,34 @@ demo: build ## Seven nights of the main job on synthetic events, one of them dri
 build: ## Build bin/rapport
 	$(GO) build -o bin/rapport ./cmd/rapport
 
+VERSION ?= $(shell git describe --tags --always --dirty 2> /dev/null || echo unknown)
+TARGETS := linux/amd64 linux/arm64 darwin/arm64
+
+.PHONY: dist
+dist: ## Static binaries for each of TARGETS in dist/, with their checksums; the same commit gives the same bytes
+	@rm -rf dist; mkdir -p dist
+	@for t in $(TARGETS); do \
+		echo "dist/rapport-$${t%/*}-$${t#*/}"; \
+		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION)' -o "dist/rapport-$${t%/*}-$${t#*/}" ./cmd/rapport; \
+	done
+	@cd dist && sha256sum rapport-* > SHA256SUMS && cat SHA256SUMS
+
 # Packages below cmd may be answered from the test cache. Those of cmd read what subprocesses say, which the cache cannot see.
+.PHONY: packages
+packages: ## Install the Debian packages that tests need; who is not root is told their names
+	@missing=; for p in $(PACKAGES); do command -v "$${p%%=*}" > /dev/null || missing="$$missing $${p#*=}"; done; \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then echo "make test needs the Debian packages$$missing: sudo apt-get install$$missing" >&2; exit 1; fi; \
+	for try in 1 2 3; do \
+		if apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing > /dev/null; then exit 0; fi; sleep 10; \
+	done; echo "could not install$$missing" >&2; exit 1
+
 .PHONY: test
-test: $(call stamp,$(VERSITYGW)) ## Run every test, against a real S3 server too; ends with a count
+test: packages $(call stamp,$(VERSITYGW)) ## Run every test, against a real S3 server too; ends with a count
 	@$(GO) run ./cmd/internal/testsum $$($(GO) list ./... | grep -v /cmd/) -- -count=1 ./cmd/...
 
 .PHONY: race
-race: $(call stamp,$(VERSITYGW)) ## Run every test under the race detector (slow; needs a C compiler)
+race: packages $(call stamp,$(VERSITYGW)) ## Run every test under the race detector (slow; needs a C compiler)
 	@$(GO) run ./cmd/internal/testsum -race -timeout 40m ./...
 
 .PHONY: lint
@@ -83,7 +108,7 @@ tools: $(call stamp,$(VERSITYGW)) $(call stamp,$(GOFUMPT)) $(call stamp,$(STATIC
 
 .PHONY: clean
 clean: ## Remove what make builds here; the tools in the cache stay
-	rm -rf bin demo
+	rm -rf bin demo dist
 
 # One rule a tool: built when its stamp, which carries the version, is missing.
 define tool

@@ -111,6 +111,7 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "rapport",
 		Short:         "Turn a bucket of Parquet events into a recommender that people can trust",
+		Version:       revision(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          subcommand,
@@ -130,6 +131,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.initCmd(), a.synthCmd(), a.importCmd(), a.validateCmd(), a.planCmd(), a.runCmd(), a.backfillCmd(), a.statusCmd(),
 		a.runsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.subjectCmd(), a.reportCmd(),
+		a.versionCmd(),
 	)
 	return root
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -89,20 +88,6 @@ func (a *app) open(ctx context.Context, withKeys bool) (*project, error) {
 		Progress: prog.show,
 	}
 	return &project{Opened: o, runner: r, progress: prog}, nil
-}
-
-// revision is the code revision of this binary: recorded, never hashed.
-func revision() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value
-		}
-	}
-	return info.Main.Version
 }
 
 // errand is what run and plan are asked for: one interval of one job, and how far to go.
