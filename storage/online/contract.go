@@ -3,6 +3,8 @@ package online
 import (
 	"context"
 	"errors"
+	"fmt"
+	"unicode/utf8"
 )
 
 // Errors that callers test with errors.Is.
@@ -19,9 +21,30 @@ var (
 	ErrUnknownGeneration = errors.New("no such finished generation")
 	// ErrLive says that the generation is live, so that it can be neither loaded again nor dropped.
 	ErrLive = errors.New("generation is live")
-	// ErrCorrupt says that what the store holds is damaged; the error names the file and what to do.
+	// ErrFallback says that the key belongs to a subject, and that nobody's rows are served for now. It is an ErrDenied.
+	ErrFallback = fmt.Errorf("the fallback is on: %w", ErrDenied)
+	// ErrCorrupt says that what the store holds is damaged; the error names what, and what to do.
 	ErrCorrupt = errors.New("online store damaged")
+	// ErrReadOnly says that the server takes no writes; the error says why, and what to do.
+	ErrReadOnly = errors.New("online store takes no writes")
 )
+
+// Fallback is the switch by which an operator takes everything that is based on profiling off at once: while it is on, every subject is
+// treated as denied, and reads the list that is not based on profiling.
+type Fallback struct {
+	Since int64  `json:"since"` // µs since the epoch
+	By    string `json:"by"`
+	Why   string `json:"why"`
+}
+
+func (f Fallback) check() error {
+	for what, text := range map[string]string{"by": f.By, "why": f.Why} {
+		if len(text) > maxKey || !utf8.ValidString(text) {
+			return fmt.Errorf("fallback: %s must be UTF-8 of at most %d bytes", what, maxKey)
+		}
+	}
+	return nil
+}
 
 // Pointer says which generation readers read. Fence only grows.
 type Pointer struct {
@@ -65,8 +88,9 @@ type Store interface {
 	Swap(ctx context.Context, p Pointer) error
 	// Live returns the current pointer, or ErrNoGeneration.
 	Live(ctx context.Context) (Pointer, error)
-	// Get reads a key of the live generation; now is µs since the epoch. It returns ErrDenied for a denied owner,
-	// ErrNotFound for an absent or expired key. The deny set is read with every lookup.
+	// Get reads a key of the live generation; now is µs since the epoch. It returns ErrDenied for a denied owner, ErrFallback for any owner
+	// while the fallback is on, ErrNotFound for an absent or expired key. The deny set and the switch are read with every lookup of an
+	// owned row: without a deny set that is known to be whole no such row is served, but ErrCorrupt.
 	Get(ctx context.Context, key string, now int64) (Entry, Pointer, error)
 	// Scan yields every live entry (denied and expired ones too) with the given key prefix, in key order: for verify and tests.
 	Scan(ctx context.Context, prefix string, f func(Entry) error) error
@@ -79,6 +103,11 @@ type Store interface {
 	// Erase removes every trace of owners from all generations, live and kept (rewriting them, which changes their digests),
 	// and keeps them denied. It denies first; when it fails, repeat it. removed counts the rows taken out.
 	Erase(ctx context.Context, owners ...string) (removed int, err error)
+	// SetFallback turns the fallback on, or off with nil: effective on the next Get of any process. It stands outside generations, as
+	// the deny set does: no swap, load or erasure changes it.
+	SetFallback(ctx context.Context, f *Fallback) error
+	// Fallback returns the switch as it was turned on last, nil if it is off.
+	Fallback(ctx context.Context) (*Fallback, error)
 	// Drop removes a generation that is not live (else ErrLive). Dropping an absent one is no error.
 	Drop(ctx context.Context, gen uint64) error
 	Close() error

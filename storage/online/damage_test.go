@@ -83,7 +83,7 @@ func TestDamagedTable(t *testing.T) {
 			if err == nil {
 				return false
 			}
-			if !errors.Is(err, online.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(path)) || !strings.Contains(err.Error(), "rapport run JOB") {
+			if !errors.Is(err, online.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(path)) || !strings.Contains(err.Error(), "rapport online load") {
 				t.Fatalf("%s: error %v, want one of damage, the file and what to do", what, err)
 			}
 			return true
@@ -175,10 +175,10 @@ func TestSwapReadsAll(t *testing.T) {
 // TestDamagedLive refuses a damaged or newer file live, by name, for reading and writing.
 func TestDamagedLive(t *testing.T) {
 	for content, want := range map[string]string{
-		"":                       "rapport run",
-		"{}":                     "rapport run",
-		"00000000 {}\n":          "rapport run",
-		"79a1fc5b {\"format\":2": "rapport run",
+		"":                       "rapport online load",
+		"{}":                     "rapport online load",
+		"00000000 {}\n":          "rapport online load",
+		"79a1fc5b {\"format\":2": "rapport online load",
 	} {
 		dir, ctx := t.TempDir(), t.Context()
 		before(t, dir)
@@ -259,6 +259,45 @@ func TestDamagedDenyLog(t *testing.T) {
 }
 
 // TestDenyLogStaysShort denies and allows thousands of times.
+// A damaged switch is neither on nor off: no owned row is served until it is written anew.
+func TestDamagedFallback(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "online")
+	s, ctx := open(t, dir, online.Options{}), t.Context()
+	onlinetest.Load(t, s, 1, online.Entry{Key: "k/1", Owner: "o1"}, online.Entry{Key: "k/0"})
+	if err := s.Swap(ctx, online.Pointer{Generation: 1, Fence: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetFallback(ctx, &online.Fallback{Since: 1, By: "somebody", Why: "why"}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "fallback")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{
+		"empty": {}, "cut short": whole[:len(whole)-1], "halved": whole[:len(whole)/2], "changed": bytes.Replace(whole, []byte("somebody"), []byte("nobody at"), 1),
+	} {
+		rewrite(t, path, b)
+		_, err := s.Fallback(ctx)
+		_, _, owned := s.Get(ctx, "k/1", 0)
+		for _, err := range []error{err, owned} {
+			if !errors.Is(err, online.ErrCorrupt) || !strings.Contains(err.Error(), "rapport online fallback on") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, _, err := s.Get(ctx, "k/0", 0); err != nil {
+			t.Errorf("%s: get of an unowned row: %v", name, err)
+		}
+	}
+	if err := s.SetFallback(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Get(ctx, "k/1", 0); err != nil {
+		t.Errorf("after it was ended: %v", err)
+	}
+}
+
 func TestDenyLogStaysShort(t *testing.T) {
 	dir, ctx := t.TempDir(), t.Context()
 	s := open(t, dir, withFS(online.Options{}, unsynced{vfs.Default}))

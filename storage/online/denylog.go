@@ -140,7 +140,7 @@ func (l *denyLog) path() string { return filepath.Join(l.dir, "denied") }
 
 // hint wraps an error of reading the log.
 func (l *denyLog) hint(err error) error {
-	return fmt.Errorf("read the deny log %s (if it is damaged, move it away and run `rapport run JOB`, which denies again "+
+	return fmt.Errorf("read the deny log %s (if it is damaged, move it away and run `rapport online load`, which denies again "+
 		"whom the policy journal denies): %w", l.path(), err)
 }
 

@@ -13,6 +13,7 @@
 //	                        {format, generation, entries, digest}, which must agree with what live says of the file.
 //	denied                  the deny log: framed lines {"format":1}, then {"deny":[…]} or {"allow":[…]}. Appended in place and
 //	                        synced; rewritten by rename when it is long, when its tail is torn, and by every erasure.
+//	fallback                one framed line of JSON: format, since, by, why; there is such a file while the fallback is on.
 //	load-NUMBER-NONCE/      a generation being loaded: sorted runs, then the merged table. Its file alive is locked while
 //	                        the loader lives.
 //	lock, denied.lock       file locks (flock) of writers. Readers take no lock and write nothing.

@@ -136,7 +136,7 @@ func (e *embedded) grab() (Pointer, *table, error) {
 }
 
 func (e *embedded) nothingLive() error {
-	return fmt.Errorf("online store %s: %w: run a job", e.dir, ErrNoGeneration)
+	return fmt.Errorf("online store %s: %w: run a job, or, if one has published, `rapport online load`", e.dir, ErrNoGeneration)
 }
 
 // refresh makes e.seen what is on disk now. The caller holds e.mu.
@@ -163,7 +163,7 @@ func (e *embedded) refresh() error {
 // damagedIfLost makes a lost table ErrCorrupt.
 func damagedIfLost(err error) error {
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: a file is lost (refill the store with `rapport run JOB`): %w", ErrCorrupt, err)
+		return fmt.Errorf("%w: a file is lost (refill the store with `rapport online load`): %w", ErrCorrupt, err)
 	}
 	return err
 }
@@ -238,7 +238,7 @@ func (e *embedded) Generations(ctx context.Context) (map[uint64]string, error) {
 	return digests, nil
 }
 
-// Get reads one key: two stats, one block.
+// Get reads one key: two stats, one block, and for an owned row a look for the file fallback.
 func (e *embedded) Get(ctx context.Context, key string, now int64) (Entry, Pointer, error) {
 	if err := ctx.Err(); err != nil {
 		return Entry{}, Pointer{}, err
@@ -253,7 +253,7 @@ func (e *embedded) Get(ctx context.Context, key string, now int64) (Entry, Point
 	case err != nil && !errors.Is(err, ErrNotFound):
 		return Entry{}, p, fmt.Errorf("get %s: %w", keyKind(key), tableError(p.Generation, t.path, err))
 	case err == nil:
-		err = e.permit(entry, now)
+		err = e.permit(ctx, entry, now)
 	}
 	if err != nil {
 		return Entry{}, p, fmt.Errorf("get %s in generation %d: %w", keyKind(key), p.Generation, err)
@@ -274,8 +274,8 @@ func readRow(t *table, key string) (Entry, error) {
 	return parseRow(key, row)
 }
 
-// permit says whether the entry may be served: its owner is not denied, and it has not expired.
-func (e *embedded) permit(entry Entry, now int64) error {
+// permit says whether the entry may be served: its owner is not denied, nor is everybody, and it has not expired.
+func (e *embedded) permit(ctx context.Context, entry Entry, now int64) error {
 	if entry.Owner != "" {
 		denied := false
 		if err := e.log.with(func(s *denySet) { denied = s.has(entry.Owner) }); err != nil {
@@ -283,6 +283,11 @@ func (e *embedded) permit(entry Entry, now int64) error {
 		}
 		if denied {
 			return ErrDenied
+		}
+		if f, err := e.Fallback(ctx); err != nil {
+			return err
+		} else if f != nil {
+			return ErrFallback
 		}
 	}
 	if entry.Expires != 0 && now >= entry.Expires {

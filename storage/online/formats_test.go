@@ -240,3 +240,22 @@ func TestTrailer(t *testing.T) {
 		}
 	}
 }
+
+func FuzzDecodeFallback(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(appendFrame(nil, []byte(`{"format":1,"since":5,"by":"b","why":"w"}`)))
+	f.Add(appendFrame(nil, []byte(`{"format":2}`)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := decodeFallback(b)
+		if err != nil {
+			return
+		}
+		payload, err := json.Marshal(storedFallback{formatNumber, *got})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := decodeFallback(appendFrame(nil, payload)); err != nil || !reflect.DeepEqual(again, got) {
+			t.Fatalf("%+v reads back as %+v, %v", got, again, err)
+		}
+	})
+}

@@ -99,7 +99,7 @@ func readState(f *os.File) (state, error) {
 		s, err = decodeState(b)
 	}
 	if err != nil {
-		return state{}, fmt.Errorf("read %s (move it away and run `rapport run JOB` if it is damaged): %w", f.Name(), err)
+		return state{}, fmt.Errorf("read %s (move it away and run `rapport online load` if it is damaged): %w", f.Name(), err)
 	}
 	return s, nil
 }

@@ -154,7 +154,7 @@ func newTable(path string, f vfs.File) (*table, error) {
 
 // tableError says which table could not be read, and what to do.
 func tableError(number uint64, path string, err error) error {
-	return fmt.Errorf("generation %d, file %s (if it is damaged, refill the store with `rapport run JOB`): %w", number, path, damaged(err))
+	return fmt.Errorf("generation %d, file %s (if it is damaged, refill the store with `rapport online load`): %w", number, path, damaged(err))
 }
 
 func (t *table) checkTrailer(g generation) error {

@@ -16,6 +16,7 @@ type oracle struct {
 	generations map[uint64]map[string]online.Entry // finished
 	live        *online.Pointer
 	denied      map[string]bool
+	fallback    *online.Fallback
 	loading     map[uint64]*oracleLoader // the loader that a later Load supersedes
 }
 
@@ -130,6 +131,8 @@ func (o *oracle) Get(_ context.Context, key string, now int64) (online.Entry, on
 		return online.Entry{}, *o.live, online.ErrNotFound
 	case o.isDenied(e.Owner):
 		return online.Entry{}, *o.live, online.ErrDenied
+	case e.Owner != "" && o.fallback != nil:
+		return online.Entry{}, *o.live, online.ErrFallback
 	case e.Expires != 0 && now >= e.Expires:
 		return online.Entry{}, *o.live, online.ErrNotFound
 	}
@@ -188,6 +191,17 @@ func (o *oracle) Erase(_ context.Context, owners ...string) (int, error) {
 	}
 	return removed, nil
 }
+
+func (o *oracle) SetFallback(_ context.Context, f *online.Fallback) error {
+	o.fallback = nil
+	if f != nil {
+		copied := *f
+		o.fallback = &copied
+	}
+	return nil
+}
+
+func (o *oracle) Fallback(context.Context) (*online.Fallback, error) { return o.fallback, nil }
 
 func (o *oracle) Drop(_ context.Context, number uint64) error {
 	if o.isLive(number) {

@@ -13,7 +13,7 @@ import (
 
 // sentinels are the errors by which answers are compared.
 var sentinels = []error{
-	online.ErrNotFound, online.ErrNoGeneration, online.ErrFenced, online.ErrDenied, online.ErrUnknownGeneration, online.ErrLive, online.ErrCorrupt,
+	online.ErrNotFound, online.ErrNoGeneration, online.ErrFenced, online.ErrDenied, online.ErrFallback, online.ErrUnknownGeneration, online.ErrLive, online.ErrCorrupt,
 }
 
 // class names the sentinels that err is.
@@ -105,6 +105,12 @@ func operationOf(rng *rand.Rand, step int) operation {
 		}}
 	case n < 55:
 		return operation{fmt.Sprintf("drop %d", number), func(ctx context.Context, p *player) any { return failed(p.store.Drop(ctx, number)) }}
+	case n < 57:
+		var f *online.Fallback
+		if rng.IntN(3) == 0 {
+			f = &online.Fallback{Since: int64(step), By: "somebody", Why: fmt.Sprintf("step %d", step)}
+		}
+		return operation{fmt.Sprintf("fallback %v", f), func(ctx context.Context, p *player) any { return failed(p.store.SetFallback(ctx, f)) }}
 	case n < 90:
 		return operation{fmt.Sprintf("get %s at %d", key, now), func(ctx context.Context, p *player) any {
 			e, at, err := p.store.Get(ctx, key, now)
@@ -124,7 +130,8 @@ func everything(ctx context.Context, s online.Store) any {
 	live, err := s.Live(ctx)
 	denied, err2 := s.Denied(ctx)
 	generations, err3 := s.Generations(ctx)
-	return []any{rows, class(scanned), live.Generation, live.Fence, string(live.Meta), class(err), fmt.Sprint(denied), class(err2), generations, class(err3)}
+	fallback, err4 := s.Fallback(ctx)
+	return []any{fmt.Sprintf("%+v", fallback), class(err4), rows, class(scanned), live.Generation, live.Fence, string(live.Meta), class(err), fmt.Sprint(denied), class(err2), generations, class(err3)}
 }
 
 // testRandom plays random operations on the store, through two handles, and on the oracle.
