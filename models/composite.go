@@ -13,3 +13,9 @@ type Part struct {
 type Composite interface {
 	BindParts(ctx context.Context, c *Catalog, subjectColumns []string) ([]Part, error)
 }
+
+// Reranked is an optional power of a Model that corrects another's scores: that other can be bound by itself, to be measured beside it.
+type Reranked interface {
+	// BindBase binds what is corrected, or returns nil where the model corrects nothing.
+	BindBase(ctx context.Context, c *Catalog, subjectColumns []string) (Scorer, error)
+}

@@ -6,8 +6,8 @@ import (
 )
 
 // Cuts splits time, in microseconds: training before Validation, blend weights on [Validation, Test), figures on [Test, End).
-// Architecture's [base)[re-ranker)[validation)[test): Base is where the base models' training begins, Rerank = Validation until a
-// re-ranker exists.
+// Base is where training begins; a re-ranker learns on [Rerank, Validation) from models of [Base, Rerank). Without one, Rerank =
+// Validation.
 type Cuts struct {
 	Base, Rerank, Validation, Test, End int64
 }
@@ -18,6 +18,7 @@ type Dataset struct {
 	Kinds    []string
 	Events   EventLog
 	Subjects *Attributes // row s describes Events.Subjects[s]; nil if none are declared
+	Contexts *Contexts   // what Events.Context means; nil if contexts are not known
 	Cuts     Cuts
 	MaskSeen bool // lists will leave out what a subject had before: judge by that
 }
@@ -39,6 +40,19 @@ func (d *Dataset) Validate() error {
 		}
 		if k := int(d.Events.Kind[i]); k >= len(d.Kinds) {
 			return fmt.Errorf("data set: event %d has kind %d of %d", i, k, len(d.Kinds))
+		}
+	}
+	if (d.Contexts == nil) != (d.Events.Context == nil) {
+		return errors.New("data set: contexts of events and what they mean must be there together")
+	}
+	if d.Contexts != nil {
+		if err := d.Contexts.Validate(); err != nil {
+			return fmt.Errorf("data set: %w", err)
+		}
+		for i, c := range d.Events.Context {
+			if err := d.Contexts.check(c); err != nil {
+				return fmt.Errorf("data set: event %d: %w", i, err)
+			}
 		}
 	}
 	if a := d.Subjects; a != nil {
@@ -74,7 +88,7 @@ func (d *Dataset) SubjectColumns() []string {
 // Query returns the query for the best k items for subject row s at time at (µs): all that was known of it before. The history is a
 // view into d.
 func (d *Dataset) Query(s int, at int64, k int) Query {
-	q := Query{At: at, History: d.Events.SubjectBetween(s, d.Cuts.Base, at), K: k}
+	q := Query{At: at, History: d.Events.SubjectBetween(s, d.Cuts.Base, at), K: k, Contexts: d.Contexts}
 	if d.Subjects != nil {
 		q.Subject = make([]string, len(d.Subjects.Cats))
 		for i := range q.Subject {

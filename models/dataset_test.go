@@ -222,3 +222,100 @@ func TestDecay(t *testing.T) {
 		}
 	}
 }
+
+// withContexts is tiny, its events in known circumstances.
+func withContexts(t *testing.T) *Dataset {
+	t.Helper()
+	d := tiny()
+	c, err := NewContexts([]string{"device"}, []map[string]int{{"phone": 3, "desktop": 3, "": 9}}, "Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Contexts = c
+	var events []Event
+	for s, subject := range d.Events.Subjects {
+		for i := d.Events.Off[s]; i < d.Events.Off[s+1]; i++ {
+			e := Event{Subject: subject, Time: d.Events.Time[i], Item: d.Events.Item[i], Kind: d.Events.Kind[i], Weight: d.Events.Weight[i]}
+			e.Context = e.Context.With(0, i%3).With(2, 1+i)
+			events = append(events, e)
+		}
+	}
+	d.Events = NewContextLog(events)
+	return d
+}
+
+func TestContexts(t *testing.T) {
+	d := withContexts(t)
+	if err := d.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Contexts.Columns; len(got) != 3 || !slices.Equal(got[0].Levels, []string{"desktop", "phone"}) || got[1].Name != DaypartColumn || got[2].Name != WeekdayColumn {
+		t.Errorf("columns %+v", got)
+	}
+	c := Context(0).With(0, 2).With(7, 255).With(0, 1)
+	if c.Level(0) != 1 || c.Level(1) != 0 || c.Level(7) != 255 {
+		t.Errorf("context %x", uint64(c))
+	}
+	if got := d.Events.Between(20, 30).Context; !slices.Equal(got, []Context{d.Events.Context[0], d.Events.Context[1], d.Events.Context[4]}) {
+		t.Errorf("a window has contexts %x of %x", got, d.Events.Context)
+	}
+	q := d.Query(1, 30, 4)
+	if q.Contexts != d.Contexts || q.Context != nil || !slices.Equal(q.History.Context, d.Events.Context[3:5]) {
+		t.Errorf("query %+v", q)
+	}
+	for at, want := range map[string][2]string{
+		"2026-03-28T23:59:59Z": {"night", "sun"}, // 00:59:59 in Berlin
+		"2026-03-29T05:30:00Z": {"morning", "sun"},
+		"2026-03-30T10:00:00Z": {"midday", "mon"}, // summer time: 12:00
+		"2026-03-30T15:59:59Z": {"afternoon", "mon"},
+		"2026-03-30T16:00:00Z": {"evening", "mon"},
+	} {
+		loc, err := d.Contexts.Location()
+		if err != nil {
+			t.Fatal(err)
+		}
+		utc, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if daypart, weekday := ClockLevels(utc.In(loc)); [2]string{daypart, weekday} != want {
+			t.Errorf("%s is %s %s, want %v", at, weekday, daypart, want)
+		}
+	}
+}
+
+func TestContextsRefuse(t *testing.T) {
+	counts := map[string]int{}
+	for i := range MaxContextLevels + 5 {
+		counts[string(rune('a'+i))] = i
+	}
+	c, err := NewContexts([]string{"x"}, []map[string]int{counts}, "")
+	if err != nil || len(c.Columns[0].Levels) != MaxContextLevels || c.Columns[0].Index("a") != 0 || c.Columns[0].Index(string(rune('a'+MaxContextLevels))) == 0 {
+		t.Errorf("frequent levels: %+v, %v", c, err)
+	}
+	if _, err := NewContexts([]string{"weekday"}, []map[string]int{nil}, ""); err == nil || !strings.Contains(err.Error(), "told from the time") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := NewContexts(make([]string, 7), make([]map[string]int, 7), ""); err == nil || !strings.Contains(err.Error(), "at most 6") {
+		t.Errorf("got %v", err)
+	}
+	for want, spoil := range map[string]func(d *Dataset){
+		"must be there together":      func(d *Dataset) { d.Contexts = nil },
+		"columns must have one":       func(d *Dataset) { d.Events.Context = d.Events.Context[1:] },
+		"event 2: context column":     func(d *Dataset) { d.Events.Context[2] = Context(0).With(0, 3) },
+		"event 1: a context has":      func(d *Dataset) { d.Events.Context[1] = Context(0).With(3, 1) },
+		"one that stands before it":   func(d *Dataset) { d.Contexts.Columns[1].Name = "device" },
+		"level 1 is empty, not UTF-8": func(d *Dataset) { d.Contexts.Columns[0].Levels[1] = "a" },
+	} {
+		d := withContexts(t)
+		spoil(d)
+		if err := d.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	for _, zone := range []string{"Local", "Nowhere/Land"} {
+		if _, err := (&Contexts{Zone: zone}).Location(); err == nil {
+			t.Errorf("zone %q is taken", zone)
+		}
+	}
+}

@@ -10,7 +10,8 @@ import (
 
 // EventLog holds events grouped by subject (ascending subject number) and sorted by time within a subject (ties: item, then kind).
 // Off has len(Subjects)+1 entries: subject s owns rows [Off[s], Off[s+1]). Item is a position in the Dataset's catalog.
-// Time is in microseconds since the epoch. Kind indexes Dataset.Kinds. Weight is the event's confidence (> 0).
+// Time is in microseconds since the epoch. Kind indexes Dataset.Kinds. Weight is the event's confidence (> 0). Context is nil where
+// Dataset.Contexts is.
 type EventLog struct {
 	Subjects []uint64
 	Off      []int
@@ -18,15 +19,17 @@ type EventLog struct {
 	Time     []int64
 	Kind     []uint8
 	Weight   []float32
+	Context  []Context
 }
 
 // History is what a model may know of one subject, events of one subject as in EventLog (time ascending). Item is a position in the
 // catalog that the Recommender was bound to.
 type History struct {
-	Item   []int32
-	Time   []int64
-	Kind   []uint8
-	Weight []float32
+	Item    []int32
+	Time    []int64
+	Kind    []uint8
+	Weight  []float32
+	Context []Context // nil if none are known
 }
 
 // Len returns the number of events.
@@ -39,10 +42,16 @@ type Event struct {
 	Item    int32
 	Weight  float32
 	Kind    uint8
+	Context Context
 }
 
-// NewEventLog sorts events in place and returns them as an EventLog. Equal sets of events give equal logs. O(n log n).
-func NewEventLog(events []Event) EventLog {
+// NewEventLog sorts events in place and returns them as an EventLog without contexts. Equal sets of events give equal logs. O(n log n).
+func NewEventLog(events []Event) EventLog { return newLog(events, false) }
+
+// NewContextLog is NewEventLog with contexts.
+func NewContextLog(events []Event) EventLog { return newLog(events, true) }
+
+func newLog(events []Event, contexts bool) EventLog {
 	slices.SortFunc(events, func(a, b Event) int {
 		if a.Subject != b.Subject {
 			return cmp.Compare(a.Subject, b.Subject)
@@ -50,22 +59,29 @@ func NewEventLog(events []Event) EventLog {
 		if a.Time != b.Time {
 			return cmp.Compare(a.Time, b.Time)
 		}
-		return cmp.Or(cmp.Compare(a.Item, b.Item), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Weight, b.Weight))
+		return cmp.Or(cmp.Compare(a.Item, b.Item), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Weight, b.Weight), cmp.Compare(a.Context, b.Context))
 	})
-	l := newEventLog(len(events))
+	l := newEventLog(len(events), contexts)
 	for i, e := range events {
 		if i == 0 || e.Subject != events[i-1].Subject {
 			l.Subjects = append(l.Subjects, e.Subject)
 			l.Off = append(l.Off, i)
 		}
 		l.Item[i], l.Time[i], l.Kind[i], l.Weight[i] = e.Item, e.Time, e.Kind, e.Weight
+		if contexts {
+			l.Context[i] = e.Context
+		}
 	}
 	l.Off = append(l.Off, len(events))
 	return l
 }
 
-func newEventLog(n int) EventLog {
-	return EventLog{Item: make([]int32, n), Time: make([]int64, n), Kind: make([]uint8, n), Weight: make([]float32, n)}
+func newEventLog(n int, contexts bool) EventLog {
+	l := EventLog{Item: make([]int32, n), Time: make([]int64, n), Kind: make([]uint8, n), Weight: make([]float32, n)}
+	if contexts {
+		l.Context = make([]Context, n)
+	}
+	return l
 }
 
 // Len returns the number of events.
@@ -83,7 +99,11 @@ func (l *EventLog) SubjectBetween(s int, from, to int64) History {
 }
 
 func (l *EventLog) rows(a, b int) History {
-	return History{Item: l.Item[a:b:b], Time: l.Time[a:b:b], Kind: l.Kind[a:b:b], Weight: l.Weight[a:b:b]}
+	h := History{Item: l.Item[a:b:b], Time: l.Time[a:b:b], Kind: l.Kind[a:b:b], Weight: l.Weight[a:b:b]}
+	if l.Context != nil {
+		h.Context = l.Context[a:b:b]
+	}
+	return h
 }
 
 // Before returns the events before cut (µs). See Between.
@@ -103,7 +123,7 @@ func (l *EventLog) Between(from, to int64) EventLog {
 		return *l
 	}
 	off := out.Off
-	out = newEventLog(n)
+	out = newEventLog(n, l.Context != nil)
 	out.Subjects, out.Off = l.Subjects, off
 	for s := range l.Subjects {
 		h, at := l.SubjectBetween(s, from, to), off[s]
@@ -111,6 +131,9 @@ func (l *EventLog) Between(from, to int64) EventLog {
 		copy(out.Time[at:], h.Time)
 		copy(out.Kind[at:], h.Kind)
 		copy(out.Weight[at:], h.Weight)
+		if out.Context != nil {
+			copy(out.Context[at:], h.Context)
+		}
 	}
 	return out
 }
@@ -118,7 +141,7 @@ func (l *EventLog) Between(from, to int64) EventLog {
 // Validate reports the first fault of the log. It names rows, never subjects.
 func (l *EventLog) Validate() error {
 	n := len(l.Item)
-	if len(l.Time) != n || len(l.Kind) != n || len(l.Weight) != n {
+	if len(l.Time) != n || len(l.Kind) != n || len(l.Weight) != n || l.Context != nil && len(l.Context) != n {
 		return fmt.Errorf("events: %d items, %d times, %d kinds, %d weights; the columns must have one length", n, len(l.Time), len(l.Kind), len(l.Weight))
 	}
 	if len(l.Off) != len(l.Subjects)+1 || l.Off[0] != 0 || l.Off[len(l.Subjects)] != n {

@@ -17,6 +17,11 @@ type Query struct {
 	Candidates []int32  // if not nil, only these may be ranked (ascending)
 	Exclude    []int32  // never ranked (ascending)
 	K          int
+
+	// Contexts says what History.Context and Context mean; nil if no context is known. Context is that of the request at hand; nil
+	// asks for the mean over the contexts that the subject has come in.
+	Contexts *Contexts
+	Context  *Context
 }
 
 // Trainer learns a Model from the events of d before cut `until` (µs): constructors store hyperparameters, Train learns.

@@ -57,6 +57,16 @@ const minQueries = 20
 // Train fits the weights on the events of d in [Cuts.Validation, until) and the parts on those in [Cuts.Base, until). Each part is
 // trained twice.
 func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, seed uint64) (models.Model, error) {
+	m, err := t.Fit(ctx, d, until, seed)
+	if err != nil {
+		return nil, err
+	}
+	return t.Retrain(ctx, m, d, until, seed)
+}
+
+// Fit is the first half of Train: the parts as they learn from the events before Cuts.Validation, and their weights on those from there
+// to until. It is the blend that could have been live in the validation window.
+func (t *Trainer) Fit(ctx context.Context, d *models.Dataset, until int64, seed uint64) (*Model, error) {
 	h := t.Hyper.withDefaults()
 	if err := h.Validate(); err != nil {
 		return nil, fmt.Errorf("train blend: %w", err)
@@ -73,15 +83,24 @@ func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, see
 		return nil, fmt.Errorf("train blend: the weights need events before the validation cut and from there to the end of training, got cuts %d (base), %d (validation), %d (end)",
 			d.Cuts.Base, d.Cuts.Validation, until)
 	}
-	record, err := t.weigh(ctx, &h, d, until, seed)
+	parts, err := t.train(ctx, d, d.Cuts.Validation, seed)
 	if err != nil {
 		return nil, fmt.Errorf("train blend: %w", err)
 	}
-	m := &Model{hyper: h, record: *record}
-	if m.parts, err = t.train(ctx, d, until, seed); err != nil {
+	record, err := t.weigh(ctx, &h, d, until, parts)
+	if err != nil {
 		return nil, fmt.Errorf("train blend: %w", err)
 	}
-	return m, nil
+	return &Model{hyper: h, record: *record, parts: parts}, nil
+}
+
+// Retrain is the second half of Train: the blend m with its weights as they are and parts that learn from the events before until.
+func (t *Trainer) Retrain(ctx context.Context, m *Model, d *models.Dataset, until int64, seed uint64) (*Model, error) {
+	parts, err := t.train(ctx, d, until, seed)
+	if err != nil {
+		return nil, fmt.Errorf("train blend: %w", err)
+	}
+	return &Model{hyper: m.hyper, record: m.record, parts: parts}, nil
 }
 
 func (t *Trainer) train(ctx context.Context, d *models.Dataset, until int64, seed uint64) ([]models.Model, error) {
@@ -127,12 +146,9 @@ const (
 	chosenDefault = "default"
 )
 
-// weigh trains the parts on the events before the validation cut and fits their weights after it.
-func (t *Trainer) weigh(ctx context.Context, h *Hyper, d *models.Dataset, until int64, seed uint64) (*Record, error) {
-	parts, err := t.train(ctx, d, d.Cuts.Validation, seed)
-	if err != nil {
-		return nil, err
-	}
+// weigh fits the weights of parts, which know nothing from the validation cut on, to the events after it.
+func (t *Trainer) weigh(ctx context.Context, h *Hyper, d *models.Dataset, until int64, parts []models.Model) (*Record, error) {
+	var err error
 	scorers := make([]models.Scorer, len(parts))
 	for i, m := range parts {
 		if scorers[i], err = m.Bind(ctx, d.Catalog, d.SubjectColumns()); err != nil {
