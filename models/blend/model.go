@@ -91,18 +91,41 @@ func Loader(parts map[string]models.Loader) models.Loader {
 
 // Bind binds the parts that have weight.
 func (m *Model) Bind(ctx context.Context, c *models.Catalog, subjectColumns []string) (models.Scorer, error) {
+	s, err := m.bind(ctx, c, subjectColumns, false)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// BindWhole binds every part, for a caller that wants the scores of each beside their sum.
+func (m *Model) BindWhole(ctx context.Context, c *models.Catalog, subjectColumns []string) (Whole, error) {
+	return m.bind(ctx, c, subjectColumns, true)
+}
+
+// Whole is a blend's Scorer that shows its parts.
+type Whole interface {
+	models.Scorer
+	models.Explainer
+	// ScoreParts is Score, and leaves each part's own scores, before scaling, in rows: one a part of Record, as long as dst.
+	ScoreParts(ctx context.Context, q []models.Query, dst []float32, rows [][]float32) error
+}
+
+func (m *Model) bind(ctx context.Context, c *models.Catalog, subjectColumns []string, all bool) (*scorer, error) {
 	s := &scorer{items: c.Len()}
+	weight := 0.0
 	for i, p := range m.record.Parts {
-		if p.Weight == 0 {
+		if p.Weight == 0 && !all {
 			continue
 		}
 		part, err := m.parts[i].Bind(ctx, c, subjectColumns)
 		if err != nil {
 			return nil, fmt.Errorf("bind part %d, %s: %w", i, p.Name, err)
 		}
+		weight += p.Weight
 		s.parts = append(s.parts, weighted{name: p.Name, factor: p.Weight / p.Scale, Scorer: part})
 	}
-	if len(s.parts) == 0 {
+	if weight == 0 {
 		return nil, errors.New("bind blend: no part has any weight")
 	}
 	return s, nil
@@ -127,35 +150,52 @@ func (s *scorer) Score(ctx context.Context, q []models.Query, dst []float32) err
 		buf = new(make([]float32, len(dst)))
 	}
 	defer s.buffers.Put(buf)
-	part := (*buf)[:len(dst)]
+	return s.score(ctx, q, dst, func(int) []float32 { return (*buf)[:len(dst)] })
+}
+
+// ScoreParts is Score with a matrix for each part's scores.
+func (s *scorer) ScoreParts(ctx context.Context, q []models.Query, dst []float32, rows [][]float32) error {
+	return s.score(ctx, q, dst, func(i int) []float32 { return rows[i] })
+}
+
+func (s *scorer) score(ctx context.Context, q []models.Query, dst []float32, row func(part int) []float32) error {
+	first := true
 	for i, p := range s.parts {
+		part := row(i)
 		if err := p.Score(ctx, q, part); err != nil {
 			return fmt.Errorf("score blend: part %s: %w", p.name, err)
 		}
+		if p.factor == 0 {
+			continue
+		}
 		for j, v := range part {
 			v := p.factor * float64(v)
-			if i > 0 {
+			if !first {
 				v += float64(dst[j])
 			}
 			dst[j] = float32(v)
 		}
+		first = false
 	}
 	return nil
 }
 
 // Explain adds up the attributions of all parts, each times its part's factor.
 func (s *scorer) Explain(ctx context.Context, q *models.Query, items []int32) (*models.Attribution, error) {
-	factors, parts := make([]float64, len(s.parts)), make([]*models.Attribution, len(s.parts))
-	for i, p := range s.parts {
+	factors, parts := make([]float64, 0, len(s.parts)), make([]*models.Attribution, 0, len(s.parts))
+	for _, p := range s.parts {
+		if p.factor == 0 {
+			continue
+		}
 		explainer, ok := p.Scorer.(models.Explainer)
 		if !ok {
 			return nil, fmt.Errorf("explain blend: part %s cannot explain its scores", p.name)
 		}
-		var err error
-		if parts[i], err = explainer.Explain(ctx, q, items); err != nil {
+		part, err := explainer.Explain(ctx, q, items)
+		if err != nil {
 			return nil, fmt.Errorf("explain blend: part %s: %w", p.name, err)
 		}
-		factors[i] = p.factor
+		factors, parts = append(factors, p.factor), append(parts, part)
 	}
 	return models.Sum(factors, parts), nil
 }

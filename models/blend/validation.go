@@ -38,15 +38,17 @@ type query struct {
 	top      []float64   // of each part, its best score, before scaling
 }
 
-// ask is a query in the making.
-type ask struct {
-	q        models.Query
-	relevant []int32 // ascending
+// Question is one query of a window that is walked, with what a good list for it would hold.
+type Question struct {
+	Row      int // of the subject
+	Query    models.Query
+	Until    int64   // µs; the answer is what the subject chose in [Query.At, Until)
+	Relevant []int32 // those items, ascending; without what the lists leave out
 }
 
 // newValidation scores the validation queries with each part and keeps the union of the parts' best items.
 func newValidation(ctx context.Context, h *Hyper, d *models.Dataset, until int64, parts []models.Scorer) (*validation, error) {
-	asks := questions(h, d, until)
+	asks := Questions(*h, d, until)
 	v := &validation{parts: len(parts), k: h.K, queries: make([]query, len(asks)), ideal: make([]float64, h.K+1)}
 	for r := range h.K {
 		v.ideal[r+1] = v.ideal[r] + discount(r)
@@ -60,7 +62,7 @@ func newValidation(ctx context.Context, h *Hyper, d *models.Dataset, until int64
 			b := min(a+rows, len(asks))
 			batch := make([]models.Query, b-a)
 			for i := range batch {
-				batch[i] = asks[a+i].q
+				batch[i] = asks[a+i].Query
 			}
 			scores := make([][]float32, len(parts))
 			for p, s := range parts {
@@ -90,30 +92,32 @@ func newValidation(ctx context.Context, h *Hyper, d *models.Dataset, until int64
 	return v, nil
 }
 
-// questions returns the queries of the validation window, at most h.Queries of them, evenly spaced. The window is walked in steps as long
-// as the test window: at each, every subject who has something to find before the next is asked from what was known then, so that the
-// weights are fitted to the question that they will be judged by, on several times as many answers.
-func questions(h *Hyper, d *models.Dataset, until int64) []ask {
+// Questions returns the queries of the window [Cuts.Validation, until), at most h.Queries of them, evenly spaced. The window is walked in
+// steps as long as the test window: at each, every subject who has something to find before the next is asked from what was known then,
+// so that what is fitted to the answers is fitted to the question that it will be judged by, on several times as many answers.
+func Questions(h Hyper, d *models.Dataset, until int64) []Question {
+	h = h.withDefaults()
 	horizon := until - d.Cuts.Validation
 	if test := d.Cuts.End - d.Cuts.Test; test > 0 {
 		horizon = min(horizon, test)
 	}
-	var asks []ask
+	var asks []Question
 	for at := d.Cuts.Validation; at < until; at += horizon {
 		for s := range d.Events.Subjects {
-			after := d.Events.SubjectBetween(s, at, min(at+horizon, until))
+			end := min(at+horizon, until)
+			after := d.Events.SubjectBetween(s, at, end)
 			if after.Len() == 0 {
 				continue
 			}
-			a := ask{q: d.Query(s, at, candidatesPerPart), relevant: distinct(after)}
+			a := Question{Row: s, Query: d.Query(s, at, candidatesPerPart), Until: end, Relevant: distinct(after)}
 			if h.MaskSeen || d.MaskSeen {
-				a.q.Exclude = distinct(a.q.History)
-				a.relevant = slices.DeleteFunc(a.relevant, func(item int32) bool {
-					_, seen := slices.BinarySearch(a.q.Exclude, item)
+				a.Query.Exclude = distinct(a.Query.History)
+				a.Relevant = slices.DeleteFunc(a.Relevant, func(item int32) bool {
+					_, seen := slices.BinarySearch(a.Query.Exclude, item)
 					return seen
 				})
 			}
-			if len(a.relevant) > 0 {
+			if len(a.Relevant) > 0 {
 				asks = append(asks, a)
 			}
 		}
@@ -121,7 +125,7 @@ func questions(h *Hyper, d *models.Dataset, until int64) []ask {
 	if len(asks) <= h.Queries {
 		return asks
 	}
-	spaced := make([]ask, h.Queries)
+	spaced := make([]Question, h.Queries)
 	for i := range spaced {
 		spaced[i] = asks[i*len(asks)/h.Queries]
 	}
@@ -136,12 +140,12 @@ func distinct(h models.History) []int32 {
 }
 
 // newQuery keeps, of the parts' rows of scores, those of the candidates.
-func newQuery(a *ask, row [][]float32) (query, error) {
-	q := query{relevant: len(a.relevant), top: make([]float64, len(row))}
+func newQuery(a *Question, row [][]float32) (query, error) {
+	q := query{relevant: len(a.Relevant), top: make([]float64, len(row))}
 	items, best := make([]int32, candidatesPerPart), make([]float32, candidatesPerPart)
 	var candidates []int32
 	for p := range row {
-		n, err := models.Best(row[p], &a.q, items, best)
+		n, err := models.Best(row[p], &a.Query, items, best)
 		if err != nil {
 			return q, fmt.Errorf("part %d: %w", p, err)
 		}
@@ -155,7 +159,7 @@ func newQuery(a *ask, row [][]float32) (query, error) {
 	q.hit = make([]bool, len(candidates))
 	q.score = make([]float32, 0, len(candidates)*len(row))
 	for i, item := range candidates {
-		_, q.hit[i] = slices.BinarySearch(a.relevant, item)
+		_, q.hit[i] = slices.BinarySearch(a.Relevant, item)
 		for p := range row {
 			q.score = append(q.score, row[p][item])
 		}
