@@ -14,7 +14,7 @@ import (
 
 // Project is a project file as written, with defaults filled in. Its Go field names are its keys in snake_case.
 type Project struct {
-	Project    string
+	Project    string // a short name: a-z, 0-9, _ and -
 	Storage    Storage
 	Online     Online
 	Pseudonyms Pseudonyms
@@ -36,9 +36,9 @@ type Project struct {
 type Storage struct {
 	URL         string // s3://bucket/prefix or file:PATH
 	Endpoint    string // host:port or URL; empty: AWS
-	Region      string
-	PathStyle   bool
-	CAFile      string
+	Region      string // where the bucket is
+	PathStyle   bool   // for servers without a host name a bucket
+	CAFile      string // who signed the server's certificate, if the system does not know
 	Credentials string // "" (environment, then file, then instance role), env, file, or instance
 	SSE         string // "", s3, or kms:KEYID
 	Checksums   bool   // send trailing checksums, which some servers reject
@@ -57,9 +57,9 @@ type Online struct {
 	URL      string // embedded:PATH, redis://host:port/db or rediss://host:port/db
 	Username string // of the server's access list
 	Password string // env:NAME or file:PATH, never the secret itself
-	CAFile   string
-	CertFile string // of a client certificate
-	KeyFile  string
+	CAFile   string // who signed the server's certificate, if the system does not know
+	CertFile string // of a client certificate, where the server wants one
+	KeyFile  string // of the same
 }
 
 func (o *Online) decode(d *decoder, n ast.Node, path string) {
@@ -73,18 +73,20 @@ func (o *Online) decode(d *decoder, n ast.Node, path string) {
 // Pseudonyms says where the secret stands from which the store, serving and erasure keys are derived.
 type Pseudonyms struct {
 	Key      string // env:NAME or file:PATH, never the secret itself
-	KeyID    string
+	KeyID    string // stands in what is stored, so that a later key can be told from this one; k1 if left out
 	Previous []PreviousKey
 }
 
 // PreviousKey is a retired secret that still finds people who have not reappeared since the rotation.
 type PreviousKey struct {
-	Key   string
-	KeyID string
+	Key   string // env:NAME or file:PATH
+	KeyID string // that stood beside it
 }
 
 // Clock pins "now" for a project of old data. A live project leaves it out.
-type Clock struct{ Fixed time.Time }
+type Clock struct {
+	Fixed time.Time // what every run takes for now
+}
 
 // Sources are the data sets outside Rapport.
 type Sources struct {
@@ -97,12 +99,12 @@ type Sources struct {
 
 // Events maps the columns of the event files.
 type Events struct {
-	Path        string
-	Subject     string
-	Item        string
-	At          string
-	Kind        string
-	Value       string
+	Path        string            // pattern of the files, with {date} (or {yyyy}, {mm} and {dd}) where the path says when a file arrived
+	Subject     string            // the column that names the person
+	Item        string            // the column that names the thing
+	At          string            // the column that says when
+	Kind        string            // the column that says what happened
+	Value       string            // a column with a number: price, rating
 	DefaultKind string            // kind of every event where no column says it
 	Columns     map[string]string // context columns: name → column
 	Numbers     []string          // the context columns that hold numbers; the others are categories
@@ -119,7 +121,7 @@ type Events struct {
 
 // Attributes maps the columns of a table with one row an item or a subject. Which columns are read is what the purposes declare.
 type Attributes struct {
-	Path    string
+	Path    string            // pattern of the files
 	Item    string            // the column that names the item
 	Subject string            // the column that names the subject
 	Columns map[string]string // attribute → column, where they differ
@@ -129,25 +131,25 @@ type Attributes struct {
 // Consent names the files with the consent records: Parquet, CSV or JSON Lines with the columns subject, purpose, state, effective_at
 // and, where there are any, recorded_at, expires_at, source, record_id.
 type Consent struct {
-	Path    string
+	Path    string            // pattern of the files
 	Columns map[string]string // name here → column, where they differ
 	Zone    string            // of times without one
 }
 
 // Purpose is one declared use of data.
 type Purpose struct {
-	Says  string
-	Basis string
-	Reads map[string][]string
-	Keep  map[string]time.Duration
-	Use   string
+	Says  string                   // in plain words, for the people it is about
+	Basis string                   // on what ground; legitimate-interest ends for who objects
+	Reads map[string][]string      // data set → columns: what is not here is not read
+	Keep  map[string]time.Duration // data set → how old what is used may be
+	Use   string                   // evaluation: what is read for it can never reach a model
 }
 
 // View declares features of subjects or items over windows.
 type View struct {
-	Key      string
-	Windows  []time.Duration
-	Features map[string]Feature
+	Key      string             // of whom
+	Windows  []time.Duration    // each ends where the interval ends
+	Features map[string]Feature // each over every window
 }
 
 // Feature is one aggregate: {count: {kind: view}}, {sum: value}, {decayed: {half_life: 7d}}.
@@ -207,7 +209,7 @@ type Model struct {
 	Parts   []Part
 	Weights map[string]float64 // event kind → confidence; others 1
 	Lists   Lists
-	Seed    uint64
+	Seed    uint64 // of all that is drawn at random; 1 if left out
 }
 
 // Part is one algorithm: its name, or {name: {hyperparameters}}.
@@ -241,9 +243,9 @@ type Lists struct {
 
 // Job is one recurring piece of work.
 type Job struct {
-	Schedule  string
-	TimeZone  string
-	Every     string
+	Schedule  string        // cron: minute hour day month weekday, on the wall clock of time_zone; left out: only on demand
+	TimeZone  string        // of the schedule and of days; UTC if left out
+	Every     string        // length of an interval: 1h, 1d or 1w
 	Overlap   string        // what serve does when an interval is due and the one before still runs: skip, buffer-one, cancel-other or allow-all
 	CatchUp   time.Duration // how late serve may still start what it missed; 0: only what falls due while it runs
 	Lookback  time.Duration // how old a day may be whose changed files are read again; 0: any age
@@ -257,51 +259,57 @@ type Job struct {
 }
 
 // JobPurpose names the purposes under which a job trains and evaluates.
-type JobPurpose struct{ Train, Evaluate string }
+type JobPurpose struct {
+	Train    string // under which events are read, models trained and lists published
+	Evaluate string // under which cohorts are read
+}
 
 // Train says what is learned from how much history.
 type Train struct {
 	Model  string
-	Window time.Duration
+	Window time.Duration // how much history; 180d if left out
 }
 
 // Evaluate says on what the candidate is judged.
 type Evaluate struct {
 	Split   Split
-	K       []int
-	Cohorts []string
-	MinN    int
+	K       []int    // lengths of lists at which they are judged; the first is the headline
+	Cohorts []string // attributes of sources.cohorts by which people are compared
+	MinN    int      // the smallest group that is judged
 }
 
 // Split is the temporal split: the last of the window is the test; before it lies the validation, on which the parts are weighed (default:
 // four times as long, at most a quarter of the window); the rest is learned from.
-type Split struct{ Last, Validation time.Duration }
+type Split struct {
+	Last       time.Duration // the test; one interval if left out
+	Validation time.Duration // the validation before it
+}
 
 // Budget is one acceptable range.
 type Budget struct {
-	Metric      string
-	Cohort      string
-	RelativeGap *float64
-	AbsoluteGap *float64
-	Against     string
-	Ratio       *float64
-	MinN        int
-	OnFail      string
-	Owner       string
-	Why         string
+	Metric      string   // as ndcg@10
+	Cohort      string   // a gap between its groups is judged
+	RelativeGap *float64 // the largest gap, as a share of the overall figure
+	AbsoluteGap *float64 // the largest gap
+	Against     string   // live, or a baseline: a ratio to it is judged
+	Ratio       *float64 // the smallest
+	MinN        int      // the smallest group that is judged
+	OnFail      string   // ratchet goes on if the live version is no better; block refuses; warn lets pass and says so
+	Owner       string   // who is named where it fails
+	Why         string   // for those who read the report
 }
 
 // Drift says how inputs and scores are compared with the past.
 type Drift struct {
-	Reference string
-	Action    string
-	Alpha     float64
+	Reference string  // training: the version's own training window
+	Action    string  // what happens when something has drifted
+	Alpha     float64 // the rate of false alarms; 0.05 if left out
 }
 
 // Publish says under which alias, with which views.
 type Publish struct {
-	Alias    string
-	Features []string
+	Alias    string   // champion if left out
+	Features []string // views that are published beside the lists
 }
 
 // Serve is the HTTP side of rapport serve.

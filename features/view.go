@@ -96,6 +96,9 @@ func (v View) Columns() []string {
 	return slices.Compact(set)
 }
 
+// Ops are all operators.
+var Ops = []Op{Count, Sum, Mean, Min, Max, Distinct, Decayed, Recency, ShareOf}
+
 // ColumnName is the name of a feature over one window, "<feature>_<window>": views_7d, spend_12h.
 func ColumnName(feature string, w time.Duration) string { return feature + "_" + FormatWindow(w) }
 
