@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rapport-ml/rapport/jobs/cost"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -25,43 +26,93 @@ const (
 	Interrupted Status = "interrupted"
 )
 
+// format is the number of the run, index and cancel objects that this program writes, and the newest that it reads.
 const format = 1
 
 // Step is the account of one step of a run.
 type Step struct {
-	Name      string  `json:"name"`
-	Label     string  `json:"label"` // interval or day
-	Key       string  `json:"key"`
-	Status    string  `json:"status"` // done | skipped (was done before) | failed
-	Seconds   float64 `json:"seconds"`
-	RowsIn    int64   `json:"rows_in"`
-	RowsOut   int64   `json:"rows_out"`
-	BytesRead int64   `json:"bytes_read"`
+	Name      string   `json:"name"`
+	Label     string   `json:"label"` // interval or day
+	Key       string   `json:"key"`
+	Status    string   `json:"status"` // done | skipped (was done before) | failed | running | interrupted
+	cost.Cost          // of this run's part in it: a skipped step costs only what it took to find that out
+	RowsIn    int64    `json:"rows_in"`
+	RowsOut   int64    `json:"rows_out"`
+	Why       string   `json:"why,omitempty"`     // it was to be done again
+	Inputs    []Input  `json:"inputs,omitempty"`  // what its key was made of
+	Outputs   []Output `json:"outputs,omitempty"` // tables that stood committed when the run went past
+}
+
+// Input is one thing, or several of a kind, that a step's key was made of.
+type Input struct {
+	Kind   string `json:"kind"` // files, step, policy or model
+	Name   string `json:"name"` // of the source, the step, the purpose or the alias
+	From   string `json:"from,omitempty"`
+	To     string `json:"to,omitempty"` // labels of the first and the last, where there are several
+	N      int    `json:"n,omitempty"`
+	Bytes  int64  `json:"bytes,omitempty"`
+	Digest string `json:"digest"` // of the keys or fingerprints: equal inputs have equal digests
+}
+
+// Output is a table that a step made.
+type Output struct {
+	Name   string       `json:"name"`
+	Digest table.Digest `json:"digest"`
+	Rows   int64        `json:"rows"`
+	Bytes  int64        `json:"bytes"`
+	Files  int          `json:"files"`
+}
+
+// Source is what a run found of one of its sources when it was planned.
+type Source struct {
+	Name   string `json:"name"` // events (of the interval's own days), history (of all days that are read), items, subjects, cohorts or consent
+	Files  int    `json:"files"`
+	Bytes  int64  `json:"bytes"`
+	Digest string `json:"digest"` // of the files' fingerprints
+}
+
+// Volume is how many usable events an interval holds, beside the median of those before it.
+type Volume struct {
+	Events int64   `json:"events"`
+	Median int64   `json:"median,omitempty"` // 0: too few intervals before it
+	Over   int     `json:"over,omitempty"`   // intervals in the median
+	Floor  float64 `json:"floor,omitempty"`  // the share of the median under which a run fails
 }
 
 // Run is one attempt at one interval of one job.
 type Run struct {
-	Format   int             `json:"format"`
-	ID       string          `json:"run_id"`
-	Job      string          `json:"job"`
-	Interval table.Interval  `json:"interval"`
-	Label    string          `json:"label"`
-	Status   Status          `json:"status"`
-	Cause    string          `json:"cause"` // who asked: "run", "backfill", "schedule"
-	Started  time.Time       `json:"started"`
-	Ended    time.Time       `json:"ended,omitzero"`
-	Pinned   bool            `json:"clock_pinned,omitempty"`
-	Revision string          `json:"revision,omitempty"`
-	Fence    uint64          `json:"fence"` // of the lease
-	Error    string          `json:"error,omitempty"`
-	Hint     string          `json:"hint,omitempty"`
-	Reasons  []string        `json:"reasons,omitempty"` // why it was rejected
-	Steps    []Step          `json:"steps"`
-	Funnel   string          `json:"funnel,omitempty"`
-	Model    json.RawMessage `json:"model,omitempty"`
-	Publish  json.RawMessage `json:"published,omitempty"`
-	Report   string          `json:"report,omitempty"` // key of the report, without extension
-	Flags    []string        `json:"flags,omitempty"`  // drift and other warnings, in words
+	Format    int             `json:"format"`
+	ID        string          `json:"run_id"`
+	Job       string          `json:"job"`
+	Interval  table.Interval  `json:"interval"`
+	Label     string          `json:"label"`
+	Status    Status          `json:"status"`
+	Cause     string          `json:"cause"` // who asked: "run", "backfill", "schedule"
+	Holder    string          `json:"holder,omitempty"`
+	Started   time.Time       `json:"started"`
+	Ended     time.Time       `json:"ended,omitzero"`
+	Pinned    bool            `json:"clock_pinned,omitempty"`
+	Revision  string          `json:"revision,omitempty"`
+	Fence     uint64          `json:"fence"` // of the lease
+	Stage     string          `json:"stage,omitempty"`
+	Fault     string          `json:"fault,omitempty"` // what kind of error it was, in a word
+	Error     string          `json:"error,omitempty"`
+	Hint      string          `json:"hint,omitempty"`
+	Cancelled *Cancel         `json:"cancelled,omitempty"`
+	Reasons   []string        `json:"reasons,omitempty"` // why it was rejected
+	Steps     []Step          `json:"steps"`
+	Cost      cost.Cost       `json:"cost"` // of the whole run: more than the sum of its steps, by what lies between them
+	Sources   []Source        `json:"sources,omitempty"`
+	Volume    *Volume         `json:"volume,omitempty"`
+	Spec      json.RawMessage `json:"spec,omitempty"` // what the project file said of the job
+	Funnel    string          `json:"funnel,omitempty"`
+	Model     json.RawMessage `json:"model,omitempty"`
+	Publish   json.RawMessage `json:"published,omitempty"`
+	Waiting   string          `json:"waiting,omitempty"` // why a passing version was not published
+	Report    string          `json:"report,omitempty"`  // key of the report, without extension
+	Flags     []string        `json:"flags,omitempty"`   // drift and other warnings, in words
+
+	etag string // of the object as it was last written or read here
 }
 
 // Line is a run's line in the monthly index.
@@ -71,8 +122,11 @@ type Line struct {
 	Interval table.Interval `json:"interval"`
 	Label    string         `json:"label"`
 	Status   Status         `json:"status"`
+	Cause    string         `json:"cause,omitempty"`
 	Started  time.Time      `json:"started"`
 	Ended    time.Time      `json:"ended,omitzero"`
+	Seconds  float64        `json:"seconds,omitempty"` // by the machine's clock, once it has ended
+	Stage    string         `json:"stage,omitempty"`   // how far it came
 	Flags    int            `json:"flags,omitempty"`
 }
 
@@ -100,10 +154,15 @@ func (l Ledger) Save(ctx context.Context, r *Run) error {
 	if err != nil {
 		return fmt.Errorf("ledger: run %s: %w", r.ID, err)
 	}
-	if _, err := l.Bucket.Put(ctx, runKey(r), storage.Bytes(body), storage.Cond{}); err != nil {
+	info, err := l.Bucket.Put(ctx, runKey(r), storage.Bytes(body), storage.Cond{})
+	if err != nil {
 		return fmt.Errorf("ledger: write run %s: %w", r.ID, err)
 	}
-	line := Line{ID: r.ID, Job: r.Job, Interval: r.Interval, Label: r.Label, Status: r.Status, Started: r.Started, Ended: r.Ended, Flags: len(r.Flags)}
+	r.etag = info.ETag
+	line := Line{
+		ID: r.ID, Job: r.Job, Interval: r.Interval, Label: r.Label, Status: r.Status, Cause: r.Cause, Started: r.Started, Ended: r.Ended,
+		Seconds: r.Cost.Seconds, Stage: r.Stage, Flags: len(r.Flags),
+	}
 	key := "runs/" + month(r.Started) + "/index.json"
 	for range 64 {
 		ix, info, err := l.index(ctx, key)
@@ -116,6 +175,7 @@ func (l Ledger) Save(ctx context.Context, r *Run) error {
 			copy(ix.Runs[i+1:], ix.Runs[i:])
 		}
 		ix.Runs[i] = line
+		ix.Format = format
 		ix.Nonce = r.ID + " " + string(r.Status)
 		body, err := json.Marshal(ix)
 		if err != nil {
@@ -145,11 +205,8 @@ func (l Ledger) index(ctx context.Context, key string) (index, storage.Info, err
 	if err != nil {
 		return ix, info, fmt.Errorf("ledger: read index %s: %w", key, err)
 	}
-	if err := json.Unmarshal(body, &ix); err != nil {
+	if err := decode(body, &ix); err != nil {
 		return ix, info, fmt.Errorf("ledger: index %s: %w", key, err)
-	}
-	if ix.Format > format {
-		return ix, info, fmt.Errorf("ledger: index %s: format %d was made by a newer rapport; this one reads up to %d", key, ix.Format, format)
 	}
 	return ix, info, nil
 }
@@ -180,11 +237,18 @@ func (l Ledger) List(ctx context.Context, from, to time.Time) ([]Line, error) {
 	return out, nil
 }
 
-// Get returns the run with this id (its first characters are enough if they name one run), looking in every month's index.
+// Latest is what Get takes for the run that started last.
+const Latest = "latest"
+
+// Get returns the run with this id (its first characters are enough if they name one run), or with Latest the one that
+// started last, looking in every month's index.
 func (l Ledger) Get(ctx context.Context, id string) (*Run, error) {
 	lines, err := l.List(ctx, time.Time{}, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
 	if err != nil {
 		return nil, err
+	}
+	if id == Latest && len(lines) > 0 {
+		return l.read(ctx, &lines[0])
 	}
 	var found *Line
 	for i, r := range lines {
@@ -198,17 +262,34 @@ func (l Ledger) Get(ctx context.Context, id string) (*Run, error) {
 	if found == nil || id == "" {
 		return nil, fmt.Errorf("run %q: %w; rapport runs list shows them", id, ErrNotFound)
 	}
-	key := runKey(&Run{ID: found.ID, Started: found.Started})
-	body, _, err := storage.ReadAll(ctx, l.Bucket, key)
+	return l.read(ctx, found)
+}
+
+// read returns the run of a line.
+func (l Ledger) read(ctx context.Context, line *Line) (*Run, error) {
+	key := runKey(&Run{ID: line.ID, Started: line.Started})
+	body, info, err := storage.ReadAll(ctx, l.Bucket, key)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: read %s: %w", key, err)
 	}
 	var r Run
-	if err := json.Unmarshal(body, &r); err != nil {
+	if err := decode(body, &r); err != nil {
 		return nil, fmt.Errorf("ledger: %s: %w", key, err)
 	}
-	if r.Format > format {
-		return nil, fmt.Errorf("ledger: %s: format %d was made by a newer rapport; this one reads up to %d", key, r.Format, format)
-	}
+	r.etag = info.ETag
 	return &r, nil
+}
+
+// decode reads the body of an object, if its format is known here. The number is looked at first: a newer format need not fit.
+func decode(body []byte, v any) error {
+	var head struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(body, &head); err != nil {
+		return err
+	}
+	if head.Format > format {
+		return fmt.Errorf("format %d was made by a newer rapport; this one reads up to %d", head.Format, format)
+	}
+	return json.Unmarshal(body, v)
 }
