@@ -129,7 +129,7 @@ func (c *check) feature(f Feature) {
 			c.fault(f.Name, "%s takes no column, has %q", f.Op, f.Column)
 		}
 	default:
-		c.fault(f.Name, "unknown operator %q: one of %v", f.Op, Ops)
+		c.fault(f.Name, "unknown operator %q: one of %s", f.Op, strings.Trim(strings.ReplaceAll(fmt.Sprint(Ops), " ", ", "), "[]"))
 	}
 	if f.HalfLife != 0 && f.Op != Decayed {
 		c.fault(f.Name, "half_life belongs to decayed, not to %s", f.Op)
