@@ -45,7 +45,7 @@ func (s Schedule) Next(t time.Time) time.Time {
 		return time.Time{}
 	}
 	if every, ok := s.spec.(cron.ConstantDelaySchedule); ok {
-		return every.Next(t).UTC()
+		return t.UTC().Truncate(every.Delay).Add(every.Delay) // at multiples since year 1: a restart moves nothing, and two servers agree
 	}
 	wall := t.In(s.loc)
 	// In a repeated hour the wall clock runs backwards; start two hours early and skip what is not after t.
@@ -61,6 +61,25 @@ func (s Schedule) Next(t time.Time) time.Time {
 	}
 	return time.Time{}
 }
+
+// Prev returns the last time at or before t at which the schedule fired, in UTC, or the zero time if it has not within ten years.
+func (s Schedule) Prev(t time.Time) time.Time {
+	const day = 24 * time.Hour
+	for _, back := range []time.Duration{time.Hour, day, 8 * day, 32 * day, 367 * day, 3660 * day} {
+		f := s.Next(t.Add(-back))
+		if f.IsZero() || f.After(t) {
+			continue
+		}
+		for next := s.Next(f); !next.IsZero() && !next.After(t); next = s.Next(f) {
+			f = next
+		}
+		return f
+	}
+	return time.Time{}
+}
+
+// IsZero reports whether it is the schedule that never fires: a job's that runs only on demand.
+func (s Schedule) IsZero() bool { return s.spec == nil }
 
 // place puts a wall-clock time on the real time line: the first occurrence of a repeated time, the end of the gap for one in a gap.
 func (s Schedule) place(wall time.Time) time.Time {
