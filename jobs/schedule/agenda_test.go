@@ -58,7 +58,7 @@ func TestEachIntervalOfAYearStartsOnce(t *testing.T) {
 				now, end := at(t, "2026-01-01T12:00:00Z"), at(t, "2027-01-01T12:00:00Z")
 				a := NewAgenda(r, now)
 				var started []table.Interval
-				for now = a.Wake(now); now.Before(end); now = a.Wake(now) {
+				for ; now.Before(end); now = a.Wake(now) {
 					dropped, cancel := a.Tick(now)
 					if len(dropped) > 0 || cancel {
 						t.Fatalf("%s: dropped %v, cancel %t", now, dropped, cancel)
