@@ -1,6 +1,9 @@
 package models
 
-import "context"
+import (
+	"context"
+	"encoding/json"
+)
 
 // Part is one named part of a Composite, bound to a catalog.
 type Part struct {
@@ -18,4 +21,20 @@ type Composite interface {
 type Reranked interface {
 	// BindBase binds what is corrected, or returns nil where the model corrects nothing.
 	BindBase(ctx context.Context, c *Catalog, subjectColumns []string) (Scorer, error)
+}
+
+// Shortlister is an optional power of a Scorer that corrects the scores of a query's best candidates by the context of the request: it gives
+// away what a serving system needs to do so itself.
+type Shortlister interface {
+	// Published returns, as JSON, what turns a Shortlist and a context into scores.
+	Published() (json.RawMessage, error)
+	// ExplainShortlist explains items as Explainer does, and returns the candidates of q.
+	ExplainShortlist(ctx context.Context, q *Query, items []int32) (*Attribution, *Shortlist, error)
+}
+
+// Shortlist is the candidates of a query before their correction, best first, with the features that do not depend on the context.
+type Shortlist struct {
+	Items    []int32
+	Scores   []float32
+	Features []float32 // a row of equal length for each item; NaN: missing
 }

@@ -16,8 +16,8 @@ const (
 	base     = int64(1_700_000_000_000_000)
 )
 
-// cuts of the checkerboard: 50 days of training, 10 of validation, 10 of test.
-var cuts = models.Cuts{Base: base, Rerank: base + 50*day, Validation: base + 50*day, Test: base + 60*day, End: base + 70*day}
+// cuts of the checkerboard: 50 days of training, the last ten of them a re-ranker's, 10 of validation, 10 of test.
+var cuts = models.Cuts{Base: base, Rerank: base + 40*day, Validation: base + 50*day, Test: base + 60*day, End: base + 70*day}
 
 // Checkerboard returns a data set whose right answer is known: even subjects choose even items, odd subjects odd ones, nine of twelve
 // each, so that three remain to be found. All items of one colour are equally popular, within a few hours' decay. Each subject has

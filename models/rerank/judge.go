@@ -1,0 +1,137 @@
+package rerank
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/rapport-ml/rapport/models/internal/vec"
+)
+
+// replicates of the bootstrap.
+const replicates = 1000
+
+// pair is the nDCG of one question under the blend and under its correction.
+type pair struct {
+	row              int
+	blend, corrected float64
+}
+
+// judge compares corrected lists with the blend's and chooses: the correction ships if the whole 95 % interval of the difference of their
+// mean nDCG@K over the questions, by a bootstrap over subjects, lies above 0.
+func (r *Record) judge(m *Model, questions []asked, k int, from, to int64, seed uint64) {
+	lists, requests := make([]pair, len(questions)), make([]pair, len(questions))
+	type scratch struct {
+		net         memory
+		row, scores []float64
+	}
+	const chunks = 64
+	vec.Chunks(chunks, func() *scratch {
+		return &scratch{row: make([]float64, candidates), scores: make([]float64, candidates)}
+	}, func(s *scratch, chunk int) {
+		lo, hi := vec.Span(len(questions), chunks, chunk)
+		for i := lo; i < hi; i++ {
+			q := &questions[i]
+			row, scores := s.row[:len(q.list.items)], s.scores[:len(q.list.items)]
+			figure := func(mix []share, hits []int, relevant int) float64 {
+				clear(row)
+				if mix != nil {
+					m.net.correct(row, q.list.features, mix, &s.net)
+				}
+				for j, v := range q.list.base {
+					scores[j] = float64(v) + row[j]
+				}
+				return ndcg(scores, q.list.items, hits, relevant, k)
+			}
+			lists[i] = pair{q.row, figure(nil, q.hits, q.relevant), figure(q.mix, q.hits, q.relevant)}
+			requests[i].row = q.row
+			for c, x := range q.context {
+				requests[i].blend += figure(nil, q.chosen[c], q.found[c]) / float64(len(q.context))
+				requests[i].corrected += figure([]share{{x, 1}}, q.chosen[c], q.found[c]) / float64(len(q.context))
+			}
+		}
+	})
+	r.Judged, r.Request = compare(lists, seed), compare(requests, seed)
+	for _, j := range []*Judged{&r.Judged, &r.Request} {
+		j.From, j.To, j.K = from, to, k
+	}
+	j := r.Judged
+	figures := fmt.Sprintf("nDCG@%d %.4f against %.4f of the blend on %d questions of %d people: a difference of %+.4f (95 %% interval %+.4f to %+.4f)",
+		k, j.Corrected, j.Blend, j.Questions, j.Subjects, j.Difference, j.Low, j.High)
+	if j.Low > 0 {
+		r.Choice, r.Why = chosenCorrected, "the corrected blend wins: "+figures
+	} else {
+		r.Choice, r.Why = chosenBlend, "the correction does not win by more than noise: "+figures
+	}
+}
+
+// ndcg returns the nDCG@k of items with scores, of which the positions hits are relevant, as are others that are not there; ties go to the
+// lower item.
+func ndcg(scores []float64, items []int32, hits []int, relevant, k int) float64 {
+	if relevant == 0 {
+		return 0
+	}
+	var sum, ideal float64
+	for r := range min(relevant, k) {
+		ideal += 1 / math.Log2(float64(r)+2)
+	}
+	for _, j := range hits {
+		rank := 0
+		for i, s := range scores {
+			if s > scores[j] || s == scores[j] && items[i] < items[j] {
+				rank++
+			}
+		}
+		if rank < k {
+			sum += 1 / math.Log2(float64(rank)+2)
+		}
+	}
+	return sum / ideal
+}
+
+// compare bootstraps the difference of means over questions by resampling subjects. A person's questions are alike.
+func compare(pairs []pair, seed uint64) Judged {
+	j := Judged{Questions: len(pairs), P: 1}
+	if len(pairs) == 0 {
+		return j
+	}
+	type subject struct{ n, diff float64 }
+	sorted := slices.Clone(pairs)
+	slices.SortStableFunc(sorted, func(a, b pair) int { return a.row - b.row })
+	var subjects []subject
+	for i, p := range sorted {
+		if i == 0 || p.row != sorted[i-1].row {
+			subjects = append(subjects, subject{})
+		}
+		s := &subjects[len(subjects)-1]
+		s.n++
+		s.diff += p.corrected - p.blend
+		j.Blend += p.blend
+		j.Corrected += p.corrected
+	}
+	n := float64(len(pairs))
+	j.Subjects, j.Blend, j.Corrected = len(subjects), j.Blend/n, j.Corrected/n
+	j.Difference = j.Corrected - j.Blend
+	r := rand.New(rand.NewPCG(seed, 0x6a75646765))
+	draws := make([]float64, replicates)
+	below, above := 0, 0
+	for b := range draws {
+		var diff, n float64
+		for range subjects {
+			s := subjects[r.IntN(len(subjects))]
+			diff, n = diff+s.diff, n+s.n
+		}
+		draws[b] = diff / n
+		if draws[b] <= 0 {
+			below++
+		}
+		if draws[b] >= 0 {
+			above++
+		}
+	}
+	slices.Sort(draws)
+	j.Low, j.High = draws[replicates*25/1000], draws[replicates*975/1000-1]
+	j.P = min(1, 2*float64(min(below, above)+1)/float64(replicates+1))
+	return j
+}

@@ -1,0 +1,209 @@
+package rerank
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// The shape of a training step, which gorgonia fixes for good: batchRows answers, each with one item that was chosen and others of the
+// shortlist that were not.
+const (
+	batchRows = 64
+	contrast  = 16 // candidates a row, the chosen one first
+	patience  = 2  // epochs without a better held-out loss
+)
+
+// trainable is a network as gorgonia trains it: the layers' weights, shared with the graph, and the inputs of one step.
+type trainable struct {
+	net     *network
+	machine gorgonia.VM
+	solver  gorgonia.Solver
+	layers  gorgonia.Nodes
+	values  []*tensor.Dense // of x, mask and base
+	inputs  gorgonia.Nodes  // x, mask, base
+	weights [][]float32     // w1, b1, w2, b2, w3, b3
+	drawn   *rand.Rand
+	hyper   *Hyper
+}
+
+// gorgonias holds graphs apart: the library shares pools between machines, and a backfill trains several nights at once.
+var gorgonias sync.Mutex
+
+// newTrainable builds the graph of
+//
+//	loss = mean over rows of log Σ_j exp((s_j − s_0)/τ),   s = base + bound·tanh(net(x))
+//
+// where candidate 0 of a row was chosen: a softmax over the sampled candidates. Weights start from a PCG of seed (He's normal; nearly
+// 0 in the last layer, so that the correction starts from none).
+func newTrainable(n *network, h *Hyper, temperature float64, seed uint64) (t *trainable, err error) {
+	defer func() {
+		if r := recover(); r != nil { // gorgonia.Must: a shape that does not fit
+			err = fmt.Errorf("build the graph: %v", r)
+		}
+	}()
+	r := rand.New(rand.NewPCG(seed, 0x72657261))
+	normal := func(size int, sd float64) []float32 {
+		w := make([]float32, size)
+		for i := range w {
+			w[i] = float32(sd * r.NormFloat64())
+		}
+		return w
+	}
+	in, h1, h2 := n.inputs(), n.h1, n.h2
+	const rows = batchRows * contrast
+	t = &trainable{net: n, hyper: h, drawn: r, weights: [][]float32{
+		normal(in*h1, math.Sqrt(2/float64(in))), make([]float32, h1),
+		normal(h1*h2, math.Sqrt(2/float64(h1))), make([]float32, h2),
+		normal(h2, 0.01), make([]float32, 1),
+	}}
+	g := gorgonia.NewGraph()
+	matrix := func(name string, value []float32, rows, cols int) *gorgonia.Node {
+		return gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(rows, cols), gorgonia.WithName(name),
+			gorgonia.WithValue(tensor.New(tensor.WithShape(rows, cols), tensor.WithBacking(value))))
+	}
+	for i, s := range []struct {
+		name       string
+		rows, cols int
+	}{{"w1", in, h1}, {"b1", 1, h1}, {"w2", h1, h2}, {"b2", 1, h2}, {"w3", h2, 1}, {"b3", 1, 1}} {
+		t.layers = append(t.layers, matrix(s.name, t.weights[i], s.rows, s.cols))
+	}
+	for _, s := range []struct {
+		name string
+		cols int
+	}{{"x", in}, {"mask", h1}, {"base", 1}} {
+		value := tensor.New(tensor.WithShape(rows, s.cols), tensor.WithBacking(make([]float32, rows*s.cols)))
+		t.values = append(t.values, value)
+		t.inputs = append(t.inputs, gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(rows, s.cols), gorgonia.WithName(s.name), gorgonia.WithValue(value)))
+	}
+	ones := make([]float32, rows)
+	for i := range ones {
+		ones[i] = 1
+	}
+	// differences turns the scores of a row's candidates into those of the others minus the chosen one's.
+	differences := make([]float32, contrast*(contrast-1))
+	for j := range contrast - 1 {
+		differences[j], differences[(j+1)*(contrast-1)+j] = -1, 1
+	}
+	one, apart := matrix("ones", ones, rows, 1), matrix("differences", differences, contrast, contrast-1)
+
+	must := gorgonia.Must
+	layer := func(x, w, b *gorgonia.Node) *gorgonia.Node {
+		return must(gorgonia.Add(must(gorgonia.Mul(x, w)), must(gorgonia.Mul(one, b))))
+	}
+	w, x, mask, base := t.layers, t.inputs[0], t.inputs[1], t.inputs[2]
+	a1 := must(gorgonia.HadamardProd(must(gorgonia.Rectify(layer(x, w[0], w[1]))), mask))
+	a2 := must(gorgonia.Rectify(layer(a1, w[2], w[3])))
+	y := must(gorgonia.Tanh(layer(a2, w[4], w[5])))
+	scale := gorgonia.NewConstant(float32(n.bound / temperature))
+	s := must(gorgonia.Add(base, must(gorgonia.Mul(y, scale))))
+	d := must(gorgonia.Mul(must(gorgonia.Reshape(s, tensor.Shape{batchRows, contrast})), apart))
+	loss := must(gorgonia.Mean(must(gorgonia.Log1p(must(gorgonia.Sum(must(gorgonia.Exp(d)), 1))))))
+	if _, err := gorgonia.Grad(loss, t.layers...); err != nil {
+		return nil, fmt.Errorf("differentiate: %w", err)
+	}
+	t.machine = gorgonia.NewTapeMachine(g, gorgonia.BindDualValues(t.layers...))
+	t.solver = gorgonia.NewAdamSolver(gorgonia.WithLearnRate(h.Rate))
+	return t, nil
+}
+
+// network returns the network of the weights as they are now.
+func (t *trainable) network() *network {
+	n, clones := *t.net, make([][]float32, len(t.weights))
+	for i, w := range t.weights {
+		clones[i] = append([]float32(nil), w...)
+	}
+	n.w1, n.b1, n.w2, n.b2, n.w3, n.b3 = clones[0], clones[1], clones[2], clones[3], clones[4], clones[5][0]
+	return n.seal()
+}
+
+// step takes one step on batchRows examples of l.
+func (t *trainable) step(l *lessons, rows []example) error {
+	x, mask, base := t.values[0].Data().([]float32), t.values[1].Data().([]float32), t.values[2].Data().([]float32)
+	clear(x)
+	in, dense := t.net.inputs(), t.net.dense
+	for r, e := range rows {
+		a := &l.answers[e.answer]
+		q := &l.questions[a.question]
+		for c, j := range l.draw(a, e.chosen, t.drawn) {
+			at := r*contrast + c
+			row := x[at*in:][:in]
+			t.net.standardize(row[:dense], q.list.features[j*l.width:][:l.width])
+			for col := range t.net.columns {
+				row[t.net.at[col]+a.context.Level(col)] = 1
+			}
+			base[at] = l.logit(q, j)
+		}
+	}
+	keep := float32(1 / (1 - t.hyper.Dropout))
+	threshold := uint64(t.hyper.Dropout * (1 << 16))
+	for i := 0; i < len(mask); i += 4 {
+		bits := t.drawn.Uint64()
+		for j := i; j < min(i+4, len(mask)); j++ {
+			if mask[j] = keep; bits&0xffff < threshold {
+				mask[j] = 0
+			}
+			bits >>= 16
+		}
+	}
+	for i, n := range t.inputs {
+		if err := gorgonia.Let(n, t.values[i]); err != nil {
+			return err
+		}
+	}
+	if err := t.machine.RunAll(); err != nil {
+		return err
+	}
+	if err := t.solver.Step(gorgonia.NodesToValueGrads(t.layers)); err != nil {
+		return err
+	}
+	t.machine.Reset()
+	return nil
+}
+
+// learn trains a network of n's inputs and shape on the lessons and returns that of the epoch with the least held-out loss, or nil
+// if none was better than no correction at all (always: the best of them nevertheless).
+func learn(ctx context.Context, n *network, h *Hyper, l *lessons, always bool, seed uint64) (best *network, told Learning, err error) {
+	gorgonias.Lock()
+	defer gorgonias.Unlock()
+	t, err := newTrainable(n, h, l.temperature, seed)
+	if err != nil {
+		return nil, told, err
+	}
+	defer t.machine.Close()
+	told = Learning{Rows: len(l.examples), Temperature: l.temperature, Before: l.loss(nil), Epochs: []float64{}}
+	least, since := told.Before, 0
+	if always {
+		least = math.Inf(1)
+	}
+	order := append([]example(nil), l.examples...)
+	for len(order) < batchRows {
+		order = append(order, l.examples...)
+	}
+	for epoch := 0; epoch < h.Epochs && since <= patience; epoch++ {
+		t.drawn.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		for at := 0; at+batchRows <= len(order); at += batchRows {
+			if err := ctx.Err(); err != nil {
+				return nil, told, err
+			}
+			if err := t.step(l, order[at:at+batchRows]); err != nil {
+				return nil, told, fmt.Errorf("epoch %d: %w", epoch+1, err)
+			}
+		}
+		now := t.network()
+		loss := l.loss(now)
+		if math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return nil, told, fmt.Errorf("epoch %d: the loss is %v: lower the rate", epoch+1, loss)
+		}
+		told.Epochs = append(told.Epochs, loss)
+		if since++; loss < least {
+			best, least, since = now, loss, 0
+		}
+	}
+	return best, told, nil
+}

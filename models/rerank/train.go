@@ -1,0 +1,261 @@
+package rerank
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/blend"
+	"github.com/rapport-ml/rapport/models/popular"
+)
+
+// Trainer trains a blend and a correction of its scores.
+type Trainer struct {
+	Blend blend.Trainer
+	Hyper Hyper
+
+	always bool // for tests: the correction is chosen whatever it is worth
+}
+
+// Name returns "rerank".
+func (t *Trainer) Name() string { return "rerank" }
+
+// The choices of a Record.
+const (
+	chosenCorrected = "corrected"
+	chosenBlend     = "blend"
+)
+
+// Record tells how the model came about: what the network learned, and whether its correction won over the blend. It stands in the
+// artifact's manifest as the value "choice".
+type Record struct {
+	Choice string `json:"choice"` // "corrected" or "blend"
+	Why    string `json:"why"`    // in words
+
+	// The window that the network learned on, µs: [From, To). The parts that it corrects there had learned on [base, From).
+	From      int64    `json:"from"`
+	To        int64    `json:"to"`
+	Questions int      `json:"questions"`
+	Learning  Learning `json:"learning"`
+
+	Unit  float64 `json:"unit"`  // mean over those questions of the blend's best score
+	Bound float64 `json:"bound"` // of a correction, in the blend's scores: the hyperparameter times Unit
+
+	Judged  Judged `json:"judged"`  // lists for direct readers, averaged over the subject's contexts: decides
+	Request Judged `json:"request"` // the same questions asked in the context that the choice was made in: is shown
+}
+
+// Learning tells how the network learned.
+type Learning struct {
+	Rows        int       `json:"rows"`        // chosen items trained on
+	Temperature float64   `json:"temperature"` // of the softmax
+	Before      float64   `json:"before"`      // held-out loss without a correction
+	Epochs      []float64 `json:"epochs"`      // held-out loss after each
+}
+
+// Judged compares the corrected lists with the blend's on a window that neither learned on, but that the blend's weights were fitted to:
+// what that favours is the blend.
+type Judged struct {
+	From       int64   `json:"from"` // µs
+	To         int64   `json:"to"`   // µs
+	Questions  int     `json:"questions"`
+	Subjects   int     `json:"subjects"`
+	K          int     `json:"k"`
+	Blend      float64 `json:"blend"`     // mean nDCG@K
+	Corrected  float64 `json:"corrected"` // mean nDCG@K
+	Difference float64 `json:"difference"`
+	Low        float64 `json:"low"`  // 95 % bootstrap interval over subjects
+	High       float64 `json:"high"` //
+	P          float64 `json:"p"`    // two-sided
+}
+
+// leastAnswers is how many answers, and how many held-out ones, a network needs to be trained at all.
+const leastAnswers = 20
+
+// Train trains the blend three times over: on [Base, Rerank), to make the questions that the network learns from on [Rerank, Validation);
+// on [Base, Validation), to fit its weights and to choose between it and its correction on [Validation, until); and on [Base, until). With
+// no re-ranker's window, or too few answers in it, the model is the blend. Memory: about 100 bytes a candidate of a question.
+func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, seed uint64) (models.Model, error) {
+	h := t.Hyper.withDefaults()
+	if err := h.Validate(); err != nil {
+		return nil, fmt.Errorf("train rerank: %w", err)
+	}
+	fitted, err := t.Blend.Fit(ctx, d, until, seed)
+	if err != nil {
+		return nil, err
+	}
+	m, err := t.correct(ctx, &h, d, fitted, until, seed)
+	if err != nil {
+		return nil, fmt.Errorf("train rerank: %w", err)
+	}
+	if t.always && m.net != nil {
+		m.record.Choice = chosenCorrected
+	}
+	last, err := t.Blend.Retrain(ctx, fitted, d, until, seed)
+	if err != nil {
+		return nil, err
+	}
+	m.hyper = h
+	if !m.Corrects() {
+		return &Model{hyper: m.hyper, record: m.record, snapshot: snapshot{blend: last}}, nil
+	}
+	attributes := m.snapshot.attributes
+	if m.snapshot, err = take(ctx, d, last, until, attributes, seed); err != nil {
+		return nil, fmt.Errorf("train rerank: %w", err)
+	}
+	if h.Context {
+		m.mix = mixIn(d, m.contexts, until)
+	}
+	return m, nil
+}
+
+// take makes the snapshot of a time: what features would have been made from then.
+func take(ctx context.Context, d *models.Dataset, b *blend.Model, until int64, attributes []string, seed uint64) (s snapshot, err error) {
+	s = snapshot{blend: b, attributes: attributes}
+	for _, p := range []struct {
+		to    *models.Model
+		hyper popular.Hyper
+	}{{&s.slow, popular.Hyper{HalfLife: slowHalfLife}}, {&s.fast, popular.Hyper{HalfLife: fastHalfLife}}} {
+		if *p.to, err = (&popular.Trainer{Hyper: p.hyper}).Train(ctx, d, until, seed); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// correct trains the network on the re-ranker's window and judges it on the validation window. Its model lacks the final snapshot.
+func (t *Trainer) correct(ctx context.Context, h *Hyper, d *models.Dataset, fitted *blend.Model, until int64, seed uint64) (*Model, error) {
+	m := &Model{record: Record{Choice: chosenBlend, From: d.Cuts.Rerank, To: d.Cuts.Validation, Learning: Learning{Epochs: []float64{}}}}
+	if d.Cuts.Rerank <= d.Cuts.Base || d.Cuts.Rerank >= d.Cuts.Validation {
+		m.record.Why = "no window was set aside for the re-ranker"
+		return m, nil
+	}
+	// The window seen as a validation window of its own: the parts end where it begins, and their weights are fitted in it.
+	early := *d
+	early.Cuts.Validation = d.Cuts.Rerank
+	before, err := t.Blend.Fit(ctx, &early, d.Cuts.Validation, seed)
+	if err != nil {
+		return nil, err
+	}
+	m.contexts, m.mix = &models.Contexts{Columns: []models.ContextColumn{}}, []share{{Weight: 1}}
+	if h.Context {
+		m.contexts, m.mix = population(d, d.Cuts.Rerank)
+	}
+	attributes := attributesOf(d.Catalog)
+	window, err := t.ask(ctx, h, m, &early, before, d.Cuts.Rerank, d.Cuts.Validation, attributes, seed)
+	if err != nil {
+		return nil, err
+	}
+	m.record.Questions = len(window)
+	m.snapshot.attributes = attributes
+	for _, p := range before.Record().Parts {
+		m.names = append(m.names, p.Name)
+	}
+	m.names = featureNames(m.names, attributes)
+	n := m.describe(h, window)
+	if n == nil {
+		m.record.Why = "the blend has no score above 0 in the re-ranker's window"
+		return m, nil
+	}
+	l := newLessons(window, len(m.names), n)
+	if len(l.answers) < leastAnswers || len(l.held) < leastAnswers/holdOut {
+		m.record.Why = fmt.Sprintf("the re-ranker's window holds %d answers, too few to learn from", len(l.answers)+len(l.held))
+		return m, nil
+	}
+	net, told, err := learn(ctx, n, h, l, t.always, seed)
+	if err != nil {
+		return nil, err
+	}
+	m.record.Learning = told
+	if net == nil {
+		m.record.Why = "on held-out questions of its own window no correction was better than none"
+		return m, nil
+	}
+	m.net = net
+	judged, err := t.ask(ctx, h, m, d, fitted, d.Cuts.Validation, until, attributes, seed)
+	if err != nil {
+		return nil, err
+	}
+	m.record.judge(m, judged, fitted.Record().K, d.Cuts.Validation, until, seed)
+	return m, nil
+}
+
+// ask asks the questions of the window [from, until) of the snapshot that was live at from.
+func (t *Trainer) ask(ctx context.Context, h *Hyper, m *Model, d *models.Dataset, b *blend.Model, from, until int64, attributes []string, seed uint64) ([]asked, error) {
+	s, err := take(ctx, d, b, from, attributes, seed)
+	if err != nil {
+		return nil, err
+	}
+	live, err := s.bind(ctx, d.Catalog, d.SubjectColumns())
+	if err != nil {
+		return nil, err
+	}
+	hyper := t.Blend.Hyper
+	hyper.Queries = h.Questions
+	questions := blend.Questions(hyper, d, until)
+	lists := make([]shortlist, len(questions))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for lo := 0; lo < len(questions); lo += batch {
+		g.Go(func() error {
+			part := questions[lo:min(lo+batch, len(questions))]
+			queries := make([]models.Query, len(part))
+			for i := range part {
+				queries[i] = part[i].Query
+				queries[i].K = candidates
+			}
+			return live.each(gctx, queries, live.newDesk(), func(i int, _ []float32, s shortlist) { lists[lo+i] = s })
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("ask the window: %w", err)
+	}
+	return ask(m, d, questions, lists), nil
+}
+
+// describe makes the network's moments from the candidates of a window, and its bound; nil if the blend has no scale there.
+func (m *Model) describe(h *Hyper, window []asked) *network {
+	width := len(m.names)
+	sum, square, known := make([]float64, width), make([]float64, width), make([]int, width)
+	var top float64
+	rows := 0
+	for i := range window {
+		list := &window[i].list
+		if len(list.base) > 0 {
+			top += float64(list.base[0])
+		}
+		for at := 0; at < len(list.features); at += width {
+			rows++
+			for j, x := range list.features[at : at+width] {
+				if x == x {
+					known[j]++
+					sum[j] += float64(x)
+					square[j] += float64(x) * float64(x)
+				}
+			}
+		}
+	}
+	m.record.Unit = top / float64(max(1, len(window)))
+	m.record.Bound = h.Bound * m.record.Unit
+	if !(m.record.Bound > 1e-20) {
+		m.record.Unit, m.record.Bound = 0, 0
+		return nil
+	}
+	n := &network{h1: h.Hidden[0], h2: h.Hidden[1], bound: m.record.Bound, columns: levelsOf(m.contexts)}
+	for j := range width {
+		mean, scale := 0.0, 1.0
+		if known[j] > 0 {
+			mean = sum[j] / float64(known[j])
+			if sd := math.Sqrt(max(0, square[j]/float64(known[j])-mean*mean)); sd > 1e-6*math.Abs(mean)+1e-12 {
+				scale = sd
+			}
+		}
+		n.mean, n.scale = append(n.mean, float32(mean)), append(n.scale, float32(scale))
+		n.indicator = append(n.indicator, known[j] < rows)
+	}
+	return n.lay()
+}
