@@ -240,16 +240,9 @@ const stagedFor = time.Hour
 
 // sweepStaged removes the files of tables that no commit names: what runs staged and never committed may hold a subject too.
 func (w *work) sweepStaged(ctx context.Context, out *Erased) error {
-	named := map[string]bool{}
-	for c, err := range w.tables.List(ctx, "") {
-		if err != nil {
-			return err
-		}
-		for _, m := range c.Outputs {
-			for _, p := range m.Parts {
-				named[p.Object] = true
-			}
-		}
+	named, err := w.named(ctx)
+	if err != nil {
+		return err
 	}
 	for info, err := range w.Bucket.List(ctx, "data/", storage.ListOpt{}) {
 		switch {

@@ -206,9 +206,10 @@ func (w *Writer) store(ctx context.Context, shard int, r *rows) (Part, error) {
 	p := Part{Shard: shard, Rows: int64(r.n), Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}
 	p.Object = fmt.Sprintf("%s/part-%04d-%s.parquet", w.prefix, shard, p.SHA256[:16])
 
-	// An object of this name should hold these bytes already; if it doesn't, it is replaced.
-	for _, cond := range []storage.Cond{{IfAbsent: true}, {}} {
-		if _, err = w.b.Put(ctx, p.Object, storage.Bytes(body), cond); err != nil && !errors.Is(err, storage.ErrPrecondition) {
+	// An object that stands there is written anew: it may be damaged, or so old that a collection is about to take it for litter. What
+	// reads back damaged is written once more.
+	for range 2 {
+		if _, err = w.b.Put(ctx, p.Object, storage.Bytes(body), storage.Cond{}); err != nil {
 			return Part{}, fmt.Errorf("store shard %d: %w", shard, err)
 		}
 		if err = verifyPart(ctx, w.b, p); !errors.Is(err, ErrCorrupt) {

@@ -1,0 +1,254 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/models/registry"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// Usage is what the bucket holds, by kind.
+type Usage struct {
+	Kinds   []UsageRow `json:"kinds"` // largest first
+	Objects int        `json:"objects"`
+	Bytes   int64      `json:"bytes"`
+	Garbage int64      `json:"garbage_bytes"` // that gc would remove, whatever its age
+}
+
+// UsageRow is one kind of object: the tables of a step, artifacts, reports, runs and so on.
+type UsageRow struct {
+	Kind    string    `json:"kind"`
+	Objects int       `json:"objects"`
+	Bytes   int64     `json:"bytes"`
+	Oldest  time.Time `json:"oldest"`
+	Newest  time.Time `json:"newest"`
+	Garbage int64     `json:"garbage_bytes"`
+	What    string    `json:"what"`
+}
+
+// kinds says what stands under each folder of the bucket.
+var kinds = map[string]string{
+	"alerts": "who has been told what", "artifacts": "models", "data": "rows of tables", "done": "proof of steps that are done", "identity": "where ids meet subject numbers",
+	"leases": "who runs what", "models": "versions, and what is live", "policy": "erasures and withdrawals", "reports": "reports", "runs": "the ledger", "serve": "servers that are alive",
+}
+
+// Usage adds up the objects of the bucket. Cost: one listing of it, and one GET a step that is done.
+func (r *Runner) Usage(ctx context.Context) (*Usage, error) {
+	garbage := map[string]bool{}
+	for g, err := range r.unreachable(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		garbage[g.Key] = true
+	}
+	rows := map[string]*UsageRow{}
+	out := &Usage{}
+	for info, err := range r.Bucket.List(ctx, "", storage.ListOpt{}) {
+		if err != nil {
+			return nil, fmt.Errorf("du: %w", err)
+		}
+		kind := kindOf(info.Key)
+		row := rows[kind]
+		if row == nil {
+			folder, _, _ := strings.Cut(kind, "/")
+			row = &UsageRow{Kind: kind, Oldest: info.Modified, Newest: info.Modified, What: kinds[folder]}
+			rows[kind] = row
+		}
+		row.Objects++
+		row.Bytes += info.Size
+		if info.Modified.Before(row.Oldest) {
+			row.Oldest = info.Modified
+		}
+		if info.Modified.After(row.Newest) {
+			row.Newest = info.Modified
+		}
+		if garbage[info.Key] {
+			row.Garbage += info.Size
+			out.Garbage += info.Size
+		}
+		out.Objects++
+		out.Bytes += info.Size
+	}
+	for _, row := range rows {
+		out.Kinds = append(out.Kinds, *row)
+	}
+	slices.SortFunc(out.Kinds, func(a, b UsageRow) int {
+		if a.Bytes != b.Bytes {
+			return int(max(-1, min(1, b.Bytes-a.Bytes)))
+		}
+		return strings.Compare(a.Kind, b.Kind)
+	})
+	return out, nil
+}
+
+// kindOf is the folder that an object stands in; for the rows and proofs of steps, with the step.
+func kindOf(key string) string {
+	first, rest, deep := strings.Cut(key, "/")
+	if !deep {
+		return "other"
+	}
+	if first == "data" || first == "done" {
+		step, _, _ := strings.Cut(rest, "/")
+		return first + "/" + step
+	}
+	return first
+}
+
+// Garbage is an object that nothing refers to.
+type Garbage struct {
+	Key      string    `json:"key"`
+	Bytes    int64     `json:"bytes"`
+	Modified time.Time `json:"modified"`
+	Why      string    `json:"why"`
+}
+
+// Collected is what a collection removed, or would.
+type Collected struct {
+	Removed []Garbage `json:"removed"`
+	Bytes   int64     `json:"bytes"`
+	Young   int       `json:"kept_young"` // unreachable, but younger than the age asked for: a run may still want it
+	DryRun  bool      `json:"dry_run"`
+}
+
+const collectLease = "leases/gc"
+
+// Collect removes what no commit, version or report refers to and what is older than age, which must be an hour at least: a run under way
+// stages its files before it commits them, and writes anew what it finds staged, so that nothing of it is that old. With dry it only
+// says what would go. Interrupted, it has removed some of it; the next one goes on.
+func (r *Runner) Collect(ctx context.Context, age time.Duration, dry bool) (*Collected, error) {
+	if age < stagedFor {
+		return nil, fmt.Errorf("gc: %s is too young: what is less than %s old may belong to a run under way", age, stagedFor)
+	}
+	if !dry {
+		lease, err := r.acquire(ctx, collectLease)
+		if err != nil {
+			return nil, fmt.Errorf("gc: %w", err)
+		}
+		var stop func()
+		ctx, stop = lease.Keep(ctx)
+		defer stop()
+		w := &work{Runner: r, lease: lease}
+		defer w.release(ctx)
+	}
+	out := &Collected{DryRun: dry, Removed: []Garbage{}}
+	var found []Garbage
+	for g, err := range r.unreachable(ctx) {
+		if err != nil {
+			return out, err
+		}
+		found = append(found, g)
+	}
+	for i, g := range found {
+		r.Progressed("gc", "", int64(i), int64(len(found)), "objects")
+		if r.Wall().Sub(g.Modified) < age {
+			out.Young++
+			continue
+		}
+		if !dry {
+			// A run may have staged it anew since it was listed.
+			now, err := r.Bucket.Head(ctx, g.Key)
+			if errors.Is(err, storage.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return out, fmt.Errorf("gc: %w", err)
+			}
+			if r.Wall().Sub(now.Modified) < age {
+				out.Young++
+				continue
+			}
+			if err := r.Bucket.Delete(ctx, g.Key); err != nil {
+				return out, fmt.Errorf("gc: %w", err)
+			}
+		}
+		out.Removed = append(out.Removed, g)
+		out.Bytes += g.Bytes
+	}
+	return out, nil
+}
+
+// unreachable yields the objects that nothing refers to: files of tables that no commit names, artifacts of no trained model and no version,
+// reports of no evaluation and no version. What refers is read first: an object that is referred to since is young.
+func (r *Runner) unreachable(ctx context.Context) iter.Seq2[Garbage, error] {
+	return func(yield func(Garbage, error) bool) {
+		named, err := r.named(ctx)
+		if err != nil {
+			yield(Garbage{}, err)
+			return
+		}
+		for _, from := range []struct {
+			prefix, why string
+			name        func(key string) string // what it would be referred to by
+		}{
+			{"data/", "no commit names it: staged by a run that ended before its step was done, or replaced", func(key string) string { return key }},
+			{"artifacts/", "no version and no training step has it", func(key string) string { return path.Dir(key) }},
+			{"reports/", "no evaluation and no version has it", func(key string) string { return strings.TrimSuffix(key, path.Ext(key)) }},
+		} {
+			for info, err := range r.Bucket.List(ctx, from.prefix, storage.ListOpt{}) {
+				if err != nil {
+					yield(Garbage{}, err)
+					return
+				}
+				if !named[from.name(info.Key)] && !yield(Garbage{Key: info.Key, Bytes: info.Size, Modified: info.Modified, Why: from.why}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// named is all that commits and versions refer to: objects under data/, folders under artifacts/, reports without extension.
+func (r *Runner) named(ctx context.Context) (map[string]bool, error) {
+	named := map[string]bool{}
+	for c, err := range (table.Store{Bucket: r.Bucket}).List(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range c.Outputs {
+			for _, p := range m.Parts {
+				named[p.Object] = true
+			}
+		}
+		switch c.Step {
+		case "train":
+			f, err := factsOf[trained](c)
+			if err != nil {
+				return nil, err
+			}
+			named[path.Dir(artifactKey(f.Digest, "x"))] = true
+		case "evaluate":
+			f, err := factsOf[judged](c)
+			if err != nil {
+				return nil, err
+			}
+			named[f.Report] = true
+		}
+	}
+	// Versions of every model that was ever registered here, also of those that the project has dropped.
+	for info, err := range r.Bucket.List(ctx, "models/", storage.ListOpt{Delimiter: "/"}) {
+		if err != nil {
+			return nil, err
+		}
+		reg, err := registry.Open(r.Bucket, path.Base(info.Key))
+		if err != nil {
+			return nil, err
+		}
+		versions, err := reg.Versions(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range versions {
+			named[path.Dir(artifactKey(v.Digest, "x"))] = true
+			named[v.Report.Link] = true
+		}
+	}
+	return named, nil
+}
