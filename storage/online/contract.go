@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"unicode/utf8"
 )
 
 // Errors that callers test with errors.Is.
@@ -35,15 +34,6 @@ type Fallback struct {
 	Since int64  `json:"since"` // µs since the epoch
 	By    string `json:"by"`
 	Why   string `json:"why"`
-}
-
-func (f Fallback) check() error {
-	for what, text := range map[string]string{"by": f.By, "why": f.Why} {
-		if len(text) > maxKey || !utf8.ValidString(text) {
-			return fmt.Errorf("fallback: %s must be UTF-8 of at most %d bytes", what, maxKey)
-		}
-	}
-	return nil
 }
 
 // Pointer says which generation readers read. Fence only grows.

@@ -350,7 +350,7 @@ func TestDiskFull(t *testing.T) {
 
 func TestOpen(t *testing.T) {
 	ctx := t.Context()
-	for _, url := range []string{"redis://user:secret@host/0", "", "nonsense", "embedded:"} {
+	for _, url := range []string{"rediss+x://user:secret@host/0", "", "nonsense", "embedded:"} {
 		_, err := online.Open(ctx, url, online.Options{})
 		if err == nil || !strings.Contains(err.Error(), "embedded:PATH") || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", url, err)

@@ -62,3 +62,14 @@ func ErasedName(owner string) string {
 	h := sha256.Sum256([]byte(owner))
 	return erasedPrefix + hex.EncodeToString(h[:])
 }
+
+// remove takes e, which was added, out again.
+func (d *Digester) remove(e Entry) {
+	var one Digester
+	one.Add(e)
+	var borrow uint64
+	for i := 3; i >= 0; i-- {
+		d.sum[i], borrow = bits.Sub64(d.sum[i], one.sum[i], borrow)
+	}
+	d.n--
+}

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"unicode/utf8"
 )
 
-// storedFallback is the content of the file fallback.
+// storedFallback is the stored form of the switch.
 type storedFallback struct {
 	Format int `json:"format"`
 	Fallback
@@ -19,9 +20,6 @@ func (e *embedded) SetFallback(ctx context.Context, f *Fallback) error {
 	what := "end the fallback"
 	if f != nil {
 		what = "turn the fallback on"
-		if err := f.check(); err != nil {
-			return err
-		}
 	}
 	return e.change(ctx, what, func(*state) (bool, error) {
 		if f == nil {
@@ -30,7 +28,7 @@ func (e *embedded) SetFallback(ctx context.Context, f *Fallback) error {
 			}
 			return false, syncDir(e.fs, e.dir)
 		}
-		payload, err := json.Marshal(storedFallback{formatNumber, *f})
+		payload, err := encodeFallback(f)
 		if err != nil {
 			return false, err
 		}
@@ -59,13 +57,34 @@ func (e *embedded) Fallback(ctx context.Context) (*Fallback, error) {
 
 // decodeFallback parses the content of the file fallback.
 func decodeFallback(b []byte) (*Fallback, error) {
-	var s storedFallback
 	if len(b) == 0 || b[len(b)-1] != '\n' {
 		return nil, fmt.Errorf("%w: cut short", ErrCorrupt)
 	}
 	payload, ok := parseFrame(b[:len(b)-1])
-	if !ok || json.Unmarshal(payload, &s) != nil {
+	if !ok {
 		return nil, fmt.Errorf("%w: bad checksum", ErrCorrupt)
+	}
+	return parseFallback(payload)
+}
+
+// encodeFallback returns the stored form of the switch: JSON, or nothing if it is off.
+func encodeFallback(f *Fallback) ([]byte, error) {
+	if f == nil {
+		return nil, nil
+	}
+	for what, text := range map[string]string{"by": f.By, "why": f.Why} {
+		if len(text) > maxKey || !utf8.ValidString(text) {
+			return nil, fmt.Errorf("fallback: %s must be UTF-8 of at most %d bytes", what, maxKey)
+		}
+	}
+	return json.Marshal(storedFallback{formatNumber, *f})
+}
+
+// parseFallback is the inverse of encodeFallback of a switch that is on.
+func parseFallback(payload []byte) (*Fallback, error) {
+	var s storedFallback
+	if err := json.Unmarshal(payload, &s); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	return &s.Fallback, checkFormat(s.Format)
 }
