@@ -140,12 +140,12 @@ var (
 	quoted   = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|` + "`[^`]*`")
 	userinfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s/@]*@`)
 	query    = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s?#]*)[?#]\S*`)
-	address  = regexp.MustCompile(`[^\s@:/"'(),;<>]+@[^\s@:/"'(),;<>]+`)
+	address  = regexp.MustCompile(`[^\s@:/"'(),;<>]+@[^\s@:/"'(),;<>]+\.[A-Za-z]{2,}`) // ndcg@10 is none
 )
 
-// clean makes a text fit to leave the house: one line of at most n bytes, without what stands in quotes (errors repeat there what they have
+// Clean makes a text fit to leave the house: one line of at most n bytes, without what stands in quotes (errors repeat there what they have
 // found in a file), without credentials and queries of addresses, and without mail addresses.
-func clean(s string, n int) string {
+func Clean(s string, n int) string {
 	s = strings.ToValidUTF8(s, "�")
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 }), " ")
 	s = quoted.ReplaceAllString(s, `"…"`)

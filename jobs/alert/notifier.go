@@ -107,7 +107,7 @@ func (n *Notifier) Late(ctx context.Context, job *jobs.Job, iv table.Interval, d
 	now := n.Now()
 	c := n.see(ctx, job, finding{
 		kind: Late, interval: iv, fingerprint: "late",
-		summary: clean(fmt.Sprintf("%s is late: %s was due %s", job.Name, job.Every.Label(iv), due.UTC().Format("2006-01-02 15:04 MST")), maxSummary),
+		summary: Clean(fmt.Sprintf("%s is late: %s was due %s", job.Name, job.Every.Label(iv), due.UTC().Format("2006-01-02 15:04 MST")), maxSummary),
 		details: []string{"No run of this interval has succeeded. What was live before stays live and grows older."},
 		command: "rapport run " + job.Name,
 	}, now)

@@ -108,9 +108,9 @@ func (n *Notifier) findings(job *jobs.Job, run ledger.Run, res *jobs.Result, d *
 		}
 		why := n.clean(run.Error, maxDetail)
 		f.fingerprint = fingerprint(lastStep(run), why)
-		f.summary = clean(fmt.Sprintf("%s of %s failed: %s", job.Name, run.Label, why), maxSummary)
+		f.summary = Clean(fmt.Sprintf("%s of %s failed: %s", job.Name, run.Label, why), maxSummary)
 		if run.Status == ledger.Interrupted {
-			f.summary = clean(fmt.Sprintf("%s of %s was killed", job.Name, run.Label), maxSummary)
+			f.summary = Clean(fmt.Sprintf("%s of %s was killed", job.Name, run.Label), maxSummary)
 		}
 		f.details = []string{why}
 		if run.Hint != "" {
@@ -123,7 +123,7 @@ func (n *Notifier) findings(job *jobs.Job, run ledger.Run, res *jobs.Result, d *
 	case run.Status == ledger.Rejected:
 		f := base
 		f.kind = Rejected
-		f.summary = clean(fmt.Sprintf("%s of %s was refused by the gate", job.Name, run.Label), maxSummary)
+		f.summary = Clean(fmt.Sprintf("%s of %s was refused by the gate", job.Name, run.Label), maxSummary)
 		f.details = n.lines(run.Reasons)
 		f.fingerprint = fingerprint(refusing(d, run.Reasons)...)
 		out = append(out, f)
@@ -153,9 +153,9 @@ func (n *Notifier) rules(base finding, job *jobs.Job, run ledger.Run, d *eval.De
 			drifted.details, drifted.covered = append(drifted.details, r.Says), covered
 		case "budget":
 			f := base
-			f.kind, f.subject, f.covered = Budget, clean(r.Subject, maxName), covered
+			f.kind, f.subject, f.covered = Budget, Clean(r.Subject, maxName), covered
 			f.fingerprint = fingerprint(string(r.Effect))
-			f.summary = clean(fmt.Sprintf("%s of %s: budget %s is broken", job.Name, run.Label, r.Subject), maxSummary)
+			f.summary = Clean(fmt.Sprintf("%s of %s: budget %s is broken", job.Name, run.Label, r.Subject), maxSummary)
 			f.details = n.lines([]string{r.Says, effects[r.Effect]})
 			out = append(out, f)
 		}
@@ -163,7 +163,7 @@ func (n *Notifier) rules(base finding, job *jobs.Job, run ledger.Run, d *eval.De
 	if len(columns) > 0 {
 		slices.Sort(columns)
 		drifted.fingerprint = fingerprint(columns...)
-		drifted.summary = clean(fmt.Sprintf("%s of %s: drift of %s", job.Name, run.Label, strings.Join(columns, ", ")), maxSummary)
+		drifted.summary = Clean(fmt.Sprintf("%s of %s: drift of %s", job.Name, run.Label, strings.Join(columns, ", ")), maxSummary)
 		drifted.details = n.lines(drifted.details)
 		out = append(out, drifted)
 	}
@@ -191,7 +191,7 @@ func (n *Notifier) lines(texts []string) []string {
 	return out
 }
 
-// clean is clean, and cuts out what this project keeps secret, in case an error repeats it.
+// clean is Clean, and cuts out what this project keeps secret, in case an error repeats it.
 func (n *Notifier) clean(s string, max int) string {
 	for _, d := range n.To {
 		for _, secret := range []string{d.Address, string(d.Secret)} {
@@ -200,7 +200,7 @@ func (n *Notifier) clean(s string, max int) string {
 			}
 		}
 	}
-	return clean(s, max)
+	return Clean(s, max)
 }
 
 // place is where people can open an object: behind a destination's link, or where it stands.
