@@ -188,7 +188,7 @@ func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern stri
 		c.OK, c.Found = true, fmt.Sprintf("%d files; the columns of %s are checked when it is read", n, obj.Key)
 		return c
 	}
-	st, err := table.Stat(ctx, b, obj, "", 0)
+	st, err := table.Stat(ctx, b, obj, table.ScanOptions{})
 	if err != nil {
 		c.Found = err.Error()
 		return c

@@ -109,13 +109,18 @@ func (s Source) Listing(ctx context.Context) (*Files, error) {
 
 // stat fills in a file's time range from its footer.
 func (s Source) stat(ctx context.Context, f *file) error {
-	st, err := table.Stat(ctx, s.Bucket, f.info, s.Time, s.TimeUnit)
+	st, err := table.Stat(ctx, s.Bucket, f.info, s.scan())
 	if err != nil {
 		return err
 	}
 	f.unknown = !st.HasTimes
 	f.span = table.Interval{Start: time.UnixMicro(st.MinTime).UTC(), End: time.UnixMicro(st.MaxTime).Add(time.Microsecond).UTC()}
 	return nil
+}
+
+// scan says how the source's files are read, but for the columns.
+func (s Source) scan() table.ScanOptions {
+	return table.ScanOptions{Time: s.Time, Explode: s.Explode, Unit: s.TimeUnit, TimeFormat: s.TimeFormat, Local: s.Zone}
 }
 
 func (s Source) zone() *time.Location {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow/float16"
@@ -33,9 +34,12 @@ func openGroup(f *rawFile, src *groupSource) (*rawGroup, error) {
 
 // columnReader delivers one column of one row group.
 type columnReader struct {
-	read  func(dst *Column, n int) error // the next n rows
+	read  func(dst *Column, n int) error // the next n rows; of a column in a list, the next n entries
 	chunk file.ColumnChunkReader
 	valid []bool // backs Column.Valid
+	at    int64  // rows or entries read before
+	// The levels of the entries that read has read, of a column in a list.
+	def, rep []int16
 }
 
 func (r *columnReader) close() {
@@ -123,18 +127,25 @@ const emptyPages = 16
 
 // pump makes r read rows with batch and deliver each value with set.
 func pump[T any](r *columnReader, c *source, g *rawGroup, batch pageBatch[T], set func(dst *Column, i int, v T) error) {
-	var (
-		values []T
-		levels []int16
-		most   = c.desc.MaxDefinitionLevel() // the level of a row that is not null; 0: no row is null
-	)
+	var values []T
+	most := c.desc.MaxDefinitionLevel() // the level of a row that is not null; 0: no row is null
 	r.read = func(dst *Column, n int) error {
 		values = resized(values, n)
 		if most > 0 {
-			levels = resized(levels, n)
+			r.def = resized(r.def, n)
+		}
+		if c.listed() {
+			r.rep = resized(r.rep, n)
 		}
 		for at, empty := 0, 0; at < n; {
-			rows, present, err := batch(int64(n-at), values, levels, nil)
+			var def, rep []int16
+			if most > 0 {
+				def = r.def[at:]
+			}
+			if c.listed() {
+				rep = r.rep[at:]
+			}
+			rows, present, err := batch(int64(n-at), values, def, rep)
 			if err != nil || g.bytes.err != nil { // the decoder's buffer may have swallowed the bucket's error
 				return c.failed(g, err)
 			}
@@ -146,22 +157,48 @@ func pump[T any](r *columnReader, c *source, g *rawGroup, batch pageBatch[T], se
 			}
 			next := 0
 			for i := at; i < at+int(rows); i++ {
-				if most > 0 && levels[i-at] < most {
+				if most > 0 && r.def[i] < most {
 					r.null(dst, i, n, c.typ)
 					continue
 				}
 				if next == present {
 					return fmt.Errorf("%w: a page has fewer values than it says", ErrCorrupt)
 				}
-				if err := set(dst, i, values[next]); err != nil {
-					return err
+				switch err := set(dst, i, values[next]); {
+				case err == errNull:
+					r.null(dst, i, n, c.typ)
+				case err != nil:
+					return c.at(err, r.at+int64(i))
 				}
 				next++
 			}
 			at += int(rows)
 		}
+		r.at += int64(n)
 		return nil
 	}
+}
+
+// errNull is what a conversion returns for a value that stands for none.
+var errNull = errors.New("null")
+
+// at says in which row of its row group a value did not fit. Its message does not hold the value.
+func (c *source) at(err error, row int64) error {
+	if !errors.Is(err, errNoTime) && !errors.Is(err, errNoZone) {
+		return err
+	}
+	what := "row"
+	if c.listed() {
+		what = "element"
+	}
+	hint := "say in which form times are written, as %d.%m.%Y %H:%M, or correct the producer"
+	switch {
+	case errors.Is(err, errNoZone):
+		hint = "say which zone the times are in"
+	case c.texts.verbs != nil:
+		hint = "the declared form is another"
+	}
+	return fmt.Errorf("%w: %q is %s, wanted as time, and %s %d (from 0) of the row group %w: %s", ErrColumn, c.name, describe(c.desc), what, row, err, hint)
 }
 
 // null marks row i of n as null.
@@ -179,6 +216,17 @@ func (r *columnReader) null(dst *Column, i, n int, t Type) {
 // setInteger returns the conversion of INT32 and INT64 values.
 func (c *source) setInteger() func(dst *Column, i int, v int64) error {
 	switch {
+	case c.kind == decimal && c.typ == String:
+		var names interner[int64]
+		return func(dst *Column, i int, v int64) error {
+			s, ok := names[v]
+			if !ok {
+				s = decimalText(big.NewInt(v), c.scale)
+				names.put(v, s)
+			}
+			dst.Str[i] = s
+			return nil
+		}
 	case c.kind == decimal:
 		pow := math.Pow10(int(c.scale))
 		return func(dst *Column, i int, v int64) error {
@@ -234,6 +282,10 @@ func (c *source) setBytes() func(dst *Column, i int, v []byte) error {
 			if len(v) > maxDecimal {
 				return fmt.Errorf("%w: a decimal of %d bytes", ErrCorrupt, len(v))
 			}
+			if c.typ == String {
+				dst.Str[i] = decimalText(twosComplement(v), c.scale)
+				return nil
+			}
 			dst.Float[i] = bigDecimal(v, c.scale)
 			return nil
 		}
@@ -249,6 +301,18 @@ func (c *source) setBytes() func(dst *Column, i int, v []byte) error {
 			}
 			dst.Str[i] = fmt.Sprintf("%x-%x-%x-%x-%x", v[:4], v[4:6], v[6:8], v[8:10], v[10:])
 			return nil
+		}
+	}
+	if c.typ == Time {
+		return func(dst *Column, i int, v []byte) (err error) {
+			if len(v) == 0 { // writers do not agree on which of the two a missing text is
+				return errNull
+			}
+			if len(v) > maxTimeText {
+				return errNoTime
+			}
+			dst.Int[i], err = c.texts.Micros(string(v))
+			return err
 		}
 	}
 	var texts interner[string]
@@ -269,15 +333,39 @@ func (c *source) setBytes() func(dst *Column, i int, v []byte) error {
 // maxDecimal bounds the bytes of a decimal: twice what its 76 digits need.
 const maxDecimal = 64
 
-// bigDecimal is the float64 nearest to a big-endian two's complement number divided by 10^scale.
-func bigDecimal(v []byte, scale int32) float64 {
+// maxTimeText bounds a time as text, in bytes.
+const maxTimeText = 256
+
+// twosComplement is a big-endian number in two's complement.
+func twosComplement(v []byte) *big.Int {
 	n := new(big.Int).SetBytes(v)
 	if len(v) > 0 && v[0]&0x80 != 0 {
 		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(v))))
 	}
-	q := new(big.Rat).SetFrac(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil))
+	return n
+}
+
+// bigDecimal is the float64 nearest to a big-endian two's complement number divided by 10^scale.
+func bigDecimal(v []byte, scale int32) float64 {
+	q := new(big.Rat).SetFrac(twosComplement(v), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil))
 	f, _ := q.Float64()
 	return f
+}
+
+// decimalText is n divided by 10^scale in its one canonical form: see Want.
+func decimalText(n *big.Int, scale int32) string {
+	s := new(big.Int).Abs(n).String()
+	if scale > 0 {
+		if short := int(scale) + 1 - len(s); short > 0 {
+			s = strings.Repeat("0", short) + s
+		}
+		point := len(s) - int(scale)
+		s = strings.TrimRight(strings.TrimRight(s[:point]+"."+s[point:], "0"), ".")
+	}
+	if n.Sign() < 0 {
+		s = "-" + s
+	}
+	return s
 }
 
 // interner keeps one string for each value, so that a value that recurs is allocated once. It forgets all when it is full.

@@ -6,6 +6,7 @@
 //
 //	Scan      raw files, of any writer, column by declared column
 //	Stat      what a raw file holds, from its footer
+//	TimeReader  times that are text
 //	Writer    buffers rows by shard, sorts them, stores parts, verifies them, returns a Manifest
 //	Read      the rows of a Manifest
 //	Digester  the digest of rows, whatever file they stand in
@@ -27,6 +28,16 @@
 // bytes, then its length), not by the usual speculative read of the last 64 KiB, which would take data pages along; ranges are joined
 // only where declared columns touch; and the decoder works on a source that holds nothing but these ranges. The cost is one more small
 // request a file.
+//
+// Nested rows. A column is named by what it means, not by the levels that a writer puts between: "items[].sku" whether the file says
+// items.list.element.sku, items.bag.array_element.sku or items.sku. Scan explodes one list, by the levels of the declared columns
+// alone: nothing is assembled into rows of structs, lists of any length are read in bounded memory, and no byte of a column that was not declared is needed to know how
+// many elements a row has. Maps, and lists in lists, are refused by name: which of their entries is meant is no question of reading. (Rejected:
+// pqarrow's nested arrays, see above; parquet-go's row readers, which read every column of the schema that they are given and panic where a file's
+// schema is not quite it.)
+//
+// Local times. A reading that a change of clocks skips or repeats is taken by the offset before the change: one rule for both changes, on both sides of
+// Greenwich (time.Date has none), which keeps events in the order of their readings but for the hour that is repeated.
 //
 // Statistics prune only when they can be trusted: both bounds present, of the right width, in order, from a writer not known to have
 // got them wrong. arrow-go's typed statistics are not used for this: with one bound absent they report it as zero.

@@ -3,7 +3,6 @@ package table
 import (
 	"encoding/binary"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/parquet"
@@ -110,6 +109,8 @@ func (f found) as(want Type, unit time.Duration) (Type, bool) {
 		return have, true
 	case integer && (want == String || want == Float64 || want == Time && unit != 0):
 		return want, true
+	case f.kind == decimal && want == String, f.kind == text && want == Time:
+		return want, true
 	}
 	return 0, false
 }
@@ -137,52 +138,48 @@ func describeLogical(c *schema.Column) string {
 // source is a declared column of one raw file.
 type source struct {
 	found
-	name string
-	leaf int // column of the file; -1: the file has none
-	typ  Type
-	desc *schema.Column
-	unit time.Duration // of an integer that is wanted as Time
-	zone *time.Location
+	place place
+	name  string
+	leaf  int // column of the file; -1: the file has none
+	typ   Type
+	desc  *schema.Column
+	unit  time.Duration // of an integer that is wanted as Time
+	zone  *time.Location
+	texts *TimeReader // of text that is wanted as Time
 }
 
 func (c *source) missing() bool { return c.leaf < 0 }
 
+// listed reports whether the column stands in the list that is exploded.
+func (c *source) listed() bool { return c.place.list != "" }
+
 // source finds a declared column in the file.
 func (s *scan) source(w Want) (*source, error) {
-	sc := s.meta.Schema
-	c := &source{name: w.Name, leaf: -1, typ: w.Type, zone: s.o.Local}
-	var paths []string
-	inside := false
-	for i := range sc.NumColumns() {
-		path := sc.Column(i).Path()
-		paths = append(paths, path)
-		inside = inside || strings.HasPrefix(path, w.Name+".")
-		if path != w.Name {
-			continue
-		}
-		if c.leaf >= 0 {
-			return nil, fmt.Errorf("%w: two columns are named %q", ErrColumn, w.Name)
-		}
-		c.leaf, c.desc = i, sc.Column(i)
+	c := &source{name: w.Name, typ: w.Type, zone: s.o.Local}
+	var err error
+	if c.leaf, err = s.leaf(w.Name); err != nil {
+		return nil, err
 	}
 	switch {
-	case c.missing() && inside:
-		return nil, fmt.Errorf("%w: %q is a struct or a list; declare a column inside it%s", ErrColumn, w.Name, nearest(w.Name, paths))
 	case c.missing() && w.Optional:
 		return c, nil
 	case c.missing():
-		return nil, fmt.Errorf("%w: there is no column %q%s", ErrColumn, w.Name, nearest(w.Name, paths))
-	case c.desc.MaxRepetitionLevel() > 0:
-		return nil, fmt.Errorf("%w: column %q is repeated (a list or a map); flatten it to one value a row", ErrColumn, w.Name)
+		return nil, s.absent(w.Name)
 	}
+	c.desc, c.place = s.meta.Schema.Column(c.leaf), s.places[c.leaf]
 	c.found = findKind(c.desc)
 	var ok bool
 	if c.typ, ok = c.as(w.Type, s.o.Unit); !ok {
 		return nil, fmt.Errorf("%w: column %q is %s%s", ErrColumn, w.Name, describe(c.desc), unfit(c.found, w.Type))
 	}
-	if c.kind == signed || c.kind == unsigned {
+	switch {
+	case c.kind == signed || c.kind == unsigned:
 		c.unit = s.o.Unit
-	} else {
+	case c.kind == text && c.typ == Time:
+		if c.texts, err = NewTimeReader(s.o.TimeFormat, s.o.textUnit(), c.zone); err != nil {
+			return nil, err
+		}
+	default:
 		c.unit = c.found.unit
 	}
 	if c.kind == instant && c.local && c.zone == nil {
@@ -217,6 +214,12 @@ func (c *source) timeBounds(f *rawFile, group int) (least, most int64, ok bool) 
 		return 0, 0, false
 	}
 	low, high := st.MinValue, st.MaxValue
+	if c.kind == text {
+		if low == nil || high == nil {
+			return 0, 0, false
+		}
+		return c.texts.bounds(low, high)
+	}
 	if low == nil && high == nil && c.kind != unsigned { // the older fields compare as signed
 		low, high = st.Min, st.Max
 	}

@@ -28,13 +28,14 @@ func put(t testing.TB, b storage.Bucket, key string, body []byte) storage.Info {
 
 // rawColumn is a column of a raw file under test: its node and how the values of rows [from, to) are written.
 type rawColumn struct {
-	node  schema.Node
-	write func(w file.ColumnChunkWriter, from, to int) error
+	node   schema.Node
+	write  func(w file.ColumnChunkWriter, from, to int) error
+	leaves []func(w file.ColumnChunkWriter, from, to int) error // of a struct or a list, in place of write
 }
 
 // values makes a rawColumn of typed values; a nil null means that none is.
 func values[T any](node schema.Node, v []T, null func(i int) bool) rawColumn {
-	return rawColumn{node, func(w file.ColumnChunkWriter, from, to int) error {
+	return rawColumn{node: node, write: func(w file.ColumnChunkWriter, from, to int) error {
 		var levels []int16
 		dense := v[from:to]
 		if node.RepetitionType() == parquet.Repetitions.Optional {
@@ -74,15 +75,20 @@ func rawParquet(t testing.TB, rows, group int, columns []rawColumn, props ...par
 			t.Fatal(err)
 		}
 		for _, c := range columns {
-			cw, err := g.NextColumn()
-			if err != nil {
-				t.Fatal(err)
+			if c.write != nil {
+				c.leaves = append(c.leaves, c.write)
 			}
-			if err := c.write(cw, from, min(from+group, rows)); err != nil {
-				t.Fatal(err)
-			}
-			if err := cw.Close(); err != nil {
-				t.Fatal(err)
+			for _, write := range c.leaves {
+				cw, err := g.NextColumn()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := write(cw, from, min(from+group, rows)); err != nil {
+					t.Fatal(err)
+				}
+				if err := cw.Close(); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		if err := g.Close(); err != nil {

@@ -68,7 +68,7 @@ func TestScanCorrupt(t *testing.T) {
 		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "raw/f.parquet") {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
-		if _, err := Stat(context.Background(), memoryWith(t, c.body), storage.Info{Key: "raw/f.parquet"}, "", 0); err == nil && strings.Contains(c.want, "footer") {
+		if _, err := Stat(context.Background(), memoryWith(t, c.body), storage.Info{Key: "raw/f.parquet"}, ScanOptions{}); err == nil && strings.Contains(c.want, "footer") {
 			t.Errorf("%s: Stat accepts it", name)
 		}
 	}
@@ -144,7 +144,7 @@ func FuzzScan(f *testing.F) {
 				break // a small file may say that it repeats one value for ever
 			}
 		}
-		if _, err := Stat(context.Background(), mem, info, "at", time.Second); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrColumn) {
+		if _, err := Stat(context.Background(), mem, info, ScanOptions{Time: "at", Unit: time.Second}); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrColumn) {
 			t.Fatalf("an error of no kind: %v", err)
 		}
 	})

@@ -9,11 +9,15 @@ import (
 	"github.com/rapport-ml/rapport/storage"
 )
 
-// Want is one declared column of a raw file. A column inside a struct is named by its path, with dots.
+// Want is one declared column of a raw file. A column inside a struct is named by its path, with dots ("ctx.device"), one inside a list with
+// brackets behind the list's name ("items[].sku"; "tags[]" is a list of single values).
 type Want struct {
 	Name string
 	// Type is what the column is delivered as; 0 means as found. Integers may be wanted as String, Float64 or (with a Unit) Time;
-	// floats and decimals are Float64; UUIDs are String.
+	// floats are Float64, and so are decimals unless they are wanted as String; UUIDs are String; text may be wanted as Time.
+	//
+	// A decimal as String has its digits, a point only if digits other than 0 stand behind it, and no zeros at their end: 123.00 is
+	// "123", as an integer 123 is, and 12.50 is "12.5".
 	Type Type
 	// Optional says that a file may lack the column: its rows are null then. It needs a Type.
 	Optional bool
@@ -29,14 +33,30 @@ type ScanOptions struct {
 	Window Interval
 	// KeepOutside delivers the rows outside Window too: nothing is skipped.
 	KeepOutside bool
+	// Explode names a list: each of its elements is a row then, and the columns outside it are repeated for each. A row of the file
+	// whose list is null or empty is none; Facts counts it. Columns of one list only can be read.
+	Explode string
 	// Unit is what one step of an integer time column means: time.Second, Millisecond, Microsecond or Nanosecond since 1970. 0: an
-	// integer column is no time.
+	// integer column is no time. It goes for times that are digits in text as well.
 	Unit time.Duration
-	// Local is the zone of times that were written without one (TIMESTAMP not adjusted to UTC, DATE). A nil Local refuses such
-	// timestamps and takes a date as its UTC midnight. An hour that the zone has twice is taken as time.Date does.
+	// TimeFormat is the form of times that are text, as NewTimeReader has it.
+	TimeFormat string
+	// Local is the zone of times that were written without one (TIMESTAMP not adjusted to UTC, DATE, text without an offset). A nil Local
+	// refuses such times and takes a date as its UTC midnight. NewTimeReader says what becomes of the hours that a change of clocks skips
+	// or repeats.
 	Local     *time.Location
-	BatchRows int // rows in a batch at most; 0 means 8,192
-	Ahead     int // row groups fetched while one is decoded; 0 means 1
+	BatchRows int        // rows in a batch at most; 0 means 8,192
+	Ahead     int        // row groups fetched while one is decoded; 0 means 1
+	Groups    int        // row groups read at most, the first ones; 0 means all
+	Facts     *ScanFacts // if not nil, filled in by the scan; complete when the sequence has ended
+}
+
+// ScanFacts are what a scan says of its file besides the rows.
+type ScanFacts struct {
+	Missing []string // the optional columns that the file does not have
+	// Empty is how many rows of the file had no element to explode and a time in Window; Timeless how many of those without
+	// an element had no time, or a time that is in the list.
+	Empty, Timeless int64
 }
 
 // Scan yields the rows of a raw Parquet file in file order, with the columns of o in their order. It reads the file's footer and the
@@ -81,6 +101,11 @@ func (o ScanOptions) withDefaults() (ScanOptions, error) {
 		}
 		seen[w.Name] = true
 	}
+	if o.TimeFormat != "" {
+		if err := CheckTimeFormat(o.TimeFormat); err != nil {
+			return o, err
+		}
+	}
 	switch o.Unit {
 	case 0, time.Second, time.Millisecond, time.Microsecond, time.Nanosecond:
 	default:
@@ -96,20 +121,32 @@ func (o ScanOptions) withDefaults() (ScanOptions, error) {
 }
 
 // windowed reports whether rows are dropped by time.
-func (o *ScanOptions) windowed() bool {
-	return !o.KeepOutside && !(o.Window.Start.IsZero() && o.Window.End.IsZero())
+func (o *ScanOptions) windowed() bool { return !o.KeepOutside && o.bounded() }
+
+// bounded reports whether there is a window.
+func (o *ScanOptions) bounded() bool { return !(o.Window.Start.IsZero() && o.Window.End.IsZero()) }
+
+// textUnit is the unit of times that are text: those of a format have none.
+func (o *ScanOptions) textUnit() time.Duration {
+	if o.TimeFormat != "" {
+		return 0
+	}
+	return o.Unit
 }
 
 // scan is a raw file and what is to be read of it.
 type scan struct {
 	*rawFile
 	o        ScanOptions
+	places   []place   // of the file's leaf columns
 	columns  []*source // parallel to the schema of out, then the time column if it is not delivered
-	time     *source   // nil if no rows are dropped
+	when     *source   // the time column, nil if there is none among columns
+	time     *source   // when, nil if no rows are dropped
 	from, to int64     // Window in µs
 	groups   []int     // row groups to read
 	out      *Batch
 	keep     []int32
+	lists    *exploding // nil if nothing is exploded
 }
 
 // openScan reads the footer and finds the declared columns and the row groups that may hold rows of the window.
@@ -130,7 +167,10 @@ func openScan(ctx context.Context, b storage.Bucket, obj storage.Info, o ScanOpt
 	return s, nil
 }
 
-func (s *scan) plan() error {
+func (s *scan) plan() (err error) {
+	if s.places, err = places(s.meta.Schema); err != nil {
+		return err
+	}
 	var schema Schema
 	for _, w := range s.o.Columns {
 		if w.Name == s.o.Time && w.Type == 0 {
@@ -143,7 +183,10 @@ func (s *scan) plan() error {
 		s.columns = append(s.columns, c)
 		schema = append(schema, Field{w.Name, c.typ})
 		if w.Name == s.o.Time {
-			s.time = c
+			s.time, s.when = c, c
+		}
+		if f := s.o.Facts; f != nil && c.missing() {
+			f.Missing = append(f.Missing, w.Name)
 		}
 	}
 	s.out = newBatch(schema)
@@ -154,12 +197,20 @@ func (s *scan) plan() error {
 		if err != nil {
 			return err
 		}
-		s.time, s.columns = c, append(s.columns, c)
+		s.time, s.when, s.columns = c, c, append(s.columns, c)
 	}
 	if s.time != nil && s.time.typ != Time {
 		return fmt.Errorf("%w: the time column %q is declared as %s", ErrColumn, s.o.Time, s.time.typ)
 	}
+	if s.o.Explode != "" {
+		if s.lists, err = s.newExploding(); err != nil {
+			return err
+		}
+	}
 	for g := range s.meta.RowGroups {
+		if s.o.Groups > 0 && len(s.groups) == s.o.Groups {
+			break
+		}
 		if s.mayMatch(g) {
 			s.groups = append(s.groups, g)
 		}
@@ -254,6 +305,9 @@ func (s *scan) decode(ctx context.Context, src *groupSource, yield func(*Batch) 
 	})
 	if err != nil {
 		return false, err
+	}
+	if s.lists != nil {
+		return s.lists.decode(ctx, s, src.group, readers, yield)
 	}
 	var hidden Column // the time column, if it is not delivered
 	for left := s.meta.RowGroups[src.group].NumRows; left > 0; {

@@ -306,19 +306,44 @@ func TestScanFaults(t *testing.T) {
 	}
 }
 
-// TestWallClock compares the cached conversion with time.Date over a year with both changes of clocks.
+// TestWallClock compares the cached conversion with a search over a year with both changes of clocks: the first instant at which clocks
+// show a reading, and for one that they never show the offset before the change.
 func TestWallClock(t *testing.T) {
-	for _, name := range []string{"Europe/Berlin", "Australia/Lord_Howe", "America/Sao_Paulo", "UTC"} {
-		w := wallClock{zone: zone(t, name)}
-		r := rand.New(rand.NewPCG(2, 2))
-		at := time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC)
-		for at.Year() == 2017 {
-			y, m, d := at.Date()
-			want := time.Date(y, m, d, at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), w.zone).UnixMicro()
-			if got := w.utc(at.UnixMicro()); got != want {
-				t.Fatalf("%s: %s is %d, want %d", name, at, got, want)
+	for _, name := range []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Pacific/Apia", "UTC"} {
+		loc := zone(t, name)
+		year := 2017
+		if name == "Pacific/Apia" {
+			year = 2011 // its 30 December was skipped
+		}
+		from := time.Date(year-1, 12, 30, 0, 0, 0, 0, time.UTC)
+		const step = 5 * time.Minute
+		first := map[int64]int64{} // reading → instant, in minutes
+		for at := from; at.Before(time.Date(year+1, 1, 3, 0, 0, 0, 0, time.UTC)); at = at.Add(step) {
+			_, offset := at.In(loc).Zone()
+			r := at.Unix()/60 + int64(offset)/60
+			if _, ok := first[r]; !ok {
+				first[r] = at.Unix() / 60
 			}
-			at = at.Add(time.Duration(r.Int64N(int64(40 * time.Minute)))).Truncate(time.Microsecond)
+		}
+		w, skipped := wallClock{zone: loc}, 0
+		var offset int64 // before the change
+		for at := time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC); at.Year() == year; at = at.Add(step) {
+			r := at.Unix() / 60
+			want, ok := first[r]
+			if ok {
+				offset = r - want
+			} else {
+				want = r - offset
+				skipped++
+			}
+			const seconds = 17_000_001
+			if got := w.utc(r*60_000_000 + seconds); got != want*60_000_000+seconds {
+				t.Fatalf("%s: %s is %s, want %s", name, at, time.UnixMicro(got).UTC(), time.Unix(want*60, 0).UTC())
+			}
+		}
+		skipped *= int(step / time.Minute)
+		if want := map[string]int{"Europe/Berlin": 60, "America/New_York": 60, "Australia/Lord_Howe": 30, "America/Sao_Paulo": 60, "Pacific/Apia": 24*60 + 60}[name]; skipped != want {
+			t.Errorf("%s: %d minutes are skipped, want %d", name, skipped, want)
 		}
 		if w.utc(math.MaxInt64) != math.MaxInt64 || w.utc(math.MinInt64) != math.MinInt64 {
 			t.Error("the bounds of time moved")
@@ -361,7 +386,7 @@ func TestScanLocalWindow(t *testing.T) {
 func TestStat(t *testing.T) {
 	body := eventsFile(t, 350)
 	rec := storagetest.NewRecording(memoryWith(t, body))
-	st, err := Stat(context.Background(), rec, storage.Info{Key: "raw/f.parquet"}, "at", 0)
+	st, err := Stat(context.Background(), rec, storage.Info{Key: "raw/f.parquet"}, ScanOptions{Time: "at"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,16 +414,16 @@ func TestStat(t *testing.T) {
 	if rec.Count(storagetest.Get) != 2 {
 		t.Errorf("%d reads", rec.Count(storagetest.Get))
 	}
-	if st, err = Stat(context.Background(), memoryWith(t, eventsFile(t, 10, parquet.WithStats(false))), storage.Info{Key: "raw/f.parquet"}, "at", 0); err != nil || st.HasTimes {
+	if st, err = Stat(context.Background(), memoryWith(t, eventsFile(t, 10, parquet.WithStats(false))), storage.Info{Key: "raw/f.parquet"}, ScanOptions{Time: "at"}); err != nil || st.HasTimes {
 		t.Errorf("without statistics: %+v, %v", st, err)
 	}
-	if _, err = Stat(context.Background(), rec, storage.Info{Key: "raw/f.parquet"}, "user", 0); !errors.Is(err, ErrColumn) {
+	if _, err = Stat(context.Background(), rec, storage.Info{Key: "raw/f.parquet"}, ScanOptions{Time: "user"}); !errors.Is(err, ErrColumn) {
 		t.Errorf("an integer without a unit: %v", err)
 	}
-	if st, err = Stat(context.Background(), rec, storage.Info{Key: "raw/f.parquet"}, "user", time.Second); err != nil || st.MaxTime != 16_000_000 {
+	if st, err = Stat(context.Background(), rec, storage.Info{Key: "raw/f.parquet"}, ScanOptions{Time: "user", Unit: time.Second}); err != nil || st.MaxTime != 16_000_000 {
 		t.Errorf("an epoch: %+v, %v", st, err)
 	}
-	if st, err = Stat(context.Background(), rec, storage.Info{Key: "raw/f.parquet"}, "", 0); err != nil || st.HasTimes {
+	if st, err = Stat(context.Background(), rec, storage.Info{Key: "raw/f.parquet"}, ScanOptions{}); err != nil || st.HasTimes {
 		t.Errorf("no time column: %+v, %v", st, err)
 	}
 }

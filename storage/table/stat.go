@@ -3,6 +3,7 @@ package table
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rapport-ml/rapport/storage"
@@ -22,23 +23,28 @@ type FileStat struct {
 
 // FileColumn is one leaf column of a raw file.
 type FileColumn struct {
-	Name     string // path with dots
+	Name     string // as Scan has it: "sku", "ctx.device", "items[].sku"
 	Physical string // INT64, BYTE_ARRAY, …
 	Logical  string // as the file has it; "" if none
 	Type     Type   // what Scan delivers it as; 0 if it does not read it
+	Local    bool   // a time or date without a zone
 	Optional bool   // may hold nulls
-	Repeated bool   // in a list or a map: Scan does not read it
+	Repeated bool   // in a list or a map
+	List     string // the list that Scan must explode to read it: "items"; "" if none
 	Size     int64  // compressed bytes in all row groups
 }
 
-// Stat reads a raw file's footer: two small ranged reads. timeColumn may be empty; unit is that of an integer time column, as in
-// ScanOptions.
-func Stat(ctx context.Context, b storage.Bucket, obj storage.Info, timeColumn string, unit time.Duration) (FileStat, error) {
-	o := ScanOptions{Unit: unit, Local: time.UTC}
-	if timeColumn != "" {
-		o.Columns = []Want{{Name: timeColumn, Type: Time}}
+// Stat reads a raw file's footer: two small ranged reads. Of o it takes the time column, if there is one, and how times are written: Time,
+// Explode, Unit and TimeFormat.
+func Stat(ctx context.Context, b storage.Bucket, obj storage.Info, o ScanOptions) (FileStat, error) {
+	only := ScanOptions{Unit: o.Unit, TimeFormat: o.TimeFormat, Local: time.UTC}
+	if o.Time != "" {
+		only.Columns = []Want{{Name: o.Time, Type: Time}}
+		if strings.HasPrefix(o.Time, o.Explode+"[]") {
+			only.Explode = o.Explode
+		}
 	}
-	s, err := openScan(ctx, b, obj, o)
+	s, err := openScan(ctx, b, obj, only)
 	if err != nil {
 		return FileStat{}, err
 	}
@@ -55,14 +61,14 @@ func Stat(ctx context.Context, b storage.Bucket, obj storage.Info, timeColumn st
 
 func (s *scan) stat() FileStat {
 	st := FileStat{Rows: s.meta.NumRows, RowGroups: len(s.meta.RowGroups), CreatedBy: s.meta.GetCreatedBy()}
-	for i := range s.meta.Schema.NumColumns() {
+	for i, p := range s.places {
 		desc := s.meta.Schema.Column(i)
 		c := FileColumn{
-			Name: desc.Path(), Physical: desc.PhysicalType().String(), Logical: describeLogical(desc),
+			Name: p.name, List: p.list, Physical: desc.PhysicalType().String(), Logical: describeLogical(desc),
 			Optional: desc.MaxDefinitionLevel() > 0, Repeated: desc.MaxRepetitionLevel() > 0,
 		}
-		if k := findKind(desc).kind; !c.Repeated && k != unsupported {
-			c.Type = deliver[k]
+		if f := findKind(desc); p.inMap == "" && desc.MaxRepetitionLevel() < 2 && f.kind != unsupported {
+			c.Type, c.Local = deliver[f.kind], f.local
 		}
 		for _, g := range s.meta.RowGroups {
 			c.Size += g.Columns[i].MetaData.TotalCompressedSize

@@ -96,9 +96,34 @@ func (w *wallClock) utc(reading int64) int64 {
 	return w.exact(reading)
 }
 
-// exact is utc for one reading.
+// exact is utc for one reading: the first instant at which the zone's clock shows it, and for a reading that the clock skips the one that the
+// offset before the change gives. (time.Date would take the first or the second of two by the side of Greenwich that the zone lies on.)
 func (w *wallClock) exact(reading int64) int64 {
 	t := time.UnixMicro(reading).UTC()
 	y, m, d := t.Date()
-	return time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), w.zone).UnixMicro()
+	near := time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), w.zone) // at most one change of clocks away
+	_, now := near.Zone()
+	before, after := now, now
+	start, end := near.ZoneBounds()
+	if !start.IsZero() {
+		_, before = start.Add(-1).Zone()
+	}
+	if !end.IsZero() {
+		_, after = end.Zone()
+	}
+	at := func(offset int) time.Time { return time.UnixMicro(reading - int64(offset)*1_000_000).In(w.zone) }
+	first, found := int64(0), false
+	for _, offset := range []int{before, now, after} {
+		x := at(offset)
+		if _, o := x.Zone(); o == offset && (!found || x.UnixMicro() < first) {
+			first, found = x.UnixMicro(), true
+		}
+	}
+	switch {
+	case found:
+		return first
+	case !start.IsZero() && !at(before).Before(start) && at(now).Before(start): // skipped by the change at start
+		return at(before).UnixMicro()
+	}
+	return at(now).UnixMicro() // by the one at end
 }
