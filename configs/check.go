@@ -13,6 +13,8 @@ import (
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/jobs/schedule"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/blend"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -392,6 +394,9 @@ func (p *Project) checkModel(name string, m Model) {
 		seen[part.Name] = true
 		p.trainer(part) // reports its own faults
 	}
+	if m.Ranker != nil {
+		p.ranker(*m.Ranker, &blend.Trainer{})
+	}
 	for _, kind := range sortedKeys(m.Weights) {
 		if m.Weights[kind] < 0 {
 			p.dec.at(path+".weights."+kind, "0 leaves these events out", "a weight may not be negative")
@@ -401,6 +406,28 @@ func (p *Project) checkModel(name string, m Model) {
 		p.dec.at(path+".lists.k", "", "%d is not between 1 and 1000", m.Lists.K)
 	}
 	oneOf(p.dec, path+".lists.seen", m.Lists.Seen, "auto", "keep", "mask")
+}
+
+// checkRanker refuses a job whose model has a re-ranker and that leaves it nothing to learn from, or more circumstances than it takes.
+func (p *Project) checkRanker(path string, j Job) {
+	if used := j.Evaluate.Split.Last + j.Evaluate.Split.Validation; 3*(used+j.Evaluate.Split.Validation) > 2*j.Train.Window {
+		p.dec.at(path+".train.window", "lengthen it, or leave out models."+j.Train.Model+".ranker",
+			"test and validation take %s, and the re-ranker learns on as long a time before them as the validation at least: a third of the window must be left to the parts", features.FormatWindow(used))
+	}
+	var context []string
+	for _, c := range p.Purposes[j.Purpose.Train].Reads["events"] {
+		if p.Sources.Events.Columns[c] != "" && !slices.Contains(p.Sources.Events.Numbers, c) {
+			context = append(context, c)
+		}
+	}
+	if most := models.MaxContextColumns - 2; len(context) > most {
+		p.dec.at("purposes."+j.Purpose.Train+".reads.events", "let it read fewer, or leave out models."+j.Train.Model+".ranker", "%d context columns, and a re-ranker takes at most %d", len(context), most)
+	}
+	for _, c := range context {
+		if c == models.DaypartColumn || c == models.WeekdayColumn {
+			p.dec.at("sources.events.columns."+c, "as my_"+c, "the re-ranker tells the %s from the time itself: name this column otherwise", c)
+		}
+	}
 }
 
 func (p *Project) checkJob(name string, j Job) {
@@ -432,6 +459,9 @@ func (p *Project) checkJob(name string, j Job) {
 	}
 	if _, ok := p.Models[j.Train.Model]; !ok {
 		p.undeclared(path+".train.model", "models", "model", j.Train.Model, sortedKeys(p.Models))
+	}
+	if p.Models[j.Train.Model].Ranker != nil {
+		p.checkRanker(path, j)
 	}
 	if used := j.Evaluate.Split.Last + j.Evaluate.Split.Validation; 3*used > 2*j.Train.Window {
 		d.at(path+".train.window", "the last split is the test, the validation before it weighs the parts, and the rest is learned from",

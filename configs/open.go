@@ -262,6 +262,9 @@ func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error)
 		return nil, err
 	}
 	j.Model = o.model(c.Train.Model)
+	if o.Models[c.Train.Model].Ranker != nil {
+		j.Rerank = rankerWindow(c)
+	}
 	j.Raw = o.sourceURLs()
 	return j, o.sources(ctx, j)
 }
@@ -338,13 +341,18 @@ func (o *Opened) model(name string) jobs.Model {
 		parts = append(parts, s)
 		t.Parts = append(t.Parts, s.trainer)
 	}
-	return jobs.Model{
-		Name: name, Trainer: t, Seed: m.Seed, Weights: m.Weights, Lists: jobs.Lists{K: m.Lists.K, Seen: m.Lists.Seen},
-		Spec: struct {
-			Parts []spec      `json:"parts"`
-			Blend blend.Hyper `json:"blend"`
-		}{parts, t.Hyper},
+	out := jobs.Model{Name: name, Trainer: t, Seed: m.Seed, Weights: m.Weights, Lists: jobs.Lists{K: m.Lists.K, Seen: m.Lists.Seen}}
+	made := struct {
+		Parts  []spec      `json:"parts"`
+		Blend  blend.Hyper `json:"blend"`
+		Ranker *spec       `json:"ranker,omitempty"`
+	}{Parts: parts, Blend: t.Hyper}
+	if m.Ranker != nil {
+		s, _ := o.ranker(*m.Ranker, t)
+		made.Ranker, out.Trainer = &s, s.trainer
 	}
+	out.Spec = made
+	return out
 }
 
 // DeclaredViews lists the views of the project file, by name.

@@ -3,6 +3,7 @@ package configs
 import (
 	"math"
 	"reflect"
+	"time"
 
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/jobs"
@@ -12,10 +13,11 @@ import (
 	"github.com/rapport-ml/rapport/models/blend"
 	"github.com/rapport-ml/rapport/models/content"
 	"github.com/rapport-ml/rapport/models/popular"
+	"github.com/rapport-ml/rapport/models/rerank"
 )
 
 // Loaders reads every kind of model that a project can train.
-var Loaders = map[string]models.Loader{"blend": blend.Loader(partLoaders)}
+var Loaders = map[string]models.Loader{"blend": blend.Loader(partLoaders), "rerank": rerank.Loader(partLoaders)}
 
 var partLoaders = map[string]models.Loader{"popular": popular.Load, "again": again.Load, "als": als.Load, "content": content.Load}
 
@@ -52,6 +54,24 @@ func (p *Project) trainer(part Part) (spec, bool) {
 	}
 	oneOf(p.dec, part.path, part.Name, partNames...)
 	return spec{}, false
+}
+
+// ranker resolves what corrects a blend, reporting an unknown name or hyperparameter.
+func (p *Project) ranker(r Part, b *blend.Trainer) (spec, bool) {
+	if r.Name != "neural" {
+		oneOf(p.dec, r.path, r.Name, "neural")
+		return spec{}, false
+	}
+	h := rerank.Defaults()
+	ok := p.hyper(r, &h)
+	return spec{r.Name, h, &rerank.Trainer{Blend: *b, Hyper: h}}, ok
+}
+
+// rankerWindow is how long a re-ranker learns before the validation: twice as long as that, as far as a third of the window is left to the
+// parts.
+func rankerWindow(j Job) time.Duration {
+	used := j.Evaluate.Split.Last + j.Evaluate.Split.Validation
+	return min(2*j.Evaluate.Split.Validation, j.Train.Window*2/3-used)
 }
 
 // hyper decodes the arguments of a part over its defaults and validates them.

@@ -36,6 +36,7 @@ type assembled struct {
 	RepeatShare float64            `json:"repeat_share"` // of the validation window's events
 	Mask        bool               `json:"mask_seen"`
 	Cuts        models.Cuts        `json:"cuts"`
+	Contexts    *models.Contexts   `json:"contexts,omitempty"` // where a re-ranker reads them
 }
 
 // masking says in words what the lists do with items that a subject had already, and why.
@@ -72,10 +73,12 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 	}
 
 	// First pass in memory: which items and kinds there are. The batches' strings may be kept, so the rows are held as they are.
-	digest := table.NewDigester(eventSchema)
+	circumstances := w.job.contexts()
+	schema, columns := withContexts(circumstances)
+	digest := table.NewDigester(schema)
 	var batches []*table.Batch
-	ids, kinds := map[string]bool{}, map[string]bool{}
-	for b, err := range w.events(ctx, p.training, eventColumns, d.facts.Funnel) {
+	ids, kinds, levels := map[string]bool{}, map[string]bool{}, newLevelCounts(circumstances)
+	for b, err := range w.events(ctx, p.training, columns, d.facts.Funnel) {
 		if err != nil {
 			return nil, err
 		}
@@ -86,6 +89,7 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 			ids[b.Cols[1].Str[i]] = true
 			kinds[b.Cols[3].Str[i]] = true
 		}
+		levels.add(b)
 		batches = append(batches, clone(b))
 	}
 	if items != nil {
@@ -106,13 +110,21 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w.job.Rerank > 0 {
+		if d.Contexts, err = models.NewContexts(circumstances, levels, w.job.Every.Location().String()); err != nil {
+			return nil, err
+		}
+		d.facts.Contexts, log.context = d.Contexts, contextReader(d.Contexts, w.job.Every.Location())
+	}
 	for i, b := range batches {
 		if err := log.add(b); err != nil {
 			return nil, err
 		}
 		batches[i] = nil
 	}
-	d.Events = models.NewEventLog(log.events)
+	if d.Events = models.NewEventLog(log.events); d.Contexts != nil {
+		d.Events = models.NewContextLog(log.events)
+	}
 	log.events = nil
 	if subjects != nil {
 		d.addSubjects(subjects, p.trainingDecisions)

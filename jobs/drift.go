@@ -27,16 +27,7 @@ func (w *work) drift(ctx context.Context, d *dataset, s models.Scorer) (*drift.R
 		reference.Start = before.Start
 		intervals = append(intervals, before)
 	}
-	var context []string
-	for _, f := range w.job.Events.Schema(w.job.Training) {
-		switch f.Name {
-		case event.ColSubject, event.ColItem, event.ColTime, event.ColKind, event.ColValue:
-		default:
-			if f.Type == table.String {
-				context = append(context, f.Name)
-			}
-		}
-	}
+	context := w.job.textColumns()
 	none := true
 	before := w.driftEvents(ctx, reference, context, &none)
 	plan, err := drift.Learn(context, before)

@@ -101,6 +101,7 @@ type logBuilder struct {
 	index   map[string]int32 // item id → position in the catalog
 	kinds   map[string]uint8
 	weights []float32 // by kind
+	context func(batch *table.Batch, row int) models.Context
 	events  []models.Event
 }
 
@@ -138,7 +139,11 @@ func (b *logBuilder) add(batch *table.Batch) error {
 		if b.weights[kind] <= 0 {
 			continue
 		}
-		b.events = append(b.events, models.Event{Subject: uint64(subjects.Int[i]), Time: times.Int[i], Item: item, Kind: kind, Weight: b.weights[kind]})
+		e := models.Event{Subject: uint64(subjects.Int[i]), Time: times.Int[i], Item: item, Kind: kind, Weight: b.weights[kind]}
+		if b.context != nil {
+			e.Context = b.context(batch, i)
+		}
+		b.events = append(b.events, e)
 	}
 	return nil
 }

@@ -37,6 +37,7 @@ type Job struct {
 	Window    time.Duration // how much history is learned from
 	Last      time.Duration // length of the test window
 	Weigh     time.Duration // length of the validation window before it, on which the parts are weighed
+	Rerank    time.Duration // length of the window before that, on which a re-ranker learns; 0: the model has none
 	K         []int
 	Cohort    []string // cohort attributes
 	MinN      int
@@ -91,13 +92,14 @@ func (j *Job) history(iv table.Interval) table.Interval {
 	return table.Interval{Start: iv.End.Add(-longest), End: iv.End}
 }
 
-// cuts splits the training window of iv: [base) learns, [validation) weighs the parts, [test) judges.
+// cuts splits the training window of iv: [base) learns, [re-ranker) corrects what was learned before it, [validation) weighs the parts,
+// [test) judges.
 func (j *Job) cuts(iv table.Interval) models.Cuts {
 	test := iv.End.Add(-j.Last)
 	validation := test.Add(-j.Weigh)
 	return models.Cuts{
 		Base:       table.Micros(iv.End.Add(-j.Window)),
-		Rerank:     table.Micros(validation),
+		Rerank:     table.Micros(validation.Add(-j.Rerank)),
 		Validation: table.Micros(validation),
 		Test:       table.Micros(test),
 		End:        table.Micros(iv.End),

@@ -373,7 +373,9 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Window, Last, Weigh, Keep time.Duration
 		Weights                   map[string]float64
 		Seen                      string
-	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen}, append(keysIn(p.training), p.filter, p.items.keyOrNone(), p.subjects.keyOrNone())...)}
+		Rerank                    time.Duration `json:",omitempty"`
+		Contexts                  []string      `json:",omitempty"`
+	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen, j.Rerank, j.contexts()}, append(keysIn(p.training), p.filter, p.items.keyOrNone(), p.subjects.keyOrNone())...)}
 
 	p.train = step{name: "train", label: w.label, iv: w.iv, key: stepKey("train", w.label, w.iv, logicTrain, struct {
 		Model  string

@@ -21,6 +21,30 @@ type Composite interface {
 type Reranked interface {
 	// BindBase binds what is corrected, or returns nil where the model corrects nothing.
 	BindBase(ctx context.Context, c *Catalog, subjectColumns []string) (Scorer, error)
+	// Reranking tells which of the two was chosen, and by which figures.
+	Reranking() Reranking
+}
+
+// Reranking compares the corrected lists with the uncorrected ones on a window that neither had learned from. Without a comparison
+// Subjects is 0.
+type Reranking struct {
+	Ships                  bool // the corrected lists
+	Uncorrected, Corrected Interval
+	Difference             Interval // corrected − uncorrected, paired
+	P                      float64  // two-sided, of no difference
+	K                      int      // the figures are mean nDCG@K
+	From, To               int64    // µs
+	Subjects               int
+	Bound                  float64  // of a correction, in units of the uncorrected score
+	Features               []string // what the correction sees
+	Says                   string   // how it was chosen, in words
+}
+
+// Interval is a figure with its 95 % interval.
+type Interval struct {
+	Value float64 `json:"value"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
 }
 
 // Shortlister is an optional power of a Scorer that corrects the scores of a query's best candidates by the context of the request: it gives

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/internal/vec"
 )
 
@@ -57,12 +58,15 @@ func (r *Record) judge(m *Model, questions []asked, k int, from, to int64, seed 
 		j.From, j.To, j.K = from, to, k
 	}
 	j := r.Judged
-	figures := fmt.Sprintf("nDCG@%d %.4f against %.4f of the blend on %d questions of %d people: a difference of %+.4f (95 %% interval %+.4f to %+.4f)",
-		k, j.Corrected, j.Blend, j.Questions, j.Subjects, j.Difference, j.Low, j.High)
-	if j.Low > 0 {
-		r.Choice, r.Why = chosenCorrected, "the corrected blend wins: "+figures
-	} else {
-		r.Choice, r.Why = chosenBlend, "the correction does not win by more than noise: "+figures
+	figures := fmt.Sprintf("mean nDCG@%d %.4f against %.4f of the blend, a difference of %+.4f with a 95 %% interval from %+.4f to %+.4f",
+		k, j.Corrected.Value, j.Blend.Value, j.Difference.Value, j.Difference.Low, j.Difference.High)
+	switch {
+	case j.Subjects < models.MinSubjects:
+		r.Choice, r.Why = chosenBlend, "too few people chose anything in the validation window to tell whether the correction is better"
+	case j.Difference.Low > 0:
+		r.Choice, r.Why = chosenCorrected, "the correction ships, as the whole interval of its gain lies above 0: "+figures
+	default:
+		r.Choice, r.Why = chosenBlend, "the blend ships: a correction must win by more than noise, with the whole interval of its gain above 0: "+figures
 	}
 }
 
@@ -96,42 +100,43 @@ func compare(pairs []pair, seed uint64) Judged {
 	if len(pairs) == 0 {
 		return j
 	}
-	type subject struct{ n, diff float64 }
+	type subject struct{ n, blend, corrected float64 }
 	sorted := slices.Clone(pairs)
 	slices.SortStableFunc(sorted, func(a, b pair) int { return a.row - b.row })
 	var subjects []subject
+	var all subject
 	for i, p := range sorted {
 		if i == 0 || p.row != sorted[i-1].row {
 			subjects = append(subjects, subject{})
 		}
-		s := &subjects[len(subjects)-1]
-		s.n++
-		s.diff += p.corrected - p.blend
-		j.Blend += p.blend
-		j.Corrected += p.corrected
-	}
-	n := float64(len(pairs))
-	j.Subjects, j.Blend, j.Corrected = len(subjects), j.Blend/n, j.Corrected/n
-	j.Difference = j.Corrected - j.Blend
-	r := rand.New(rand.NewPCG(seed, 0x6a75646765))
-	draws := make([]float64, replicates)
-	below, above := 0, 0
-	for b := range draws {
-		var diff, n float64
-		for range subjects {
-			s := subjects[r.IntN(len(subjects))]
-			diff, n = diff+s.diff, n+s.n
+		for _, s := range []*subject{&subjects[len(subjects)-1], &all} {
+			s.n, s.blend, s.corrected = s.n+1, s.blend+p.blend, s.corrected+p.corrected
 		}
-		draws[b] = diff / n
-		if draws[b] <= 0 {
+	}
+	j.Subjects = len(subjects)
+	r := rand.New(rand.NewPCG(seed, 0x6a75646765))
+	var draws [3][replicates]float64 // of the blend, the corrected, the difference
+	below, above := 0, 0
+	for b := range replicates {
+		var sum subject
+		for range subjects {
+			s := &subjects[r.IntN(len(subjects))]
+			sum.n, sum.blend, sum.corrected = sum.n+s.n, sum.blend+s.blend, sum.corrected+s.corrected
+		}
+		draws[0][b], draws[1][b], draws[2][b] = sum.blend/sum.n, sum.corrected/sum.n, (sum.corrected-sum.blend)/sum.n
+		if draws[2][b] <= 0 {
 			below++
 		}
-		if draws[b] >= 0 {
+		if draws[2][b] >= 0 {
 			above++
 		}
 	}
-	slices.Sort(draws)
-	j.Low, j.High = draws[replicates*25/1000], draws[replicates*975/1000-1]
+	for i, to := range []*models.Interval{&j.Blend, &j.Corrected, &j.Difference} {
+		slices.Sort(draws[i][:])
+		to.Low, to.High = draws[i][replicates*25/1000], draws[i][replicates*975/1000-1]
+	}
+	j.Blend.Value, j.Corrected.Value = all.blend/all.n, all.corrected/all.n
+	j.Difference.Value = (all.corrected - all.blend) / all.n
 	j.P = min(1, 2*float64(min(below, above)+1)/float64(replicates+1))
 	return j
 }

@@ -67,6 +67,19 @@ func (m *Model) BindBase(ctx context.Context, c *models.Catalog, subjectColumns 
 	return m.snapshot.blend.Bind(ctx, c, subjectColumns)
 }
 
+// Reranking tells which of the two was chosen, and by which figures.
+func (m *Model) Reranking() models.Reranking {
+	r, j := &m.record, &m.record.Judged
+	out := models.Reranking{
+		Ships: m.Corrects(), Uncorrected: j.Blend, Corrected: j.Corrected, Difference: j.Difference, P: j.P, K: j.K, From: j.From, To: j.To,
+		Subjects: j.Subjects, Bound: r.Bound, Features: r.Features, Says: r.Why,
+	}
+	if j.Subjects < models.MinSubjects {
+		out.Subjects = 0
+	}
+	return out
+}
+
 // Save writes the values "hyper" and "choice" and the blend in section "blend"; and if the correction won, what it is made of: popularity
 // in sections "slow" and "fast", the values "shape", "contexts" and "mix", the strings "features" and "attributes", and the layers.
 func (m *Model) Save(w *artifact.Writer) error {

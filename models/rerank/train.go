@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -40,6 +41,7 @@ type Record struct {
 	From      int64    `json:"from"`
 	To        int64    `json:"to"`
 	Questions int      `json:"questions"`
+	Features  []string `json:"features"` // of a candidate, and the columns of its context
 	Learning  Learning `json:"learning"`
 
 	Unit  float64 `json:"unit"`  // mean over those questions of the blend's best score
@@ -60,17 +62,15 @@ type Learning struct {
 // Judged compares the corrected lists with the blend's on a window that neither learned on, but that the blend's weights were fitted to:
 // what that favours is the blend.
 type Judged struct {
-	From       int64   `json:"from"` // µs
-	To         int64   `json:"to"`   // µs
-	Questions  int     `json:"questions"`
-	Subjects   int     `json:"subjects"`
-	K          int     `json:"k"`
-	Blend      float64 `json:"blend"`     // mean nDCG@K
-	Corrected  float64 `json:"corrected"` // mean nDCG@K
-	Difference float64 `json:"difference"`
-	Low        float64 `json:"low"`  // 95 % bootstrap interval over subjects
-	High       float64 `json:"high"` //
-	P          float64 `json:"p"`    // two-sided
+	From       int64           `json:"from"` // µs
+	To         int64           `json:"to"`   // µs
+	Questions  int             `json:"questions"`
+	Subjects   int             `json:"subjects"`
+	K          int             `json:"k"`
+	Blend      models.Interval `json:"blend"`     // mean nDCG@K; the intervals are 95 %, by a bootstrap over subjects
+	Corrected  models.Interval `json:"corrected"` //
+	Difference models.Interval `json:"difference"`
+	P          float64         `json:"p"` // two-sided
 }
 
 // leastAnswers is how many answers, and how many held-out ones, a network needs to be trained at all.
@@ -129,7 +129,7 @@ func take(ctx context.Context, d *models.Dataset, b *blend.Model, until int64, a
 
 // correct trains the network on the re-ranker's window and judges it on the validation window. Its model lacks the final snapshot.
 func (t *Trainer) correct(ctx context.Context, h *Hyper, d *models.Dataset, fitted *blend.Model, until int64, seed uint64) (*Model, error) {
-	m := &Model{record: Record{Choice: chosenBlend, From: d.Cuts.Rerank, To: d.Cuts.Validation, Learning: Learning{Epochs: []float64{}}}}
+	m := &Model{record: Record{Choice: chosenBlend, From: d.Cuts.Rerank, To: d.Cuts.Validation, Features: []string{}, Learning: Learning{Epochs: []float64{}}}}
 	if d.Cuts.Rerank <= d.Cuts.Base || d.Cuts.Rerank >= d.Cuts.Validation {
 		m.record.Why = "no window was set aside for the re-ranker"
 		return m, nil
@@ -156,6 +156,10 @@ func (t *Trainer) correct(ctx context.Context, h *Hyper, d *models.Dataset, fitt
 		m.names = append(m.names, p.Name)
 	}
 	m.names = featureNames(m.names, attributes)
+	m.record.Features = slices.Clone(m.names)
+	for _, c := range m.contexts.Columns {
+		m.record.Features = append(m.record.Features, "context."+c.Name)
+	}
 	n := m.describe(h, window)
 	if n == nil {
 		m.record.Why = "the blend has no score above 0 in the re-ranker's window"
