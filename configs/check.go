@@ -395,7 +395,7 @@ func (p *Project) checkModel(name string, m Model) {
 		p.trainer(part) // reports its own faults
 	}
 	if m.Ranker != nil {
-		p.ranker(*m.Ranker, &blend.Trainer{})
+		p.ranker(m.Ranker.Part, &blend.Trainer{})
 	}
 	for _, kind := range sortedKeys(m.Weights) {
 		if m.Weights[kind] < 0 {

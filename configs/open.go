@@ -348,7 +348,7 @@ func (o *Opened) model(name string) jobs.Model {
 		Ranker *spec       `json:"ranker,omitempty"`
 	}{Parts: parts, Blend: t.Hyper}
 	if m.Ranker != nil {
-		s, _ := o.ranker(*m.Ranker, t)
+		s, _ := o.ranker(m.Ranker.Part, t)
 		made.Ranker, out.Trainer = &s, s.trainer
 	}
 	out.Spec = made

@@ -24,6 +24,9 @@ var partLoaders = map[string]models.Loader{"popular": popular.Load, "again": aga
 // partNames are the algorithms that a model may be made of.
 var partNames = []string{"again", "als", "content", "popular"}
 
+// rankerNames are the algorithms that may correct a model's blend.
+var rankerNames = []string{"neural"}
+
 // spec is a part's trainer and its hyperparameters as they are hashed.
 type spec struct {
 	Name  string `json:"name"`
@@ -59,7 +62,7 @@ func (p *Project) trainer(part Part) (spec, bool) {
 // ranker resolves what corrects a blend, reporting an unknown name or hyperparameter.
 func (p *Project) ranker(r Part, b *blend.Trainer) (spec, bool) {
 	if r.Name != "neural" {
-		oneOf(p.dec, r.path, r.Name, "neural")
+		oneOf(p.dec, r.path, r.Name, rankerNames...)
 		return spec{}, false
 	}
 	h := rerank.Defaults()

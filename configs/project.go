@@ -207,7 +207,7 @@ func (o *oneOrMore) decode(d *decoder, n ast.Node, path string) {
 // Model declares a recommender: its parts and what its lists hold.
 type Model struct {
 	Parts   []Part
-	Ranker  *Part              // neural, or {neural: {hyperparameters}}: corrects the best candidates of the parts' blend; none if left out
+	Ranker  *Ranker            // neural, or {neural: {hyperparameters}}: corrects the best candidates of the parts' blend; none if left out
 	Weights map[string]float64 // event kind → confidence; others 1
 	Lists   Lists
 	Seed    uint64 // of all that is drawn at random; 1 if left out
@@ -235,6 +235,9 @@ func (p *Part) decode(d *decoder, n ast.Node, path string) {
 	}
 	p.Name, p.args, p.path = keyOf(ps[0]), ps[0].Value, join(path, keyOf(ps[0]))
 }
+
+// Ranker is what corrects a blend: its name, or {name: {hyperparameters}}.
+type Ranker struct{ Part }
 
 // Lists says what a published list holds.
 type Lists struct {

@@ -130,6 +130,8 @@ func (s *schema) shape(t reflect.Type, at string) object {
 		return object{"anyOf": []object{text(nil), s.structure(t)}}
 	case reflect.TypeFor[Part]():
 		return oneOfNamed(partNames)
+	case reflect.TypeFor[Ranker]():
+		return oneOfNamed(rankerNames)
 	case reflect.TypeFor[Feature]():
 		return s.feature()
 	}
@@ -267,6 +269,8 @@ func (s *schema) kind(t reflect.Type, at string) (words string, inner reflect.Ty
 		return "URL, or a mapping", t, "."
 	case reflect.TypeFor[Part]():
 		return "one of " + quoted(partNames) + ", alone or with its settings", nil, ""
+	case reflect.TypeFor[Ranker]():
+		return "one of " + quoted(rankerNames) + ", alone or with its settings", nil, ""
 	case reflect.TypeFor[Feature]():
 		ops := make([]string, len(features.Ops))
 		for i, op := range features.Ops {
