@@ -287,33 +287,13 @@ const smallCell = 11
 // checkVolume fails a run whose interval holds no event, or less than the floor's share of the trailing median: an upstream break or a
 // consent feed that lost its rows looks like that, and must not become a model.
 func (w *work) checkVolume() error {
-	count := func(iv table.Interval) (n int64) {
-		for _, d := range w.plan.committed {
-			if !d.iv.Start.Before(iv.Start) && !iv.End.Before(d.iv.End) {
-				n += d.manifest.Rows
-			}
-		}
-		return n
-	}
-	now := count(w.iv)
-	if now == 0 {
+	v := w.volume()
+	if v.Events == 0 {
 		return fmt.Errorf("%w in %s: %s", ErrNoData, w.iv, w.res.emptyHint())
 	}
-	var before []int64
-	every := w.job.Every
-	for iv := every.At(w.iv.Start); len(before) < trailing && !iv.Start.Before(w.job.history(w.iv).Start); iv = every.At(iv.Start) {
-		if n := count(iv); n > 0 {
-			before = append(before, n)
-		}
-	}
-	if len(before) < fewest {
-		return nil
-	}
-	slices.Sort(before)
-	median := before[len(before)/2]
-	if float64(now) < w.job.Floor*float64(median) {
+	if v.Over > 0 && float64(v.Events) < v.Floor*float64(v.Median) {
 		return fmt.Errorf("%w: %s holds %d usable events, under %.0f %% of the median of the %d intervals before (%d): look at the funnel and at the source; min_volume in the job sets the share",
-			errLowVolume, w.iv, now, 100*w.job.Floor, len(before), median)
+			errLowVolume, w.iv, v.Events, 100*v.Floor, v.Over, v.Median)
 	}
 	return nil
 }

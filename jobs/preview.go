@@ -7,6 +7,7 @@ import (
 
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/jobs/cost"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -164,6 +165,6 @@ func (r *Runner) newWork(job *Job, iv table.Interval, now time.Time) *work {
 	return &work{
 		Runner: r, job: job, iv: iv, label: label, now: now, tables: table.Store{Bucket: r.Bucket},
 		run: &ledger.Run{Job: job.Name, Interval: iv, Label: label, Started: now, Steps: []ledger.Step{}},
-		res: &Result{Job: job.Name, Interval: iv},
+		res: &Result{Job: job.Name, Interval: iv}, declared: job, meter: cost.NewMeter(r.Wall),
 	}
 }

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/jobs/cost"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/registry"
@@ -38,6 +40,10 @@ type Runner struct {
 	Log       *slog.Logger
 	Progress  func(Progress)
 	Observers []Observer // told of every run
+	// Ticks returns a channel that ticks so often, and what ends it; nil: the machine's clock ticks.
+	Ticks func(every time.Duration) (ticks <-chan time.Time, stop func())
+
+	turns *turns // of runs beside one another in this process; nil: there is one at a time
 }
 
 // Observer is told how runs go: alerts and lineage are observers. It is called from the run's goroutine, and what goes wrong with it is its
@@ -50,8 +56,9 @@ type Observer interface {
 	Ended(ctx context.Context, job *Job, run ledger.Run, res *Result)
 }
 
-// Progress is one sign of life of a step: Done of Total units. Total 0 means unknown.
+// Progress is one sign of life of a step: Done of Total units. Total 0 means unknown. Run is the label of the interval whose run it is, or "".
 type Progress struct {
+	Run         string
 	Step, Label string
 	Done, Total int64
 	Unit        string
@@ -84,6 +91,8 @@ var (
 	ErrRejected = errors.New("refused by the gate")
 	// ErrOpenInterval says that an interval has not closed yet: half a day would be judged and published as a whole one.
 	ErrOpenInterval = errors.New("the interval is still open")
+	// ErrNotReady says that the source has not delivered a day of the interval whole yet: nothing is wrong, and a later run may find it.
+	ErrNotReady = errors.New("not ready")
 	// ErrNoData says that the interval holds no event that may be used.
 	ErrNoData = errors.New("no usable events")
 )
@@ -91,7 +100,9 @@ var (
 // Options of one run.
 type Options struct {
 	Through Through
-	Cause   string // "run" or "backfill"
+	Cause   string // "run", "backfill" or "schedule"
+
+	place *place // among the runs of a backfill; nil: alone
 }
 
 // Published is what a run put online.
@@ -125,6 +136,7 @@ type Result struct {
 	Funnel    string         `json:"funnel,omitempty"` // of the interval's raw rows, small counts suppressed
 	Remedy    string         `json:"remedy,omitempty"` // of the largest loss in it
 	Steps     []ledger.Step  `json:"steps"`
+	Cost      cost.Cost      `json:"cost"`
 }
 
 // leaseTime is how long a lease lasts without being renewed.
@@ -138,7 +150,7 @@ func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options
 	if err := r.closed(iv); err != nil {
 		return nil, err
 	}
-	lease, err := r.acquire(ctx, "leases/"+job.Name+"/"+label)
+	lease, err := r.acquire(ctx, leaseKey(job.Name, label))
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", job.Name, label, err)
 	}
@@ -147,11 +159,11 @@ func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options
 
 	started := r.Now()
 	rec := &ledger.Run{
-		ID: r.NewID(started), Job: job.Name, Interval: iv, Label: label, Status: ledger.Running, Cause: o.Cause, Started: started,
-		Pinned: r.Pinned, Revision: r.Revision, Fence: lease.Fence(), Steps: []ledger.Step{},
+		ID: r.NewID(started), Job: job.Name, Interval: iv, Label: label, Status: ledger.Running, Cause: o.Cause, Holder: r.Holder, Started: started,
+		Pinned: r.Pinned, Revision: r.Revision, Fence: lease.Fence(), Steps: []ledger.Step{}, Spec: raw(job.spec()),
 	}
 	runs := ledger.Ledger{Bucket: r.Bucket}
-	if err := errors.Join(r.bury(ctx, runs, job, rec), runs.Save(ctx, rec)); err != nil {
+	if err := errors.Join(r.buryBefore(ctx, runs, job, rec), runs.Save(ctx, rec)); err != nil {
 		return nil, errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
 	}
 	r.Log.Info("run started", "run", rec.ID, "job", job.Name, "interval", iv.String())
@@ -159,12 +171,29 @@ func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options
 		o.Started(ctx, job, *rec)
 	}
 
-	w := r.newWork(job, iv, started)
-	w.lease, w.run, w.res.RunID, w.res.Status = lease, rec, rec.ID, ledger.Running
-	if w.reg, err = registry.Open(r.Bucket, job.Model.Name); err == nil {
+	w := r.measured(job, iv, started)
+	w.lease, w.run, w.res.RunID, w.res.Status, w.place = lease, rec, rec.ID, ledger.Running, o.place
+	ctx, w.unattend = w.attend(ctx, runs)
+	if w.reg, err = registry.Open(w.Bucket, job.Model.Name); err == nil {
 		err = w.through(ctx, o)
 	}
 	return w.finish(ctx, runs, err)
+}
+
+// measured is newWork for a run whose cost is measured: what it reads and writes, of the project and of its sources, is counted.
+func (r *Runner) measured(job *Job, iv table.Interval, now time.Time) *work {
+	m := cost.NewMeter(r.Wall)
+	own := *r
+	own.Bucket = m.Bucket(r.Bucket)
+	own.Progress = func(p Progress) {
+		if r.Progress != nil {
+			p.Run = job.Every.Label(iv)
+			r.Progress(p)
+		}
+	}
+	w := own.newWork(job.counted(m), iv, now)
+	w.declared, w.meter, w.total = job, m, m.Begin()
+	return w
 }
 
 // closed returns ErrOpenInterval if iv ends after now.
@@ -175,9 +204,9 @@ func (r *Runner) closed(iv table.Interval) error {
 	return nil
 }
 
-// bury records that earlier runs of next's interval were interrupted if they are still said to be running: next holds the interval's lease,
-// so whoever ran them died or overslept, and has no say any more. It looks at the runs of the last month and of this one.
-func (r *Runner) bury(ctx context.Context, runs ledger.Ledger, job *Job, next *ledger.Run) error {
+// buryBefore records that earlier runs of next's interval were interrupted if they are still said to be running: next holds the interval's
+// lease, so whoever ran them died or overslept, and has no say any more. It looks at the runs of the last month and of this one.
+func (r *Runner) buryBefore(ctx context.Context, runs ledger.Ledger, job *Job, next *ledger.Run) error {
 	lines, err := runs.List(ctx, next.Started.AddDate(0, -1, 0), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
 	if err != nil {
 		return err
@@ -190,16 +219,35 @@ func (r *Runner) bury(ctx context.Context, runs ledger.Ledger, job *Job, next *l
 		if err != nil {
 			return err
 		}
-		dead.Status, dead.Ended, dead.Error = ledger.Interrupted, next.Started, "its process ended without a word; run "+next.ID+" took over"
-		if err := runs.Save(ctx, dead); err != nil {
+		if err := r.bury(ctx, runs, job, dead, next.Started, "run "+next.ID+" took over"); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// bury records that the process of a run has died. The caller holds the lease of its interval.
+func (r *Runner) bury(ctx context.Context, runs ledger.Ledger, job *Job, dead *ledger.Run, at time.Time, says string) error {
+	dead.Status, dead.Ended, dead.Fault, dead.Error = ledger.Interrupted, at, faultKilled, "its process ended without a word; "+says
+	dead.Hint = hints[faultKilled]
+	for i := range dead.Steps {
+		if dead.Steps[i].Status == "running" {
+			dead.Steps[i].Status = "interrupted"
+		}
+	}
+	if err := runs.Save(ctx, dead); err != nil {
+		return err
+	}
+	if job != nil {
 		for _, o := range r.Observers {
 			o.Ended(ctx, job, *dead, nil)
 		}
 	}
 	return nil
 }
+
+// leaseKey is the lease of one interval of a job.
+func leaseKey(job, label string) string { return "leases/" + job + "/" + label }
 
 // acquire takes a lease for this process, at once if its holder has died.
 func (r *Runner) acquire(ctx context.Context, key string) (*storage.Lease, error) {
@@ -229,36 +277,34 @@ func (r *Runner) await(ctx context.Context, key string) (*storage.Lease, error) 
 
 // finish writes how the run ended, even when ctx has been cancelled, and lets go of the lease.
 func (w *work) finish(ctx context.Context, runs ledger.Ledger, err error) (*Result, error) {
+	interrupted, cause := ctx.Err() != nil, context.Cause(ctx)
+	w.unattend() // which ends ctx
 	rec, res := w.run, w.res
 	switch {
 	case err == nil:
 		rec.Status = ledger.Succeeded
 	case errors.Is(err, ErrRejected):
 		rec.Status = ledger.Rejected
-	case ctx.Err() != nil:
+	case interrupted:
 		rec.Status = ledger.Interrupted
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		if cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
 	default:
 		rec.Status = ledger.Failed
 	}
-	if err != nil && rec.Status != ledger.Rejected {
-		rec.Error = err.Error()
-	}
-	res.Status, res.Steps, res.Nothing = rec.Status, rec.Steps, !w.moved
+	w.account(err)
+	res.Status, res.Steps, res.Nothing, res.Cost = rec.Status, rec.Steps, !w.moved, rec.Cost
 	for _, s := range rec.Steps {
 		res.Nothing = res.Nothing && s.Status == "skipped"
 	}
-	rec.Ended, rec.Reasons, rec.Flags, rec.Report = w.Now(), res.Reasons, res.Flags, res.Report
-	rec.Model, rec.Publish, rec.Funnel = raw(res.Model), raw(res.Published), res.Funnel
 
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
 	if lost := w.lease.Check(end); lost != nil { // somebody else owns this interval now, and its record
-		rec.Status, rec.Error = ledger.Interrupted, lost.Error()
+		rec.Status, rec.Error, rec.Fault = ledger.Interrupted, lost.Error(), faultLost
 		for _, o := range w.Observers {
-			o.Ended(context.WithoutCancel(ctx), w.job, *rec, res)
+			o.Ended(context.WithoutCancel(ctx), w.declared, *rec, res)
 		}
 		return res, errors.Join(err, lost)
 	}
@@ -270,7 +316,7 @@ func (w *work) finish(ctx context.Context, runs ledger.Ledger, err error) (*Resu
 	}
 	w.Log.Info("run ended", "run", rec.ID, "status", rec.Status)
 	for _, o := range w.Observers {
-		o.Ended(context.WithoutCancel(ctx), w.job, *rec, res)
+		o.Ended(context.WithoutCancel(ctx), w.declared, *rec, res)
 	}
 	return res, err
 }
@@ -301,6 +347,17 @@ type work struct {
 	run    *ledger.Run
 	res    *Result
 
+	declared *Job // as the caller knows it; job's buckets are counted
+	meter    *cost.Meter
+	total    *cost.Reading // of the whole run
+	unattend func()        // ends what attend began
+	place    *place        // among the runs of a backfill
+
+	mu    sync.Mutex   // over run.Steps and what follows: attend reads them while the run goes on
+	stage string       // of through
+	doing *ledger.Step // the step under way
+	moves int          // how often these have changed
+
 	journal *event.Journal // once policy has been read,
 	epoch   int            // as of this erasure
 
@@ -320,17 +377,24 @@ type result struct {
 // do brings one step to be done: it returns what stands in its done object, or runs body and commits. What body made is discarded when
 // another process committed first: both are the same by construction, and the first stands.
 func (w *work) do(ctx context.Context, s step, body func(ctx context.Context) (result, error)) (*table.Commit, error) {
-	start := w.Wall()
-	rec := ledger.Step{Name: s.name, Label: s.label, Key: s.key, Status: "skipped"}
+	leave, err := w.turns.enter(ctx, s.key)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
+	}
+	defer leave()
+	reading := w.meter.Begin()
+	rec := ledger.Step{Name: s.name, Label: s.label, Key: s.key, Status: "skipped", Inputs: w.inputs(s)}
+	w.begin(rec)
 	defer func() {
-		rec.Seconds = w.Wall().Sub(start).Seconds()
-		w.run.Steps = append(w.run.Steps, rec)
+		rec.Cost = reading.End()
+		w.end(rec)
 	}()
 	c, _, err := w.tables.Lookup(ctx, s.key)
 	if err == nil {
+		rec.Outputs = outputs(c)
 		return c, nil
 	}
-	rec.Status = "failed"
+	rec.Status, rec.Why = "failed", s.why
 	if !errors.Is(err, storage.ErrNotFound) {
 		return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
 	}
@@ -362,7 +426,7 @@ func (w *work) do(ctx context.Context, s step, body func(ctx context.Context) (r
 			return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
 		}
 	}
-	rec.Status, rec.RowsIn, rec.RowsOut, rec.BytesRead = "done", res.rowsIn, res.rows, res.bytesRead
+	rec.Status, rec.RowsIn, rec.RowsOut, rec.Outputs = "done", res.rowsIn, res.rows, outputs(c)
 	w.Log.Info("step done", "run", w.run.ID, "step", s.name, "label", s.label, "rows_in", res.rowsIn, "rows_out", res.rows)
 	return c, nil
 }
@@ -401,6 +465,9 @@ func factsOf[T any](c *table.Commit) (v T, err error) {
 
 // skipped records the days that were done before, as one step each.
 func (w *work) skipped(days []plannedDay) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.moves++
 	for _, d := range days {
 		if d.done {
 			w.run.Steps = append(w.run.Steps, ledger.Step{Name: d.name, Label: d.label, Key: d.key, Status: "skipped"})

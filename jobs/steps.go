@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -22,56 +23,51 @@ type step struct {
 
 // through is a whole run: the product's table of contents.
 func (w *work) through(ctx context.Context, o Options) error {
-	if err := w.reconcile(ctx); err != nil { // the online store follows the alias
-		return err
-	}
 	w.plan = &plan{}
-	if err := w.policy(ctx, w.plan); err != nil { // who may be profiled, as of now
-		return err
+	var decision eval.Decision
+	var version registry.Version
+	for _, stage := range []struct {
+		name string
+		of   Through // the first station that needs it
+		do   func(context.Context) error
+	}{
+		{"online store", ThroughIngest, w.reconcile},                                                 // the online store follows the alias
+		{"policy", ThroughIngest, func(ctx context.Context) error { return w.policy(ctx, w.plan) }},  // who may be profiled, as of now
+		{"deny", ThroughIngest, w.deny},                                                              // who may not any more is not, however this run ends
+		{"plan", ThroughIngest, func(ctx context.Context) error { return w.planSteps(ctx, w.plan) }}, // every key, before any work
+		{"snapshots", ThroughIngest, w.snapshots},                                                    // items, subjects, cohorts → tables by content
+		{"ingest", ThroughIngest, w.ingest},                                                          // raw rows → minimized, permitted, pseudonymous events, a table a day
+		{"volume", ThroughIngest, func(context.Context) error { return w.checkVolume() }},            // an empty interval is a failure, not a result
+		{"build", ThroughBuild, w.build},                                                             // views as of the interval's end
+		{"assemble", ThroughTrain, w.assemble},                                                       // the training set, as references
+		{"train", ThroughTrain, w.train},                                                             // artifact
+		{"evaluate", ThroughTrain, func(ctx context.Context) (err error) { // quality, cohorts, drift → report and the gate's decision
+			decision, err = w.evaluate(ctx)
+			return err
+		}},
+		{"register", ThroughTrain, func(ctx context.Context) (err error) { // a version, passed or rejected
+			if err := w.place.wait(ctx); err != nil {
+				return err
+			}
+			version, err = w.register(ctx, decision)
+			w.place.pass()
+			return err
+		}},
+		{"gate", ThroughTrain, func(context.Context) error {
+			if version.Verdict == registry.Rejected {
+				return fmt.Errorf("%w: %s", ErrRejected, decision.Reasons[0])
+			}
+			return nil
+		}},
+		{"publish", ThroughPublish, func(ctx context.Context) error { return w.publish(ctx, version) }}, // generation N+1, alias, online store
+	} {
+		if stage.of > o.Through {
+			break
+		}
+		w.enter(stage.name)
+		if err := stage.do(ctx); err != nil {
+			return err
+		}
 	}
-	if err := w.deny(ctx); err != nil { // who may not any more is not, however this run ends
-		return err
-	}
-	if err := w.planSteps(ctx, w.plan); err != nil { // every key, before any work
-		return err
-	}
-	if err := w.snapshots(ctx); err != nil { // items, subjects, cohorts → tables by content
-		return err
-	}
-	if err := w.ingest(ctx); err != nil { // raw rows → minimized, permitted, pseudonymous events, a table a day
-		return err
-	}
-	if err := w.checkVolume(); err != nil { // an empty interval is a failure, not a result
-		return err
-	}
-	if o.Through == ThroughIngest {
-		return nil
-	}
-	if err := w.build(ctx); err != nil { // views as of the interval's end
-		return err
-	}
-	if o.Through == ThroughBuild {
-		return nil
-	}
-	if err := w.assemble(ctx); err != nil { // the training set, as references
-		return err
-	}
-	if err := w.train(ctx); err != nil { // artifact
-		return err
-	}
-	decision, err := w.evaluate(ctx) // quality, cohorts, drift → report and the gate's decision
-	if err != nil {
-		return err
-	}
-	version, err := w.register(ctx, decision) // a version, passed or rejected
-	if err != nil {
-		return err
-	}
-	if version.Verdict == registry.Rejected {
-		return fmt.Errorf("%w: %s", ErrRejected, decision.Reasons[0])
-	}
-	if o.Through == ThroughTrain {
-		return nil
-	}
-	return w.publish(ctx, version) // generation N+1, alias, online store
+	return nil
 }
