@@ -104,8 +104,8 @@ func TestGoodFiles(t *testing.T) {
 		paths = append(paths, path)
 	}
 	embedded, err := templates.ReadDir("templates")
-	if err != nil || len(embedded) != len(TemplateNames) {
-		t.Errorf("%d templates are embedded, %d are named (%v)", len(embedded), len(TemplateNames), err)
+	if err != nil || len(embedded) != len(TemplateNames)+len(ImportNames) {
+		t.Errorf("%d templates are embedded, %d are named (%v)", len(embedded), len(TemplateNames)+len(ImportNames), err)
 	}
 	for _, path := range append(paths, files(t, "testdata/good/*.yaml")...) {
 		t.Run(filepath.Base(path), func(t *testing.T) {

@@ -15,21 +15,6 @@ import (
 	"github.com/rapport-ml/rapport/storage"
 )
 
-// Facts are what an import has made.
-type Facts struct {
-	Events   int64     `json:"events"`
-	Subjects int       `json:"subjects"` // with an event or a cohort row
-	Items    int       `json:"items"`
-	Cohorts  int       `json:"cohorts"`                 // subjects with a cohort row
-	Unknown  int64     `json:"unknown_items,omitempty"` // events whose item has no row among the items
-	Files    int       `json:"files"`
-	Bytes    int64     `json:"bytes"`
-	First    time.Time `json:"first"` // of the events
-	Last     time.Time `json:"last"`
-	Zone     string    `json:"zone"`     // how times without a zone were read
-	Declared string    `json:"declared"` // the consent that was declared, as one line to print
-}
-
 // The consent that an import declares.
 const (
 	declaredSource = "declared-by-operator"

@@ -125,7 +125,7 @@ func TestSample(t *testing.T) {
 		Zone:     "local wall times without a zone, taken for UTC",
 		Declared: "consent: ConsentGiven for 4 households and the purposes recommend, check_fairness, effective 2016-12-31T00:00:00Z (before the first event), source: declared-by-operator",
 	}
-	if facts != want {
+	if !reflect.DeepEqual(facts, want) {
 		t.Errorf("facts %+v\nwant  %+v", facts, want)
 	}
 }
