@@ -130,10 +130,9 @@ func (a *app) root() *cobra.Command {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log each step to stderr")
 	root.AddCommand(
 		a.initCmd(), a.synthCmd(), a.importCmd(), a.validateCmd(), a.planCmd(), a.runCmd(), a.backfillCmd(), a.statusCmd(),
-		a.runsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.subjectCmd(), a.reportCmd(),
+		a.runsCmd(), a.alertsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.subjectCmd(), a.reportCmd(),
 		a.versionCmd(), a.schemaCmd(), a.duCmd(), a.gcCmd(),
 	)
-	a.completeArgs(root)
 	return root
 }
 

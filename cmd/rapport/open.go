@@ -14,6 +14,8 @@ import (
 	"github.com/rapport-ml/rapport/configs"
 	"github.com/rapport-ml/rapport/features/local"
 	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/jobs/alert"
+	"github.com/rapport-ml/rapport/jobs/lineage"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -57,6 +59,8 @@ type project struct {
 	*configs.Opened
 	runner   *jobs.Runner
 	progress *progress
+	alerts   *alert.Notifier  // nil: nobody is to be told
+	lineage  *lineage.Emitter // nil: nor a catalog
 }
 
 // open loads the project and reaches its stores. withKeys reads the pseudonym secret as well, which verbs that touch raw ids need.
@@ -87,7 +91,9 @@ func (a *app) open(ctx context.Context, withKeys bool) (*project, error) {
 		Log:      slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
 		Progress: prog.show,
 	}
-	return &project{Opened: o, runner: r, progress: prog}, nil
+	out := &project{Opened: o, runner: r, progress: prog}
+	out.observe(a.wall)
+	return out, nil
 }
 
 // errand is what run and plan are asked for: one interval of one job, and how far to go.

@@ -33,14 +33,15 @@ func (n *Notifier) Started(context.Context, *jobs.Job, ledger.Run) {
 const backfilled = "backfill"
 
 // Ended opens and resolves what the run's end says, and sends that and what could not be sent before. It takes no longer than 40 s, whatever
-// hangs, and much less if nothing does. A run that somebody interrupted says nothing; one that was killed has failed.
+// hangs, and much less if nothing does. A run that somebody interrupted or cancelled says nothing, and neither does one whose source has not
+// delivered yet: if that goes on, the interval is late. A run that was killed has failed.
 //
 // Whoever starts a backfill sees how each of its intervals ends: of those, only failures are told, all of one backfill as one condition.
 func (n *Notifier) Ended(ctx context.Context, job *jobs.Job, run ledger.Run, res *jobs.Result) {
 	if n == nil {
 		return
 	}
-	if run.Status == ledger.Interrupted && res != nil {
+	if run.Status == ledger.Interrupted && (res != nil || run.Fault == "cancelled") || run.Fault == "not_ready" {
 		return
 	}
 	ctx, cancel := n.bounded(ctx)
@@ -102,12 +103,12 @@ func (n *Notifier) findings(job *jobs.Job, run ledger.Run, res *jobs.Result, d *
 	switch {
 	case run.Status == ledger.Failed || run.Status == ledger.Interrupted:
 		f := base
-		f.kind, f.covered = Failed, ""
+		f.kind = Failed
 		if back {
 			f.subject, f.label = backfilled, run.Label
 		}
 		why := n.clean(run.Error, maxDetail)
-		f.fingerprint = fingerprint(lastStep(run), why)
+		f.fingerprint = fingerprint(lastStep(run), run.Fault, why)
 		f.summary = Clean(fmt.Sprintf("%s of %s failed: %s", job.Name, run.Label, why), maxSummary)
 		if run.Status == ledger.Interrupted {
 			f.summary = Clean(fmt.Sprintf("%s of %s was killed", job.Name, run.Label), maxSummary)

@@ -60,9 +60,6 @@ func (e *Emitter) sources(job *jobs.Job, run ledger.Run, ended bool) []dataset {
 	return out
 }
 
-// lowVolume is how jobs words a run that failed for too few events.
-const lowVolume = "too few usable events"
-
 func eventFacets(job *jobs.Job, run ledger.Run) facets {
 	out := facets{}
 	var rows, size int64
@@ -76,7 +73,7 @@ func eventFacets(job *jobs.Job, run ledger.Run) facets {
 	if days > 0 {
 		out["inputStatistics"] = facet("InputStatisticsInputDatasetFacet", map[string]any{"rowCount": rows, "size": size})
 	}
-	empty, low := strings.Contains(run.Error, jobs.ErrNoData.Error()), strings.Contains(run.Error, lowVolume)
+	empty, low := run.Fault == "no_data", run.Fault == "low_volume"
 	if !further && !empty && !low {
 		return out // nobody has looked
 	}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/rapport-ml/rapport/jobs/alert"
+	"github.com/rapport-ml/rapport/jobs/lineage"
+)
+
+// observe makes the runner tell those whom the project file names: people, and a data catalog.
+func (p *project) observe(wall func() time.Time) {
+	p.alerts = alert.New(alert.Options{
+		Bucket: p.Bucket, Project: p.Project.Project, To: p.Destinations(), Locate: p.Locate, Now: wall, Log: p.runner.Log, Revision: p.runner.Revision,
+	})
+	if p.alerts != nil {
+		p.runner.Observers = append(p.runner.Observers, p.alerts)
+	}
+	o := p.LineageOptions()
+	o.Now, o.Log, o.Revision, o.Session = wall, p.runner.Log, p.runner.Revision, ulid.Make().String()
+	p.lineage = lineage.New(o)
+	if p.lineage != nil {
+		p.runner.Observers = append(p.runner.Observers, p.lineage)
+	}
+}
+
+func (a *app) alertsCmd() *cobra.Command {
+	c := group(&cobra.Command{Use: "alerts", Short: "Who is told when a job needs somebody, and what is open"})
+	list := &cobra.Command{
+		Use: "list", Short: "Open alerts, oldest first", Args: usage(noArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := a.open(cmd.Context(), false)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			open, err := alert.Open(cmd.Context(), p.Bucket)
+			return errors.Join(err, a.print(open, func(w io.Writer) {
+				row(w, "SINCE", "SEEN", "TIMES", "JOB", "KIND", "WHAT", "TRY")
+				for _, x := range open {
+					row(w, clock(x.Since), clock(x.Seen), x.Count, x.Job, x.Kind, x.Summary+untold(x), x.Command)
+				}
+			}))
+		},
+	}
+	test := &cobra.Command{
+		Use: "test", Short: "Send a test message to each webhook and say what came of it; exit 1 if one did not arrive", Args: usage(noArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := a.open(cmd.Context(), false)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			if p.alerts == nil {
+				return usageError{errors.New("alerts test: the project file names nobody under alerts")}
+			}
+			out := p.alerts.Test(cmd.Context())
+			err = a.print(out, func(w io.Writer) {
+				row(w, "TO", "FORMAT", "SIGNED", "ON", "OUTCOME")
+				for _, o := range out {
+					row(w, o.Where, o.Format, map[bool]string{true: "yes", false: "no"}[o.Signed], kinds(o.On), o.Says)
+				}
+			})
+			for _, o := range out {
+				if !o.OK && err == nil {
+					err = errors.New("alerts test: not every message arrived")
+				}
+			}
+			return err
+		},
+	}
+	c.AddCommand(list, test)
+	return c
+}
+
+func kinds(all []alert.Kind) string {
+	names := make([]string, 0, len(all))
+	for _, k := range all {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, " ")
+}
+
+// untold says of an open alert that not everybody has heard of it.
+func untold(x alert.Alert) string {
+	if x.Untold == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (not delivered to %d)", x.Untold)
+}
