@@ -133,6 +133,7 @@ func (a *app) root() *cobra.Command {
 		a.runsCmd(), a.alertsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.subjectCmd(), a.reportCmd(),
 		a.versionCmd(), a.schemaCmd(), a.duCmd(), a.gcCmd(),
 	)
+	a.completeArgs(root)
 	return root
 }
 
