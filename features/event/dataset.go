@@ -47,6 +47,9 @@ func (d DataSet) list(ctx context.Context) ([]storage.Info, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", d.Path, err)
 		}
+		if marker(info.Key) {
+			continue
+		}
 		objs = append(objs, info)
 	}
 	if len(objs) == 0 {
@@ -259,28 +262,16 @@ func (d DataSet) timeAt(r dataRow, col int) (time.Time, bool, error) {
 	if r.b.Schema[col].Type == table.Time {
 		return time.UnixMicro(c.Int[r.i]).UTC(), true, nil
 	}
-	text := c.Str[r.i]
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02T15:04Z07:00"} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t.UTC().Truncate(time.Microsecond), true, nil
-		}
+	reader, err := table.NewTimeReader("", 0, d.Zone)
+	if err != nil {
+		return time.Time{}, false, err
 	}
-	zone := d.Zone
-	if zone == nil {
-		zone = time.UTC
+	at, err := reader.Micros(c.Str[r.i])
+	switch {
+	case errors.Is(err, table.ErrNoZone):
+		return time.Time{}, false, fmt.Errorf("%s: %s has no time zone: write it with one, as 2024-01-31T10:00:00Z, or declare the source's zone", r.at(), r.b.Schema[col].Name)
+	case err != nil:
+		return time.Time{}, false, fmt.Errorf("%s: %s is no time: write it as 2024-01-31T10:00:00Z or 2024-01-31", r.at(), r.b.Schema[col].Name)
 	}
-	if t, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
-		return t.UTC(), true, nil
-	}
-	for _, layout := range []string{"2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999"} {
-		t, err := time.ParseInLocation(layout, text, zone)
-		switch {
-		case err != nil:
-		case d.Zone == nil:
-			return time.Time{}, false, fmt.Errorf("%s: %s has no time zone: write it with one, as 2024-01-31T10:00:00Z, or declare the source's zone", r.at(), r.b.Schema[col].Name)
-		default:
-			return t.UTC().Truncate(time.Microsecond), true, nil
-		}
-	}
-	return time.Time{}, false, fmt.Errorf("%s: %s is no time: write it as 2024-01-31T10:00:00Z or 2024-01-31", r.at(), r.b.Schema[col].Name)
+	return time.UnixMicro(at).UTC(), true, nil
 }

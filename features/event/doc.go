@@ -28,6 +28,11 @@
 //
 // Identity is exact. Canonical does not trim, fold or normalize text: see there.
 //
+// A source is what its project says, or the day fails. Kinds that the project does not name, and a column that a live view needs and that no file of a
+// day has, are how a producer's release looks from here: left out silently, they would become a worse model with no reason in sight. A few rows of unknown
+// kind, and a column that only some files lack, are not worth a night. Errors name columns, files and rows, and never a kind that is unknown: a
+// column that was taken for the kind by mistake may hold anything.
+//
 // What a row is worth. Rows are counted as they are found. A file listed twice under two names counts twice: only the source knows
 // whether two equal rows are one purchase or two.
 package event

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,15 +75,20 @@ type IngestFacts struct {
 	Funnel  policy.Funnel `json:"funnel"`
 	Files   int           `json:"files"`
 	Bytes   int64         `json:"bytes"` // size of these files; of it only the declared columns are read
-	Rows    int64         `json:"rows"`  // rows of the interval, kept or not
+	Rows    int64         `json:"rows"`  // rows of the interval that were judged, kept or not: those of the funnel
 	Kept    int64         `json:"kept"`
 	BadRows []BadRow      `json:"bad_rows,omitempty"` // the first few
+
+	// Rows of the interval that are no event of the project, and not in the funnel.
+	UnknownKinds int64 `json:"unknown_kinds,omitempty"`         // of a kind that Source.Kinds does not have
+	IgnoredKinds int64 `json:"ignored_kinds,omitempty"`         // of one that it maps to Ignored
+	Empty        int64 `json:"rows_without_elements,omitempty"` // whose list to explode is null or empty
 }
 
 // BadRow says where a row without subject, item or time stands. It never holds a value.
 type BadRow struct {
 	File   string `json:"file"`
-	Row    int64  `json:"row"` // from 0, in the file
+	Row    int64  `json:"row"` // from 0, in the file; with Source.Explode, elements are counted
 	Column string `json:"column"`
 }
 
@@ -93,6 +99,9 @@ const maxBadRows = 20
 // numbers in place of ids, and no column that the purpose does not read. Every row of the interval is counted by the reason for which it
 // was kept or not. The rows of Out, sorted by its writer, do not depend on the number of workers, nor on how rows are ordered
 // or split into files. New subjects are buffered in Identities: Flush it before committing Out.
+//
+// It fails where the source is not as declared: a column that is missing or does not fit, a required one that all files lack
+// (ErrMissing), too many rows of unknown kind (ErrUnknownKinds).
 func Ingest(ctx context.Context, p IngestPlan) (IngestFacts, error) {
 	purpose := p.Decisions.Purpose()
 	end := p.IntervalEnd
@@ -106,12 +115,9 @@ func Ingest(ctx context.Context, p IngestPlan) (IngestFacts, error) {
 	}
 	files := p.Files.day(p.Day)
 	in := &ingest{
-		IngestPlan: p, source: source, schema: source.Schema(purpose), columns: columns,
+		IngestPlan: p, source: source, schema: source.Schema(purpose), columns: columns, kinds: source.kinds(),
 		oldest: purpose.Oldest("events", end, p.Decisions.Now()),
-		facts:  IngestFacts{Funnel: policy.Funnel{}, Files: len(files)},
-	}
-	if in.kind = source.DefaultKind; in.kind == "" {
-		in.kind = "event"
+		facts:  IngestFacts{Funnel: policy.Funnel{}, Files: len(files)}, lacking: map[string]int{},
 	}
 	if p.Workers <= 0 {
 		p.Workers = runtime.GOMAXPROCS(0)
@@ -149,20 +155,71 @@ func Ingest(ctx context.Context, p IngestPlan) (IngestFacts, error) {
 	slices.SortFunc(in.facts.BadRows, func(a, b BadRow) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Row, b.Row)) })
 	in.facts.BadRows = in.facts.BadRows[:min(len(in.facts.BadRows), maxBadRows)]
 	in.facts.Rows, in.facts.Kept = in.facts.Funnel.Read(), in.facts.Funnel[policy.Kept]
+	if err := errors.Join(in.missing(files), in.unknown(ctx)); err != nil {
+		return IngestFacts{}, fmt.Errorf("ingest %s: %w", p.Day, err)
+	}
 	return in.facts, nil
+}
+
+// Errors of a source that is not as declared.
+var (
+	// ErrMissing says that all files of a day lack a required column.
+	ErrMissing = errors.New("a required column is missing")
+	// ErrUnknownKinds says that too many rows of a day are of a kind that the source's map does not have.
+	ErrUnknownKinds = errors.New("too many rows of unknown kind")
+)
+
+// missing returns an error if all files lack a required column. One that some files lack is null in them: a producer that adds a column does
+// not go back.
+func (in *ingest) missing(files []file) error {
+	var errs []error
+	for _, name := range in.source.Required {
+		column := in.source.Columns[name]
+		if name == ColValue {
+			column = in.source.Value
+		}
+		if n := in.lacking[column]; n > 0 && n == len(files) {
+			errs = append(errs, fmt.Errorf("%w: none of the %d files of the day has the column %q (%s), which a view or a model needs; as %s: correct the export, or take %s out of what uses it",
+				ErrMissing, n, column, name, files[0].info.Key, name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unknown returns an error if too many of the day's rows are of unknown kind. It says where the first stands, and never which kind it is: a column that
+// was taken for the kind by mistake may hold anything.
+func (in *ingest) unknown(ctx context.Context) error {
+	n, limit := in.facts.UnknownKinds, in.source.MaxUnknown
+	if limit == 0 {
+		limit = DefaultMaxUnknown
+	}
+	all := in.facts.Rows + in.facts.IgnoredKinds + n
+	if n == 0 || float64(n) <= limit*float64(all) {
+		return nil
+	}
+	where := ""
+	if first, err := in.firstUnknown(ctx); err != nil {
+		return err
+	} else if first != nil {
+		where = fmt.Sprintf(" (the first: %s, row %d)", first.File, first.Row)
+	}
+	return fmt.Errorf("%w: %d of the day's %d rows%s, %.3g %% where %.3g %% are allowed: add their kinds to the source's kinds (%q leaves a kind out), or allow more; rapport inspect lists the kinds of a file",
+		ErrUnknownKinds, n, all, where, 100*float64(n)/float64(all), 100*limit, Ignored)
 }
 
 // ingest is one Ingest at work.
 type ingest struct {
 	IngestPlan
 	source  Source
-	kind    string // of a row without one
+	kinds   kinds
 	schema  table.Schema
 	columns []table.Want
 	oldest  int64
 
-	mu    sync.Mutex // guards Out and facts
-	facts IngestFacts
+	mu      sync.Mutex // guards Out and what follows
+	facts   IngestFacts
+	lacking map[string]int // optional column → how many files lack it
+	strange *file          // the first file with a row of unknown kind
 }
 
 // wants are the columns of the files that the purpose may read, each once.
@@ -178,6 +235,12 @@ func (s Source) wants(p policy.Purpose) ([]table.Want, error) {
 		case out[i].Type != t:
 			errs = append(errs, fmt.Errorf("column %q is declared both as %s and as %s: declare it once, or as one of them", name, out[i].Type, t))
 		}
+	}
+	if s.Explode != "" && !strings.HasPrefix(s.Item, s.Explode+"[]") {
+		errs = append(errs, fmt.Errorf("each element of %q is an event, but the item is the column %q, which is none of an element: name it as %q, or leave explode out", s.Explode, s.Item, s.Explode+"[].sku"))
+	}
+	if len(s.Kinds) > 0 && (s.Kind == "" || !p.Allows("events", ColKind)) {
+		errs = append(errs, fmt.Errorf("kinds are mapped, but purpose %q does not read the kind of events, or no column holds it: add kind to its reads.events", p.Name))
 	}
 	add(s.Subject, table.String, false)
 	add(s.Item, table.String, false)
@@ -199,7 +262,9 @@ const fixedColumns = 5
 
 // read ingests one file.
 func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
-	o := table.ScanOptions{Columns: in.columns, Time: in.source.Time, Window: in.Day, Unit: in.source.TimeUnit, Local: in.source.Zone}
+	var scanned table.ScanFacts
+	o := in.source.scan()
+	o.Columns, o.Window, o.Facts = in.columns, in.Day, &scanned
 	// A dated file holds little but its day, and its rows without a time are counted with that day. Of other files only what the
 	// interval needs is read, and a row without a time lies in no interval.
 	o.KeepOutside = f.arrived
@@ -207,6 +272,7 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 
 	out := newRows(in.schema)
 	funnel := policy.Funnel{}
+	var unknown, ignored int64
 	for b, err := range table.Scan(ctx, in.source.Bucket, f.info, o) {
 		if err != nil {
 			return err
@@ -222,6 +288,15 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 			}
 			t := c.time.Int[i]
 			if f.arrived && !in.contains(t) {
+				continue
+			}
+			kind := in.kinds.of(c.kind, i)
+			if kind == "" {
+				unknown++
+				continue
+			}
+			if kind == Ignored {
+				ignored++
 				continue
 			}
 			id, okID := idAt(c.subject, i)
@@ -240,7 +315,7 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 			if err != nil {
 				return fmt.Errorf("read %s: %w", f.info.Key, err)
 			}
-			out.add(c, i, s, item, t, in.kind)
+			out.add(c, i, s, item, t, kind)
 		}
 		if err := in.append(out); err != nil {
 			return fmt.Errorf("read %s: %w", f.info.Key, err)
@@ -257,7 +332,44 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 	defer in.mu.Unlock()
 	in.facts.Funnel.Merge(funnel)
 	in.facts.BadRows = append(in.facts.BadRows, bad...)
+	in.facts.UnknownKinds += unknown
+	in.facts.IgnoredKinds += ignored
+	in.facts.Empty += scanned.Empty
+	if countNoTime {
+		in.facts.Empty += scanned.Timeless
+	}
+	for _, column := range scanned.Missing {
+		in.lacking[column]++
+	}
+	if unknown > 0 && (in.strange == nil || f.info.Key < in.strange.info.Key) {
+		in.strange = &f
+	}
 	return nil
+}
+
+// kinds says which kind a row is of.
+type kinds struct {
+	known    map[string]string // nil: all are, by their own names
+	fallback string            // of a row without one; "" if such a row is of unknown kind
+}
+
+func (s Source) kinds() kinds {
+	k := kinds{s.Kinds, s.DefaultKind}
+	if k.fallback == "" && len(s.Kinds) == 0 {
+		k.fallback = "event"
+	}
+	return k
+}
+
+// of returns the kind of row i: "" if it is unknown, Ignored if the row is left out. c is nil if no column holds kinds.
+func (k kinds) of(c *table.Column, i int) string {
+	switch {
+	case c == nil || c.Null(i) || c.Str[i] == "":
+		return k.fallback
+	case len(k.known) == 0:
+		return c.Str[i]
+	}
+	return k.known[c.Str[i]]
 }
 
 func (in *ingest) contains(t int64) bool {
@@ -273,41 +385,66 @@ func (in *ingest) append(r *rows) error {
 	return in.Out.Append(&r.batch)
 }
 
-// locate reads a file that has bad rows once more, keys and times only, to tell where the first of them stand.
+// locate reads a file that has bad rows once more, keys, times and kinds only, to tell where the first of them stand.
 func (in *ingest) locate(ctx context.Context, f file, countNoTime bool) ([]BadRow, error) {
-	o := table.ScanOptions{Columns: in.columns[:3], Time: in.source.Time, Unit: in.source.TimeUnit, Local: in.source.Zone}
-	var bad []BadRow
+	return in.find(ctx, f, maxBadRows, func(c bound, i int) string {
+		_, okID := idAt(c.subject, i)
+		_, okItem := idAt(c.item, i)
+		switch kind := in.kinds.of(c.kind, i); {
+		case c.time.Null(i):
+			if countNoTime {
+				return ColTime
+			}
+		case !in.contains(c.time.Int[i]), kind == "", kind == Ignored:
+		case !okID:
+			return ColSubject
+		case !okItem:
+			return ColItem
+		}
+		return ""
+	})
+}
+
+// firstUnknown finds the first row of unknown kind, in the first file that has one.
+func (in *ingest) firstUnknown(ctx context.Context) (*BadRow, error) {
+	rows, err := in.find(ctx, *in.strange, 1, func(c bound, i int) string {
+		if !c.time.Null(i) && in.contains(c.time.Int[i]) && in.kinds.of(c.kind, i) == "" {
+			return ColKind
+		}
+		return ""
+	})
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return &rows[0], nil
+}
+
+// find reads the keys, times and kinds of a file, and returns the first rows for which fault names a column, at most a number of them.
+func (in *ingest) find(ctx context.Context, f file, most int, fault func(c bound, i int) string) ([]BadRow, error) {
+	o := in.source.scan()
+	s := in.source
+	for _, w := range in.columns {
+		if w.Name == s.Subject || w.Name == s.Item || w.Name == s.Time || len(s.Kinds) > 0 && w.Name == s.Kind {
+			o.Columns = append(o.Columns, w)
+		}
+	}
+	var found []BadRow
 	var row int64
-	for b, err := range table.Scan(ctx, in.source.Bucket, f.info, o) {
+	for b, err := range table.Scan(ctx, s.Bucket, f.info, o) {
 		if err != nil {
 			return nil, err
 		}
 		c := in.bind(b)
 		for i := range b.N {
-			_, okID := idAt(c.subject, i)
-			_, okItem := idAt(c.item, i)
-			column := ""
-			switch {
-			case c.time.Null(i):
-				if countNoTime {
-					column = ColTime
+			if column := fault(c, i); column != "" {
+				if found = append(found, BadRow{f.info.Key, row + int64(i), column}); len(found) == most {
+					return found, nil
 				}
-			case !in.contains(c.time.Int[i]):
-			case !okID:
-				column = ColSubject
-			case !okItem:
-				column = ColItem
-			}
-			if column == "" {
-				continue
-			}
-			if bad = append(bad, BadRow{f.info.Key, row + int64(i), column}); len(bad) == maxBadRows {
-				return bad, nil
 			}
 		}
 		row += int64(b.N)
 	}
-	return bad, nil
+	return found, nil
 }
 
 // bound are the columns of a raw batch by their meaning; nil where the source or the purpose has none. It is the raw row: it stays here.

@@ -22,16 +22,12 @@ func (r *rows) reset() {
 	}
 }
 
-// add appends row i of c as an event of s. It is the only place where a raw row becomes a minimized one.
-func (r *rows) add(c bound, i int, s policy.Subject, item string, t int64, defaultKind string) {
+// add appends row i of c as an event of s, of the given kind. It is the only place where a raw row becomes a minimized one.
+func (r *rows) add(c bound, i int, s policy.Subject, item string, t int64, kind string) {
 	cols := r.batch.Cols
 	cols[0].Int = append(cols[0].Int, int64(s))
 	cols[1].Str = append(cols[1].Str, item)
 	cols[2].Int = append(cols[2].Int, t)
-	kind := defaultKind
-	if c.kind != nil && !c.kind.Null(i) && c.kind.Str[i] != "" {
-		kind = c.kind.Str[i]
-	}
 	cols[3].Str = append(cols[3].Str, kind)
 	r.copy(4, c.value, i)
 	for j, col := range c.context {

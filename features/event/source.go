@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -36,8 +37,9 @@ type Source struct {
 	// path, as "items[].sku". A row whose list is null or empty is no event; it is counted. Columns of a struct are named with a dot, as
 	// "ctx.device", with or without Explode.
 	Explode string
-	// Kinds maps the kinds of the files to those of the project ("order_completed": "buy"); nil: they stand as they are. With a map, a row
-	// whose kind is not in it is of unknown kind: left out, and counted. A row without a kind is of DefaultKind.
+	// Kinds maps the kinds of the files to those of the project ("order_completed": "buy"); nil: they stand as they are. Rows of a kind that
+	// maps to Ignored are left out. With a map, a row whose kind is not in it is of unknown kind: left out, and counted. So is a row without a kind if
+	// there is no DefaultKind.
 	Kinds map[string]string
 	// MaxUnknown is the share of a day's rows that may be of unknown kind; with more, the day fails. 0 means DefaultMaxUnknown.
 	MaxUnknown float64
@@ -51,13 +53,15 @@ type Source struct {
 	TimeFormat string
 	Zone       *time.Location // of times that the files do not place in UTC, and of {date}; nil: such times are an error, {date} is UTC
 	Lateness   time.Duration  // how long after its time an event may still arrive; needs a date in Path
-	// Settle is how long after its end, and after the last change of its files, a day without a _SUCCESS beside its files is taken as complete; 0: at once. See
-	// Files.Ready.
+	// Settle is how long after its end a day is taken as complete, if no _SUCCESS beside its files says so earlier; 0: at once. See Files.Ready.
 	Settle time.Duration
 }
 
 // DefaultMaxUnknown is the share of a day's rows that may be of unknown kind, if a source does not say.
 const DefaultMaxUnknown = 0.01
+
+// Ignored is what Kinds maps a kind to whose rows are left out.
+const Ignored = "-"
 
 // Files is one listing of a source.
 type Files struct {
@@ -83,6 +87,9 @@ func (s Source) Listing(ctx context.Context) (*Files, error) {
 	for info, err := range storage.Glob(ctx, s.Bucket, s.Path) {
 		if err != nil {
 			return nil, fmt.Errorf("list events %s: %w", s.Path, err)
+		}
+		if marker(info.Key) {
+			continue
 		}
 		f := file{info: info}
 		if dates != nil {
@@ -128,6 +135,17 @@ func (s Source) zone() *time.Location {
 		return time.UTC
 	}
 	return s.Zone
+}
+
+// success is the object that a job writes beside its files when all of them are there.
+const success = "_SUCCESS"
+
+// marker reports whether a key is that of an object which writers put beside their files and which holds no rows, though a pattern as
+// "dt={date}/*" matches it.
+func marker(key string) bool {
+	name := path.Base(key)
+	return name == success || name == "_metadata" || name == "_common_metadata" ||
+		strings.HasPrefix(name, "_committed_") || strings.HasPrefix(name, "_started_")
 }
 
 // Len is the number of files.
@@ -213,15 +231,15 @@ type dateMatcher struct {
 var placeholder = regexp.MustCompile(`\{[^}/]*\}|\*\*/?|\*`)
 
 // datePattern compiles the dates in a path, or returns nil if it has none.
-func datePattern(path string) (*dateMatcher, error) {
+func datePattern(pattern string) (*dateMatcher, error) {
 	m := &dateMatcher{}
 	var b strings.Builder
 	b.WriteString("^")
 	at := 0
-	for _, loc := range placeholder.FindAllStringIndex(path, -1) {
-		b.WriteString(regexp.QuoteMeta(path[at:loc[0]]))
+	for _, loc := range placeholder.FindAllStringIndex(pattern, -1) {
+		b.WriteString(regexp.QuoteMeta(pattern[at:loc[0]]))
 		at = loc[1]
-		switch p := path[loc[0]:loc[1]]; p {
+		switch p := pattern[loc[0]:loc[1]]; p {
 		case "*":
 			b.WriteString(`[^/]*`)
 		case "**", "**/":
@@ -236,16 +254,16 @@ func datePattern(path string) (*dateMatcher, error) {
 			b.WriteString(`(\d{1,2})`)
 			m.named = append(m.named, p)
 		default:
-			return nil, fmt.Errorf("path %s: unknown placeholder %s: use {date}, or {yyyy}, {mm} and {dd}, or *", path, p)
+			return nil, fmt.Errorf("path %s: unknown placeholder %s: use {date}, or {yyyy}, {mm} and {dd}, or *", pattern, p)
 		}
 	}
-	b.WriteString(regexp.QuoteMeta(path[at:]) + "$")
+	b.WriteString(regexp.QuoteMeta(pattern[at:]) + "$")
 	if len(m.named) == 0 {
 		return nil, nil
 	}
 	names := slices.Sorted(slices.Values(m.named))
 	if !slices.Equal(names, []string{"{date}"}) && !slices.Equal(names, []string{"{dd}", "{mm}", "{yyyy}"}) {
-		return nil, fmt.Errorf("path %s: an arrival date is {date} once, or {yyyy}, {mm} and {dd} once each", path)
+		return nil, fmt.Errorf("path %s: an arrival date is {date} once, or {yyyy}, {mm} and {dd} once each", pattern)
 	}
 	var err error
 	m.re, err = regexp.Compile(b.String())

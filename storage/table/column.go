@@ -184,7 +184,7 @@ var errNull = errors.New("null")
 
 // at says in which row of its row group a value did not fit. Its message does not hold the value.
 func (c *source) at(err error, row int64) error {
-	if !errors.Is(err, errNoTime) && !errors.Is(err, errNoZone) {
+	if !errors.Is(err, ErrNoTime) && !errors.Is(err, ErrNoZone) {
 		return err
 	}
 	what := "row"
@@ -193,7 +193,7 @@ func (c *source) at(err error, row int64) error {
 	}
 	hint := "say in which form times are written, as %d.%m.%Y %H:%M, or correct the producer"
 	switch {
-	case errors.Is(err, errNoZone):
+	case errors.Is(err, ErrNoZone):
 		hint = "say which zone the times are in"
 	case c.texts.verbs != nil:
 		hint = "the declared form is another"
@@ -309,7 +309,7 @@ func (c *source) setBytes() func(dst *Column, i int, v []byte) error {
 				return errNull
 			}
 			if len(v) > maxTimeText {
-				return errNoTime
+				return ErrNoTime
 			}
 			dst.Int[i], err = c.texts.Micros(string(v))
 			return err

@@ -23,10 +23,10 @@ type timeVerb struct {
 	unpad bool // fewer digits will do
 }
 
-// Errors of a text that is no time. They never hold the text.
+// Errors of a text that is no time, or none without a zone. They never hold the text.
 var (
-	errNoTime = errors.New("is no time")
-	errNoZone = errors.New("has no time zone")
+	ErrNoTime = errors.New("is no time")
+	ErrNoZone = errors.New("has no time zone")
 )
 
 // NewTimeReader returns a reader of times in the given format, in the verbs of strftime:
@@ -171,12 +171,12 @@ func (r *TimeReader) Micros(s string) (int64, error) {
 		}
 		rest, ok := t.iso(s)
 		if !ok || rest != "" {
-			return 0, errNoTime
+			return 0, ErrNoTime
 		}
 	} else {
 		rest, ok := t.formatted(r.verbs, s)
 		if !ok || rest != "" {
-			return 0, errNoTime
+			return 0, ErrNoTime
 		}
 	}
 	if t.epoch {
@@ -185,13 +185,13 @@ func (r *TimeReader) Micros(s string) (int64, error) {
 	at, ok := t.wall()
 	switch {
 	case !ok:
-		return 0, errNoTime
+		return 0, ErrNoTime
 	case t.zoned:
 		return at - int64(t.offset)*1_000_000, nil
 	case r.clock.zone != nil:
 		return r.clock.utc(at), nil
 	case t.timed:
-		return 0, errNoZone
+		return 0, ErrNoZone
 	}
 	return at, nil
 }

@@ -92,7 +92,7 @@ func TestTimeReader(t *testing.T) {
 		got := ""
 		if at, err := r.Micros(c.text); err != nil {
 			got = err.Error()
-			if !errors.Is(err, errNoTime) && !errors.Is(err, errNoZone) {
+			if !errors.Is(err, ErrNoTime) && !errors.Is(err, ErrNoZone) {
 				t.Errorf("%q of %q: %v", c.format, c.text, err)
 			}
 		} else {
@@ -182,7 +182,7 @@ func FuzzTimeReader(f *testing.F) {
 				continue
 			}
 			at, err := r.Micros(text)
-			if err != nil && !errors.Is(err, errNoTime) && !errors.Is(err, errNoZone) {
+			if err != nil && !errors.Is(err, ErrNoTime) && !errors.Is(err, ErrNoZone) {
 				t.Fatalf("an error of no kind: %v", err)
 			}
 			if want, perr := time.Parse(time.RFC3339Nano, text); format == "" && perr == nil && (err != nil || at != want.UnixMicro()) {
