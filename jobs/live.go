@@ -21,6 +21,8 @@ type Status struct {
 	Pinned bool        `json:"clock_pinned"`
 	Jobs   []JobStatus `json:"jobs"`
 	Stale  bool        `json:"stale"`
+	// Fallback is the switch of the online store: while there is one, every subject reads the list that is not based on profiling.
+	Fallback *online.Fallback `json:"fallback,omitempty"`
 }
 
 // JobStatus is how one job stands.
@@ -51,6 +53,9 @@ func (r *Runner) Status(ctx context.Context, js []*Job) (*Status, error) {
 	out := &Status{Clock: r.Now(), Pinned: r.Pinned, Jobs: []JobStatus{}}
 	lines, err := ledger.Ledger{Bucket: r.Bucket}.List(ctx, time.Time{}, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
 	if err != nil {
+		return nil, err
+	}
+	if out.Fallback, err = r.Online.Fallback(ctx); err != nil {
 		return nil, err
 	}
 	for _, j := range js {
@@ -106,11 +111,11 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 	p, err := r.Online.Live(ctx)
 	switch {
 	case errors.Is(err, online.ErrNoGeneration):
-		s.Online = "empty: the next run loads it"
+		s.Online = "empty: rapport online load fills it, as the next run does"
 	case err != nil:
 		return s, err
 	case p.Generation != t.Generation:
-		s.Online = fmt.Sprintf("reads generation %d: the next run mends it", p.Generation)
+		s.Online = fmt.Sprintf("reads generation %d: rapport online load mends it, as the next run does", p.Generation)
 	default:
 		s.Online = "in step with the alias"
 	}
@@ -123,6 +128,15 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 	}
 	if p.Generation != t.Generation {
 		s.Stale, s.Why = true, "the online store is not in step with the alias"
+	}
+	if i, ok := r.Online.(online.Inspector); ok {
+		f, err := i.Inspect(ctx)
+		if err != nil {
+			return s, fmt.Errorf("online store: %w", err)
+		}
+		if len(f.Faults) > 0 {
+			s.Online, s.Stale, s.Why = f.Faults[0], true, "the online store is damaged, or in danger"
+		}
 	}
 	return s, nil
 }

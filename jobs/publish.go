@@ -191,7 +191,9 @@ func (w *work) refreshPolicy(ctx context.Context) error {
 func (w *work) deny(ctx context.Context) error {
 	have := map[string]bool{}
 	denied, err := w.Online.Denied(ctx)
-	if err != nil {
+	store, able := w.Online.(online.DenyRestorer)
+	lost := able && errors.Is(err, online.ErrCorrupt)
+	if err != nil && !lost {
 		return fmt.Errorf("online deny set: %w", err)
 	}
 	for _, k := range denied {
@@ -209,10 +211,16 @@ func (w *work) deny(ctx context.Context) error {
 	}
 	slices.Sort(deny)
 	slices.Sort(allow)
-	if len(deny) > 0 {
-		if err := w.Online.Deny(ctx, deny...); err != nil {
-			return fmt.Errorf("online deny set: %w", err)
+	switch {
+	case lost:
+		if err = store.RestoreDenied(ctx, deny...); err == nil {
+			w.res.Flags = append(w.res.Flags, fmt.Sprintf("the online store had lost its deny set: %d subjects are denied again, and until then nobody's row was served", len(deny)))
 		}
+	case len(deny) > 0:
+		err = w.Online.Deny(ctx, deny...)
+	}
+	if err != nil {
+		return fmt.Errorf("online deny set: %w", err)
 	}
 	// Nobody is let back in whose erasure has been asked for since the decisions were made.
 	if err := w.plan.journal.Refresh(ctx); err != nil {
@@ -289,8 +297,13 @@ func (w *work) reconcile(ctx context.Context) error {
 		w.res.Flags = append(w.res.Flags, fmt.Sprintf("the online store has lost generation %d, which is live: it is loaded again when this job publishes", t.Generation))
 		return nil
 	}
+	err = w.swap(ctx, live)
+	if errors.Is(err, online.ErrCorrupt) {
+		w.res.Flags = append(w.res.Flags, fmt.Sprintf("the online store cannot follow the alias yet: %v", err))
+		return nil
+	}
 	w.moved = true
-	return w.swap(ctx, live)
+	return err
 }
 
 // Generations are kept for instant rollback: the last keepGenerations, and all that were live within keepFor.

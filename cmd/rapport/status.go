@@ -50,6 +50,9 @@ func (a *app) statusCmd() *cobra.Command {
 			}
 			err = a.print(s, func(w io.Writer) {
 				row(w, "clock", clock(s.Clock))
+				if f := s.Fallback; f != nil {
+					row(w, "fallback", fallbackLine(f))
+				}
 				for _, j := range s.Jobs {
 					row(w)
 					row(w, "job", j.Job)

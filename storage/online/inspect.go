@@ -13,7 +13,8 @@ type Facts struct {
 	Generations []GenerationFacts `json:"generations"` // finished, ascending
 	Denied      int               `json:"denied"`
 	Server      *ServerFacts      `json:"server,omitempty"` // nil: there is none, or it does not tell
-	Warnings    []string          `json:"warnings"`         // what puts the content in danger, and what to do
+	Faults      []string          `json:"faults"`           // what is damaged, or will be unless something is done
+	Warnings    []string          `json:"warnings"`         // what is worth knowing
 }
 
 // GenerationFacts are those of one finished generation.
@@ -53,7 +54,7 @@ type DenyRestorer interface {
 
 // Inspect reads the facts of the folder.
 func (e *embedded) Inspect(ctx context.Context) (Facts, error) {
-	f := Facts{Generations: []GenerationFacts{}, Warnings: []string{}}
+	f := Facts{Generations: []GenerationFacts{}, Faults: []string{}, Warnings: []string{}}
 	if err := ctx.Err(); err != nil {
 		return f, err
 	}
@@ -68,7 +69,7 @@ func (e *embedded) Inspect(ctx context.Context) (Facts, error) {
 			t.release()
 		} else {
 			held = 0
-			f.Warnings = append(f.Warnings, fmt.Sprintf("generation %d: %v", g.Number, damagedIfLost(err)))
+			f.Faults = append(f.Faults, fmt.Sprintf("generation %d: %v", g.Number, damagedIfLost(err)))
 		}
 		f.Generations = append(f.Generations, GenerationFacts{g.Number, g.Digest, g.Entries, held, g.Size, s.isLive(g.Number)})
 	}
@@ -100,7 +101,7 @@ func (e *embedded) Verify(ctx context.Context, number uint64) error {
 
 // Inspect reads the facts of the store and its server.
 func (s *redisStore) Inspect(ctx context.Context) (Facts, error) {
-	f := Facts{Generations: []GenerationFacts{}, Warnings: []string{}}
+	f := Facts{Generations: []GenerationFacts{}, Faults: []string{}, Warnings: []string{}}
 	p, _, err := s.at(ctx)
 	if err != nil && !errors.Is(err, ErrNoGeneration) {
 		return f, err
@@ -113,24 +114,27 @@ func (s *redisStore) Inspect(ctx context.Context) (Facts, error) {
 	for _, g := range all {
 		f.Generations = append(f.Generations, GenerationFacts{g.number, g.Digest, g.Entries, g.held, g.Bytes, !empty && g.number == p.Generation})
 		if g.held != g.Entries {
-			f.Warnings = append(f.Warnings, fmt.Sprintf("generation %d: %d of %d rows stand there: %v", g.number, g.held, g.Entries, errLostRows))
+			f.Faults = append(f.Faults, fmt.Sprintf("generation %d: %d of %d rows stand there: %v", g.number, g.held, g.Entries, errLostRows))
 		}
 	}
 	if !empty && !slices.ContainsFunc(f.Generations, func(g GenerationFacts) bool { return g.Live }) {
-		f.Warnings = append(f.Warnings, fmt.Sprintf("generation %d is live, and on no record: %v", p.Generation, errLostRows))
+		f.Faults = append(f.Faults, fmt.Sprintf("generation %d is live, and on no record: %v", p.Generation, errLostRows))
 	}
 	denied, err := s.Denied(ctx)
 	if err != nil {
 		if !errors.Is(err, ErrCorrupt) {
 			return f, err
 		}
-		f.Warnings = append(f.Warnings, err.Error())
+		f.Faults = append(f.Faults, err.Error())
 	}
 	f.Denied = len(denied)
 	f.Server, err = s.server(ctx)
 	if err != nil {
 		f.Warnings = append(f.Warnings, fmt.Sprintf("whether it may evict rows is not known: %v", s.failed("INFO", err)))
 		return f, nil
+	}
+	if f.Server.evicts() {
+		f.Faults = append(f.Faults, f.Server.evictionFault())
 	}
 	f.Warnings = append(f.Warnings, f.Server.warnings()...)
 	return f, nil

@@ -170,7 +170,7 @@ func (s *redisStore) failed(what string, err error) error {
 	case says("NOPERM"):
 		err = fmt.Errorf("the Redis user may not do this (ACL SETUSER NAME ~%s* +@read +@write +@scripting +info +ping): %w", s.key(""), err)
 	case says("WRONGPASS", "NOAUTH", "invalid username-password"):
-		err = fmt.Errorf("Redis refuses the user or the password that online: names: %w", err)
+		err = fmt.Errorf("the user or the password that online: names is refused: %w", err)
 	case says("WRONGTYPE"):
 		err = fmt.Errorf("%w: another program has written under %s: %w", ErrCorrupt, s.key("*"), err)
 	}

@@ -58,11 +58,9 @@ func (f *ServerFacts) evicts() bool {
 	return f.MaxMemory > 0 && f.Eviction != "" && f.Eviction != "noeviction"
 }
 
-// warnings says what about the server puts the content in danger.
+// warnings says what about the server is worth knowing.
 func (f *ServerFacts) warnings() (out []string) {
-	if f.evicts() {
-		out = append(out, f.evictionFault())
-	} else if f.Eviction != "noeviction" && f.Eviction != "" {
+	if f.MaxMemory == 0 && f.Eviction != "noeviction" && f.Eviction != "" {
 		out = append(out, fmt.Sprintf("maxmemory-policy is %s: if maxmemory is ever set, rows and the deny set may be evicted (CONFIG SET maxmemory-policy noeviction)", f.Eviction))
 	}
 	if f.Role == "slave" {
