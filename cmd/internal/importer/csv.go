@@ -513,10 +513,10 @@ func (c CSV) people(ctx context.Context, out *output, sink *eventSink, tables [3
 	facts.Declared = fmt.Sprintf("consent: %s; %d of %d subjects have none, and nothing of theirs is used", plural(records.rows, "record"), without, facts.Subjects)
 	late, moved, err := records.write(ctx, out, now, c.Now)
 	if late > 0 {
-		facts.Warnings = append(facts.Warnings, fmt.Sprintf("%s: %s after the project's clock (%s) and do not count before the clock runs", records.file, plural(late, "grant"), now.Format(time.RFC3339)))
+		facts.Warnings = append(facts.Warnings, fmt.Sprintf("%s: %s later than the project's clock (%s): of no effect before the clock runs", records.file, plural(late, "grant"), now.Format(time.RFC3339)))
 	}
 	if moved > 0 {
-		facts.Warnings = append(facts.Warnings, fmt.Sprintf("%s: %s after the project's clock (%s) were set to it, so that they hold", records.file, plural(moved, "denial"), now.Format(time.RFC3339)))
+		facts.Warnings = append(facts.Warnings, fmt.Sprintf("%s: %s later than the project's clock (%s): set to it, so that they hold", records.file, plural(moved, "denial"), now.Format(time.RFC3339)))
 	}
 	return err
 }
