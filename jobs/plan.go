@@ -35,7 +35,8 @@ type plan struct {
 	files                    *event.Files // nil in a runner without keys, which may not read raw data
 	items, subjects, cohorts *snapshot
 	days                     []plannedDay
-	committed                []day // the days that have been ingested, ascending
+	committed                []day    // the days that have been ingested, ascending
+	notReady                 []string // what a run would wait for; in a run that is only planned
 
 	build, assemble, train, evaluate step
 	live                             *registry.Version
@@ -241,7 +242,8 @@ func (w *work) lastSnapshot(ctx context.Context, s *snapshot, prefix string) err
 }
 
 // planDays keys the ingest of each unit that the run reads. A unit without files is no step, but if it was ingested before and its files have
-// gone since (a lifecycle rule), what was ingested stands.
+// gone since (a lifecycle rule), what was ingested stands. So it does for a unit older than the job's lookback whose files have changed. A unit of
+// the interval itself that the source has not delivered whole ends a run with ErrNotReady.
 func (w *work) planDays(ctx context.Context, p *plan) error {
 	j := w.job
 	known := map[string]bool{}
@@ -280,11 +282,32 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 				d.bytes += o.Size
 			}
 		}
-		switch {
-		case d.files > 0:
+		if d.files > 0 {
 			d.key = stepKey("ingest", label, u, logicIngest, j.ingestSpec(), fingerprint)
 			d.done = known[d.key]
-			if !d.done && len(byPrefix[prefix]) > 0 {
+		}
+		if !d.done {
+			lacks, err := w.undelivered(ctx, p, u)
+			switch {
+			case err != nil:
+				return err
+			case lacks != "" && !w.dry:
+				return fmt.Errorf("%w: events of %s: %s", ErrNotReady, label, lacks)
+			case lacks != "":
+				p.notReady = append(p.notReady, label+": "+lacks)
+			}
+		}
+		switch {
+		case d.done:
+		case d.files > 0 && len(byPrefix[prefix]) > 0 && j.Lookback > 0 && w.iv.End.Sub(u.End) > j.Lookback:
+			key, err := w.latest(ctx, byPrefix[prefix])
+			if err != nil {
+				return err
+			}
+			d.key, d.done = key, true
+			d.why = fmt.Sprintf("files changed beyond lookback %s; backfill --reprocess completed reads them again", features.FormatWindow(j.Lookback))
+		case d.files > 0:
+			if len(byPrefix[prefix]) > 0 {
 				d.why = "its files have changed"
 			}
 		case len(byPrefix[prefix]) > 0:
@@ -302,6 +325,19 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 		p.days = append(p.days, d)
 	}
 	return nil
+}
+
+// undelivered says what the source has not delivered of a unit, "" if it is complete or none of the interval: days before it were complete when
+// they were read, and what has come since is read by lookback.
+func (w *work) undelivered(ctx context.Context, p *plan, u table.Interval) (string, error) {
+	if p.files == nil || !u.Start.Before(w.iv.End) || !w.iv.Start.Before(u.End) {
+		return "", nil
+	}
+	r, err := p.files.Ready(ctx, u, w.now)
+	if err != nil || r.Ready {
+		return "", err
+	}
+	return fmt.Sprintf("%s; it is taken as complete at %s (sources.events.settle), or when a _SUCCESS stands beside its files", r.Lacks, r.Settles.UTC().Format(time.RFC3339)), nil
 }
 
 // units are the calendar units that cover iv, ascending.
@@ -342,11 +378,21 @@ func (j *Job) ingestSpec() any {
 		zone = e.Zone.String()
 	}
 	reads := slices.Sorted(slices.Values(j.Training.Reads["events"]))
+	clocks := 0
+	if e.Zone != nil {
+		clocks = 2 // how local times are read around changes of clocks; 1 was time.Date's way
+	}
 	return struct {
 		Subject, Item, Time, Kind, Value, DefaultKind, Zone, Purpose string
 		Unit                                                         time.Duration
 		Columns, Reads                                               []string
-	}{e.Subject, e.Item, e.Time, e.Kind, e.Value, e.DefaultKind, zone, j.Training.Name, e.TimeUnit, columns, reads}
+
+		// Left out of the hash where a project does not use them.
+		Explode    string            `json:",omitempty"`
+		Kinds      map[string]string `json:",omitempty"`
+		TimeFormat string            `json:",omitempty"`
+		Clocks     int               `json:",omitempty"`
+	}{e.Subject, e.Item, e.Time, e.Kind, e.Value, e.DefaultKind, zone, j.Training.Name, e.TimeUnit, columns, reads, e.Explode, e.Kinds, e.TimeFormat, clocks}
 }
 
 // planLearning keys the interval-level steps.

@@ -29,7 +29,8 @@ type Preview struct {
 	ToDo     int            `json:"steps_to_do"`
 	Files    int            `json:"files_to_read"`
 	Bytes    int64          `json:"bytes_to_read"`
-	Excluded string         `json:"excluded,omitempty"` // rows of ingested days of the interval, by reason
+	NotReady []string       `json:"not_ready,omitempty"` // what the source has not delivered of the interval: a run would fail
+	Excluded string         `json:"excluded,omitempty"`  // rows of ingested days of the interval, by reason
 	Masking  string         `json:"masking"`
 	Live     string         `json:"live"`
 }
@@ -64,6 +65,7 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 		Job: job.Name, Interval: iv, Label: w.label, Clock: w.now, Pinned: r.Pinned, Purpose: job.Training.Name, Says: job.Training.Says,
 		Masking: "decided when the training set is assembled, by the repeat share of its validation window", Live: "nothing",
 	}
+	v.NotReady = p.notReady
 	v.Admitted, v.Refused = p.trainingDecisions.Admitted()
 	if p.consent.key != "" {
 		f := p.consent.facts

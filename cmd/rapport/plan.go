@@ -51,6 +51,9 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 	if v.Excluded != "" {
 		row(w, "excluded", v.Excluded)
 	}
+	for _, lacks := range v.NotReady {
+		row(w, "not ready", lacks)
+	}
 	// Steps that are done say little by themselves, and neither does each of many days to ingest: they are counted.
 	done := 0
 	steps := v.Steps

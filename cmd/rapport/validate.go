@@ -151,7 +151,7 @@ func (p *project) checkEvents(ctx context.Context, j *jobs.Job) check {
 	if src.Value != "" {
 		typed = append(typed, table.Want{Name: src.Value, Type: table.Float64})
 	}
-	return schemaCheck(ctx, "events", src.Bucket, src.Path, want, table.ScanOptions{Columns: typed, Time: src.Time, Unit: src.TimeUnit, Local: src.Zone})
+	return schemaCheck(ctx, "events", src.Bucket, src.Path, want, table.ScanOptions{Columns: typed, Time: src.Time, Explode: src.Explode, Unit: src.TimeUnit, TimeFormat: src.TimeFormat, Local: src.Zone})
 }
 
 func (p *project) checkColumns(ctx context.Context, set string, src *jobs.AttributeSource, reads []string) check {
