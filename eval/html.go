@@ -6,32 +6,44 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"math"
-	"strconv"
+	"maps"
+	"slices"
 	"strings"
-	"time"
-
-	"github.com/rapport-ml/rapport/storage/table"
 )
 
 //go:embed report.html
 var reportHTML string
 
+//go:embed report.css
+var reportCSS string
+
 var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
-	"value":     func(x *float64) string { return optional(x, plain) },
-	"signed":    func(x *float64) string { return optional(x, signed) },
-	"percent":   func(x *float64) string { return optional(x, percent) },
-	"probable":  func(x *float64) string { return optional(x, probability) },
-	"count":     func(n int) string { return count(n) },
-	"count64":   func(n int64) string { return count(n) },
-	"interval":  printInterval,
-	"time":      printTime,
-	"breakable": func(s string) string { return strings.ReplaceAll(s, "+", "+\u200b") }, // a zero-width space
-	"words":     func(s any) string { return strings.ReplaceAll(fmt.Sprint(s), "_", " ") },
-	"short":     func(s string) string { return s[:min(len(s), 19)] },
-	"plain":     plain,
-	"anchor":    func(s string) string { return strings.ReplaceAll(s, " ", "-") },
-	"tone":      tone,
+	"css":      func() template.CSS { return template.CSS(reportCSS) },
+	"value":    func(x *float64) string { return optional(x, plain) },
+	"signed":   func(x *float64) string { return optional(x, signed) },
+	"percent":  func(x *float64) string { return optional(x, percent) },
+	"probable": func(x *float64) string { return optional(x, probability) },
+	"plain":    plain,
+	"share":    percent,
+	"count":    func(n int) string { return count(n) },
+	"count64":  func(n int64) string { return count(n) },
+	"interval": printInterval,
+	"time":     printTime,
+	"words":    func(s any) string { return plainName(fmt.Sprint(s)) },
+	"list":     list,
+	"short":    func(s string) string { return s[:min(len(s), 12)] },
+	"anchor":   anchor,
+	"tone":     tone,
+	"mark":     func(tone string) string { return marks[tone] },
+	"reason":   reasonName,
+	"source":   sourceName,
+	"printed":  printed,
+	"sets": func(reads map[string][]string) (out []string) {
+		for _, set := range slices.Sorted(maps.Keys(reads)) {
+			out = append(out, set+" ("+list(reads[set])+")")
+		}
+		return out
+	},
 	"fifths": func(fair *bool) string {
 		switch {
 		case fair == nil:
@@ -56,7 +68,7 @@ var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap
 }).Parse(reportHTML))
 
 // WriteHTML writes the report as one page that needs nothing else: no script, no font, no picture from elsewhere. It is readable in light and
-// dark, on a phone and on paper.
+// dark, on a phone and on paper. Subjects, if there are any, stand in it: such a page is for one machine and never for the bucket.
 func (r *Report) WriteHTML(w io.Writer) error {
 	var buf bytes.Buffer // a page is written whole or not at all
 	if err := reportTemplate.Execute(&buf, newPage(r)); err != nil {
@@ -83,31 +95,45 @@ func tone(r Rule) string {
 // page is a report arranged for reading.
 type page struct {
 	*Report
-	Title       string
-	Headline    string // the metric that the first screen speaks of
-	Mark, Class string // of the verdict
-	Says        string
-	Tiles       []tile
-	Bars        []bar // contenders on the headline metric
-	Metrics     []metricRow
-	Names       []ContenderQuality
-	Compared    []Comparison
-	Splits      []splitRow
-	Cohorts     []cohortBlock
-	Rules       []Rule
-	DriftRows   []driftRow
-	FunnelBars  []funnelBar
-	Figures     []Definition
+	Title            string
+	Tone, Mark, Says string // the verdict
+	Answers          []answer
+	Reasons, More    []string // the gravest, and the others
+	Tiles            []tile
+	Sections         []section
+
+	Headline                       string // the metric that the first screen speaks of
+	Length                         int    // of the lists it speaks of
+	Values, Differences            *plot
+	Names                          []ContenderQuality
+	Compared                       []Comparison
+	Splits                         []splitRow
+	Metrics                        []metricRow
+	Chart                          *trendChart
+	Ties                           []string
+	RerankValues, RerankDifference *plot
+
+	Cohorts    []cohortBlock
+	Rules      []Rule // all but
+	Quiet      []Rule // those of columns that have not drifted
+	Effects    *plot
+	DriftCards []driftCard
+	Flow       *bars
+	Samples    []sample
+	PartRows   []partRow
+	Picture    *lineagePicture
+	Days       []LineageStep // steps of one day each, which are many
+	Steps      []LineageStep // the others
+	Owners     []string
+
+	figures []Definition
+	uses    map[string]int // of a definition, so far
 }
+
+type section struct{ ID, Title string }
 
 // tile is one figure of the first screen.
-type tile struct{ Name, Value, Note string }
-
-// bar is a value with its interval on a track from 0 to 100 %.
-type bar struct {
-	Label, Class, Text string
-	At, Low, High      string // percent of the track, "" if there is none
-}
+type tile struct{ Name, Def, Value, Note string }
 
 type metricRow struct {
 	Metric string
@@ -120,80 +146,153 @@ type splitRow struct {
 	Cells []*Estimate
 }
 
-type cohortBlock struct {
-	Name   string
-	Figure *CohortFigure
-	Bars   []bar
-	Line   string // the overall value on the track
-	Rules  []Rule
-}
-
-type driftRow struct {
-	Name, Verdict, Says string
-	At, Threshold       string // on the track
-	Effect, P, PSI      string
-	Bins                []binBar
-}
-
-type binBar struct {
-	Label, Reference, Current string // shares in print
-	ReferenceAt, CurrentAt    string
-}
-
-type funnelBar struct {
-	Reason, Rows, At string
-	Kept             bool
+// partRow is one main parameter: a part of the blend, what it counts, and how good it is alone.
+type partRow struct {
+	PartWeight
+	Says  string
+	Share float64
+	Alone *Estimate
 }
 
 func newPage(r *Report) *page {
-	p := &page{Report: r, Title: r.Run.Job, Figures: definitions(), Rules: r.Decision.Rules}
+	p := &page{Report: r, Title: r.Run.Job, figures: definitions(), uses: map[string]int{}}
 	if r.Model.Name != "" {
-		p.Title = r.Model.Name + " · " + r.Run.Job
+		p.Title = r.Model.Name
 	}
-	p.verdict()
-	if r.Quality != nil {
-		p.Headline = r.Quality.Headline
-		p.quality(r.Quality)
-		p.cohorts(r.Quality)
-		p.tiles(r.Quality)
+	p.Tone, p.Says = r.verdict()
+	p.Mark = marks[p.Tone]
+	p.Answers = r.answers()
+	first := min(4, len(r.Decision.Reasons))
+	p.Reasons, p.More = r.Decision.Reasons[:first], r.Decision.Reasons[first:]
+	if q := r.Quality; q != nil {
+		p.Headline, p.Length = q.Headline, headLength(q)
+		p.quality(q)
+		p.trend()
+		p.cohorts(q)
 	}
+	p.rerank()
 	p.drift()
 	p.funnel()
+	p.explanations()
+	p.parts()
+	p.lineage()
+	p.tiles()
+	seen := map[string]bool{}
+	for _, rule := range r.Decision.Rules {
+		if rule.Kind == "drift" && rule.Verdict == Pass {
+			p.Quiet = append(p.Quiet, rule)
+		} else {
+			p.Rules = append(p.Rules, rule)
+		}
+		if rule.Budget != nil && rule.Budget.Owner != "" && !seen[rule.Budget.Owner] {
+			seen[rule.Budget.Owner] = true
+			p.Owners = append(p.Owners, rule.Budget.Owner)
+		}
+	}
+	p.Sections = []section{
+		{"quality", "Is it better?"},
+		{"rerank", "Which one ships?"},
+		{"cohorts", "For whom?"},
+		{"rules", "Rules"},
+		{"drift", "What changed?"},
+		{"data", "Whose data?"},
+		{"why", "Why an item?"},
+		{"card", "Model card"},
+		{"rights", "People’s rights"},
+		{"lineage", "Lineage"},
+		{"definitions", "Definitions"},
+	}
+	if r.Subjects != nil {
+		p.Sections = append([]section{{"subjects", "Real people’s lists"}}, p.Sections...)
+	}
 	return p
 }
 
-func (p *page) verdict() {
-	d := &p.Decision
-	warned := false
-	for _, r := range d.Rules {
-		warned = warned || r.Effect == Warns || r.Effect == Accepted
+// UnprofiledValue is the headline figure of the list not based on profiling, or nil.
+func (p *page) UnprofiledValue() *Estimate {
+	if p.Quality == nil {
+		return nil
 	}
-	switch {
-	case !d.Publish:
-		p.Mark, p.Class, p.Says = "✕", "bad", "Refused: this version may not be published."
-	case warned:
-		p.Mark, p.Class, p.Says = "!", "warn", "May be published, with warnings."
-	case d.Verdict == Undecided:
-		p.Mark, p.Class, p.Says = "~", "warn", "May be published; not every rule could be decided."
-	default:
-		p.Mark, p.Class, p.Says = "✓", "good", "May be published: every rule is kept."
+	return p.Quality.value(p.Unprofiled)
+}
+
+// headLength is the length of the lists that the headline metric is of.
+func headLength(q *Quality) int {
+	if _, k, err := parseMetric(q.Headline); err == nil {
+		return k
 	}
+	return 0
+}
+
+func anchor(s string) string { return strings.ReplaceAll(s, " ", "-") }
+
+// Def links words to the definition of a figure; the definition links back. A metric may carry its length: "ndcg@10".
+func (p *page) Def(name, words string) (template.HTML, error) {
+	name, _, _ = strings.Cut(name, "@")
+	for _, d := range p.figures {
+		if d.Name != name {
+			continue
+		}
+		p.uses[name]++
+		says, _, _ := strings.Cut(d.Says, ": ")
+		return template.HTML(fmt.Sprintf(`<a class="def" id="use-%s-%d" href="#def-%s" title="%s">%s</a>`,
+			anchor(name), p.uses[name], anchor(name), template.HTMLEscapeString(says), template.HTMLEscapeString(words))), nil
+	}
+	return "", fmt.Errorf("the report speaks of %q, which no definition explains", name)
+}
+
+// definition is a Definition with the places that speak of it.
+type definition struct {
+	Definition
+	Backs []string // anchors
+}
+
+// Defined are the definitions, as the page before has used them.
+func (p *page) Defined() []definition {
+	var out []definition
+	for _, d := range p.figures {
+		x := definition{Definition: d}
+		for n := range min(p.uses[d.Name], 5) {
+			x.Backs = append(x.Backs, fmt.Sprintf("use-%s-%d", anchor(d.Name), n+1))
+		}
+		out = append(out, x)
+	}
+	return out
 }
 
 func (p *page) quality(q *Quality) {
 	p.Names = q.Contenders
-	top := 0.0
+	s := span{}
+	zero := 0.0
+	s.add(&zero)
 	for i := range q.Contenders {
 		if e := q.Contenders[i].Estimate(q.Headline, All); e != nil {
-			top = max(top, or(e.High, or(e.Value, 0)))
+			s.add(e.Value, e.Low, e.High)
 		}
 	}
+	a, ticks := newAxis(s.lo, s.hi, decimal)
+	p.Values = &plot{Label: q.Headline + " of each contender", Ticks: ticks}
 	for i := range q.Contenders {
 		c := &q.Contenders[i]
 		if e := c.Estimate(q.Headline, All); e != nil {
-			p.Bars = append(p.Bars, newBar(c.Name, string(c.Role), e.Value, e.Low, e.High, top))
+			row := a.row(contenderName(c.Name, c.Role), string(c.Role), Figure{e.Value, e.Low, e.High}, plain)
+			row.Sub = roleNames[c.Role]
+			p.Values.Rows = append(p.Values.Rows, row)
 		}
 	}
+
+	for _, c := range q.Comparisons {
+		if c.Metric == q.Headline && c.Split == All {
+			p.Compared = append(p.Compared, c)
+		}
+	}
+	p.differences(q)
+	for _, c := range q.Contenders {
+		if c.Tied > 0 {
+			p.Ties = append(p.Ties, c.Name+" "+count(c.Tied))
+		}
+	}
+
 	if len(q.Contenders) > 0 {
 		for _, e := range q.Contenders[0].Estimates {
 			if e.Split != All {
@@ -217,53 +316,121 @@ func (p *page) quality(q *Quality) {
 		}
 		p.Splits = append(p.Splits, row)
 	}
-	for _, c := range q.Comparisons {
-		if c.Metric == q.Headline && c.Split == All {
-			p.Compared = append(p.Compared, c)
-		}
-	}
 }
 
-func (p *page) cohorts(q *Quality) {
-	candidate := q.Contender(Candidate)
-	if candidate == nil {
-		return
+// differences draws what the candidate gains over each. Popularity is usually so far behind that it would press all else together: it sets the axis
+// only where nothing else does.
+func (p *page) differences(q *Quality) {
+	zero := 0.0
+	near := span{}
+	near.add(&zero)
+	others := false
+	for _, c := range p.Compared {
+		if c.Role != Part && c.Against != Popular {
+			near.add(c.Difference, c.Low, c.High)
+			others = true
+		}
 	}
-	for _, cohort := range q.Cohorts {
-		f := q.Cohort(cohort.Cohort, candidate.Name, q.Headline)
-		if f == nil {
+	for _, c := range p.Compared {
+		if c.Against == Popular && !others {
+			near.add(c.Difference, c.Low, c.High)
+		}
+	}
+	a, ticks := newAxis(near.lo, near.hi, func(x float64, n int) string {
+		if x > 0 {
+			return "+" + decimal(x, n)
+		}
+		return decimal(x, n)
+	})
+	d := &plot{Label: "the candidate’s " + q.Headline + " minus that of each other", Ticks: ticks, Marks: []mark{{a.at(0), "zero"}}}
+	for _, c := range p.Compared {
+		if c.Role == Part {
 			continue
 		}
-		block := cohortBlock{Name: cohort.Cohort, Figure: f}
-		top := or(f.Overall, 0)
-		for _, g := range f.ByGroup {
-			top = max(top, or(g.High, or(g.Value, 0)))
+		row := a.row("against "+contenderName(c.Against, c.Role), "candidate", Figure{c.Difference, c.Low, c.High}, signed)
+		if c.Difference != nil && *c.Difference > a.hi {
+			row.Beyond, row.Low, row.High = true, "", ""
+			d.Note = "Arrows: beyond the axis."
 		}
-		for _, g := range f.ByGroup {
-			b := newBar(g.Level, string(g.Status), g.Value, g.Low, g.High, top)
-			switch {
-			case g.Status == Suppressed:
-				b.Text = "not shown: too few people"
-			case g.Status == Insufficient:
-				b.Text += ", n " + count(*g.N) + ": too few to judge"
-			default:
-				b.Text += ", n " + count(*g.N)
-			}
-			block.Bars = append(block.Bars, b)
+		switch {
+		case c.Low == nil:
+		case *c.Low > 0:
+			row.Mark, row.Tone = "better", "good"
+		case *c.High < 0:
+			row.Mark, row.Tone = "worse", "bad"
+		default:
+			row.Mark, row.Tone = "no difference", "none"
 		}
-		block.Line = share(or(f.Overall, 0), top)
-		for _, r := range p.Decision.Rules {
-			if r.Budget != nil && r.Budget.Cohort == cohort.Cohort {
-				block.Rules = append(block.Rules, r)
-			}
-		}
-		p.Cohorts = append(p.Cohorts, block)
+		d.Rows = append(d.Rows, row)
+	}
+	if len(d.Rows) > 0 {
+		p.Differences = d
 	}
 }
 
-// tiles picks at most seven figures for the first screen.
-func (p *page) tiles(q *Quality) {
-	add := func(name, value, note string) { p.Tiles = append(p.Tiles, tile{name, value, note}) }
+// roleNames say what a contender is.
+var roleNames = map[Role]string{Candidate: "this version", Live: "live now", Baseline: "baseline", Part: "alone"}
+
+func contenderName(name string, role Role) string {
+	if role == Live {
+		return strings.TrimPrefix(name, "live ")
+	}
+	return name
+}
+
+func (p *page) rerank() {
+	f := p.Rerank
+	if f == nil {
+		return
+	}
+	s := span{}
+	for _, x := range []Figure{f.Blend, f.Reranked} {
+		s.add(x.Value, x.Low, x.High)
+	}
+	a, ticks := newAxis(s.lo, s.hi, decimal)
+	first, second := a.row("linear blend", "other", f.Blend, plain), a.row("re-ranked blend", "other", f.Reranked, plain)
+	chosen := &first
+	if f.Ships {
+		chosen = &second
+	}
+	chosen.Class, chosen.Sub = "candidate", "ships"
+	p.RerankValues = &plot{Label: f.Metric + " of the two rankings", Ticks: ticks, Rows: []plotRow{first, second}}
+
+	s = span{}
+	zero := 0.0
+	s.add(&zero, f.Difference.Value, f.Difference.Low, f.Difference.High)
+	a, ticks = newAxis(s.lo, s.hi, decimal)
+	row := a.row("re-ranked minus linear", "candidate", f.Difference, signed)
+	if f.P != nil {
+		row.Mark, row.Tone = "p "+probability(*f.P), "none"
+	}
+	p.RerankDifference = &plot{Label: "difference of the two rankings", Ticks: ticks, Marks: []mark{{a.at(0), "zero"}}, Rows: []plotRow{row}}
+}
+
+// parts are the main parameters of the ranking and what each counts (the words of the DSA's article 27).
+func (p *page) parts() {
+	sum := 0.0
+	for _, w := range p.Model.Parts {
+		sum += max(0, w.Weight)
+	}
+	for _, w := range p.Model.Parts {
+		row := partRow{PartWeight: w, Says: partNames[w.Name]}
+		if sum > 0 {
+			row.Share = max(0, w.Weight) / sum
+		}
+		if p.Quality != nil {
+			row.Alone = p.Quality.value("part " + w.Name)
+		}
+		p.PartRows = append(p.PartRows, row)
+	}
+}
+
+// tiles picks at most six figures for the first screen.
+func (p *page) tiles() {
+	q := p.Quality
+	if q == nil {
+		return
+	}
 	c := q.Contender(Candidate)
 	if c == nil {
 		return
@@ -273,7 +440,7 @@ func (p *page) tiles(q *Quality) {
 		if e.Low != nil {
 			note = plain(*e.Low) + " to " + plain(*e.High)
 		}
-		add(q.Headline, plain(*e.Value), note)
+		p.Tiles = append(p.Tiles, tile{q.Headline, q.Headline, plain(*e.Value), note})
 	}
 	for _, role := range []Role{Live, Baseline} {
 		for _, cmp := range p.Compared {
@@ -282,130 +449,16 @@ func (p *page) tiles(q *Quality) {
 				if cmp.Low != nil {
 					note = signed(*cmp.Low) + " to " + signed(*cmp.High)
 				}
-				add("against "+cmp.Against, signed(*cmp.Difference), note)
+				p.Tiles = append(p.Tiles, tile{"against " + strings.ReplaceAll(cmp.Against, "+", " + "), "interval", signed(*cmp.Difference), note})
 			}
 		}
 	}
-	if e := c.Estimate(At(Coverage, q.K[0]), All); e != nil && e.Value != nil {
-		add("of the catalog shown", percent(*e.Value), At(Coverage, q.K[0]))
-	}
-	var widest *CohortFigure
-	name := ""
-	for _, b := range p.Cohorts {
-		if b.Figure.RelativeGap != nil && (widest == nil || *b.Figure.RelativeGap > *widest.RelativeGap) {
-			widest, name = b.Figure, b.Name
+	if len(q.K) > 0 {
+		if e := c.Estimate(At(Coverage, q.K[0]), All); e != nil && e.Value != nil {
+			p.Tiles = append(p.Tiles, tile{"of the catalog shown", Coverage, percent(*e.Value), At(Coverage, q.K[0])})
 		}
 	}
-	if widest != nil {
-		add("widest gap", percent(*widest.RelativeGap), "by "+name+", of the overall value")
+	if gap, cohort := p.widest(); gap != nil {
+		p.Tiles = append(p.Tiles, tile{"widest gap", "gap", percent(*gap), "by " + plainName(cohort)})
 	}
-	if p.Report.Drift != nil {
-		n := len(p.Report.Drift.Drifted())
-		add("columns drifted", count(n), "of "+count(len(p.Report.Drift.Columns)))
-	}
-}
-
-func (p *page) drift() {
-	if p.Report.Drift == nil {
-		return
-	}
-	for _, c := range p.Report.Drift.Columns {
-		row := driftRow{Name: c.Name, Verdict: string(c.Verdict), Says: c.Says, Effect: optional(c.Effect, thousandths), P: optional(c.AdjustedP, probability)}
-		row.PSI = optional(c.PSI, thousandths)
-		top := max(3*c.Threshold, or(c.Effect, 0))
-		row.Threshold = share(c.Threshold, top)
-		if c.Effect != nil {
-			row.At = share(*c.Effect, top)
-		}
-		tallest := 0.0
-		for _, b := range c.Bins {
-			tallest = max(tallest, b.Reference, b.Current)
-		}
-		for _, b := range c.Bins {
-			row.Bins = append(row.Bins, binBar{b.Label, percent(b.Reference), percent(b.Current), share(b.Reference, tallest), share(b.Current, tallest)})
-		}
-		p.DriftRows = append(p.DriftRows, row)
-	}
-}
-
-func (p *page) funnel() {
-	most := 0.0
-	number := func(s string) float64 {
-		n, err := strconv.ParseFloat(strings.ReplaceAll(s, ",", ""), 64)
-		if err != nil {
-			return 0
-		}
-		return n
-	}
-	for _, f := range p.Report.Funnel {
-		most = max(most, number(f.Rows))
-	}
-	for _, f := range p.Report.Funnel {
-		b := funnelBar{Reason: strings.ReplaceAll(f.Reason, "_", " "), Rows: f.Rows, At: share(number(f.Rows), most), Kept: f.Reason == "kept" || f.Reason == "read"}
-		if n := number(f.Rows); n == math.Trunc(n) && strconv.FormatFloat(n, 'f', 0, 64) == f.Rows {
-			b.Rows = count(int64(n))
-		}
-		p.FunnelBars = append(p.FunnelBars, b)
-	}
-}
-
-func newBar(label, class string, value, low, high *float64, top float64) bar {
-	b := bar{Label: label, Class: class, Text: optional(value, plain)}
-	if value != nil {
-		b.At = share(*value, top)
-	}
-	if low != nil && high != nil {
-		b.Low, b.High = share(*low, top), share(*high, top)
-	}
-	return b
-}
-
-// share is a place on a track that ends a little beyond top.
-func share(x, top float64) string {
-	if top <= 0 {
-		return "0%"
-	}
-	return strconv.FormatFloat(max(0, min(100, 96*x/top)), 'f', 2, 64) + "%"
-}
-
-func or(x *float64, otherwise float64) float64 {
-	if x == nil {
-		return otherwise
-	}
-	return *x
-}
-
-func optional(x *float64, show func(float64) string) string {
-	if x == nil {
-		return "—"
-	}
-	return show(*x)
-}
-
-func thousandths(x float64) string { return minus(strconv.FormatFloat(x, 'f', 3, 64)) }
-
-func probability(p float64) string {
-	if p < 0.001 {
-		return "< 0.001"
-	}
-	return thousandths(p)
-}
-
-func printTime(t time.Time) string {
-	if t.IsZero() {
-		return "—"
-	}
-	return t.UTC().Format("2006-01-02 15:04 UTC")
-}
-
-// printInterval prints whole days as days, the end excluded and said so.
-func printInterval(iv table.Interval) string {
-	if iv.Start.IsZero() && iv.End.IsZero() {
-		return "—"
-	}
-	s, e := iv.Start.UTC(), iv.End.UTC()
-	if s.Truncate(24*time.Hour).Equal(s) && e.Truncate(24*time.Hour).Equal(e) {
-		return s.Format("2006-01-02") + " up to, not including, " + e.Format("2006-01-02")
-	}
-	return printTime(s) + " up to, not including, " + printTime(e)
 }

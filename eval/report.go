@@ -23,18 +23,25 @@ type Report struct {
 	Model        ModelFacts          `json:"model"`
 	Quality      *Quality            `json:"quality"`
 	Rerank       *RerankFacts        `json:"rerank"` // nil: the model has no re-ranker
-	Drift        *drift.Report       `json:"drift"` // nil without a reference window
+	Drift        *drift.Report       `json:"drift"`  // nil without a reference window
+	Trend        []TrendPoint        `json:"trend"`  // the versions that were live before, oldest first
 	Funnel       []FunnelRow         `json:"funnel"`
 	Data         DataFacts           `json:"data"`
-	Published    *PublishedFacts     `json:"published"` // nil if nothing was (yet)
+	Purposes     []PurposeFacts      `json:"purposes"`   // under which it was made and judged
+	Unprofiled   string              `json:"unprofiled"` // the contender that ranks the list not based on profiling
+	Published    *PublishedFacts     `json:"published"`  // nil if nothing was (yet)
 	Lineage      []LineageStep       `json:"lineage"`
 	Explanations []ExplanationSample `json:"explanations"`
 	Definitions  []Definition        `json:"definitions"` // set by WriteJSON
+
+	// Subjects are real people's lists, for a page that stays on one machine. JSON and Markdown never hold them.
+	Subjects *SubjectFacts `json:"-"`
 }
 
 // RunFacts says which run it was.
 type RunFacts struct {
 	ID       string         `json:"id"`
+	Project  string         `json:"project"`
 	Job      string         `json:"job"`
 	Interval table.Interval `json:"interval"`
 	Clock    time.Time      `json:"clock"`        // what the run took for now
@@ -44,10 +51,15 @@ type RunFacts struct {
 
 // ModelFacts says what was judged.
 type ModelFacts struct {
-	Name    string       `json:"name"`
-	Version string       `json:"version"` // "" before it has one
-	Digest  string       `json:"digest"`
-	Parts   []PartWeight `json:"parts"` // the parts of a blend and what each counts
+	Name    string             `json:"name"`
+	Version string             `json:"version"` // "" before it has one
+	Digest  string             `json:"digest"`
+	Parts   []PartWeight       `json:"parts"`         // the parts of a blend and what each counts
+	Weights map[string]float64 `json:"event_weights"` // by kind of event; kinds that are not named weigh 1
+	Length  int                `json:"list_length"`   // of the lists that readers are served
+	Seed    uint64             `json:"seed"`
+	Kernel  string             `json:"kernel_class"` // of processors: others differ in the last bits
+	Spec    json.RawMessage    `json:"spec"`         // hyperparameters, as the registry keeps them
 }
 
 // PartWeight is one part of a blend.
@@ -69,6 +81,19 @@ type DataFacts struct {
 	Rows        int64          `json:"rows"`
 	RepeatShare *float64       `json:"repeat_share"` // of test events, those of an item that the subject had before
 	Masking     string         `json:"masking"`      // whether lists may hold seen items, and why, in words
+	Subjects    string         `json:"subjects"`     // with an event in the window: a printed number, or words such as "under 11"
+	Items       int            `json:"items"`        // in the catalog
+	Kinds       []string       `json:"kinds"`        // of events
+}
+
+// PurposeFacts is one purpose under which data was read, as the project declares it.
+type PurposeFacts struct {
+	Role     string              `json:"role"` // "training" or "evaluation"
+	Name     string              `json:"name"`
+	Says     string              `json:"says"` // what people are told
+	Basis    string              `json:"basis"`
+	Reads    map[string][]string `json:"reads"`     // data set → columns
+	KeepDays map[string]float64  `json:"keep_days"` // retention class → days; absent: no limit is declared
 }
 
 // PublishedFacts says what readers get.
@@ -116,6 +141,26 @@ type Figure struct {
 	High  *float64 `json:"high"`
 }
 
+// SubjectFacts are the lists that real people are served.
+type SubjectFacts struct {
+	Served string        // the version whose lists they are
+	Asked  int           // ids given
+	Lists  []SubjectList // of those who may be profiled
+}
+
+// SubjectList is the list of one person, who is named by the line of the file that asked for it.
+type SubjectList struct {
+	Line  int
+	Items []SubjectItem
+}
+
+// SubjectItem is one entry of a list, with the largest reasons for it.
+type SubjectItem struct {
+	Item    string
+	Score   float64
+	Reasons []models.Reason
+}
+
 // Definition says what a figure means.
 type Definition struct {
 	Name string `json:"name"`
@@ -136,6 +181,18 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return nil
 }
 
+// ParseReport reads what WriteJSON wrote. It refuses another schema.
+func ParseReport(body []byte) (*Report, error) {
+	var r Report
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, fmt.Errorf("read report: %w", err)
+	}
+	if r.Schema != ReportSchema {
+		return nil, fmt.Errorf("read report: its schema is %q, this program reads %q", r.Schema, ReportSchema)
+	}
+	return &r, nil
+}
+
 // definitions lists what every figure of a report means.
 func definitions() []Definition {
 	return []Definition{
@@ -154,11 +211,20 @@ func definitions() []Definition {
 		{"ratio", "Of the group served worst to the group served best. 0.8 is the four-fifths rule of thumb."},
 		{"budget", "A declared range with an owner and a reason. It is kept or missed only if the whole interval lies on one side; else it is undecided."},
 		{"minimum detectable", "The smallest true gap (for a ratio: the largest true ratio) beyond the budget that a test of this size would have called four times in five."},
+		{"effect of a rule", "None; a warning; a refusal, which keeps the version from being published; or an accepted risk: the budget is missed, but by no more than by what the version would replace."},
+		{"trend", "Versions that were live one after another, each as it was judged then: on its own test window, with its own people. The popularity baseline on the same window shows how much of a change is the window’s."},
 		{"drift", "A column has drifted if the change is large (the effect reaches its threshold) and unlikely to be chance (adjusted p at most α). The popularity of items is counted on one half of the people; which items to follow is chosen by the other half, as items chosen by the counts that are then compared would always seem to fall."},
 		{"effect", "For numbers, the Wasserstein distance between the binned values over the reference's standard deviation, values beyond the outermost thousandths held at the edge. For levels, the Jensen–Shannon distance, natural logarithm. Both call 0.1 large."},
 		{"adjusted p", "From a bootstrap over clusters of subjects, as events of one person are not independent; adjusted over all columns (Benjamini–Hochberg)."},
 		{"psi", "Population stability index over the same bins: under 0.10 stable, to 0.25 warn, above fail. Shown, not judged: what is large depends on n."},
 		{"funnel", "What the policy let through: every event read is kept, or left out for exactly one reason."},
+		{"purpose", "What data is read for, as the project declares it: which columns, on what legal basis, for how long. A column that no purpose reads never leaves the raw files."},
+		{"linear blend", "The weighted sum of the parts’ scores, each brought to one scale."},
+		{"re-ranked blend", "The linear blend and, for its best candidates, the neural correction. It ships only if it was better than the linear blend by more than chance on a window that neither had learnt from."},
+		{"neural correction", "What a small neural network adds to or takes from a score: bounded, and shown as one line beside the reasons of the blend."},
+		{"part weight", "What a part’s score, brought to one scale, is multiplied by. The share is of all weights. The weights were chosen on a window before the test."},
+		{"unprofiled list", "One list for everybody, made without looking at the person who gets it."},
+		{"lineage", "A step’s key names its inputs and settings; its digest is of what it made. Equal inputs give equal keys and equal digests."},
 		{"explanation", "The parts of a score, which add up to it within the stated error. The personas are invented."},
 	}
 }

@@ -40,22 +40,43 @@ func exampleReport(t *testing.T) *Report {
 	}
 	day := func(d int) time.Time { return time.Date(2026, 8, d, 0, 0, 0, 0, time.UTC) }
 	repeat := 0.41
+	var trend []TrendPoint
+	for n := range 6 {
+		v := 0.2 + 0.01*float64(n%3)
+		trend = append(trend, TrendPoint{Version: n + 1, Interval: table.Interval{Start: day(13 + n), End: day(14 + n)}, Metric: "ndcg@5", Figure: Figure{ptr(v), ptr(v - 0.02), ptr(v + 0.02)}, Floor: ptr(0.09)})
+	}
 	return &Report{
-		Run:      RunFacts{ID: "01JEXAMPLE0000000000000000", Job: "nightly", Interval: table.Interval{Start: day(20), End: day(21)}, Clock: day(21).Add(3 * time.Hour), Pinned: true, Revision: "a28a96e"},
+		Trend: trend, Unprofiled: Popular,
+		Purposes: []PurposeFacts{
+			{Role: "training", Name: "recommend", Says: "We use what you looked at & bought here to suggest things you may like.", Basis: "consent", Reads: map[string][]string{"events": {"kind", "device"}, "items": {"category"}}, KeepDays: map[string]float64{"events": 365}},
+			{Role: "evaluation", Name: "check_fairness", Says: "We check that suggestions work equally well for everyone.", Basis: "legitimate-interest", Reads: map[string][]string{"cohorts": {"region", "age_band"}}},
+		},
+		Run:      RunFacts{ID: "01JEXAMPLE0000000000000000", Project: "shop", Job: "nightly", Interval: table.Interval{Start: day(20), End: day(21)}, Clock: day(21).Add(3 * time.Hour), Pinned: true, Revision: "a28a96e"},
 		Decision: Gate(budgets, q, Drift{Report: dr}),
-		Model:    ModelFacts{Name: "home", Version: "7", Digest: "sha256:5f1c0000000000000000000000000000", Parts: []PartWeight{{"als", 0.6}, {"again", 0.3}, {"popular", 0.1}}},
+		Model:    ModelFacts{Name: "home", Version: "7", Digest: "sha256:5f1c0000000000000000000000000000", Parts: []PartWeight{{"als", 0.6}, {"again", 0.3}, {"popular", 0.1}}, Weights: map[string]float64{"buy": 4}, Length: 20, Seed: 1, Kernel: "amd64-avx2-fma", Spec: json.RawMessage(`{"parts":["als"]}`)},
 		Quality:  q, Drift: dr,
 		Funnel:    []FunnelRow{{"read", "120000"}, {"no_purpose", "0"}, {"no_record", "5200"}, {"refused", "8100"}, {"expired", "240"}, {"erased", "under 11"}, {"kept", "106455"}},
-		Data:      DataFacts{Window: table.Interval{Start: day(1), End: day(20)}, Test: table.Interval{Start: day(20), End: day(21)}, Rows: 106455, RepeatShare: &repeat, Masking: "not masked: 41 % of test events are of an item the person had before"},
+		Data:      DataFacts{Window: table.Interval{Start: day(1), End: day(20)}, Test: table.Interval{Start: day(20), End: day(21)}, Rows: 106455, RepeatShare: &repeat, Masking: "not masked: 41 % of test events are of an item the person had before", Subjects: "5021", Items: 80, Kinds: []string{"buy", "view"}},
 		Published: &PublishedFacts{Generation: 12, Fence: 12, Entities: 5000},
 		Lineage: []LineageStep{
-			{"ingest", "ingest-7f00000000000000000000", "sha256:0100000000000000000000"},
+			{"items", "items-7e00000000000000000000", ""},
+			{"cohorts", "cohorts-7e00000000000000000000", ""},
+			{"ingest 2026-08-19", "ingest-7f00000000000000000000", "sha256:0100000000000000000000"},
 			{"train", "train-8a00000000000000000000", "sha256:5f1c00000000000000000000"},
 			{"evaluate", "evaluate-9b00000000000000000000", "sha256:7700000000000000000000"},
 		},
 		Explanations: []ExplanationSample{{"bought coffee weekly, <bread> twice", "item-0003", models.Explanation{Score: 1.25, Error: 1e-9, Reasons: []models.Reason{
 			{Kind: "event", Ref: "coffee", Contribution: 0.9}, {Kind: "popularity", Ref: "item-0003", Contribution: 0.4}, {Kind: "bias", Ref: "", Contribution: -0.05},
 		}}}},
+	}
+}
+
+func exampleRerank() *RerankFacts {
+	day := time.Date(2026, 8, 19, 0, 0, 0, 0, time.UTC)
+	return &RerankFacts{
+		Ships: true, Metric: "ndcg@5", K: 5, Blend: Figure{ptr(0.21), ptr(0.2), ptr(0.22)}, Reranked: Figure{ptr(0.224), ptr(0.213), ptr(0.235)},
+		Difference: Figure{ptr(0.014), ptr(0.006), ptr(0.022)}, P: ptr(0.002), Window: table.Interval{Start: day, End: day.AddDate(0, 0, 1)}, N: 1180, Bound: 0.25,
+		Features: []string{"scores of the parts", "recency", "popularity", "content match", "device", "daypart"}, Says: "It ships if the difference is above zero over its whole 95 % interval.",
 	}
 }
 
@@ -191,7 +212,7 @@ func TestReportHTML(t *testing.T) {
 			t.Errorf("the link #%s leads nowhere", m[1])
 		}
 	}
-	if n := strings.Count(page, "<li><span class=\"soft\">"); n == 0 || n > 7 {
+	if n := strings.Count(page[strings.Index(page, `<ul class="tiles">`):strings.Index(page, "<main")], "<li>"); n == 0 || n > 7 {
 		t.Errorf("%d figures on the first screen, want 1 to 7", n)
 	}
 	if a, b := strings.Index(page, `class="verdict`), strings.Index(page, "<main"); a < 0 || a > b {

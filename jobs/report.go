@@ -2,14 +2,19 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/eval/drift"
+	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -22,17 +27,35 @@ func timeOf(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
 func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *drift.Report, decision eval.Decision, s models.Scorer) (*eval.Report, error) {
 	p := w.plan
 	share := d.facts.RepeatShare
+	spec, err := json.Marshal(w.job.Model.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("report: hyperparameters: %w", err)
+	}
 	r := &eval.Report{
-		Run:      eval.RunFacts{ID: w.reportID(), Job: w.job.Name, Interval: w.iv, Clock: w.now, Pinned: w.Pinned, Revision: w.Revision},
+		Run:      eval.RunFacts{ID: w.reportID(), Project: w.job.Project, Job: w.job.Name, Interval: w.iv, Clock: w.now, Pinned: w.Pinned, Revision: w.Revision},
 		Decision: decision,
-		Model:    eval.ModelFacts{Name: w.job.Model.Name, Digest: p.trained.Digest},
-		Quality:  q,
-		Drift:    dr,
-		Funnel:   funnelRows(w.res.Funnel),
+		Model: eval.ModelFacts{
+			Name: w.job.Model.Name, Digest: p.trained.Digest, Weights: w.job.Model.Weights, Length: w.job.Model.Lists.K, Seed: w.job.Model.Seed,
+			Kernel: models.KernelClass, Spec: spec,
+		},
+		Quality: q,
+		Drift:   dr,
+		Funnel:  funnelRows(w.res.Funnel),
 		Data: eval.DataFacts{
 			Window: table.Interval{Start: p.training.Start, End: timeOf(d.Cuts.Test)}, Test: table.Interval{Start: timeOf(d.Cuts.Test), End: p.training.End},
 			Rows: d.facts.Rows, RepeatShare: &share, Masking: d.facts.masking(w.job.Model.Lists.Seen),
+			Subjects: smallCount(d.facts.NSubjects), Items: d.facts.NItems, Kinds: d.facts.Kinds,
 		},
+		Purposes: []eval.PurposeFacts{purposeFacts("training", w.job.Training)},
+	}
+	if w.job.Evaluation != nil {
+		r.Purposes = append(r.Purposes, purposeFacts("evaluation", *w.job.Evaluation))
+	}
+	if len(w.job.Baselines) > 0 {
+		r.Unprofiled = w.job.Baselines[0].Name
+	}
+	if err := w.follow(ctx, r); err != nil {
+		return nil, err
 	}
 	if c, ok := w.model.(models.Composite); ok {
 		parts, err := c.BindParts(ctx, d.Catalog, d.SubjectColumns())
@@ -55,7 +78,7 @@ func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *dr
 		eval.LineageStep{Step: "assemble", Key: p.assemble.key, Digest: string(d.facts.Digest)},
 		eval.LineageStep{Step: "train", Key: p.train.key, Digest: p.trained.Digest},
 		eval.LineageStep{Step: "evaluate", Key: p.evaluate.key})
-	return r, w.personas(ctx, d, s, r)
+	return r, w.explain(ctx, d, s, r)
 }
 
 // funnelRows splits the printed funnel, in which small counts are suppressed already, into rows.
@@ -69,9 +92,61 @@ func funnelRows(printed string) []eval.FunnelRow {
 	return out
 }
 
-// personas explains the first item of a few invented subjects: each has taken one of the most popular items of the list not based on
-// profiling, a few times. No one's history stands in a report.
-func (w *work) personas(ctx context.Context, d *dataset, s models.Scorer, r *eval.Report) error {
+// smallCount prints a number of people, or says that it is small.
+func smallCount(n int) string {
+	if n > 0 && n < smallCell {
+		return fmt.Sprintf("under %d", smallCell)
+	}
+	return strconv.Itoa(n)
+}
+
+func purposeFacts(role string, p policy.Purpose) eval.PurposeFacts {
+	f := eval.PurposeFacts{Role: role, Name: p.Name, Says: p.Says, Basis: string(p.Basis), Reads: p.Reads, KeepDays: map[string]float64{}}
+	for class, keep := range p.Keep {
+		f.KeepDays[class] = keep.Hours() / 24
+	}
+	return f
+}
+
+// follow puts the report behind that of the live version. A report that is gone (its retention has passed) or that an older program wrote in
+// another schema leaves the trend empty.
+func (w *work) follow(ctx context.Context, r *eval.Report) error {
+	live := w.plan.live
+	if live == nil || live.Report.Link == "" {
+		return nil
+	}
+	body, _, err := storage.ReadAll(ctx, w.Bucket, live.Report.Link+".json")
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("report of the live version %d: %w", live.Number, err)
+	}
+	before, err := eval.ParseReport(body)
+	if err != nil {
+		w.Log.Warn("no trend: the report of the live version cannot be read", "version", live.Number, "error", err)
+		return nil
+	}
+	r.Follow(before, live.Number)
+	return nil
+}
+
+// persona is an invented subject: what it took, in positions of the popular items, oldest first.
+type persona struct {
+	says string // with the names of the items in the order of took
+	took []int
+	ago  []int // days before the test, of each
+}
+
+var personas = []persona{
+	{says: "took %s once, a week ago", took: []int{0}, ago: []int{7}},
+	{says: "took %s twice, a week apart, and %s yesterday", took: []int{1, 1, 2}, ago: []int{14, 7, 1}},
+	{says: "took %s every week for four weeks", took: []int{2, 2, 2, 2}, ago: []int{28, 21, 14, 7}},
+}
+
+// explain explains the first item for a few invented subjects, who have taken nothing but the most popular items of the list not based on
+// profiling. No one's history stands in a report: this reads the catalog and the model, never a subject of the training set.
+func (w *work) explain(ctx context.Context, d *dataset, s models.Scorer, r *eval.Report) error {
 	ex, ok := s.(models.Explainer)
 	if !ok || len(w.job.Baselines) == 0 {
 		return nil
@@ -86,18 +161,24 @@ func (w *work) personas(ctx context.Context, d *dataset, s models.Scorer, r *eva
 		return err
 	}
 	popular, _ := top.Query(0)
-	for n, item := range popular {
-		times := n + 1
+	for _, p := range personas {
+		if slices.Max(p.took) >= len(popular) {
+			continue // a catalog of one or two items
+		}
 		q := nobody
 		q.K = 1
-		for i := times; i > 0; i-- {
-			q.History.Item = append(q.History.Item, item)
-			q.History.Time = append(q.History.Time, d.Cuts.Test-int64(7*i)*microsADay)
+		var names []any
+		for i, at := range p.took {
+			q.History.Item = append(q.History.Item, popular[at])
+			q.History.Time = append(q.History.Time, d.Cuts.Test-int64(p.ago[i])*microsADay)
 			q.History.Kind = append(q.History.Kind, 0)
 			q.History.Weight = append(q.History.Weight, 1)
+			if name := any(d.Catalog.IDs[popular[at]]); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
 		if d.facts.Mask {
-			q.Exclude = []int32{item}
+			q.Exclude = distinct(q.History.Item)
 		}
 		var best models.Ranking
 		if err := models.Rank(ctx, s, d.Catalog.Len(), []models.Query{q}, &best); err != nil {
@@ -111,13 +192,7 @@ func (w *work) personas(ctx context.Context, d *dataset, s models.Scorer, r *eva
 		if err != nil {
 			return err
 		}
-		often := "once"
-		if times > 1 {
-			often = fmt.Sprintf("%d times, a week apart", times)
-		}
-		r.Explanations = append(r.Explanations, eval.ExplanationSample{
-			Persona: "took " + d.Catalog.IDs[item] + " " + often, Item: d.Catalog.IDs[items[0]], Explanation: why.Explanation(0),
-		})
+		r.Explanations = append(r.Explanations, eval.ExplanationSample{Persona: fmt.Sprintf(p.says, names...), Item: d.Catalog.IDs[items[0]], Explanation: why.Explanation(0)})
 	}
 	return nil
 }

@@ -1,0 +1,529 @@
+package eval
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/rapport-ml/rapport/eval/drift"
+)
+
+// cohortBlock is one cohort: its groups on one axis, and the gap between them with its budget on another.
+type cohortBlock struct {
+	Name   string
+	Figure *CohortFigure
+	Groups *plot
+	Gap    *plot // nil if fewer than two groups can be compared
+	Budget string
+	Rules  []Rule
+	Hidden bool // a group is not shown
+}
+
+func (p *page) cohorts(q *Quality) {
+	candidate := q.Contender(Candidate)
+	if candidate == nil {
+		return
+	}
+	for _, cohort := range q.Cohorts {
+		f := q.Cohort(cohort.Cohort, candidate.Name, q.Headline)
+		if f == nil {
+			continue
+		}
+		b := cohortBlock{Name: plainName(cohort.Cohort), Figure: f}
+		s := span{}
+		s.add(f.Overall)
+		for _, g := range f.ByGroup {
+			s.add(g.Value, g.Low, g.High)
+		}
+		a, ticks := newAxis(s.lo, s.hi, decimal)
+		b.Groups = &plot{Label: q.Headline + " by " + b.Name, Ticks: ticks}
+		if f.Overall != nil {
+			b.Groups.Marks = []mark{{a.at(*f.Overall), "all"}}
+		}
+		if a.lo > 0 {
+			b.Groups.Note = "The axis does not begin at zero."
+		}
+		for _, g := range f.ByGroup {
+			row := a.row(g.Level, string(g.Status), Figure{g.Value, g.Low, g.High}, plain)
+			switch g.Status {
+			case Suppressed:
+				row.Text, row.Note, b.Hidden = "not shown", "too few people", true
+			case Insufficient:
+				row.Sub = "n " + count(*g.N) + ", too few to judge"
+			default:
+				row.Sub = "n " + count(*g.N)
+			}
+			b.Groups.Rows = append(b.Groups.Rows, row)
+		}
+		for _, r := range p.Decision.Rules {
+			if r.Budget != nil && r.Budget.Cohort == cohort.Cohort {
+				b.Rules = append(b.Rules, r)
+			}
+		}
+		b.gap(f, q.Headline)
+		p.Cohorts = append(p.Cohorts, b)
+	}
+}
+
+// gap draws the gap on the headline metric as a share of the overall value, with its budget on the same axis.
+func (b *cohortBlock) gap(f *CohortFigure, headline string) {
+	if f.RelativeGap == nil || f.Overall == nil || *f.Overall == 0 {
+		return
+	}
+	relative := func(x *float64) *float64 {
+		if x == nil {
+			return nil
+		}
+		return finite(*x / *f.Overall)
+	}
+	figure := Figure{f.RelativeGap, relative(f.DifferenceLow), relative(f.DifferenceHigh)}
+	var budget, detectable *float64
+	for _, r := range b.Rules {
+		if r.Budget.Metric != headline {
+			continue
+		}
+		switch {
+		case r.Budget.RelativeGap != nil:
+			budget, detectable = r.Budget.RelativeGap, r.Detectable
+			if r.Value != nil {
+				figure = Figure{r.Value, r.Low, r.High} // the budget may have its own least n
+			}
+		case r.Budget.AbsoluteGap != nil:
+			budget, detectable = relative(r.Budget.AbsoluteGap), relative(r.Detectable)
+		}
+	}
+	zero := 0.0
+	s := span{}
+	s.add(&zero, figure.Value, figure.Low, figure.High, budget, detectable)
+	a, ticks := newAxis(s.lo, s.hi, percents)
+	row := a.row("gap", "candidate", figure, percent)
+	b.Gap = &plot{Label: "gap by " + b.Name, Ticks: ticks}
+	if budget != nil {
+		at := a.place(*budget)
+		b.Gap.Zone = &zone{cent(at), cent(100 - at)}
+		b.Gap.Marks = []mark{{cent(at), "budget"}}
+		if detectable != nil {
+			b.Gap.Marks = append(b.Gap.Marks, mark{a.at(*detectable), "detectable"})
+		}
+		b.Budget = percent(*budget)
+		switch {
+		case figure.Low == nil || figure.High == nil:
+		case *figure.Low > *budget:
+			row.Mark, row.Tone = "exceeded", "bad"
+		case *figure.High <= *budget:
+			row.Mark, row.Tone = "kept", "good"
+		default:
+			row.Mark, row.Tone = "undecided", "warn"
+		}
+	}
+	b.Gap.Rows = []plotRow{row}
+}
+
+// trendChart is the headline metric over versions.
+type trendChart struct {
+	Points []trendDot
+	Ticks  []trendTick
+	Floors bool
+	Rows   []TrendPoint
+}
+
+// trendDot is one version; X and next places are in percent, Y in pixels of a chart that is trendHeight high.
+type trendDot struct {
+	X, Label     string
+	Y, Low, High float64
+	Floor        *float64
+	Next         *trendDot
+	Range, Own   bool
+}
+
+type trendTick struct {
+	Y, TextY float64
+	Label    string
+}
+
+const trendHeight = 180.0
+
+func (p *page) trend() {
+	own, ok := p.point()
+	if !ok {
+		return
+	}
+	var points []TrendPoint
+	for _, t := range p.Report.Trend {
+		if t.Metric == own.Metric && t.Value != nil {
+			points = append(points, t)
+		}
+	}
+	if len(points) == 0 {
+		return
+	}
+	points = append(points, own)
+	zero := 0.0
+	s := span{}
+	s.add(&zero)
+	for _, t := range points {
+		s.add(t.Value, t.Low, t.High, t.Floor)
+	}
+	a, ticks := newAxis(s.lo, s.hi, decimal)
+	y := func(x float64) float64 {
+		return math.Round(10*(8+(trendHeight-16)*(1-(x-a.lo)/(a.hi-a.lo)))) / 10
+	}
+	c := &trendChart{Rows: points}
+	for i, t := range ticks {
+		at := y(a.lo + (a.hi-a.lo)*float64(i)/float64(len(ticks)-1))
+		c.Ticks = append(c.Ticks, trendTick{Y: at, TextY: at + 4, Label: t.Label})
+	}
+	every := (len(points) + 6) / 7 // labels that a phone has room for
+	for i, t := range points {
+		d := trendDot{X: cent(100 * (float64(i) + 0.5) / float64(len(points))), Y: y(*t.Value), Own: i == len(points)-1}
+		if t.Low != nil && t.High != nil {
+			d.Range, d.Low, d.High = true, y(*t.Low), y(*t.High)
+		}
+		if t.Floor != nil {
+			f := y(*t.Floor)
+			d.Floor, c.Floors = &f, true
+		}
+		switch {
+		case d.Own:
+			d.Label = "this"
+		case (len(points)-1-i)%every == 0:
+			d.Label = fmt.Sprintf("v%d", t.Version)
+		}
+		c.Points = append(c.Points, d)
+	}
+	for i := range len(c.Points) - 1 {
+		c.Points[i].Next = &c.Points[i+1]
+	}
+	p.Chart = c
+}
+
+// driftCard is one column: the shares of its bins in the reference window and in this one.
+type driftCard struct {
+	Name, Verdict, Tone, Says string
+	Effect, P, PSI            string
+	Ordered                   bool // bins have an order: a histogram; else the levels that changed most
+	Bins                      []binBar
+	Shown                     []binBar
+	First, Last, More         string
+}
+
+// binBar is one bin; places and widths are in percent of the chart, heights in pixels.
+type binBar struct {
+	Label, Reference, Current   string
+	ReferenceWidth, CurrentSpan string
+	X, Width, InX, InWidth      string
+	Y, Height, InY, InHeight    float64
+}
+
+const (
+	histogramHeight = 84.0
+	levelsShown     = 6
+)
+
+func (p *page) drift() {
+	if p.Report.Drift == nil {
+		return
+	}
+	columns := slices.Clone(p.Report.Drift.Columns)
+	grade := map[drift.Verdict]int{drift.Drifted: 0, drift.Insufficient: 1}
+	slices.SortStableFunc(columns, func(a, b drift.Column) int {
+		rank := func(c drift.Column) int {
+			if g, ok := grade[c.Verdict]; ok {
+				return g
+			}
+			return 2
+		}
+		return cmp.Compare(rank(a), rank(b))
+	})
+	// Effects are drawn in units of their threshold, so that all columns share an axis.
+	zero, two := 0.0, 2.0
+	s := span{}
+	s.add(&zero, &two)
+	scaled := make([]*float64, len(columns))
+	for i, c := range columns {
+		if c.Effect != nil && c.Threshold > 0 {
+			scaled[i] = finite(*c.Effect / c.Threshold)
+			s.add(scaled[i])
+		}
+	}
+	a, ticks := newAxis(s.lo, s.hi, func(x float64, n int) string { return decimal(x, n) + "×" })
+	at := a.place(1)
+	p.Effects = &plot{Label: "effect of each column, in units of its threshold", Ticks: ticks, Wide: true, Zone: &zone{cent(at), cent(100 - at)}, Marks: []mark{{cent(at), "budget"}}}
+	for i, c := range columns {
+		row := a.row(plainName(c.Name), "candidate", Figure{Value: scaled[i]}, thousandths)
+		row.Text, row.Note = optional(c.Effect, thousandths), "p "+optional(c.AdjustedP, probability)
+		row.Mark, row.Tone = string(c.Verdict), driftTone(c.Verdict)
+		p.Effects.Rows = append(p.Effects.Rows, row)
+		p.DriftCards = append(p.DriftCards, newDriftCard(c))
+	}
+}
+
+func driftTone(v drift.Verdict) string {
+	switch v {
+	case drift.Drifted:
+		return "warn"
+	case drift.Stable:
+		return "good"
+	}
+	return "none"
+}
+
+func newDriftCard(c drift.Column) driftCard {
+	d := driftCard{
+		Name: plainName(c.Name), Verdict: string(c.Verdict), Tone: driftTone(c.Verdict), Says: c.Says, Ordered: strings.HasPrefix(c.Statistic, "wasserstein"),
+		Effect: optional(c.Effect, thousandths), P: optional(c.AdjustedP, probability), PSI: optional(c.PSI, thousandths),
+	}
+	if len(c.Bins) == 0 {
+		return d
+	}
+	tallest := 0.0
+	for _, b := range c.Bins {
+		tallest = max(tallest, b.Reference, b.Current)
+	}
+	slot := 100 / float64(len(c.Bins))
+	height := func(x float64) float64 { return math.Round(10*(histogramHeight-2)*x/max(tallest, 1e-9)) / 10 }
+	for i, b := range c.Bins {
+		d.Bins = append(d.Bins, binBar{
+			Label: b.Label, Reference: percent(b.Reference), Current: percent(b.Current),
+			X: cent(slot * (float64(i) + 0.06)), Width: cent(slot * 0.88), Height: height(b.Reference), Y: histogramHeight - height(b.Reference),
+			InX: cent(slot * (float64(i) + 0.28)), InWidth: cent(slot * 0.44), InHeight: height(b.Current), InY: histogramHeight - height(b.Current),
+		})
+	}
+	if d.Ordered {
+		d.First, d.Last = c.Bins[0].Label, c.Bins[len(c.Bins)-1].Label
+		return d
+	}
+	order := make([]int, len(c.Bins))
+	for i := range order {
+		order[i] = i
+	}
+	if len(order) > levelsShown {
+		change := func(i int) float64 { return math.Abs(c.Bins[i].Current - c.Bins[i].Reference) }
+		slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(change(y), change(x)) })
+		order = order[:levelsShown]
+		d.More = fmt.Sprintf("the %d of %d levels that changed most", levelsShown, len(c.Bins))
+	}
+	tallest = 1e-9
+	for _, i := range order {
+		tallest = max(tallest, c.Bins[i].Reference, c.Bins[i].Current)
+	}
+	for _, i := range order {
+		b := d.Bins[i]
+		b.ReferenceWidth, b.CurrentSpan = cent(100*c.Bins[i].Reference/tallest), cent(100*c.Bins[i].Current/tallest)
+		d.Shown = append(d.Shown, b)
+	}
+	return d
+}
+
+// funnel draws what the policy let through as a staircase: each loss begins where the one before it ended.
+func (p *page) funnel() {
+	if len(p.Report.Funnel) == 0 {
+		return
+	}
+	read, known := p.stage("read")
+	most := float64(max(read, 1))
+	a := axis{0, most}
+	left := most
+	p.Flow = &bars{Label: "events read, left out and kept"}
+	for _, f := range p.Report.Funnel {
+		n, ok := p.stage(f.Reason)
+		x := float64(n)
+		row := barRow{Text: f.Rows}
+		switch {
+		case f.Reason == "read" || f.Reason == "kept":
+			if f.Reason == "read" && !known {
+				x = most
+			}
+			row = a.bar(reasonName(f.Reason), f.Reason, 0, x)
+		default:
+			row = a.bar(reasonName(f.Reason), "lost", max(0, left-x), left)
+			left = max(0, left-x)
+		}
+		row.Text = f.Rows
+		if ok {
+			row.Text = count(n)
+			if known && read > 0 && f.Reason != "read" {
+				row.Note = percent(x / most)
+			}
+		} else {
+			row.At, row.Width = "", "" // a count that is not shown has no length either
+		}
+		p.Flow.Rows = append(p.Flow.Rows, row)
+	}
+}
+
+// sample is an explanation as a staircase of contributions up to the score.
+type sample struct {
+	ExplanationSample
+	Bars  *bars
+	Error string
+}
+
+// small is the share of a score under which reasons are drawn together.
+const small = 0.005
+
+func (p *page) explanations() {
+	for _, e := range p.Report.Explanations {
+		s := sample{ExplanationSample: e, Bars: &bars{Label: "what the score of " + e.Item + " is made of"}, Error: fmt.Sprintf("%.1g", e.Explanation.Error)}
+		total := 0.0
+		for _, x := range e.Explanation.Reasons {
+			total += math.Abs(x.Contribution)
+		}
+		type step struct {
+			label string
+			by    float64
+		}
+		var steps []step
+		rest, pooled := 0.0, 0
+		for _, x := range e.Explanation.Reasons {
+			if math.Abs(x.Contribution) < small*total && x.Kind != "neural" {
+				rest, pooled = rest+x.Contribution, pooled+1
+				continue
+			}
+			steps = append(steps, step{sourceName(x.Kind, x.Ref), x.Contribution})
+		}
+		switch pooled {
+		case 0:
+		case 1:
+			steps = append(steps, step{"1 smaller reason", rest})
+		default:
+			steps = append(steps, step{fmt.Sprintf("%d smaller reasons", pooled), rest})
+		}
+		r, zero, sum := span{}, 0.0, 0.0
+		r.add(&zero, &e.Explanation.Score)
+		for _, x := range steps {
+			sum += x.by
+			at := sum
+			r.add(&at)
+		}
+		a := axis{r.lo, r.hi}
+		s.Bars.Zero = a.at(0)
+		sum = 0
+		for _, x := range steps {
+			class := "adds"
+			if x.by < 0 {
+				class = "takes"
+			}
+			row := a.bar(x.label, class, sum, sum+x.by)
+			row.Text = contribution(x.by)
+			s.Bars.Rows = append(s.Bars.Rows, row)
+			sum += x.by
+		}
+		score := a.bar("score", "kept", 0, e.Explanation.Score)
+		score.Text = plain(e.Explanation.Score)
+		s.Bars.Rows = append(s.Bars.Rows, score)
+		p.Samples = append(p.Samples, s)
+	}
+}
+
+// lineagePicture shows what led to the verdict. Places are in percent, the rest in pixels.
+type lineagePicture struct {
+	Inputs       []pictureBox
+	Spine        []pictureBox // training set, model, evaluation, gate
+	Side         []pictureBox // what the evaluation reads besides the model
+	BusX1, BusX2 string       // the line that joins the inputs
+}
+
+// pictureBox is one box, boxHeight high.
+type pictureBox struct {
+	X, Width, Middle string
+	Y                int
+	Title, Sub       string
+	Left             bool // beside the evaluation: which side
+}
+
+const (
+	boxHeight = 46
+	boxPitch  = 84 // from one row of boxes to the next
+)
+
+// Above is where the edge from the box above begins: the first hangs on the bus of the inputs.
+func (b pictureBox) Above() int {
+	if b.Y == boxPitch {
+		return boxHeight + (boxPitch-boxHeight)/2 - 1
+	}
+	return b.Y - boxPitch + boxHeight
+}
+
+// Centre is the middle of the box's height, TitleY and SubY are its lines of text.
+func (b pictureBox) Centre() int { return b.Y + boxHeight/2 }
+func (b pictureBox) TitleY() int { return b.Y + 19 }
+func (b pictureBox) SubY() int   { return b.Y + 36 }
+
+// Boxes are all boxes of the picture.
+func (l *lineagePicture) Boxes() []pictureBox { return slices.Concat(l.Inputs, l.Spine, l.Side) }
+
+func (p *page) lineage() {
+	days, dayLabel := 0, "days"
+	var inputs []pictureBox
+	has := map[string]bool{}
+	for _, s := range p.Report.Lineage {
+		name, _, _ := strings.Cut(s.Step, " ")
+		has[name] = true
+		if name == "ingest" {
+			days++
+			p.Days = append(p.Days, s)
+			continue
+		}
+		p.Steps = append(p.Steps, s)
+	}
+	if len(p.Report.Lineage) == 0 {
+		return
+	}
+	if days == 1 {
+		dayLabel = "day"
+	}
+	inputs = append(inputs, pictureBox{Title: "Events", Sub: fmt.Sprintf("%d %s", days, dayLabel)})
+	for _, set := range [][2]string{{"items", "Items"}, {"subjects", "People"}} {
+		if has[set[0]] {
+			inputs = append(inputs, pictureBox{Title: set[1], Sub: "attributes"})
+		}
+	}
+	pic := &lineagePicture{}
+	slot := 100 / float64(len(inputs))
+	for i := range inputs {
+		b := &inputs[i]
+		width := min(30.0, slot-4)
+		middle := slot * (float64(i) + 0.5)
+		b.X, b.Width, b.Middle = cent(middle-width/2), cent(width), cent(middle)
+		if i == 0 {
+			pic.BusX1 = b.Middle
+		}
+		pic.BusX2 = b.Middle
+	}
+	pic.Inputs = inputs
+	_, says := p.verdict()
+	says, _, _ = strings.Cut(says, ":")
+	says, _, _ = strings.Cut(says, ";")
+	says, _, _ = strings.Cut(says, ",")
+	digest := p.Model.Digest
+	if len(digest) > 10 {
+		digest = digest[:10] + "…"
+	}
+	spine := []pictureBox{
+		{Title: "Training set", Sub: count(p.Data.Rows) + " events"},
+		{Title: "Model", Sub: digest},
+		{Title: "Evaluation", Sub: p.Headline},
+		{Title: "Gate", Sub: strings.TrimSuffix(says, ".")},
+	}
+	for i := range spine {
+		b := &spine[i]
+		b.Y = boxPitch * (i + 1)
+		b.X, b.Width, b.Middle = cent(27), cent(46), cent(50)
+		if i == 2 {
+			b.X, b.Width = cent(36), cent(28)
+		}
+	}
+	pic.Spine = spine
+	if p.Quality != nil {
+		if live := p.Quality.Contender(Live); live != nil {
+			pic.Side = append(pic.Side, pictureBox{X: cent(1), Width: cent(27), Middle: cent(14.5), Y: spine[2].Y, Title: "Live", Sub: contenderName(live.Name, Live), Left: true})
+		}
+	}
+	if has["cohorts"] {
+		pic.Side = append(pic.Side, pictureBox{X: cent(72), Width: cent(27), Middle: cent(85.5), Y: spine[2].Y, Title: "Cohorts", Sub: "only here"})
+	}
+	p.Picture = pic
+}

@@ -1,0 +1,240 @@
+package eval
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/rapport-ml/rapport/eval/drift"
+)
+
+// answer is one of the few questions that everybody asks of a run, answered in a sentence.
+type answer struct {
+	Question string
+	Tone     string // "good", "warn", "bad" or "none"
+	Mark     string // says the tone without colour
+	Says     string
+	Section  string // where the figures stand
+}
+
+// marks say a tone without colour.
+var marks = map[string]string{"good": "✓", "warn": "!", "bad": "✕", "none": "·"}
+
+// verdict is the decision in one line.
+func (r *Report) verdict() (tone, says string) {
+	d := &r.Decision
+	warned := false
+	for _, rule := range d.Rules {
+		warned = warned || rule.Effect == Warns || rule.Effect == Accepted
+	}
+	switch {
+	case !d.Publish:
+		return "bad", "Refused: this version may not be published."
+	case warned:
+		return "warn", "May be published, with warnings."
+	case d.Verdict == Undecided:
+		return "warn", "May be published; not every rule could be decided."
+	}
+	return "good", "May be published: every rule is kept."
+}
+
+// answers are the questions of the first screen.
+func (r *Report) answers() []answer {
+	out := []answer{r.better(), r.forWhom()}
+	if r.Rerank != nil {
+		out = append(out, r.whichShips())
+	}
+	out = append(out, r.changed(), r.whose())
+	for i := range out {
+		out[i].Mark = marks[out[i].Tone]
+	}
+	return out
+}
+
+func (r *Report) better() answer {
+	a := answer{Question: "Is it better?", Tone: "none", Says: "Not measured.", Section: "quality"}
+	q := r.Quality
+	if q == nil {
+		return a
+	}
+	var parts []string
+	compare := func(c *Comparison, than string) {
+		switch {
+		case c.Difference == nil:
+		case c.Low == nil || c.High == nil:
+			parts = append(parts, fmt.Sprintf("Too few people to compare it with %s.", than))
+		case *c.Low > 0:
+			parts = append(parts, fmt.Sprintf("Better than %s, by %s.", than, signed(*c.Difference)))
+		case *c.High < 0:
+			parts = append(parts, fmt.Sprintf("Worse than %s, by %s.", than, minus(strconv.FormatFloat(-*c.Difference, 'f', 4, 64))))
+			a.Tone = "bad"
+		default:
+			parts = append(parts, fmt.Sprintf("As good as %s, as far as this test can tell.", than))
+		}
+	}
+	live := q.Contender(Live)
+	if live != nil {
+		if c := q.Comparison(q.Headline, All, live.Name); c != nil {
+			compare(c, "what is live ("+strings.TrimPrefix(live.Name, "live ")+")")
+			if c.Low != nil && *c.Low > 0 {
+				a.Tone = "good"
+			}
+		}
+	} else {
+		parts = append(parts, "Nothing is live yet to compare it with.")
+	}
+	if c := q.Comparison(q.Headline, All, Popular); c != nil {
+		compare(c, "a list of best sellers")
+		if a.Tone == "none" && c.Low != nil && *c.Low > 0 {
+			a.Tone = "good"
+		}
+	}
+	if len(parts) > 0 {
+		a.Says = strings.Join(parts, " ")
+	}
+	return a
+}
+
+func (r *Report) forWhom() answer {
+	a := answer{Question: "For whom is it worse?", Tone: "none", Says: "Not known: no cohort was evaluated.", Section: "cohorts"}
+	if r.Quality == nil || len(r.Quality.Cohorts) == 0 {
+		return a
+	}
+	var missed, open, kept []string
+	for _, rule := range r.Decision.Rules {
+		if rule.Budget == nil || rule.Budget.Cohort == "" {
+			continue
+		}
+		name := plainName(rule.Budget.Cohort)
+		switch rule.Verdict {
+		case Fail:
+			missed = append(missed, name)
+		case Pass:
+			kept = append(kept, name)
+		default:
+			open = append(open, name)
+		}
+	}
+	var parts []string
+	say := func(names []string, words string) {
+		if len(names) > 0 {
+			parts = append(parts, fmt.Sprintf("By %s %s.", list(names), words))
+		}
+	}
+	say(missed, "the gap between groups is over its budget")
+	say(open, "nobody can tell yet whether the gap is within its budget: too few people")
+	say(kept, "the gap is within its budget")
+	switch {
+	case len(missed) > 0:
+		a.Tone = "bad"
+	case len(open) > 0:
+		a.Tone = "warn"
+	case len(kept) > 0:
+		a.Tone = "good"
+	}
+	if gap, cohort := r.widest(); gap != nil {
+		parts = append(parts, fmt.Sprintf("The widest gap seen is %s of the overall value, by %s.", percent(*gap), plainName(cohort)))
+	}
+	if len(missed)+len(open)+len(kept) == 0 {
+		parts = append(parts, "No budget is set for it.")
+	}
+	a.Says = strings.Join(parts, " ")
+	return a
+}
+
+// widest is the candidate's largest relative gap on the headline metric, and its cohort.
+func (r *Report) widest() (gap *float64, cohort string) {
+	c := r.Quality.Contender(Candidate)
+	if c == nil {
+		return nil, ""
+	}
+	for _, q := range r.Quality.Cohorts {
+		if f := r.Quality.Cohort(q.Cohort, c.Name, r.Quality.Headline); f != nil && f.RelativeGap != nil && (gap == nil || *f.RelativeGap > *gap) {
+			gap, cohort = f.RelativeGap, q.Cohort
+		}
+	}
+	return gap, cohort
+}
+
+func (r *Report) whichShips() answer {
+	f := r.Rerank
+	a := answer{Question: "Which ranking ships?", Tone: "none", Section: "rerank"}
+	a.Says = "The linear blend: the re-ranker was not better by more than chance."
+	if f.Ships {
+		a.Tone, a.Says = "good", "The re-ranked blend: it was better than the linear one by more than chance."
+	}
+	if f.Difference.Value != nil {
+		a.Says = strings.TrimSuffix(a.Says, ".") + fmt.Sprintf(" (%s %s).", f.Metric, signed(*f.Difference.Value))
+	}
+	return a
+}
+
+func (r *Report) changed() answer {
+	a := answer{Question: "What changed in the data?", Tone: "none", Says: "Not judged: there is no earlier window to compare with yet.", Section: "drift"}
+	if r.Drift == nil {
+		return a
+	}
+	names := r.Drift.Drifted()
+	unknown := 0
+	for _, c := range r.Drift.Columns {
+		if c.Verdict == drift.Insufficient {
+			unknown++
+		}
+	}
+	switch {
+	case len(names) > 0:
+		for i := range names {
+			names[i] = plainName(names[i])
+		}
+		verb := "has"
+		if len(names) > 1 {
+			verb = "have"
+		}
+		a.Tone, a.Says = "warn", fmt.Sprintf("%d of %d columns %s drifted: %s.", len(names), len(r.Drift.Columns), verb, list(names))
+	case unknown == len(r.Drift.Columns):
+		a.Says = "Too few people to tell change from chance."
+	default:
+		a.Tone, a.Says = "good", fmt.Sprintf("Nothing large: none of %d columns has drifted.", len(r.Drift.Columns))
+	}
+	return a
+}
+
+func (r *Report) whose() answer {
+	a := answer{Question: "Whose data was used?", Tone: "none", Says: "Not recorded.", Section: "data"}
+	var parts []string
+	read, _ := r.stage("read")
+	kept, _ := r.stage("kept")
+	switch {
+	case read > 0 && kept > 0:
+		parts = append(parts, fmt.Sprintf("%s of %s events of the interval were kept (%s).", count(kept), count(read), percent(float64(kept)/float64(read))))
+	case len(r.Funnel) > 0:
+		parts = append(parts, "What was kept and left out stands below; small counts are not shown.")
+	}
+	most, why := int64(0), ""
+	for _, f := range r.Funnel {
+		if n, ok := r.stage(f.Reason); ok && f.Reason != "read" && f.Reason != "kept" && n > most {
+			most, why = n, f.Reason
+		}
+	}
+	if why != "" {
+		parts = append(parts, fmt.Sprintf("Most of what was left out: %s.", reasonName(why)))
+	}
+	if r.Data.Subjects != "" {
+		parts = append(parts, fmt.Sprintf("It learnt from %s events of %s people.", count(r.Data.Rows), printed(r.Data.Subjects)))
+	}
+	if len(parts) > 0 {
+		a.Says = strings.Join(parts, " ")
+	}
+	return a
+}
+
+// stage is the number of rows of a stage of the funnel; ok is false where it is not printed as a number.
+func (r *Report) stage(reason string) (n int64, ok bool) {
+	for _, f := range r.Funnel {
+		if f.Reason == reason {
+			n, err := strconv.ParseInt(strings.ReplaceAll(f.Rows, ",", ""), 10, 64)
+			return n, err == nil && n >= 0
+		}
+	}
+	return 0, false
+}
