@@ -40,7 +40,10 @@ type JobStatus struct {
 	Candidate  int            `json:"candidate,omitempty"` // version that a pin keeps waiting
 	Consent    string         `json:"consent,omitempty"`   // when the consent records were read last
 	Last       *ledger.Line   `json:"last_run,omitempty"`
+	Due        time.Time      `json:"fell_due,omitzero"` // when the last interval did that should be done by now
 	Next       time.Time      `json:"next_due,omitzero"`
+	Late       bool           `json:"late"`             // what fell due then has not been brought to an end
+	Paused     string         `json:"paused,omitempty"` // by whom, since when, and why
 	Stale      bool           `json:"stale"`
 	Why        string         `json:"why,omitempty"` // it is stale
 }
@@ -78,6 +81,14 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 			break
 		}
 	}
+	if p, err := r.Paused(ctx, j.Name); err != nil {
+		return s, err
+	} else if p != nil {
+		s.Paused = p.String()
+	}
+	if s.Due = overdue(j, now); !r.Pinned && s.Paused == "" {
+		s.Late = late(j, s.Due, lines)
+	}
 	w := r.newWork(j, j.Every.At(now), now)
 	if c, err := w.lastConsent(ctx); err != nil {
 		return s, err
@@ -91,6 +102,9 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 	live, err := reg.Live(ctx)
 	if err != nil {
 		return s, err
+	}
+	if s.Late {
+		s.Stale, s.Why = true, fmt.Sprintf("%s fell due at %s, and no run has brought it to an end", j.Every.Label(j.Every.At(s.Due)), s.Due.Format(time.RFC3339))
 	}
 	t, ok := live.Aliases[j.Alias]
 	if !ok {
@@ -139,6 +153,38 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 		}
 	}
 	return s, nil
+}
+
+// overdue is when the last interval fell due that should have been brought to an end by now, or the zero time. A run has a quarter of the time
+// between two firings for that, at least five minutes and at most six hours.
+func overdue(j *Job, now time.Time) time.Time {
+	due := j.Due.Prev(now)
+	if due.IsZero() {
+		return due
+	}
+	if allowed := min(max(j.Due.Next(now).Sub(due)/4, 5*time.Minute), 6*time.Hour); now.Sub(due) < allowed {
+		due = j.Due.Prev(due.Add(-1))
+	}
+	return due
+}
+
+// late reports whether what fell due at due is neither done nor refused, nor anything after it. A job that has never run is not late: nothing is
+// known of when it should have begun.
+func late(j *Job, due time.Time, lines []ledger.Line) bool {
+	if due.IsZero() {
+		return false
+	}
+	end, ran := j.Every.At(due).End, false
+	for _, l := range lines {
+		if l.Job != j.Name {
+			continue
+		}
+		ran = true
+		if (l.Status == ledger.Succeeded || l.Status == ledger.Rejected) && !l.Interval.End.Before(end) {
+			return false
+		}
+	}
+	return ran
 }
 
 // Rollback makes an earlier version live again and pins it there. Where its generation is kept, that is one write and a swap; else its

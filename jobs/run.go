@@ -75,9 +75,13 @@ const (
 	ThroughPublish
 )
 
+var stations = []string{"ingest", "build", "train", "publish"}
+
+func (t Through) String() string { return stations[t-1] }
+
 // ParseThrough reads ingest, build, train or publish.
 func ParseThrough(s string) (Through, error) {
-	for i, name := range []string{"ingest", "build", "train", "publish"} {
+	for i, name := range stations {
 		if s == name {
 			return Through(i + 1), nil
 		}
@@ -103,6 +107,8 @@ type Options struct {
 	Cause   string // "run", "backfill" or "schedule"
 
 	place *place // among the runs of a backfill; nil: alone
+	// unless is asked once the interval's lease is held, before anything is recorded; an error of it is Run's. nil: nothing forbids the run.
+	unless func(context.Context) error
 }
 
 // Published is what a run put online.
@@ -154,12 +160,17 @@ func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", job.Name, label, err)
 	}
+	if o.unless != nil {
+		if err := o.unless(ctx); err != nil {
+			return nil, errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
+		}
+	}
 	ctx, stop := lease.Keep(ctx)
 	defer stop()
 
 	started := r.Now()
 	rec := &ledger.Run{
-		ID: r.NewID(started), Job: job.Name, Interval: iv, Label: label, Status: ledger.Running, Cause: o.Cause, Holder: r.Holder, Started: started,
+		ID: r.NewID(started), Job: job.Name, Interval: iv, Label: label, Status: ledger.Running, Cause: o.Cause, Through: o.Through.String(), Holder: r.Holder, Started: started,
 		Pinned: r.Pinned, Revision: r.Revision, Fence: lease.Fence(), Steps: []ledger.Step{}, Spec: raw(job.spec()),
 	}
 	runs := ledger.Ledger{Bucket: r.Bucket}

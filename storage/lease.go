@@ -19,6 +19,9 @@ var (
 	ErrLost = errors.New("lease lost")
 )
 
+// leaseFormat is the number of the lease objects that this program writes and reads.
+const leaseFormat = 1
+
 // leaseObject is the body of a lease.
 type leaseObject struct {
 	Format  int       `json:"format"` // 1
@@ -73,7 +76,7 @@ func AcquireFrom(ctx context.Context, b Bucket, key, holder string, ttl time.Dur
 			return nil, failed("acquire lease", key, fmt.Errorf("%w: %s has it until %s (fence %d)",
 				ErrHeld, seen.Holder, seen.Expires.UTC().Format(time.RFC3339), seen.Fence))
 		}
-		l.obj = leaseObject{Format: 1, Holder: holder, Token: rand.Text(), Fence: seen.Fence + 1}
+		l.obj = leaseObject{Format: leaseFormat, Holder: holder, Token: rand.Text(), Fence: seen.Fence + 1}
 		l.fence = l.obj.Fence
 		err = l.write(ctx, cond, false)
 		if err == nil {
@@ -86,6 +89,23 @@ func AcquireFrom(ctx context.Context, b Bucket, key, holder string, ttl time.Dur
 	}
 }
 
+// LeaseState is what a lease's object says.
+type LeaseState struct {
+	Holder  string
+	Fence   uint64
+	Expires time.Time
+	expired bool
+}
+
+// Free reports whether anybody may acquire the lease now.
+func (s LeaseState) Free(now time.Time) bool { return s.expired || !now.Before(s.Expires) }
+
+// ReadLease reads who has a lease, without touching it. ErrNotFound says that nobody ever had it.
+func ReadLease(ctx context.Context, b Bucket, key string) (LeaseState, error) {
+	o, _, err := readLease(ctx, b, key)
+	return LeaseState{o.Holder, o.Fence, o.Expires, o.Expired}, err
+}
+
 // readLease reads the lease object and its ETag.
 func readLease(ctx context.Context, b Bucket, key string) (leaseObject, string, error) {
 	body, info, err := ReadAll(ctx, b, key)
@@ -93,8 +113,14 @@ func readLease(ctx context.Context, b Bucket, key string) (leaseObject, string, 
 		return leaseObject{}, "", err
 	}
 	var o leaseObject
-	if err := json.Unmarshal(body, &o); err != nil || o.Format != 1 || o.Fence == 0 || o.Fence == math.MaxUint64 {
-		return leaseObject{}, "", failed("read lease", key, errors.New("not a lease of format 1: was it written by a newer release?"))
+	var head struct {
+		Format int `json:"format"`
+	}
+	if json.Unmarshal(body, &head) == nil && head.Format > leaseFormat {
+		return leaseObject{}, "", failed("read lease", key, fmt.Errorf("format %d was made by a newer rapport; this one reads up to %d", head.Format, leaseFormat))
+	}
+	if err := json.Unmarshal(body, &o); err != nil || o.Format != leaseFormat || o.Fence == 0 || o.Fence == math.MaxUint64 {
+		return leaseObject{}, "", failed("read lease", key, errors.New("not a lease: something else was written there"))
 	}
 	return o, info.ETag, nil
 }

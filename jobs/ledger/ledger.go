@@ -88,6 +88,7 @@ type Run struct {
 	Label     string          `json:"label"`
 	Status    Status          `json:"status"`
 	Cause     string          `json:"cause"` // who asked: "run", "backfill", "schedule"
+	Through   string          `json:"through,omitempty"`
 	Holder    string          `json:"holder,omitempty"`
 	Started   time.Time       `json:"started"`
 	Ended     time.Time       `json:"ended,omitzero"`
@@ -127,6 +128,7 @@ type Line struct {
 	Ended    time.Time      `json:"ended,omitzero"`
 	Seconds  float64        `json:"seconds,omitempty"` // by the machine's clock, once it has ended
 	Stage    string         `json:"stage,omitempty"`   // how far it came
+	Fault    string         `json:"fault,omitempty"`   // what kind of error it was
 	Flags    int            `json:"flags,omitempty"`
 }
 
@@ -161,7 +163,7 @@ func (l Ledger) Save(ctx context.Context, r *Run) error {
 	r.etag = info.ETag
 	line := Line{
 		ID: r.ID, Job: r.Job, Interval: r.Interval, Label: r.Label, Status: r.Status, Cause: r.Cause, Started: r.Started, Ended: r.Ended,
-		Seconds: r.Cost.Seconds, Stage: r.Stage, Flags: len(r.Flags),
+		Seconds: r.Cost.Seconds, Stage: r.Stage, Fault: r.Fault, Flags: len(r.Flags),
 	}
 	key := "runs/" + month(r.Started) + "/index.json"
 	for range 64 {

@@ -130,18 +130,14 @@ func (a *Agenda) Start(now time.Time) (e Entry, dropped []Dropped, ok bool) {
 	a.waiting = drop(&dropped, "the catch-up window ended before it could start", a.waiting, func(e Entry) bool {
 		return !e.until.IsZero() && now.After(e.until)
 	})
-	if a.rules.Overlap != AllowAll && len(a.running) > 0 {
+	i := a.first(now)
+	if i < 0 {
 		return Entry{}, dropped, false
 	}
-	for i, e := range a.waiting {
-		if now.Before(e.after) || a.behind(e) {
-			continue
-		}
-		a.waiting = slices.Delete(a.waiting, i, i+1)
-		a.running = append(a.running, e)
-		return e, dropped, true
-	}
-	return Entry{}, dropped, false
+	e = a.waiting[i]
+	a.waiting = slices.Delete(a.waiting, i, i+1)
+	a.running = append(a.running, e)
+	return e, dropped, true
 }
 
 // Held drops what has waited longer than its window: what may not start, for the job is paused or another server's, does not pile up.
@@ -155,8 +151,30 @@ func (a *Agenda) behind(e Entry) bool {
 	return a.rules.Overlap != AllowAll && !e.elsewhere && slices.ContainsFunc(a.waiting, func(o Entry) bool { return o.elsewhere })
 }
 
+// Ready reports whether Start would start something.
+func (a *Agenda) Ready(now time.Time) bool {
+	return a.first(now) >= 0
+}
+
+// first is the index of the entry that may start, or -1.
+func (a *Agenda) first(now time.Time) int {
+	if a.rules.Overlap != AllowAll && len(a.running) > 0 {
+		return -1
+	}
+	return slices.IndexFunc(a.waiting, func(e Entry) bool {
+		return !now.Before(e.after) && !a.behind(e) && (e.until.IsZero() || !now.After(e.until))
+	})
+}
+
 // Finished takes a started entry off the agenda.
 func (a *Agenda) Finished(e Entry) { a.take(e) }
+
+// Back puts a started entry back as it was: it has not been started after all.
+func (a *Agenda) Back(e Entry) {
+	if a.take(e) {
+		a.insert(e)
+	}
+}
 
 // Again puts a started entry back, to be tried at after, unless the next interval falls due before.
 func (a *Agenda) Again(e Entry, after time.Time) { a.putBack(e, after, false) }
@@ -169,6 +187,10 @@ func (a *Agenda) putBack(e Entry, after time.Time, elsewhere bool) {
 		return
 	}
 	e.after, e.elsewhere, e.until = after, elsewhere, time.Time{}
+	a.insert(e)
+}
+
+func (a *Agenda) insert(e Entry) {
 	i := slices.IndexFunc(a.waiting, func(o Entry) bool { return o.Interval.Start.After(e.Interval.Start) })
 	if i < 0 {
 		i = len(a.waiting)

@@ -53,6 +53,9 @@ func TestEachIntervalOfAYearStartsOnce(t *testing.T) {
 			{"@daily", "1d"},
 			{"@every 6h", "6h"},
 		} {
+			if c.every == "1h" && zone != "Europe/Berlin" && zone != "Australia/Lord_Howe" {
+				continue
+			}
 			t.Run(strings.ReplaceAll(fmt.Sprint(zone, " ", c.expr, " ", c.every), "/", "|"), func(t *testing.T) {
 				r := rules(t, c.expr, c.every, zone, Skip, 0)
 				now, end := at(t, "2026-01-01T12:00:00Z"), at(t, "2027-01-01T12:00:00Z")

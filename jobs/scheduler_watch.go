@@ -1,0 +1,171 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rapport-ml/rapport/models/registry"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// LateObserver is an Observer that is also told what no run can tell. Both are called again and again while they hold.
+type LateObserver interface {
+	// Late is told that the interval that fell due at due has been brought to no end.
+	Late(ctx context.Context, job *Job, iv table.Interval, due time.Time)
+	// Sweep is called about once a minute.
+	Sweep(ctx context.Context)
+}
+
+// Announce tells other servers of this one, before Run. It returns ErrConflict if one of them declares a job differently and this one does not take
+// over.
+func (s *Scheduler) Announce(ctx context.Context) error { return s.peers.beat(ctx) }
+
+// Watch does until ctx ends what a server does between runs, beside Run: it tells the other servers that this one lives, brings the online store in
+// step with the alias if it was flushed or restored, and says what is late. What goes wrong is logged, and tried again a little later.
+func (s *Scheduler) Watch(ctx context.Context) {
+	ticks, stop := s.runner.ticks(beatEvery)
+	defer stop()
+	var said string
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			s.farewell(ctx)
+			return
+		case <-ticks:
+		}
+		if err := s.peers.beat(ctx); err != nil && ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
+			s.runner.Log.Warn("beat", "error", err)
+		} else if err == nil {
+			said = ""
+		}
+		if n%2 == 1 { // once a minute
+			s.mend(ctx)
+			s.late(ctx)
+		}
+	}
+}
+
+// farewell takes the server's object away, so that a successor with another project file need not wait for it to expire.
+func (s *Scheduler) farewell(ctx context.Context) {
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := s.peers.leave(end); err != nil {
+		s.runner.Log.Warn("this server's object is left behind; it expires by itself", "error", err)
+	}
+}
+
+// mend brings the online store in step with each alias.
+func (s *Scheduler) mend(ctx context.Context) {
+	for _, l := range s.lines {
+		mended, err := s.runner.Mend(ctx, l.job)
+		switch {
+		case errors.Is(err, storage.ErrHeld): // a run publishes at this moment, which mends as well
+		case err != nil && ctx.Err() == nil:
+			s.runner.Log.Error("online store is not in step with the alias", "job", l.job.Name, "error", err)
+		case mended:
+			s.runner.Log.Warn("online store brought in step with the alias", "job", l.job.Name)
+		}
+	}
+}
+
+// Mend brings the online store in step with a job's alias if it is not: it swaps to the generation that should be live, or loads that again, without
+// training, where the store has lost it. Cost, if it is in step: one GET and one read of the store.
+func (r *Runner) Mend(ctx context.Context, job *Job) (mended bool, err error) {
+	reg, err := registry.Open(r.Bucket, job.Model.Name)
+	if err != nil {
+		return false, err
+	}
+	live, err := reg.Live(ctx)
+	if err != nil {
+		return false, err
+	}
+	t, ok := live.Aliases[job.Alias]
+	if !ok {
+		return false, nil
+	}
+	p, err := r.Online.Live(ctx)
+	if err == nil && p.Generation == t.Generation {
+		return false, nil
+	}
+	if err != nil && !errors.Is(err, online.ErrNoGeneration) && !errors.Is(err, online.ErrCorrupt) {
+		return false, fmt.Errorf("online store: %w", err)
+	}
+	_, err = r.OnlineLoad(ctx, job)
+	return err == nil, err
+}
+
+// late tells the observers which jobs are late, and gives them their minute.
+func (s *Scheduler) late(ctx context.Context) {
+	var told []LateObserver
+	for _, o := range s.runner.Observers {
+		if l, ok := o.(LateObserver); ok {
+			told = append(told, l)
+		}
+	}
+	if len(told) == 0 {
+		return
+	}
+	status, err := s.runner.Status(ctx, s.jobs())
+	if err != nil {
+		if ctx.Err() == nil {
+			s.runner.Log.Error("what is late is not known", "error", err)
+		}
+		return
+	}
+	for _, l := range s.lines {
+		for _, j := range status.Jobs {
+			if j.Job != l.job.Name || !j.Late {
+				continue
+			}
+			for _, o := range told {
+				o.Late(ctx, l.job, l.job.Every.At(j.Due), j.Due)
+			}
+		}
+	}
+	for _, o := range told {
+		o.Sweep(ctx)
+	}
+}
+
+func (s *Scheduler) jobs() []*Job {
+	var out []*Job
+	for _, l := range s.lines {
+		out = append(out, l.job)
+	}
+	return out
+}
+
+// SchedulerState is how a scheduler stands.
+type SchedulerState struct {
+	Turned time.Time // wall clock of when it last looked at its schedules; zero: not yet
+	Beat   time.Duration
+	Jobs   []LineState
+}
+
+// LineState is how one job stands in a scheduler.
+type LineState struct {
+	Job   string
+	Held  string         // why nothing may start, or ""
+	Count map[string]int // what became of intervals: succeeded, rejected, failed, interrupted, left_out, given_up, done_elsewhere, cancelled
+}
+
+// State returns how the scheduler stands. It asks no store.
+func (s *Scheduler) State() SchedulerState {
+	out := SchedulerState{Beat: s.peers.age()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out.Turned = s.turned
+	for _, l := range s.lines {
+		x := LineState{Job: l.job.Name, Held: l.held, Count: map[string]int{}}
+		for k, n := range s.count[l.job.Name] {
+			x.Count[k] = n
+		}
+		out.Jobs = append(out.Jobs, x)
+	}
+	return out
+}
