@@ -82,3 +82,10 @@ func (r *Runner) buryCancelled(ctx context.Context, runs ledger.Ledger, job *Job
 	out.Run.Cancelled = &out.Request
 	return r.bury(ctx, runs, job, out.Run, r.Now(), "cancelled "+out.Request.String())
 }
+
+// CancelledBy returns the request by which a run was ended, if err says that it was.
+func CancelledBy(err error) (ledger.Cancel, bool) {
+	var c cancelled
+	ok := errors.As(err, &c)
+	return c.Cancel, ok
+}

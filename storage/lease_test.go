@@ -189,12 +189,15 @@ func TestLeaseLostResponse(t *testing.T) {
 // TestLeaseNotALease: a foreign object under the key is not overwritten.
 func TestLeaseNotALease(t *testing.T) {
 	b, c := storage.NewMemory(nil), newClock()
-	for _, body := range []string{"", "{}", "not json", `{"format":2,"fence":3}`} {
+	for body, says := range map[string]string{"": "not a lease", "{}": "not a lease", "not json": "not a lease", `{"format":2,"fence":3}`: "made by a newer rapport"} {
 		if _, err := b.Put(t.Context(), leaseKey, storage.Bytes([]byte(body)), storage.Cond{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := storage.Acquire(t.Context(), b, leaseKey, "one", ttl, c.now); err == nil || !strings.Contains(err.Error(), "not a lease") {
+		if _, err := storage.Acquire(t.Context(), b, leaseKey, "one", ttl, c.now); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v", body, err)
+		}
+		if _, err := storage.ReadLease(t.Context(), b, leaseKey); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("read %q: %v", body, err)
 		}
 	}
 	if _, err := storage.Acquire(t.Context(), b, leaseKey, "one", 0, c.now); err == nil {
@@ -306,4 +309,26 @@ func FuzzLease(f *testing.F) {
 			t.Errorf("%q: fence %d", body, l.Fence())
 		}
 	})
+}
+
+// TestReadLease: who has a lease can be read without touching it.
+func TestReadLease(t *testing.T) {
+	b, c := storage.NewMemory(nil), newClock()
+	if _, err := storage.ReadLease(t.Context(), b, leaseKey); !errors.Is(err, storage.ErrNotFound) {
+		t.Fatalf("a lease that nobody had: %v", err)
+	}
+	l, err := storage.Acquire(t.Context(), b, leaseKey, "one", ttl, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := storage.ReadLease(t.Context(), b, leaseKey)
+	if err != nil || s.Holder != "one" || s.Fence != l.Fence() || s.Free(c.now()) || !s.Free(s.Expires) {
+		t.Errorf("held: %+v, %v", s, err)
+	}
+	if err := l.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = storage.ReadLease(t.Context(), b, leaseKey); err != nil || !s.Free(c.now()) {
+		t.Errorf("released: %+v, %v", s, err)
+	}
 }
