@@ -63,6 +63,10 @@ func run(ctx context.Context, args []string, env func(string) string, stdin io.R
 		return exitOK
 	}
 	code := exitCode(ctx, err)
+	if c, ok := jobs.CancelledBy(err); ok {
+		fmt.Fprintf(stderr, "rapport: the run was cancelled %s; nothing is half-published, the same command resumes\n", c)
+		return code
+	}
 	if code == exitInterrupted {
 		fmt.Fprintln(stderr, "rapport: interrupted; nothing is half-published, the same command resumes")
 		return code
@@ -87,9 +91,9 @@ func exitCode(ctx context.Context, err error) int {
 		return exitRejected
 	case errors.Is(err, storage.ErrHeld), errors.Is(err, storage.ErrLost):
 		return exitHeld
-	case errors.As(err, &missing), errors.Is(err, ledger.ErrNotFound):
+	case errors.As(err, &missing), errors.Is(err, ledger.ErrNotFound), errors.Is(err, jobs.ErrEnded):
 		return exitNotFound
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, jobs.ErrCancelled):
 		return exitInterrupted
 	}
 	return exitFailed
@@ -123,7 +127,9 @@ func (a *app) root() *cobra.Command {
 			return nil
 		},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%s: %w (%s --help)", cmd.CommandPath(), err, cmd.CommandPath())}
+	})
 	f := root.PersistentFlags()
 	f.StringVarP(&a.config, "config", "c", "", "project file (default: rapport.yaml here or in the nearest folder above)")
 	f.StringVarP(&a.output, "output", "o", "table", "table or json")

@@ -4,24 +4,34 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/jobs/ledger"
+	"github.com/rapport-ml/rapport/storage"
 )
 
 func (a *app) runCmd() *cobra.Command {
 	var at, step string
+	var ok []string
 	c := &cobra.Command{
-		Use:   "run JOB [--at T] [--step NAME]",
+		Use:   "run JOB [--at T] [--step NAME] [--ok rejected,held,not-ready]",
 		Short: "Run one interval now",
 		Long: "Run one interval: the last closed one, or with --at T the last that ends at or before T.\n" +
 			"Steps that are done are skipped, so running again resumes, or does nothing and says so.\n" +
-			"--step goes only as far as ingest, build, train (with its evaluation) or publish.",
+			"--step goes only as far as ingest, build, train (with its evaluation) or publish.\n" +
+			"--ok names endings that are no failure to who calls, as a CronJob: they exit 0.",
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range ok {
+				if _, known := endings[name]; !known {
+					return usageError{fmt.Errorf("--ok %q: one of %s", name, strings.Join(slices.Sorted(maps.Keys(endings)), ", "))}
+				}
+			}
 			e, err := a.errand(cmd.Context(), args[0], at, step)
 			if err != nil {
 				return err
@@ -37,13 +47,23 @@ func (a *app) runCmd() *cobra.Command {
 			if res != nil && res.Status == ledger.Failed {
 				err = fmt.Errorf("%w\nrapport: nothing was published, and what is done stays done: mend the cause and run the same command again", err)
 			}
+			for _, name := range ok {
+				if errors.Is(err, endings[name]) {
+					fmt.Fprintf(a.err, "rapport: %s (--ok %s: exit 0)\n", err, name)
+					return nil
+				}
+			}
 			return err
 		},
 	}
-	c.Flags().StringVar(&at, "at", "", "a day or an RFC 3339 time")
+	c.Flags().StringVar(&at, "at", "", "a day or an RFC 3339 time; empty: now")
 	c.Flags().StringVar(&step, "step", "publish", "how far to go: ingest, build, train or publish")
+	c.Flags().StringSliceVar(&ok, "ok", nil, "endings that exit 0: rejected (the gate refused), held (another run is at it), not-ready (the source is still delivering)")
 	return c
 }
+
+// endings are what --ok takes.
+var endings = map[string]error{"rejected": jobs.ErrRejected, "held": storage.ErrHeld, "not-ready": jobs.ErrNotReady}
 
 // flagKind tells what kind of flag a run has raised: consent, risk, drift, or any other.
 func flagKind(x string) (kind, says string) {
@@ -86,6 +106,9 @@ func printResult(w io.Writer, p *project, r *jobs.Result) {
 		row(w, "report", p.Locate(r.Report+".html"))
 	}
 	done, skipped := 0, 0
+	if c := r.Cost; c.Seconds > 0 {
+		row(w, "cost", fmt.Sprintf("%s, %s of memory at most, %s read, %s written", took(c.Seconds), bytesOf(c.PeakMemory), bytesOf(c.BytesRead), bytesOf(c.BytesWritten)))
+	}
 	for _, s := range r.Steps {
 		switch s.Status {
 		case "done":
