@@ -128,6 +128,19 @@ type shortlist struct {
 	features []float32 // len(items) × width; NaN: missing
 }
 
+// head is how long the head of a shortlist is.
+const head = 20
+
+// unitOf returns the least unit of a shortlist: the blend's score of the last candidate of its head, or 0 if that is less. A candidate's
+// correction is bounded by a share of its own blend score, or of this unit if that is more: so a bound means the same at any
+// place of the list, for people of many events (whose scores are high) as for those of few, and the tail can still climb. base descends.
+func unitOf(base []float32) float64 {
+	if len(base) == 0 {
+		return 0
+	}
+	return max(0, float64(base[min(len(base), head)-1]))
+}
+
 // desk is the scratch of one goroutine at a bound snapshot.
 type desk struct {
 	items  []int32

@@ -8,7 +8,7 @@ import (
 // Hyper are the hyperparameters. Zero values mean the default, but for Dropout and Context.
 type Hyper struct {
 	Hidden    []int   `json:"hidden"`    // units of the two hidden layers
-	Bound     float64 `json:"bound"`     // largest correction, as a share of the blend's usual best score
+	Bound     float64 `json:"bound"`     // largest correction, as a share of the candidate's blend score (or of the twentieth's, if that is higher)
 	Epochs    int     `json:"epochs"`    // at most; held-out questions stop it earlier
 	Rate      float64 `json:"rate"`      // Adam's learning rate
 	Dropout   float64 `json:"dropout"`   // share of the first hidden layer's units that a training step leaves out
@@ -39,8 +39,8 @@ func (h Hyper) Validate() error {
 			fault("hidden has a layer of %d units, want 1 to %d", n, maxHidden)
 		}
 	}
-	if !(h.Bound >= 0 && h.Bound <= 10) {
-		fault("bound is %v, want a share of the blend's best score, above 0 and at most 10, or 0 for the default", h.Bound)
+	if !(h.Bound >= 0 && h.Bound <= maxBound) {
+		fault("bound is %v, want a share of a candidate's score, above 0 and at most %v, or 0 for the default", h.Bound, maxBound)
 	}
 	if h.Epochs < 0 || h.Epochs > 1000 {
 		fault("epochs is %d, want 1 to 1000, or 0 for the default", h.Epochs)

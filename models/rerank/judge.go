@@ -38,7 +38,7 @@ func (r *Record) judge(m *Model, questions []asked, k int, from, to int64, seed 
 			figure := func(mix []share, hits []int, relevant int) float64 {
 				clear(row)
 				if mix != nil {
-					m.net.correct(row, q.list.features, mix, &s.net)
+					m.net.correct(row, q.list.features, q.list.base, mix, &s.net)
 				}
 				for j, v := range q.list.base {
 					scores[j] = float64(v) + row[j]

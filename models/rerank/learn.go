@@ -16,7 +16,15 @@ import (
 const (
 	batchRows = 64
 	contrast  = 16 // candidates a row, the chosen one first
-	patience  = 2  // epochs without a better held-out loss
+	patience  = 3  // epochs without a better held-out figure
+)
+
+// The scale of the loss, in natural logarithms of scores. What is farther below the best candidate than farthest is taken as that far, for
+// exponents must stay within float32 (with a bound of at most maxBound).
+const (
+	temperature = 0.25
+	farthest    = 10
+	maxBound    = 0.9
 )
 
 // trainable is a network as gorgonia trains it: the layers' weights, shared with the graph, and the inputs of one step.
@@ -25,8 +33,8 @@ type trainable struct {
 	machine gorgonia.VM
 	solver  gorgonia.Solver
 	layers  gorgonia.Nodes
-	values  []*tensor.Dense // of x, mask and base
-	inputs  gorgonia.Nodes  // x, mask, base
+	values  []*tensor.Dense // of the inputs
+	inputs  gorgonia.Nodes  // x, mask, base, gain
 	weights [][]float32     // w1, b1, w2, b2, w3, b3
 	drawn   *rand.Rand
 	hyper   *Hyper
@@ -37,11 +45,12 @@ var gorgonias sync.Mutex
 
 // newTrainable builds the graph of
 //
-//	loss = mean over rows of log Σ_j exp((s_j − s_0)/τ),   s = base + bound·tanh(net(x))
+//	loss = mean over rows and j of gain_j·ln(1 + exp((s_j − s_0)/τ)),   s = logit + ln(1 + bound·tanh(net(x)))
 //
-// where candidate 0 of a row was chosen: a softmax over the sampled candidates. Weights start from a PCG of seed (He's normal; nearly
+// where candidate 0 of a row was chosen and the others were not, and gain_j is what changing places would mean for the list's nDCG.
+// Weights start from a PCG of seed (He's normal; nearly
 // 0 in the last layer, so that the correction starts from none).
-func newTrainable(n *network, h *Hyper, temperature float64, seed uint64) (t *trainable, err error) {
+func newTrainable(n *network, h *Hyper, seed uint64) (t *trainable, err error) {
 	defer func() {
 		if r := recover(); r != nil { // gorgonia.Must: a shape that does not fit
 			err = fmt.Errorf("build the graph: %v", r)
@@ -74,12 +83,12 @@ func newTrainable(n *network, h *Hyper, temperature float64, seed uint64) (t *tr
 		t.layers = append(t.layers, matrix(s.name, t.weights[i], s.rows, s.cols))
 	}
 	for _, s := range []struct {
-		name string
-		cols int
-	}{{"x", in}, {"mask", h1}, {"base", 1}} {
-		value := tensor.New(tensor.WithShape(rows, s.cols), tensor.WithBacking(make([]float32, rows*s.cols)))
+		name       string
+		rows, cols int
+	}{{"x", rows, in}, {"mask", rows, h1}, {"base", rows, 1}, {"gain", batchRows, contrast - 1}} {
+		value := tensor.New(tensor.WithShape(s.rows, s.cols), tensor.WithBacking(make([]float32, s.rows*s.cols)))
 		t.values = append(t.values, value)
-		t.inputs = append(t.inputs, gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(rows, s.cols), gorgonia.WithName(s.name), gorgonia.WithValue(value)))
+		t.inputs = append(t.inputs, gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(s.rows, s.cols), gorgonia.WithName(s.name), gorgonia.WithValue(value)))
 	}
 	ones := make([]float32, rows)
 	for i := range ones {
@@ -96,14 +105,14 @@ func newTrainable(n *network, h *Hyper, temperature float64, seed uint64) (t *tr
 	layer := func(x, w, b *gorgonia.Node) *gorgonia.Node {
 		return must(gorgonia.Add(must(gorgonia.Mul(x, w)), must(gorgonia.Mul(one, b))))
 	}
-	w, x, mask, base := t.layers, t.inputs[0], t.inputs[1], t.inputs[2]
+	w, x, mask, base, gain := t.layers, t.inputs[0], t.inputs[1], t.inputs[2], t.inputs[3]
 	a1 := must(gorgonia.HadamardProd(must(gorgonia.Rectify(layer(x, w[0], w[1]))), mask))
 	a2 := must(gorgonia.Rectify(layer(a1, w[2], w[3])))
 	y := must(gorgonia.Tanh(layer(a2, w[4], w[5])))
-	scale := gorgonia.NewConstant(float32(n.bound / temperature))
-	s := must(gorgonia.Add(base, must(gorgonia.Mul(y, scale))))
+	bound, scale := gorgonia.NewConstant(float32(n.bound)), gorgonia.NewConstant(float32(1/temperature))
+	s := must(gorgonia.Add(base, must(gorgonia.Mul(must(gorgonia.Log1p(must(gorgonia.Mul(y, bound)))), scale))))
 	d := must(gorgonia.Mul(must(gorgonia.Reshape(s, tensor.Shape{batchRows, contrast})), apart))
-	loss := must(gorgonia.Mean(must(gorgonia.Log1p(must(gorgonia.Sum(must(gorgonia.Exp(d)), 1))))))
+	loss := must(gorgonia.Mean(must(gorgonia.HadamardProd(gain, must(gorgonia.Log1p(must(gorgonia.Exp(d))))))))
 	if _, err := gorgonia.Grad(loss, t.layers...); err != nil {
 		return nil, fmt.Errorf("differentiate: %w", err)
 	}
@@ -124,20 +133,24 @@ func (t *trainable) network() *network {
 
 // step takes one step on batchRows examples of l.
 func (t *trainable) step(l *lessons, rows []example) error {
-	x, mask, base := t.values[0].Data().([]float32), t.values[1].Data().([]float32), t.values[2].Data().([]float32)
+	data := func(i int) []float32 { return t.values[i].Data().([]float32) }
+	x, mask, base, gain := data(0), data(1), data(2), data(3)
 	clear(x)
 	in, dense := t.net.inputs(), t.net.dense
 	for r, e := range rows {
 		a := &l.answers[e.answer]
-		q := &l.questions[a.question]
+		list := &l.questions[a.question].list
 		for c, j := range l.draw(a, e.chosen, t.drawn) {
 			at := r*contrast + c
 			row := x[at*in:][:in]
-			t.net.standardize(row[:dense], q.list.features[j*l.width:][:l.width])
+			t.net.standardize(row[:dense], list.features[j*l.width:][:l.width])
 			for col := range t.net.columns {
 				row[t.net.at[col]+a.context.Level(col)] = 1
 			}
-			base[at] = l.logit(q, j)
+			base[at] = float32(max(logit(list.base, j), -farthest) / temperature)
+			if c > 0 {
+				gain[r*(contrast-1)+c-1] = l.gain(a, e.chosen, j) * odds(len(list.items), j)
+			}
 		}
 	}
 	keep := float32(1 / (1 - t.hyper.Dropout))
@@ -171,21 +184,21 @@ func (t *trainable) step(l *lessons, rows []example) error {
 func learn(ctx context.Context, n *network, h *Hyper, l *lessons, always bool, seed uint64) (best *network, told Learning, err error) {
 	gorgonias.Lock()
 	defer gorgonias.Unlock()
-	t, err := newTrainable(n, h, l.temperature, seed)
+	t, err := newTrainable(n, h, seed)
 	if err != nil {
 		return nil, told, err
 	}
 	defer t.machine.Close()
-	told = Learning{Rows: len(l.examples), Temperature: l.temperature, Before: l.loss(nil), Epochs: []float64{}}
-	least, since := told.Before, 0
+	told = Learning{Rows: len(l.examples), Before: l.figure(nil), Epochs: []float64{}}
+	top, since := told.Before, 0
 	if always {
-		least = math.Inf(1)
+		top = -1
 	}
 	order := append([]example(nil), l.examples...)
 	for len(order) < batchRows {
 		order = append(order, l.examples...)
 	}
-	for epoch := 0; epoch < h.Epochs && since <= patience; epoch++ {
+	for epoch := 0; epoch < h.Epochs && since < patience; epoch++ {
 		t.drawn.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		for at := 0; at+batchRows <= len(order); at += batchRows {
 			if err := ctx.Err(); err != nil {
@@ -196,13 +209,13 @@ func learn(ctx context.Context, n *network, h *Hyper, l *lessons, always bool, s
 			}
 		}
 		now := t.network()
-		loss := l.loss(now)
-		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return nil, told, fmt.Errorf("epoch %d: the loss is %v: lower the rate", epoch+1, loss)
+		if err := now.finite(); err != nil {
+			return nil, told, fmt.Errorf("epoch %d: %w", epoch+1, err)
 		}
-		told.Epochs = append(told.Epochs, loss)
-		if since++; loss < least {
-			best, least, since = now, loss, 0
+		figure := l.figure(now)
+		told.Epochs = append(told.Epochs, figure)
+		if since++; figure > top {
+			best, top, since = now, figure, 0
 		}
 	}
 	return best, told, nil

@@ -26,7 +26,8 @@ type asked struct {
 type answer struct {
 	question int
 	context  models.Context
-	chosen   []int
+	chosen   []int // positions on the shortlist, ascending
+	found    int   // items chosen, on the shortlist or not
 }
 
 // example is one chosen item of an answer.
@@ -34,12 +35,12 @@ type example struct{ answer, chosen int }
 
 // lessons is the re-ranker's window: what the network learns from, and what it is stopped by.
 type lessons struct {
-	questions   []asked
-	answers     []answer
-	examples    []example
-	held        []answer // of one subject in five
-	width       int      // features of a candidate
-	temperature float64
+	questions []asked
+	answers   []answer
+	examples  []example
+	held      []answer // of one subject in five
+	width     int      // features of a candidate
+	k         int      // lists are judged to this length
 }
 
 // What is trained on at most: the chosen items of one answer, and all of them.
@@ -49,17 +50,17 @@ const (
 	holdOut        = 5 // one subject in so many
 )
 
-// newLessons sorts the questions of the re-ranker's window. unit is the blend's usual best score.
-func newLessons(questions []asked, width int, n *network) *lessons {
-	l := &lessons{questions: questions, width: width}
+// newLessons sorts the questions of the re-ranker's window. Answers that no order of the shortlist could do better or worse are left out.
+func newLessons(questions []asked, width, k int) *lessons {
+	l := &lessons{questions: questions, width: width, k: k}
 	for i := range questions {
 		q := &questions[i]
 		for c, x := range q.context {
 			chosen := q.chosen[c]
-			if len(chosen) == 0 || len(chosen) == len(q.list.items) {
+			if len(chosen) == 0 || len(chosen) == len(q.list.items) || !(unitOf(q.list.base) > 0) {
 				continue
 			}
-			a := answer{i, x, chosen}
+			a := answer{i, x, chosen, q.found[c]}
 			if q.row%holdOut == 0 {
 				l.held = append(l.held, a)
 				continue
@@ -78,30 +79,18 @@ func newLessons(questions []asked, width int, n *network) *lessons {
 		}
 		l.examples = spaced
 	}
-	l.temper(n.bound)
 	return l
 }
 
-// temper finds the temperature at which the blend alone makes the training answers likeliest. It is at least a tenth of the bound, for
-// exponents must stay within float32.
-func (l *lessons) temper(bound float64) {
-	l.temperature = bound / 10
-	best := math.Inf(1)
-	for t := bound / 10; t <= 4*bound; t *= 1.4 {
-		at := *l
-		at.temperature = t
-		if loss := at.over(l.answers, nil); loss < best {
-			best, l.temperature = loss, t
-		}
-	}
+// logit is the logarithm of a candidate's blend score, as far as the head reaches, and falls linearly below it: scores are compared by their
+// ratio, as corrections are shares of them. It counts from the best candidate's.
+func logit(base []float32, j int) float64 {
+	least := unitOf(base)
+	unit := max(least, float64(base[j]))
+	return math.Log(unit/float64(base[0])) + float64(base[j])/unit - 1
 }
 
-// logit is the blend's score of candidate j, in temperatures below the best one; what is far below is no farther than 40.
-func (l *lessons) logit(q *asked, j int) float32 {
-	return float32(max(float64(q.list.base[j]-q.list.base[0])/l.temperature, -40))
-}
-
-// draw returns the candidates of a row: the chosen one, and others that were not chosen, half of them from the top of the list, where
+// draw returns the candidates of a row: the chosen one, and others that were not chosen, half of them from the head of the list, where
 // places are decided.
 func (l *lessons) draw(a *answer, chosen int, r *rand.Rand) [contrast]int {
 	n := len(l.questions[a.question].list.items)
@@ -110,11 +99,11 @@ func (l *lessons) draw(a *answer, chosen int, r *rand.Rand) [contrast]int {
 	for c := 1; c < contrast; c++ {
 		from := n
 		if c%2 == 0 {
-			from = min(n, 30)
+			from = min(n, head)
 		}
 		j := r.IntN(from)
 		for tries := 0; contains(a.chosen, j); tries++ {
-			if tries > 20 { // nearly all were chosen
+			if tries > 20 { // nearly all of the head were chosen
 				from = n
 			}
 			j = r.IntN(from)
@@ -124,54 +113,69 @@ func (l *lessons) draw(a *answer, chosen int, r *rand.Rand) [contrast]int {
 	return out
 }
 
+// odds corrects for how candidates are drawn: the head's come up more often than the others, so that each counts less. A pair of candidates
+// is to weigh in the loss what it weighs among all pairs of the shortlist; else the many that are below the head would be lifted with the
+// few of them that were chosen.
+func odds(n, j int) float32 {
+	const ofHead, ofAll = (contrast - 1) / 2, contrast / 2
+	all := float32(ofAll) / float32(n)
+	if top := min(n, head); j < top {
+		return all / (all + float32(ofHead)/float32(top))
+	}
+	return 1
+}
+
+// gain is what a list's nDCG would lose or win if the candidates at positions i and j of the shortlist changed places: what a pair of
+// them weighs in the loss (Burges et al. 2006). Places count to twice the length of the lists, so that an item below the end is worth lifting.
+func (l *lessons) gain(a *answer, i, j int) float32 {
+	ideal := 0.0
+	for r := range min(a.found, l.k) {
+		ideal += place(r, l.k)
+	}
+	return float32(math.Abs(place(i, 2*l.k)-place(j, 2*l.k)) / ideal)
+}
+
+// place is what an item at rank r, from 0, adds to the DCG of a list of k.
+func place(r, k int) float64 {
+	if r >= k {
+		return 0
+	}
+	return 1 / math.Log2(float64(r)+2)
+}
+
 func contains(ascending []int, j int) bool {
 	_, ok := slices.BinarySearch(ascending, j)
 	return ok
 }
 
-// loss is the held-out loss of a network; nil is no correction.
-func (l *lessons) loss(n *network) float64 { return l.over(l.held, n) }
-
-// over is the mean over answers of −log of the probability that each chosen item has under a softmax over its whole shortlist without
-// the others that were chosen.
-func (l *lessons) over(answers []answer, n *network) float64 {
+// held-out figure of a network: mean nDCG@k over the held-out answers, each asked in its context; nil is no correction.
+func (l *lessons) figure(n *network) float64 {
 	const chunks = 32
 	var sums [chunks]float64
 	type scratch struct {
 		net memory
 		row []float64
 	}
-	vec.Chunks(chunks, func() *scratch { return &scratch{} }, func(s *scratch, chunk int) {
-		lo, hi := vec.Span(len(answers), chunks, chunk)
-		for _, a := range answers[lo:hi] {
-			q := &l.questions[a.question]
-			if cap(s.row) < len(q.list.items) {
-				s.row = make([]float64, candidates)
-			}
-			row := s.row[:len(q.list.items)]
+	vec.Chunks(chunks, func() *scratch { return &scratch{row: make([]float64, candidates)} }, func(s *scratch, chunk int) {
+		lo, hi := vec.Span(len(l.held), chunks, chunk)
+		for _, a := range l.held[lo:hi] {
+			list := &l.questions[a.question].list
+			row := s.row[:len(list.items)]
 			clear(row)
 			if n != nil {
-				n.correct(row, q.list.features, []share{{a.context, 1}}, &s.net)
+				n.correct(row, list.features, list.base, []share{{a.context, 1}}, &s.net)
 			}
-			var others float64
-			for j := range row {
-				row[j] = float64(l.logit(q, j)) + row[j]/l.temperature
-				if !contains(a.chosen, j) {
-					others += math.Exp(row[j])
-				}
+			for j, v := range list.base {
+				row[j] += float64(v)
 			}
-			var loss float64
-			for _, j := range a.chosen {
-				loss += math.Log1p(others / math.Exp(row[j]))
-			}
-			sums[chunk] += loss / float64(len(a.chosen))
+			sums[chunk] += ndcg(row, list.items, a.chosen, a.found, l.k)
 		}
 	})
 	var sum float64
 	for _, s := range sums {
 		sum += s
 	}
-	return sum / float64(max(1, len(answers)))
+	return sum / float64(max(1, len(l.held)))
 }
 
 // choice is an item in one of a question's contexts.

@@ -25,7 +25,7 @@ type network struct {
 	w3     []float32 // h2
 	b3     float32
 	h1, h2 int
-	bound  float64 // of a correction, in the blend's scores
+	bound  float64 // of a correction, as a share of the candidate's unit
 
 	dense            int   // inputs that are no context
 	at               []int // first input of each context column
@@ -89,6 +89,18 @@ func (n *network) check() error {
 	return nil
 }
 
+// finite reports weights that training has carried away.
+func (n *network) finite() error {
+	for _, w := range [][]float32{n.w1, n.b1, n.w2, n.b2, n.w3, {n.b3}} {
+		for _, x := range w {
+			if x-x != 0 {
+				return fmt.Errorf("a weight is %v: lower the rate", x)
+			}
+		}
+	}
+	return nil
+}
+
 // transposed returns the n×m matrix w as m×n.
 func transposed(w []float32, n, m int) []float32 {
 	out := make([]float32, len(w))
@@ -126,26 +138,26 @@ type memory struct {
 	x, a1, h1, a2 []float32
 }
 
-// correct sets dst (a row of features each) to the mean correction over a mix of contexts:
+// correct sets dst (for each candidate of a shortlist, with its row of features and its blend score in base) to the mean correction over a mix of contexts:
 //
-//	bound · Σ_c weight_c · tanh(net(x, c))
+//	bound · unit · Σ_c weight_c · tanh(net(x, c))
 //
 // The first layer is computed once for all contexts, which add a constant row to it. O(rows·h1·(inputs + contexts·h2)).
-func (n *network) correct(dst []float64, features []float32, mix []share, m *memory) {
+func (n *network) correct(dst []float64, features, base []float32, mix []share, m *memory) {
 	rows := len(dst)
 	m.x, m.a1, m.h1, m.a2 = grow(m.x, rows*n.dense), grow(m.a1, rows*n.h1), grow(m.h1, rows*n.h1), grow(m.a2, rows*n.h2)
 	n.standardize(m.x, features)
 	n.packed1.MulNT(m.a1, n.h1, m.x, n.dense, rows)
 	clear(dst)
-	base := make([]float32, n.h1)
+	first := make([]float32, n.h1)
 	for _, s := range mix {
-		copy(base, n.b1)
+		copy(first, n.b1)
 		for c := range n.columns {
-			vec.Axpy(base, 1, n.w1[(n.at[c]+s.Context.Level(c))*n.h1:][:n.h1])
+			vec.Axpy(first, 1, n.w1[(n.at[c]+s.Context.Level(c))*n.h1:][:n.h1])
 		}
 		for r := range rows {
 			a, h := m.a1[r*n.h1:][:n.h1], m.h1[r*n.h1:][:n.h1]
-			for j, v := range base {
+			for j, v := range first {
 				h[j] = max(a[j]+v, 0)
 			}
 		}
@@ -156,8 +168,12 @@ func (n *network) correct(dst []float64, features []float32, mix []share, m *mem
 			for j, v := range a {
 				y += float64(float64(max(v+n.b2[j], 0)) * float64(n.w3[j]))
 			}
-			dst[r] += float64(s.Weight * n.bound * math.Tanh(y))
+			dst[r] += float64(s.Weight * math.Tanh(y))
 		}
+	}
+	least := unitOf(base)
+	for r := range dst {
+		dst[r] *= n.bound * max(least, float64(base[r]))
 	}
 }
 

@@ -31,6 +31,7 @@ type Published struct {
 	W3       []float32              `json:"w3"`
 	B3       float32                `json:"b3"`
 	Bound    float64                `json:"bound"`
+	Head     int                    `json:"head"` // the candidate whose score is the least that Bound is a share of, from 1
 }
 
 // publishedFormat is the number of Published's format.
@@ -41,7 +42,7 @@ func (m *Model) published() *Published {
 	return &Published{
 		Format: publishedFormat, Features: m.names, Mean: n.mean, Scale: n.scale, Missing: n.indicator, Clip: clip,
 		Contexts: m.contexts.Columns, Zone: m.contexts.Zone, Dayparts: models.Dayparts,
-		W1: rows(n.w1, n.h1), B1: n.b1, W2: rows(n.w2, n.h2), B2: n.b2, W3: n.w3, B3: n.b3, Bound: n.bound,
+		W1: rows(n.w1, n.h1), B1: n.b1, W2: rows(n.w2, n.h2), B2: n.b2, W3: n.w3, B3: n.b3, Bound: n.bound, Head: head,
 	}
 }
 
@@ -88,8 +89,8 @@ func (p *Published) open() (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Clip != clip || !sameDayparts(p.Dayparts) {
-		return nil, errors.New("it clips, or divides the day, as this program does not: use the program that published it")
+	if p.Clip != clip || p.Head != head || !sameDayparts(p.Dayparts) {
+		return nil, errors.New("it clips, bounds or divides the day as this program does not: use the program that published it")
 	}
 	width := len(p.Features)
 	if len(p.Mean) != width || len(p.Scale) != width || len(p.Missing) != width {
@@ -180,7 +181,12 @@ func (r *Request) Score(base, features []float32, c models.Context) ([]float64, 
 		return nil, errors.New("the context has levels that the ranker does not know; make it with Context")
 	}
 	out := make([]float64, len(base))
-	r.net.correct(out, features, []share{{c, 1}}, &memory{})
+	for i, v := range base {
+		if v != v || i > 0 && v > base[i-1] {
+			return nil, fmt.Errorf("the score of candidate %d is %v: the blend's scores must descend", i, v)
+		}
+	}
+	r.net.correct(out, features, base, []share{{c, 1}}, &memory{})
 	for i, v := range base {
 		out[i] += float64(v)
 		if math.IsNaN(out[i]) || math.IsInf(out[i], 0) {

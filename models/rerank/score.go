@@ -105,7 +105,7 @@ func (s *scorer) corrections(q *models.Query, list shortlist, d *desk) ([]float6
 		d.row = make([]float64, candidates)
 	}
 	row := d.row[:len(list.items)]
-	s.model.net.correct(row, list.features, mix, &d.net)
+	s.model.net.correct(row, list.features, list.base, mix, &d.net)
 	return row, nil
 }
 

@@ -44,8 +44,7 @@ type Record struct {
 	Features  []string `json:"features"` // of a candidate, and the columns of its context
 	Learning  Learning `json:"learning"`
 
-	Unit  float64 `json:"unit"`  // mean over those questions of the blend's best score
-	Bound float64 `json:"bound"` // of a correction, in the blend's scores: the hyperparameter times Unit
+	Bound float64 `json:"bound"` // of a correction, as a share of the candidate's blend score, or of the twentieth's if that is higher
 
 	Judged  Judged `json:"judged"`  // lists for direct readers, averaged over the subject's contexts: decides
 	Request Judged `json:"request"` // the same questions asked in the context that the choice was made in: is shown
@@ -53,10 +52,9 @@ type Record struct {
 
 // Learning tells how the network learned.
 type Learning struct {
-	Rows        int       `json:"rows"`        // chosen items trained on
-	Temperature float64   `json:"temperature"` // of the softmax
-	Before      float64   `json:"before"`      // held-out loss without a correction
-	Epochs      []float64 `json:"epochs"`      // held-out loss after each
+	Rows   int       `json:"rows"`   // chosen items trained on
+	Before float64   `json:"before"` // mean nDCG of held-out answers without a correction
+	Epochs []float64 `json:"epochs"` // and with it, after each epoch
 }
 
 // Judged compares the corrected lists with the blend's on a window that neither learned on, but that the blend's weights were fitted to:
@@ -161,11 +159,7 @@ func (t *Trainer) correct(ctx context.Context, h *Hyper, d *models.Dataset, fitt
 		m.record.Features = append(m.record.Features, "context."+c.Name)
 	}
 	n := m.describe(h, window)
-	if n == nil {
-		m.record.Why = "the blend has no score above 0 in the re-ranker's window"
-		return m, nil
-	}
-	l := newLessons(window, len(m.names), n)
+	l := newLessons(window, len(m.names), fitted.Record().K)
 	if len(l.answers) < leastAnswers || len(l.held) < leastAnswers/holdOut {
 		m.record.Why = fmt.Sprintf("the re-ranker's window holds %d answers, too few to learn from", len(l.answers)+len(l.held))
 		return m, nil
@@ -221,17 +215,13 @@ func (t *Trainer) ask(ctx context.Context, h *Hyper, m *Model, d *models.Dataset
 	return ask(m, d, questions, lists), nil
 }
 
-// describe makes the network's moments from the candidates of a window, and its bound; nil if the blend has no scale there.
+// describe makes the network's moments from the candidates of a window.
 func (m *Model) describe(h *Hyper, window []asked) *network {
 	width := len(m.names)
 	sum, square, known := make([]float64, width), make([]float64, width), make([]int, width)
-	var top float64
 	rows := 0
 	for i := range window {
 		list := &window[i].list
-		if len(list.base) > 0 {
-			top += float64(list.base[0])
-		}
 		for at := 0; at < len(list.features); at += width {
 			rows++
 			for j, x := range list.features[at : at+width] {
@@ -243,13 +233,8 @@ func (m *Model) describe(h *Hyper, window []asked) *network {
 			}
 		}
 	}
-	m.record.Unit = top / float64(max(1, len(window)))
-	m.record.Bound = h.Bound * m.record.Unit
-	if !(m.record.Bound > 1e-20) {
-		m.record.Unit, m.record.Bound = 0, 0
-		return nil
-	}
-	n := &network{h1: h.Hidden[0], h2: h.Hidden[1], bound: m.record.Bound, columns: levelsOf(m.contexts)}
+	m.record.Bound = h.Bound
+	n := &network{h1: h.Hidden[0], h2: h.Hidden[1], bound: h.Bound, columns: levelsOf(m.contexts)}
 	for j := range width {
 		mean, scale := 0.0, 1.0
 		if known[j] > 0 {
