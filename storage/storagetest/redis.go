@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -83,10 +84,10 @@ func (r *Redis) Start(t testing.TB) {
 		args = append(args, "--appendonly", "yes", "--appendfsync", "always")
 	}
 	for _, u := range r.o.Users {
-		args = append(args, "--user", u)
+		args = append(append(args, "--user"), strings.Fields(u)...)
 	}
 	if len(r.o.Users) > 0 {
-		args = append(args, "--user", "default off")
+		args = append(args, "--user", "default", "off")
 	}
 	r.mu.Lock()
 	r.out, r.gone = &bytes.Buffer{}, make(chan struct{})
