@@ -44,6 +44,8 @@ type CSV struct {
 	Now                      time.Time // events after it, a day's slack given, are in the future
 	Scratch                  string    // folder for what does not fit in memory
 	Progress                 func(what string, done, total int64, unit string)
+
+	memory int // of the sort, in bytes; 0: sortLimit
 }
 
 // Basis is the ground on which the purpose recommend may use the events.
@@ -124,6 +126,9 @@ func (c CSV) run(ctx context.Context, out *output) (facts Facts, project configs
 		columns = append(columns, column{x.Name, optionText})
 	}
 	sink := newEventSink(c.Scratch, c.Zone, columns)
+	if c.memory > 0 {
+		sink.sorter.limit, sink.people.sorter.limit = c.memory, c.memory
+	}
 	defer func() { err = errors.Join(err, sink.close()) }()
 	read := &reading{CSV: c, sink: sink, subjects: idColumn{column: c.Subject, trim: c.Format.Trim}, items: idColumn{column: c.Item, trim: c.Format.Trim}}
 	if read.times, err = newTimeReader(c.TimeFormat, c.Zone); err != nil {

@@ -221,7 +221,7 @@ func nearest(name string, names []string) string {
 		if d > 0 && len(want) > 2 && len(have) > 2 && (strings.Contains(have, want) || strings.Contains(want, have)) {
 			d = 1
 		}
-		if d < at {
+		if d < at && (d == 0 || d < len(want)) {
 			best, at = n, d
 		}
 	}
