@@ -64,11 +64,12 @@ type limits struct {
 	request time.Duration // one request, from name look-up to the answer's header
 	tries   int           // of one message to one destination, within one pass
 	backoff time.Duration // before the second try; twice as long before the next
+	pause   time.Duration // that a server may ask for: with a longer one, the next pass tries again
 	pass    time.Duration // all sending of one pass
 	store   time.Duration // reading and writing conditions, besides
 }
 
-var usual = limits{request: 5 * time.Second, tries: 3, backoff: 500 * time.Millisecond, pass: 20 * time.Second, store: 10 * time.Second}
+var usual = limits{request: 5 * time.Second, tries: 3, backoff: 500 * time.Millisecond, pause: 5 * time.Second, pass: 20 * time.Second, store: 10 * time.Second}
 
 // newClient returns the client of all webhooks: redirects are not followed (whoever answers could send a signed body elsewhere), and no
 // connection is kept over hours.
@@ -122,10 +123,7 @@ func (n *Notifier) send(ctx context.Context, d *Destination, m Message) error {
 		if errors.As(err, &r) && r.after > wait {
 			wait = r.after
 		}
-		if wait > n.limits.request { // it asks for more patience than a run has: the next pass tries again
-			break
-		}
-		if n.Wait(ctx, wait) != nil {
+		if wait > n.limits.pause || n.Wait(ctx, wait) != nil {
 			break
 		}
 		pause *= 2
