@@ -13,6 +13,9 @@ import (
 // replicates of the bootstrap.
 const replicates = 1000
 
+// requestsAQuestion is how many of the contexts in which a subject chose something are asked in, the first ones.
+const requestsAQuestion = 2
+
 // pair is the nDCG of one question under the blend and under its correction.
 type pair struct {
 	row              int
@@ -47,9 +50,10 @@ func (r *Record) judge(m *Model, questions []asked, k int, from, to int64, seed 
 			}
 			lists[i] = pair{q.row, figure(nil, q.hits, q.relevant), figure(q.mix, q.hits, q.relevant)}
 			requests[i].row = q.row
-			for c, x := range q.context {
-				requests[i].blend += figure(nil, q.chosen[c], q.found[c]) / float64(len(q.context))
-				requests[i].corrected += figure([]share{{x, 1}}, q.chosen[c], q.found[c]) / float64(len(q.context))
+			asked := min(len(q.context), requestsAQuestion)
+			for c, x := range q.context[:asked] {
+				requests[i].blend += figure(nil, q.chosen[c], q.found[c]) / float64(asked)
+				requests[i].corrected += figure([]share{{x, 1}}, q.chosen[c], q.found[c]) / float64(asked)
 			}
 		}
 	})

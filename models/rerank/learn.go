@@ -184,6 +184,7 @@ func (t *trainable) step(l *lessons, rows []example) error {
 func learn(ctx context.Context, n *network, h *Hyper, l *lessons, always bool, seed uint64) (best *network, told Learning, err error) {
 	gorgonias.Lock()
 	defer gorgonias.Unlock()
+	useKernels()
 	t, err := newTrainable(n, h, seed)
 	if err != nil {
 		return nil, told, err

@@ -132,10 +132,11 @@ func (t *Trainer) correct(ctx context.Context, h *Hyper, d *models.Dataset, fitt
 		m.record.Why = "no window was set aside for the re-ranker"
 		return m, nil
 	}
-	// The window seen as a validation window of its own: the parts end where it begins, and their weights are fitted in it.
+	// The window seen as a validation window of its own: the parts end where it begins. Their weights are those that the correction will
+	// be added to.
 	early := *d
 	early.Cuts.Validation = d.Cuts.Rerank
-	before, err := t.Blend.Fit(ctx, &early, d.Cuts.Validation, seed)
+	before, err := t.Blend.Retrain(ctx, fitted, &early, d.Cuts.Rerank, seed)
 	if err != nil {
 		return nil, err
 	}

@@ -370,3 +370,39 @@ func BenchmarkMulNT(b *testing.B) {
 		})
 	}
 }
+
+// TestPackColumnsAndMulTT compares the products of transposed layouts with those of plain ones, bit by bit.
+func TestPackColumnsAndMulTT(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for _, shape := range [][3]int{{1, 1, 1}, {3, 17, 5}, {4, 16, 9}, {9, 33, 20}} {
+		m, n, k := shape[0], shape[1], shape[2]
+		a, b := make([]float32, m*k), make([]float32, n*k)
+		for i := range a {
+			a[i] = float32(rng.NormFloat64())
+		}
+		for i := range b {
+			b[i] = float32(rng.NormFloat64())
+		}
+		lda, ldb := m+2, n+3
+		at, bt := make([]float32, k*lda), make([]float32, k*ldb)
+		for l := range k {
+			for i := range m {
+				at[l*lda+i] = a[i*k+l]
+			}
+			for j := range n {
+				bt[l*ldb+j] = b[j*k+l]
+			}
+		}
+		want, got := make([]float32, m*n), make([]float32, m*n)
+		Pack(b, n, k).MulNT(want, n, a, k, m)
+		PackColumns(bt, ldb, n, k).MulNT(got, n, a, k, m)
+		if !slices.Equal(got, want) {
+			t.Errorf("%v: PackColumns: %v, want %v", shape, got, want)
+		}
+		clear(got)
+		Pack(b, n, k).MulTT(got, n, at, lda, m)
+		if !slices.Equal(got, want) {
+			t.Errorf("%v: MulTT: %v, want %v", shape, got, want)
+		}
+	}
+}
