@@ -216,6 +216,11 @@ func (f *filler) lists(ctx context.Context) error {
 			return err
 		}
 	}
+	if short, ok := s.(models.Shortlister); ok {
+		if err := f.ranker(ctx, short); err != nil {
+			return err
+		}
+	}
 	// One chunk is written while the next is ranked and explained.
 	chunks := make(chan []online.Entry)
 	writer, ctx := errgroup.WithContext(ctx)
@@ -306,15 +311,27 @@ func (f *filler) subject(ctx context.Context, s models.Scorer, folder models.Fol
 	l := f.list(items, scores)
 	l.ID = listID(f.v, f.online[subject])
 	l.Personalized = true
-	if err := f.explain(ctx, s, q, items, &l); err != nil {
+	expires := f.plan.trainingDecisions.Of(subject).Expires
+	var out []online.Entry
+	if short, ok := s.(models.Shortlister); ok {
+		why, candidates, err := short.ExplainShortlist(ctx, q, items)
+		if err != nil {
+			return nil, err
+		}
+		reasons(&l, why)
+		e, err := online.CandidatesEntry(f.online[subject], f.candidates(candidates), expires)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	} else if err := f.explain(ctx, s, q, items, &l); err != nil {
 		return nil, err
 	}
-	expires := f.plan.trainingDecisions.Of(subject).Expires
 	e, err := online.ListEntry(f.online[subject], l, expires)
 	if err != nil {
 		return nil, err
 	}
-	out := []online.Entry{e}
+	out = append(out, e)
 	if folder != nil {
 		v := make([]float32, folder.Dim())
 		if err := folder.FoldIn(ctx, q, v); err != nil {
@@ -346,12 +363,39 @@ func (f *filler) explain(ctx context.Context, s models.Scorer, q *models.Query, 
 	if err != nil {
 		return err
 	}
-	for j := range items {
+	reasons(l, why)
+	return nil
+}
+
+// reasons adds the largest reasons of each item to a list.
+func reasons(l *online.List, why *models.Attribution) {
+	for j := range l.Items {
 		for _, r := range why.Top(j, reasonsKept) {
 			l.Items[j].Reasons = append(l.Items[j].Reasons, online.Reason{Kind: r.Kind, Ref: r.Ref, Contribution: r.Contribution})
 		}
 	}
-	return nil
+}
+
+// candidates is a shortlist as a serving system reads it.
+func (f *filler) candidates(s *models.Shortlist) online.Candidates {
+	c := online.Candidates{Version: strconv.Itoa(f.v.Number), Items: make([]string, len(s.Items)), Scores: s.Scores, Features: s.Features}
+	for j, item := range s.Items {
+		c.Items[j] = f.d.Catalog.IDs[item]
+	}
+	return c
+}
+
+// ranker writes what scores candidates in the context of a request.
+func (f *filler) ranker(ctx context.Context, s models.Shortlister) error {
+	body, err := s.Published(strconv.Itoa(f.v.Number))
+	if err != nil {
+		return err
+	}
+	e, err := online.RankerEntry(body)
+	if err != nil {
+		return err
+	}
+	return f.put(ctx, e)
 }
 
 // listID names a list without naming the subject.

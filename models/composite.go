@@ -50,8 +50,8 @@ type Interval struct {
 // Shortlister is an optional power of a Scorer that corrects the scores of a query's best candidates by the context of the request: it gives
 // away what a serving system needs to do so itself.
 type Shortlister interface {
-	// Published returns, as JSON, what turns a Shortlist and a context into scores.
-	Published() (json.RawMessage, error)
+	// Published returns, as JSON, what turns a Shortlist and a context into scores, marked with the model's version.
+	Published(version string) (json.RawMessage, error)
 	// ExplainShortlist explains items as Explainer does, and returns the candidates of q.
 	ExplainShortlist(ctx context.Context, q *Query, items []int32) (*Attribution, *Shortlist, error)
 }

@@ -15,7 +15,7 @@ import (
 // docs/contracts.md has the formula, and the same in Python.
 type Published struct {
 	Format   int                    `json:"format"`
-	Version  string                 `json:"version"` // of the model; set by the publisher
+	Version  string                 `json:"version"` // of the model
 	Features []string               `json:"features"`
 	Mean     []float32              `json:"mean"`
 	Scale    []float32              `json:"scale"`
@@ -37,10 +37,10 @@ type Published struct {
 // publishedFormat is the number of Published's format.
 const publishedFormat = 1
 
-func (m *Model) published() *Published {
+func (m *Model) published(version string) *Published {
 	n := m.net
 	return &Published{
-		Format: publishedFormat, Features: m.names, Mean: n.mean, Scale: n.scale, Missing: n.indicator, Clip: clip,
+		Format: publishedFormat, Version: version, Features: m.names, Mean: n.mean, Scale: n.scale, Missing: n.indicator, Clip: clip,
 		Contexts: m.contexts.Columns, Zone: m.contexts.Zone, Dayparts: models.Dayparts,
 		W1: rows(n.w1, n.h1), B1: n.b1, W2: rows(n.w2, n.h2), B2: n.b2, W3: n.w3, B3: n.b3, Bound: n.bound, Head: head,
 	}

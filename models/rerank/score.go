@@ -158,4 +158,6 @@ func (s *scorer) explain(ctx context.Context, q *models.Query, items []int32) (*
 }
 
 // Published returns what turns a Shortlist and a context into scores; see docs/contracts.md.
-func (s *scorer) Published() (json.RawMessage, error) { return json.Marshal(s.model.published()) }
+func (s *scorer) Published(version string) (json.RawMessage, error) {
+	return json.Marshal(s.model.published(version))
+}

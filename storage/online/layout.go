@@ -17,6 +17,8 @@ import (
 //	list/<online key>           List, owned by the online key
 //	vector/<online key>         Vector, owned by the online key
 //	item-vector/<item>          Vector
+//	candidates/<online key>     Candidates, owned by the online key; only where a re-ranker ships
+//	ranker                      what scores Candidates in the context of a request: the model's JSON; only where a re-ranker ships
 //	features/<view>/<entity>    Features; a subject's entity is its online key, which owns the row
 //
 // An online key, item, view or entity is written with every byte outside [A-Za-z0-9._~-] as %XX, so that no name can reach
@@ -24,6 +26,7 @@ import (
 const (
 	MetaKey       = "meta"
 	UnprofiledKey = "unprofiled"
+	RankerKey     = "ranker"
 )
 
 // ListKey is the key of a subject's list.
