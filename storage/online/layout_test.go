@@ -36,6 +36,11 @@ func TestLayout(t *testing.T) {
 		},
 		// 1, −0.5 and 3 are the bytes 0000803f 000000bf 00004040.
 		{got: make(VectorEntry("o", Vector{1, -0.5, 3}, 3)), key: "vector/o", owner: "o", expires: 3, value: `"AACAPwAAAL8AAEBA"`},
+		{
+			got: make(CandidatesEntry("k1:ab", Candidates{"7", []string{"x", "y"}, Vector{1, -0.5}, Vector{3, float32(math.NaN())}}, 5)),
+			key: "candidates/k1%3Aab", owner: "k1:ab", expires: 5, value: `{"version":"7","items":["x","y"],"scores":"AACAPwAAAL8=","features":"AABAQAAAwH8="}`,
+		},
+		{got: make(RankerEntry([]byte(`{"format":1}`))), key: "ranker", value: `{"format":1}`},
 		{got: make(ItemVectorEntry("a/b%", Vector{})), key: "item-vector/a%2Fb%25", value: `""`},
 		{
 			got: make(SubjectFeaturesEntry("activity", "o", Features{asOf, FeatureValues{"n": int64(3), "share": 1.0, "recent": nil}}, 4)),

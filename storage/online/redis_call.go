@@ -167,7 +167,7 @@ func (s *redisStore) failed(what string, err error) error {
 		err = fmt.Errorf("%w: this server is a read-only replica (name the primary in the project file, or wait for the failover to end): %w", ErrReadOnly, err)
 	case says("MISCONF", "NOREPLICAS"):
 		err = fmt.Errorf("%w (free its disk, or see its log): %w", ErrReadOnly, err)
-	case says("NOPERM"):
+	case says("NOPERM", "The user executing the script"):
 		err = fmt.Errorf("the Redis user may not do this (ACL SETUSER NAME ~%s* +@read +@write +@scripting +info +ping): %w", s.key(""), err)
 	case says("WRONGPASS", "NOAUTH", "invalid username-password"):
 		err = fmt.Errorf("the user or the password that online: names is refused: %w", err)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // The bounds of what a loader sends at once: how many commands are under way, and the bytes of one (a single row may be larger).
@@ -463,7 +465,8 @@ func (l *redisLoader) Close() error {
 	l.done = true
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), 5*time.Second)
 	defer cancel()
-	if _, err := l.s.eval(ctx, "abandon", decimal(l.number), l.id); err != nil && !away(err) && !errors.Is(err, context.DeadlineExceeded) {
+	_, err := l.s.eval(ctx, "abandon", decimal(l.number), l.id)
+	if err != nil && !away(err) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, redis.ErrClosed) {
 		return l.s.failed("abandon "+l.what(), err)
 	}
 	return nil

@@ -1,6 +1,8 @@
 package online_test
 
 import (
+	"crypto/sha1"
+	"encoding/hex"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -88,8 +90,22 @@ func TestRedis(t *testing.T) {
 	onlinetest.TestStore(t, func(t *testing.T) onlinetest.Target { return redisTarget(r, online.RedisOptions{}) })
 }
 
-// TestRedisSmallBatches runs the suite with a loader that sends every few rows.
+// TestRedisSmallBatches runs the suite with a loader that sends every few rows, and with a deny set most changes of which are staged.
 func TestRedisSmallBatches(t *testing.T) {
 	r := storagetest.StartRedis(t, storagetest.RedisOptions{})
-	onlinetest.TestStore(t, func(t *testing.T) onlinetest.Target { return redisTarget(r, online.RedisOptions{Batch: 3}) })
+	onlinetest.TestStore(t, func(t *testing.T) onlinetest.Target {
+		target := redisTarget(r, online.RedisOptions{Batch: 3})
+		plain := target.Open
+		target.Open = func(t testing.TB) online.Store {
+			s := plain(t)
+			online.StageFrom(s, 2)
+			return s
+		}
+		return target
+	})
+}
+
+func sha1Hex(s string) string {
+	sum := sha1.Sum([]byte(s))
+	return hex.EncodeToString(sum[:])
 }
