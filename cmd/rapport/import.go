@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -312,6 +313,8 @@ func (a *app) stage(ctx context.Context, to *string, work func(ctx context.Conte
 			os.Remove(*to) // only if it is empty
 		}
 	}()
+	// What an import holds are buffers of known size, and they are live: the collector's usual slack would be memory for nothing.
+	defer debug.SetGCPercent(debug.SetGCPercent(50))
 	raw, err := storage.Open(ctx, "file:"+filepath.Join(dir, "raw"), storage.Options{})
 	if err != nil {
 		return facts, err

@@ -140,7 +140,7 @@ func readConsent(ctx context.Context, file, subject string, c CSV) (_ *consentFi
 // denial that is known today is set to now, so that it holds, and grants are counted as late.
 func (c *consentFile) write(ctx context.Context, out *output, now, today time.Time) (late, moved int64, err error) {
 	page, part := newSheet(consentColumns), 0
-	e := act{attrs: make([]string, 4)}
+	e := packed{attrs: make([][]byte, 4)}
 	for record, err := range c.sorter.sorted() {
 		if err != nil {
 			return 0, 0, err
@@ -148,8 +148,8 @@ func (c *consentFile) write(ctx context.Context, out *output, now, today time.Ti
 		if err := e.decode(record); err != nil {
 			return 0, 0, err
 		}
-		recorded, err1 := strconv.ParseInt(e.attrs[0], 10, 64)
-		expires, err2 := strconv.ParseInt(e.attrs[1], 10, 64)
+		recorded, err1 := strconv.ParseInt(string(e.attrs[0]), 10, 64)
+		expires, err2 := strconv.ParseInt(string(e.attrs[1]), 10, 64)
 		if err := errors.Join(err1, err2); err != nil {
 			return 0, 0, errRecord
 		}
@@ -162,14 +162,14 @@ func (c *consentFile) write(ctx context.Context, out *output, now, today time.Ti
 				moved++
 			}
 		}
-		page.text(0, e.subject)
-		page.text(1, e.item)
-		page.text(2, e.kind)
+		page.bytes(0, e.subject)
+		page.bytes(1, e.item)
+		page.bytes(2, e.kind)
 		page.time(3, e.time)
 		page.time(4, recorded)
 		page.time(5, expires)
-		page.text(6, e.attrs[2])
-		page.text(7, e.attrs[3])
+		page.bytes(6, e.attrs[2])
+		page.bytes(7, e.attrs[3])
 		if err := page.end(); err != nil {
 			return 0, 0, fmt.Errorf("encode consent: %w", err)
 		}

@@ -50,8 +50,16 @@ func (e *act) appendTo(dst []byte) []byte {
 	return dst
 }
 
-// decode is the inverse of appendTo. len(e.attrs) says how many there are.
-func (e *act) decode(b []byte) error {
+// packed is an act as it is encoded: its texts lie in the record.
+type packed struct {
+	time                int64
+	subject, item, kind []byte
+	value               float64
+	attrs               [][]byte
+}
+
+// decode is the inverse of appendTo. len(p.attrs) says how many there are.
+func (p *packed) decode(b []byte) error {
 	ok := true
 	number := func() (n uint64) {
 		if ok = ok && len(b) >= 8; ok {
@@ -59,20 +67,20 @@ func (e *act) decode(b []byte) error {
 		}
 		return n
 	}
-	text := func() string {
+	text := func() []byte {
 		n, k := binary.Uvarint(b)
 		if ok = ok && k > 0 && n <= uint64(len(b)-k); !ok {
-			return ""
+			return nil
 		}
-		s := string(b[k : k+int(n)])
+		s := b[k : k+int(n)]
 		b = b[k+int(n):]
 		return s
 	}
-	e.time = int64(number() ^ 1<<63)
-	e.subject, e.item, e.kind = text(), text(), text()
-	e.value = math.Float64frombits(number())
-	for i := range e.attrs {
-		e.attrs[i] = text()
+	p.time = int64(number() ^ 1<<63)
+	p.subject, p.item, p.kind = text(), text(), text()
+	p.value = math.Float64frombits(number())
+	for i := range p.attrs {
+		p.attrs[i] = text()
 	}
 	if !ok || len(b) > 0 {
 		return errRecord
@@ -103,18 +111,26 @@ type sheet struct {
 	at      []int // where each column stands among the sorted names
 	buf     bytes.Buffer
 	w       *parquet.GenericWriter[any]
-	row     parquet.Row
+	batch   []parquet.Row // of which the first n are full
+	n       int
+	row     parquet.Row // batch[n]
+	texts   []byte      // of the batch
 	rows    int64
 }
 
-// rowGroup is the number of rows of a row group, largest is that of a file of events.
+// rowGroup is the number of rows of a row group, largest is that of a file of events, batch that of rows that are encoded at a time.
 const (
+	batch    = 128
 	rowGroup = 128 << 10
 	largest  = 1 << 20
 )
 
 func newSheet(columns []column) *sheet {
-	s := &sheet{columns: columns, row: make(parquet.Row, len(columns)), at: make([]int, len(columns))}
+	s := &sheet{columns: columns, at: make([]int, len(columns)), batch: make([]parquet.Row, batch)}
+	for i := range s.batch {
+		s.batch[i] = make(parquet.Row, len(columns))
+	}
+	s.row = s.batch[0]
 	group := parquet.Group{}
 	names := make([]string, len(columns))
 	for i, c := range columns {
@@ -142,14 +158,27 @@ func newSheet(columns []column) *sheet {
 }
 
 func (s *sheet) text(i int, v string) {
-	value := parquet.ByteArrayValue([]byte(v)).Level(0, 0, s.at[i])
-	if s.columns[i].kind == optionText {
-		value = parquet.NullValue().Level(0, 0, s.at[i])
-		if v != "" {
-			value = parquet.ByteArrayValue([]byte(v)).Level(0, 1, s.at[i])
-		}
+	off := len(s.texts)
+	s.texts = append(s.texts, v...)
+	s.cell(i, s.texts[off:len(s.texts):len(s.texts)])
+}
+
+// bytes is text for what is not a string yet.
+func (s *sheet) bytes(i int, v []byte) {
+	off := len(s.texts)
+	s.texts = append(s.texts, v...)
+	s.cell(i, s.texts[off:len(s.texts):len(s.texts)])
+}
+
+func (s *sheet) cell(i int, v []byte) {
+	switch {
+	case s.columns[i].kind == keyText:
+		s.row[s.at[i]] = parquet.ByteArrayValue(v).Level(0, 0, s.at[i])
+	case len(v) == 0:
+		s.row[s.at[i]] = parquet.NullValue().Level(0, 0, s.at[i])
+	default:
+		s.row[s.at[i]] = parquet.ByteArrayValue(v).Level(0, 1, s.at[i])
 	}
-	s.row[s.at[i]] = value
 }
 
 func (s *sheet) time(i int, micros int64) {
@@ -174,13 +203,22 @@ func (s *sheet) number(i int, x float64) {
 // end finishes the row whose cells have been set.
 func (s *sheet) end() error {
 	s.rows++
-	_, err := s.w.WriteRows([]parquet.Row{s.row})
+	if s.n++; s.n == len(s.batch) {
+		return s.flush()
+	}
+	s.row = s.batch[s.n]
+	return nil
+}
+
+func (s *sheet) flush() error {
+	_, err := s.w.WriteRows(s.batch[:s.n])
+	s.n, s.row, s.texts = 0, s.batch[0], s.texts[:0]
 	return err
 }
 
 // put stores the file.
 func (s *sheet) put(ctx context.Context, out *output, name string) error {
-	if err := s.w.Close(); err != nil {
+	if err := errors.Join(s.flush(), s.w.Close()); err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)
 	}
 	if _, err := out.bucket.Put(ctx, path.Join(out.prefix, name), storage.Bytes(s.buf.Bytes()), storage.Cond{}); err != nil {
@@ -255,7 +293,7 @@ func (s *eventSink) kindNames() []string {
 // a row of their own; nil: there is no such table.
 func (s *eventSink) write(ctx context.Context, out *output, known map[string]bool) error {
 	var (
-		e    = act{attrs: make([]string, len(s.columns)-5)}
+		e    = packed{attrs: make([][]byte, len(s.columns)-5)}
 		page *sheet
 		part int
 		end  int64 = math.MinInt64 // of the day
@@ -299,24 +337,24 @@ func (s *eventSink) write(ctx context.Context, out *output, known map[string]boo
 		}
 		day := &s.days[len(s.days)-1]
 		day.events++
-		if _, ok := who[e.subject]; !ok {
-			who[e.subject] = struct{}{}
+		if _, ok := who[string(e.subject)]; !ok {
+			who[string(e.subject)] = struct{}{}
 			day.subjects++
 		}
 		if bytes.Equal(last, record) {
 			s.repeated++
 		}
 		last = append(last[:0], record...)
-		if known != nil && !known[e.item] {
+		if known != nil && !known[string(e.item)] {
 			s.unknown++
 		}
-		page.text(0, e.subject)
-		page.text(1, e.item)
+		page.bytes(0, e.subject)
+		page.bytes(1, e.item)
 		page.time(2, e.time)
-		page.text(3, e.kind)
+		page.bytes(3, e.kind)
 		page.number(4, e.value)
 		for i, a := range e.attrs {
-			page.text(5+i, a)
+			page.bytes(5+i, a)
 		}
 		if err := page.end(); err != nil {
 			return fmt.Errorf("encode events: %w", err)

@@ -135,10 +135,11 @@ func TestActRecords(t *testing.T) {
 			e.value = math.NaN()
 		}
 		b := e.appendTo(nil)
-		got := act{attrs: make([]string, 2)}
-		if err := got.decode(b); err != nil {
+		p := packed{attrs: make([][]byte, 2)}
+		if err := p.decode(b); err != nil {
 			t.Fatal(err)
 		}
+		got := p.unpacked()
 		if math.IsNaN(e.value) != math.IsNaN(got.value) {
 			t.Fatalf("value %v, want %v", got.value, e.value)
 		}
@@ -155,17 +156,26 @@ func TestActRecords(t *testing.T) {
 	}
 }
 
+// unpacked copies an act out of its record.
+func (p *packed) unpacked() act {
+	e := act{time: p.time, subject: string(p.subject), item: string(p.item), kind: string(p.kind), value: p.value}
+	for _, a := range p.attrs {
+		e.attrs = append(e.attrs, string(a))
+	}
+	return e
+}
+
 func FuzzActRecord(f *testing.F) {
 	e := act{time: 1, subject: "s", item: "i", kind: "k", attrs: []string{"x"}}
 	f.Add(e.appendTo(nil))
 	f.Add([]byte{0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		e := act{attrs: make([]string, 1)}
-		if e.decode(b) != nil {
+		p, again := packed{attrs: make([][]byte, 1)}, packed{attrs: make([][]byte, 1)}
+		if p.decode(b) != nil {
 			return
 		}
-		again := act{attrs: make([]string, 1)}
-		if err := again.decode(e.appendTo(nil)); err != nil || again.subject != e.subject || again.time != e.time || again.attrs[0] != e.attrs[0] {
+		e := p.unpacked()
+		if err := again.decode(e.appendTo(nil)); err != nil || again.time != e.time || !reflect.DeepEqual(again.unpacked().attrs, e.attrs) || string(again.subject) != e.subject {
 			t.Errorf("%+v is not read back (%v): %+v", e, err, again)
 		}
 	})

@@ -268,9 +268,12 @@ func FuzzLines(f *testing.F) {
 			t.Error("no ratings and no error")
 		}
 		for record, err := range sink.sorter.sorted() {
-			var e act
-			if err != nil || e.decode(record) != nil || wholeID(e.subject) != nil || wholeID(e.item) != nil || e.value < 0.5 || e.value > 5 || (e.kind == "like") != (e.value >= liked) {
-				t.Fatalf("%+v (%v)", e, err)
+			var p packed
+			if err != nil || p.decode(record) != nil {
+				t.Fatal(err)
+			}
+			if e := p.unpacked(); wholeID(e.subject) != nil || wholeID(e.item) != nil || e.value < 0.5 || e.value > 5 || (e.kind == "like") != (e.value >= liked) {
+				t.Fatalf("%+v", e)
 			}
 		}
 	})

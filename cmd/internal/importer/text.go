@@ -27,22 +27,24 @@ func openText(path string, cp1252 bool) (*textFile, error) {
 		return nil, err
 	}
 	t := &textFile{name: path, file: f}
-	if err := t.start(cp1252); err != nil {
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+	case st.IsDir():
+		err = errors.New("a folder: name the file")
+	default:
+		t.size = st.Size()
+		err = t.start(f, cp1252)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
 	return t, nil
 }
 
-func (t *textFile) start(cp1252 bool) error {
-	st, err := t.file.Stat()
-	if err != nil {
-		return err
-	}
-	if st.IsDir() {
-		return errors.New("a folder: name the file")
-	}
-	t.size = st.Size()
-	r := bufio.NewReaderSize(t.file, 256<<10)
+// start looks at the first bytes of in and decides how to read it.
+func (t *textFile) start(in io.Reader, cp1252 bool) error {
+	r := bufio.NewReaderSize(in, 256<<10)
 	if head, _ := r.Peek(2); bytes.Equal(head, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(r)
 		if err != nil {
