@@ -36,11 +36,14 @@ type JobStatus struct {
 	Age        float64        `json:"age_seconds"`       // since the end of its interval
 	Generation uint64         `json:"generation"`
 	Online     string         `json:"online"` // "in step with the alias", or what is wrong
+	InStep     bool           `json:"online_in_step"`
+	Lag        float64        `json:"lag_seconds"` // from the end of the live version's interval to that of the last closed one
 	PinnedTo   string         `json:"pinned,omitempty"`
 	Candidate  int            `json:"candidate,omitempty"` // version that a pin keeps waiting
 	Consent    string         `json:"consent,omitempty"`   // when the consent records were read last
 	Last       *ledger.Line   `json:"last_run,omitempty"`
-	Due        time.Time      `json:"fell_due,omitzero"` // when the last interval did that should be done by now
+	Succeeded  time.Time      `json:"last_success,omitzero"` // when the last run that succeeded had ended
+	Due        time.Time      `json:"fell_due,omitzero"`     // when the last interval did that should be done by now
 	Next       time.Time      `json:"next_due,omitzero"`
 	Late       bool           `json:"late"`             // what fell due then has not been brought to an end
 	Paused     string         `json:"paused,omitempty"` // by whom, since when, and why
@@ -76,8 +79,14 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 	now := r.Now()
 	s := JobStatus{Job: j.Name, Alias: j.Alias, Model: j.Model.Name, Next: j.Due.Next(now)}
 	for i := range lines {
-		if lines[i].Job == j.Name {
+		if lines[i].Job != j.Name {
+			continue
+		}
+		if s.Last == nil {
 			s.Last = &lines[i]
+		}
+		if lines[i].Status == ledger.Succeeded {
+			s.Succeeded = lines[i].Ended
 			break
 		}
 	}
@@ -117,7 +126,7 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 		return s, err
 	}
 	s.Version, s.Generation, s.Interval, s.Verdict = t.Version, t.Generation, v.Interval, string(v.Verdict)
-	s.Age = now.Sub(v.Interval.End).Seconds()
+	s.Age, s.Lag = now.Sub(v.Interval.End).Seconds(), j.Every.At(now).End.Sub(v.Interval.End).Seconds()
 	s.Candidate = live.Candidates[j.Alias].Version
 	if pin, ok := live.Pinned[j.Alias]; ok {
 		s.PinnedTo = fmt.Sprintf("to version %d by %s: %s", pin.Version, pin.By, pin.Why)
@@ -131,7 +140,7 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 	case p.Generation != t.Generation:
 		s.Online = fmt.Sprintf("reads generation %d: rapport online load mends it, as the next run does", p.Generation)
 	default:
-		s.Online = "in step with the alias"
+		s.Online, s.InStep = "in step with the alias", true
 	}
 	due := j.Every.At(now)
 	for range staleAfter {

@@ -1,0 +1,215 @@
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options are what the endpoints answer from.
+type Options struct {
+	Token   string // what callers must send as a bearer token; "": anybody on this machine may ask
+	Now     func() time.Time
+	Status  func(context.Context) (any, error) // what GET /v1/status prints
+	Checks  []Check                            // what must hold for /readyz
+	Metrics http.Handler
+}
+
+// Check is one thing that must hold for a server to be ready.
+type Check struct {
+	Name string
+	Do   func(context.Context) error
+}
+
+// How long an answer may take to find, and how long it is given again to those who ask next.
+const (
+	patience = 10 * time.Second
+	fresh    = 2 * time.Second
+)
+
+// Handler answers GET /healthz, /readyz, /metrics and /v1/status.
+func Handler(o Options) http.Handler {
+	ready := &cached{now: o.Now, find: func(ctx context.Context) (any, error) { return check(ctx, o.Checks), nil }}
+	status := &cached{now: o.Now, find: o.Status}
+	guarded := http.NewServeMux()
+	guarded.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		found, err := ready.get(r.Context())
+		if err != nil {
+			fault(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		code := http.StatusOK
+		if !found.(readiness).Ready {
+			code = http.StatusServiceUnavailable
+		}
+		answer(w, code, found)
+	})
+	guarded.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
+		found, err := status.get(r.Context())
+		if err != nil {
+			fault(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		answer(w, http.StatusOK, found)
+	})
+	guarded.Handle("GET /metrics", o.Metrics)
+
+	open := http.NewServeMux()
+	open.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]bool{"alive": true}) })
+	open.Handle("/", guard(o.Token, guarded))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		open.ServeHTTP(w, r)
+	})
+}
+
+// guard lets through who sends the token; without a token, who asks under a name of this machine.
+func guard(token string, next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte(token))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if token == "" {
+			if !Loopback(r.Host) {
+				fault(w, http.StatusForbidden, "without a token this server answers only under a name of its own machine, as 127.0.0.1")
+				return
+			}
+			next.ServeHTTP(w, r)
+			return
+		}
+		kind, sent, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		got := sha256.Sum256([]byte(strings.TrimSpace(sent)))
+		if !strings.EqualFold(kind, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="rapport"`)
+			fault(w, http.StatusUnauthorized, "send the token of serve.token, as Authorization: Bearer TOKEN")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Loopback reports whether an address, with or without a port, can be reached from this machine alone.
+func Loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		host = strings.Trim(addr, "[]")
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// cached finds an answer once for all who ask within a moment.
+type cached struct {
+	now  func() time.Time
+	find func(context.Context) (any, error)
+
+	mu    sync.Mutex
+	at    time.Time
+	value any
+	err   error
+}
+
+func (c *cached) get(ctx context.Context) (any, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if age := c.now().Sub(c.at); c.at.IsZero() || age < 0 || age > fresh {
+		// Who asked first may leave; the others still want the answer.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		c.value, c.err = c.find(ctx)
+		c.at = c.now()
+	}
+	return c.value, c.err
+}
+
+// readiness is the answer of /readyz.
+type readiness struct {
+	Ready  bool      `json:"ready"`
+	Checks []checked `json:"checks"`
+}
+
+type checked struct {
+	Name  string `json:"name"`
+	OK    bool   `json:"ok"`
+	Error string `json:"error,omitempty"`
+}
+
+// check does all checks at once. One that does not answer in time has failed.
+func check(ctx context.Context, all []Check) readiness {
+	ctx, cancel := context.WithTimeout(ctx, patience/2)
+	defer cancel()
+	out := readiness{Ready: true, Checks: make([]checked, len(all))}
+	results := make([]chan error, len(all))
+	for i, c := range all {
+		results[i] = make(chan error, 1)
+		go func() { results[i] <- c.Do(ctx) }()
+	}
+	for i, c := range all {
+		var err error
+		select {
+		case err = <-results[i]:
+		case <-ctx.Done():
+			err = errors.New("no answer in time")
+		}
+		out.Checks[i] = checked{Name: c.Name, OK: err == nil}
+		if err != nil {
+			out.Ready, out.Checks[i].Error = false, err.Error()
+		}
+	}
+	return out
+}
+
+func answer(w http.ResponseWriter, code int, v any) {
+	body, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		code, body = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be written"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(body, '\n')) // who asked has gone, and nobody is left to tell
+}
+
+func fault(w http.ResponseWriter, code int, says string) {
+	answer(w, code, map[string]string{"error": says})
+}
+
+// Limits of a connection: a caller that is slow, or sends much, holds nothing up.
+const (
+	headerTime  = 5 * time.Second
+	answerTime  = 30 * time.Second
+	idleTime    = 2 * time.Minute
+	headerBytes = 16 << 10
+	goodbye     = 5 * time.Second // for answers under way when the server stops
+)
+
+// Serve answers on l until ctx ends, and then lets the answers under way end.
+func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	s := &http.Server{
+		Handler: http.MaxBytesHandler(h, 0), ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: answerTime, IdleTimeout: idleTime,
+		MaxHeaderBytes: headerBytes,
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(l) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("http: %w", err)
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+	defer cancel()
+	if err := s.Shutdown(end); err != nil {
+		return errors.Join(fmt.Errorf("http: %w", err), s.Close())
+	}
+	return nil
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rapport-ml/rapport/cmd/internal/web"
+	"github.com/rapport-ml/rapport/configs"
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/online"
+)
+
+// serveFlags are what serve is told beside the project file.
+type serveFlags struct {
+	listen   string
+	drain    time.Duration
+	takeover bool
+	simulate string // FROM..TO
+}
+
+func (a *app) serveCmd() *cobra.Command {
+	var f serveFlags
+	c := &cobra.Command{
+		Use:   "serve [--listen ADDR] [--drain D] [--takeover]",
+		Short: "Start the jobs when their schedules say so, and answer /healthz, /readyz, /metrics and /v1/status",
+		Long: "Start the jobs when their schedules say so, and answer GET /healthz, /readyz, /metrics and /v1/status.\n" +
+			"Any number of servers may stand over one bucket: each interval is run once. They must have one project file; a server whose file declares\n" +
+			"a job otherwise than one that is up already exits with 2, unless --takeover makes the older one give way.\n" +
+			"SIGTERM and Ctrl-C drain: no run starts any more, and what runs may end within --drain; then, or at a second signal, it is cancelled, to be\n" +
+			"resumed by the next start. A change of the project file needs a restart: SIGHUP only says whether the file would do.",
+		Args: usage(noArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), f) },
+	}
+	c.Flags().StringVar(&f.listen, "listen", "", "host:port to answer at (default: serve.listen of the project file, else "+configs.ListenDefault+")")
+	c.Flags().DurationVar(&f.drain, "drain", 10*time.Minute, "how long runs may go on once the server is to stop")
+	c.Flags().BoolVar(&f.takeover, "takeover", false, "start jobs also if an older server declares them otherwise; it gives way")
+	c.Flags().StringVar(&f.simulate, "simulate", "", "FROM..TO: follow the schedules over a span of time that has passed, at once, and exit")
+	if err := c.Flags().MarkHidden("simulate"); err != nil {
+		panic(err) // the flag is there
+	}
+	return c
+}
+
+func (a *app) serve(ctx context.Context, f serveFlags) error {
+	if f.drain < 0 {
+		return usageError{fmt.Errorf("--drain %s: less than nothing", f.drain)}
+	}
+	p, err := a.open(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	s := &server{app: a, project: p, flags: f}
+	if s.clock, err = s.newClock(); err != nil {
+		return err
+	}
+	p.runner.Progress = nil // a log, not a terminal
+	p.runner.Log = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	js, err := p.allJobs()
+	if err != nil {
+		return err
+	}
+	l, err := s.listen(ctx)
+	if err != nil {
+		return err
+	}
+	defer l.Close() // again, and harmless, once it has been served from
+	metrics := s.wire(js)
+	if err := s.scheduler.Announce(ctx); err != nil {
+		if errors.Is(err, jobs.ErrConflict) {
+			return usageError{err}
+		}
+		return err
+	}
+	fmt.Fprintf(a.out, "listening on http://%s\n", l.Addr())
+	return s.until(ctx, l, web.Handler(web.Options{
+		Token: s.token, Now: a.wall, Metrics: metrics.Handler(), Checks: s.checks(),
+		Status: func(ctx context.Context) (any, error) { return p.runner.Status(ctx, js) },
+	}))
+}
+
+// server is a running serve.
+type server struct {
+	*app
+	*project
+	flags     serveFlags
+	clock     jobs.Clock
+	token     string
+	scheduler *jobs.Scheduler
+	stopping  context.Context // ends when no run starts any more
+}
+
+// newClock is the machine's clock, or a simulated one.
+func (s *server) newClock() (jobs.Clock, error) {
+	if s.flags.simulate == "" {
+		if s.Pinned() {
+			return nil, usageError{errors.New("clock: the project file pins now, and a schedule needs a clock that goes on: take clock.fixed out, or use rapport run and rapport backfill")}
+		}
+		return jobs.WallClock(s.wall), nil
+	}
+	from, to, ok := strings.Cut(s.flags.simulate, "..")
+	begin, err := instant(from, time.UTC)
+	end, err2 := instant(to, time.UTC)
+	if !ok || err != nil || err2 != nil || !begin.Before(end) {
+		return nil, usageError{fmt.Errorf("--simulate %s: want FROM..TO, two days or RFC 3339 times", s.flags.simulate)}
+	}
+	return jobs.NewSimulation(begin, end), nil
+}
+
+// listen opens the port, once it is certain that only those may come who should.
+func (s *server) listen(ctx context.Context) (net.Listener, error) {
+	addr := s.flags.listen
+	for _, a := range []string{s.Serve.Listen, configs.ListenDefault} {
+		if addr == "" {
+			addr = a
+		}
+	}
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, usageError{fmt.Errorf("--listen %s: want host:port, as %s", addr, configs.ListenDefault)}
+	}
+	var err error
+	if s.token, err = s.ServeToken(); err != nil {
+		return nil, usageError{err}
+	}
+	if s.token == "" && !web.Loopback(addr) {
+		return nil, usageError{fmt.Errorf("listening on %s lets other machines in, and there is no token: set serve.token in the project file to env:NAME or file:PATH, or listen on 127.0.0.1", addr)}
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("listen on %s: the port is in use, perhaps by another rapport serve; --listen names another", addr)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+// wire makes the scheduler, and the metrics that count its runs.
+func (s *server) wire(js []*jobs.Job) *web.Metrics {
+	src := web.Sources{
+		Now: s.wall, Revision: s.runner.Revision, Status: func(ctx context.Context) (*jobs.Status, error) { return s.runner.Status(ctx, js) },
+		Scheduler: func() jobs.SchedulerState { return s.scheduler.State() },
+	}
+	for _, j := range js {
+		src.Jobs = append(src.Jobs, j.Name)
+	}
+	if s.alerts != nil {
+		src.Alerts = func() (sent, failed, suppressed uint64) {
+			c := s.alerts.Counts()
+			return c.Sent, c.Failed, c.Suppressed
+		}
+	}
+	m := web.NewMetrics(src)
+	s.runner.Now = s.clock.Now
+	s.runner.Observers = append(s.runner.Observers, m)
+	s.scheduler = jobs.NewScheduler(s.runner, js, jobs.SchedulerOptions{Clock: s.clock, Drain: s.flags.drain, Takeover: s.flags.takeover})
+	return m
+}
+
+// until runs the server until ctx ends, and drains it.
+func (s *server) until(ctx context.Context, l net.Listener, h http.Handler) error {
+	hurry, unhook := s.signals(ctx)
+	defer unhook()
+	beside, end := context.WithCancel(context.WithoutCancel(ctx)) // goes on while runs are drained
+	ctx, stop := context.WithCancel(ctx)
+	s.stopping = ctx
+	var failed error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := web.Serve(beside, l, h); err != nil {
+			failed = err
+			stop()
+		}
+	})
+	if s.flags.simulate == "" {
+		wg.Go(func() { s.scheduler.Watch(beside) })
+	}
+	err := s.scheduler.Run(ctx, hurry)
+	stop()
+	end()
+	wg.Wait()
+	return errors.Join(err, failed)
+}
+
+// signals closes hurry at the second signal to stop, and answers SIGHUP. The first signal ends the context of the whole program.
+func (s *server) signals(ctx context.Context) (hurry <-chan struct{}, unhook func()) {
+	stop, hup, done, hurried := make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(hup, syscall.SIGHUP)
+	go func() {
+		seen := 0
+		for {
+			select {
+			case <-done:
+				return
+			case <-stop:
+				if seen++; seen == 2 {
+					close(hurried)
+				}
+			case <-hup:
+				if _, err := s.load(); err != nil {
+					s.runner.Log.Error("SIGHUP: the project file would not do; this server goes on with what it read at its start", "error", err)
+				} else {
+					s.runner.Log.Warn("SIGHUP: the project file is sound, and is read at the next start: restart this server to use it")
+				}
+			}
+		}
+	}()
+	return hurried, func() { signal.Stop(stop); signal.Stop(hup); close(done) }
+}
+
+// slowTurn is how old the scheduler's last look at its schedules may be.
+const slowTurn = 3 * time.Minute
+
+// checks are what must hold for the server to be ready.
+func (s *server) checks() []web.Check {
+	return []web.Check{
+		{Name: "scheduler", Do: func(context.Context) error {
+			at := s.scheduler.State().Turned
+			switch {
+			case s.stopping.Err() != nil:
+				return errors.New("draining: no run starts any more")
+			case at.IsZero():
+				return errors.New("it has not looked at its schedules yet")
+			case s.wall().Sub(at) > slowTurn:
+				return fmt.Errorf("it last looked at its schedules at %s: the bucket does not answer", at.UTC().Format(time.RFC3339))
+			}
+			return nil
+		}},
+		{Name: "storage", Do: func(ctx context.Context) error {
+			_, err := s.Bucket.Head(ctx, "leases/publish") // any key will do
+			if errors.Is(err, storage.ErrNotFound) {
+				return nil
+			}
+			return err
+		}},
+		{Name: "online", Do: func(ctx context.Context) error {
+			_, err := s.Online.Live(ctx)
+			if errors.Is(err, online.ErrNoGeneration) {
+				return nil
+			}
+			return err
+		}},
+		{Name: "live", Do: func(ctx context.Context) error {
+			_, err := s.Online.Live(ctx)
+			if errors.Is(err, online.ErrNoGeneration) {
+				return errors.New("nothing is live: the first run publishes, or rapport online load fills an empty store")
+			}
+			return err
+		}},
+	}
+}
