@@ -185,6 +185,15 @@ func (w *work) contenders(ctx context.Context, d *dataset) ([]eval.Contender, mo
 		}
 		out = append(out, eval.Contender{Name: b.Name, Scorer: s, Role: eval.Baseline})
 	}
+	if r, ok := m.(models.Reranked); ok {
+		base, err := r.BindBase(ctx, d.Catalog, columns)
+		if err != nil {
+			return nil, nil, err
+		}
+		if base != nil {
+			out = append(out, eval.Contender{Name: "part blend", Scorer: base, Role: eval.Part})
+		}
+	}
 	if c, ok := m.(models.Composite); ok {
 		parts, err := c.BindParts(ctx, d.Catalog, columns)
 		if err != nil {
