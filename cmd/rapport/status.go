@@ -75,6 +75,9 @@ func (a *app) statusCmd() *cobra.Command {
 					if j.Last != nil {
 						row(w, "last run", fmt.Sprintf("%s %s, %s", j.Last.ID, j.Last.Status, clock(j.Last.Started)))
 					}
+					if j.Paused != "" {
+						row(w, "paused", j.Paused)
+					}
 					row(w, "next due", clock(j.Next))
 					if j.Stale {
 						row(w, "stale", j.Why)
