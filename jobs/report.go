@@ -66,6 +66,9 @@ func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *dr
 			r.Model.Parts = append(r.Model.Parts, eval.PartWeight{Name: part.Name, Weight: part.Weight})
 		}
 	}
+	if m, ok := w.model.(models.Reranked); ok {
+		r.Rerank = rerankFacts(m.Reranking())
+	}
 	for _, x := range p.committed {
 		r.Lineage = append(r.Lineage, eval.LineageStep{Step: "ingest " + w.job.unit().Label(x.iv), Key: x.key, Digest: string(x.manifest.Digest)})
 	}

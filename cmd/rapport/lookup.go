@@ -70,11 +70,11 @@ type recommended struct {
 }
 
 func (a *app) recommendCmd() *cobra.Command {
-	var ids string
+	var ids, request string
 	var k int
 	var explain bool
 	c := &cobra.Command{
-		Use:   "recommend --ids FILE|- [-k N] [--explain]",
+		Use:   "recommend --ids FILE|- [-k N] [--explain | --context COLUMN=LEVEL,…,at=TIME]",
 		Short: "What serving systems would read for a subject, and why",
 		Args:  usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -87,10 +87,14 @@ func (a *app) recommendCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			asked, err := parseRequest(request)
+			if err != nil {
+				return err
+			}
 			out := []recommended{}
 			for _, id := range raw {
 				key := event.OnlineKey(p.Keys.ServingKey(), id)
-				l, ptr, err := online.Recommend(cmd.Context(), p.Online, key, k, table.Micros(p.runner.Now()))
+				l, ptr, err := a.listFor(cmd.Context(), p, key, k, asked)
 				if errors.Is(err, online.ErrNoGeneration) {
 					return notFoundError{fmt.Errorf("%w; rapport run JOB publishes one", err)}
 				}
@@ -121,6 +125,8 @@ func (a *app) recommendCmd() *cobra.Command {
 	c.Flags().StringVar(&ids, "ids", "", "file of raw ids, one a line, or - for standard input")
 	c.Flags().IntVarP(&k, "k", "k", 10, "how many items")
 	c.Flags().BoolVar(&explain, "explain", false, "say why")
+	c.Flags().StringVar(&request, "context", "", "rank again for a request, as device=phone,channel=app,at=2026-03-01T18:30:00Z")
+	c.MarkFlagsMutuallyExclusive("explain", "context")
 	return c
 }
 
