@@ -22,13 +22,25 @@ import (
 const ignored = "pseudonym.key\nlake/\nraw/\nonline/\n"
 
 func (a *app) initCmd() *cobra.Command {
-	var template string
+	var template, from, basis, consent string
+	var h hints
 	c := &cobra.Command{
-		Use:   "init DIR [--template quickstart|s3]",
+		Use:   "init DIR [--template quickstart|s3 | --from URL [--basis consent|legitimate-interest] [--consent URL]]",
 		Short: "Make a project folder with a commented rapport.yaml",
-		Args:  usage(cobra.ExactArgs(1)),
+		Long: "init makes a project that runs on synthetic events, one for S3, or with --from one for Parquet files that are there already: it looks at them as\n" +
+			"inspect does and writes what it guesses, each guess with its reason. What cannot be guessed is left open for you, or given by flags.",
+		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := args[0]
+			if from != "" {
+				if cmd.Flags().Changed("template") {
+					return usageError{errors.New("init: --from makes a project of what is there, --template one of its own: give one of them")}
+				}
+				return a.initFrom(cmd, dir, from, basis, consent, h)
+			}
+			if basis != "" || consent != "" || h != (hints{}) {
+				return usageError{errors.New("init: flags about columns, times, --basis and --consent go with --from URL")}
+			}
 			w := synth.World{Users: 1000, Items: 400, Days: 30, Seed: 1, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 			if template != "quickstart" && template != "s3" {
 				return usageError{fmt.Errorf("init: no template %q; there are quickstart and s3", template)}
@@ -51,8 +63,22 @@ func (a *app) initCmd() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&template, "template", "quickstart", "quickstart (with synthetic events) or s3")
+	f := c.Flags()
+	f.StringVar(&template, "template", "quickstart", "quickstart (with synthetic events) or s3")
+	f.StringVar(&from, "from", "", "make the project for the Parquet files at a URL")
+	f.StringVar(&basis, "basis", "", "legal basis on which people's data may be used: consent or legitimate-interest")
+	f.StringVar(&consent, "consent", "", "URL of the consent records: files with subject, purpose, state and effective_at")
+	h.flags(c)
 	return c
+}
+
+// unmade says why no project can be made in a folder.
+func unmade(dir string) error {
+	path := filepath.Join(dir, projectFile)
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s exists: nothing is overwritten; choose another folder", path)
+	}
+	return nil
 }
 
 // morningAfter is when a nightly job runs after the last day of a world.

@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 //	edit FILE OLD NEW         replace text that must be there
 //	truncate FILE             cut a file to half
 //	spoil FILE HOW            rewrite a Parquet file: see spoil
+//	messy DIR                 14 days of nested events, as an exporter might write them
 //	hold DIR KEY              take a lease in a bucket as a process of another machine
 func TestScript(t *testing.T) {
 	world := sync.OnceValues(func() (string, error) { return makeShop(t) }) // what shop copies
@@ -70,6 +71,9 @@ func TestScript(t *testing.T) {
 				}
 			},
 			"interrupts": interrupts,
+			"messy": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(messy(ts.MkAbs(args[0])))
+			},
 			"keys": func(ts *testscript.TestScript, _ bool, args []string) {
 				var v any
 				if err := json.Unmarshal([]byte(ts.ReadFile(args[0])), &v); err != nil {
