@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/jobs/alert"
 	"github.com/rapport-ml/rapport/jobs/lineage"
 )
@@ -93,4 +95,43 @@ func untold(x alert.Alert) string {
 		return ""
 	}
 	return fmt.Sprintf(" (not delivered to %d)", x.Untold)
+}
+
+// standing is how the jobs stand, and what is open.
+type standing struct {
+	*jobs.Status
+	Alerts []alert.Alert `json:"alerts"`
+}
+
+// standing reads how the jobs stand, and which alerts are open. It changes nothing.
+func (p *project) standing(ctx context.Context, js []*jobs.Job) (*standing, error) {
+	s, err := p.runner.Status(ctx, js)
+	if err != nil {
+		return nil, err
+	}
+	open, err := alert.Open(ctx, p.Bucket)
+	if err != nil {
+		p.runner.Log.Warn("not all alerts can be read", "error", err)
+	}
+	return &standing{s, open}, nil
+}
+
+// raise tells people of jobs that are late, which nobody else does where no serve runs.
+func (p *project) raise(ctx context.Context, js []*jobs.Job, s *standing) {
+	for i, j := range js {
+		if st := s.Jobs[i]; st.Late {
+			p.alerts.Late(ctx, j, j.Every.At(st.Due), st.Due)
+		}
+	}
+}
+
+// printAlerts is the part of status that tells of open alerts.
+func printAlerts(w io.Writer, open []alert.Alert) {
+	if len(open) == 0 {
+		return
+	}
+	row(w)
+	for _, x := range open {
+		row(w, "alert", fmt.Sprintf("%s: %s, since %s%s; %s", x.Kind, x.Summary, clock(x.Since), untold(x), x.Command))
+	}
 }

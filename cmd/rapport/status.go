@@ -44,10 +44,11 @@ func (a *app) statusCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := p.runner.Status(cmd.Context(), js)
+			s, err := p.standing(cmd.Context(), js)
 			if err != nil {
 				return err
 			}
+			p.raise(cmd.Context(), js, s)
 			err = a.print(s, func(w io.Writer) {
 				row(w, "clock", clock(s.Clock))
 				if f := s.Fallback; f != nil {
@@ -83,6 +84,7 @@ func (a *app) statusCmd() *cobra.Command {
 						row(w, "stale", j.Why)
 					}
 				}
+				printAlerts(w, s.Alerts)
 			})
 			if err == nil && s.Stale {
 				err = errStale

@@ -44,7 +44,10 @@ type Notifier struct {
 	warned                   sync.Once
 }
 
-var _ jobs.Observer = (*Notifier)(nil)
+var (
+	_ jobs.Observer     = (*Notifier)(nil)
+	_ jobs.LateObserver = (*Notifier)(nil)
+)
 
 // New returns a Notifier, or nil if nobody is to be told. An address that nothing can be sent to becomes the Fault of its Destination.
 func New(o Options) *Notifier {
