@@ -53,7 +53,7 @@ func (a *app) importJourneyCmd() *cobra.Command {
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var now time.Time
-			facts, err := a.stage(cmd.Context(), &to, func(ctx context.Context, raw storage.Bucket, _ string) (importer.Facts, []byte, error) {
+			facts, err := a.stage(cmd.Context(), &to, func(ctx context.Context, raw storage.Bucket, _ string, _ importProgress) (importer.Facts, []byte, error) {
 				facts, err := importer.CompleteJourney(ctx, args[0], raw, "")
 				if err != nil {
 					return facts, nil, err
@@ -84,8 +84,8 @@ func (a *app) importMovieLensCmd() *cobra.Command {
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			job := ""
-			facts, err := a.stage(cmd.Context(), &to, func(ctx context.Context, raw storage.Bucket, scratch string) (importer.Facts, []byte, error) {
-				m := importer.MovieLens{Dir: args[0], Scratch: scratch, Progress: a.importProgress()}
+			facts, err := a.stage(cmd.Context(), &to, func(ctx context.Context, raw storage.Bucket, scratch string, show importProgress) (importer.Facts, []byte, error) {
+				m := importer.MovieLens{Dir: args[0], Scratch: scratch, Progress: show}
 				facts, project, err := m.Import(ctx, raw)
 				if err != nil {
 					return facts, nil, err
@@ -147,8 +147,8 @@ func (a *app) importCSVCmd() *cobra.Command {
 				return usageError{fmt.Errorf("import csv: %w", err)}
 			}
 			job := ""
-			facts, err := a.stage(cmd.Context(), &x.to, func(ctx context.Context, raw storage.Bucket, scratch string) (importer.Facts, []byte, error) {
-				x.Now, x.Scratch, x.Progress = a.wall(), scratch, a.importProgress()
+			facts, err := a.stage(cmd.Context(), &x.to, func(ctx context.Context, raw storage.Bucket, scratch string, show importProgress) (importer.Facts, []byte, error) {
+				x.Now, x.Scratch, x.Progress = a.wall(), scratch, show
 				facts, project, err := x.Import(ctx, raw)
 				if err != nil {
 					return facts, nil, err
@@ -286,12 +286,19 @@ func (x *csvFlags) resolve() error {
 // importing is the folder in a project where an import works. Whatever stands in it was left by one that was killed.
 const importing = ".importing"
 
+// importWork puts Parquet files into raw and returns the project file over them. scratch is a folder for what does not fit in memory.
+type importWork func(ctx context.Context, raw storage.Bucket, scratch string, show importProgress) (importer.Facts, []byte, error)
+
+type importProgress = func(what string, done, total int64, unit string)
+
 // stage makes a project of what work puts into a bucket: all of it or nothing. to is the project's folder, as the user named it.
-func (a *app) stage(ctx context.Context, to *string, work func(ctx context.Context, raw storage.Bucket, scratch string) (importer.Facts, []byte, error)) (facts importer.Facts, err error) {
+func (a *app) stage(ctx context.Context, to *string, work importWork) (facts importer.Facts, err error) {
 	if *to == "" {
 		return facts, usageError{errors.New("import: --to is missing: the folder of the project to make")}
 	}
-	*to = strings.TrimPrefix(*to, "file:")
+	if *to = strings.TrimPrefix(*to, "file:"); strings.Contains(*to, "://") {
+		return facts, usageError{fmt.Errorf("import: --to %s: want a folder of this machine; raw/ in it can be moved to a bucket, and the paths in rapport.yaml with it", *to)}
+	}
 	for _, name := range []string{projectFile, "raw"} {
 		if _, err := os.Stat(filepath.Join(*to, name)); err == nil {
 			return facts, usageError{fmt.Errorf("%s exists: nothing is overwritten; choose another folder", filepath.Join(*to, name))}
@@ -319,7 +326,11 @@ func (a *app) stage(ctx context.Context, to *string, work func(ctx context.Conte
 	if err != nil {
 		return facts, err
 	}
-	facts, body, err := work(ctx, raw, scratch)
+	p := a.newProgress()
+	facts, body, err := work(ctx, raw, scratch, func(what string, done, total int64, unit string) {
+		p.show(jobs.Progress{Step: what, Done: done, Total: total, Unit: unit})
+	})
+	p.done()
 	if err != nil {
 		return facts, err
 	}
@@ -337,17 +348,6 @@ func importedProject(template string, p *configs.Imported, to string) ([]byte, e
 	}
 	p.Project, p.Raw = importer.Name(filepath.Base(path)), "file:./raw"
 	return configs.Import(template, p)
-}
-
-func (a *app) importProgress() func(what string, done, total int64, unit string) {
-	p := a.newProgress()
-	return func(what string, done, total int64, unit string) {
-		if what == "" {
-			p.done()
-			return
-		}
-		p.show(jobs.Progress{Step: what, Done: done, Total: total, Unit: unit})
-	}
 }
 
 // imported prints what an import has made and what to do next.

@@ -41,9 +41,9 @@ type CSV struct {
 	Items, Subjects, Cohorts *Table
 	Consent                  string // file of consent records, with the columns of docs/contracts.md
 	Basis                    Basis
-	Now                      time.Time // events after it, a day's slack given, are in the future
-	Scratch                  string    // folder for what does not fit in memory
-	Progress                 func(what string, done, total int64, unit string)
+	Now                      time.Time                                         // events after it, a day's slack given, are in the future
+	Scratch                  string                                            // folder for what does not fit in memory
+	Progress                 func(what string, done, total int64, unit string) // total 0: not known
 
 	memory int // of the sort, in bytes; 0: sortLimit
 }
@@ -150,7 +150,7 @@ func (c CSV) run(ctx context.Context, out *output) (facts Facts, project configs
 		defer func() { err = errors.Join(err, records.close()) }()
 	}
 
-	if err := sink.write(ctx, out, known); err != nil {
+	if err := sink.write(ctx, out, known, c.Progress); err != nil {
 		return facts, project, err
 	}
 	cadence, err := chooseCadence(sink.days, c.Zone, 0)
@@ -428,6 +428,9 @@ func counts(m map[string]int64) string {
 
 // namesOf lists kinds that may be printed: short words. A column that was named by mistake may hold anything.
 func namesOf(kinds map[string]int64) string {
+	if len(kinds) > 20 {
+		return fmt.Sprintf("%d different ones, or more: is it the right column?", len(kinds))
+	}
 	var names []string
 	other := 0
 	for k := range kinds {
@@ -438,9 +441,6 @@ func namesOf(kinds map[string]int64) string {
 		names = append(names, strconv.Quote(k))
 	}
 	slices.Sort(names)
-	if len(names) > 20 {
-		other, names = other+len(names)-20, names[:20]
-	}
 	if other > 0 {
 		names = append(names, fmt.Sprintf("%d more", other))
 	}

@@ -291,7 +291,7 @@ func (s *eventSink) kindNames() []string {
 
 // write puts the events as files events/dt=YYYY-MM-DD/part-N.parquet, each of one day of the zone, and counts. known are the items that have
 // a row of their own; nil: there is no such table.
-func (s *eventSink) write(ctx context.Context, out *output, known map[string]bool) error {
+func (s *eventSink) write(ctx context.Context, out *output, known map[string]bool, progress func(what string, done, total int64, unit string)) error {
 	var (
 		e    = packed{attrs: make([][]byte, len(s.columns)-5)}
 		page *sheet
@@ -299,7 +299,7 @@ func (s *eventSink) write(ctx context.Context, out *output, known map[string]boo
 		end  int64 = math.MinInt64 // of the day
 		last []byte
 		who  = map[string]struct{}{}
-		n    int
+		n    int64
 	)
 	flush := func() error {
 		if page == nil {
@@ -314,8 +314,11 @@ func (s *eventSink) write(ctx context.Context, out *output, known map[string]boo
 		if err != nil {
 			return err
 		}
-		if n++; n%8192 == 0 && ctx.Err() != nil {
-			return ctx.Err()
+		if n++; n%8192 == 0 {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			progress("write", n, s.total, "events")
 		}
 		if err := e.decode(record); err != nil {
 			return err

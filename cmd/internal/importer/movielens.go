@@ -156,7 +156,7 @@ func (m MovieLens) run(ctx context.Context, out *output) (facts Facts, project c
 			}
 		}
 	}
-	if err := sink.write(ctx, out, movies.rows()); err != nil {
+	if err := sink.write(ctx, out, movies.rows(), m.Progress); err != nil {
 		return facts, project, err
 	}
 	cadence, err := chooseCadence(sink.days, time.UTC, longestTaste)
@@ -270,7 +270,6 @@ func (m MovieLens) people(ctx context.Context, ed edition) (*attributes, error) 
 
 func (m MovieLens) ratings(ctx context.Context, ed edition, sink *eventSink) error {
 	file := m.find(ed.ratings)
-	size := sizeOf(file)
 	e := act{}
 	add := func(f []string, at place) (err error) {
 		if e.value, err = ratingOf(f[2]); err != nil {
@@ -281,7 +280,7 @@ func (m MovieLens) ratings(ctx context.Context, ed edition, sink *eventSink) err
 			e.kind = "like"
 		}
 		if at.row%65536 == 0 {
-			m.Progress("read", at.row, 0, fmt.Sprintf("ratings of %d MiB", size>>20))
+			m.Progress("read", at.row, 0, "ratings")
 		}
 		return addAct(sink, &e, f[0], f[1], f[3])
 	}
