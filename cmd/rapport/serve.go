@@ -88,7 +88,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	fmt.Fprintf(a.out, "listening on http://%s\n", l.Addr())
 	return s.until(ctx, l, web.Handler(web.Options{
 		Token: s.token, Now: a.wall, Metrics: metrics.Handler(), Checks: s.checks(),
-		Status: func(ctx context.Context) (any, error) { return p.runner.Status(ctx, js) },
+		Status: func(ctx context.Context) (any, error) { return p.standing(ctx, js) },
 	}))
 }
 
