@@ -77,7 +77,12 @@ const (
 
 var stations = []string{"ingest", "build", "train", "publish"}
 
-func (t Through) String() string { return stations[t-1] }
+func (t Through) String() string {
+	if t < ThroughIngest || t > ThroughPublish {
+		return fmt.Sprintf("Through(%d)", int(t))
+	}
+	return stations[t-1]
+}
 
 // ParseThrough reads ingest, build, train or publish.
 func ParseThrough(s string) (Through, error) {
@@ -153,6 +158,9 @@ const leaseTime = 2 * time.Minute
 // process is at the same interval. A cancelled context leaves a state that the next Run resumes.
 func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options) (*Result, error) {
 	label := job.Every.Label(iv)
+	if o.Through == 0 {
+		o.Through = ThroughPublish
+	}
 	if err := r.closed(iv); err != nil {
 		return nil, err
 	}

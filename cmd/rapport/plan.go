@@ -97,12 +97,19 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 }
 
 func (a *app) backfillCmd() *cobra.Command {
-	var from, to, through string
+	var from, to, through, reprocess string
 	var o jobs.BackfillOptions
 	c := &cobra.Command{
-		Use:   "backfill JOB --from T --to T [--through ingest|build|train] [--promote-last] [--run-backwards] [--dry-run]",
+		Use:   "backfill JOB --from T --to T [--through ingest|build|train] [--promote-last] [--reprocess none|failed|completed] [--max-active N] [--run-backwards] [--dry-run]",
 		Short: "Run many past intervals; versions that they train get no alias",
-		Args:  usage(cobra.ExactArgs(1)),
+		Long: "Run the intervals that lie in [from, to), in UTC or at the days of the job's zone; versions that they train get no alias.\n\n" +
+			"--reprocess none (default) runs what was never run, was interrupted, or has not come as far; an interval whose last run failed or was\n" +
+			"rejected is left alone. failed runs those too. completed looks at every source file again, however old, ingests the days whose files\n" +
+			"have changed, and makes the checks of done intervals again: unchanged files give the same bytes, so there is nothing else to do again.\n\n" +
+			"--max-active runs so many intervals at once, each under a lease of its own and with its own training set in memory. Tables, versions and\n" +
+			"their numbers are those of one after another. An interval that another run is at is left to it (exit 4).\n\n" +
+			"An interval that fails does not stop the others (exit 1 at the end); a fault that all have in common does.",
+		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := a.open(cmd.Context(), true)
 			if err != nil {
@@ -127,9 +134,15 @@ func (a *app) backfillCmd() *cobra.Command {
 					return usageError{fmt.Errorf("%s: %w", t.flag, err)}
 				}
 			}
-			if _, err := o.Intervals(j); err != nil {
+			if o.Active < 1 {
+				return usageError{fmt.Errorf("--max-active %d: want 1 to %d", o.Active, jobs.MaxActive)}
+			}
+			o.Reprocess = jobs.Reprocess(reprocess)
+			intervals, err := o.Intervals(j)
+			if err != nil {
 				return usageError{err}
 			}
+			p.progress.many = o.Active > 1 && len(intervals) > 1
 			all := []jobs.Backfilled{}
 			err = p.runner.Backfill(cmd.Context(), j, o, func(b jobs.Backfilled) error {
 				p.progress.done()
@@ -137,8 +150,10 @@ func (a *app) backfillCmd() *cobra.Command {
 				if a.output == "json" {
 					return nil
 				}
-				_, err := fmt.Fprintln(a.out, oneLine(b))
-				return err
+				return p.progress.between(func() error {
+					_, err := fmt.Fprintln(a.out, oneLine(b))
+					return err
+				})
 			})
 			if a.output == "json" {
 				if perr := a.print(all, nil); perr != nil {
@@ -153,6 +168,8 @@ func (a *app) backfillCmd() *cobra.Command {
 	f.StringVar(&to, "to", "", "last day or RFC 3339 time (excluded)")
 	f.StringVar(&through, "through", "build", "ingest, build or train (train evaluates too)")
 	f.BoolVar(&o.PromoteLast, "promote-last", false, "publish the last interval")
+	f.StringVar(&reprocess, "reprocess", "none", "what to do with intervals that have been run: none, failed or completed")
+	f.IntVar(&o.Active, "max-active", 1, "intervals that run at once")
 	f.BoolVar(&o.Backwards, "run-backwards", false, "latest interval first")
 	f.BoolVar(&o.DryRun, "dry-run", false, "only say what would be done")
 	return c
@@ -160,6 +177,8 @@ func (a *app) backfillCmd() *cobra.Command {
 
 func oneLine(b jobs.Backfilled) string {
 	switch {
+	case b.Left != "":
+		return fmt.Sprintf("%s  left alone: %s", b.Interval, b.Left)
 	case b.Preview != nil:
 		return fmt.Sprintf("%s  %d steps to do, %d files, %s", b.Interval, b.Preview.ToDo, b.Preview.Files, bytesOf(b.Preview.Bytes))
 	case b.Result == nil:
@@ -169,11 +188,7 @@ func oneLine(b jobs.Backfilled) string {
 	case b.Result.Nothing:
 		return fmt.Sprintf("%s  nothing to do", b.Interval)
 	}
-	var seconds float64
-	for _, s := range b.Result.Steps {
-		seconds += s.Seconds
-	}
-	line := fmt.Sprintf("%s  %s in %.1f s", b.Interval, b.Result.Status, seconds)
+	line := fmt.Sprintf("%s  %s in %s", b.Interval, b.Result.Status, took(b.Result.Cost.Seconds))
 	if m := b.Result.Model; m != nil {
 		line += fmt.Sprintf(", version %d", m.Version)
 	}

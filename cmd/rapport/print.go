@@ -68,6 +68,9 @@ type progress struct {
 	began    time.Time
 	drawn    time.Time
 	width    int
+
+	many bool // several runs at once: a line whenever one of them begins another step
+	runs map[string]string
 }
 
 func (a *app) newProgress() *progress {
@@ -81,6 +84,16 @@ func (a *app) newProgress() *progress {
 func (p *progress) show(x jobs.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.many {
+		if p.runs == nil {
+			p.runs = map[string]string{}
+		}
+		if p.runs[x.Run] != x.Step {
+			p.runs[x.Run] = x.Step
+			fmt.Fprintf(p.out, "%-14s %-9s %s\n", x.Run, x.Step, x.Label)
+		}
+		return
+	}
 	now := p.wall()
 	if x.Step != p.step {
 		p.step, p.began, p.drawn = x.Step, now, time.Time{}
@@ -113,6 +126,13 @@ func (p *progress) show(x jobs.Progress) {
 	pad := max(p.width-len(line), 0)
 	p.width = len(line)
 	fmt.Fprintf(p.out, "\r%s%*s", line, pad, "")
+}
+
+// between writes something else between two signs of life.
+func (p *progress) between(write func() error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return write()
 }
 
 // done ends the redrawn line.
