@@ -152,6 +152,11 @@ func look(t *testing.T, ctx context.Context, v view, media, picture string) {
 func browserReports(t *testing.T) map[string]*Report {
 	t.Helper()
 	refused := exampleReport(t)
+	refused.Decision = Gate([]Budget{
+		{Metric: "ndcg@5", Against: "live", Ratio: ptr(1.2), OnFail: Block, Owner: "ml-lead", Why: "a leap or nothing"},
+		{Metric: "ndcg@5", Cohort: "region", RelativeGap: ptr(0.15), Owner: "ml-lead", Why: "parity review"},
+		{Metric: "ndcg@5", Cohort: "age_band", RelativeGap: ptr(0.01), OnFail: Warn},
+	}, refused.Quality, Drift{Report: refused.Drift})
 	passed := exampleReport(t)
 	passed.Decision = Gate([]Budget{{Metric: "ndcg@5", Against: Popular, Ratio: ptr(1.0), Owner: "ml-lead", Why: "no worse than best sellers"}}, passed.Quality, Drift{})
 	passed.Drift, passed.Rerank = nil, exampleRerank()
@@ -160,7 +165,7 @@ func browserReports(t *testing.T) map[string]*Report {
 	first.Quality.Contenders = first.Quality.Contenders[:1]
 	first.Quality.Comparisons, first.Quality.Cohorts = nil, nil
 	first.Decision = Gate(nil, first.Quality, Drift{})
-	out := map[string]*Report{"refused": refused, "passed": passed, "first": first, "little": {Quality: &Quality{Headline: "ndcg@10", K: []int{10}}}}
+	out := map[string]*Report{"refused": refused, "passed": passed, "first": first, "little": {Decision: Gate(nil, &Quality{Headline: "ndcg@10"}, Drift{}), Quality: &Quality{Headline: "ndcg@10", K: []int{10}}}}
 	if path := os.Getenv("RAPPORT_REPORT_JSON"); path != "" {
 		body, err := os.ReadFile(path)
 		if err != nil {

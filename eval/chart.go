@@ -33,8 +33,8 @@ type tick struct{ At, Label, Anchor string }
 // newAxis returns an axis of round numbers around lo and hi, with two to six ticks printed by show, which gets the number of decimals that
 // tell them apart.
 func newAxis(lo, hi float64, show func(x float64, decimals int) string) (axis, []tick) {
-	if !(hi > lo) {
-		lo, hi = lo-0.5*max(math.Abs(lo), 0.1), lo+0.5*max(math.Abs(lo), 0.1)
+	if size := max(math.Abs(lo), math.Abs(hi), 0.1); !(hi-lo > 1e-9*size) || math.IsInf(hi-lo, 0) { // one value, or nothing that can be drawn
+		lo, hi = lo-0.5*size, lo+0.5*size
 	}
 	power := math.Floor(math.Log10((hi - lo) / 3.5))
 	step, decimals := 0.0, 0
@@ -53,7 +53,7 @@ func newAxis(lo, hi float64, show func(x float64, decimals int) string) (axis, [
 	first, last := math.Floor(lo/step+1e-9), math.Ceil(hi/step-1e-9)
 	a := axis{first * step, last * step}
 	var ticks []tick
-	for n := first; n <= last; n++ {
+	for n := first; n <= last && len(ticks) < 8; n++ {
 		t := tick{At: a.at(n * step), Label: show(n*step, decimals), Anchor: "middle"}
 		switch n {
 		case first:

@@ -143,14 +143,14 @@ type Figure struct {
 
 // SubjectFacts are the lists that real people are served.
 type SubjectFacts struct {
-	Served string        // the version whose lists they are
-	Asked  int           // ids given
-	Lists  []SubjectList // of those who may be profiled
+	Model, Served string        // the model and version whose lists they are
+	Asked         int           // ids given
+	Lists         []SubjectList // of those who may be profiled
 }
 
-// SubjectList is the list of one person, who is named by the line of the file that asked for it.
+// SubjectList is the list of one person, who is named by the place, from 1, among the ids that were given.
 type SubjectList struct {
-	Line  int
+	Place int
 	Items []SubjectItem
 }
 

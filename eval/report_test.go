@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"html"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -254,5 +255,194 @@ func TestReportWriteFails(t *testing.T) {
 	var buf bytes.Buffer
 	if err := bad.WriteJSON(&buf); err == nil || buf.Len() > 0 {
 		t.Errorf("a NaN was written: %v", err)
+	}
+}
+
+func TestReportMarkdown(t *testing.T) {
+	r := exampleReport(t)
+	r.Quality.Contenders[0].Name = "ho|me\n<b>"
+	var buf bytes.Buffer
+	if err := r.WriteMarkdown(&buf); err != nil {
+		t.Fatal(err)
+	}
+	text := buf.String()
+	_, says := r.verdict()
+	if first, _, _ := strings.Cut(text, "\n"); !strings.Contains(first, says) || !strings.HasPrefix(first, "## ") {
+		t.Errorf("the first line is %q, want a heading with the verdict %q", first, says)
+	}
+	for _, want := range []string{"### Figures", "### By cohort", "### Drift", "### What was left out", "(" + r.Run.ID + ".html)", `**ho\|me \<b\>**`, "| people said no | 8,100 |", "| under 11 |"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	// Every row of a table has as many cells as its head.
+	cells := 0
+	for n, line := range strings.Split(text, "\n") {
+		if !strings.HasPrefix(line, "|") {
+			cells = 0
+			continue
+		}
+		k := strings.Count(line, "|") - strings.Count(line, `\|`)
+		if cells != 0 && k != cells {
+			t.Errorf("line %d has %d bars, its table %d: %s", n+1, k, cells, line)
+		}
+		cells = k
+	}
+	for _, little := range []*Report{{Decision: Gate(nil, &Quality{Headline: "ndcg@10"}, Drift{})}, {Quality: &Quality{Headline: "ndcg@10", K: []int{10}}}} {
+		if err := little.WriteMarkdown(&buf); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := r.WriteMarkdown(fullDisk{}); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("to a full disk: %v", err)
+	}
+}
+
+// TestSubjectsStayOnThePage: real people's lists stand in the page alone, which says so first.
+func TestSubjectsStayOnThePage(t *testing.T) {
+	r := exampleReport(t)
+	const item = "only-this-person-has-it"
+	r.Subjects = &SubjectFacts{Model: "home", Served: "6", Asked: 3, Lists: []SubjectList{{Place: 2, Items: []SubjectItem{{Item: item, Score: 0.5, Reasons: []models.Reason{{Kind: "event", Ref: item + "-reason", Contribution: 0.4}}}}}}}
+	var page, body, md bytes.Buffer
+	if err := errors.Join(r.WriteHTML(&page), r.WriteJSON(&body), r.WriteMarkdown(&md)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{item, item + "-reason", "Person 2", "1 of the 3 people", "holds personal data", "of version 7, which does not serve them"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(page.String(), "holds no person") {
+		t.Error("the page says that it holds no person's data")
+	}
+	for name, b := range map[string]*bytes.Buffer{"JSON": &body, "Markdown": &md} {
+		if strings.Contains(b.String(), item) {
+			t.Errorf("the %s holds a person's item", name)
+		}
+	}
+}
+
+// TestRerankSection: the report says which ranking ships, with the figures, and that there is no re-ranker where there is none.
+func TestRerankSection(t *testing.T) {
+	for name, c := range map[string]struct {
+		facts *RerankFacts
+		want  []string
+	}{
+		"none":     {nil, []string{"This model has no re-ranker"}},
+		"ships":    {exampleRerank(), []string{"The re-ranked blend ships.", "0.2240", "+0.0140", "at most 0.2500 either way", "content match"}},
+		"does not": {func() *RerankFacts { f := exampleRerank(); f.Ships = false; return f }(), []string{"The linear blend ships.", "not better by more than chance"}},
+	} {
+		r := exampleReport(t)
+		r.Rerank = c.facts
+		r.Explanations[0].Explanation.Reasons = append(r.Explanations[0].Explanation.Reasons, models.Reason{Kind: "neural", Ref: "correction", Contribution: 0.0001})
+		var page bytes.Buffer
+		if err := r.WriteHTML(&page); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range append(c.want, `<span class="lab">neural correction</span>`) { // its line is never pooled with the small ones
+			if !strings.Contains(strings.ReplaceAll(page.String(), "&#43;", "+"), want) {
+				t.Errorf("%s: no %q", name, want)
+			}
+		}
+	}
+}
+
+// TestFollow: a report's trend is that of the live version's report and that version, and no longer than two weeks of nights.
+func TestFollow(t *testing.T) {
+	live := exampleReport(t)
+	live.Trend = nil
+	for n := range trendLength {
+		live.Trend = append(live.Trend, TrendPoint{Version: n + 1, Metric: "ndcg@5", Figure: Figure{Value: ptr(0.1)}})
+	}
+	r := &Report{}
+	r.Follow(live, 14)
+	if len(r.Trend) != trendLength || r.Trend[0].Version != 2 {
+		t.Fatalf("%d points from version %d on, want %d from 2 on", len(r.Trend), r.Trend[0].Version, trendLength)
+	}
+	last := r.Trend[trendLength-1]
+	e := live.Quality.Contender(Candidate).Estimate("ndcg@5", All)
+	if last.Version != 14 || *last.Value != *e.Value || *last.Low != *e.Low || *last.Floor != *live.Quality.value(Popular).Value || last.Interval != live.Run.Interval {
+		t.Errorf("the live version stands as %+v", last)
+	}
+	if live.Trend[0].Version != 1 {
+		t.Error("the live version's own trend was changed")
+	}
+	r = &Report{}
+	r.Follow(&Report{}, 3)
+	if len(r.Trend) != 0 {
+		t.Error("a report without figures has a place in the trend")
+	}
+}
+
+func TestParseReport(t *testing.T) {
+	var buf bytes.Buffer
+	r := exampleReport(t)
+	if err := r.WriteJSON(&buf); err != nil {
+		t.Fatal(err)
+	}
+	back, err := ParseReport(buf.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again bytes.Buffer
+	if err := back.WriteJSON(&again); err != nil || !bytes.Equal(again.Bytes(), buf.Bytes()) {
+		t.Errorf("a report that was read is written differently (%v)", err)
+	}
+	for body, want := range map[string]string{`{"schema":"rapport.report/2"}`: `reads "rapport.report/1"`, `{`: "read report", `{"schema":"rapport.report/1","run":3}`: "read report"} {
+		if _, err := ParseReport([]byte(body)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", body, err, want)
+		}
+	}
+}
+
+// FuzzParseReport: whatever stands in the bucket, a report that can be read can be shown, in every form.
+func FuzzParseReport(f *testing.F) {
+	golden, err := os.ReadFile(filepath.Join("testdata", "report.golden.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(golden)
+	f.Add([]byte(`{"schema":"rapport.report/1","quality":{"headline":"x","contenders":[{"role":"candidate","estimates":[{"metric":"x","split":"all","value":1}]}]},"trend":[{"metric":"x","value":1e308,"low":-1e308,"high":1e308}]}`))
+	f.Add([]byte(`{"schema":"rapport.report/1","rerank":{},"drift":{"columns":[{"statistic":"wasserstein","threshold":-1,"effect":1,"bins":[{"reference":-1}]}]},"funnel":[{"reason":"read","rows":"-5"},{"reason":"kept","rows":"(withheld)"}],"lineage":[{"digest":"é"}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r, err := ParseReport(body)
+		if err != nil {
+			return
+		}
+		if err := errors.Join(r.WriteHTML(io.Discard), r.WriteMarkdown(io.Discard)); err != nil && !strings.Contains(err.Error(), "no definition explains") {
+			t.Error(err)
+		}
+		(&Report{}).Follow(r, 1)
+	})
+}
+
+// TestAxis: ticks are round, cover the values, stand where their labels say, and leave room between them.
+func TestAxis(t *testing.T) {
+	for _, c := range []struct {
+		lo, hi float64
+		labels string
+	}{
+		{0, 0.314, "0.0 0.1 0.2 0.3 0.4"},
+		{0.2, 0.38, "0.2 0.3 0.4"},
+		{-0.0071, 0.0013, " −0.0050  0.0000 "}, // five long labels are too many for a phone: zero keeps its own
+		{0, 2, "0 1 2"},
+		{0.5, 0.5, "0.2 0.4 0.6 0.8"},
+		{0.3, 0.1 + 0.2, "0.1 0.2 0.3 0.4 0.5"}, // apart in the last bit alone
+		{0, 0, "−0.05 0.00 0.05"},
+	} {
+		a, ticks := newAxis(c.lo, c.hi, decimal)
+		if a.lo > c.lo || a.hi < c.hi || len(ticks) < 2 || len(ticks) > 7 {
+			t.Errorf("%v to %v: axis %v with %d ticks", c.lo, c.hi, a, len(ticks))
+		}
+		if a.place(a.lo) != inset || a.place(a.hi) != 100-inset || a.place(a.hi+1) != 100-inset {
+			t.Errorf("%v to %v: the ends are at %v and %v", c.lo, c.hi, a.place(a.lo), a.place(a.hi))
+		}
+		var labels []string
+		for _, k := range ticks {
+			labels = append(labels, k.Label)
+		}
+		if got := strings.Join(labels, " "); got != c.labels {
+			t.Errorf("%v to %v: labels %q, want %q", c.lo, c.hi, got, c.labels)
+		}
 	}
 }

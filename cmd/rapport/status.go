@@ -1,17 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rapport-ml/rapport/jobs"
-	"github.com/rapport-ml/rapport/jobs/ledger"
 )
 
 // errStale makes status exit 1.
@@ -92,51 +89,4 @@ func (a *app) statusCmd() *cobra.Command {
 			return err
 		},
 	}
-}
-
-func (a *app) reportCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:   "report RUN",
-		Short: "Where the report of a run is; with -o json, the report itself",
-		Args:  usage(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := a.open(cmd.Context(), false)
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			key, err := a.reportKey(cmd, p, args[0])
-			if err != nil {
-				return err
-			}
-			if a.output == "json" {
-				body, err := p.object(cmd.Context(), key+".json")
-				if err != nil {
-					return err
-				}
-				return a.print(json.RawMessage(body), nil)
-			}
-			fmt.Fprintln(a.out, p.Locate(key+".html"))
-			return nil
-		},
-	}
-}
-
-// reportKey finds a report by a run's id or by MODEL/VERSION.
-func (a *app) reportKey(cmd *cobra.Command, p *project, arg string) (string, error) {
-	if model, version, ok := strings.Cut(arg, "/"); ok {
-		v, err := p.version(cmd.Context(), model, version)
-		if err != nil {
-			return "", err
-		}
-		return v.Report.Link, nil
-	}
-	r, err := ledger.Ledger{Bucket: p.Bucket}.Get(cmd.Context(), arg)
-	if err != nil {
-		return "", err
-	}
-	if r.Report == "" {
-		return "", notFoundError{fmt.Errorf("run %s has no report: it went no further than %s", r.ID, r.Status)}
-	}
-	return r.Report, nil
 }

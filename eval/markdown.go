@@ -1,0 +1,162 @@
+package eval
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/rapport-ml/rapport/eval/drift"
+)
+
+// WriteMarkdown writes the report in short, for pull requests and chats: the verdict, the figures, the cohorts, what drifted and what was left
+// out, with a link to the page that stands beside it. It is GitHub's Markdown; names from the data are escaped.
+func (r *Report) WriteMarkdown(w io.Writer) error {
+	m := &markdown{}
+	tone, says := r.verdict()
+	title := r.Run.Job
+	if r.Model.Name != "" {
+		title = r.Model.Name + " (" + r.Run.Job + ")"
+	}
+	m.line("## %s %s: %s", marks[tone], escape(title), says)
+	m.line("")
+	m.line("%s", escape(printInterval(r.Run.Interval)))
+	m.line("")
+	for _, reason := range r.Decision.Reasons {
+		m.line("- %s", escape(reason))
+	}
+	m.line("")
+	m.table([]string{"Question", "Answer"}, func(row func(...string)) {
+		for _, a := range r.answers() {
+			row(a.Question, a.Mark+" "+escape(a.Says))
+		}
+	})
+	if r.Quality != nil {
+		m.figures(r.Quality)
+		m.cohorts(r)
+	}
+	if r.Drift != nil {
+		m.drift(r.Drift)
+	}
+	if len(r.Funnel) > 0 {
+		m.line("### What was left out")
+		m.line("")
+		m.table([]string{"Events", ""}, func(row func(...string)) {
+			for _, f := range r.Funnel {
+				row(escape(reasonName(f.Reason)), escape(printed(f.Rows)))
+			}
+		})
+	}
+	if r.Run.ID != "" {
+		m.line("[The whole report](%s.html) · [its figures as JSON](%[1]s.json)", r.Run.ID)
+	}
+	unbroken := bytes.ReplaceAll(m.Bytes(), []byte(" %"), []byte("\u00a0%"))
+	if _, err := w.Write(unbroken); err != nil {
+		return fmt.Errorf("write report of run %s: %w", r.Run.ID, err)
+	}
+	return nil
+}
+
+type markdown struct{ bytes.Buffer }
+
+func (m *markdown) line(format string, args ...any) { fmt.Fprintf(&m.Buffer, format+"\n", args...) }
+
+// table writes a table whose cells are Markdown already; the first column is text, the others too.
+func (m *markdown) table(head []string, rows func(row func(cells ...string))) {
+	row := func(cells ...string) { m.line("| %s |", strings.Join(cells, " | ")) }
+	row(head...)
+	m.line("|%s", strings.Repeat(" --- |", len(head)))
+	rows(row)
+	m.line("")
+}
+
+func (m *markdown) figures(q *Quality) {
+	m.line("### Figures")
+	m.line("")
+	m.table([]string{q.Headline, "Value", "95 % interval", "This version against it", "95 % interval", "p"}, func(row func(...string)) {
+		for i := range q.Contenders {
+			c := &q.Contenders[i]
+			e := c.Estimate(q.Headline, All)
+			if e == nil || c.Role == Part {
+				continue
+			}
+			cells := []string{escape(c.Name), optional(e.Value, plain), between(e.Low, e.High, plain), "", "", ""}
+			if c.Role == Candidate {
+				cells[0] = "**" + cells[0] + "**"
+			} else if x := q.Comparison(q.Headline, All, c.Name); x != nil {
+				cells[3], cells[4], cells[5] = optional(x.Difference, signed), between(x.Low, x.High, signed), escape(optional(x.P, probability))
+			}
+			row(cells...)
+		}
+	})
+	m.line("%s of %s people, all %s items ranked.", count(q.Evaluated), count(q.Queries), count(q.Items))
+	m.line("")
+}
+
+func (m *markdown) cohorts(r *Report) {
+	candidate := r.Quality.Contender(Candidate)
+	if candidate == nil || len(r.Quality.Cohorts) == 0 {
+		return
+	}
+	m.line("### By cohort")
+	m.line("")
+	m.table([]string{"Cohort", "Gap, of the overall value", "Worst to best", "Budget", "Verdict"}, func(row func(...string)) {
+		for _, c := range r.Quality.Cohorts {
+			f := r.Quality.Cohort(c.Cohort, candidate.Name, r.Quality.Headline)
+			if f == nil {
+				continue
+			}
+			budget, verdict := "none", "—"
+			for _, rule := range r.Decision.Rules {
+				if rule.Budget == nil || rule.Budget.Cohort != c.Cohort {
+					continue
+				}
+				verdict = marks[tone(rule)] + " " + plainName(string(rule.Verdict))
+				switch {
+				case rule.Budget.RelativeGap != nil:
+					budget = percent(*rule.Budget.RelativeGap)
+				case rule.Budget.AbsoluteGap != nil:
+					budget = plain(*rule.Budget.AbsoluteGap)
+				}
+			}
+			row(escape(plainName(c.Cohort)), optional(f.RelativeGap, percent), optional(f.Ratio, percent), budget, verdict)
+		}
+	})
+}
+
+func (m *markdown) drift(d *drift.Report) {
+	m.line("### Drift")
+	m.line("")
+	m.table([]string{"Column", "Verdict", "Effect", "Large from", "Adjusted p"}, func(row func(...string)) {
+		for _, c := range d.Columns {
+			row(escape(plainName(c.Name)), string(c.Verdict), optional(c.Effect, thousandths), thousandths(c.Threshold), escape(optional(c.AdjustedP, probability)))
+		}
+	})
+}
+
+// between prints an interval, or a dash.
+func between(low, high *float64, show func(float64) string) string {
+	if low == nil || high == nil {
+		return "—"
+	}
+	return show(*low) + " to " + show(*high)
+}
+
+// escape takes the meaning from what Markdown, or the HTML in it, would read as more than text. A line break would end a table's row.
+func escape(s string) string {
+	var b strings.Builder
+	for _, c := range s {
+		switch {
+		case strings.ContainsRune("\\`*_[]<>|#~", c):
+			b.WriteByte('\\')
+			b.WriteRune(c)
+		case c == '&':
+			b.WriteString("&amp;")
+		case c < ' ':
+			b.WriteByte(' ')
+		default:
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
+}
