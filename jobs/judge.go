@@ -115,11 +115,8 @@ func (w *work) judge(ctx context.Context) (result, error) {
 			facts.Risks = append(facts.Risks, r.Says)
 		}
 	}
-	var js, html bytes.Buffer
-	if err := rep.WriteJSON(&js); err != nil {
-		return result{}, err
-	}
-	if err := rep.WriteHTML(&html); err != nil {
+	var js, html, md bytes.Buffer
+	if err := errors.Join(rep.WriteJSON(&js), rep.WriteHTML(&html), rep.WriteMarkdown(&md)); err != nil {
 		return result{}, err
 	}
 	if err := w.held(ctx); err != nil {
@@ -128,6 +125,9 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	stands, err := putFirst(ctx, w.Bucket, facts.Report+".json", js.Bytes())
 	if err == nil {
 		_, err = putFirst(ctx, w.Bucket, facts.Report+".html", html.Bytes())
+	}
+	if err == nil {
+		_, err = putFirst(ctx, w.Bucket, facts.Report+".md", md.Bytes())
 	}
 	if err != nil {
 		return result{}, fmt.Errorf("write report: %w", err)
