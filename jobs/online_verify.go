@@ -31,11 +31,10 @@ type OnlineVerified struct {
 	Same       bool           `json:"same"`
 }
 
-// differ notes a difference; after the first few of a kind the number alone is of interest.
+// differ notes a difference, once.
 func (v *OnlineVerified) differ(format string, args ...any) {
-	const most = 20
-	if len(v.Differs) < most {
-		v.Differs = append(v.Differs, fmt.Sprintf(format, args...))
+	if text := fmt.Sprintf(format, args...); !slices.Contains(v.Differs, text) {
+		v.Differs = append(v.Differs, text)
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package online holds what serving systems read: immutable generations of keys and values behind one pointer, and a deny set
-// outside them. Store is the contract; OpenEmbedded is the store that needs no server; onlinetest proves that an implementation
-// keeps the contract. What stands under which key, and in which encoding, is decided in layout.go and nowhere else.
+// outside them. Store is the contract; OpenEmbedded is the store that needs no server, Open gives one in a Redis as well; onlinetest proves that
+// an implementation keeps the contract. What stands under which key, and in which encoding, is decided in layout.go and nowhere else.
 //
 // # The embedded store
 //
@@ -30,6 +30,52 @@
 // until its next lookup. Put the folder on an encrypted volume where that matters. NFS is not supported: the store relies on
 // flock and on attributes that are not cached.
 //
+// # The store in a Redis
+//
+// One server of version 6 or later (tests: 7.0), or a proxy before one. All keys of a project begin with {project}: — the braces keep them in one
+// slot of a cluster. Format 1:
+//
+//	{p}:format          1
+//	{p}:live            hash, the live pointer: generation, fence, meta, and id, which is in the names of the generation's buckets
+//	{p}:generations     hash: number of each finished generation → JSON {id, entries, digest, sum, bytes, full}
+//	{p}:gNUMBER-ID:HH   hash, one of 256 buckets of a generation: entry's key → row. HH is the first two hex digits of SHA-1(entry's key)
+//	{p}:denied          set: names of denied owners, and the empty name, which says that the set is whole
+//	{p}:erased          set: hex SHA-256 of erased owners
+//	{p}:erasures        how many erasures there have been
+//	{p}:fallback        the switch, JSON; there is such a key while it is on
+//	{p}:load:NUMBER     the id of the loader of a generation that is not finished; expires
+//	{p}:stage:…         owners of one large change of the deny set; expires
+//
+// A row is u16 len(owner) ‖ owner ‖ i64 expires (µs since the epoch, 0 = never) ‖ value, big-endian. A reader in any language looks a key K up with
+//
+//	HMGET {p}:live generation id         → G, I; nothing is live if they are nil
+//	HGET {p}:gG-I:HH K                   → the row; begin again if it is nil and live has changed
+//	and, if the row has an owner O, serves it only if
+//	SISMEMBER {p}:denied ""              is 1 (0: the deny set was lost: serve nobody's row)
+//	SISMEMBER {p}:denied O               is 0
+//	SISMEMBER {p}:erased SHA256HEX(O)    is 0
+//	EXISTS {p}:fallback                  is 0
+//
+// and if expires is 0 or later than now; else it serves the row of the key unprofiled. Our own readers do all of it in one script, lua/get.lua, which
+// is atomic and which others may use too: EVAL with the text of lua/prelude.lua and lua/get.lua, KEYS[1] = {p}:live.
+//
+// Every change is one script (folder lua), so that it happens whole or not at all, and every script may be run twice, since an answer can get lost.
+// An ACL user needs ~{p}:* +@read +@write +@scripting, and should have +info and +ping; +bgrewriteaof and +bgsave let an erasure have the
+// server's files written anew at once. A reader needs ~{p}:* +@read +@scripting.
+//
+// Loading: batches, four under way at a time; Put waits while the server is slower. Each is sent until it is acknowledged, so that a server may
+// restart under it. The rows of an unfinished load expire by themselves unless its loader, every few minutes, renews them; Finish checks that as many
+// rows stand there as were sent, reads some back, and makes them stay. What is finished never expires: generations that no rollback needs are dropped
+// by the publisher, not by a clock that goes on while nothing is published.
+//
+// What was lost is noticed. An empty server has no live pointer: ErrNoGeneration. A deny set without the empty name, beside rows: ErrCorrupt for every
+// row with an owner, until RestoreDenied. A bucket that the record says is full, and is not there: ErrCorrupt; a generation with fewer rows than its record
+// says is not listed, cannot be swapped to, and goes with the next swap. A load into a server that may evict is refused.
+//
+// A server with appendfsync everysec may lose its last second when it is killed, denials too, and so may a failover to a replica or the restoring of a backup:
+// every run, and `rapport online load`, denies again whom the policy journal denies. Denials and erasures that must survive that second want appendfsync always.
+// Rows of somebody who is erased while a generation is loading stand there, unread, until the load finishes or expires.
+//
 // # Design
 //
 // Why not a pebble database (or bbolt, badger, SQLite): its lock lets one process in, even to read, so that `recommend` beside `serve`
@@ -43,4 +89,16 @@
 //
 // Why tables have no owner index: erasures come in batches, and a batch reads each table once and in order; an index would
 // double the keys of every generation.
+//
+// Why 256 buckets a generation in Redis: one hash of all rows would be freed, or expire, in one go, which stops the server for seconds; a key a row takes
+// half as much memory again, and must be found to be dropped. With a fixed number, dropping, keeping and counting are a few commands, whatever the size.
+//
+// Why a generation's buckets carry an id beside its number: a load that is repeated must not meet the rows of the one before, and a reader between two commands must
+// not mix them.
+//
+// Why the script of a lookup is told whose row it probably is: erased owners are known by SHA-256 alone, which Redis cannot compute. The last part of nearly every
+// key is its owner; where it is not, the script says so and is asked again.
+//
+// Why writes begin by deleting a key that is not there: Redis refuses commands that take memory when it is full, but not in a script that has written already. A
+// denial must not fail for that.
 package online
