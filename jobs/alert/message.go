@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -70,10 +71,15 @@ const (
 
 // body encodes the message in a format, "json" or "slack".
 func (m Message) body(format string) ([]byte, error) {
+	var v any = m
 	if format == "slack" {
-		return json.Marshal(m.slack())
+		v = m.slack()
 	}
-	return json.Marshal(m)
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false) // six bytes for one would go beyond the bounds
+	err := e.Encode(v)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
 
 // text and block are the parts of Slack's Block Kit that are used, which servers compatible with Slack understand too.
