@@ -25,55 +25,89 @@ const startWait = 30 * time.Second
 // VirtualDomain is the name under which the server of StartS3 takes virtual-host requests (bucket.VirtualDomain), besides path style.
 const VirtualDomain = "s3.test"
 
-// StartS3 starts a real S3-compatible server, versitygw, on a free loopback port and an empty temporary directory, and returns its
-// http endpoint and keys. It is stopped when the test ends. The binary is the one at $RAPPORT_VERSITYGW, or versitygw in
-// $RAPPORT_TOOLS or in the folder rapport/bin of the user's cache. The server keeps versions where a bucket asks for it.
-func StartS3(t testing.TB) (endpoint, accessKey, secretKey string) {
+// S3 is a real S3-compatible server, versitygw, that a test may stop and start again with what it holds.
+type S3 struct {
+	Endpoint, AccessKey, SecretKey string
+
+	addr, data, versions string
+	process              *os.Process
+	exited               chan struct{} // closed when the process has ended
+}
+
+// StartS3 starts a server on a free loopback port and an empty temporary directory. It is stopped when the test ends. The binary is the one
+// at $RAPPORT_VERSITYGW, or versitygw in $RAPPORT_TOOLS or in the folder rapport/bin of the user's cache. The server keeps versions where
+// a bucket asks for it.
+func StartS3(t testing.TB) *S3 {
+	t.Helper()
+	addr := freeAddr(t)
+	s := &S3{
+		Endpoint: "http://" + addr, AccessKey: "test-" + rand.Text()[:8], SecretKey: rand.Text(),
+		addr: addr, data: t.TempDir(), versions: t.TempDir(),
+	}
+	t.Cleanup(s.kill)
+	s.Start(t)
+	return s
+}
+
+// Start starts the server, on the same port and with the same objects as before, and waits until it listens.
+func (s *S3) Start(t testing.TB) {
 	t.Helper()
 	binary, err := findServer()
 	if err != nil {
 		t.Fatal(err)
 	}
-	accessKey, secretKey = "test-"+rand.Text()[:8], rand.Text()
-	addr := freeAddr(t)
-	data, old := t.TempDir(), t.TempDir()
 	var out bytes.Buffer
-	cmd := exec.Command(binary, "--port", addr, "--quiet", "--virtual-domain", VirtualDomain, "posix", "--versioning-dir", old, data)
-	cmd.Env = []string{"ROOT_ACCESS_KEY=" + accessKey, "ROOT_SECRET_KEY=" + secretKey, "HOME=" + old, "TMPDIR=" + os.TempDir()}
+	cmd := exec.Command(binary, "--port", s.addr, "--quiet", "--virtual-domain", VirtualDomain, "posix", "--versioning-dir", s.versions, s.data)
+	cmd.Env = []string{"ROOT_ACCESS_KEY=" + s.AccessKey, "ROOT_SECRET_KEY=" + s.SecretKey, "HOME=" + s.versions, "TMPDIR=" + os.TempDir()}
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start versitygw: %v", err)
 	}
 	exited := make(chan struct{})
 	go func() { cmd.Wait(); close(exited) }()
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-exited
-	})
+	s.process, s.exited = cmd.Process, exited
 	deadline := time.NewTimer(startWait)
 	defer deadline.Stop()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		if conn, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
+		if conn, err := net.DialTimeout("tcp", s.addr, time.Second); err == nil {
 			conn.Close()
-			return "http://" + addr, accessKey, secretKey
+			return
 		}
 		select {
 		case <-exited:
 			t.Fatalf("versitygw ended at once:\n%s", out.String())
 		case <-deadline.C:
-			t.Fatalf("versitygw did not listen on %s within %v", addr, startWait)
+			t.Fatalf("versitygw did not listen on %s within %v", s.addr, startWait)
 		case <-poll.C:
 		}
 	}
 }
 
+// Stop kills the server. What it holds stays.
+func (s *S3) Stop(t testing.TB) {
+	t.Helper()
+	s.kill()
+}
+
+func (s *S3) kill() {
+	if s.process != nil {
+		s.process.Kill()
+		<-s.exited
+		s.process = nil
+	}
+}
+
+// Options are those to open a bucket of the server.
+func (s *S3) Options() storage.Options {
+	return storage.Options{S3: storage.S3{Endpoint: s.Endpoint, Region: "us-east-1", PathStyle: true, AccessKey: s.AccessKey, SecretKey: s.SecretKey}}
+}
+
 // NewS3 starts a server as StartS3 does, makes a bucket, and returns the URL of a prefix in it with the options to open it.
 func NewS3(t testing.TB) (url string, o storage.Options) {
 	t.Helper()
-	endpoint, access, secret := StartS3(t)
-	o = storage.Options{S3: storage.S3{Endpoint: endpoint, Region: "us-east-1", PathStyle: true, AccessKey: access, SecretKey: secret}}
+	o = StartS3(t).Options()
 	MakeBucket(t, o, "rapport-test")
 	return "s3://rapport-test/root", o
 }
