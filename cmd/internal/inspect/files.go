@@ -137,11 +137,11 @@ func generalize(files []storage.Info) string {
 				continue
 			}
 		}
-		slices.Sort(parts)
+		differ := slices.ContainsFunc(parts, func(p string) bool { return p != parts[0] })
 		switch {
-		case last && len(slices.Compact(parts)) > 1:
+		case differ && last:
 			out = append(out, "*.parquet")
-		case len(slices.Compact(parts)) > 1:
+		case differ:
 			out = append(out, "*")
 		default:
 			out = append(out, parts[0])

@@ -262,7 +262,7 @@ var longNumber = regexp.MustCompile(`\d{5}`)
 
 // kindsOf lists the kinds of a column by their rows, those with few rows left out; ok is false if what stands there is no list of kinds.
 func kindsOf(p *profile) (out []Kind, fewer int, ok bool) {
-	if p.counts == nil || len(p.counts) == 0 {
+	if len(p.counts) == 0 {
 		return nil, 0, false
 	}
 	for name, n := range p.counts {

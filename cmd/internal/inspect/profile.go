@@ -25,14 +25,14 @@ type profile struct {
 	seen   map[uint64]struct{}
 	counts map[string]int64 // of text; nil once there were too many
 
-	least, most         float64 // of numbers
-	early, late         int64   // of times, µs
-	whole               bool    // all numbers are whole
-	email, phone, ip    int64
-	uuid, digits, local int64
-	formats             []*format // those that all texts so far are times of
-	units               []unit    // those in which all integers so far are times of this century
-	problem             string
+	least, most      float64 // of numbers
+	early, late      int64   // of times, µs
+	whole            bool    // all numbers are whole
+	email, phone, ip int64
+	uuid, digits     int64
+	formats          []*format // those that all texts so far are times of
+	units            []unit    // those in which all integers so far are times of this century
+	problem          string
 }
 
 // format is one way to write a time as text.
