@@ -152,6 +152,7 @@ type desk struct {
 	of     [][]level // by attribute and level
 	net    memory
 	row    []float64
+	rows   []float32 // scores of a batch: the blend's, then each part's
 }
 
 // level is what a history says of one level of an attribute.
@@ -295,9 +296,10 @@ const batchFloats = 2 << 20
 // is f's until it returns.
 func (b *bound) each(ctx context.Context, q []models.Query, d *desk, f func(i int, blended []float32, s shortlist)) error {
 	size := max(1, min(batch, batchFloats/max(1, b.n), len(q)))
-	rows, parts, one := make([]float32, size*b.n), make([][]float32, len(b.scale)), make([][]float32, len(b.scale))
+	d.rows = grow(d.rows, (1+len(b.scale))*size*b.n)
+	rows, parts, one := d.rows[:size*b.n], make([][]float32, len(b.scale)), make([][]float32, len(b.scale))
 	for p := range parts {
-		parts[p] = make([]float32, size*b.n)
+		parts[p] = d.rows[(p+1)*size*b.n:][:size*b.n]
 	}
 	for from := 0; from < len(q); from += size {
 		to := min(from+size, len(q))

@@ -18,7 +18,7 @@ type Hyper struct {
 
 // Defaults returns the hyperparameters that a project starts with.
 func Defaults() Hyper {
-	return Hyper{Hidden: []int{32, 16}, Bound: 0.5, Epochs: 12, Rate: 0.003, Dropout: 0.1, Questions: 2000, Context: true}
+	return Hyper{Hidden: []int{32, 16}, Bound: 0.5, Epochs: 10, Rate: 0.003, Dropout: 0.1, Questions: 2000, Context: true}
 }
 
 // Bounds of what is trained and read: what is kept of a question takes about 100 bytes a candidate.

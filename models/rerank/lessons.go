@@ -46,7 +46,7 @@ type lessons struct {
 // What is trained on at most: the chosen items of one answer, and all of them.
 const (
 	chosenAnAnswer = 6
-	mostExamples   = 12000
+	mostExamples   = 6000
 	holdOut        = 5 // one subject in so many
 )
 
