@@ -211,7 +211,7 @@ func TestProjectsAreRead(t *testing.T) {
 	}{
 		"full":       {full, Plan{Project: "shop", Basis: "consent", Consent: "file:../consent/*.csv", Now: now}, nil},
 		"flat":       {flat, Plan{Project: "shop", Basis: "legitimate-interest", Path: "file:../raw/*.parquet", Endpoint: "http://localhost:9000", Now: now}, nil},
-		"no basis":   {flat, Plan{Project: "shop", Now: now}, []string{"purposes.recommend.basis"}},
+		"no basis":   {flat, Plan{Project: "shop", Now: now}, []string{"purposes.recommend", "purposes.recommend.basis"}},
 		"no consent": {flat, Plan{Project: "shop", Basis: "consent", Now: now}, []string{"purposes.recommend.basis"}},
 		"bare":       {bare, Plan{Project: "shop", Basis: "legitimate-interest", Now: now}, []string{"sources.events.subject", "sources.events.item", "sources.events.at", "sources.events.time_format", "sources.events.zone"}},
 	} {
