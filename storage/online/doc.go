@@ -60,7 +60,7 @@
 // is atomic and which others may use too: EVAL with the text of lua/prelude.lua and lua/get.lua, KEYS[1] = {p}:live.
 //
 // Every change is one script (folder lua), so that it happens whole or not at all, and every script may be run twice, since an answer can get lost.
-// An ACL user needs ~{p}:* +@read +@write +@scripting, and should have +info and +ping; +bgrewriteaof and +bgsave let an erasure have the
+// An ACL user needs ~{p}:* +@read +@write +@scripting, +select for another database than 0, and should have +info and +ping; +bgrewriteaof and +bgsave let an erasure have the
 // server's files written anew at once. A reader needs ~{p}:* +@read +@scripting.
 //
 // Loading: batches, four under way at a time; Put waits while the server is slower. Each is sent until it is acknowledged, so that a server may

@@ -168,9 +168,11 @@ func (s *redisStore) failed(what string, err error) error {
 	case says("MISCONF", "NOREPLICAS"):
 		err = fmt.Errorf("%w (free its disk, or see its log): %w", ErrReadOnly, err)
 	case says("NOPERM", "The user executing the script"):
-		err = fmt.Errorf("the Redis user may not do this (ACL SETUSER NAME ~%s* +@read +@write +@scripting +info +ping): %w", s.key(""), err)
+		err = fmt.Errorf("the Redis user may not do this (ACL SETUSER NAME ~%s* +@read +@write +@scripting +info +ping +select): %w", s.key(""), err)
 	case says("WRONGPASS", "NOAUTH", "invalid username-password"):
 		err = fmt.Errorf("the user or the password that online: names is refused: %w", err)
+	case says("MOVED ", "ASK "):
+		err = fmt.Errorf("this server is a node of a cluster and another one holds the project's keys, which stand together: name that one, or a proxy: %w", err)
 	case says("WRONGTYPE"):
 		err = fmt.Errorf("%w: another program has written under %s: %w", ErrCorrupt, s.key("*"), err)
 	}

@@ -130,6 +130,7 @@ func TestRedisHints(t *testing.T) {
 		"NOREPLICAS Not enough good replicas to write.":                            {ErrReadOnly, "log"},
 		"NOPERM this user has no permissions":                                      {nil, "~{p}:*"},
 		"ERR The user executing the script can't run this command or subcommand":   {nil, "~{p}:*"},
+		"MOVED 1234 10.0.0.1:6379":                                                 {nil, "cluster"},
 		"WRONGPASS invalid username-password pair":                                 {nil, "the user or the password"},
 		"NOAUTH Authentication required.":                                          {nil, "the user or the password"},
 		"WRONGTYPE Operation against a key holding the wrong kind of value script": {ErrCorrupt, "{p}:*"},

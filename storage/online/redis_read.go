@@ -31,6 +31,14 @@ func (s *redisStore) nothingLive() error {
 	return fmt.Errorf("%s: %w: run a job, or, if one has published and the server has lost it, `rapport online load`", s, ErrNoGeneration)
 }
 
+// startAnew adds to a fault of the store's own records what mends it.
+func (s *redisStore) startAnew(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w (delete the keys %s: then `rapport online load` fills the store again)", err, s.key("*"))
+}
+
 // Live reads the pointer.
 func (s *redisStore) Live(ctx context.Context) (Pointer, error) {
 	p, _, err := s.at(ctx)
@@ -52,7 +60,7 @@ func (s *redisStore) at(ctx context.Context) (p Pointer, id string, err error) {
 		return p, "", s.nothingLive()
 	}
 	p, err = pointer(r.text(0), r.text(1), r.text(2))
-	return p, r.text(3), s.failed("read what is live", err)
+	return p, r.text(3), s.failed("read what is live", s.startAnew(err))
 }
 
 // Get reads one key with one command; with two if the store has erased owners and the key does not tell whose row it is. A connection
@@ -136,7 +144,7 @@ func (s *redisStore) survey(ctx context.Context) ([]redisGeneration, error) {
 			g.redisRecord, err = parseRecord(g.text)
 		}
 		if err != nil {
-			return nil, s.failed(what, err)
+			return nil, s.failed(what, s.startAnew(err))
 		}
 		out = append(out, g)
 	}

@@ -18,6 +18,10 @@ if not whole() then
 	return { 'undenied' }
 end
 room()
+local before = redis.call('HGET', KEYS[1], 'id')
+if before and not record(old[1]) then
+	unlink(data(old[1], before)) -- its record was lost, and nothing else knows of it
+end
 redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'id', r.id, 'fence', ARGV[2], 'meta', ARGV[3])
 -- What has lost rows can serve nobody any more.
 local all = redis.call('HGETALL', P .. 'generations')
