@@ -356,8 +356,14 @@ func (t *Identities) checkKeys(ctx context.Context) (keyChecks, storage.Info, er
 	case err != nil:
 		return c, info, err
 	}
+	var head struct {
+		Format int `json:"format"`
+	}
+	if json.Unmarshal(body, &head) == nil && head.Format > 1 {
+		return c, info, fmt.Errorf("%s: format %d was made by a newer rapport; this one reads up to 1", identityKeys, head.Format)
+	}
 	if err := json.Unmarshal(body, &c); err != nil || c.Format != 1 || c.Keys == nil {
-		return c, info, fmt.Errorf("%s is damaged or made by a newer rapport", identityKeys)
+		return c, info, fmt.Errorf("%s is damaged", identityKeys)
 	}
 	for _, k := range t.keys {
 		if was, ok := c.Keys[k.id]; ok && was != k.check() {

@@ -65,7 +65,7 @@ func sealed(body []byte) []byte {
 	return append(body, sum[:]...)
 }
 
-var errShard = errors.New("the shard is damaged, or made by a newer rapport")
+var errShard = errors.New("the shard is damaged")
 
 func decodeShard(shard int, data []byte) (map[policy.Subject]wireIdentity, error) {
 	if len(data) < len(shardMagic)+8+sha256.Size || !bytes.HasPrefix(data, []byte(shardMagic)) {
@@ -76,7 +76,10 @@ func decodeShard(shard int, data []byte) (map[policy.Subject]wireIdentity, error
 		return nil, errShard
 	}
 	body = body[len(shardMagic):]
-	if binary.LittleEndian.Uint16(body) != shardVersion {
+	switch version := binary.LittleEndian.Uint16(body); {
+	case version > shardVersion:
+		return nil, fmt.Errorf("format %d was made by a newer rapport; this one reads up to %d", version, shardVersion)
+	case version < shardVersion:
 		return nil, errShard
 	}
 	ids := make([]string, binary.LittleEndian.Uint16(body[2:]))

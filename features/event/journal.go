@@ -107,12 +107,21 @@ func (j *Journal) read(ctx context.Context, key string) (Entry, storage.Info, er
 	if err != nil {
 		return e, info, err
 	}
+	var head struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(body, &head); err != nil {
+		return e, info, fmt.Errorf("%s is damaged: %w", key, err)
+	}
+	if head.Format > 1 {
+		return e, info, fmt.Errorf("%s: format %d was made by a newer rapport; this one reads up to 1", key, head.Format)
+	}
 	if err := json.Unmarshal(body, &e); err != nil {
 		return e, info, fmt.Errorf("%s is damaged: %w", key, err)
 	}
 	switch {
 	case e.Format != 1:
-		return e, info, fmt.Errorf("%s has format %d: it was made by a newer rapport", key, e.Format)
+		return e, info, fmt.Errorf("%s is damaged: format %d", key, e.Format)
 	case key != journalKey(e.Seq):
 		return e, info, fmt.Errorf("%s holds entry %d: it was moved", key, e.Seq)
 	case e.Kind != KindErase && e.Kind != KindWithdraw:

@@ -47,7 +47,7 @@ func decodeManifest(data []byte) (*manifest, error) {
 		return nil, fmt.Errorf("format %d: not a manifest of this program", head.Format)
 	}
 	if head.Format > Format {
-		return nil, fmt.Errorf("format %d is newer than %d, the newest that this program reads: update it", head.Format, Format)
+		return nil, fmt.Errorf("format %d was made by a newer rapport; this one reads up to %d", head.Format, Format)
 	}
 	m := &manifest{}
 	d := json.NewDecoder(bytes.NewReader(data))

@@ -144,7 +144,7 @@ func decode(body []byte, dst any) error {
 		return err
 	}
 	if head.Format > format {
-		return fmt.Errorf("format %d is newer than %d, the newest that this program reads: update it", head.Format, format)
+		return fmt.Errorf("format %d was made by a newer rapport; this one reads up to %d", head.Format, format)
 	}
 	if head.Format < 1 {
 		return fmt.Errorf("format %d: not an object of the registry", head.Format)
