@@ -266,7 +266,7 @@ func TestOpenRefusesBadManifest(t *testing.T) {
 	good := string(files[ManifestName])
 	for want, bad := range map[string]string{
 		`unexpected end of JSON`: good[:len(good)/2],
-		`format 2 is newer`:      strings.Replace(good, `"format":1`, `"format":2,"new":{}`, 1),
+		`made by a newer rapport`:      strings.Replace(good, `"format":1`, `"format":2,"new":{}`, 1),
 		`format 0`:               `{}`,
 		`is not the file that`:   strings.Replace(good, `"size":`, `"size":9`, 1),
 		`not canonical`:          strings.Replace(good, `{"format":1`, `{ "format":1`, 1),
