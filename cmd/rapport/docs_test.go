@@ -1,0 +1,63 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestDocs holds what the documents tell people to type against the program: every rapport command in a block of shell, with its flags, and
+// every link to a file.
+func TestDocs(t *testing.T) {
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("%d documents (%v)", len(files), err)
+	}
+	files = append(files, "../../README.md", deployDir+"/README.md")
+	commands := 0
+	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	for _, path := range files {
+		body, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(body), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+				t.Errorf("%s: the link to %s leads nowhere", path, m[1])
+			}
+		}
+		shell := false
+		for line := range strings.Lines(string(body)) {
+			if strings.HasPrefix(line, "```") {
+				shell = strings.HasPrefix(line, "```sh")
+				continue
+			}
+			if !shell {
+				continue
+			}
+			line, _, _ = strings.Cut(line, " #")
+			for part := range strings.SplitSeq(line, "|") {
+				args, ok := words(part)
+				if !ok || args[0] != "rapport" {
+					continue
+				}
+				commands++
+				knows(t, path, args[1:])
+			}
+		}
+	}
+	if commands < 30 {
+		t.Errorf("%d commands found in the documents", commands)
+	}
+}
+
+// words splits a command as a shell does, as far as documents need it.
+func words(line string) ([]string, bool) {
+	var out []string
+	for _, m := range regexp.MustCompile(`"([^"]*)"|(\S+)`).FindAllStringSubmatch(line, -1) {
+		out = append(out, m[1]+m[2])
+	}
+	return out, len(out) > 0
+}
