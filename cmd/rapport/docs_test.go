@@ -53,6 +53,43 @@ func TestDocs(t *testing.T) {
 	}
 }
 
+// TestGuarantees asks for every test and package that the page of guarantees names.
+func TestGuarantees(t *testing.T) {
+	page, err := os.ReadFile("../../docs/guarantees.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]bool{}
+	declared := regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9_]+)\(`)
+	err = filepath.WalkDir("../..", func(path string, d os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		body, err := os.ReadFile(path)
+		for _, m := range declared.FindAllSubmatch(body, -1) {
+			have[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, m := range regexp.MustCompile("`(Test[A-Za-z0-9_]+|[a-z]+/[a-z/]+)`").FindAllStringSubmatch(string(page), -1) {
+		named++
+		if strings.HasPrefix(m[1], "Test") {
+			if !have[m[1]] {
+				t.Errorf("there is no test %s", m[1])
+			}
+		} else if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
+			t.Errorf("there is no package %s", m[1])
+		}
+	}
+	if named < 60 {
+		t.Errorf("the page names %d tests", named)
+	}
+}
+
 // words splits a command as a shell does, as far as documents need it.
 func words(line string) ([]string, bool) {
 	var out []string
