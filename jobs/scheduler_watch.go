@@ -33,7 +33,6 @@ func (s *Scheduler) Watch(ctx context.Context) {
 	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
-			s.farewell(ctx)
 			return
 		case <-ticks:
 		}
@@ -50,8 +49,8 @@ func (s *Scheduler) Watch(ctx context.Context) {
 	}
 }
 
-// farewell takes the server's object away, so that a successor with another project file need not wait for it to expire.
-func (s *Scheduler) farewell(ctx context.Context) {
+// Leave takes this server's object away, so that a successor with another project file need not wait for it to expire. Call it when Watch has ended.
+func (s *Scheduler) Leave(ctx context.Context) {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := s.peers.leave(end); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +44,15 @@ func (a *app) jobsCmd() *cobra.Command {
 	}
 	c.AddCommand(pause, resume)
 	return c
+}
+
+// notePause tells who runs a paused job by hand that it is paused.
+func (e *errand) notePause(ctx context.Context, w io.Writer) error {
+	p, err := e.runner.Paused(ctx, e.job.Name)
+	if err == nil && p != nil {
+		fmt.Fprintf(w, "rapport: note: %s is paused %s; this run goes on, for you asked for it\n", e.job.Name, p)
+	}
+	return err
 }
 
 // pauseResult is what jobs pause and jobs resume print with -o json.

@@ -37,6 +37,9 @@ func (a *app) runCmd() *cobra.Command {
 				return err
 			}
 			defer e.Close()
+			if err := e.notePause(cmd.Context(), a.err); err != nil {
+				return err
+			}
 			res, err := e.runner.Run(cmd.Context(), e.job, e.interval, jobs.Options{Through: e.through, Cause: "run"})
 			e.progress.done()
 			if res != nil {

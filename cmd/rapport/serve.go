@@ -79,6 +79,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	}
 	defer l.Close() // again, and harmless, once it has been served from
 	metrics := s.wire(js)
+	defer s.scheduler.Leave(ctx)
 	if err := s.scheduler.Announce(ctx); err != nil {
 		if errors.Is(err, jobs.ErrConflict) {
 			return usageError{err}
