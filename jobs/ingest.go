@@ -237,6 +237,7 @@ func (w *work) ingest(ctx context.Context) error {
 	w.skipped(p.days)
 	p.committed = p.committed[:0]
 	funnel := policy.Funnel{}
+	var noEvents int64 // rows that the source's declaration makes none of
 	for i, d := range p.days {
 		p.committed = append(p.committed, day{iv: d.unit, key: d.key, manifest: commits[i].Outputs["events"]})
 		if d.unit.Start.Before(w.iv.End) && w.iv.Start.Before(d.unit.End) {
@@ -245,9 +246,13 @@ func (w *work) ingest(ctx context.Context) error {
 				return err
 			}
 			funnel.Merge(f.Funnel)
+			noEvents += f.UnknownKinds + f.IgnoredKinds + f.Empty
 		}
 	}
 	w.res.setFunnel(funnel)
+	if funnel.Read() == 0 && noEvents > 0 {
+		w.res.Remedy = "the interval has rows, and all are of kinds that sources.events.kinds leaves out, or have no element of the list to explode: rapport inspect shows what the files hold"
+	}
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage"
 )
@@ -97,4 +98,20 @@ func TestLookback(t *testing.T) {
 	if day := ingestOf(t, fresh.plan(7), "2026-01-02"); day.Done || day.Why != "" {
 		t.Errorf("a day that was never ingested: %+v", day)
 	}
+}
+
+// TestNoRowIsAnEvent: where the source's own declaration leaves every row out, the error says that, and not that there are no files.
+func TestNoRowIsAnEvent(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.job.Events.Kinds = map[string]string{"view": event.Ignored, "cart": event.Ignored, "buy": event.Ignored}
+	_, err := s.try(6)
+	if !errors.Is(err, jobs.ErrNoData) || !strings.Contains(err.Error(), "all are of kinds that sources.events.kinds leaves out") {
+		t.Errorf("all kinds left out: %v", err)
+	}
+	s.job.Events.Kinds = map[string]string{"view": "view"}
+	if _, err = s.try(6); !errors.Is(err, event.ErrUnknownKinds) || !strings.Contains(err.Error(), "ingest 2026-01-01") {
+		t.Errorf("most kinds unknown: %v", err)
+	}
+	s.job.Events.Kinds = map[string]string{"view": "look", "cart": event.Ignored, "buy": "take"}
+	s.night(6)
 }
