@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -149,9 +150,16 @@ func (p *project) checkEvents(ctx context.Context, j *jobs.Job) check {
 	}
 	typed := []table.Want{{Name: src.Subject, Type: table.String}, {Name: src.Item, Type: table.String}, {Name: src.Time, Type: table.Time}}
 	if src.Value != "" {
-		typed = append(typed, table.Want{Name: src.Value, Type: table.Float64})
+		typed = append(typed, table.Want{Name: src.Value, Type: table.Float64, Optional: true})
 	}
-	return schemaCheck(ctx, "events", src.Bucket, src.Path, want, table.ScanOptions{Columns: typed, Time: src.Time, Explode: src.Explode, Unit: src.TimeUnit, TimeFormat: src.TimeFormat, Local: src.Zone})
+	must := []string{"subject", "item", "at"}
+	for _, name := range src.Required {
+		if name != event.ColValue {
+			name = "columns." + name
+		}
+		must = append(must, name)
+	}
+	return schemaCheck(ctx, "events", src.Bucket, src.Path, want, must, table.ScanOptions{Columns: typed, Time: src.Time, Explode: src.Explode, Unit: src.TimeUnit, TimeFormat: src.TimeFormat, Local: src.Zone})
 }
 
 func (p *project) checkColumns(ctx context.Context, set string, src *jobs.AttributeSource, reads []string) check {
@@ -166,15 +174,15 @@ func (p *project) checkColumns(ctx context.Context, set string, src *jobs.Attrib
 	typed := []table.Want{{Name: want[src.Key], Type: table.String}}
 	for _, name := range reads {
 		if slices.Contains(src.Numeric, name) {
-			typed = append(typed, table.Want{Name: want[name], Type: table.Float64})
+			typed = append(typed, table.Want{Name: want[name], Type: table.Float64, Optional: true})
 		}
 	}
-	return schemaCheck(ctx, set, src.Data.Bucket, src.Data.Path, want, table.ScanOptions{Columns: typed})
+	return schemaCheck(ctx, set, src.Data.Bucket, src.Data.Path, want, []string{src.Key}, table.ScanOptions{Columns: typed})
 }
 
 // schemaCheck compares the wanted columns (name in the project → column) with those of the newest file of a source, and reads a batch of
-// those whose type matters.
-func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern string, want map[string]string, scan table.ScanOptions) check {
+// those whose type matters. A column that is not among must may be missing, as a run takes it: it is null then, and the check says so.
+func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern string, want map[string]string, must []string, scan table.ScanOptions) check {
 	c := check{What: "source " + set}
 	n, obj, err := first(ctx, b, pattern)
 	if err == nil && n == 0 {
@@ -197,10 +205,14 @@ func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern stri
 	for _, f := range st.Columns {
 		have = append(have, f.Name)
 	}
-	var lacks []string
+	var lacks, nulls []string
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if column := want[name]; column != "" && !slices.Contains(have, column) {
+		switch column := want[name]; {
+		case column == "" || slices.Contains(have, column):
+		case slices.Contains(must, name):
 			lacks = append(lacks, fmt.Sprintf("%q (%s)", column, name))
+		default:
+			nulls = append(nulls, fmt.Sprintf("%q (%s)", column, name))
 		}
 	}
 	if len(lacks) > 0 {
@@ -214,6 +226,11 @@ func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern stri
 		}
 		break
 	}
-	c.OK, c.Found = true, fmt.Sprintf("%d files; %s has %d rows and all %d columns", n, obj.Key, st.Rows, len(want))
+	c.OK = true
+	if len(nulls) > 0 {
+		c.Found = fmt.Sprintf("%d files; %s has %d rows, and no column %s, which is null there: a run goes on without", n, obj.Key, st.Rows, strings.Join(nulls, ", "))
+		return c
+	}
+	c.Found = fmt.Sprintf("%d files; %s has %d rows and all %d columns", n, obj.Key, st.Rows, len(want))
 	return c
 }
