@@ -23,7 +23,7 @@ func trainer(always bool) *Trainer {
 			&content.Trainer{Hyper: content.Defaults()},
 			&als.Trainer{Hyper: als.Defaults()},
 		}},
-		Hyper: Hyper{Hidden: []int{8, 4}, Epochs: 2, Dropout: 0.1, Context: true}, always: always,
+		Hyper: Hyper{Hidden: []int{8, 4}, Epochs: 2, Dropout: 0.1, Context: true}, Always: always,
 	}
 }
 

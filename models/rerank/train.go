@@ -16,10 +16,9 @@ import (
 
 // Trainer trains a blend and a correction of its scores.
 type Trainer struct {
-	Blend blend.Trainer
-	Hyper Hyper
-
-	always bool // for tests: the correction is chosen whatever it is worth
+	Blend  blend.Trainer
+	Hyper  Hyper
+	Always bool // ship a correction once it is trained, whatever it is worth: for tests, which have too few people to win with
 }
 
 // Name returns "rerank".
@@ -90,7 +89,7 @@ func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, see
 	if err != nil {
 		return nil, fmt.Errorf("train rerank: %w", err)
 	}
-	if t.always && m.net != nil {
+	if t.Always && m.net != nil {
 		m.record.Choice = chosenCorrected
 	}
 	last, err := t.Blend.Retrain(ctx, fitted, d, until, seed)
@@ -165,7 +164,7 @@ func (t *Trainer) correct(ctx context.Context, h *Hyper, d *models.Dataset, fitt
 		m.record.Why = fmt.Sprintf("the re-ranker's window holds %d answers, too few to learn from", len(l.answers)+len(l.held))
 		return m, nil
 	}
-	net, told, err := learn(ctx, n, h, l, t.always, seed)
+	net, told, err := learn(ctx, n, h, l, t.Always, seed)
 	if err != nil {
 		return nil, err
 	}
