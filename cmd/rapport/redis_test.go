@@ -439,6 +439,22 @@ func (s *redisShop) testWithdrawal(t *testing.T, id string) {
 	if l := s.recommended(s.opened.Online, id); l.Personalized {
 		t.Error("a subject who withdrew while the generation was loading is served a list of its own")
 	}
+	s.verified()
+
+	// A denial that the server has lost, as a failover may: it is missed, and made again.
+	if err := s.opened.Online.Allow(t.Context(), event.OnlineKey(s.opened.Keys.ServingKey(), id)); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := s.runner.OnlineVerify(t.Context(), s.job, 10); err != nil || v.Same || !strings.Contains(v.Differs[0], "served lists of their own") {
+		t.Errorf("verify without a denial: %+v, %v", v, err)
+	}
+	if out, err := s.runner.OnlineLoad(t.Context(), s.job); err != nil || out.Did != "kept" {
+		t.Errorf("load: %+v, %v", out, err)
+	}
+	if l := s.recommended(s.opened.Online, id); l.Personalized {
+		t.Error("a denial that was lost was not made again")
+	}
+	s.verified()
 }
 
 // The verbs of online, on a project whose file names a Redis with a user and a password.
