@@ -61,6 +61,9 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 	if err != nil {
 		return nil, err
 	}
+	if err := w.reopened(ctx, p); err != nil {
+		return nil, err
+	}
 	v := &Preview{
 		Job: job.Name, Interval: iv, Label: w.label, Clock: w.now, Pinned: r.Pinned, Purpose: job.Training.Name, Says: job.Training.Says,
 		Masking: "decided when the training set is assembled, by the repeat share of its validation window", Live: "nothing",

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -59,6 +60,17 @@ func (a *app) readIDs(from string) ([]string, error) {
 	return out, nil
 }
 
+// listLength is how many items the lists of the live model are meant to show.
+func (p *project) listLength(ctx context.Context) int {
+	var live struct{ Model string }
+	if ptr, err := p.Online.Live(ctx); err == nil && json.Unmarshal(ptr.Meta, &live) == nil {
+		if m, ok := p.Models[live.Model]; ok && m.Lists.K > 0 {
+			return m.Lists.K
+		}
+	}
+	return 10
+}
+
 // recommended is one subject's answer. Subject is the online key: raw ids are not repeated.
 type recommended struct {
 	Subject      string            `json:"subject"`
@@ -86,6 +98,9 @@ func (a *app) recommendCmd() *cobra.Command {
 			raw, err := a.readIDs(ids)
 			if err != nil {
 				return err
+			}
+			if !cmd.Flags().Changed("k") {
+				k = p.listLength(cmd.Context())
 			}
 			asked, err := parseRequest(request)
 			if err != nil {
@@ -123,7 +138,7 @@ func (a *app) recommendCmd() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&ids, "ids", "", "file of raw ids, one a line, or - for standard input")
-	c.Flags().IntVarP(&k, "k", "k", 10, "how many items")
+	c.Flags().IntVarP(&k, "k", "k", 0, "how many items (default: lists.k of the model that is live)")
 	c.Flags().BoolVar(&explain, "explain", false, "say why")
 	c.Flags().StringVar(&request, "context", "", "rank again for a request, as device=phone,channel=app,at=2026-03-01T18:30:00Z")
 	c.MarkFlagsMutuallyExclusive("explain", "context")
