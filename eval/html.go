@@ -216,6 +216,9 @@ func (p *page) UnprofiledValue() *Estimate {
 	return p.Quality.value(p.Unprofiled)
 }
 
+// Single reports whether the interval prints as one day, which stays on one line.
+func (p *page) Single() bool { return len(printInterval(p.Run.Interval)) == len("2006-01-02") }
+
 // headLength is the length of the lists that the headline metric is of.
 func headLength(q *Quality) int {
 	if _, k, err := parseMetric(q.Headline); err == nil {

@@ -347,8 +347,9 @@ func (p *page) funnel() {
 			if known && read > 0 && f.Reason != "read" {
 				row.Note = percent(x / most)
 			}
-		} else {
-			row.At, row.Width = "", "" // a count that is not shown has no length either
+		}
+		if n == 0 && (f.Reason != "read" || known) { // nothing, or a count that is not shown, has no length
+			row.At, row.Width = "", ""
 		}
 		p.Flow.Rows = append(p.Flow.Rows, row)
 	}

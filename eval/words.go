@@ -54,13 +54,6 @@ func figure(value, low, high *float64, show func(float64) string) string {
 	return fmt.Sprintf("%s (%d %% interval %s to %s)", show(*value), int(math.Round(100*Confidence)), show(*low), show(*high))
 }
 
-func or(x *float64, otherwise float64) float64 {
-	if x == nil {
-		return otherwise
-	}
-	return *x
-}
-
 func optional(x *float64, show func(float64) string) string {
 	if x == nil {
 		return "—"
@@ -158,6 +151,9 @@ func sourceName(kind, ref string) string {
 	case "attribute":
 		return "attribute " + ref
 	case "bias":
+		if ref == "" {
+			ref = "everybody"
+		}
 		return "the same for " + ref
 	case "neural":
 		return "neural correction"
