@@ -50,7 +50,7 @@ func (u unwanted) Error() string {
 }
 
 // consult reads what has been done about an entry since it fell due, by whomever. Cost: one LIST, one GET a month since then, and one if
-// another interval of the job is said to be running.
+// another interval of the job is said to be running. Only what schedules start overlaps: a backfill or a run by hand goes on beside it.
 func (s *Scheduler) consult(ctx context.Context, job *Job, e schedule.Entry, now time.Time) (verdict, error) {
 	runs := ledger.Ledger{Bucket: s.runner.Bucket}
 	lines, err := runs.List(ctx, e.Due.Add(-longestRun), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
@@ -66,7 +66,7 @@ func (s *Scheduler) consult(ctx context.Context, job *Job, e schedule.Entry, now
 			continue
 		}
 		if l.Label != label {
-			if l.Status == ledger.Running && job.Overlap != schedule.AllowAll && !v.elsewhere {
+			if l.Status == ledger.Running && l.Cause == causeSchedule && job.Overlap != schedule.AllowAll && !v.elsewhere {
 				if v.elsewhere, err = s.alive(ctx, job, l); err != nil {
 					return verdict{}, err
 				}

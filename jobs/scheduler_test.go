@@ -489,16 +489,19 @@ func TestAllowAllRunsSideBySide(t *testing.T) {
 	}
 }
 
-// The overlap policy counts a run of another interval on another server as well.
+// The overlap policy counts a run of another interval on another server as well, but none that somebody started by hand.
 func TestOverlapElsewhere(t *testing.T) {
 	for _, c := range []struct {
-		o    schedule.Overlap
-		want string
+		o     schedule.Overlap
+		want  string
+		cause string
 	}{
-		{schedule.Skip, "04T03:00 starts 2026-03-03"},
-		{schedule.BufferOne, "03T05:59 starts 2026-03-02, 04T03:00 starts 2026-03-03"},
-		{schedule.CancelOther, "03T03:00 starts 2026-03-02, 04T03:00 starts 2026-03-03"},
-		{schedule.AllowAll, "03T03:00 starts 2026-03-02, 04T03:00 starts 2026-03-03"},
+		{schedule.Skip, "03T03:00 starts 2026-03-02, 04T03:00 starts 2026-03-03", "backfill"},
+		{schedule.CancelOther, "03T03:00 starts 2026-03-02, 04T03:00 starts 2026-03-03", "run"},
+		{schedule.Skip, "04T03:00 starts 2026-03-03", "schedule"},
+		{schedule.BufferOne, "03T05:59 starts 2026-03-02, 04T03:00 starts 2026-03-03", "schedule"},
+		{schedule.CancelOther, "03T03:00 starts 2026-03-02, 04T03:00 starts 2026-03-03", "schedule"},
+		{schedule.AllowAll, "03T03:00 starts 2026-03-02, 04T03:00 starts 2026-03-03", "schedule"},
 	} {
 		clock := newTestClock(t, "2026-03-03T02:59:30Z", "2026-03-04T12:00:00Z")
 		b := storage.NewMemory(nil)
@@ -513,7 +516,7 @@ func TestOverlapElsewhere(t *testing.T) {
 		var ended error
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			_, ended = one.pretend(t.Context(), job, job.Every.At(when(t, "2026-03-02T12:00:00Z")), Options{Cause: "backfill"})
+			_, ended = one.pretend(t.Context(), job, job.Every.At(when(t, "2026-03-02T12:00:00Z")), Options{Cause: c.cause})
 			clock.count(0, -1)
 		})
 		<-began
@@ -524,7 +527,7 @@ func TestOverlapElsewhere(t *testing.T) {
 		if got := two.said(); got != c.want {
 			t.Errorf("%s: %s, want %s", c.o, got, c.want)
 		}
-		if errors.Is(ended, ErrCancelled) != (c.o == schedule.CancelOther) {
+		if errors.Is(ended, ErrCancelled) != (c.o == schedule.CancelOther && c.cause == "schedule") {
 			t.Errorf("%s: the other run ended with %v", c.o, ended)
 		}
 	}

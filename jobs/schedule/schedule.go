@@ -48,8 +48,11 @@ func (s Schedule) Next(t time.Time) time.Time {
 		return t.UTC().Truncate(every.Delay).Add(every.Delay) // at multiples since year 1: a restart moves nothing, and two servers agree
 	}
 	wall := t.In(s.loc)
-	// In a repeated hour the wall clock runs backwards; start two hours early and skip what is not after t.
-	from := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, time.UTC).Add(-2 * time.Hour)
+	// In a repeated hour the wall clock runs backwards; soon after a change start two hours early and skip what is not after t.
+	from := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, time.UTC)
+	if changed, _ := wall.ZoneBounds(); !changed.IsZero() && t.Sub(changed) < 3*time.Hour {
+		from = from.Add(-2 * time.Hour)
+	}
 	for range 100000 {
 		from = s.spec.Next(from)
 		if from.IsZero() {

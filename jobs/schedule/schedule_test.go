@@ -72,3 +72,35 @@ func TestRefused(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is written as a schedule is refused or fires again and again, in any zone, without a panic.
+func FuzzParse(f *testing.F) {
+	for _, expr := range []string{"0 3 * * *", "*/5 1-3,7 * * mon", "0 0 29 2 *", "@daily", "@every 90m", "TZ=0", "TZ=0 0 0 * * *", "CRON_TZ=UTC 0 3 * * *", "0 0 31 2 *", "@every -1h", "? ? ? ? ?"} {
+		f.Add(expr, int64(1792890000), uint8(0))
+	}
+	zones := []*time.Location{time.UTC}
+	for _, name := range []string{"Europe/Berlin", "Australia/Lord_Howe"} {
+		loc, err := time.LoadLocation(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		zones = append(zones, loc)
+	}
+	f.Fuzz(func(t *testing.T, expr string, unix int64, zone uint8) {
+		s, err := Parse(expr, zones[int(zone)%len(zones)])
+		if err != nil {
+			return
+		}
+		at := time.Unix(unix%(1<<33), 0).UTC()
+		next := s.Next(at)
+		if next.IsZero() {
+			return // beyond five years
+		}
+		if !next.After(at) {
+			t.Fatalf("%q: Next(%s) = %s", expr, at, next)
+		}
+		if prev := s.Prev(next); !prev.Equal(next) {
+			t.Fatalf("%q: Prev(%s) = %s", expr, next, prev)
+		}
+	})
+}
