@@ -36,6 +36,7 @@ type trainable struct {
 	values  []*tensor.Dense // of the inputs
 	inputs  gorgonia.Nodes  // x, mask, base, gain
 	weights [][]float32     // w1, b1, w2, b2, w3, b3
+	loss    gorgonia.Value  // of the last step
 	drawn   *rand.Rand
 	hyper   *Hyper
 }
@@ -113,6 +114,7 @@ func newTrainable(n *network, h *Hyper, seed uint64) (t *trainable, err error) {
 	s := must(gorgonia.Add(base, must(gorgonia.Mul(must(gorgonia.Log1p(must(gorgonia.Mul(y, bound)))), scale))))
 	d := must(gorgonia.Mul(must(gorgonia.Reshape(s, tensor.Shape{batchRows, contrast})), apart))
 	loss := must(gorgonia.Mean(must(gorgonia.HadamardProd(gain, must(gorgonia.Log1p(must(gorgonia.Exp(d))))))))
+	gorgonia.Read(loss, &t.loss)
 	if _, err := gorgonia.Grad(loss, t.layers...); err != nil {
 		return nil, fmt.Errorf("differentiate: %w", err)
 	}

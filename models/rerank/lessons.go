@@ -57,7 +57,7 @@ func newLessons(questions []asked, width, k int) *lessons {
 		q := &questions[i]
 		for c, x := range q.context {
 			chosen := q.chosen[c]
-			if len(chosen) == 0 || len(chosen) == len(q.list.items) || !(unitOf(q.list.base) > 0) {
+			if len(chosen) == 0 || len(chosen) == len(q.list.items) || !(q.list.base[0] > 0) {
 				continue
 			}
 			a := answer{i, x, chosen, q.found[c]}
@@ -68,7 +68,9 @@ func newLessons(questions []asked, width, k int) *lessons {
 			l.answers = append(l.answers, a)
 			most := min(len(chosen), chosenAnAnswer)
 			for k := range most {
-				l.examples = append(l.examples, example{len(l.answers) - 1, chosen[k*len(chosen)/most]})
+				if j := chosen[k*len(chosen)/most]; max(unitOf(q.list.base), float64(q.list.base[j])) > 0 { // a correction can move it
+					l.examples = append(l.examples, example{len(l.answers) - 1, j})
+				}
 			}
 		}
 	}
@@ -87,6 +89,9 @@ func newLessons(questions []asked, width, k int) *lessons {
 func logit(base []float32, j int) float64 {
 	least := unitOf(base)
 	unit := max(least, float64(base[j]))
+	if !(unit > 0) {
+		return -farthest
+	}
 	return math.Log(unit/float64(base[0])) + float64(base[j])/unit - 1
 }
 

@@ -160,7 +160,7 @@ func (t *Trainer) correct(ctx context.Context, h *Hyper, d *models.Dataset, fitt
 	}
 	n := m.describe(h, window)
 	l := newLessons(window, len(m.names), fitted.Record().K)
-	if len(l.answers) < leastAnswers || len(l.held) < leastAnswers/holdOut {
+	if len(l.examples) < leastAnswers || len(l.held) < leastAnswers/holdOut {
 		m.record.Why = fmt.Sprintf("the re-ranker's window holds %d answers, too few to learn from", len(l.answers)+len(l.held))
 		return m, nil
 	}
