@@ -14,6 +14,7 @@ import (
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/online"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -92,6 +93,12 @@ func (p *project) check(ctx context.Context) []check {
 	}
 	add("storage", "create-only and if-match writes are honoured", storage.Probe(ctx, p.Bucket))
 	_, err := p.Online.Generations(ctx)
+	if i, ok := p.Online.(online.Inspector); ok && err == nil {
+		var f online.Facts
+		if f, err = i.Inspect(ctx); err == nil && len(f.Faults) > 0 {
+			err = errors.New(f.Faults[0])
+		}
+	}
 	add("online store", p.Project.Online.URL, err)
 	add("pseudonym key", "key id "+p.Keys.ID(), nil)
 
