@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ func (a *app) alertsCmd() *cobra.Command {
 				return err
 			}
 			defer p.Close()
-			open, err := alert.Open(cmd.Context(), p.Bucket)
+			open, err := p.openAlerts(cmd.Context())
 			return errors.Join(err, a.print(open, func(w io.Writer) {
 				row(w, "SINCE", "SEEN", "TIMES", "JOB", "KIND", "WHAT", "TRY")
 				for _, x := range open {
@@ -97,6 +98,12 @@ func untold(x alert.Alert) string {
 	return fmt.Sprintf(" (not delivered to %d)", x.Untold)
 }
 
+// openAlerts are those of the jobs that the project file has: of one that was taken out or renamed no run will ever say that it is over.
+func (p *project) openAlerts(ctx context.Context) ([]alert.Alert, error) {
+	open, err := alert.Open(ctx, p.Bucket, p.Project.Project)
+	return slices.DeleteFunc(open, func(x alert.Alert) bool { return !slices.Contains(p.JobNames(), x.Job) }), err
+}
+
 // standing is how the jobs stand, and what is open.
 type standing struct {
 	*jobs.Status
@@ -109,7 +116,7 @@ func (p *project) standing(ctx context.Context, js []*jobs.Job) (*standing, erro
 	if err != nil {
 		return nil, err
 	}
-	open, err := alert.Open(ctx, p.Bucket)
+	open, err := p.openAlerts(ctx)
 	if err != nil {
 		p.runner.Log.Warn("not all alerts can be read", "error", err)
 	}

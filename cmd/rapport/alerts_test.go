@@ -173,7 +173,7 @@ func TestObserved(t *testing.T) {
 	if got := strings.Join(over, ", "); got != "resolved failed, resolved rejected" && !strings.HasSuffix(got, ", resolved failed, resolved rejected") {
 		t.Errorf("at the end people were told %q", got)
 	}
-	open, err := alert.Open(t.Context(), s.opened.Bucket)
+	open, err := alert.Open(t.Context(), s.opened.Bucket, "shop")
 	if err != nil || slices.ContainsFunc(open, func(a alert.Alert) bool { return a.Kind == alert.Failed || a.Kind == alert.Rejected }) {
 		t.Errorf("still open: %+v, %v", open, err)
 	}

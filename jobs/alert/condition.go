@@ -259,8 +259,9 @@ func decode(key string, body []byte) (c condition, err error) {
 	return c, nil
 }
 
-// all reads every condition, oldest first. What can't be read is in the error, beside the rest. Cost: one listing, one GET a condition.
-func (s store) all(ctx context.Context) (out []*condition, err error) {
+// all reads every condition of a project, oldest first. What can't be read is in the error, beside the rest. Cost: one listing,
+// one GET a condition.
+func (s store) all(ctx context.Context, project string) (out []*condition, err error) {
 	var faults []error
 	n := 0
 	for info, err := range s.List(ctx, prefix, storage.ListOpt{}) {
@@ -281,7 +282,9 @@ func (s store) all(ctx context.Context) (out []*condition, err error) {
 			faults = append(faults, err)
 			continue
 		}
-		out = append(out, &c)
+		if c.Project == project {
+			out = append(out, &c)
+		}
 	}
 	slices.SortFunc(out, func(a, b *condition) int {
 		if d := a.Said.Compare(b.Said); d != 0 {
@@ -299,10 +302,10 @@ type Alert struct {
 	Untold int       `json:"untold"`
 }
 
-// Open returns the open conditions of a bucket, oldest first. It changes nothing. Untold counts the destinations that the last message could
+// Open returns the open conditions of a project, oldest first. It changes nothing. Untold counts the destinations that the last message could
 // not be delivered to. Cost: one listing, one GET a condition.
-func Open(ctx context.Context, b storage.Bucket) ([]Alert, error) {
-	conditions, err := store{Bucket: b}.all(ctx)
+func Open(ctx context.Context, b storage.Bucket, project string) ([]Alert, error) {
+	conditions, err := store{Bucket: b}.all(ctx, project)
 	out := []Alert{}
 	for _, c := range conditions {
 		if !c.Open {

@@ -143,7 +143,7 @@ func link(to, label string) string {
 }
 
 var (
-	quoted   = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|` + "`[^`]*`")
+	quoted   = regexp.MustCompile(`"(?:[^"\\]|\\.)*(?:"|\\?$)|` + "`[^`]*(?:`|$)") // one that is not closed goes to the end
 	userinfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s/@]*@`)
 	query    = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s?#]*)[?#]\S*`)
 	address  = regexp.MustCompile(`[^\s@:/"'(),;<>]+@[^\s@:/"'(),;<>]+\.[A-Za-z]{2,}`) // ndcg@10 is none

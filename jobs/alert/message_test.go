@@ -93,7 +93,9 @@ func TestClean(t *testing.T) {
 		"ndcg@10 gap by gender is 12 %":               "ndcg@10 gap by gender is 12 %",
 		"\xff\xfe":                                    "�",
 		"":                                            "",
-		"unfinished \"quote":                          "unfinished \"quote",
+		"unfinished \"quote of eve":                   `unfinished "…"`,
+		"unfinished `quote of eve":                    `unfinished "…"`,
+		`unfinished "quote of eve\`:                   `unfinished "…"`,
 	} {
 		if got := Clean(in, 200); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)

@@ -136,11 +136,12 @@ func (n *Notifier) bounded(ctx context.Context) (context.Context, context.Cancel
 	return context.WithTimeout(ctx, n.limits.pass+2*n.limits.store)
 }
 
-// all reads every condition, and logs what can't be read.
+// all reads every condition of this project, and logs what can't be read. Those that stand here from before it had another name, or of
+// another project, are neither sent nor resolved: their jobs may be called the same.
 func (n *Notifier) all(ctx context.Context) []*condition {
 	ctx, cancel := context.WithTimeout(ctx, n.limits.store)
 	defer cancel()
-	conditions, err := n.store.all(ctx)
+	conditions, err := n.store.all(ctx, n.Project)
 	if err != nil {
 		n.Log.Warn("alerts can't be read", "error", err)
 	}

@@ -246,7 +246,7 @@ func TestUndelivered(t *testing.T) {
 		t.Errorf("counted %+v", c)
 	}
 	w.expect(other, "open failed")
-	if open, err := Open(t.Context(), w.bucket); err != nil || len(open) != 1 || open[0].Untold != 1 {
+	if open, err := Open(t.Context(), w.bucket, "shop"); err != nil || len(open) != 1 || open[0].Untold != 1 {
 		t.Errorf("open: %+v, %v", open, err)
 	}
 	n.Sweep(t.Context())
@@ -447,7 +447,7 @@ func TestForeignObjects(t *testing.T) {
 	w.notifier().Late(t.Context(), w.job, w.interval(0), midnight)
 	w.end(w.run(0, ledger.Failed, "x", "ingest"))
 	w.expect(h, "open failed")
-	_, err := Open(t.Context(), w.bucket)
+	_, err := Open(t.Context(), w.bucket, "shop")
 	for _, want := range []string{"made by a newer rapport", "zz.json", "another condition"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
@@ -456,6 +456,32 @@ func TestForeignObjects(t *testing.T) {
 	if body, _, err := storage.ReadAll(t.Context(), w.bucket, prefix+id+".json"); err != nil || !strings.Contains(string(body), `"format":2`) {
 		t.Errorf("a newer object was written over: %s, %v", body, err)
 	}
+}
+
+// Two projects over one bucket, as after a change of the project's name, may have jobs of the same name: neither tells nor resolves what is
+// the other's.
+func TestOtherProject(t *testing.T) {
+	w := newWorld(t)
+	ours := w.webhook(nil)
+	w.end(w.run(0, ledger.Failed, "x", "ingest"))
+	w.expect(ours, "open failed")
+
+	mine := w.to
+	w.to = nil
+	theirs := w.webhook(nil)
+	other := w.notifier()
+	other.Project = "outlet"
+	other.Sweep(t.Context())
+	w.endOn(other, w.run(0, ledger.Succeeded, "", "load"))
+	w.expect(theirs, "")
+	for project, want := range map[string]int{"shop": 1, "outlet": 0} {
+		if open, err := Open(t.Context(), w.bucket, project); err != nil || len(open) != want {
+			t.Errorf("%s: %+v is open (%v)", project, open, err)
+		}
+	}
+	w.to = mine
+	w.end(w.run(0, ledger.Succeeded, "", "load"))
+	w.expect(ours, "resolved failed")
 }
 
 // No address, secret, value or person leaves: not in a body, an object or the log.
