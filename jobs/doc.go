@@ -15,5 +15,10 @@
 // A training set is committed as references (days, filter, cuts) and a digest, not as a copy of rows: an erasure finds nothing in it to
 // rewrite, and a nightly run over half a year of history writes one small object instead of that history again.
 //
-// What is live is said by one object, the registry's live.json. The online store follows it: every run, and status, reconcile the two.
+// What is live is said by one object, the registry's live.json. The online store follows it: every run, and serve between
+// runs, reconcile the two; status tells.
+//
+// A Scheduler keeps no state of its own that matters: what has been done, tried and given up stands in the ledger, and who is at it in the leases.
+// So any number of them over one bucket do each interval once, and one that is started again goes on. A leader among servers was rejected: it
+// would be one more thing that can be wrong about who is alive, and the leases must hold without it anyway.
 package jobs

@@ -4,7 +4,6 @@ package deps
 import (
 	_ "github.com/chromedp/chromedp"
 	_ "github.com/invopop/jsonschema"
-	_ "github.com/prometheus/client_golang/prometheus/promhttp"
 	_ "github.com/redis/go-redis/v9"
 	_ "go4.org/unsafe/assume-no-moving-gc"
 	_ "gorgonia.org/gorgonia"
