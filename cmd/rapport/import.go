@@ -299,10 +299,8 @@ func (a *app) stage(ctx context.Context, to *string, work importWork) (facts imp
 	if *to = strings.TrimPrefix(*to, "file:"); strings.Contains(*to, "://") {
 		return facts, usageError{fmt.Errorf("import: --to %s: want a folder of this machine; raw/ in it can be moved to a bucket, and the paths in rapport.yaml with it", *to)}
 	}
-	for _, name := range []string{projectFile, "raw"} {
-		if _, err := os.Stat(filepath.Join(*to, name)); err == nil {
-			return facts, usageError{fmt.Errorf("%s exists: nothing is overwritten; choose another folder", filepath.Join(*to, name))}
-		}
+	if err := unmade(*to, "raw"); err != nil {
+		return facts, err
 	}
 	_, err = os.Stat(*to)
 	fresh := errors.Is(err, os.ErrNotExist)

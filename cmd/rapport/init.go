@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,7 +21,7 @@ import (
 )
 
 // ignored is what a project's folder keeps out of version control.
-const ignored = "pseudonym.key\nlake/\nraw/\nonline/\n"
+const ignored = keyFile + "\nlake/\nraw/\nonline/\n"
 
 func (a *app) initCmd() *cobra.Command {
 	var template, from, basis, consent string
@@ -44,6 +46,11 @@ func (a *app) initCmd() *cobra.Command {
 			w := synth.World{Users: 1000, Items: 400, Days: 30, Seed: 1, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 			if template != "quickstart" && template != "s3" {
 				return usageError{fmt.Errorf("init: no template %q; there are quickstart and s3", template)}
+			}
+			if template == "quickstart" { // its events go into raw
+				if err := unmade(dir, "raw"); err != nil {
+					return err
+				}
 			}
 			if err := makeProject(dir, template, morningAfter(w), ""); err != nil {
 				return err
@@ -72,11 +79,16 @@ func (a *app) initCmd() *cobra.Command {
 	return c
 }
 
-// unmade says why no project can be made in a folder.
-func unmade(dir string) error {
-	path := filepath.Join(dir, projectFile)
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s exists: nothing is overwritten; choose another folder", path)
+// keyFile is the pseudonym key of a project that is made.
+const keyFile = "pseudonym.key"
+
+// unmade says why no project can be made in a folder, of which more must not be there either.
+func unmade(dir string, more ...string) error {
+	for _, name := range append([]string{projectFile, keyFile}, more...) {
+		path := filepath.Join(dir, name)
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			return usageError{fmt.Errorf("%s exists: nothing is overwritten; choose another folder", path)}
+		}
 	}
 	return nil
 }
@@ -105,9 +117,16 @@ func makeProject(dir, template string, now time.Time, raw string) error {
 	return putProject(dir, body)
 }
 
-// putProject is makeProject for a project file that has been written.
+// putProject is makeProject for a project file that has been written. That is put last: a folder with one has all that it needs, and at no
+// moment does a key stand there that git would take in.
 func putProject(dir string, body []byte) error {
+	if err := unmade(dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make project: %w", err)
+	}
+	if err := ignore(filepath.Join(dir, ".gitignore")); err != nil {
 		return fmt.Errorf("make project: %w", err)
 	}
 	secret := make([]byte, 32)
@@ -117,9 +136,8 @@ func putProject(dir string, body []byte) error {
 		body []byte
 		mode os.FileMode
 	}{
+		{keyFile, []byte(hex.EncodeToString(secret) + "\n"), 0o600},
 		{projectFile, body, 0o644},
-		{"pseudonym.key", []byte(hex.EncodeToString(secret) + "\n"), 0o600},
-		{".gitignore", []byte(ignored), 0o644},
 	} {
 		path := filepath.Join(dir, f.name)
 		out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.mode)
@@ -135,4 +153,31 @@ func putProject(dir string, body []byte) error {
 		}
 	}
 	return nil
+}
+
+// ignore adds what must not be in version control to a .gitignore, which may have lines of its own.
+func ignore(path string) error {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var missing []byte
+	have := strings.Fields(string(old))
+	for line := range strings.Lines(ignored) {
+		if !slices.Contains(have, strings.TrimSpace(line)) {
+			missing = append(missing, line...)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	if len(old) > 0 && old[len(old)-1] != '\n' {
+		missing = append([]byte("\n"), missing...)
+	}
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(missing)
+	return errors.Join(err, out.Close())
 }
