@@ -16,7 +16,7 @@ import (
 const (
 	batchRows = 64
 	contrast  = 16 // candidates a row, the chosen one first
-	patience  = 3  // epochs without a better held-out figure
+	patience  = 6  // epochs without a better held-out figure
 )
 
 // The scale of the loss, in natural logarithms of scores. What is farther below the best candidate than farthest is taken as that far, for
