@@ -337,6 +337,15 @@ func (p *Project) checkExport() {
 	if len(e.Kinds) > 0 && e.Kind == "" {
 		d.at("sources.events.kinds", "kind: the column that holds them", "no column is declared")
 	}
+	if err := table.CheckTimeFormat(e.TimeFormat); err != nil {
+		d.at("sources.events.time_format", "as %d.%m.%Y %H:%M", "%v", err)
+	}
+	if e.TimeFormat != "" && e.TimeUnit != "" {
+		d.at("sources.events.time_format", "give one of them: time_unit is of numbers, time_format of text", "time_unit is given too")
+	}
+	if e.Explode != "" && e.Item != "" && !strings.HasPrefix(e.Item, e.Explode+"[]") {
+		d.at("sources.events.explode", "as item: "+e.Explode+"[].sku", "the item is not a column of its elements")
+	}
 	if e.Settle < 0 || e.Lateness < 0 {
 		d.at("sources.events", "", "settle and lateness may not be negative")
 	}

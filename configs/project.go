@@ -113,7 +113,7 @@ type Events struct {
 	Lateness    time.Duration     // how long after its day an event may arrive
 
 	Explode      string            // a list column of which each element is an event; columns inside are named as items[].sku
-	Kinds        map[string]string // raw kind → kind; raw kinds that are not named are unknown and left out
+	Kinds        map[string]string // raw kind → kind, or "-" to leave its rows out; kinds that are not named are unknown
 	UnknownKinds *float64          // share of rows of unknown kind above which a day fails
 	TimeFormat   string            // of times that are text in another form than RFC 3339, as %d.%m.%Y %H:%M
 	Settle       time.Duration     // how long after its end a day without _SUCCESS is taken for complete

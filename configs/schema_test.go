@@ -154,7 +154,7 @@ func TestSchemaChoices(t *testing.T) {
 	}
 	for _, c := range []struct{ field, now, as string }{
 		{"Storage.Credentials", "credentials: env", "credentials: %s"},
-		{"Events.TimeUnit", "time_unit: ms", "time_unit: %s"},
+		{"Events.TimeUnit", `time_format: "%d.%m.%Y %H:%M"`, "time_unit: %s"},
 		{"Purpose.Basis", "basis: legitimate-interest", "basis: %s"},
 		{"View.Key", "key: subject", "key: %s"},
 		{"Lists.Seen", "seen: mask", "seen: %s"},
