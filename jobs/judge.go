@@ -137,14 +137,28 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	return result{facts: facts, rowsIn: int64(len(task.Queries)), rows: int64(q.Evaluated)}, nil
 }
 
-// putFirst stores an object unless one stands there, and returns what stands there then.
+// putFirst stores an object unless one stands there, and returns what stands there then. That is written anew, byte for byte: a collection
+// may be about to take it for litter, if the run that wrote it died long ago.
 func putFirst(ctx context.Context, b storage.Bucket, key string, body []byte) ([]byte, error) {
-	_, err := storage.Commit(ctx, b, key, body, storage.Cond{IfAbsent: true})
-	if errors.Is(err, storage.ErrPrecondition) {
-		body, _, err = storage.ReadAll(ctx, b, key)
+	for range firstTries {
+		stands, info, err := storage.ReadAll(ctx, b, key)
+		switch {
+		case err == nil:
+			_, err = b.Put(ctx, key, storage.Bytes(stands), storage.Cond{IfMatch: info.ETag})
+		case errors.Is(err, storage.ErrNotFound):
+			stands = body
+			_, err = storage.Commit(ctx, b, key, body, storage.Cond{IfAbsent: true})
+		}
+		if !errors.Is(err, storage.ErrPrecondition) {
+			return stands, err
+		}
+		// Another has written it, or a collection was faster.
 	}
-	return body, err
+	return nil, fmt.Errorf("%s: others write and remove it all the time: does a lifecycle rule of the bucket?", key)
 }
+
+// firstTries bounds how often putFirst looks again.
+const firstTries = 8
 
 // reportID names a report by the whole of the evaluate step's key, its spec (the budgets are in it) and its inputs.
 func (w *work) reportID() string { return hash(w.plan.evaluate.key)[:12] }

@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -133,8 +132,9 @@ func (w *work) train(ctx context.Context) error {
 		facts := trained{Digest: digest, Files: map[string]int64{}}
 		for name, body := range files {
 			facts.Files[name] = int64(len(body))
-			if err := putOnce(ctx, w.Bucket, artifactKey(digest, name), body); err != nil {
-				return result{}, err
+			// A file that stands there is written anew: it may be damaged, or so old that a collection is about to take it for litter.
+			if _, err := w.Bucket.Put(ctx, artifactKey(digest, name), storage.Bytes(body), storage.Cond{}); err != nil {
+				return result{}, fmt.Errorf("store %s: %w", artifactKey(digest, name), err)
 			}
 		}
 		return result{facts: facts, rowsIn: d.facts.Rows}, nil
@@ -144,20 +144,6 @@ func (w *work) train(ctx context.Context) error {
 	}
 	w.plan.trained, err = factsOf[trained](c)
 	return err
-}
-
-// putOnce stores an object whose key names its content, unless it stands there undamaged.
-func putOnce(ctx context.Context, b storage.Bucket, key string, body []byte) error {
-	if r, info, err := b.Get(ctx, key, storage.Range{}); err == nil {
-		old, err := io.ReadAll(io.LimitReader(r, info.Size+1))
-		if r.Close() == nil && err == nil && bytes.Equal(old, body) {
-			return nil
-		}
-	}
-	if _, err := b.Put(ctx, key, storage.Bytes(body), storage.Cond{}); err != nil {
-		return fmt.Errorf("store %s: %w", key, err)
-	}
-	return nil
 }
 
 // artifactFiles reads an artifact and checks its digest.

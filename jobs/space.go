@@ -121,7 +121,7 @@ type Collected struct {
 const collectLease = "leases/gc"
 
 // Collect removes what no commit, version or report refers to and what is older than age, which must be an hour at least: a run under way
-// stages its files before it commits them, and writes anew what it finds staged, so that nothing of it is that old. With dry it only
+// stages its files (tables, artifacts, reports) before it commits them, and writes anew what it finds staged, so that nothing of it is that old. With dry it only
 // says what would go. Interrupted, it has removed some of it; the next one goes on.
 func (r *Runner) Collect(ctx context.Context, age time.Duration, dry bool) (*Collected, error) {
 	if age < stagedFor {

@@ -100,22 +100,50 @@ func TestCollect(t *testing.T) {
 	}
 }
 
-// TestCollectBesideARun removes the staged files of a step that is about to be done again: the run writes them anew, and its commit stands.
+// TestCollectBesideARun removes the staged files of a step that is about to be done again: the run writes them anew, and its commit stands. What a
+// run finds staged it writes anew too: a collection at the same time sees nothing old of it.
 func TestCollectBesideARun(t *testing.T) {
 	s := newShop(t, smallWorld)
 	s.night(6)
 	b := s.opened.Bucket
-	// As if a run had died after it staged the next night's files: the commits of that night are taken away.
 	before := objects(t, b)
 	s.night(7)
 	want := s.outcome()
-	for k := range objects(t, b) {
-		if _, ok := before[k]; !ok && strings.HasPrefix(k, "done/") {
-			if err := b.Delete(t.Context(), k); err != nil {
-				t.Fatal(err)
+	// As if a run had died after it staged the next night's files: the commits of that night are taken away.
+	undo := func() {
+		t.Helper()
+		for k := range objects(t, b) {
+			if _, ok := before[k]; !ok && strings.HasPrefix(k, "done/") {
+				if err := b.Delete(t.Context(), k); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 	}
+	undo()
+	modified := func(key string) time.Time {
+		t.Helper()
+		info, err := b.Head(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Modified
+	}
+	staged := map[string]time.Time{}
+	for k := range objects(t, b) {
+		folder, _, _ := strings.Cut(k, "/")
+		if _, ok := before[k]; !ok && slices.Contains([]string{"data", "artifacts", "reports"}, folder) {
+			staged[k] = modified(k)
+		}
+	}
+	s.night(7)
+	for k, was := range staged {
+		if !modified(k).After(was) {
+			t.Errorf("%s is committed again and as old as it was: a collection could have taken it", k)
+		}
+	}
+
+	undo()
 	s.runner.Wall = func() time.Time { return time.Now().Add(8 * 24 * time.Hour) }
 	out, err := s.runner.Collect(t.Context(), 7*24*time.Hour, false)
 	if err != nil || len(out.Removed) == 0 {
