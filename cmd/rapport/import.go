@@ -106,7 +106,7 @@ func (a *app) importMovieLensCmd() *cobra.Command {
 
 const importCSVHelp = `Turn one's own events, in CSV files with a header, into Parquet and a project that runs on it.
 
-  rapport import csv orders.csv --subject customer_id --item sku --at created_at --default-kind buy --basis consent --to shop
+  rapport import csv orders.csv --subject customer_id --item sku --at created_at --default-kind buy --basis BASIS --to shop
 
 One row is one event: who (--subject), what (--item), when (--at), and where there are any, which kind of event
 (--kind), how much of it (--value) and under what circumstances (--context). Several files are read as one; .gz is

@@ -46,7 +46,7 @@ const (
 )
 
 // telling are parts of column names that name a person. Such columns are never copied.
-var telling = []string{"mail", "phone", "first_name", "last_name", "firstname", "lastname", "surname", "full_name", "fullname", "address", "street", "birth", "passport", "iban", "ssn", "ip_addr"}
+var telling = []string{"mail", "phone", "first_name", "last_name", "firstname", "lastname", "surname", "full_name", "fullname", "address", "street", "birth", "passport", "iban", "ssn", "ip_addr", "username", "user_name", "nickname", "password", "mobile"}
 
 func readAttributes(ctx context.Context, set string, t Table, f Format) (_ *attributes, err error) {
 	in, err := openRecords(t.File, f)
@@ -208,7 +208,8 @@ func (a *attributes) classify(f Format) {
 			c.numeric = false
 			c.useful = c.levels > 1 && c.levels <= maxCohorts
 		}
-		if a.set != "items" && !c.numeric && (c.levels > maxTraits || c.levels == n && n > maxCohorts) {
+		apart := n > maxCohorts && 10*c.levels >= 9*n // next to as many values as people: numbers of phones, of contracts, exact incomes
+		if a.set != "items" && (apart || !c.numeric && c.levels > maxTraits) {
 			a.dropped = append(a.dropped, c.column)
 			return true
 		}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/rapport-ml/rapport/configs"
@@ -67,7 +68,9 @@ type Table struct{ File, Key string }
 const (
 	tolerated = 0.01 // share of rows that may lack an id or a time, be of the future, or of a kind that is not mapped
 	maxKinds  = 100
-	slack     = 24 * time.Hour
+	// longestKind bounds the name of a kind, in bytes: it stands in the project file.
+	longestKind = 100
+	slack       = 24 * time.Hour
 )
 
 // leftOut counts rows of which no event was made.
@@ -316,6 +319,9 @@ func (r *reading) parse(e *act, in *records, fields []string, at []int) (bool, e
 		return false, nil
 	}
 	if _, ok := r.sink.kinds[kind]; !ok {
+		if len(kind) > longestKind || strings.ContainsFunc(kind, unicode.IsControl) {
+			return false, in.fault(r.Kind, "%d bytes, or with a line break in them, are no kind of event: is it the right column for --kind, and is a quote closed rows later?", len(kind))
+		}
 		kind = strings.Clone(kind)
 	}
 	e.kind, e.value = kind, math.NaN()

@@ -244,7 +244,7 @@ func TestCSVFaults(t *testing.T) {
 		"endless quote":          {header + good + "2026-01-03 10:00,\"" + strings.Repeat("secret\n", 400_000), nil, `f.csv:5: the row is longer than 1048576 bytes: a quote (") that opens in it is not closed`},
 		"too many fields":        {header + good + "2026-01-03 10:00,secret-1,x,view,1,tv,5\n", nil, "f.csv:5: 7 fields, the header has 6: a delimiter in a text"},
 		"too few fields":         {header + good + "2026-01-03 10:00,secret-1\n", nil, "f.csv:5: 2 fields, the header has 6: is the row cut short?"},
-		"line of a second line":  {header + "2026-01-01 10:00,secret-1,\"x\ny\",view,1,tv\nsecret\n", nil, "f.csv:4: 1 fields"},
+		"line of a second line":  {header + "2026-01-01 10:00,secret-1,x,view,1,\"t\nv\"\nsecret\n", nil, "f.csv:4: 1 fields"},
 		"no time":                {header + good + "noon,secret-1,x,view,1,tv\n", nil, "f.csv:5: column when: no time in a form that is known"},
 		"slashes":                {header + "01/02/2026,secret-1,x,view,1,tv\n", nil, "f.csv:2: column when: no time that one can be sure of"},
 		"two forms of time":      {header + good + "2026-01-03T10:00:00Z,secret-1,x,view,1,tv\n", nil, "column when: times are written in 2 ways: local times (as 2024-01-31 10:00:00) in 3 rows, first at"},
@@ -254,6 +254,10 @@ func TestCSVFaults(t *testing.T) {
 		"decimal comma":          {header + good + "2026-01-03 10:00,secret-1,x,view,\"2,5\",tv\n", nil, "f.csv:5: column price: no number: with a decimal comma, say --decimal ,"},
 		"infinite value":         {header + good + "2026-01-03 10:00,secret-1,x,view,Inf,tv\n", nil, "f.csv:5: column price: no finite number"},
 		"ids that are too long":  {header + "2026-01-03 10:00,secret" + strings.Repeat("x", 1100) + ",x,view,1,tv\n", nil, "f.csv:2: column who: the id has 1106 bytes"},
+		"rows in an id":          {header + good + "2026-01-03 10:00,\"secret-1,x,view,1,tv\n2026-01-03 10:00,secret-2\",x,view,1,tv\n", nil, "f.csv:5: column who: a line break, a zero byte or another control character stands in the id"},
+		"a zero byte":            {header + many + "2026-01-03 10:00,sec\x00ret,x,view,1,tv\n", nil, "f.csv:152: column who: a line break, a zero byte"},
+		"no break of ids":        {header + good + "2026-01-03 10:00,secret-1\u00a0,x,view,1,tv\n", nil, "column who: ids with white space around them (1 row, first at"},
+		"rows in a kind":         {header + good + "2026-01-03 10:00,secret-1,x,\"view,1,tv\n2026-01-03 10:00,secret-2,x,view\",1,tv\n", nil, "f.csv:5: column kind: 42 bytes, or with a line break in them"},
 		"ids are missing":        {header + good + "2026-01-03 10:00,,x,view,1,tv\n2026-01-03 10:00,secret-1,NULL,view,1,tv\n", nil, "2 rows of 5 lack a subject, an item, a time or a kind, first at"},
 		"which are missing":      {header + good + "2026-01-03 10:00,,x,view,1,tv\n0000-00-00 00:00,secret-1,x,view,1,tv\n", nil, "over 1 %: counted by column: when 1, who 1; mend the export"},
 		"the future":             {header + good + "2026-06-03 10:00,secret-1,x,view,1,tv\n", nil, "1 row of 4 lie in the future, first at"},
@@ -361,6 +365,30 @@ func TestCSVNotes(t *testing.T) {
 	at := slices.IndexFunc(got, func(e plainEvent) bool { return e.Item == "007" })
 	if at < 0 || *got[at].Value != -0.5 || *got[at].Device != "Télé" || *got[0].Value != 1234.5 {
 		t.Errorf("row %d of %+v", at, got)
+	}
+}
+
+// Of people, what next to nobody shares is not copied, whatever it is called and whether it is a number or a text.
+func TestNothingThatTellsPeopleApart(t *testing.T) {
+	var events, table strings.Builder
+	table.WriteString("who,customer_number,income,given,mobile_no,segment,age\n")
+	for i := range 40 {
+		fmt.Fprintf(&events, "2026-01-%02d 10:00,P-%d,x,view,1,tv\n", 1+i%3, i)
+		fmt.Fprintf(&table, "P-%d,%d,%d.5,name%d,555,%s,%d\n", i, 80_000+7*i, 20_000+311*i, i%38, []string{"new", "old"}[i%2], 20+i%9)
+	}
+	dir := files(t, map[string]string{"f.csv": header + events.String(), "people.csv": table.String()})
+	c := orders(dir)
+	c.Subjects = &Table{filepath.Join(dir, "people.csv"), "who"}
+	b := memory()
+	facts, project, err := c.Import(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := project.Subjects.Reads; !slices.Equal(got, []string{"segment", "age"}) || len(project.Subjects.Unused) > 0 {
+		t.Errorf("copied %v, and unused %v", got, project.Subjects.Unused)
+	}
+	if text := strings.Join(facts.Warnings, "\n"); !strings.Contains(text, "left out, since they tell people apart: customer_number, given, income, mobile_no") {
+		t.Errorf("warnings %q", text)
 	}
 }
 

@@ -1,8 +1,10 @@
 package importer
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/rapport-ml/rapport/features/event"
 )
@@ -85,8 +87,9 @@ type idColumn struct {
 
 // read returns the id as features/event has it, or "" for none. Its error never holds the id.
 func (c *idColumn) read(text string, at place) (string, error) {
+	bare := strings.TrimFunc(text, unseen)
 	if c.trim {
-		text = strings.TrimSpace(text)
+		text = bare
 	}
 	if missing(text) {
 		return "", nil
@@ -95,18 +98,24 @@ func (c *idColumn) read(text string, at place) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if strings.ContainsFunc(bare, unicode.IsControl) {
+		return "", errors.New("a line break, a zero byte or another control character stands in the id: a quote that is closed rows later, or a damaged file")
+	}
 	s := &c.seen[shapeOf(id)]
 	if s.n++; s.n == 1 {
 		s.first, s.short, s.long = at, len(id), len(id)
 	}
 	s.last, s.short, s.long = at, min(s.short, len(id)), max(s.long, len(id))
-	if id[0] == ' ' || id[len(id)-1] == ' ' || id[0] == '\t' || id[len(id)-1] == '\t' {
+	if bare != text {
 		if c.spaced.n++; c.spaced.n == 1 {
 			c.spaced.first = at
 		}
 	}
 	return id, nil
 }
+
+// unseen are the characters around an id that nobody sees: white space, also the kind that does not break, a byte order mark, no width at all.
+func unseen(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' || r == '\u200b' }
 
 // missing reports whether a field is one of the ways in which programs write that there is nothing.
 func missing(text string) bool {
