@@ -70,6 +70,11 @@ func readConsent(ctx context.Context, file, subject string, c CSV) (_ *consentFi
 			return fail(ctx.Err())
 		}
 		here := place{file, in.line, out.rows}
+		for i, f := range fields {
+			if strings.ContainsAny(f, "\r\n") {
+				return fail(in.fault(in.header[i], "a line break stands in it: a quote that is closed rows later hides the records between, and one of them may be a withdrawal"))
+			}
+		}
 		field := func(name string) string {
 			if i, ok := at[name]; ok && !missing(strings.TrimSpace(fields[i])) {
 				return strings.TrimSpace(fields[i])

@@ -285,6 +285,7 @@ func TestCSVFaults(t *testing.T) {
 		"consent: purpose":       {header + good, consents("who,state,effective_at,purpose\nsecret-1,ConsentGiven,2026-01-01,ads\n"), "records.csv:2: column purpose: the project that is made has the purposes recommend, check_fairness"},
 		"consent: two forms":     {header + good, consents("who,state,effective_at\nsecret-1,ConsentGiven,2026-01-01\nsecret-1,Withdrawn,1767225600\n"), "records.csv: column effective_at: times are written in 2 ways"},
 		"consent: others":        {header + good, consents("who,state,effective_at\nsecret-8,ConsentGiven,2026-01-01\n"), "records.csv: nobody of the events stands in it"},
+		"consent: hidden":        {header + good, consents("who,state,effective_at,note\nsecret-1,ConsentGiven,2026-01-01,\"said\nsecret-2,Withdrawn,2026-01-01,so\"\n"), "records.csv:2: column note: a line break stands in it"},
 		"consent: nothing":       {header + good, consents("who,state,effective_at\n"), "records.csv:1: no rows below the header"},
 	} {
 		t.Run(name, func(t *testing.T) {
