@@ -159,6 +159,10 @@ func TestDeploySystemd(t *testing.T) {
 				}
 			}
 		}
+		// A panic exits 2 as a fault of the project file does, unless it aborts.
+		if text := string(body); strings.Contains(text, "RestartPreventExitStatus=2") && !(strings.Contains(text, "\nEnvironment=GOTRACEBACK=crash\n") && strings.Contains(text, "\nLimitCORE=0\n")) {
+			t.Errorf("%s: after a panic it would stay down, or leave a core", path)
+		}
 		if starts != 1 {
 			t.Errorf("%s starts %d programs", path, starts)
 		}
