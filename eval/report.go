@@ -129,7 +129,7 @@ type RerankFacts struct {
 	P          *float64       `json:"p"`          // two-sided, of no difference
 	Window     table.Interval `json:"window"`     // of the comparison
 	N          int            `json:"n"`          // subjects compared
-	Bound      float64        `json:"bound"`      // the correction of a score lies in [−Bound, Bound], in units of the blend's score
+	Bound      float64        `json:"bound"`      // the correction of a score lies in [−Bound, Bound], as a share of the blend's score of the candidate, or of the twentieth one if that is more
 	Features   []string       `json:"features"`   // what the correction sees of a candidate
 	Says       string         `json:"says"`       // the rule by which it was chosen, in words
 }

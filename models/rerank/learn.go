@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 
+	_ "go4.org/unsafe/assume-no-moving-gc" // gorgonia's own version of it panics under this Go
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
