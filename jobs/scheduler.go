@@ -41,6 +41,8 @@ type line struct {
 	agenda *schedule.Agenda
 	cancel map[table.Interval]context.CancelCauseFunc // of what runs
 	held   string                                     // why nothing may start; guarded by Scheduler.mu
+	away   bool                                       // the bucket could not be asked
+	begun  bool                                       // what was begun before this scheduler was there is on the agenda
 }
 
 // ended is a run that has come back.
@@ -164,6 +166,9 @@ func (s *Scheduler) turn(ctx, runs context.Context) (next time.Time) {
 		if l.held != "" || !at.After(now) { // what is held waits for a poll, or for the next firing where nobody polls
 			at = l.job.Due.Next(now)
 		}
+		if again := now.Add(askBucket); l.away && (at.IsZero() || again.Before(at)) {
+			at = again
+		}
 		if next.IsZero() || !at.IsZero() && at.Before(next) {
 			next = at
 		}
@@ -174,16 +179,14 @@ func (s *Scheduler) turn(ctx, runs context.Context) (next time.Time) {
 	return next
 }
 
-// startDue starts what a job's agenda says, if nothing forbids it.
+// startDue starts what a job's agenda says, if nothing forbids it. What may not start goes when its window has passed; what cannot be asked about, because
+// the bucket is away, stays until the next interval falls due: an outage that made a run fail must not eat its retries as well.
 func (s *Scheduler) startDue(ctx, runs context.Context, l *line) {
-	for ctx.Err() == nil && l.agenda.Ready(s.clock.Now()) {
-		ask, cancel := context.WithTimeout(ctx, time.Minute)
-		why, err := s.forbidden(ask, l.job)
-		if err == nil && why == "" {
-			err = s.startOne(ask, runs, l)
-		}
+	for ctx.Err() == nil && (!l.begun || l.agenda.Ready(s.clock.Now())) {
+		ask, cancel := context.WithTimeout(ctx, askTime)
+		why, err := s.next(ask, runs, l)
 		cancel()
-		if err != nil {
+		if l.away = err != nil; l.away {
 			why = "the bucket cannot be asked: " + err.Error()
 		}
 		s.mu.Lock()
@@ -196,7 +199,9 @@ func (s *Scheduler) startDue(ctx, runs context.Context, l *line) {
 		if !told {
 			s.runner.Log.Warn("job held", "job", l.job.Name, "why", why)
 		}
-		s.dropped(l, l.agenda.Held(s.clock.Now(), why))
+		if !l.away {
+			s.dropped(l, l.agenda.Held(s.clock.Now(), why))
+		}
 		return
 	}
 	s.mu.Lock()
@@ -204,6 +209,58 @@ func (s *Scheduler) startDue(ctx, runs context.Context, l *line) {
 		l.held = ""
 	}
 	s.mu.Unlock()
+}
+
+// Of questions to the bucket: how long one may take, and how long after one that failed the next is asked at the latest.
+const (
+	askTime   = time.Minute
+	askBucket = time.Minute
+)
+
+// next starts the next entry of a job's agenda, or says why none may start.
+func (s *Scheduler) next(ctx, runs context.Context, l *line) (why string, err error) {
+	if !l.begun {
+		if err := s.recall(ctx, l); err != nil {
+			return "", err
+		}
+		l.begun = true
+		if !l.agenda.Ready(s.clock.Now()) {
+			return "", nil
+		}
+	}
+	if why, err = s.forbidden(ctx, l.job); err == nil && why == "" {
+		err = s.startOne(ctx, runs, l)
+	}
+	return why, err
+}
+
+// recall puts on the agenda what was begun by schedule before this scheduler was there, when the job last fell due: a server that is started again, or
+// another in its place, goes on with it also if it is too late to begin it. Whether it is done, consult says.
+func (s *Scheduler) recall(ctx context.Context, l *line) error {
+	missed := l.agenda.Rules().Missed(s.clock.Now())
+	if len(missed) == 0 {
+		return nil
+	}
+	due := missed[0].Due
+	lines, err := ledger.Ledger{Bucket: s.runner.Bucket}.List(ctx, due, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil {
+		return err
+	}
+	begun := map[string]bool{}
+	for _, x := range lines {
+		if x.Job == l.job.Name && x.Cause == causeSchedule {
+			open := x.Status != ledger.Succeeded && x.Status != ledger.Rejected && x.Fault != faultCancelled
+			if was, ok := begun[x.Label]; !ok || was {
+				begun[x.Label] = open // newest first: what has ended well once is done
+			}
+		}
+	}
+	for _, e := range missed {
+		if begun[l.job.Every.Label(e.Interval)] {
+			l.agenda.Resume(e)
+		}
+	}
+	return nil
 }
 
 // forbidden says why no run of a job may start now, or "".

@@ -579,6 +579,93 @@ func TestPause(t *testing.T) {
 	}
 }
 
+// A night that was begun is gone on with by the next start also where the job has no catch-up window, wherever it stood: interrupted, waiting to be tried
+// again, or waiting for its source. One that was not begun, or has ended, is not.
+func TestRestartWithoutCatchUp(t *testing.T) {
+	for _, c := range []struct {
+		what string
+		did  func(try int) (time.Duration, error) // of the first server, which is ended at 03:12
+		back string                               // when the second starts
+		want string                               // its runs
+	}{
+		{"interrupted", func(int) (time.Duration, error) { return time.Hour, nil }, "03T09:00", "03T09:00 starts 2026-03-02"},
+		{"to be tried again", func(int) (time.Duration, error) { return 0, errors.New("disk on fire") }, "03T03:13", "03T03:20 starts 2026-03-02"},
+		{"not ready", func(int) (time.Duration, error) { return 0, ErrNotReady }, "03T03:13", "03T03:15 starts 2026-03-02"},
+		{"done", func(int) (time.Duration, error) { return time.Minute, nil }, "03T03:13", ""},
+		{"refused", func(int) (time.Duration, error) { return time.Minute, ErrRejected }, "03T03:13", ""},
+		{"next interval has fallen due", func(int) (time.Duration, error) { return time.Hour, nil }, "04T09:00", ""},
+	} {
+		clock := newTestClock(t, "2026-03-03T02:00:00Z", "2026-03-03T03:12:00Z")
+		b, job := storage.NewMemory(nil), nightly(t, "UTC", schedule.Skip, 0)
+		one := newStage(t, clock, b, "one", SchedulerOptions{}, job)
+		one.did = func(_ string, try int) (time.Duration, error) { return c.did(try) }
+		ctx, term := context.WithCancel(t.Context())
+		hurry := make(chan struct{})
+		close(hurry)
+		clock.count(1, 0)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := clock.Wait(t.Context(), clock.to, 0, nil); err != nil {
+				t.Error(err)
+			}
+			term()
+			clock.count(-1, 0)
+		})
+		_ = one.Run(ctx, hurry)
+		wg.Wait()
+		clock.count(-1, 0)
+		clock.now, clock.to = when(t, "2026-03-"+c.back+":00Z"), when(t, "2026-03-"+c.back[:2]+"T23:00:00Z")
+		two := newStage(t, clock, b, "two", SchedulerOptions{}, job)
+		if err := two.Run(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := two.said(); got != c.want {
+			t.Errorf("%s: the second server: %q, want %q", c.what, got, c.want)
+		}
+	}
+}
+
+// awayBucket is a bucket that is out of reach for a while.
+type awayBucket struct {
+	storage.Bucket
+	away func() bool
+}
+
+func (b awayBucket) Get(ctx context.Context, key string, r storage.Range) (io.ReadCloser, storage.Info, error) {
+	if b.away() {
+		return nil, storage.Info{}, errors.New("connection refused")
+	}
+	return b.Bucket.Get(ctx, key, r)
+}
+
+// An outage of the bucket, at the hour of a night or when it is to be tried again, loses no night: it starts when the bucket is back, unless the next
+// has fallen due.
+func TestBucketAway(t *testing.T) {
+	for _, c := range []struct{ from, to, want string }{
+		{"03T02:50", "03T05:30", "03T05:30 starts 2026-03-02, 03T05:35 starts 2026-03-02, 04T03:00 starts 2026-03-03"},
+		{"03T03:02", "03T05:30", "03T03:00 starts 2026-03-02, 03T05:30 starts 2026-03-02, 04T03:00 starts 2026-03-03"},
+		{"03T02:50", "04T05:30", "04T05:30 starts 2026-03-03"},
+		{"03T03:02", "04T05:30", "03T03:00 starts 2026-03-02, 04T05:30 starts 2026-03-03"},
+	} {
+		clock := newTestClock(t, "2026-03-02T12:00:00Z", "2026-03-04T12:00:00Z")
+		from, to := when(t, "2026-03-"+c.from+":00Z"), when(t, "2026-03-"+c.to+":00Z")
+		b := awayBucket{storage.NewMemory(nil), func() bool { now := clock.Now(); return !now.Before(from) && now.Before(to) }}
+		s := newStage(t, clock, b, "one", SchedulerOptions{}, nightly(t, "UTC", schedule.Skip, 0))
+		s.did = func(label string, try int) (time.Duration, error) {
+			if label == "2026-03-02" && try == 1 {
+				return 0, errors.New("disk on fire")
+			}
+			return 0, nil
+		}
+		if err := s.Run(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.said(); got != c.want {
+			t.Errorf("away from %s to %s:\n%s\nwant\n%s", c.from, c.to, got, c.want)
+		}
+	}
+}
+
 // Pausing and resuming twice changes nothing, and the object says who and when.
 func TestPauseObject(t *testing.T) {
 	clock := newTestClock(t, "2026-03-02T12:00:00Z", "2026-03-06T12:00:00Z")

@@ -63,6 +63,30 @@ func NewAgenda(r Rules, now time.Time) *Agenda {
 	return a
 }
 
+// Rules are what the agenda goes by.
+func (a *Agenda) Rules() Rules { return a.rules }
+
+// Missed are the intervals that fell due when the schedule last fired, oldest first, if that was longer ago than the window: an agenda that begins at
+// now does not have them. What was begun of them, and not brought to an end, is for Resume.
+func (r Rules) Missed(now time.Time) []Entry {
+	last := r.Due.Prev(now)
+	if last.IsZero() || !now.After(last.Add(r.window())) {
+		return nil
+	}
+	from := r.Every.At(last).Start
+	if before := r.Due.Prev(last.Add(-1)); !before.IsZero() {
+		from = r.Every.At(before).End
+	}
+	var out []Entry
+	for iv := r.Every.Containing(from); !iv.End.After(last); iv = r.Every.Next(iv) {
+		out = append(out, Entry{Interval: iv, Due: last})
+	}
+	return out
+}
+
+// Resume puts an entry of an earlier agenda on this one. Like all that is late it is given up when the next interval falls due.
+func (a *Agenda) Resume(e Entry) { a.insert(e) }
+
 // Tick follows the schedule up to now. It returns what will not be started, and whether what runs is to be cancelled. What fell due since the
 // last Tick is one batch: the overlap policy speaks of what was under way before it. A clock that was set back fires nothing twice.
 func (a *Agenda) Tick(now time.Time) (dropped []Dropped, cancel bool) {
@@ -79,7 +103,11 @@ func (a *Agenda) Tick(now time.Time) (dropped []Dropped, cancel bool) {
 	if len(batch) == 0 {
 		return nil, false
 	}
-	a.waiting = drop(&dropped, "the next interval fell due before it was done", a.waiting, func(e Entry) bool { return !e.after.IsZero() && !e.elsewhere })
+	held := len(a.running) == 0 && !slices.ContainsFunc(a.waiting, func(e Entry) bool { return e.elsewhere }) // not behind another interval
+	a.waiting = drop(&dropped, "the next interval fell due before it was done", a.waiting, func(e Entry) bool {
+		late := held && e.until.IsZero() && now.After(e.Due.Add(a.rules.window()))
+		return (late || !e.after.IsZero()) && !e.elsewhere
+	})
 	batch = drop(&dropped, "it fell due while nobody was there to start it", batch, func(e Entry) bool { return now.After(e.Due.Add(a.rules.window())) })
 	if a.rules.Overlap != AllowAll && len(a.running)+len(a.waiting) > 0 {
 		batch, cancel = a.overlap(batch, &dropped)
