@@ -46,9 +46,11 @@ type peers struct {
 	runner *Runner
 	key    string
 
-	mu     sync.Mutex
-	self   Peer
-	etag   string
+	beating sync.Mutex // one beat at a time; over self and etag
+	self    Peer
+	etag    string
+
+	mu     sync.Mutex        // never held over a request: the scheduler and metrics wait for it
 	beaten time.Time         // wall clock of the last beat that succeeded
 	yield  map[string]string // job → why it is another's
 }
@@ -75,8 +77,10 @@ func (p *peers) yields(job string) string {
 // beat writes this server's object and then reads the others': of two that start at once, at least the later sees the earlier. It returns what is wrong
 // with each job that is another's, as ErrConflict.
 func (p *peers) beat(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.beating.Lock()
+	defer p.beating.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, beatEvery)
+	defer cancel()
 	now := p.runner.Wall().UTC()
 	next := p.self
 	next.Nonce, next.Expires = p.runner.NewID(now), now.Add(beatLasts)
@@ -87,7 +91,10 @@ func (p *peers) beat(ctx context.Context) error {
 	if err := p.write(ctx, body); err != nil {
 		return fmt.Errorf("tell other servers of this one: %w", err)
 	}
-	p.self, p.beaten = next, now
+	p.self = next
+	p.mu.Lock()
+	p.beaten = now
+	p.mu.Unlock()
 	yield := map[string]string{}
 	var conflicts []error
 	err = p.others(ctx, now, func(o Peer) {
@@ -103,7 +110,9 @@ func (p *peers) beat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.mu.Lock()
 	p.yield = yield
+	p.mu.Unlock()
 	return errors.Join(conflicts...)
 }
 

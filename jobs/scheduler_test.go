@@ -666,6 +666,46 @@ func TestBucketAway(t *testing.T) {
 	}
 }
 
+// A beat whose write hangs holds up neither the schedules nor those who ask how they stand, and ends by itself.
+func TestBeatThatHangs(t *testing.T) {
+	clock := newTestClock(t, "2026-03-02T12:00:00Z", "2026-03-03T12:00:00Z")
+	hangs := hangingBucket{storage.NewMemory(nil), make(chan context.Context, 1)}
+	s := newStage(t, clock, hangs, "one", SchedulerOptions{}, nightly(t, "UTC", schedule.Skip, 0))
+	ctx, give := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Announce(ctx) }()
+	at := <-hangs.at // it hangs now
+	if by, ok := at.Deadline(); !ok || time.Until(by) > beatEvery {
+		t.Errorf("a beat may take until %v, %t", by, ok)
+	}
+	answered := make(chan string, 1)
+	go func() { answered <- fmt.Sprint(s.State().Beat, s.peers.yields("nightly")) }()
+	select {
+	case <-answered:
+	case <-time.After(10 * time.Second):
+		t.Error("whoever asks the scheduler waits for the beat")
+	}
+	give()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the beat: %v", err)
+	}
+}
+
+// hangingBucket never ends a write.
+type hangingBucket struct {
+	storage.Bucket
+	at chan context.Context
+}
+
+func (b hangingBucket) Put(ctx context.Context, _ string, _ storage.Body, _ storage.Cond) (storage.Info, error) {
+	select {
+	case b.at <- ctx:
+	default:
+	}
+	<-ctx.Done()
+	return storage.Info{}, ctx.Err()
+}
+
 // Pausing and resuming twice changes nothing, and the object says who and when.
 func TestPauseObject(t *testing.T) {
 	clock := newTestClock(t, "2026-03-02T12:00:00Z", "2026-03-06T12:00:00Z")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/rapport-ml/rapport/models/registry"
@@ -25,26 +26,42 @@ type LateObserver interface {
 func (s *Scheduler) Announce(ctx context.Context) error { return s.peers.beat(ctx) }
 
 // Watch does until ctx ends what a server does between runs, beside Run: it tells the other servers that this one lives, brings the online store in
-// step with the alias if it was flushed or restored, and says what is late. What goes wrong is logged, and tried again a little later.
+// step with the alias if it was flushed or restored, and says what is late. What goes wrong is logged, and tried again a little later. Loading a store
+// again may take long, and so the beats go on beside it: a server that mends is not taken for a dead one.
 func (s *Scheduler) Watch(ctx context.Context) {
-	ticks, stop := s.runner.ticks(beatEvery)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var said string
+		s.each(ctx, beatEvery, func() {
+			err := s.peers.beat(ctx)
+			switch {
+			case err == nil:
+				said = ""
+			case ctx.Err() == nil && err.Error() != said:
+				said = err.Error()
+				s.runner.Log.Warn("beat", "error", err)
+			}
+		})
+	})
+	wg.Go(func() {
+		s.each(ctx, time.Minute, func() {
+			s.mend(ctx)
+			s.late(ctx)
+		})
+	})
+	wg.Wait()
+}
+
+// each calls f so often until ctx ends.
+func (s *Scheduler) each(ctx context.Context, every time.Duration, f func()) {
+	ticks, stop := s.runner.ticks(every)
 	defer stop()
-	var said string
-	for n := 0; ; n++ {
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticks:
-		}
-		if err := s.peers.beat(ctx); err != nil && ctx.Err() == nil && err.Error() != said {
-			said = err.Error()
-			s.runner.Log.Warn("beat", "error", err)
-		} else if err == nil {
-			said = ""
-		}
-		if n%2 == 1 { // once a minute
-			s.mend(ctx)
-			s.late(ctx)
+			f()
 		}
 	}
 }
