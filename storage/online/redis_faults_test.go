@@ -570,3 +570,32 @@ func TestRedisRecordLost(t *testing.T) {
 		t.Errorf("inspect: %+v %v", f, err)
 	}
 }
+
+// A loader whose Finish was interrupted while rows were on their way says so to whoever goes on with it.
+func TestRedisFinishInterrupted(t *testing.T) {
+	r, project := storagetest.StartRedis(t, storagetest.RedisOptions{}), newProject()
+	ctx, cancel := context.WithCancel(t.Context())
+	s := openRedis(t, r, project, online.RedisOptions{Batch: 8, Sleep: func(ctx context.Context, _ time.Duration) error {
+		cancel()
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}})
+	l, err := s.Load(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.Put(t.Context(), someRows(5)...); err != nil {
+		t.Fatal(err)
+	}
+	r.Kill(t)
+	if _, err := l.Finish(ctx); err == nil {
+		t.Fatal("finished without a server")
+	}
+	if _, err := l.Finish(t.Context()); err == nil {
+		t.Error("finished without senders")
+	}
+	if err := l.Put(t.Context(), someRows(100)...); err == nil {
+		t.Error("took rows without senders")
+	}
+}

@@ -38,6 +38,7 @@ type redisLoader struct {
 
 	mu       sync.Mutex
 	done     bool
+	drained  bool // work is closed, and the senders are gone
 	next     batch
 	erasures string              // as of which erased holds
 	erased   map[string]struct{} // SHA-256 of owners whose rows are left out
@@ -320,7 +321,7 @@ func (l *redisLoader) Finish(ctx context.Context) (string, error) {
 	defer l.mu.Unlock()
 	digest, err := l.finish(ctx)
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil || l.drained { // without senders there is nothing to try again with
 			l.breakWith(err)
 		}
 		return "", l.s.failed(fmt.Sprintf("finish generation %d", l.number), err)
@@ -381,6 +382,7 @@ func (l *redisLoader) finish(ctx context.Context) (string, error) {
 // drain waits until every batch has been acknowledged. The senders are gone then.
 func (l *redisLoader) drain(ctx context.Context) error {
 	defer context.AfterFunc(ctx, l.cancel)()
+	l.drained = true
 	close(l.work)
 	l.senders.Wait()
 	return errors.Join(ctx.Err(), l.broken())
