@@ -85,18 +85,6 @@ func (r *Runner) aliasStatus(ctx context.Context, j *Job, p *online.Pointer) (Al
 	return s, nil
 }
 
-// SetFallback takes everything that is based on profiling off at once, or ends that: every process sees it with its next lookup.
-func (r *Runner) SetFallback(ctx context.Context, on bool, by, why string) (*online.Fallback, error) {
-	var f *online.Fallback
-	if on {
-		f = &online.Fallback{Since: table.Micros(r.Wall()), By: by, Why: why}
-	}
-	if err := r.Online.SetFallback(ctx, f); err != nil {
-		return nil, fmt.Errorf("online store: %w", err)
-	}
-	return f, nil
-}
-
 // OnlineLoaded is what OnlineLoad did.
 type OnlineLoaded struct {
 	Job        string   `json:"job"`

@@ -187,8 +187,15 @@ func (w *work) refreshPolicy(ctx context.Context) error {
 }
 
 // deny brings the online deny set in line with today's decisions: every known subject without a valid basis is denied, and who has one
-// again is let back in. Keys that no known subject has are left alone: they are erased subjects.
+// again is let back in. Keys that no known subject has are left alone: they are erased subjects. A fallback that the store has lost is on again first.
 func (w *work) deny(ctx context.Context) error {
+	restored, err := w.restoreFallback(ctx)
+	if err != nil {
+		return err
+	}
+	if restored {
+		w.res.Flags = append(w.res.Flags, "the online store had lost the fallback: it is on again, until rapport online fallback off")
+	}
 	have := map[string]bool{}
 	denied, err := w.Online.Denied(ctx)
 	store, able := w.Online.(online.DenyRestorer)
@@ -237,7 +244,7 @@ func (w *work) deny(ctx context.Context) error {
 	return nil
 }
 
-// swap points the online store at what the alias says. A store that has seen a higher fence is ahead of us, and right.
+// swapTo points the online store at what the alias says. A store that has seen a higher fence is ahead of us, and right.
 func (r *Runner) swapTo(ctx context.Context, live registry.Live, alias string) error {
 	t := live.Aliases[alias]
 	meta, err := json.Marshal(struct {
@@ -267,8 +274,16 @@ func sameLine(a, b []byte) bool {
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && x == y
 }
 
+// swapGrace is how long a swap may go on when its work has been told to end.
+const swapGrace = 30 * time.Second
+
+// swap is swapTo for the work's alias. The alias has moved already: a request to end the work comes too late for the swap, which would leave the
+// store behind the alias until the next run. Fences keep one who has lost its lease from doing harm.
 func (w *work) swap(ctx context.Context, live registry.Live) error {
-	return w.swapTo(ctx, live, w.job.Alias)
+	end, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(swapGrace, cancel) })()
+	return w.swapTo(end, live, w.job.Alias)
 }
 
 // reconcile makes the online store follow the alias: a crash between the two, or a store that was restored from a copy, is mended by

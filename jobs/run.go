@@ -235,8 +235,18 @@ func (r *Runner) buryBefore(ctx context.Context, runs ledger.Ledger, job *Job, n
 			continue
 		}
 		dead, err := runs.Get(ctx, l.ID)
+		if errors.Is(err, storage.ErrNotFound) { // the ledger is an account and no truth: a hole in it keeps nobody from working
+			r.Log.Warn("the ledger lists a run whose record is gone", "run", l.ID, "error", err)
+			continue
+		}
 		if err != nil {
 			return err
+		}
+		if dead.Status != ledger.Running { // it has ended and been told of, and died before the index had its line
+			if err := runs.Save(ctx, dead); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := r.bury(ctx, runs, job, dead, next.Started, "run "+next.ID+" took over"); err != nil {
 			return err

@@ -31,9 +31,9 @@ func (w *work) through(ctx context.Context, o Options) error {
 		of   Through // the first station that needs it
 		do   func(context.Context) error
 	}{
-		{"online store", ThroughIngest, w.reconcile},                                                 // the online store follows the alias
-		{"policy", ThroughIngest, func(ctx context.Context) error { return w.policy(ctx, w.plan) }},  // who may be profiled, as of now
+		{"policy", ThroughIngest, func(ctx context.Context) error { return w.policy(ctx, w.plan) }}, // who may be profiled, as of now
 		{"deny", ThroughIngest, w.deny},                                                              // who may not any more is not, however this run ends
+		{"online store", ThroughIngest, w.reconcile},                                                 // the online store follows the alias
 		{"plan", ThroughIngest, func(ctx context.Context) error { return w.planSteps(ctx, w.plan) }}, // every key, before any work
 		{"snapshots", ThroughIngest, w.snapshots},                                                    // items, subjects, cohorts → tables by content
 		{"ingest", ThroughIngest, w.ingest},                                                          // raw rows → minimized, permitted, pseudonymous events, a table a day

@@ -68,6 +68,11 @@ func TestNewerFormatsAreRefused(t *testing.T) {
 	if _, _, err := s.runner.Pause(t.Context(), "nightly", "ann", "a test"); err != nil {
 		t.Fatal(err)
 	}
+	for _, on := range []bool{true, false} {
+		if _, err := s.runner.SetFallback(t.Context(), on, "ann", "a test"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	b := s.opened.Bucket
 	runs := ledger.Ledger{Bucket: b}
 	last, err := runs.Get(t.Context(), ledger.Latest)
@@ -152,6 +157,7 @@ func TestNewerFormatsAreRefused(t *testing.T) {
 			_, err := s.runner.Paused(ctx, "nightly")
 			return err
 		}},
+		{"online/fallback.json", newer, run},
 	} {
 		t.Run(c.prefix, func(t *testing.T) {
 			key := ""

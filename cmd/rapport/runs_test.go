@@ -250,3 +250,53 @@ func TestCosts(t *testing.T) {
 		t.Errorf("a run that does nothing: %+v", again.Cost)
 	}
 }
+
+// ends counts the ends that an observer is told of, by run.
+type ends map[string]int
+
+func (e ends) Started(context.Context, *jobs.Job, ledger.Run)                       {}
+func (e ends) Ended(_ context.Context, _ *jobs.Job, run ledger.Run, _ *jobs.Result) { e[run.ID]++ }
+
+// A run whose end was recorded, but not in the index, has ended: the next run of its interval puts the index right, and neither buries it nor tells of
+// it again. A line without a record keeps nobody from working.
+func TestIndexBehind(t *testing.T) {
+	s := newShop(t, smallWorld)
+	res := s.night(5)
+	runs := ledger.Ledger{Bucket: s.opened.Bucket}
+	r, err := runs.Get(t.Context(), res.RunID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := "runs/2026-01/" + r.ID + ".json"
+	ended := object(t, s.opened.Bucket, key)
+	behind := *r
+	behind.Status, behind.Ended = ledger.Running, time.Time{}
+	hole := behind
+	hole.ID = "01AAAAAAAAAAAAAAAAAAAAAAAA"
+	for _, x := range []*ledger.Run{&behind, &hole} {
+		if err := runs.Save(t.Context(), x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.opened.Bucket.Put(t.Context(), key, storage.Bytes(ended), storage.Cond{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.opened.Bucket.Delete(t.Context(), "runs/2026-01/"+hole.ID+".json"); err != nil {
+		t.Fatal(err)
+	}
+	told := ends{}
+	s.runner.Observers = []jobs.Observer{told}
+	s.night(5)
+	if again, err := runs.Get(t.Context(), r.ID); err != nil || again.Status != ledger.Succeeded || told[r.ID] != 0 {
+		t.Errorf("the run that had succeeded: %+v, told of %d times, %v", again, told[r.ID], err)
+	}
+	lines, err := runs.List(t.Context(), time.Time{}, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range lines {
+		if l.ID == r.ID && l.Status != ledger.Succeeded {
+			t.Errorf("the index still says %s", l.Status)
+		}
+	}
+}
