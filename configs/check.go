@@ -12,6 +12,7 @@ import (
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/jobs/alert"
 	"github.com/rapport-ml/rapport/jobs/schedule"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/blend"
@@ -198,7 +199,7 @@ func (p *Project) checkServe() {
 		if a.Webhook == "" {
 			d.at(path+".webhook", "https://…, or env:NAME where the address is a secret", "missing")
 		} else if !strings.HasPrefix(a.Webhook, "env:") && !strings.HasPrefix(a.Webhook, "file:") {
-			p.checkHTTP(path+".webhook", a.Webhook)
+			p.checkSafe(path+".webhook", a.Webhook)
 		}
 		p.checkSecret(path+".secret", a.Secret)
 		if a.Format == "" {
@@ -215,10 +216,21 @@ func (p *Project) checkServe() {
 			p.checkHTTP(path+".link", a.Link)
 		}
 	}
-	if p.Lineage.URL != "" {
+	switch {
+	case p.Lineage.URL == "":
+	case p.Lineage.Token != "":
+		p.checkSafe("lineage.url", p.Lineage.URL)
+	default:
 		p.checkHTTP("lineage.url", p.Lineage.URL)
 	}
 	p.checkSecret("lineage.token", p.Lineage.Token)
+}
+
+// checkSafe wants an address to which what goes there, the address itself and what is sent, goes unread by others. It does not repeat it.
+func (p *Project) checkSafe(path, address string) {
+	if err := alert.CheckAddress(address); err != nil {
+		p.dec.at(path, "", "%v", err)
+	}
 }
 
 // checkHTTP wants an address that a request can go to. It does not repeat it: addresses of webhooks are often secrets.

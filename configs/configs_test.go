@@ -85,6 +85,15 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 }
 
+// Files that a project names stand beside it, wherever the program is started.
+func TestFilesStartAtTheProject(t *testing.T) {
+	p := &Project{dir: "/etc/rapport"}
+	p.Storage.CAFile = "ca.pem"
+	if got := p.storageOptions().S3.CAFile; got != "/etc/rapport/ca.pem" {
+		t.Errorf("storage.ca_file: %s", got)
+	}
+}
+
 // Every template and every good file loads, and its jobs resolve.
 func TestGoodFiles(t *testing.T) {
 	dir := t.TempDir()

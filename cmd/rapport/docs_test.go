@@ -53,6 +53,36 @@ func TestDocs(t *testing.T) {
 	}
 }
 
+// TestMetricsInDocs asks for every metric that documents and manifests name: an alert rule on one that is not there never fires.
+func TestMetricsInDocs(t *testing.T) {
+	source, err := os.ReadFile("../internal/web/metrics.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, pattern := range []string{"../../docs/*.md", deployDir + "/*/*", deployDir + "/*.md", "../../README.md"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files (%v)", pattern, len(files), err)
+		}
+		for _, path := range files {
+			body, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range regexp.MustCompile(`\brapport_[a-z_]*[a-z]\b`).FindAllString(string(body), -1) {
+				named++
+				if !strings.Contains(string(source), `"`+m+`"`) {
+					t.Errorf("%s names the metric %s, which there is not", path, m)
+				}
+			}
+		}
+	}
+	if named < 20 {
+		t.Errorf("%d metrics are named", named)
+	}
+}
+
 // TestGuarantees asks for every test and package that the page of guarantees names.
 func TestGuarantees(t *testing.T) {
 	page, err := os.ReadFile("../../docs/guarantees.md")

@@ -101,6 +101,12 @@ func (p *project) check(ctx context.Context) []check {
 	}
 	add("online store", p.Project.Online.URL, err)
 	add("pseudonym key", "key id "+p.Keys.ID(), nil)
+	if n := len(p.Alerts); n > 0 {
+		add("alerts", fmt.Sprintf("%d places to tell; rapport alerts test sends to each", n), p.alerts.Faults())
+	}
+	if o := p.LineageOptions(); o.File+o.URL != "" {
+		add("lineage", "job namespace "+o.Namespace, o.Fault)
+	}
 
 	seen := map[string]bool{}
 	for _, name := range p.JobNames() {
