@@ -120,14 +120,12 @@ func (s *redisStore) Inspect(ctx context.Context) (Facts, error) {
 	if !empty && !slices.ContainsFunc(f.Generations, func(g GenerationFacts) bool { return g.Live }) {
 		f.Faults = append(f.Faults, fmt.Sprintf("generation %d is live, and on no record: %v", p.Generation, errLostRows))
 	}
-	denied, err := s.Denied(ctx)
-	if err != nil {
+	if f.Denied, err = s.denials(ctx); err != nil {
 		if !errors.Is(err, ErrCorrupt) {
 			return f, err
 		}
 		f.Faults = append(f.Faults, err.Error())
 	}
-	f.Denied = len(denied)
 	f.Server, err = s.server(ctx)
 	if err != nil {
 		f.Warnings = append(f.Warnings, fmt.Sprintf("whether it may evict rows is not known: %v", s.failed("INFO", err)))

@@ -82,40 +82,61 @@ func namesAndHashes(args []any, owners []string) []any {
 	return args
 }
 
-// Denied lists the deny set.
-func (s *redisStore) Denied(ctx context.Context) ([]string, error) {
+// deniedPage is about how many members of the deny set are asked for at once: all of a large one in one answer would stop the server for that long.
+const deniedPage = 10_000
+
+// denials counts the names and hashes of the deny set; it is an error that the set was lost.
+func (s *redisStore) denials(ctx context.Context) (n int, err error) {
 	const what = "read the deny set"
 	r, err := s.read(ctx, what, "denied")
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	if r.status() == "undenied" {
-		return nil, s.failed(what, errUndenied)
+		return 0, s.failed(what, errUndenied)
 	}
-	var out []string
-	for _, name := range members(r, 1) {
-		if name != "" { // which says that the set is whole
-			out = append(out, name)
-		}
-	}
-	for _, hash := range members(r, 2) {
-		out = append(out, erasedPrefix+hash)
-	}
-	slices.Sort(out)
-	return out, nil
+	return int(r.number(1) + r.number(2)), nil
 }
 
-// members returns an element of a reply that is a list of strings.
-func members(r reply, i int) []string {
-	if i >= len(r) {
-		return nil
+// Denied lists the deny set, page by page: who is denied or let back in meanwhile may be in it or not. Who is erased meanwhile is, since names
+// become hashes, which are read last.
+func (s *redisStore) Denied(ctx context.Context) ([]string, error) {
+	if _, err := s.denials(ctx); err != nil {
+		return nil, err
 	}
-	list, _ := r[i].([]any)
-	out := make([]string, 0, len(list))
-	for _, x := range list {
-		if text, ok := x.(string); ok {
-			out = append(out, text)
+	var out []string
+	for _, set := range []struct{ key, prefix string }{{"denied", ""}, {"erased", erasedPrefix}} {
+		err := s.members(ctx, s.key(set.key), func(member string) {
+			if member != "" { // which says that the set is whole
+				out = append(out, set.prefix+member)
+			}
+		})
+		if err != nil {
+			return nil, s.failed("read the deny set", err)
 		}
 	}
-	return out
+	if _, err := s.denials(ctx); err != nil { // it may have been lost under way
+		return nil, err
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// members calls f with every member of a set, with some of them twice.
+func (s *redisStore) members(ctx context.Context, key string, f func(string)) error {
+	for cursor, page := uint64(0), []string(nil); ; {
+		err := s.try(ctx, s.brief(), func() (err error) {
+			page, cursor, err = s.client.SScan(ctx, key, cursor, "", deniedPage).Result()
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, member := range page {
+			f(member)
+		}
+		if cursor == 0 {
+			return nil
+		}
+	}
 }

@@ -599,3 +599,33 @@ func TestRedisFinishInterrupted(t *testing.T) {
 		t.Error("took rows without senders")
 	}
 }
+
+// A deny set of many pages is read whole, and counted without being read.
+func TestRedisManyDenied(t *testing.T) {
+	r, project := storagetest.StartRedis(t, storagetest.RedisOptions{}), newProject()
+	s, ctx := openRedis(t, r, project, online.RedisOptions{}), t.Context()
+	onlinetest.Load(t, s, 1, someRows(10)...)
+	names := make([]string, 25_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("owner-%05d", i)
+	}
+	if err := s.Deny(ctx, names...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Erase(ctx, names[0]); err != nil {
+		t.Fatal(err)
+	}
+	names[0] = online.ErasedName(names[0])
+	slices.Sort(names)
+	got, err := s.Denied(ctx)
+	if err != nil || !slices.Equal(got, names) {
+		t.Errorf("%d are denied, want %d: %v", len(got), len(names), err)
+	}
+	if f, err := s.(online.Inspector).Inspect(ctx); err != nil || f.Denied != len(names) {
+		t.Errorf("%d are counted, want %d: %v", f.Denied, len(names), err)
+	}
+	r.Do(t, 0, "DEL", "{"+project+"}:denied")
+	if _, err := s.Denied(ctx); !errors.Is(err, online.ErrCorrupt) {
+		t.Errorf("a deny set that is lost: %v", err)
+	}
+}
