@@ -290,13 +290,13 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 			if f.arrived && !in.contains(t) {
 				continue
 			}
-			kind := in.kinds.of(c.kind, i)
-			if kind == "" {
-				unknown++
+			kind, leave := in.kinds.of(c.kind, i)
+			if leave {
+				ignored++
 				continue
 			}
-			if kind == Ignored {
-				ignored++
+			if kind == "" {
+				unknown++
 				continue
 			}
 			id, okID := idAt(c.subject, i)
@@ -361,15 +361,17 @@ func (s Source) kinds() kinds {
 	return k
 }
 
-// of returns the kind of row i: "" if it is unknown, Ignored if the row is left out. c is nil if no column holds kinds.
-func (k kinds) of(c *table.Column, i int) string {
-	switch {
-	case c == nil || c.Null(i) || c.Str[i] == "":
-		return k.fallback
-	case len(k.known) == 0:
-		return c.Str[i]
+// of returns the kind of row i, "" if it is unknown, and whether the row is left out. Without a map nothing is: a file's own kind may be called as
+// Ignored is. c is nil if no column holds kinds.
+func (k kinds) of(c *table.Column, i int) (kind string, leave bool) {
+	kind = k.fallback
+	if c != nil && !c.Null(i) && c.Str[i] != "" {
+		if len(k.known) == 0 {
+			return c.Str[i], false
+		}
+		kind = k.known[c.Str[i]]
 	}
-	return k.known[c.Str[i]]
+	return kind, kind == Ignored && len(k.known) > 0
 }
 
 func (in *ingest) contains(t int64) bool {
@@ -390,12 +392,12 @@ func (in *ingest) locate(ctx context.Context, f file, countNoTime bool) ([]BadRo
 	return in.find(ctx, f, maxBadRows, func(c bound, i int) string {
 		_, okID := idAt(c.subject, i)
 		_, okItem := idAt(c.item, i)
-		switch kind := in.kinds.of(c.kind, i); {
+		switch kind, leave := in.kinds.of(c.kind, i); {
 		case c.time.Null(i):
 			if countNoTime {
 				return ColTime
 			}
-		case !in.contains(c.time.Int[i]), kind == "", kind == Ignored:
+		case !in.contains(c.time.Int[i]), leave, kind == "":
 		case !okID:
 			return ColSubject
 		case !okItem:
@@ -408,7 +410,10 @@ func (in *ingest) locate(ctx context.Context, f file, countNoTime bool) ([]BadRo
 // firstUnknown finds the first row of unknown kind, in the first file that has one.
 func (in *ingest) firstUnknown(ctx context.Context) (*BadRow, error) {
 	rows, err := in.find(ctx, *in.strange, 1, func(c bound, i int) string {
-		if !c.time.Null(i) && in.contains(c.time.Int[i]) && in.kinds.of(c.kind, i) == "" {
+		if c.time.Null(i) || !in.contains(c.time.Int[i]) {
+			return ""
+		}
+		if kind, leave := in.kinds.of(c.kind, i); kind == "" && !leave {
 			return ColKind
 		}
 		return ""

@@ -354,10 +354,26 @@ func suspect(p *profile, w []string, role string) string {
 		return ""
 	case many && p.FileColumn.Type == table.String && timeKind(p) == "":
 		return "many distinct values: ids, or text of people's own"
-	case many && p.whole && number(p) && timeKind(p) != "declared" && len(w) > 0 && !has(w, "price", "amount", "value", "quantity", "qty", "total", "revenue"):
-		return "many distinct whole numbers: ids"
+	case p.whole && number(p) && !plural(p) && !has(w, "price", "amount", "value", "quantity", "qty", "count", "total", "revenue", "cost", "tax", "discount", "rating", "score", "position", "rank"):
+		return "whole numbers of which the name does not say that they count something: perhaps ids"
+	case role == "" && (timeKind(p) == "declared" || timeKind(p) == "text") && decades(p):
+		return "times that lie decades apart: perhaps dates of birth"
 	}
 	return ""
+}
+
+// plural reports whether a column has few values, each of which stands for many rows: what does not name one person.
+func plural(p *profile) bool {
+	return p.distinct() <= mostKinds && p.values() >= small*p.distinct()
+}
+
+// decades reports whether the times of a column span more than those of an export do: so long do people live.
+func decades(p *profile) bool {
+	early, late := p.early, p.late
+	if timeKind(p) == "text" {
+		early, late = p.formats[0].from, p.formats[0].through
+	}
+	return float64(late)-float64(early) > 20*365*24*float64(time.Hour/time.Microsecond)
 }
 
 func describe(p *profile, role, why string, m *Mapping) Column {

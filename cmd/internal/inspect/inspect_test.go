@@ -70,6 +70,41 @@ func TestGeneralize(t *testing.T) {
 	}
 }
 
+// No least and no greatest is told of what may name a person though no name says so: a card number that recurs, a date of birth in another language.
+func TestLookTellsNoRangeOfPeople(t *testing.T) {
+	type row struct {
+		User  string    `parquet:"user_id"`
+		SKU   string    `parquet:"sku"`
+		At    time.Time `parquet:"at,timestamp(microsecond)"`
+		Card  int64     `parquet:"karte"`
+		Born  time.Time `parquet:"geboren,timestamp(microsecond)"`
+		Seen  time.Time `parquet:"seen,timestamp(microsecond)"`
+		Floor int64     `parquet:"floor"`
+		Price int64     `parquet:"price"`
+	}
+	var rows []row
+	for i := range 2000 {
+		who, at := i%97, time.Date(2026, 1, 5, 0, 0, i, 0, time.UTC)
+		rows = append(rows, row{
+			fmt.Sprintf("u%d", who), fmt.Sprintf("sku-%d", i%31), at, int64(700_000 + who), time.Date(1931+who, 2, 3, 0, 0, 0, 0, time.UTC), at, int64(i % 4), int64(i % 700),
+		})
+	}
+	dir := t.TempDir()
+	write(t, dir, "a.parquet", rows)
+	e := look(t, "file:"+dir, Hints{})
+	for name, want := range map[string]string{
+		"karte":   "|whole numbers of which the name does not say that they count something: perhaps ids||||",
+		"geboren": "|times that lie decades apart: perhaps dates of birth|||declared by the file, with an offset or in UTC|",
+		"seen":    "another time||2026-01-05T00:00:00Z|2026-01-05T00:33:19Z|declared by the file, with an offset or in UTC|",
+		"floor":   "||0|3||",
+		"price":   "value||0|699||",
+	} {
+		if got := column(t, e, name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
 // TestLookAtFlatFiles: integers since 1970 told from ids by their size, a date in the path, a blob that is no text, a column that is new.
 func TestLookAtFlatFiles(t *testing.T) {
 	type old struct {
