@@ -160,7 +160,8 @@ func scanText(ctx context.Context, b storage.Bucket, obj storage.Info, wants []t
 
 // csvRecords returns a function that sets dst to the wanted fields of the next record, or returns io.EOF.
 func csvRecords(in io.Reader, wants []table.Want) (func(dst []string) error, error) {
-	r := csv.NewReader(&lineLimit{in: in})
+	limit := &recordLimit{in: in}
+	r := csv.NewReader(limit)
 	r.ReuseRecord = true
 	header, err := r.Read()
 	if err == io.EOF {
@@ -174,10 +175,12 @@ func csvRecords(in io.Reader, wants []table.Want) (func(dst []string) error, err
 	index := make([]int, len(wants))
 	for i, w := range wants {
 		if index[i] = slices.Index(header, w.Name); index[i] < 0 && !w.Optional {
-			return nil, fmt.Errorf("%w: the header lacks %q; it has %q", table.ErrColumn, w.Name, header)
+			// What stands there is not told: without a header it is somebody's record.
+			return nil, fmt.Errorf("%w: none of the %d fields of the first row is %q: a CSV file begins with a header; name the column that it has in the source's columns", table.ErrColumn, len(header), w.Name)
 		}
 	}
 	return func(dst []string) error {
+		limit.read = 0
 		fields, err := r.Read()
 		if err != nil {
 			return err
@@ -234,21 +237,17 @@ func jsonText(v json.RawMessage) (string, bool) {
 	return string(v), true
 }
 
-// lineLimit fails on a line longer than maxLine, so that a file without line ends is not read into memory whole.
-type lineLimit struct {
+// recordLimit fails when one record takes more than maxLine bytes, so that a file without line ends, or with a quote that nothing closes, is not read into
+// memory whole.
+type recordLimit struct {
 	in   io.Reader
-	line int
+	read int // since the last record
 }
 
-func (l *lineLimit) Read(p []byte) (int, error) {
+func (l *recordLimit) Read(p []byte) (int, error) {
 	n, err := l.in.Read(p)
-	if i := bytes.LastIndexByte(p[:n], '\n'); i >= 0 {
-		l.line = n - i - 1
-	} else {
-		l.line += n
-	}
-	if l.line > maxLine {
-		return 0, fmt.Errorf("a line is longer than %d bytes", maxLine)
+	if l.read += n; l.read > maxLine {
+		return 0, fmt.Errorf("a record is longer than %d bytes: is a quote open?", maxLine)
 	}
 	return n, err
 }
