@@ -241,7 +241,7 @@ func jsonText(v json.RawMessage) (string, bool) {
 // memory whole.
 type recordLimit struct {
 	in   io.Reader
-	read int // since the last record
+	read int // since the last record, but for the few KiB that were read ahead
 }
 
 func (l *recordLimit) Read(p []byte) (int, error) {
