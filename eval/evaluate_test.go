@@ -113,17 +113,10 @@ func inventedContenders(items int) []Contender {
 //	subject 0 took {0, 3}, had {3}: at 2 one hit at rank 1. nDCG = 1/(1 + 0.63093) = 0.61315; recall = 1/2; repeat {3}: 0; explore {0}: nDCG 1.
 //	subject 1 took {1}, had nothing: hit at rank 2. nDCG = 0.63093/1; recall = 1; MRR = 1/2; explore the same.
 //	subject 2 took nothing: left out.
+//
+// There are 11 of each, so that no split is of too few to be shown.
 func TestEvaluateByHand(t *testing.T) {
-	task := Task{
-		Catalog: catalog(4), K: []int{2},
-		Queries:  make([]models.Query, 3),
-		Relevant: [][]int32{{0, 3}, {1}, nil},
-		Seen:     [][]int32{{3}, nil, {2}},
-	}
-	q, err := Evaluate(context.Background(), task, []Contender{{Name: "c", Scorer: descending, Role: Candidate}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := evaluateByHand(t, MinCell)
 	const d2 = 0.6309297535714575
 	tests := []struct {
 		metric string
@@ -131,15 +124,15 @@ func TestEvaluateByHand(t *testing.T) {
 		n      int
 		want   float64
 	}{
-		{"ndcg@2", All, 2, (1/(1+d2) + d2) / 2},
-		{"recall@2", All, 2, (1./2 + 1) / 2},
-		{"recall_all@2", All, 2, (1./2 + 1) / 2},
-		{"mrr@2", All, 2, (1 + 1./2) / 2},
-		{"hit@2", All, 2, 1},
-		{"ndcg@2", Repeat, 1, 0},
-		{"ndcg@2", Explore, 2, (1 + d2) / 2},
-		{"recall@2", Explore, 2, 1},
-		{"coverage@2", All, 2, 2. / 4},
+		{"ndcg@2", All, 22, (1/(1+d2) + d2) / 2},
+		{"recall@2", All, 22, (1./2 + 1) / 2},
+		{"recall_all@2", All, 22, (1./2 + 1) / 2},
+		{"mrr@2", All, 22, (1 + 1./2) / 2},
+		{"hit@2", All, 22, 1},
+		{"ndcg@2", Repeat, 11, 0},
+		{"ndcg@2", Explore, 22, (1 + d2) / 2},
+		{"recall@2", Explore, 22, 1},
+		{"coverage@2", All, 22, 2. / 4},
 	}
 	for _, tt := range tests {
 		e := q.Contender(Candidate).Estimate(tt.metric, tt.split)
@@ -147,12 +140,54 @@ func TestEvaluateByHand(t *testing.T) {
 			t.Errorf("%s on %s is %+v, want %v over %d", tt.metric, tt.split, e, tt.want, tt.n)
 		}
 	}
-	if q.Queries != 3 || q.Evaluated != 2 || q.NoRelevant != 1 {
-		t.Errorf("%d queries, %d evaluated, %d without: want 3, 2, 1", q.Queries, q.Evaluated, q.NoRelevant)
+	if q.Queries != 33 || q.Evaluated != 22 || q.NoRelevant != 11 {
+		t.Errorf("%d queries, %d evaluated, %d without: want 33, 22, 11", q.Queries, q.Evaluated, q.NoRelevant)
 	}
 	// One subject has no interval: nothing can be said of its spread.
-	if e := q.Contender(Candidate).Estimate("ndcg@2", Repeat); e.Low != nil || e.High != nil {
-		t.Errorf("one subject has the interval %v to %v", *e.Low, *e.High)
+	alone := Task{Catalog: catalog(4), K: []int{2}, Queries: make([]models.Query, 1), Relevant: [][]int32{{0}}, Seen: [][]int32{nil}}
+	one, err := Evaluate(context.Background(), alone, []Contender{{Name: "c", Scorer: descending, Role: Candidate}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := one.Contender(Candidate).Estimate("ndcg@2", All); e.N != 1 || e.Low != nil || e.High != nil {
+		t.Errorf("one subject has the interval of %+v", e)
+	}
+}
+
+// evaluateByHand evaluates so many of each of the three subjects.
+func evaluateByHand(t *testing.T, each int) *Quality {
+	t.Helper()
+	task := Task{Catalog: catalog(4), K: []int{2}, Queries: make([]models.Query, 3*each)}
+	for range each {
+		task.Relevant = append(task.Relevant, []int32{0, 3}, []int32{1}, nil)
+		task.Seen = append(task.Seen, []int32{3}, nil, []int32{2})
+	}
+	q, err := Evaluate(context.Background(), task, []Contender{
+		{Name: "c", Scorer: descending, Role: Candidate}, {Name: Popular, Scorer: descending, Role: Baseline},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// TestSplitOfFew: what ten people took again is not told, nor that there are ten; the page says that they are too few.
+func TestSplitOfFew(t *testing.T) {
+	q := evaluateByHand(t, MinCell-1)
+	for split, want := range map[Split]int{All: 20, Repeat: 0, Explore: 20} {
+		e, c := q.Contender(Candidate).Estimate("ndcg@2", split), q.Comparison("ndcg@2", split, Popular)
+		if e.N != want || c.N != want || (e.Value != nil) != (want > 0) || (c.Difference != nil) != (want > 0) {
+			t.Errorf("%s: %+v, %+v, want %d people", split, e, c, want)
+		}
+	}
+	r := exampleReport(t)
+	r.Quality = q
+	var page bytes.Buffer
+	if err := r.WriteHTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(page.String(), `<th scope="row">repeat</th><td>too few</td>`) {
+		t.Error("the page does not say that they are too few")
 	}
 }
 

@@ -27,7 +27,10 @@ func (e *evaluation) quality() *Quality {
 		}
 		for s, split := range splits {
 			for f := range e.figures {
-				cmp := e.tally.compare(s, candidate*e.figures+f, c*e.figures+f)
+				var cmp Comparison
+				if !e.withheld(s) {
+					cmp = e.tally.compare(s, candidate*e.figures+f, c*e.figures+f)
+				}
 				cmp.Metric, cmp.Split, cmp.Against, cmp.Role = e.figureName(f), split, contender.Name, contender.Role
 				q.Comparisons = append(q.Comparisons, cmp)
 			}
@@ -42,6 +45,11 @@ func (e *evaluation) quality() *Quality {
 	return q
 }
 
+// withheld reports whether split s has so few people that its figures would be some person's: neither they nor how many there are is told.
+func (e *evaluation) withheld(s int) bool {
+	return splits[s] != All && e.tally.cells[s].n < MinCell
+}
+
 // figureName names figure f of a contender.
 func (e *evaluation) figureName(f int) string {
 	return At(listMetrics[f%len(listMetrics)], e.task.K[f/len(listMetrics)])
@@ -51,7 +59,10 @@ func (e *evaluation) contender(c int) ContenderQuality {
 	out := ContenderQuality{Name: e.contenders[c].Name, Role: e.contenders[c].Role, Tied: e.tied[c]}
 	for s, split := range splits {
 		for f := range e.figures {
-			est := e.tally.estimate(s, c*e.figures+f)
+			var est Estimate
+			if !e.withheld(s) {
+				est = e.tally.estimate(s, c*e.figures+f)
+			}
 			est.Metric, est.Split = e.figureName(f), split
 			out.Estimates = append(out.Estimates, est)
 		}

@@ -28,7 +28,8 @@ type ContenderQuality struct {
 }
 
 // Estimate is one figure with its uncertainty: the mean over N subjects, its bootstrap percentile interval at Quality.Confidence and its
-// bootstrap standard error. Coverage is not a mean: its interval is normal with the delete-one jackknife's standard error.
+// bootstrap standard error. Coverage is not a mean: its interval is normal with the delete-one jackknife's standard error. A split of fewer than
+// MinCell subjects has neither N nor figures.
 type Estimate struct {
 	Metric        string   `json:"metric"`
 	Split         Split    `json:"split"`

@@ -329,7 +329,7 @@ func TestRerankSection(t *testing.T) {
 		want  []string
 	}{
 		"none":     {nil, []string{"This model has no re-ranker"}},
-		"ships":    {exampleRerank(), []string{"The re-ranked blend ships.", "0.2240", "+0.0140", "at most 0.2500 either way", "content match"}},
+		"ships":    {exampleRerank(), []string{"The re-ranked blend ships.", "0.2240", "+0.0140", "at most 0.2500 of what the blend gives", "content match"}},
 		"does not": {func() *RerankFacts { f := exampleRerank(); f.Ships = false; return f }(), []string{"The linear blend ships.", "not better by more than chance"}},
 	} {
 		r := exampleReport(t)

@@ -17,7 +17,7 @@ const (
 	logicBuild    = 1
 	logicAssemble = 1
 	logicTrain    = 1
-	logicEvaluate = 2 // 2: the report answers more, and says which ranking ships
+	logicEvaluate = 2 // 2: the report answers more, says which ranking ships, and nothing of a split of few
 	logicLoad     = 1
 )
 
