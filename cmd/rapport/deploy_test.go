@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -90,7 +92,7 @@ func TestDeployKubernetes(t *testing.T) {
 					containers++
 					var args []string
 					for _, a := range m["args"].([]any) {
-						args = append(args, strings.ReplaceAll(a.(string), "$(RAPPORT_AT)", "2026-03-01T03:00:00+01:00"))
+						args = append(args, strings.ReplaceAll(a.(string), "$(RAPPORT_AT)", "rapport-nightly-29538840"))
 					}
 					knows(t, path, args)
 					sc := m["securityContext"].(map[string]any)
@@ -177,4 +179,18 @@ func TestDeploySystemd(t *testing.T) {
 		}
 	}
 	knows(t, "Dockerfile", []string{"serve"})
+}
+
+// The name of a CronJob's Job says when it was due, to the minute.
+func TestInstantOfCronJob(t *testing.T) {
+	due := time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
+	name := fmt.Sprintf("rapport-nightly-%d", due.Unix()/60)
+	if got, err := instant(name, time.UTC); err != nil || !got.Equal(due) {
+		t.Errorf("%s: %v, %v", name, got, err)
+	}
+	for _, bad := range []string{"rapport-nightly", "rapport-nightly-1", "29538840", "Rapport-29538840", "2026-3-1"} {
+		if got, err := instant(bad, time.UTC); err == nil {
+			t.Errorf("%s is read as %s", bad, got)
+		}
+	}
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -136,10 +138,18 @@ func interval(j *jobs.Job, at string, now time.Time) (table.Interval, error) {
 	return j.Every.At(t), nil
 }
 
-// instant reads a day (its start in the job's zone) or an RFC 3339 time.
+// cronJobName is the name that Kubernetes gives to a Job of a CronJob: it ends with the minutes from the epoch to when the Job was due.
+var cronJobName = regexp.MustCompile(`^[a-z0-9.-]+-([0-9]{8})$`)
+
+// instant reads a day (its start in the job's zone), an RFC 3339 time, or the name of a CronJob's Job.
 func instant(s string, loc *time.Location) (time.Time, error) {
 	if t, err := time.ParseInLocation(time.DateOnly, s, loc); err == nil {
 		return t, nil
+	}
+	if m := cronJobName.FindStringSubmatch(s); m != nil {
+		if minutes, err := strconv.ParseInt(m[1], 10, 64); err == nil {
+			return time.Unix(60*minutes, 0).UTC(), nil
+		}
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
