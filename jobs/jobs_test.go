@@ -340,3 +340,38 @@ func TestReportsOfOtherBudgetsStandApart(t *testing.T) {
 		t.Errorf("one evaluation stands at %s and at %s", first, again)
 	}
 }
+
+// A day of a source with a zone that the first release ingested, and whose files have gone since, stands: a new program that reads local times otherwise
+// cannot read it again. What it has ingested itself comes first.
+func TestDaysOfEarlierClocksStand(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &Job{Name: "nightly", Every: every(t, "1d"), Window: 3 * 24 * time.Hour}
+	j.Events.Zone = berlin
+	b := storage.NewMemory(nil)
+	want := map[string]string{}
+	for day, clocks := range map[int][]int{3: {0}, 4: {0, 2}, 5: {2}} {
+		label := fmt.Sprintf("2026-03-%02d", day)
+		for _, c := range clocks {
+			want[label] = stepKey("ingest", label, dayOf(day), logicIngest, j.ingestSpec(c), "files")
+			if _, err := b.Put(t.Context(), "done/"+want[label], storage.Bytes(nil), storage.Cond{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	now := dayOf(5).End.Add(3 * time.Hour)
+	w := (&Runner{Bucket: b, Wall: func() time.Time { return now }}).newWork(j, dayOf(5), now)
+	p := &plan{}
+	if err := w.planDays(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, d := range p.days {
+		got[d.label] = d.key
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("days %v\nwant %v", got, want)
+	}
+}

@@ -273,7 +273,7 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 	for _, u := range units(unit, history) {
 		label := unit.Label(u)
 		d := plannedDay{step: step{name: "ingest", label: label, iv: u}, unit: u}
-		prefix := specPrefix("ingest", label, u, logicIngest, j.ingestSpec())
+		prefix := specPrefix("ingest", label, u, logicIngest, j.ingestSpec(j.clocks()))
 		var fingerprint string
 		if p.files != nil {
 			objs, f := p.files.Day(u)
@@ -283,7 +283,7 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 			}
 		}
 		if d.files > 0 {
-			d.key = stepKey("ingest", label, u, logicIngest, j.ingestSpec(), fingerprint)
+			d.key = stepKey("ingest", label, u, logicIngest, j.ingestSpec(j.clocks()), fingerprint)
 			d.done = known[d.key]
 		}
 		if !d.done {
@@ -296,6 +296,9 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 			case lacks != "":
 				p.notReady = append(p.notReady, label+": "+lacks)
 			}
+		}
+		if d.files == 0 && len(byPrefix[prefix]) == 0 && j.clocks() != 0 { // ingested by a program that read local times otherwise: nothing can read them again
+			prefix = specPrefix("ingest", label, u, logicIngest, j.ingestSpec(0))
 		}
 		switch {
 		case d.done:
@@ -367,7 +370,7 @@ func (w *work) latest(ctx context.Context, keys []string) (string, error) {
 
 // ingestSpec is the part of a job that an ingested day depends on: what is read, and how. Whose rows are kept is decided when a day is
 // written and is not in its key.
-func (j *Job) ingestSpec() any {
+func (j *Job) ingestSpec(clocks int) any {
 	e := j.Events
 	var columns []string
 	for _, f := range e.Schema(j.Training) {
@@ -378,10 +381,6 @@ func (j *Job) ingestSpec() any {
 		zone = e.Zone.String()
 	}
 	reads := slices.Sorted(slices.Values(j.Training.Reads["events"]))
-	clocks := 0
-	if e.Zone != nil {
-		clocks = 2 // how local times are read around changes of clocks; 1 was time.Date's way
-	}
 	return struct {
 		Subject, Item, Time, Kind, Value, DefaultKind, Zone, Purpose string
 		Unit                                                         time.Duration
@@ -393,6 +392,14 @@ func (j *Job) ingestSpec() any {
 		TimeFormat string            `json:",omitempty"`
 		Clocks     int               `json:",omitempty"`
 	}{e.Subject, e.Item, e.Time, e.Kind, e.Value, e.DefaultKind, zone, j.Training.Name, e.TimeUnit, columns, reads, e.Explode, e.Kinds, e.TimeFormat, clocks}
+}
+
+// clocks says how local times are read around changes of clocks. 0, of sources without a zone, was all sources' in the first release: time.Date's way.
+func (j *Job) clocks() int {
+	if j.Events.Zone == nil {
+		return 0
+	}
+	return 2
 }
 
 // planLearning keys the interval-level steps.
