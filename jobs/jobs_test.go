@@ -11,6 +11,7 @@ import (
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -373,5 +374,31 @@ func TestDaysOfEarlierClocksStand(t *testing.T) {
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("days %v\nwant %v", got, want)
+	}
+}
+
+// How jobs stand is told from the ledger's last months alone where each job has succeeded in them, and from all of it where one has not.
+func TestLatelyReadsNoOldMonths(t *testing.T) {
+	b := storage.NewMemory(nil)
+	now := time.Date(2026, 3, 20, 0, 0, 0, 0, time.UTC)
+	r := &Runner{Bucket: b, Now: func() time.Time { return now }}
+	runs := ledger.Ledger{Bucket: b}
+	for i, x := range []ledger.Run{
+		{Job: "weekly", Started: now.AddDate(0, -4, 0), Status: ledger.Succeeded},
+		{Job: "nightly", Started: now.AddDate(0, 0, -25), Status: ledger.Succeeded},
+		{Job: "weekly", Started: now.AddDate(0, 0, -3), Status: ledger.Failed},
+	} {
+		x.ID = fmt.Sprintf("%04d", i)
+		if err := runs.Save(t.Context(), &x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		jobs []*Job
+		want int
+	}{{[]*Job{{Name: "nightly"}}, 2}, {[]*Job{{Name: "nightly"}, {Name: "weekly"}}, 3}} {
+		if lines, err := r.lately(t.Context(), c.jobs); err != nil || len(lines) != c.want {
+			t.Errorf("%d jobs: %v, %v; want %d lines", len(c.jobs), lines, err, c.want)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/rapport-ml/rapport/jobs/ledger"
@@ -57,7 +58,7 @@ const staleAfter = 2
 // Status reads what is live. It changes nothing.
 func (r *Runner) Status(ctx context.Context, js []*Job) (*Status, error) {
 	out := &Status{Clock: r.Now(), Pinned: r.Pinned, Jobs: []JobStatus{}}
-	lines, err := ledger.Ledger{Bucket: r.Bucket}.List(ctx, time.Time{}, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
+	lines, err := r.lately(ctx, js)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +74,23 @@ func (r *Runner) Status(ctx context.Context, js []*Job) (*Status, error) {
 		out.Jobs = append(out.Jobs, s)
 	}
 	return out, nil
+}
+
+// lately returns the lines of the ledger's last months, newest first, if each job has a run in them that succeeded, and else of all: metrics ask for them
+// every few seconds, and what years have gathered must not make that slower.
+func (r *Runner) lately(ctx context.Context, js []*Job) ([]ledger.Line, error) {
+	const month = 31 * 24 * time.Hour
+	runs, end := ledger.Ledger{Bucket: r.Bucket}, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	lines, err := runs.List(ctx, r.Now().Add(-month), end)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range js {
+		if !slices.ContainsFunc(lines, func(l ledger.Line) bool { return l.Job == j.Name && l.Status == ledger.Succeeded }) {
+			return runs.List(ctx, time.Time{}, end)
+		}
+	}
+	return lines, nil
 }
 
 func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (JobStatus, error) {
