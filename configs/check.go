@@ -134,7 +134,7 @@ func (p *Project) check() {
 	if len(p.Jobs) == 0 {
 		d.at("jobs", "a project needs a job to do anything", "missing")
 	}
-	live := ""
+	live, purpose := "", ""
 	for _, name := range sortedKeys(p.Jobs) {
 		j := p.Jobs[name]
 		p.checkJob(name, j)
@@ -143,6 +143,16 @@ func (p *Project) check() {
 			live = line
 		} else if line != live {
 			d.at("jobs."+name+".publish", "give it the same model and alias, or a project of its own", "publishes %s, but another job of this project publishes %s to the same online store", line, live)
+		}
+		// It has one deny set as well: a job of another purpose would let back in whom this one denies, to rows that this one has made.
+		train := j.Purpose.Train
+		if _, declared := p.Purposes[train]; !declared {
+			continue
+		}
+		if purpose == "" {
+			purpose = train
+		} else if train != purpose {
+			d.at("jobs."+name+".purpose.train", "give it the same purpose, or a project of its own", "trains for %s, but another job of this project for %s, and they share one deny set", j.Purpose.Train, purpose)
 		}
 	}
 }
