@@ -66,11 +66,11 @@ func (r *Record) judge(m *Model, questions []asked, k int, from, to int64, seed 
 		k, j.Corrected.Value, j.Blend.Value, j.Difference.Value, j.Difference.Low, j.Difference.High)
 	switch {
 	case j.Subjects < models.MinSubjects:
-		r.Choice, r.Why = chosenBlend, "too few people chose anything in the validation window to tell whether the correction is better"
+		r.Choice, r.Why = chosenBlend, "Too few people chose anything in the validation window to tell whether a correction is better."
 	case j.Difference.Low > 0:
-		r.Choice, r.Why = chosenCorrected, "the correction ships, as the whole interval of its gain lies above 0: "+figures
+		r.Choice, r.Why = chosenCorrected, "On the validation window the whole interval of its gain lies above 0: "+figures+"."
 	default:
-		r.Choice, r.Why = chosenBlend, "the blend ships: a correction must win by more than noise, with the whole interval of its gain above 0: "+figures
+		r.Choice, r.Why = chosenBlend, "A correction must win by more than noise, with the whole interval of its gain above 0: "+figures+"."
 	}
 }
 

@@ -128,7 +128,7 @@ func take(ctx context.Context, d *models.Dataset, b *blend.Model, until int64, a
 func (t *Trainer) correct(ctx context.Context, h *Hyper, d *models.Dataset, fitted *blend.Model, until int64, seed uint64) (*Model, error) {
 	m := &Model{record: Record{Choice: chosenBlend, From: d.Cuts.Rerank, To: d.Cuts.Validation, Features: []string{}, Learning: Learning{Epochs: []float64{}}}}
 	if d.Cuts.Rerank <= d.Cuts.Base || d.Cuts.Rerank >= d.Cuts.Validation {
-		m.record.Why = "no window was set aside for the re-ranker"
+		m.record.Why = "No window was set aside for the re-ranker."
 		return m, nil
 	}
 	// The window seen as a validation window of its own: the parts end where it begins. Their weights are those that the correction will
@@ -161,7 +161,7 @@ func (t *Trainer) correct(ctx context.Context, h *Hyper, d *models.Dataset, fitt
 	n := m.describe(h, window)
 	l := newLessons(window, len(m.names), fitted.Record().K)
 	if len(l.examples) < leastAnswers || len(l.held) < leastAnswers/holdOut {
-		m.record.Why = fmt.Sprintf("the re-ranker's window holds %d answers, too few to learn from", len(l.answers)+len(l.held))
+		m.record.Why = fmt.Sprintf("The re-ranker's window holds %d answers, too few to learn from.", len(l.answers)+len(l.held))
 		return m, nil
 	}
 	net, told, err := learn(ctx, n, h, l, t.Always, seed)
@@ -170,7 +170,7 @@ func (t *Trainer) correct(ctx context.Context, h *Hyper, d *models.Dataset, fitt
 	}
 	m.record.Learning = told
 	if net == nil {
-		m.record.Why = "on held-out questions of its own window no correction was better than none"
+		m.record.Why = "On held-out questions of its own window no correction was better than none."
 		return m, nil
 	}
 	m.net = net
