@@ -5,8 +5,10 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -110,7 +112,11 @@ func printExport(w io.Writer, e *inspect.Export, url string) {
 		if c.Files < len(e.Looked) {
 			mind = append(mind, fmt.Sprintf("in %d of %d files", c.Files, len(e.Looked)))
 		}
-		row(w, c.Name, c.Type, fmt.Sprintf("%.1f %%", 100*c.Nulls), c.Distinct, span, role, strings.Join(mind, "; "))
+		name := c.Name
+		if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) { // a producer's own, which a terminal must not obey
+			name = strconv.Quote(name)
+		}
+		row(w, name, c.Type, fmt.Sprintf("%.1f %%", 100*c.Nulls), c.Distinct, span, role, strings.Join(mind, "; "))
 	}
 	if len(e.Kinds) > 0 {
 		fmt.Fprintln(w)

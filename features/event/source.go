@@ -75,6 +75,7 @@ type file struct {
 	arrived bool
 	span    table.Interval
 	unknown bool // no statistics: it may hold any time
+	empty   bool // no rows
 }
 
 // Listing lists the source's files. With a date in the path it costs one listing; without, one or two small reads a file besides.
@@ -111,6 +112,8 @@ func (s Source) Listing(ctx context.Context) (*Files, error) {
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("list events %s: %w", s.Path, err)
 	}
+	// A file without rows belongs to no day: as one that may hold any time, each that a writer leaves behind would be a change of every day.
+	fs.files = slices.DeleteFunc(fs.files, func(f file) bool { return f.empty })
 	return fs, nil
 }
 
@@ -120,7 +123,7 @@ func (s Source) stat(ctx context.Context, f *file) error {
 	if err != nil {
 		return err
 	}
-	f.unknown = !st.HasTimes
+	f.unknown, f.empty = !st.HasTimes, st.Rows == 0
 	f.span = table.Interval{Start: time.UnixMicro(st.MinTime).UTC(), End: time.UnixMicro(st.MaxTime).Add(time.Microsecond).UTC()}
 	return nil
 }

@@ -113,6 +113,7 @@ func TestFilesWithoutDatesGoByStatistics(t *testing.T) {
 	putEvents(t, b, "e/b.parquet", event(dayAt(0).Add(time.Hour), dayAt(1))) // its last event is the first moment of day 1
 	putEvents(t, b, "e/c.parquet", event(dayAt(2)))
 	putEvents(t, b, "e/d.parquet", []rawEvent{{User: person(1), SKU: "s"}, {User: person(2), SKU: "s"}}) // no time at all: no bounds
+	putEvents(t, b, "e/e.parquet", nil)                                                                  // no rows: of no day
 	s := shop(b)
 	s.Path = "e/*.parquet"
 	files, err := s.Listing(context.Background())

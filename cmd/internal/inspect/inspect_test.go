@@ -105,6 +105,17 @@ func TestLookTellsNoRangeOfPeople(t *testing.T) {
 	}
 }
 
+// A column may be called anything: no name of one ends a comment of the project file.
+func TestProjectKeepsCommentsOnTheirLine(t *testing.T) {
+	list := "items\nonline: \"redis://elsewhere\"\r\u2028#"
+	e := &Export{Columns: []Column{{Name: list + "[].sku", Role: "item", Why: "its name, in the list " + list}}, Events: Mapping{Item: list + "[].sku", Explode: list}}
+	for line := range strings.Lines(string(e.Project(Plan{Project: "shop"}))) {
+		if strings.HasPrefix(line, "online:") && !strings.HasPrefix(line, "online: embedded:./online") || strings.ContainsAny(line, "\r\u2028") {
+			t.Errorf("a line of the project file: %q", line)
+		}
+	}
+}
+
 // TestLookAtFlatFiles: integers since 1970 told from ids by their size, a date in the path, a blob that is no text, a column that is new.
 func TestLookAtFlatFiles(t *testing.T) {
 	type old struct {

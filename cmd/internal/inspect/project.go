@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Plan is what a project file needs beside the export itself.
@@ -69,8 +70,13 @@ func (y *yaml) key(indent int, name, value, why string) {
 	if value != "" {
 		text += " " + quoted(value)
 	}
-	if why != "" {
-		text = fmt.Sprintf("%-42s # %s", text, why)
+	if why != "" { // which may name columns, that are called as the producer of a file likes: a comment stays one
+		text = fmt.Sprintf("%-42s # %s", text, strings.Map(func(r rune) rune {
+			if !unicode.IsPrint(r) {
+				return ' '
+			}
+			return r
+		}, why))
 	}
 	y.line("%s", text)
 }
