@@ -371,7 +371,7 @@ func TestBlendToTheBit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := made.(*Model); m.Corrects() || !strings.Contains(m.Record().Why, "no window") || m.Reranking().Ships || m.Reranking().Subjects != 0 {
+	if m := made.(*Model); m.Corrects() || !strings.Contains(m.Record().Why, "No window") || m.Reranking().Ships || m.Reranking().Subjects != 0 {
 		t.Errorf("record %+v", m.Record())
 	}
 	var rows [2][]float32
