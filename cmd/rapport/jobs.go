@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/user"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -72,12 +71,7 @@ func (a *app) setPaused(cmd *cobra.Command, name, by string, paused bool, why st
 	if _, err := p.Job(name); err != nil {
 		return usageError{err}
 	}
-	if by == "" {
-		by = "unknown"
-		if u, err := user.Current(); err == nil {
-			by = u.Username
-		}
-	}
+	by = whoAsks(by)
 	out := pauseResult{Job: name, Paused: paused}
 	var pause jobs.Pause
 	if paused {

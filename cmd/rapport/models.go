@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -138,12 +137,17 @@ func (a *app) modelsCmd() *cobra.Command {
 	return c
 }
 
-// gate says in a few words what became of a version: what was published while the rules were undecided did not pass them.
-func gate(v registry.Version) string {
-	s := string(v.Verdict)
-	if v.Verdict == registry.Passed && v.Decision != "" && v.Decision != string(eval.Pass) {
-		s = "published, " + v.Decision
+// verdict says in a word or two what the gate said: what was published while the rules were undecided did not pass them.
+func verdict(v registry.Verdict, decision string) string {
+	if v == registry.Passed && decision != "" && decision != string(eval.Pass) {
+		return "published, " + decision
 	}
+	return string(v)
+}
+
+// gate is the verdict of a version, and what became of it afterwards.
+func gate(v registry.Version) string {
+	s := verdict(v.Verdict, v.Decision)
 	if n := len(v.Approvals); n > 0 {
 		s += ", then " + string(v.Approvals[n-1].Action)
 	}
@@ -206,12 +210,7 @@ func (a *app) modelChange(verb, short string) *cobra.Command {
 			if strings.TrimSpace(why) == "" {
 				return usageError{fmt.Errorf("%s: say why, with --why", verb)}
 			}
-			if by == "" {
-				by = "unknown"
-				if u, err := user.Current(); err == nil {
-					by = u.Username
-				}
-			}
+			by = whoAsks(by)
 			// Rolling back may rebuild lists, which reads policy and hence needs the key.
 			p, err := a.open(cmd.Context(), verb == "rollback" || verb == "promote")
 			if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os/user"
 	"slices"
 	"strings"
 
@@ -237,12 +236,7 @@ func (a *app) fallbackCmd() *cobra.Command {
 				if on && strings.TrimSpace(why) == "" {
 					return usageError{errors.New("online fallback on: say why, with --why")}
 				}
-				if by == "" {
-					by = "unknown"
-					if u, err := user.Current(); err == nil {
-						by = u.Username
-					}
-				}
+				by = whoAsks(by)
 				p, err := a.open(cmd.Context(), false)
 				if err != nil {
 					return err

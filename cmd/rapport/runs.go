@@ -325,7 +325,11 @@ func printWhy(w io.Writer, y *jobs.Why) {
 		row(w, "last worked", "never before")
 	}
 	for _, d := range y.Differs {
-		row(w, "  differs", fmt.Sprintf("%s: %s → %s", d.What, d.Was, d.Now))
+		to := " → "
+		if strings.Contains(d.Was+d.Now, "→") { // a funnel has arrows of its own
+			to = "; now "
+		}
+		row(w, "  differs", d.What+": "+d.Was+to+d.Now)
 	}
 	if y.Since != nil && len(y.Differs) == 0 {
 		row(w, "  differs", "nothing that is recorded")
@@ -336,6 +340,18 @@ func printWhy(w io.Writer, y *jobs.Why) {
 	for _, t := range y.Try {
 		row(w, "try", t)
 	}
+}
+
+// whoAsks is whom the records name: who was given with --by, or the user of this machine.
+func whoAsks(by string) string {
+	if by != "" {
+		return by
+	}
+	u, err := user.Current()
+	if err != nil {
+		return "unknown"
+	}
+	return u.Username
 }
 
 func (a *app) runsCancelCmd() *cobra.Command {
@@ -353,12 +369,7 @@ func (a *app) runsCancelCmd() *cobra.Command {
 			if wait < 0 {
 				return usageError{fmt.Errorf("--wait %s: want no less than 0", wait)}
 			}
-			if by == "" {
-				by = "unknown"
-				if u, err := user.Current(); err == nil {
-					by = u.Username
-				}
-			}
+			by = whoAsks(by)
 			p, err := a.open(cmd.Context(), false)
 			if err != nil {
 				return err
