@@ -12,10 +12,12 @@ import (
 const (
 	magic          = "PAR1"
 	magicEncrypted = "PARE"
-	tailSize       = 8        // u32 footer length, magic
-	maxFooter      = 64 << 20 // bytes
-	maxSchema      = 1 << 14  // nodes of a schema
-	maxNesting     = 64       // structs in structs of a footer; the format needs 7
+	tailSize       = 8             // u32 footer length, magic
+	maxFooter      = 64 << 20      // bytes
+	maxSchema      = 1 << 14       // nodes of a schema
+	maxNesting     = 64            // structs in structs of a footer; the format needs 7
+	maxGroups      = 4 * maxLevels // that a column stands in: a list is three
+	maxPath        = 8 << 10       // bytes of a column\'s name, with those of the groups that it stands in
 )
 
 // rawFile is the footer of a Parquet file that somebody else wrote.
@@ -125,7 +127,8 @@ func (f *rawFile) chunk(group, leaf int) (span, error) {
 }
 
 // checkThrift walks a struct of Thrift's compact protocol without building it, and refuses any list, string or nesting that the bytes
-// cannot hold: the decoder that follows allocates by what the bytes announce. It also bounds the schema (field 2 of a footer).
+// cannot hold: the decoder that follows allocates by what the bytes announce. It also bounds the schema (field 2 of a footer): its nodes, how deep they
+// stand, and how long the names of columns are with all that they stand in, for the decoder writes out each of them.
 func checkThrift(b []byte) error {
 	w := thriftWalk{b: b}
 	w.structure(0)
@@ -135,6 +138,36 @@ func checkThrift(b []byte) error {
 type thriftWalk struct {
 	b   []byte
 	err error
+
+	schema   bool // in the elements of the schema, which stand parents first:
+	name     int  // bytes of the name of the one that has been read,
+	children int64
+	open     []schemaLevel // and the groups that it stands in
+}
+
+// schemaLevel is a group of the schema, of which so many members are to come.
+type schemaLevel struct {
+	left int64
+	path int // bytes of its name and of those that it stands in
+}
+
+// node puts the element of the schema that has been read into its place.
+func (w *thriftWalk) node() {
+	path := w.name + 1
+	if n := len(w.open); n > 0 {
+		path += w.open[n-1].path
+		w.open[n-1].left--
+	}
+	if w.children > 0 {
+		w.open = append(w.open, schemaLevel{w.children, path})
+	}
+	if path > maxPath || len(w.open) > maxGroups {
+		w.fail("columns that stand more than %d groups deep, or have names of more than %d bytes with those", maxGroups, maxPath)
+	}
+	for n := len(w.open); n > 0 && w.open[n-1].left == 0; n = len(w.open) {
+		w.open = w.open[:n-1]
+	}
+	w.name, w.children = 0, 0
 }
 
 func (w *thriftWalk) fail(format string, args ...any) {
@@ -212,11 +245,17 @@ func (w *thriftWalk) value(typ byte, depth int, id uint64) {
 	case typ == thriftByte:
 		w.skip(1)
 	case typ <= thriftI64:
-		w.uvarint()
+		v := w.uvarint()
+		if w.schema && depth == 2 && id == 5 {
+			w.children = int64(v>>1 ^ -(v & 1))
+		}
 	case typ == thriftDouble:
 		w.skip(8)
 	case typ == thriftBinary:
-		w.skip(w.uvarint())
+		n := w.uvarint()
+		if w.skip(n); w.err == nil && w.schema && depth == 2 && id == 4 {
+			w.name = int(n)
+		}
 	case typ == thriftList || typ == thriftSet:
 		h := w.byte()
 		n := uint64(h >> 4)
@@ -226,7 +265,9 @@ func (w *thriftWalk) value(typ byte, depth int, id uint64) {
 		if depth == 0 && id == 2 && n > maxSchema {
 			w.fail("a schema of %d nodes: at most %d", n, maxSchema)
 		}
+		w.schema = w.schema || depth == 0 && id == 2
 		w.elements(n, h&0x0f, depth)
+		w.schema = w.schema && depth > 0
 	case typ == thriftStruct:
 		w.structure(depth + 1)
 	default: // a map: no part of a footer has one
@@ -247,5 +288,8 @@ func (w *thriftWalk) elements(n uint64, typ byte, depth int) {
 			w.fail("lists nested deeper than %d", maxNesting)
 		}
 		w.value(typ, depth+1, 0)
+		if w.schema && depth == 0 {
+			w.node()
+		}
 	}
 }

@@ -32,6 +32,15 @@ func framed(footer []byte) []byte {
 func TestScanCorrupt(t *testing.T) {
 	body := eventsFile(t, 300)
 	wide := slices.Repeat([]byte{0x15, 0x02, 0x00}, 20000) // structs of one field
+	// A chain of groups with names of so many bytes, each with a member: what a decoder writes out of it grows with the square.
+	chain := func(groups, name int) []byte {
+		b := binary.AppendUvarint([]byte{0x29, 0xfc}, uint64(groups))
+		for range groups {
+			b = binary.AppendUvarint(append(b, 0x48), uint64(name))
+			b = append(append(b, strings.Repeat("x", name)...), 0x15, 0x02, 0x00)
+		}
+		return framed(b)
+	}
 	for name, c := range map[string]struct {
 		body []byte
 		want string
@@ -49,6 +58,8 @@ func TestScanCorrupt(t *testing.T) {
 		"wide schema":    {framed(append([]byte{0x29, 0xfc, 0xa0, 0x9c, 0x01}, wide...)), "a schema of 20000 nodes"},
 		"deep":           {framed(slices.Repeat([]byte{0x1c}, 5000)), "nested deeper"},
 		"deep lists":     {framed(append([]byte{0x19}, slices.Repeat([]byte{0x19}, 5000)...)), "nested deeper"},
+		"deep groups":    {chain(8000, 1), "more than 256 groups deep"},
+		"long names":     {chain(100, 1000), "names of more than 8192 bytes"},
 		"a map":          {framed([]byte{0x1b, 0x01, 0x55, 0x00}), "unknown field type"},
 		"other rows":     {withFooter(t, body, func(m *metadata.FileMetaData) { m.NumRows = 5 }), "row groups have 300 rows"},
 		"negative rows":  {withFooter(t, body, func(m *metadata.FileMetaData) { m.RowGroups[1].NumRows = -100 }), "row group 1"},

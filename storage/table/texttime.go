@@ -132,13 +132,13 @@ func parseTimeFormat(format string) ([]timeVerb, error) {
 	switch {
 	case seen['s']:
 		if len(seen) > 1 {
-			return bad("%s is a whole time: nothing stands beside it but %f")
+			return bad("%s is a whole time, with its fraction: no verb stands beside it")
 		}
 	case !year || !(month && day || seen['j']):
 		return bad("a time needs a year, a month and a day, as %Y-%m-%d")
 	case seen['I'] != seen['p']:
 		return bad("%I and %p belong together")
-	case seen['I'] && seen['H'], seen['d'] && seen['e'], seen['Y'] && seen['y'], seen['f'] && seen['L']:
+	case seen['j'] && (month || day), seen['I'] && seen['H'], seen['d'] && seen['e'], seen['Y'] && seen['y'], seen['f'] && seen['L']:
 		return bad("a part of the time is given twice")
 	case seen['M'] && !seen['H'] && !seen['I'], seen['S'] && !seen['M'], (seen['f'] || seen['L']) && !seen['S']:
 		return bad("a time of day lacks its hour or minute")

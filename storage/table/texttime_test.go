@@ -120,6 +120,8 @@ func TestTimeFormatFaults(t *testing.T) {
 		"%F %T %M":              "twice",
 		"%Y %y %m %d":           "twice",
 		"%F %s":                 "whole time",
+		"%s.%f":                 "no verb stands beside it",
+		"%Y-%m-%j":              "twice",
 		"2006-01-02 15:04:05":   "needs a year",
 		"%F %H:%M:%S.%f and %L": "twice",
 	} {
