@@ -17,7 +17,7 @@ const (
 	maxSchema      = 1 << 14       // nodes of a schema
 	maxNesting     = 64            // structs in structs of a footer; the format needs 7
 	maxGroups      = 4 * maxLevels // that a column stands in: a list is three
-	maxPath        = 8 << 10       // bytes of a column\'s name, with those of the groups that it stands in
+	maxPath        = 8 << 10       // bytes of a column's name, with those of the groups that it stands in
 )
 
 // rawFile is the footer of a Parquet file that somebody else wrote.
