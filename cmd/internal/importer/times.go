@@ -98,9 +98,9 @@ func (t *timeReader) read(text string, at place) (int64, error) {
 	when, f := t.parse(text)
 	switch {
 	case f == formSlashed:
-		return 0, fmt.Errorf("%w that one can be sure of: in a date with slashes the day or the month may come first; say --time-format '%%d/%%m/%%Y %%H:%%M' or '%%m/%%d/%%Y %%H:%%M'", errNoTime)
+		return 0, fmt.Errorf("%w that one can be sure of: in a date with slashes the day or the month may come first; say --time-format '%%d/%%m/%%Y %%H:%%M' or '%%m/%%d/%%Y %%H:%%M'%s", errNoTime, t.before())
 	case f == formUnknown:
-		return 0, fmt.Errorf("%w %s", errNoTime, t.hint)
+		return 0, fmt.Errorf("%w %s%s%s", errNoTime, t.hint, t.looks(text), t.before())
 	case when.Year() < 1900 || when.Year() > 2200:
 		return 0, fmt.Errorf("%w: the year is before 1900 or after 2200; another unit or --time-format?", errNoTime)
 	}
@@ -109,6 +109,24 @@ func (t *timeReader) read(text string, at place) (int64, error) {
 		s.first = at
 	}
 	return when.UnixMicro(), nil
+}
+
+// before says in which way the rows before were written, for no --time-format reads two.
+func (t *timeReader) before() string {
+	for f := range t.seen {
+		if s := t.seen[f]; s.n > 0 {
+			return fmt.Sprintf("; %s before it %s %s: export them all in one way", plural(s.n, "row"), map[bool]string{true: "is", false: "are"}[s.n == 1], form(f))
+		}
+	}
+	return ""
+}
+
+// looks says as what a text would be read that the given format does not fit.
+func (t *timeReader) looks(text string) string {
+	if _, f := guessTime(text, t.zone); f != formUnknown {
+		return ": it reads as " + f.String()
+	}
+	return ""
 }
 
 // judge refuses a column in which two forms stand, and says how times were read.
