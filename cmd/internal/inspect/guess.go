@@ -379,7 +379,11 @@ func decades(p *profile) bool {
 func describe(p *profile, role, why string, m *Mapping) Column {
 	c := Column{Name: p.Name, Type: p.Physical, List: p.List, Files: p.files, Distinct: p.distinct(), Role: role, Why: why, Problem: p.problem}
 	if p.Logical != "" {
-		c.Type += " " + p.Logical
+		logical, _, noted := strings.Cut(p.Logical, ", is_from_converted_type") // what the writer's library notes for itself
+		if noted {
+			logical += ")"
+		}
+		c.Type += " " + logical
 	}
 	if p.n > 0 {
 		c.Nulls = float64(p.nulls) / float64(p.n)
