@@ -33,8 +33,9 @@ type JobStatus struct {
 	Model      string         `json:"model"`
 	Version    int            `json:"version"` // 0: nothing is live
 	Verdict    string         `json:"verdict,omitempty"`
-	Interval   table.Interval `json:"interval,omitzero"` // of the live version
-	Age        float64        `json:"age_seconds"`       // since the end of its interval
+	Decision   string         `json:"decision,omitempty"` // the gate's own word: pass, fail or undecided, which is not a pass
+	Interval   table.Interval `json:"interval,omitzero"`  // of the live version
+	Age        float64        `json:"age_seconds"`        // since the end of its interval
 	Generation uint64         `json:"generation"`
 	Online     string         `json:"online"` // "in step with the alias", or what is wrong
 	InStep     bool           `json:"online_in_step"`
@@ -143,7 +144,7 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 	if err != nil {
 		return s, err
 	}
-	s.Version, s.Generation, s.Interval, s.Verdict = t.Version, t.Generation, v.Interval, string(v.Verdict)
+	s.Version, s.Generation, s.Interval, s.Verdict, s.Decision = t.Version, t.Generation, v.Interval, string(v.Verdict), v.Decision
 	s.Age, s.Lag = now.Sub(v.Interval.End).Seconds(), j.Every.At(now).End.Sub(v.Interval.End).Seconds()
 	s.Candidate = live.Candidates[j.Alias].Version
 	if pin, ok := live.Pinned[j.Alias]; ok {

@@ -22,6 +22,7 @@ type Preview struct {
 	Pinned   bool           `json:"clock_pinned"`
 	Purpose  string         `json:"purpose"`
 	Says     string         `json:"says"`
+	Basis    policy.Basis   `json:"basis"`
 	Admitted int            `json:"subjects_admitted"` // with a record that allows the purpose now
 	Refused  int            `json:"subjects_refused"`
 	Consent  string         `json:"consent,omitempty"`
@@ -65,7 +66,7 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 		return nil, err
 	}
 	v := &Preview{
-		Job: job.Name, Interval: iv, Label: w.label, Clock: w.now, Pinned: r.Pinned, Purpose: job.Training.Name, Says: job.Training.Says,
+		Job: job.Name, Interval: iv, Label: w.label, Clock: w.now, Pinned: r.Pinned, Purpose: job.Training.Name, Basis: job.Training.Basis, Says: job.Training.Says,
 		Masking: "decided when the training set is assembled, by the repeat share of its validation window", Live: "nothing",
 	}
 	v.NotReady = p.notReady

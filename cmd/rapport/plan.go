@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/jobs"
 )
 
@@ -42,7 +43,11 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 	}
 	row(w, "clock", clock(v.Clock)+pinned)
 	row(w, "purpose", v.Purpose+": "+v.Says)
-	row(w, "subjects", fmt.Sprintf("%d with a valid record, %d refused or expired", v.Admitted, v.Refused))
+	if v.Basis == policy.LegitimateInterest {
+		row(w, "subjects", fmt.Sprintf("all but those who object or were erased, %d so far", v.Refused))
+	} else {
+		row(w, "subjects", fmt.Sprintf("%d with a valid record, %d refused or expired", v.Admitted, v.Refused))
+	}
 	if v.Consent != "" {
 		row(w, "consent", v.Consent)
 	}

@@ -37,6 +37,14 @@ func row(w io.Writer, cells ...any) {
 	fmt.Fprintln(w)
 }
 
+// count writes a number of things, in the singular where there is one.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 func clock(t time.Time) string {
 	if t.IsZero() {
 		return "-"

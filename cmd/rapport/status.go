@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/models/registry"
 )
 
 // errStale makes status exit 1.
@@ -57,7 +58,7 @@ func (a *app) statusCmd() *cobra.Command {
 					if j.Version == 0 {
 						row(w, "live", "nothing")
 					} else {
-						row(w, "live", fmt.Sprintf("%s is version %d (%s), generation %d, of %s", j.Alias, j.Version, j.Verdict, j.Generation, j.Interval))
+						row(w, "live", fmt.Sprintf("%s is version %d (%s), generation %d, of %s", j.Alias, j.Version, verdict(registry.Verdict(j.Verdict), j.Decision), j.Generation, j.Interval))
 						row(w, "age", (time.Duration(j.Age) * time.Second).String())
 					}
 					row(w, "online", j.Online)

@@ -84,7 +84,7 @@ func unreached(err error) []check {
 
 // check looks at the stores and at one file of each source.
 func (p *project) check(ctx context.Context) []check {
-	out := []check{{"project file", true, fmt.Sprintf("%d jobs, %d purposes, %d views", len(p.Jobs), len(p.Purposes), len(p.Views))}}
+	out := []check{{"project file", true, strings.Join([]string{count(len(p.Jobs), "job"), count(len(p.Purposes), "purpose"), count(len(p.Views), "view")}, ", ")}}
 	add := func(what, found string, err error) {
 		if err != nil {
 			found = err.Error()
@@ -102,7 +102,7 @@ func (p *project) check(ctx context.Context) []check {
 	add("online store", p.Project.Online.URL, err)
 	add("pseudonym key", "key id "+p.Keys.ID(), nil)
 	if n := len(p.Alerts); n > 0 {
-		add("alerts", fmt.Sprintf("%d places to tell; rapport alerts test sends to each", n), p.alerts.Faults())
+		add("alerts", count(n, "place")+" to tell; rapport alerts test sends a message", p.alerts.Faults())
 	}
 	if o := p.LineageOptions(); o.File+o.URL != "" {
 		add("lineage", "job namespace "+o.Namespace, o.Fault)
@@ -137,7 +137,7 @@ func (p *project) check(ctx context.Context) []check {
 			if err == nil && n == 0 {
 				err = fmt.Errorf("no file matches %s", j.Consent.Path)
 			}
-			add("consent", fmt.Sprintf("%d files", n), err)
+			add("consent", count(n, "file"), err)
 		}
 	}
 	slices.SortStableFunc(out[4:], func(a, b check) int { return strings.Compare(a.What, b.What) })
@@ -206,7 +206,7 @@ func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern stri
 		return c
 	}
 	if !strings.HasSuffix(obj.Key, ".parquet") {
-		c.OK, c.Found = true, fmt.Sprintf("%d files; the columns of %s are checked when it is read", n, obj.Key)
+		c.OK, c.Found = true, fmt.Sprintf("%s; the columns of %s are checked when it is read", count(n, "file"), obj.Key)
 		return c
 	}
 	st, err := table.Stat(ctx, b, obj, table.ScanOptions{})
@@ -241,9 +241,9 @@ func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern stri
 	}
 	c.OK = true
 	if len(nulls) > 0 {
-		c.Found = fmt.Sprintf("%d files; %s has %d rows, and no column %s, which is null there: a run goes on without", n, obj.Key, st.Rows, strings.Join(nulls, ", "))
+		c.Found = fmt.Sprintf("%s; %s has %d rows, and no column %s, which is null there: a run goes on without", count(n, "file"), obj.Key, st.Rows, strings.Join(nulls, ", "))
 		return c
 	}
-	c.Found = fmt.Sprintf("%d files; %s has %d rows and all %d columns", n, obj.Key, st.Rows, len(want))
+	c.Found = fmt.Sprintf("%s; %s has %d rows and all %d columns", count(n, "file"), obj.Key, st.Rows, len(want))
 	return c
 }
