@@ -61,7 +61,7 @@ func (a *app) alertsCmd() *cobra.Command {
 			}
 			defer p.Close()
 			if p.alerts == nil {
-				return usageError{errors.New("alerts test: the project file names nobody under alerts")}
+				return usageError{errors.New("alerts test: the project file names nobody to tell: add `alerts: [{webhook: …}]` (docs/alerts.md)")}
 			}
 			out := p.alerts.Test(cmd.Context())
 			err = a.print(out, func(w io.Writer) {

@@ -81,7 +81,11 @@ func (a *app) importMovieLensCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "movielens PATH --to DIR",
 		Short: "MovieLens: ML-100K, ML-1M, ML-10M and the CSVs of later editions, recognized by their files",
-		Args:  usage(cobra.ExactArgs(1)),
+		Long: `MovieLens: ML-100K, ML-1M, ML-10M and the CSVs of later editions, recognized by their files.
+
+Its people are pseudonymous and were asked by those who published the data. A record of consent with the source declared-by-operator
+is written for each of them: whoever runs the import declares it.`,
+		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			job := ""
 			facts, err := a.stage(cmd.Context(), &to, func(ctx context.Context, raw storage.Bucket, scratch string, show importProgress) (importer.Facts, []byte, error) {
@@ -171,7 +175,7 @@ func (a *app) importCSVCmd() *cobra.Command {
 	f.StringVar(&x.Kind, "kind", "", "column of the kind of event (view, buy, …)")
 	f.StringVar(&x.DefaultKind, "default-kind", "", `kind of the rows without one (default "event" without --kind)`)
 	f.StringSliceVar(&x.kinds, "kinds", nil, "kinds as they are called here: order_completed=buy,page_view=view; KIND= leaves one out")
-	f.StringVar(&x.Value, "value", "", "column of a number, as the amount or a rating")
+	f.StringVar(&x.Value, "value", "", "column of a number, as a price, an amount or a rating")
 	f.StringSliceVar(&x.context, "context", nil, "columns of the circumstances: device=device_type,channel")
 	f.StringVar(&x.TimeFormat, "time-format", "auto", "auto, rfc3339, epoch, epoch_ms, epoch_us, epoch_ns, or as '%d/%m/%Y %H:%M'")
 	f.StringVar(&x.zone, "zone", "UTC", "time zone of times without one, and of the days, as Europe/Berlin")

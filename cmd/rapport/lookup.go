@@ -102,6 +102,9 @@ func (a *app) recommendCmd() *cobra.Command {
 			if !cmd.Flags().Changed("k") {
 				k = p.listLength(cmd.Context())
 			}
+			if explain && request != "" {
+				return usageError{errors.New("recommend: --explain and --context do not go together: the reasons are those of the published list, and a request has an order of its own")}
+			}
 			asked, err := parseRequest(request)
 			if err != nil {
 				return err
@@ -141,7 +144,6 @@ func (a *app) recommendCmd() *cobra.Command {
 	c.Flags().IntVarP(&k, "k", "k", 0, "how many items (default: lists.k of the model that is live)")
 	c.Flags().BoolVar(&explain, "explain", false, "say why")
 	c.Flags().StringVar(&request, "context", "", "rank again for a request, as device=phone,channel=app,at=2026-03-01T18:30:00Z")
-	c.MarkFlagsMutuallyExclusive("explain", "context")
 	return c
 }
 
