@@ -87,10 +87,32 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 		return err
 	}
 	fmt.Fprintf(a.out, "listening on http://%s\n", l.Addr())
+	if f.simulate == "" {
+		s.agenda(ctx, js)
+	}
 	return s.until(ctx, l, web.Handler(web.Options{
 		Token: s.token, Now: a.wall, Metrics: metrics.Handler(), Checks: s.checks(),
 		Status: func(ctx context.Context) (any, error) { return p.standing(ctx, js) },
 	}))
+}
+
+// agenda logs what the server waits for: it may be silent until the night.
+func (s *server) agenda(ctx context.Context, js []*jobs.Job) {
+	st, err := s.runner.Status(ctx, js)
+	if err != nil {
+		s.runner.Log.Warn("how the jobs stand could not be read; the schedules go on", "error", err)
+		return
+	}
+	for _, j := range st.Jobs {
+		switch {
+		case j.Paused != "":
+			s.runner.Log.Warn("paused", "job", j.Job, "by", j.Paused)
+		case j.Late:
+			s.runner.Log.Warn("late: an interval missed for longer than catch_up is left to rapport run", "job", j.Job, "why", j.Why, "next_due", j.Next)
+		default:
+			s.runner.Log.Info("waits", "job", j.Job, "next_due", j.Next)
+		}
+	}
 }
 
 // server is a running serve.
