@@ -314,7 +314,7 @@ func judgeRatio(r *Rule, b Budget, q *Quality) {
 			r.Says = b.Metric + " against live can't be judged: there is no live version, and no baseline was evaluated."
 			return
 		case other.Role == Baseline:
-			note = " (the best baseline, as there is no live version yet)"
+			note = " (the best baseline, as nothing was live when the interval ended)"
 		}
 		against = other.Name
 	}

@@ -94,7 +94,7 @@ func TestGateBudgets(t *testing.T) {
 		{"ratio missed", Budget{Metric: "ndcg@10", Against: "live", Ratio: ptr(1.05)}, true, Fail, Refuses, "missed"},
 		{"ratio to a baseline missed, worse than live", Budget{Metric: "ndcg@10", Against: Popular, Ratio: ptr(2)}, true, Fail, Refuses, "missed"},
 		{"ratio to a baseline missed, first version is the best", Budget{Metric: "ndcg@10", Against: Popular, Ratio: ptr(2)}, false, Fail, Accepted, "no worse than again+popular"},
-		{"live of a first version is the best baseline", Budget{Metric: "ndcg@10", Against: "live", Ratio: ptr(0.98), OnFail: Block}, false, Pass, NoEffect, "again+popular (the best baseline, as there is no live version yet)"},
+		{"live of a first version is the best baseline", Budget{Metric: "ndcg@10", Against: "live", Ratio: ptr(0.98), OnFail: Block}, false, Pass, NoEffect, "again+popular (the best baseline, as nothing was live when the interval ended)"},
 		{"ratio of too few", Budget{Metric: "ndcg@10", Against: "live", Ratio: ptr(0.98), MinN: 501}, true, NotJudged, NoEffect, "500 subjects (501 are needed)"},
 		{"against nobody", Budget{Metric: "ndcg@10", Against: "als", Ratio: ptr(0.98)}, true, NotMeasurable, Refuses, "was not measured"},
 	}

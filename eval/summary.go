@@ -81,7 +81,7 @@ func (r *Report) better() answer {
 			}
 		}
 	} else {
-		parts = append(parts, "Nothing is live yet to compare it with.")
+		parts = append(parts, "Nothing was live when the interval ended to compare it with.")
 	}
 	if c := q.Comparison(q.Headline, All, Popular); c != nil {
 		compare(c, "a list of best sellers")
