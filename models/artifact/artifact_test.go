@@ -265,13 +265,13 @@ func TestOpenRefusesBadManifest(t *testing.T) {
 	files := sample(t, inOrder)
 	good := string(files[ManifestName])
 	for want, bad := range map[string]string{
-		`unexpected end of JSON`: good[:len(good)/2],
-		`made by a newer rapport`:      strings.Replace(good, `"format":1`, `"format":2,"new":{}`, 1),
-		`format 0`:               `{}`,
-		`is not the file that`:   strings.Replace(good, `"size":`, `"size":9`, 1),
-		`not canonical`:          strings.Replace(good, `{"format":1`, `{ "format":1`, 1),
-		`unknown field`:          strings.Replace(good, `"format":1`, `"extra":1,"format":1`, 1),
-		`is null`:                `{"format":1,"sections":{"":null},"weights":{"sha256":"","size":0}}` + "\n",
+		`unexpected end of JSON`:  good[:len(good)/2],
+		`made by a newer rapport`: strings.Replace(good, `"format":1`, `"format":2,"new":{}`, 1),
+		`format 0`:                `{}`,
+		`is not the file that`:    strings.Replace(good, `"size":`, `"size":9`, 1),
+		`not canonical`:           strings.Replace(good, `{"format":1`, `{ "format":1`, 1),
+		`unknown field`:           strings.Replace(good, `"format":1`, `"extra":1,"format":1`, 1),
+		`is null`:                 `{"format":1,"sections":{"":null},"weights":{"sha256":"","size":0}}` + "\n",
 	} {
 		if _, err := Open(Files{ManifestName: []byte(bad), WeightsName: files[WeightsName]}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
