@@ -383,7 +383,7 @@ func contenderName(name string, role Role) string {
 
 func (p *page) rerank() {
 	f := p.Rerank
-	if f == nil {
+	if f == nil || f.N == 0 { // nothing was compared
 		return
 	}
 	s := span{}

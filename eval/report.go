@@ -121,8 +121,8 @@ type ExplanationSample struct {
 // neural correction. They were compared on a window that neither had learnt from, on the same subjects.
 type RerankFacts struct {
 	Ships      bool           `json:"ships"`  // the re-ranked blend; else the linear blend does
-	Metric     string         `json:"metric"` // "ndcg@10"
-	K          int            `json:"k"`      // length of the lists compared
+	Metric     string         `json:"metric"` // "ndcg@10"; "" if nothing was compared
+	K          int            `json:"k"`      // length of the lists compared, or 0
 	Blend      Figure         `json:"blend"`
 	Reranked   Figure         `json:"reranked"`
 	Difference Figure         `json:"difference"` // re-ranked − blend, paired

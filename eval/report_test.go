@@ -446,3 +446,20 @@ func TestAxis(t *testing.T) {
 		}
 	}
 }
+
+// Where nothing could be compared, the section says what ships and draws nothing.
+func TestRerankSectionWithoutFigures(t *testing.T) {
+	r := exampleReport(t)
+	r.Rerank = &RerankFacts{Bound: 0.5, Features: []string{}, Says: "No window was set aside for the re-ranker."}
+	var page bytes.Buffer
+	if err := r.WriteHTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{
+		"The linear blend ships.": true, "No window was set aside": true, "too little to compare": true, "re-ranked minus linear": false, "ndcg@0": false,
+	} {
+		if strings.Contains(page.String(), text) != want {
+			t.Errorf("the page has %q: %v", text, !want)
+		}
+	}
+}

@@ -160,7 +160,10 @@ func (r *Report) whichShips() answer {
 	f := r.Rerank
 	a := answer{Question: "Which ranking ships?", Tone: "none", Section: "rerank"}
 	a.Says = "The linear blend: the re-ranker was not better by more than chance."
-	if f.Ships {
+	switch {
+	case f.N == 0:
+		a.Says = "The linear blend: there was too little to compare a re-ranker by."
+	case f.Ships:
 		a.Tone, a.Says = "good", "The re-ranked blend: it was better than the linear one by more than chance."
 	}
 	if f.Difference.Value != nil {
