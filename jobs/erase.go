@@ -59,7 +59,7 @@ func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Era
 	ctx, stop := lease.Keep(ctx)
 	defer stop()
 	w := &work{Runner: r, now: r.Now(), tables: table.Store{Bucket: r.Bucket}, lease: lease}
-	defer w.release(ctx)
+	defer r.release(ctx, lease)
 
 	journal, err := event.OpenJournal(ctx, r.Bucket)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/registry"
+	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/online"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -246,7 +247,7 @@ func (r *Runner) makeLive(ctx context.Context, job *Job, version int, move func(
 	}
 	ctx, stop := w.lease.Keep(ctx)
 	defer stop()
-	defer w.release(ctx)
+	defer w.release(ctx, w.lease)
 
 	w.plan = &plan{}
 	if err := w.policy(ctx, w.plan); err != nil {
@@ -277,11 +278,12 @@ func (r *Runner) makeLive(ctx context.Context, job *Job, version int, move func(
 	return live, w.swap(ctx, live)
 }
 
-func (w *work) release(ctx context.Context) {
+// release gives a lease back, also when ctx has been cancelled. One that cannot be given back expires.
+func (r *Runner) release(ctx context.Context, lease *storage.Lease) {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := w.lease.Release(end); err != nil {
-		w.Log.Warn("lease not released; it expires by itself", "error", err)
+	if err := lease.Release(end); err != nil {
+		r.Log.Warn("lease not released; it expires by itself", "error", err)
 	}
 }
 

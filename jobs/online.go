@@ -114,22 +114,21 @@ func (r *Runner) OnlineLoad(ctx context.Context, job *Job) (OnlineLoaded, error)
 	}
 	ctx, stop := lease.Keep(ctx)
 	defer stop()
+	defer r.release(ctx, lease)
 	live, err := reg.Live(ctx) // under the lease: nobody moves it now
 	if err != nil {
-		return fail(errors.Join(err, lease.Release(context.WithoutCancel(ctx))))
+		return fail(err)
 	}
 	t, ok := live.Aliases[job.Alias]
 	if !ok {
-		err := fmt.Errorf("%w under %s of model %s: rapport run %s", ErrNothingPublished, job.Alias, job.Model.Name, job.Name)
-		return fail(errors.Join(err, lease.Release(context.WithoutCancel(ctx))))
+		return fail(fmt.Errorf("%w under %s of model %s: rapport run %s", ErrNothingPublished, job.Alias, job.Model.Name, job.Name))
 	}
 	v, err := reg.Get(ctx, t.Version)
 	if err != nil {
-		return fail(errors.Join(err, lease.Release(context.WithoutCancel(ctx))))
+		return fail(err)
 	}
 	w := r.newWork(job, v.Interval, r.Now())
 	w.reg, w.lease, w.plan = reg, lease, &plan{}
-	defer w.release(ctx)
 	if err := w.reload(ctx, live, v, &out); err != nil {
 		return fail(err)
 	}

@@ -109,13 +109,7 @@ func (w *work) publish(ctx context.Context, v registry.Version) error {
 	}
 	ctx, stop := lease.Keep(ctx)
 	defer stop()
-	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		if err := lease.Release(end); err != nil {
-			w.Log.Warn("publish lease not released; it expires by itself", "error", err)
-		}
-	}()
+	defer w.release(ctx, lease)
 
 	// What is live is read under the lease, and moved only from there.
 	live, err := w.reg.Live(ctx)

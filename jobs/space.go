@@ -43,12 +43,9 @@ var kinds = map[string]string{
 
 // Usage adds up the objects of the bucket. Cost: one listing of it, and one GET a step that is done.
 func (r *Runner) Usage(ctx context.Context) (*Usage, error) {
-	garbage := map[string]bool{}
-	for g, err := range r.unreachable(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		garbage[g.Key] = true
+	named, err := r.named(ctx)
+	if err != nil {
+		return nil, err
 	}
 	rows := map[string]*UsageRow{}
 	out := &Usage{}
@@ -71,7 +68,7 @@ func (r *Runner) Usage(ctx context.Context) (*Usage, error) {
 		if info.Modified.After(row.Newest) {
 			row.Newest = info.Modified
 		}
-		if garbage[info.Key] {
+		if litter(info.Key, named) != "" {
 			row.Garbage += info.Size
 			out.Garbage += info.Size
 		}
@@ -136,8 +133,7 @@ func (r *Runner) Collect(ctx context.Context, age time.Duration, dry bool) (*Col
 		var stop func()
 		ctx, stop = lease.Keep(ctx)
 		defer stop()
-		w := &work{Runner: r, lease: lease}
-		defer w.release(ctx)
+		defer r.release(ctx, lease)
 	}
 	out := &Collected{DryRun: dry, Removed: []Garbage{}}
 	var found []Garbage
@@ -176,6 +172,27 @@ func (r *Runner) Collect(ctx context.Context, age time.Duration, dry bool) (*Col
 	return out, nil
 }
 
+// collectable are the kinds of object that nothing but a reference keeps: where they stand, by what they would be referred to, and what it
+// means if they are not.
+var collectable = []struct {
+	prefix, why string
+	name        func(key string) string
+}{
+	{"data/", "no commit names it: staged by a run that ended before its step was done, or replaced", func(key string) string { return key }},
+	{"artifacts/", "no version and no training step has it", path.Dir},
+	{"reports/", "no evaluation and no version has it", func(key string) string { return strings.TrimSuffix(key, path.Ext(key)) }},
+}
+
+// litter says why nothing refers to an object, or "" if something does or nothing has to.
+func litter(key string, named map[string]bool) string {
+	for _, c := range collectable {
+		if strings.HasPrefix(key, c.prefix) && !named[c.name(key)] {
+			return c.why
+		}
+	}
+	return ""
+}
+
 // unreachable yields the objects that nothing refers to: files of tables that no commit names, artifacts of no trained model and no version,
 // reports of no evaluation and no version. What refers is read first: an object that is referred to since is young.
 func (r *Runner) unreachable(ctx context.Context) iter.Seq2[Garbage, error] {
@@ -185,20 +202,13 @@ func (r *Runner) unreachable(ctx context.Context) iter.Seq2[Garbage, error] {
 			yield(Garbage{}, err)
 			return
 		}
-		for _, from := range []struct {
-			prefix, why string
-			name        func(key string) string // what it would be referred to by
-		}{
-			{"data/", "no commit names it: staged by a run that ended before its step was done, or replaced", func(key string) string { return key }},
-			{"artifacts/", "no version and no training step has it", func(key string) string { return path.Dir(key) }},
-			{"reports/", "no evaluation and no version has it", func(key string) string { return strings.TrimSuffix(key, path.Ext(key)) }},
-		} {
-			for info, err := range r.Bucket.List(ctx, from.prefix, storage.ListOpt{}) {
+		for _, c := range collectable {
+			for info, err := range r.Bucket.List(ctx, c.prefix, storage.ListOpt{}) {
 				if err != nil {
 					yield(Garbage{}, err)
 					return
 				}
-				if !named[from.name(info.Key)] && !yield(Garbage{Key: info.Key, Bytes: info.Size, Modified: info.Modified, Why: from.why}, nil) {
+				if why := litter(info.Key, named); why != "" && !yield(Garbage{Key: info.Key, Bytes: info.Size, Modified: info.Modified, Why: why}, nil) {
 					return
 				}
 			}
