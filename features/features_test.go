@@ -37,10 +37,10 @@ func TestSchema(t *testing.T) {
 		{Name: "views_1d", Type: table.Int64},
 		{Name: "views_7d", Type: table.Int64},
 	}
-	if got := v.Schema(); !slices.Equal(got, want) {
+	if got := v.Schema(nil); !slices.Equal(got, want) {
 		t.Errorf("schema %v\nwant   %v", got, want)
 	}
-	if v.Key = KeyItem; v.Schema()[0].Type != table.String {
+	if v.Key = KeyItem; v.Schema(nil)[0].Type != table.String {
 		t.Error("items are not strings")
 	}
 	if got, want := v.Columns(), []string{"item", "kind", "value"}; !slices.Equal(got, want) {

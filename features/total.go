@@ -5,6 +5,9 @@ import "math"
 // MaxValue is the largest magnitude that a value may have, 2^960 ≈ 9.7e288: fewer than 2^63 of them never overflow a Total.
 const MaxValue = 0x1p960
 
+// MaxInteger is the largest magnitude of an integer that is taken as a number: above it not every integer is a float64.
+const MaxInteger = 1 << 53
+
 // Computable reports whether x is a value that features may be computed from: finite and of magnitude at most MaxValue.
 func Computable(x float64) bool { return math.Abs(x) <= MaxValue }
 

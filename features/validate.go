@@ -3,6 +3,8 @@ package features
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +16,9 @@ const (
 	maxFeatures = 256
 	maxName     = 63
 	maxWindow   = 100 * 366 * 24 * time.Hour
+	maxN        = 1000
+	// maxHalfLives is how many half-lives the longest window of a decayed feature may hold: of an older event 2^-500 would be left.
+	maxHalfLives = 500
 )
 
 // Fault is one thing wrong with a view. View and Feature say where ("" for the view itself); Problem says what, and what to do.
@@ -64,10 +69,11 @@ func (c *check) run() {
 	if !validName(v.Name) {
 		c.fault("", "the name must be a lower-case letter followed by letters, digits or _, at most %d in all", maxName)
 	}
-	if v.Key != KeySubject && v.Key != KeyItem {
-		c.fault("", "key %q: must be %q or %q", v.Key, KeySubject, KeyItem)
-	}
+	c.key()
 	c.windows()
+	if v.Hop != 0 && (v.Hop < time.Minute || v.Hop%time.Second != 0) {
+		c.fault("", "hop %s: must be a whole number of seconds, at least 1m", v.Hop)
+	}
 	switch n := len(v.Features); {
 	case n == 0:
 		c.fault("", "no features: declare at least one")
@@ -82,6 +88,19 @@ func (c *check) run() {
 			c.fault(f.Name, "features must be sorted by name (features.Sorted)")
 		}
 		c.feature(f)
+	}
+}
+
+func (c *check) key() {
+	keys := c.view.Keys()
+	if len(keys) > 2 || slices.Contains(keys, "") {
+		c.fault("", "key %q: must be %q, %q, a context column, or two of them", c.view.Key, KeySubject, KeyItem)
+		return
+	}
+	for i, k := range keys {
+		if k == "time" || k == "value" || k == EntityColumn || k == StateColumn || slices.Contains(keys[:i], k) {
+			c.fault("", "key %q: %q can't be a part of it", c.view.Key, k)
+		}
 	}
 }
 
@@ -108,23 +127,43 @@ func (c *check) feature(f Feature) {
 		c.fault(f.Name, "the name must be a lower-case letter followed by letters, digits or _, at most %d in all", maxName)
 	}
 	switch f.Op {
-	case Sum, Mean, Min, Max:
+	case Mean, Min, Max, Quantile:
 		if f.Column == "" {
 			c.fault(f.Name, "%s needs a column", f.Op)
 		}
 		c.numeric(f)
-	case Decayed:
-		if f.HalfLife <= 0 {
-			c.fault(f.Name, "decayed needs a half_life above zero")
+	case Sum:
+		if f.Column == "" && len(f.Weights) == 0 {
+			c.fault(f.Name, "sum needs a column, or weights")
 		}
 		c.numeric(f)
-	case Distinct:
-		if f.Column == "" {
-			c.fault(f.Name, "distinct needs a column")
-		} else if f.Column == c.view.Key {
-			c.fault(f.Name, "distinct %s of one %s is always 1: choose another column", f.Column, f.Column)
+	case Decayed:
+		switch ws := c.view.SortedWindows(); {
+		case f.HalfLife <= 0:
+			c.fault(f.Name, "decayed needs a half_life above zero")
+		case len(ws) > 0 && ws[len(ws)-1]/maxHalfLives > f.HalfLife:
+			c.fault(f.Name, "half_life %s is under 1/%d of the longest window: nothing is left of its older events; shorten the window", FormatWindow(f.HalfLife), maxHalfLives)
 		}
-	case Count, Recency, ShareOf:
+		c.numeric(f)
+	case Distinct, ApproxDistinct:
+		if f.Column == "" {
+			c.fault(f.Name, "%s needs a column", f.Op)
+		} else if slices.Contains(c.view.Keys(), f.Column) {
+			c.fault(f.Name, "%s %s of one %s is always 1: choose another column", f.Op, f.Column, f.Column)
+		}
+	case First, Last, Top:
+		if f.Column == "" {
+			c.fault(f.Name, "%s needs a column", f.Op)
+		}
+		if f.Column == KeySubject || f.Column == "time" {
+			c.fault(f.Name, "%s of %s: a view's values never name a subject or a moment: choose another column", f.Op, f.Column)
+		}
+	case Sequence:
+		if f.Column == KeySubject || f.Column == "time" {
+			c.fault(f.Name, "%s of %s: a view's values never name a subject or a moment: choose another column", f.Op, f.Column)
+		}
+	case ShareOf:
+	case Count, Recency:
 		if f.Column != "" {
 			c.fault(f.Name, "%s takes no column, has %q", f.Op, f.Column)
 		}
@@ -134,7 +173,78 @@ func (c *check) feature(f Feature) {
 	if f.HalfLife != 0 && f.Op != Decayed {
 		c.fault(f.Name, "half_life belongs to decayed, not to %s", f.Op)
 	}
+	if takes := f.Op == Top || f.Op == Sequence; takes && (f.N < 1 || f.N > maxN) {
+		c.fault(f.Name, "%s needs n, from 1 to %d", f.Op, maxN)
+	} else if !takes && f.N != 0 {
+		c.fault(f.Name, "n belongs to top and sequence, not to %s", f.Op)
+	}
+	if f.Op == Quantile && !(f.Quantile > 0 && f.Quantile < 1) {
+		c.fault(f.Name, "quantile needs q, between 0 and 1")
+	} else if f.Op != Quantile && f.Quantile != 0 {
+		c.fault(f.Name, "q belongs to quantile, not to %s", f.Op)
+	}
+	c.weights(f)
+	c.where(f)
 	c.kinds(f)
+}
+
+func (c *check) weights(f Feature) {
+	if len(f.Weights) > 0 && f.Op != Sum && f.Op != Decayed {
+		c.fault(f.Name, "weights belong to sum and decayed, not to %s", f.Op)
+	}
+	for _, k := range slices.Sorted(maps.Keys(f.Weights)) {
+		switch w := f.Weights[k]; {
+		case k == "":
+			c.fault(f.Name, "a weight has no kind")
+		case !(math.Abs(w) <= maxWeight) || w != 0 && math.Abs(w) < 1/maxWeight:
+			c.fault(f.Name, "the weight of %q must be a number, of magnitude 0 or from %g to %g", k, 1/maxWeight, float64(maxWeight))
+		case len(f.Kinds) > 0 && !slices.Contains(f.Kinds, k):
+			c.fault(f.Name, "kind %q has a weight and never passes the filter %s", k, strings.Join(f.Kinds, ", "))
+		}
+	}
+	for i, k := range f.Explicit {
+		if _, ok := f.Weights[k]; !ok || slices.Contains(f.Explicit[:i], k) {
+			c.fault(f.Name, "explicit kind %q has no weight, or is listed twice", k)
+		}
+	}
+	switch {
+	case len(f.Weights) > 0 && f.Column != "" && len(f.Explicit) == 0:
+		c.fault(f.Name, "say which kinds of the weights are explicit, that is, multiply %s", f.Column)
+	case len(f.Explicit) > 0 && f.Column == "":
+		c.fault(f.Name, "explicit kinds need the column that their weight multiplies")
+	}
+}
+
+// maxWeight bounds the weights of kinds, so that products with a column can be computed with.
+const maxWeight = 1e9
+
+func (c *check) where(f Feature) {
+	for _, x := range f.Where {
+		if x.Column == "" {
+			c.fault(f.Name, "a condition has no column")
+		}
+		switch bounds := x.Min != nil || x.Max != nil; {
+		case len(x.In) == 0 && !bounds:
+			c.fault(f.Name, "the condition on %q says neither which values nor which range", x.Column)
+		case len(x.In) > 0 && bounds:
+			c.fault(f.Name, "the condition on %q names values and a range: write two", x.Column)
+		case bounds && (x.Column == "item" || x.Column == "kind"), len(x.In) > 0 && x.Column == "value", x.Column == KeySubject, x.Column == "time":
+			c.fault(f.Name, "the condition on %q does not fit what the column holds", x.Column)
+		}
+		for _, bound := range []*float64{x.Min, x.Max} {
+			if bound != nil && !Computable(*bound) {
+				c.fault(f.Name, "the condition on %q has a bound that is no number", x.Column)
+			}
+		}
+		if x.Min != nil && x.Max != nil && *x.Min > *x.Max {
+			c.fault(f.Name, "the condition on %q has a minimum above its maximum", x.Column)
+		}
+		for i, s := range x.In {
+			if s == "" || slices.Contains(x.In[:i], s) {
+				c.fault(f.Name, "the condition on %q has a value that is empty or listed twice", x.Column)
+			}
+		}
+	}
 }
 
 // numeric refuses columns that are known to hold no number; the engine checks the others against what it reads.
@@ -158,13 +268,13 @@ func (c *check) kinds(f Feature) {
 		return
 	}
 	if len(f.Share) == 0 {
-		c.fault(f.Name, "share needs the kinds of its numerator")
+		c.fault(f.Name, "share needs the values of its numerator, as kinds")
 	}
 	for i, k := range f.Share {
 		switch {
 		case k == "" || slices.Contains(f.Share[:i], k):
 			c.fault(f.Name, "share kind %q is empty or listed twice", k)
-		case len(f.Kinds) > 0 && !slices.Contains(f.Kinds, k):
+		case (f.Column == "" || f.Column == "kind") && len(f.Kinds) > 0 && !slices.Contains(f.Kinds, k):
 			c.fault(f.Name, "share kind %q never passes the filter %s", k, strings.Join(f.Kinds, ", "))
 		}
 	}

@@ -81,6 +81,9 @@ type Drift struct {
 	Alpha  float64 `json:"alpha"`
 }
 
+// eventSchema is the schema of the job's events tables.
+func (j *Job) eventSchema() table.Schema { return j.Events.Schema(j.Training) }
+
 // history returns the window of events that any step of a run over iv reads.
 func (j *Job) history(iv table.Interval) table.Interval {
 	longest := max(j.Window, iv.End.Sub(iv.Start))

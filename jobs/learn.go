@@ -29,8 +29,11 @@ func (w *work) build(ctx context.Context) error {
 		stats, err := w.Engine.Build(ctx, features.Plan{
 			Views:    w.job.Views,
 			Interval: w.iv,
-			Events: func(ctx context.Context, win table.Interval) iter.Seq2[*table.Batch, error] {
-				return w.events(ctx, clip(win, window), nil, funnel)
+			Schema:   w.job.eventSchema(),
+			Events: func(_ context.Context, win table.Interval) ([]features.Split, error) {
+				return []features.Split{{Read: func(ctx context.Context, columns []string) iter.Seq2[*table.Batch, error] {
+					return w.events(ctx, clip(win, window), nil, funnel)
+				}}}, nil
 			},
 			Out: func(v features.View, rows *table.Batch) error {
 				t := writers[v.Name]
@@ -68,7 +71,7 @@ func (w *work) viewWriter(v features.View) *table.Writer {
 	if v.Key == features.KeySubject {
 		o.Shards, o.ShardBy = w.job.Shards, features.EntityColumn
 	}
-	return table.NewWriter(w.Bucket, dataPrefix(w.plan.build.key, v.Name), v.Schema(), o)
+	return table.NewWriter(w.Bucket, dataPrefix(w.plan.build.key, v.Name), v.Schema(w.job.eventSchema()), o)
 }
 
 func clip(a, b table.Interval) table.Interval {

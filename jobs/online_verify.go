@@ -300,7 +300,7 @@ func (c *comparison) built(ctx context.Context, v registry.Version) (*table.Comm
 		has := b.Interval != nil && b.Interval.Start.Equal(v.Interval.Start) && b.Interval.End.Equal(v.Interval.End)
 		for _, view := range c.job.Views {
 			m, ok := b.Outputs[view.Name]
-			has = has && ok && slices.Equal(m.Schema, view.Schema())
+			has = has && ok && slices.Equal(m.Schema, view.Schema(c.job.eventSchema()))
 		}
 		if has && (found == nil || b.At.After(found.At)) {
 			found = b

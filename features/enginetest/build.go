@@ -45,7 +45,7 @@ func (c *collector) out(v features.View, b *table.Batch) error {
 		if n >= len(c.views) || c.views[n].Name != v.Name {
 			return fmt.Errorf("view %s is put out as number %d: views come in the order of the plan, each once", v.Name, n)
 		}
-		c.tables = append(c.tables, tableOf{view: v.Name, schema: v.Schema()})
+		c.tables = append(c.tables, tableOf{view: v.Name, schema: v.Schema(nil)})
 	}
 	t := &c.tables[len(c.tables)-1]
 	if got, want := fmt.Sprint(b.Schema), fmt.Sprint(t.schema); got != want {

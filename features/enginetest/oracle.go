@@ -39,7 +39,7 @@ func oracle(views []features.View, end time.Time, e events) result {
 		}
 	}
 	for _, v := range views {
-		t := tableOf{view: v.Name, schema: v.Schema()}
+		t := tableOf{view: v.Name, schema: v.Schema(nil)}
 		windows := slices.Clone(v.Windows)
 		slices.Sort(windows)
 		longest := windows[len(windows)-1]

@@ -184,7 +184,7 @@ func (p *scriptParser) expect(name string) error {
 		if v.Name != name {
 			continue
 		}
-		p.s.want.tables = append(p.s.want.tables, tableOf{view: name, schema: v.Schema()})
+		p.s.want.tables = append(p.s.want.tables, tableOf{view: name, schema: v.Schema(nil)})
 		header := false
 		p.section = func(fields []string) error {
 			if header {

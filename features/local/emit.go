@@ -35,7 +35,7 @@ func emit(ctx context.Context, v *viewProgram, rd *reader, shards []*shard, i in
 	}
 
 	total := int64(len(rows))
-	b := newBatch(v.Schema(), min(batchRows, len(rows)))
+	b := newBatch(v.Schema(nil), min(batchRows, len(rows)))
 	for first := true; first || len(rows) > 0; first = false {
 		if err := ctx.Err(); err != nil {
 			return 0, err

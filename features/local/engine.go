@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,7 +43,7 @@ func build(ctx context.Context, p features.Plan) (features.Stats, error) {
 	}
 	prog := compile(p.Views, p.Interval.End)
 	rd := newReader(prog, runtime.GOMAXPROCS(0))
-	shards, err := scan(ctx, p.Events, prog, rd)
+	shards, err := scan(ctx, p.Events, columnsOf(p.Views), prog, rd)
 	stats.RowsIn, stats.RowsOutside = rd.kept, rd.outside
 	if err != nil {
 		return stats, err
@@ -71,7 +72,7 @@ func build(ctx context.Context, p features.Plan) (features.Stats, error) {
 
 // scan reads the source to its end, hands each chunk to every shard's worker, and returns the filled shards. The workers have ended when it
 // returns.
-func scan(ctx context.Context, events features.Source, prog *program, rd *reader) ([]*shard, error) {
+func scan(ctx context.Context, events features.Source, columns []string, prog *program, rd *reader) ([]*shard, error) {
 	shards := make([]*shard, rd.shards)
 	feeds := make([]chan *chunk, rd.shards)
 	var workers sync.WaitGroup
@@ -91,23 +92,43 @@ func scan(ctx context.Context, events features.Source, prog *program, rd *reader
 		}
 	}()
 
-	for batch, err := range events(ctx, table.Interval{Start: prog.startTime(), End: prog.endTime()}) {
-		if err != nil {
-			return nil, fmt.Errorf("read events: %w", err)
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		c, err := rd.read(batch)
-		if err != nil {
-			return nil, err
-		}
-		if c == nil {
-			continue
-		}
-		for _, f := range feeds {
-			f <- c
+	splits, err := events(ctx, table.Interval{Start: prog.startTime(), End: prog.endTime()})
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	for _, split := range splits {
+		for batch, err := range split.Read(ctx, columns) {
+			if err != nil {
+				return nil, fmt.Errorf("read events: %w", err)
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			c, err := rd.read(batch)
+			if err != nil {
+				return nil, err
+			}
+			if c == nil {
+				continue
+			}
+			for _, f := range feeds {
+				f <- c
+			}
 		}
 	}
 	return shards, ctx.Err()
+}
+
+// Join is not there yet.
+func (Engine) Join(context.Context, features.JoinPlan) (features.Stats, error) {
+	return features.Stats{}, fmt.Errorf("join: not yet")
+}
+
+func columnsOf(views []features.View) []string {
+	out := []string{"time"}
+	for _, v := range views {
+		out = append(out, v.Columns()...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }

@@ -124,7 +124,7 @@ func appendRow(dst []byte, b *Batch, i int) []byte {
 		switch b.Schema[k].Type {
 		case Float64:
 			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(canonicalFloat(c.Float[i])))
-		case String:
+		case String, Bytes:
 			dst = binary.AppendUvarint(dst, uint64(len(c.Str[i])))
 			dst = append(dst, c.Str[i]...)
 		case Bool:

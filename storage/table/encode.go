@@ -61,6 +61,8 @@ func parquetSchema(s Schema) (*schema.GroupNode, error) {
 		case String:
 			physical = parquet.Types.ByteArray
 			logical = schema.StringLogicalType{}
+		case Bytes:
+			physical = parquet.Types.ByteArray
 		case Bool:
 			physical = parquet.Types.Boolean
 		}
@@ -95,7 +97,7 @@ func encodeGroup(w *file.Writer, r *rows, from, to int) error {
 		switch f.Type {
 		case Float64:
 			_, err = cw.(*file.Float64ColumnChunkWriter).WriteBatch(present(c.Float[from:to], levels, same), levels, nil)
-		case String:
+		case String, Bytes:
 			_, err = cw.(*file.ByteArrayColumnChunkWriter).WriteBatch(
 				present(c.Str[from:to], levels, func(s string) parquet.ByteArray { return parquet.ByteArray(s) }), levels, nil)
 		case Bool:

@@ -150,7 +150,7 @@ func readPart(l loaded, out *Batch, size int, yield func(*Batch) bool) (bool, er
 	return true, nil
 }
 
-var partKind = [...]parquet.Kind{Int64: parquet.Int64, Time: parquet.Int64, Float64: parquet.Double, String: parquet.ByteArray, Bool: parquet.Boolean}
+var partKind = [...]parquet.Kind{Int64: parquet.Int64, Time: parquet.Int64, Float64: parquet.Double, String: parquet.ByteArray, Bool: parquet.Boolean, Bytes: parquet.ByteArray}
 
 func readGroup(g parquet.RowGroup, leaves []int, out *Batch, size int, yield func(*Batch) bool) (bool, error) {
 	cursors := make([]*pageCursor, len(leaves))
@@ -187,7 +187,7 @@ func (b *Batch) resize(n int) {
 		switch b.Schema[i].Type {
 		case Float64:
 			c.Float = resized(c.Float, n)
-		case String:
+		case String, Bytes:
 			c.Str = resized(c.Str, n)
 		default:
 			c.Int = resized(c.Int, n)
@@ -268,7 +268,7 @@ func (c *Column) clear(i int, t Type) {
 	switch t {
 	case Float64:
 		c.Float[i] = 0
-	case String:
+	case String, Bytes:
 		c.Str[i] = ""
 	default:
 		c.Int[i] = 0
@@ -281,7 +281,7 @@ func (c *pageCursor) value(dst *Column, i int) {
 		dst.Float[i] = c.floats[c.next]
 	case Bool:
 		dst.Int[i] = int64(c.bits[c.next/8]>>(c.next%8)) & 1
-	case String:
+	case String, Bytes:
 		if c.index != nil {
 			dst.Str[i] = c.dict[c.index[c.next]]
 		} else {
@@ -306,7 +306,7 @@ func (c *pageCursor) nextPage() error {
 		c.floats = values.Double()
 	case Bool:
 		c.bits = values.Boolean()
-	case String:
+	case String, Bytes:
 		if d := page.Dictionary(); d != nil {
 			if c.index = values.Int32(); c.index == nil {
 				c.index = []int32{} // a page of nulls

@@ -62,12 +62,12 @@ func appendColumn(dst, src *Column, t Type, have, n int, pick []int32) error {
 			}
 			dst.Float = append(dst.Float, v)
 		}
-	case String:
+	case String, Bytes:
 		dst.Str = slices.Grow(dst.Str, n)
 		for i := range n {
 			var v string
 			if j := at(i); !src.Null(j) {
-				if v = src.Str[j]; !utf8.ValidString(v) {
+				if v = src.Str[j]; t == String && !utf8.ValidString(v) {
 					return fmt.Errorf("a value is not UTF-8 text: decode or escape it before it is stored")
 				}
 			}
@@ -108,7 +108,7 @@ func (r *rows) comparer(i int, unsigned bool) comparer {
 	switch r.schema[i].Type {
 	case Float64:
 		order = func(a, b int32) int { return compareFloat(c.Float[a], c.Float[b]) }
-	case String:
+	case String, Bytes:
 		order = func(a, b int32) int { return strings.Compare(c.Str[a], c.Str[b]) }
 	default:
 		if unsigned {

@@ -15,11 +15,12 @@ const (
 	String                  // Column.Str (UUIDs are canonical lower-case text)
 	Time                    // Column.Int: microseconds since the epoch, UTC
 	Bool                    // Column.Int: 0 or 1
+	Bytes                   // Column.Str, of any bytes: what one package encodes for itself, as a running state
 )
 
-var typeNames = [...]string{Int64: "int64", Float64: "float64", String: "string", Time: "time", Bool: "bool"}
+var typeNames = [...]string{Int64: "int64", Float64: "float64", String: "string", Time: "time", Bool: "bool", Bytes: "bytes"}
 
-// String returns the type's name ("int64", "float64", "string", "time", "bool"), as it stands in manifests.
+// String returns the type's name ("int64", "float64", "string", "time", "bool", "bytes"), as it stands in manifests.
 func (t Type) String() string {
 	if !t.valid() {
 		return fmt.Sprintf("type(%d)", uint8(t))
@@ -27,7 +28,7 @@ func (t Type) String() string {
 	return typeNames[t]
 }
 
-func (t Type) valid() bool { return t >= Int64 && t <= Bool }
+func (t Type) valid() bool { return t >= Int64 && t <= Bytes }
 
 // MarshalText writes the type's name.
 func (t Type) MarshalText() ([]byte, error) {
@@ -86,13 +87,18 @@ func (s Schema) check() error {
 	return nil
 }
 
-// Column holds the values of one column of a batch: exactly one of Int, Float, Str is set, of the batch's length.
+// Column holds the values of one column of a batch: exactly one of Int, Float, Str and Code is set, of the batch's length. Code stands for Str
+// where a reader was asked for dictionaries (ReadOptions.Dictionaries): row i is Dict[Code[i]], and Dict is the same slice as long as its
+// values are, so that its first element's address tells whether a translation of it still holds.
 // Valid is nil when no value is null; otherwise Valid[i] tells whether row i holds a value (the slot of a null is zero).
 type Column struct {
 	Int   []int64
 	Float []float64
 	Str   []string
 	Valid []bool
+
+	Code []int32
+	Dict []string
 }
 
 // Null reports whether row i is null.
@@ -128,7 +134,7 @@ func (b *Batch) check(s Schema) error {
 		switch s[i].Type {
 		case Float64:
 			n = len(c.Float)
-		case String:
+		case String, Bytes:
 			n = len(c.Str)
 		}
 		if n != b.N || c.Valid != nil && len(c.Valid) != b.N {
