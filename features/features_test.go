@@ -49,13 +49,16 @@ func TestSchema(t *testing.T) {
 	if v.Windows[0] != 7*day {
 		t.Error("Schema has sorted the caller's windows")
 	}
-	for _, op := range []Op{Count, Sum, Mean, Min, Max, Distinct, Decayed, Recency, ShareOf} {
+	for _, op := range Ops {
 		want := table.Float64
-		if op == Count || op == Distinct {
+		switch op {
+		case Count, Distinct, ApproxDistinct:
 			want = table.Int64
+		case Top, Sequence:
+			want = table.String
 		}
-		if op.Type() != want {
-			t.Errorf("%s has type %v, want %v", op, op.Type(), want)
+		if got := (Feature{Op: op, Column: "value"}).Type(nil); got != want {
+			t.Errorf("%s has type %v, want %v", op, got, want)
 		}
 	}
 }

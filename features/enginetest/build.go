@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
@@ -27,6 +28,12 @@ func build(ctx context.Context, eng features.Engine, views []features.View, end 
 		return result{}, fmt.Errorf("the engine put out %d views of %d: a view without rows is one empty batch", len(c.tables), len(views))
 	}
 	for _, t := range c.tables {
+		slices.SortFunc(t.rows, func(a, b []any) int { return compareKeys(a[0], b[0]) })
+		for i := 1; i < len(t.rows); i++ {
+			if compareKeys(t.rows[i-1][0], t.rows[i][0]) == 0 {
+				return result{}, fmt.Errorf("view %s: entity %v is put out twice", t.view, t.rows[i][0])
+			}
+		}
 		if got := stats.RowsOut[t.view]; got != int64(len(t.rows)) {
 			return result{}, fmt.Errorf("view %s: RowsOut says %d, put out %d", t.view, got, len(t.rows))
 		}
@@ -62,9 +69,6 @@ func (c *collector) out(v features.View, b *table.Batch) error {
 		}
 		if row[0] == nil {
 			return fmt.Errorf("view %s: an entity is null", v.Name)
-		}
-		if n := len(t.rows); n > 0 && compareKeys(t.rows[n-1][0], row[0]) >= 0 {
-			return fmt.Errorf("view %s: row %d is not above the row before: rows are sorted by entity, each once", v.Name, n)
 		}
 		t.rows = append(t.rows, row)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -40,18 +41,23 @@ func (e events) with(rows ...[]any) events {
 	return events{schema: e.schema, rows: append(e.rows[:len(e.rows):len(e.rows)], rows...)}
 }
 
-// source yields the rows in batches of at most size, whatever window is asked for.
-func (e events) source(size int) func(context.Context, table.Interval) iter.Seq2[*table.Batch, error] {
-	return func(ctx context.Context, _ table.Interval) iter.Seq2[*table.Batch, error] {
-		return func(yield func(*table.Batch, error) bool) {
-			for lo := 0; lo < len(e.rows); lo += size {
-				b := e.batch(e.rows[lo:min(lo+size, len(e.rows))])
-				if !yield(b, nil) {
-					return
-				}
-				spoil(b)
+// source is the rows as one split, in batches of at most size, whatever window is asked for.
+func (e events) source(size int) features.Source {
+	return oneSplit(func(yield func(*table.Batch, error) bool) {
+		for lo := 0; lo < len(e.rows); lo += size {
+			b := e.batch(e.rows[lo:min(lo+size, len(e.rows))])
+			if !yield(b, nil) {
+				return
 			}
+			spoil(b)
 		}
+	})
+}
+
+// oneSplit is a source of one split, which yields the batches of read.
+func oneSplit(read iter.Seq2[*table.Batch, error]) features.Source {
+	return func(context.Context, table.Interval) ([]features.Split, error) {
+		return []features.Split{{Read: func(context.Context, []string) iter.Seq2[*table.Batch, error] { return read }}}, nil
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"math"
 	"math/rand/v2"
 	"runtime"
@@ -217,7 +216,7 @@ func askedOnce(ctx context.Context, eng features.Engine) error {
 	_, err := eng.Build(ctx, features.Plan{
 		Views:    w.views,
 		Interval: table.Interval{Start: w.end.Add(-time.Hour), End: w.end},
-		Events: func(ctx context.Context, iv table.Interval) iter.Seq2[*table.Batch, error] {
+		Events: func(ctx context.Context, iv table.Interval) ([]features.Split, error) {
 			asked = append(asked, iv)
 			return inner(ctx, iv)
 		},
@@ -264,29 +263,25 @@ func reportsErrors(ctx context.Context, eng features.Engine) error {
 	retypedKey.schema = append(table.Schema(nil), w.events.schema...)
 	retypedKey.schema[colSubject].Type = table.String
 	retypedKey.rows = [][]any{{"s", "i", w.end.UnixMicro() - 1, "buy", 2.0, nil, nil, nil}}
-	changing := func(ctx context.Context, iv table.Interval) iter.Seq2[*table.Batch, error] {
-		return func(yield func(*table.Batch, error) bool) {
-			e := newEvents(w.events.schema[fixedColumns:]...)
-			e.rows = w.events.rows[:1]
-			first := e.batch(e.rows)
-			if !yield(first, nil) {
-				return
-			}
-			e.schema = append(table.Schema(nil), e.schema...)
-			last := len(e.schema) - 1
-			e.schema[last].Type = table.Float64
-			row := append([]any(nil), e.rows[0]...)
-			row[last] = 1.5
-			yield(e.batch([][]any{row}), nil)
+	changing := oneSplit(func(yield func(*table.Batch, error) bool) {
+		e := newEvents(w.events.schema[fixedColumns:]...)
+		e.rows = w.events.rows[:1]
+		first := e.batch(e.rows)
+		if !yield(first, nil) {
+			return
 		}
-	}
-	failing := func(ctx context.Context, iv table.Interval) iter.Seq2[*table.Batch, error] {
-		return func(yield func(*table.Batch, error) bool) {
-			if yield(w.events.batch(w.events.rows[:10]), nil) {
-				yield(nil, errSource)
-			}
+		e.schema = append(table.Schema(nil), e.schema...)
+		last := len(e.schema) - 1
+		e.schema[last].Type = table.Float64
+		row := append([]any(nil), e.rows[0]...)
+		row[last] = 1.5
+		yield(e.batch([][]any{row}), nil)
+	})
+	failing := oneSplit(func(yield func(*table.Batch, error) bool) {
+		if yield(w.events.batch(w.events.rows[:10]), nil) {
+			yield(nil, errSource)
 		}
-	}
+	})
 	invalid := append([]features.View(nil), w.views...)
 	invalid[0].Windows = nil
 
