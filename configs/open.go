@@ -256,8 +256,9 @@ func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error)
 		j.Budgets = append(j.Budgets, b.budget())
 	}
 	for _, v := range c.Publish.Features {
-		j.Views = append(j.Views, o.view(v))
+		j.Published = append(j.Published, o.view(v))
 	}
+	j.Views = j.Published
 	if err := features.Validate(j.Views); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,8 @@ type Job struct {
 	Training   policy.Purpose  // under which events are read, models trained and lists published
 	Evaluation *policy.Purpose // under which cohorts are read; nil: no cohorts
 
-	Views     []features.View // the views that Publish names, and those the model reads
+	Views     []features.View // what is built: the views that Publish names, and those that Build names
+	Published []features.View // of Views, those whose rows the online store holds; keyed by subject or by item
 	Model     Model
 	Window    time.Duration // how much history is learned from
 	Last      time.Duration // length of the test window

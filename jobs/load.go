@@ -47,7 +47,7 @@ func (w *work) loaded(ctx context.Context, v registry.Version) (uint64, loadedFa
 		K       int
 		Views   []features.View
 		Basis   policy.Basis
-	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Views, w.job.Training.Basis}, w.plan.evaluate.key, w.plan.build.key, w.expiries())}
+	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Published, w.job.Training.Basis}, w.plan.evaluate.key, w.plan.build.key, w.expiries())}
 	c, err := w.do(ctx, s, func(ctx context.Context) (result, error) {
 		g, facts, err := w.fill(ctx, v)
 		made = g
@@ -452,16 +452,16 @@ func (f *filler) itemVectors(ctx context.Context, folder models.FolderIn) error 
 	return f.put(ctx, entries...)
 }
 
-// features writes the rows of the job's views.
+// features writes the rows of the views that the job publishes.
 func (f *filler) features(ctx context.Context) error {
-	if len(f.job.Views) == 0 {
+	if len(f.job.Published) == 0 {
 		return nil
 	}
 	c, _, err := f.tables.Lookup(ctx, f.plan.build.key)
 	if err != nil {
 		return fmt.Errorf("views: %w", err)
 	}
-	for _, v := range f.job.Views {
+	for _, v := range f.job.Published {
 		for b, err := range table.Read(ctx, f.Bucket, c.Outputs[v.Name], table.ReadOptions{}) {
 			if err != nil {
 				return fmt.Errorf("view %s: %w", v.Name, err)

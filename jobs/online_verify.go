@@ -234,7 +234,7 @@ func (c *comparison) get(ctx context.Context, key string) (*online.Entry, error)
 
 // views compares rows of the views with the tables that they were loaded from.
 func (c *comparison) views(ctx context.Context, v registry.Version) error {
-	if len(c.job.Views) == 0 {
+	if len(c.job.Published) == 0 {
 		return nil
 	}
 	built, err := c.built(ctx, v)
@@ -242,7 +242,7 @@ func (c *comparison) views(ctx context.Context, v registry.Version) error {
 		return err
 	}
 	f := filler{work: c.work, online: c.online}
-	for _, view := range c.job.Views {
+	for _, view := range c.job.Published {
 		m := built.Outputs[view.Name]
 		wrong, missing := 0, 0
 		for b, err := range table.Read(ctx, c.Bucket, m, table.ReadOptions{}) {
@@ -298,7 +298,7 @@ func (c *comparison) built(ctx context.Context, v registry.Version) (*table.Comm
 			return nil, fmt.Errorf("views: %w", err)
 		}
 		has := b.Interval != nil && b.Interval.Start.Equal(v.Interval.Start) && b.Interval.End.Equal(v.Interval.End)
-		for _, view := range c.job.Views {
+		for _, view := range c.job.Published {
 			m, ok := b.Outputs[view.Name]
 			has = has && ok && slices.Equal(m.Schema, view.Schema(c.job.eventSchema()))
 		}
