@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/rapport-ml/rapport/storage/table"
@@ -35,6 +36,9 @@ type Decisions struct {
 	now     int64
 	ground  Decision // for subjects without any record or erasure
 	of      map[Subject]verdict
+
+	once   sync.Once
+	listed *listed // of the same, once it is wanted
 }
 
 // verdict is a Decision with what Digest, Judge and HoldsImport need besides.
@@ -155,21 +159,7 @@ func (d *Decisions) Unseen() Decision { return d.ground }
 
 // Judge says whether an event of s at time t (µs since the epoch) counts, or why not; oldest is Purpose.Oldest. O(1).
 func (d *Decisions) Judge(s Subject, t, oldest int64) Reason {
-	v, ok := d.of[s]
-	if !ok {
-		v = verdict{Decision: d.ground, erased: ever}
-	}
-	switch {
-	case v.Denied():
-		return v.Why
-	case t < oldest:
-		return PastRetention
-	case t < v.erased:
-		return Erased
-	case t < v.From || t >= v.To:
-		return NotYetValid
-	}
-	return Kept
+	return d.Rule(s, oldest).Judge(t)
 }
 
 // Admitted is how many subjects with a record may be used, and Refused how many may not. Subjects without a record are not known here.
