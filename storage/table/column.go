@@ -245,10 +245,15 @@ func (c *source) setInteger() func(dst *Column, i int, v int64) error {
 		}
 	case c.typ == Float64:
 		return func(dst *Column, i int, v int64) error {
-			dst.Float[i] = float64(v)
+			f, exact := float64(v), float64(v) < 1<<63 && int64(float64(v)) == v
 			if c.kind == unsigned {
-				dst.Float[i] = float64(uint64(v))
+				f = float64(uint64(v))
+				exact = f < 1<<64 && uint64(f) == uint64(v)
 			}
+			if !exact {
+				f = math.NaN()
+			}
+			dst.Float[i] = f
 			return nil
 		}
 	case c.typ == String:

@@ -65,6 +65,7 @@ func (e *exploding) decode(ctx context.Context, s *scan, group int, readers []*c
 		}
 	}
 	var begun int64 // rows of the file
+	before := s.rowsBefore(group)
 	e.inRow = false
 	for left > 0 {
 		if err := ctx.Err(); err != nil {
@@ -88,6 +89,7 @@ func (e *exploding) decode(ctx context.Context, s *scan, group int, readers []*c
 		e.count(s, readers[e.lead], n)
 		e.gather(s)
 		e.carry(s, k)
+		rows := e.row
 		if s.time != nil {
 			for i, c := range s.columns {
 				if c == s.time {
@@ -95,7 +97,9 @@ func (e *exploding) decode(ctx context.Context, s *scan, group int, readers []*c
 				}
 			}
 			e.wide.take(s.keep)
+			rows = taken(rows, s.keep)
 		}
+		s.place(group, before+begun-int64(k), rows)
 		s.out.N = e.wide.N
 		copy(s.out.Cols, e.wide.Cols) // without a time column that is not delivered, which is the last
 		if s.out.N > 0 && !yield(s.out) {

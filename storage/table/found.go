@@ -237,6 +237,21 @@ func (c *source) timeBounds(f *rawFile, group int) (least, most int64, ok bool) 
 	return least, most, true
 }
 
+// nulls is how many rows of these row groups have no value, by the statistics; -1 if they do not tell.
+func (c *source) nulls(f *rawFile, groups []int) (n int64) {
+	if c.desc.MaxDefinitionLevel() == 0 {
+		return 0
+	}
+	for _, g := range groups {
+		st := f.meta.RowGroups[g].Columns[c.leaf].MetaData.Statistics
+		if c.listed() || st == nil || st.NullCount == nil || *st.NullCount < 0 {
+			return -1
+		}
+		n += *st.NullCount
+	}
+	return n
+}
+
 // statistic decodes a bound of an integer column.
 func (c *source) statistic(b []byte) (int64, bool) {
 	switch {

@@ -14,7 +14,8 @@ import (
 type Want struct {
 	Name string
 	// Type is what the column is delivered as; 0 means as found. Integers may be wanted as String, Float64 or (with a Unit) Time;
-	// floats are Float64, and so are decimals unless they are wanted as String; UUIDs are String; text may be wanted as Time.
+	// floats are Float64, and so are decimals unless they are wanted as String; UUIDs are String; text may be wanted as Time. An integer that
+	// a Float64 cannot hold is NaN in one: no number, rather than another one.
 	//
 	// A decimal as String has its digits, a point only if digits other than 0 stand behind it, and no zeros at their end: 123.00 is
 	// "123", as an integer 123 is, and 12.50 is "12.5".
@@ -57,6 +58,20 @@ type ScanFacts struct {
 	// Empty is how many rows of the file had no element to explode and a time in Window; Timeless how many of those without
 	// an element had no time, or a time that is in the list.
 	Empty, Timeless int64
+
+	Columns []FileColumn // all that the file has, as Stat says it
+	Group   int          // the row group of the batch that was yielded last
+
+	first int64   // the row of the file at which that batch begins
+	kept  []int32 // which rows after it are in the batch; nil: all
+}
+
+// Row says where row i of the batch that was yielded last stands in the file, from 0; of an element of a list, where its row stands.
+func (f *ScanFacts) Row(i int) int64 {
+	if f.kept != nil {
+		i = int(f.kept[i])
+	}
+	return f.first + int64(i)
 }
 
 // Scan yields the rows of a raw Parquet file in file order, with the columns of o in their order. It reads the file's footer and the
@@ -189,6 +204,9 @@ func (s *scan) plan() (err error) {
 			f.Missing = append(f.Missing, w.Name)
 		}
 	}
+	if f := s.o.Facts; f != nil {
+		f.Columns = s.fileColumns()
+	}
 	s.out = newBatch(schema)
 	if !s.o.windowed() {
 		s.time = nil
@@ -310,6 +328,7 @@ func (s *scan) decode(ctx context.Context, src *groupSource, yield func(*Batch) 
 		return s.lists.decode(ctx, s, src.group, readers, yield)
 	}
 	var hidden Column // the time column, if it is not delivered
+	at := s.rowsBefore(src.group)
 	for left := s.meta.RowGroups[src.group].NumRows; left > 0; {
 		if err := ctx.Err(); err != nil { // a window that keeps nothing yields nothing
 			return false, err
@@ -330,14 +349,33 @@ func (s *scan) decode(ctx context.Context, src *groupSource, yield func(*Batch) 
 			}
 		}
 		left -= int64(n)
+		var kept []int32
 		if s.time != nil {
 			s.out.take(s.keep)
+			kept = s.keep
 		}
+		s.place(src.group, at, kept)
+		at += int64(n)
 		if s.out.N > 0 && !yield(s.out) {
 			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// rowsBefore is how many rows of the file stand before a row group.
+func (s *scan) rowsBefore(group int) (n int64) {
+	for g := range group {
+		n += s.meta.RowGroups[g].NumRows
+	}
+	return n
+}
+
+// place notes where the rows of the next batch stand.
+func (s *scan) place(group int, first int64, kept []int32) {
+	if f := s.o.Facts; f != nil {
+		f.Group, f.first, f.kept = group, first, kept
+	}
 }
 
 // inWindow appends the rows of a batch of n whose time lies in the window.

@@ -19,6 +19,7 @@ type FileStat struct {
 	// group lacks them. For times without a zone they are a day wider on each side than the values.
 	MinTime, MaxTime int64
 	HasTimes         bool
+	Timeless         int64 // rows without a time, by the same statistics; -1 if they do not tell
 }
 
 // FileColumn is one leaf column of a raw file.
@@ -61,21 +62,9 @@ func Stat(ctx context.Context, b storage.Bucket, obj storage.Info, o ScanOptions
 
 func (s *scan) stat() FileStat {
 	st := FileStat{Rows: s.meta.NumRows, RowGroups: len(s.meta.RowGroups), CreatedBy: s.meta.GetCreatedBy()}
-	for i, p := range s.places {
-		desc := s.meta.Schema.Column(i)
-		c := FileColumn{
-			Name: p.name, List: p.list, Physical: desc.PhysicalType().String(), Logical: describeLogical(desc),
-			Optional: desc.MaxDefinitionLevel() > 0, Repeated: desc.MaxRepetitionLevel() > 0,
-		}
-		if f := findKind(desc); p.inMap == "" && desc.MaxRepetitionLevel() < 2 && f.kind != unsupported {
-			c.Type, c.Local = deliver[f.kind], f.local
-		}
-		for _, g := range s.meta.RowGroups {
-			c.Size += g.Columns[i].MetaData.TotalCompressedSize
-		}
-		st.Columns = append(st.Columns, c)
-	}
+	st.Columns = s.fileColumns()
 	for _, c := range s.columns {
+		st.Timeless = c.nulls(s.rawFile, s.groups)
 		for n, g := range s.groups {
 			least, most, ok := c.timeBounds(s.rawFile, g)
 			if st.HasTimes = ok; !ok {
@@ -89,4 +78,23 @@ func (s *scan) stat() FileStat {
 		}
 	}
 	return st
+}
+
+// fileColumns describes the leaf columns of the file.
+func (s *scan) fileColumns() (out []FileColumn) {
+	for i, p := range s.places {
+		desc := s.meta.Schema.Column(i)
+		c := FileColumn{
+			Name: p.name, List: p.list, Physical: desc.PhysicalType().String(), Logical: describeLogical(desc),
+			Optional: desc.MaxDefinitionLevel() > 0, Repeated: desc.MaxRepetitionLevel() > 0,
+		}
+		if f := findKind(desc); p.inMap == "" && desc.MaxRepetitionLevel() < 2 && f.kind != unsupported {
+			c.Type, c.Local = deliver[f.kind], f.local
+		}
+		for _, g := range s.meta.RowGroups {
+			c.Size += g.Columns[i].MetaData.TotalCompressedSize
+		}
+		out = append(out, c)
+	}
+	return out
 }
