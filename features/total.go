@@ -42,6 +42,9 @@ func (t *Total) Merge(o *Total) {
 	}
 }
 
+// Partials returns the floats whose exact sum t is, in no canonical form; the next Add overwrites them.
+func (t *Total) Partials() []float64 { return t.partials }
+
 // Result returns the exact sum rounded once to the nearest float64, ties to even; +0 for an exact zero.
 func (t *Total) Result() float64 {
 	p := t.partials
