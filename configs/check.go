@@ -116,18 +116,7 @@ func (p *Project) check() {
 	p.checkServe()
 	p.checkSources()
 	p.checkPurposes()
-	for _, name := range sortedKeys(p.Views) {
-		if !d.intact("views." + name) {
-			continue
-		}
-		v := p.view(name)
-		p.each("views."+name, v.Validate())
-		for _, c := range v.Columns() {
-			if c != v.Key && !slices.Contains(eventColumns, c) && p.Sources.Events.Columns[c] == "" {
-				d.at("views."+name+".features", p.known("sources.events.columns", c, append(sortedKeys(p.Sources.Events.Columns), eventColumns...)), "no event column %q is declared", c)
-			}
-		}
-	}
+	p.checkViews()
 	for _, name := range sortedKeys(p.Models) {
 		p.checkModel(name, p.Models[name])
 	}
@@ -535,27 +524,7 @@ func (p *Project) checkJob(name string, j Job) {
 	if j.Drift.Alpha < 0 || j.Drift.Alpha >= 1 {
 		d.at(path+".drift.alpha", "", "must be between 0 and 1")
 	}
-	for _, v := range j.Publish.Features {
-		if _, ok := p.Views[v]; !ok {
-			p.undeclared(path+".publish.features", "views", "view", v, sortedKeys(p.Views))
-		}
-	}
-}
-
-// checkReads refuses a job that publishes a view over a column that its purpose does not read.
-func (p *Project) checkReads(name string, j Job) {
-	pu := p.purpose(j.Purpose.Train)
-	for _, v := range j.Publish.Features {
-		if _, ok := p.Views[v]; !ok || !p.dec.intact("views."+v) {
-			continue
-		}
-		for _, c := range p.view(v).Columns() {
-			if !slices.Contains([]string{"subject", "item", "time"}, c) && !pu.Allows("events", c) {
-				p.dec.at("jobs."+name+".publish.features", fmt.Sprintf("add %s to its reads.events, or leave it out of the view", c),
-					"view %q uses column %q, which purpose %q does not read", v, c, pu.Name)
-			}
-		}
-	}
+	p.checkJobViews(name, j)
 }
 
 // undeclared reports a name that is used at path and stands nowhere under what.
@@ -582,22 +551,6 @@ func (p *Project) known(what, got string, names []string) string {
 func (p *Project) purpose(name string) policy.Purpose {
 	pu := p.Purposes[name]
 	return policy.Purpose{Name: name, Says: pu.Says, Basis: policy.Basis(pu.Basis), Reads: pu.Reads, Keep: pu.Keep, Use: pu.Use}
-}
-
-func (p *Project) view(name string) features.View {
-	v := p.Views[name]
-	out := features.View{Name: name, Key: v.Key, Windows: v.Windows}
-	for _, f := range sortedKeys(v.Features) {
-		x := v.Features[f]
-		feature := features.Feature{Name: f, Op: features.Op(x.Op), Column: x.Column, HalfLife: x.HalfLife}
-		if feature.Op == features.ShareOf {
-			feature.Share = x.Kind
-		} else {
-			feature.Kinds = x.Kind
-		}
-		out.Features = append(out.Features, feature)
-	}
-	return out
 }
 
 func (b Budget) budget() eval.Budget {

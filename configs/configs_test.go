@@ -159,6 +159,28 @@ func TestEveryKey(t *testing.T) {
 		{"no argument", byName["all"], features.Feature{Name: "all", Op: "count"}},
 		{"a column alone", byName["spend"], features.Feature{Name: "spend", Op: "sum", Column: "value"}},
 		{"half-life", byName["recent"], features.Feature{Name: "recent", Op: "decayed", HalfLife: 7 * day}},
+		{"a column and a kind", byName["paid"], features.Feature{Name: "paid", Op: "sum", Column: "value", Kinds: []string{"buy"}}},
+		{"implicit and explicit weights", byName["interest"], features.Feature{
+			Name: "interest", Op: "decayed", Column: "value", HalfLife: 7 * day, Weights: map[string]float64{"view": 1, "cart": 3, "buy": 0.5}, Explicit: []string{"buy"},
+		}},
+		{"a weight that is the value", byName["worth"], features.Feature{Name: "worth", Op: "sum", Column: "value", Weights: map[string]float64{"view": 0, "buy": 1}, Explicit: []string{"buy"}}},
+		{"quantile", byName["typical"], features.Feature{Name: "typical", Op: "quantile", Column: "value", Quantile: 0.5}},
+		{"share of a column", byName["on_app"], features.Feature{Name: "on_app", Op: "share", Column: "device", Share: []string{"app", "tablet"}, Kinds: []string{"view"}}},
+		{"share of kinds among all", byName["buys"], features.Feature{Name: "buys", Op: "share", Share: []string{"buy"}}},
+		{"share of kinds among some", byName["carts"], features.Feature{Name: "carts", Op: "share", Share: []string{"cart"}, Kinds: []string{"cart", "buy"}}},
+		{"conditions", byName["large"], features.Feature{Name: "large", Op: "count", Kinds: []string{"buy"}, Where: []features.Condition{
+			{Column: "basket", Min: number(5), Max: number(100)},
+			{Column: "basket", Min: number(20), Max: number(30), Not: true},
+			{Column: "device", In: []string{"app", "web"}},
+			{Column: "item", In: []string{"gift"}, Not: true},
+		}}},
+		{"a condition's one value", byName["small"], features.Feature{Name: "small", Op: "count", Where: []features.Condition{
+			{Column: "basket", Max: number(4)}, {Column: "device", In: []string{"app"}},
+		}}},
+		{"top", byName["devices"], features.Feature{Name: "devices", Op: "top", Column: "device", N: 3}},
+		{"sequence", byName["history"], features.Feature{Name: "history", Op: "sequence", N: 20}},
+		{"a pair", p.view("pairs"), features.View{Name: "pairs", Key: "subject+item", Windows: []time.Duration{7 * day}, Hop: time.Hour, Features: []features.Feature{{Name: "events", Op: "count"}}}},
+		{"views of the job", p.Jobs["nightly"].jobViews(), []string{"activity", "pairs", "devices"}},
 		{"weights", p.Models["home"].Weights, map[string]float64{"view": 1, "buy": 4.5, "return": 0}},
 		{"second part", p.Models["home"].Parts[1].Name, "als"},
 		{"k", p.Jobs["nightly"].Evaluate.K, []int{5, 10}},
@@ -174,6 +196,8 @@ func TestEveryKey(t *testing.T) {
 		t.Errorf("als: %v", text)
 	}
 }
+
+func number(x float64) *float64 { return &x }
 
 // What the least file leaves out.
 func TestDefaults(t *testing.T) {

@@ -258,7 +258,9 @@ func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error)
 	for _, v := range c.Publish.Features {
 		j.Published = append(j.Published, o.view(v))
 	}
-	j.Views = j.Published
+	for _, v := range c.jobViews() {
+		j.Views = append(j.Views, o.view(v))
+	}
 	if err := features.Validate(j.Views); err != nil {
 		return nil, err
 	}

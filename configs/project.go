@@ -145,63 +145,52 @@ type Purpose struct {
 	Use   string                   // evaluation: what is read for it can never reach a model
 }
 
-// View declares features of subjects or items over windows.
+// View declares features of one kind of entity over windows.
 type View struct {
-	Key      string             // of whom
+	Key      oneOrMore          // of whom or what: subject, item, kind or a context column; of pairs: two of them, as [subject, item]
 	Windows  []time.Duration    // each ends where the interval ends
+	Hop      time.Duration      // features join sees the view as of the last whole hop before an example; left out: as of the very moment
 	Features map[string]Feature // each over every window
 }
 
 // Feature is one aggregate: {count: {kind: view}}, {sum: value}, {decayed: {half_life: 7d}}.
 type Feature struct {
-	Op       string
-	Column   string
-	Kind     []string
-	HalfLife time.Duration
+	Op string
+	arguments
 }
 
-type featureArgs struct {
-	Column   string
-	Kind     oneOrMore
-	HalfLife time.Duration
+// arguments are what operators take; which takes what is said beside them (operators).
+type arguments struct {
+	Column   string               // the column that is aggregated; the value alone, as {sum: value}, is short for it
+	Kind     oneOrMore            // events of these kinds alone; of a share without is: the kinds that count
+	Where    map[string]condition // events whose columns hold these values alone, as {device: [app, web], price: {min: 5, max: 100}, category: {not: [gift]}}
+	HalfLife time.Duration        // after which an event counts half
+	N        int                  // how many values
+	Q        float64              // which quantile: 0.5 is the median
+	Of       string               // the column whose values are compared; kind if left out
+	Is       oneOrMore            // the values that count
+	Weights  map[string]weight    // by kind: a number, so that each event counts so much (implicit), or value, or {value: 0.5}, so that it counts with its value (explicit); others not at all
 }
 
-func (f *Feature) decode(d *decoder, n ast.Node, path string) {
-	ps, ok := d.pairs(n, path)
-	if !ok {
-		return
-	}
-	if len(ps) != 1 {
-		d.fault(line(n), path, "as {count: {kind: view}}", "want exactly one operator")
-		return
-	}
-	f.Op = keyOf(ps[0])
-	at := join(path, f.Op)
-	switch v := ps[0].Value.(type) {
-	case *ast.StringNode:
-		f.Column, _ = d.scalar(v, at)
-		d.lines[at] = line(v)
-	case *ast.NullNode:
-	default:
-		var a featureArgs
-		d.into(v, reflect.ValueOf(&a).Elem(), at)
-		f.Column, f.Kind, f.HalfLife = a.Column, a.Kind, a.HalfLife
-	}
+// weight is how much an event of a kind counts: a number, a column, or {column: factor}.
+type weight struct {
+	Times  float64
+	Column string // "": each event counts alike
 }
 
-// oneOrMore reads a single value or a list.
-type oneOrMore []string
+// condition keeps events whose column holds one of some values: a value, a list, or a mapping.
+type condition struct {
+	In  oneOrMore // one of these
+	Min *float64  // at least
+	Max *float64  // at most
+	Not *excluded // none of these, as not: [gift], or not in a range
+}
 
-func (o *oneOrMore) decode(d *decoder, n ast.Node, path string) {
-	if _, ok := n.(*ast.SequenceNode); ok {
-		var s []string
-		d.into(n, reflect.ValueOf(&s).Elem(), path)
-		*o = s
-		return
-	}
-	if s, ok := d.scalar(n, path); ok {
-		*o = oneOrMore{s}
-	}
+// excluded is what a condition leaves out.
+type excluded struct {
+	In  oneOrMore
+	Min *float64
+	Max *float64
 }
 
 // Model declares a recommender: its parts and what its lists hold.
@@ -254,6 +243,7 @@ type Job struct {
 	CatchUp   time.Duration // how late serve may still start what it missed; 0: only what falls due while it runs
 	Lookback  time.Duration // how old a day may be whose changed files are read again; 0: any age
 	Purpose   JobPurpose
+	Build     Build
 	Train     Train
 	Evaluate  Evaluate
 	Budgets   []Budget
@@ -266,6 +256,11 @@ type Job struct {
 type JobPurpose struct {
 	Train    string // under which events are read, models trained and lists published
 	Evaluate string // under which cohorts are read
+}
+
+// Build says what is built beside what is published.
+type Build struct {
+	Views []string // views that are built and not published, as those of a context column or of pairs
 }
 
 // Train says what is learned from how much history.

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -9,7 +10,7 @@ import (
 	"go/parser"
 	"go/token"
 	"reflect"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/rapport-ml/rapport/eval"
@@ -32,7 +33,6 @@ var choices = map[string][]string{
 	"Events.TimeUnit":     {"s", "ms", "us", "ns"},
 	"Purpose.Basis":       {string(policy.Consent), string(policy.LegitimateInterest)},
 	"Purpose.Use":         {"training", "evaluation", "mitigation"},
-	"View.Key":            {features.KeySubject, features.KeyItem},
 	"Lists.Seen":          {"auto", "keep", "mask"},
 	"Job.Overlap":         {"skip", "buffer-one", "cancel-other", "allow-all"},
 	"Budget.OnFail":       {string(eval.Ratchet), string(eval.Block), string(eval.Warn)},
@@ -134,6 +134,10 @@ func (s *schema) shape(t reflect.Type, at string) object {
 		return oneOfNamed(rankerNames)
 	case reflect.TypeFor[Feature]():
 		return s.feature()
+	case reflect.TypeFor[condition](), reflect.TypeFor[excluded]():
+		return s.condition(t)
+	case reflect.TypeFor[weight]():
+		return object{"anyOf": []object{text(nil), {"type": "object", "additionalProperties": object{"type": "number"}, "minProperties": 1, "maxProperties": 1}}}
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -197,15 +201,27 @@ func oneOfNamed(names []string) object {
 	}}
 }
 
-// feature is one operator with a column, with arguments, or with nothing.
+// feature is one operator with the arguments that it takes, with a column alone, or with nothing.
 func (s *schema) feature() object {
-	args := s.structure(reflect.TypeFor[featureArgs]())
-	operators := object{}
-	for _, op := range features.Ops {
-		operators[string(op)] = object{"anyOf": []object{text(nil), {"type": "null"}, args}}
+	all := s.structure(reflect.TypeFor[arguments]())["properties"].(object)
+	ops := object{}
+	for op, o := range operators {
+		takes := object{}
+		for _, a := range o.takes {
+			takes[a] = all[a]
+		}
+		forms := []object{{"type": "null"}, {"type": "object", "properties": takes, "additionalProperties": false}}
+		if slices.Contains(o.takes, "column") {
+			forms = append(forms, text(nil))
+		}
+		ops[string(op)] = object{"anyOf": forms, "description": op.Words().Says + ": " + o.example}
 	}
-	// {share: {kind: buy}} and its like are arguments too.
-	return object{"type": "object", "properties": operators, "additionalProperties": false, "minProperties": 1, "maxProperties": 1}
+	return object{"type": "object", "properties": ops, "additionalProperties": false, "minProperties": 1, "maxProperties": 1}
+}
+
+// condition is a value, a list of values, or a mapping.
+func (s *schema) condition(t reflect.Type) object {
+	return object{"anyOf": []object{text(nil), {"type": "array", "items": text(nil)}, s.structure(t)}}
 }
 
 // Reference returns the reference of project files in Markdown: every key with its type and meaning.
@@ -220,7 +236,25 @@ func Reference() ([]byte, error) {
 		"fault of a file at once, and `rapport init --template s3` writes one that is explained line by line. This page is made by `go test ./configs -run Reference -update`.\n\n" +
 		"Durations are `90m`, `12h`, `7d` or `4w`. A key in **bold** must be there.\n\n| key | type | what it says |\n|---|---|---|\n")
 	s.rows(&out, reflect.TypeFor[Project](), "")
+	s.operators(&out)
 	return out.Bytes(), nil
+}
+
+// operators writes what stands under views.NAME.features.NAME.
+func (s *schema) operators(out *bytes.Buffer) {
+	out.WriteString("\n## Operators\n\nA feature is one operator over the events of a window that pass its filter, for each window of its view. A window W as of END holds the events with\n" +
+		"END − W ≤ time < END; n is the number of their non-null values x. `rapport features show VIEW` says the same of a project's own features.\n\n" +
+		"| operator | what it is | how it is computed | without a value | error | takes |\n|---|---|---|---|---|---|\n")
+	for _, op := range features.Ops {
+		w, o := op.Words(), operators[op]
+		takes := make([]string, len(o.takes))
+		for i, a := range o.takes {
+			takes[i] = "`" + a + "`"
+		}
+		fmt.Fprintf(out, "| `%s` | %s | %s | %s | %s | %s |\n", o.example[1:len(o.example)-1], w.Says, strings.ReplaceAll(w.Formula, "|", `\|`), w.Nulls, cmp.Or(w.Error, "exact"), strings.Join(takes, ", "))
+	}
+	out.WriteString("\n| argument | type | what it says |\n|---|---|---|\n")
+	s.rows(out, reflect.TypeFor[arguments](), "")
 }
 
 func (s *schema) rows(out *bytes.Buffer, t reflect.Type, path string) {
@@ -272,12 +306,13 @@ func (s *schema) kind(t reflect.Type, at string) (words string, inner reflect.Ty
 	case reflect.TypeFor[Ranker]():
 		return "one of " + quoted(rankerNames) + ", alone or with its settings", nil, ""
 	case reflect.TypeFor[Feature]():
-		ops := make([]string, len(features.Ops))
-		for i, op := range features.Ops {
-			ops[i] = string(op)
-		}
-		sort.Strings(ops)
-		return "one of " + quoted(ops) + ", with a column or {column, kind, half_life}", nil, ""
+		return "one operator, as [below](#operators)", nil, ""
+	case reflect.TypeFor[oneOrMore]():
+		return "text, or a list", nil, ""
+	case reflect.TypeFor[condition](), reflect.TypeFor[excluded]():
+		return "a value, a list, or {in, min, max, not}", nil, ""
+	case reflect.TypeFor[weight]():
+		return "number, column, or {column: number}", nil, ""
 	}
 	switch t.Kind() {
 	case reflect.Pointer:

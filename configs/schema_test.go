@@ -156,7 +156,6 @@ func TestSchemaChoices(t *testing.T) {
 		{"Storage.Credentials", "credentials: env", "credentials: %s"},
 		{"Events.TimeUnit", `time_format: "%d.%m.%Y %H:%M"`, "time_unit: %s"},
 		{"Purpose.Basis", "basis: legitimate-interest", "basis: %s"},
-		{"View.Key", "key: subject", "key: %s"},
 		{"Lists.Seen", "seen: mask", "seen: %s"},
 		{"Job.Overlap", "overlap: buffer-one", "overlap: %s"},
 		{"Budget.OnFail", "on_fail: warn", "on_fail: %s"},
