@@ -189,10 +189,15 @@ func (d *dataset) addSubjects(rows *table.Batch, decisions *policy.Decisions) {
 	d.Subjects = attributes(rows, "subject", len(d.Events.Subjects), pos)
 }
 
+// reading is what the run may read of events.
+func (w *work) reading() reading {
+	d := w.plan.trainingDecisions
+	return reading{bucket: w.Bucket, days: w.plan.committed, decisions: d, oldest: d.Purpose().Oldest("events", w.iv.End, w.now)}
+}
+
 // events yields the run's permitted events in window.
 func (w *work) events(ctx context.Context, window table.Interval, columns []string, f policy.Funnel) iter.Seq2[*table.Batch, error] {
-	oldest := w.plan.trainingDecisions.Purpose().Oldest("events", w.iv.End, w.now)
-	return permitted(ctx, w.Bucket, w.plan.committed, window, w.plan.trainingDecisions, oldest, columns, f)
+	return w.reading().permitted(ctx, window, columns, f)
 }
 
 // attributes turns the columns of a snapshot into attributes of n entities: row i describes entity pos[i] (−1: nobody). Text is

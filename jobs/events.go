@@ -1,11 +1,17 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
+	"slices"
 
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/storage"
@@ -19,40 +25,29 @@ type day struct {
 	manifest table.Manifest
 }
 
-// permitted yields the events of days that lie in w and that d lets through, counting every row in funnel (which may be nil).
-// This is the only way in which steps after ingest read events: today's decisions and retention are applied here, to every read.
-func permitted(ctx context.Context, b storage.Bucket, days []day, w table.Interval, d *policy.Decisions, oldest int64, columns []string, funnel policy.Funnel) iter.Seq2[*table.Batch, error] {
-	start, end := table.Micros(w.Start), table.Micros(w.End)
+// reading is what a run may read of events, under the decisions and the retention of now. It is the only way in which steps after ingest read
+// them.
+type reading struct {
+	bucket    storage.Bucket
+	days      []day // ascending
+	decisions *policy.Decisions
+	oldest    int64 // policy.Purpose.Oldest
+}
+
+// meets reports whether the day has rows, and some of its times lie in w.
+func (dy day) meets(w table.Interval) bool {
+	return dy.iv.Start.Before(w.End) && w.Start.Before(dy.iv.End) && dy.manifest.Rows > 0
+}
+
+// permitted yields the events in w that may be used, day by day, each in the order of its table, and counts every row in funnel (which may be nil).
+func (r reading) permitted(ctx context.Context, w table.Interval, columns []string, funnel policy.Funnel) iter.Seq2[*table.Batch, error] {
 	return func(yield func(*table.Batch, error) bool) {
-		for _, dy := range days {
-			if !dy.iv.Start.Before(w.End) || !w.Start.Before(dy.iv.End) || dy.manifest.Rows == 0 {
+		for _, dy := range r.days {
+			if !dy.meets(w) {
 				continue
 			}
-			for batch, err := range table.Read(ctx, b, dy.manifest, table.ReadOptions{Columns: columns}) {
-				if err != nil {
-					yield(nil, fmt.Errorf("events of %s: %w", dy.iv, err))
-					return
-				}
-				subjects, times := batch.Col("subject").Int, batch.Col("time").Int
-				keep := 0
-				for i := range batch.N {
-					if times[i] < start || times[i] >= end {
-						continue
-					}
-					reason := d.Judge(policy.Subject(uint64(subjects[i])), times[i], oldest)
-					if funnel != nil {
-						funnel[reason]++
-					}
-					if reason != policy.Kept {
-						continue
-					}
-					if keep != i {
-						move(batch, keep, i)
-					}
-					keep++
-				}
-				truncate(batch, keep)
-				if keep > 0 && !yield(batch, nil) {
+			for batch, err := range r.read(ctx, dy, w, table.ReadOptions{Columns: columns}, true, funnel) {
+				if !yield(batch, err) || err != nil {
 					return
 				}
 			}
@@ -60,21 +55,195 @@ func permitted(ctx context.Context, b storage.Bucket, days []day, w table.Interv
 	}
 }
 
-// move copies row from to row to.
-func move(b *table.Batch, to, from int) {
+// splits are the same events in pieces that can be read side by side: one a part of a day's table. Times are read where they are asked for, and where
+// they are needed to tell which rows may be used.
+func (r reading) splits(w table.Interval) []features.Split {
+	var out []features.Split
+	turns := r.turns()
+	for _, dy := range r.days {
+		if !dy.meets(w) {
+			continue
+		}
+		parts := map[int]features.Split{} // by shard
+		for _, p := range dy.manifest.Parts {
+			s := parts[p.Shard]
+			s.Rows, s.Bytes = s.Rows+p.Rows, s.Bytes+p.Size
+			parts[p.Shard] = s
+		}
+		for _, shard := range slices.Sorted(maps.Keys(parts)) {
+			s := parts[shard]
+			s.Times = clip(dy.iv, w)
+			needTimes := s.Times != dy.iv || r.turnsIn(turns, dy, shard)
+			s.Read = func(ctx context.Context, columns []string) iter.Seq2[*table.Batch, error] {
+				return r.read(ctx, dy, w, table.ReadOptions{Columns: columns, Shards: []int{shard}}, needTimes, nil)
+			}
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// turn is a moment from which something else is said of a subject's events.
+type turn struct {
+	at      int64
+	subject policy.Subject
+}
+
+// turns lists the turns of all subjects, by time.
+func (r reading) turns() []turn {
+	var out []turn
+	for s, t := range r.decisions.Turns {
+		out = append(out, turn{t, s})
+	}
+	slices.SortFunc(out, func(a, b turn) int { return cmp.Compare(a.at, b.at) })
+	return out
+}
+
+// turnsIn reports whether something else is said of some subject of a shard, or of all, from some moment inside the day.
+func (r reading) turnsIn(turns []turn, dy day, shard int) bool {
+	start, end := table.Micros(dy.iv.Start), table.Micros(dy.iv.End)
+	for _, t := range [...]int64{r.oldest, table.Micros(r.decisions.Now())} {
+		if start < t && t < end {
+			return true
+		}
+	}
+	first, _ := slices.BinarySearchFunc(turns, start+1, func(t turn, at int64) int { return cmp.Compare(t.at, at) })
+	for _, t := range turns[first:] {
+		if t.at >= end {
+			return false
+		}
+		if table.ShardOf(uint64(t.subject), dy.manifest.Shards) == shard {
+			return true
+		}
+	}
+	return false
+}
+
+// read yields what may be used of a day's events in w, with the columns of o, those that it needs to tell, and no row that may not be used.
+func (r reading) read(ctx context.Context, dy day, w table.Interval, o table.ReadOptions, needTimes bool, funnel policy.Funnel) iter.Seq2[*table.Batch, error] {
+	return func(yield func(*table.Batch, error) bool) {
+		if o.Columns != nil {
+			need := []string{event.ColSubject}
+			if needTimes {
+				need = append(need, event.ColTime)
+			}
+			o.Columns = slices.Clone(o.Columns)
+			for _, c := range need {
+				if !slices.Contains(o.Columns, c) {
+					o.Columns = append(o.Columns, c)
+				}
+			}
+		}
+		s := newSieve(r, dy.iv, w, funnel)
+		for batch, err := range table.Read(ctx, r.bucket, dy.manifest, o) {
+			if err == nil {
+				err = s.sift(batch)
+			}
+			if err != nil {
+				yield(nil, fmt.Errorf("events of %s: %w", dy.iv, err))
+				return
+			}
+			if batch.N > 0 && !yield(batch, nil) {
+				return
+			}
+		}
+	}
+}
+
+// sieve leaves in batches of a day's events what may be used. Rows stand by subject in a part, so one rule serves a run of them, and for most subjects
+// it says the same of the whole day.
+type sieve struct {
+	rules      *policy.Rules
+	start, end int64 // µs: of the day's times those in the window
+	whole      bool  // these are all
+	funnel     policy.Funnel
+}
+
+func newSieve(r reading, day, w table.Interval, funnel policy.Funnel) *sieve {
+	in := clip(day, w)
+	return &sieve{rules: r.decisions.Rules(r.oldest), start: table.Micros(in.Start), end: table.Micros(in.End), whole: in == day, funnel: funnel}
+}
+
+// sift takes out of a batch, in place, the rows that may not be used.
+func (s *sieve) sift(b *table.Batch) error {
+	subjects := b.Col(event.ColSubject).Int
+	var times []int64
+	if c := b.Col(event.ColTime); c != nil {
+		times = c.Int
+	}
+	kept, from := 0, 0 // rows [from, i) are to follow the first kept ones
+	flush := func(to int) {
+		if from < to {
+			move(b, kept, from, to)
+			kept += to - from
+		}
+	}
+	for i := 0; i < b.N; {
+		end := i + 1
+		for end < b.N && subjects[end] == subjects[i] {
+			end++
+		}
+		rule := s.rules.Of(policy.Subject(uint64(subjects[i])))
+		why, alike := rule.Over(s.start, s.end)
+		if alike && s.whole {
+			s.count(why, int64(end-i))
+			if why != policy.Kept {
+				flush(i)
+				from = end
+			}
+			i = end
+			continue
+		}
+		if times == nil {
+			return errors.New("whose events may be used turns inside it, and their times were not read") // a programmer's error
+		}
+		for ; i < end; i++ {
+			t := times[i]
+			inside := t >= s.start && t < s.end
+			if inside && !alike {
+				why = rule.Judge(t)
+			}
+			if inside {
+				s.count(why, 1)
+			}
+			if !inside || why != policy.Kept {
+				flush(i)
+				from = i + 1
+			}
+		}
+	}
+	if kept == 0 && from == 0 {
+		return nil // nothing was taken out
+	}
+	flush(b.N)
+	truncate(b, kept)
+	return nil
+}
+
+func (s *sieve) count(why policy.Reason, n int64) {
+	if s.funnel != nil {
+		s.funnel[why] += n
+	}
+}
+
+// move copies rows [from, end) to row to and on.
+func move(b *table.Batch, to, from, end int) {
+	if to == from {
+		return
+	}
 	for c := range b.Cols {
 		col := &b.Cols[c]
-		switch {
-		case col.Int != nil:
-			col.Int[to] = col.Int[from]
-		case col.Float != nil:
-			col.Float[to] = col.Float[from]
-		case col.Str != nil:
-			col.Str[to] = col.Str[from]
-		}
-		if col.Valid != nil {
-			col.Valid[to] = col.Valid[from]
-		}
+		shift(col.Int, to, from, end)
+		shift(col.Float, to, from, end)
+		shift(col.Str, to, from, end)
+		shift(col.Code, to, from, end)
+		shift(col.Valid, to, from, end)
+	}
+}
+
+func shift[T any](s []T, to, from, end int) {
+	if s != nil {
+		copy(s[to:], s[from:end])
 	}
 }
 
@@ -82,7 +251,7 @@ func truncate(b *table.Batch, n int) {
 	b.N = n
 	for c := range b.Cols {
 		col := &b.Cols[c]
-		col.Int, col.Float, col.Str, col.Valid = cut(col.Int, n), cut(col.Float, n), cut(col.Str, n), cut(col.Valid, n)
+		col.Int, col.Float, col.Str, col.Code, col.Valid = cut(col.Int, n), cut(col.Float, n), cut(col.Str, n), cut(col.Code, n), cut(col.Valid, n)
 	}
 }
 

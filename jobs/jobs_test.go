@@ -3,14 +3,12 @@ package jobs
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
-	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/storage"
@@ -162,77 +160,6 @@ func TestCheckVolume(t *testing.T) {
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%v: %v, want %q", c.rows, err, c.says)
 		}
-	}
-}
-
-// TestPermitted compares the filter of events with one written row by row, over random events of subjects of every kind.
-func TestPermitted(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	purpose := policy.Purpose{Name: "recommend", Basis: policy.Consent}
-	at := func(d int) time.Time { return dayOf(d).Start }
-	records := []policy.Record{
-		{Subject: 1, Purpose: "recommend", State: policy.ConsentGiven, Effective: at(1), Recorded: at(1)},
-		{Subject: 2, Purpose: "recommend", State: policy.ConsentGiven, Effective: at(3), Recorded: at(3)},
-		{Subject: 3, Purpose: "recommend", State: policy.ConsentRefused, Effective: at(1), Recorded: at(1)},
-	}
-	d := policy.Decide(purpose, at(9), records, nil)
-	b := storage.NewMemory(nil)
-	schema := table.Schema{{Name: "subject", Type: table.Int64}, {Name: "time", Type: table.Time}, {Name: "item", Type: table.String}, {Name: "value", Type: table.Float64}}
-	window := table.Interval{Start: at(2), End: at(6)}
-	oldest := table.Micros(at(2)) + 5e9
-
-	var days []day
-	var want []string
-	read := int64(0)
-	for n := 1; n <= 8; n++ {
-		batch := &table.Batch{Schema: schema, Cols: make([]table.Column, 4)}
-		for i := range 60 {
-			s, tm := 1+r.Int64N(4), table.Micros(at(n))+r.Int64N(24*3600*1e6)
-			item, null := fmt.Sprintf("i%d-%d", n, i), r.IntN(3) == 0
-			batch.N++
-			batch.Cols[0].Int = append(batch.Cols[0].Int, s)
-			batch.Cols[1].Int = append(batch.Cols[1].Int, tm)
-			batch.Cols[2].Str = append(batch.Cols[2].Str, item)
-			batch.Cols[3].Float, batch.Cols[3].Valid = append(batch.Cols[3].Float, float64(i)), append(batch.Cols[3].Valid, !null)
-			if tm < table.Micros(window.Start) || tm >= table.Micros(window.End) {
-				continue
-			}
-			read++
-			if tm >= oldest && (s == 1 || s == 2 && tm >= table.Micros(at(3))) {
-				want = append(want, fmt.Sprint(s, tm, item, null))
-			}
-		}
-		w := table.NewWriter(b, fmt.Sprint("d", n), schema, table.WriteOptions{Shards: 4, ShardBy: "subject", SortBy: []string{"subject", "time"}})
-		if err := w.Append(batch); err != nil {
-			t.Fatal(err)
-		}
-		m, err := w.Finish(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		days = append(days, day{iv: dayOf(n), manifest: m})
-	}
-	var got []string
-	funnel := policy.Funnel{}
-	for batch, err := range permitted(t.Context(), b, days, window, d, oldest, nil, funnel) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, tm, item, value := batch.Col("subject"), batch.Col("time"), batch.Col("item"), batch.Col("value")
-		if len(s.Int) != batch.N || len(item.Str) != batch.N || len(value.Float) != batch.N {
-			t.Fatalf("a batch of %d rows has columns of %d, %d and %d", batch.N, len(s.Int), len(item.Str), len(value.Float))
-		}
-		for i := range batch.N {
-			got = append(got, fmt.Sprint(s.Int[i], tm.Int[i], item.Str[i], value.Null(i)))
-		}
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) || len(want) < 50 {
-		t.Errorf("%d events get through, want %d", len(got), len(want))
-	}
-	if funnel.Read() != read || funnel[policy.Kept] != int64(len(want)) {
-		t.Errorf("the funnel read %d and kept %d of %d and %d", funnel.Read(), funnel[policy.Kept], read, len(want))
 	}
 }
 

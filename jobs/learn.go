@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
-	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/artifact"
 	"github.com/rapport-ml/rapport/storage"
@@ -24,16 +22,13 @@ func (w *work) build(ctx context.Context) error {
 	_, err := w.do(ctx, w.plan.build, func(ctx context.Context) (result, error) {
 		w.report("build", 0, int64(len(w.job.Views)), "views")
 		window := table.Interval{Start: w.iv.End.Add(-features.RetentionNeeded(w.job.Views)), End: w.iv.End}
-		funnel := policy.Funnel{}
 		writers := map[string]*table.Writer{}
 		stats, err := w.Engine.Build(ctx, features.Plan{
 			Views:    w.job.Views,
 			Interval: w.iv,
 			Schema:   w.job.eventSchema(),
 			Events: func(_ context.Context, win table.Interval) ([]features.Split, error) {
-				return []features.Split{{Read: func(ctx context.Context, columns []string) iter.Seq2[*table.Batch, error] {
-					return w.events(ctx, clip(win, window), nil, funnel)
-				}}}, nil
+				return w.reading().splits(clip(win, window)), nil
 			},
 			Out: func(v features.View, rows *table.Batch) error {
 				t := writers[v.Name]
