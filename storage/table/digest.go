@@ -17,7 +17,7 @@ type Digest string
 // Digester computes the Digest of the rows it is given. The construction, version 1:
 //
 //	value   null: 00 | otherwise 01 followed by
-//	        Int64, Time: 8 bytes little-endian | Bool: one byte, 0 or 1 | String: uvarint length, bytes
+//	        Int64, Time: 8 bytes little-endian | Bool: one byte, 0 or 1 | String, Bytes: uvarint length, bytes
 //	        Float64: 8 bytes little-endian of the IEEE 754 bits, −0 as +0, every NaN as 7ff8000000000000
 //	row     h = SHA-256(values in schema order)
 //	rows    unordered: Σ = Σ h mod 2²⁵⁶ (h little-endian) | ordered: c₀ = 0, cₖ = SHA-256(cₖ₋₁ ‖ hₖ)
@@ -125,8 +125,9 @@ func appendRow(dst []byte, b *Batch, i int) []byte {
 		case Float64:
 			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(canonicalFloat(c.Float[i])))
 		case String, Bytes:
-			dst = binary.AppendUvarint(dst, uint64(len(c.Str[i])))
-			dst = append(dst, c.Str[i]...)
+			text := c.Text(i)
+			dst = binary.AppendUvarint(dst, uint64(len(text)))
+			dst = append(dst, text...)
 		case Bool:
 			var v byte
 			if c.Int[i] != 0 {

@@ -10,15 +10,18 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/schema"
 )
 
-// encode writes r as one Parquet file: zstd, row groups of group rows, statistics, dictionaries for text. Every column is optional.
+// compressions are the codecs of WriteOptions.
+var compressions = map[string]compress.Compression{"": compress.Codecs.Zstd, "zstd": compress.Codecs.Zstd, "snappy": compress.Codecs.Snappy}
+
+// encode writes r as one Parquet file: row groups, statistics, dictionaries for text. Every column is optional.
 // Equal rows in equal order give equal bytes for one version of the library: nothing in the file depends on time, host or concurrency.
-func encode(r *rows, group int) ([]byte, error) {
+func encode(r *rows, o WriteOptions) ([]byte, error) {
 	root, err := parquetSchema(r.schema)
 	if err != nil {
 		return nil, err
 	}
 	props := []parquet.WriterProperty{
-		parquet.WithCompression(compress.Codecs.Zstd),
+		parquet.WithCompression(compressions[o.Codec]),
 		parquet.WithDictionaryDefault(false),
 		parquet.WithStats(true),
 	}
@@ -32,8 +35,8 @@ func encode(r *rows, group int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for from := 0; from < r.n; from += group {
-		if err := encodeGroup(w, r, from, min(from+group, r.n)); err != nil {
+	for from := 0; from < r.n; from += o.RowGroup {
+		if err := encodeGroup(w, r, from, min(from+o.RowGroup, r.n)); err != nil {
 			return nil, err
 		}
 	}

@@ -61,8 +61,13 @@ func openFooter(ctx context.Context, o *object) (*rawFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseFooter(o, raw, body)
+}
+
+// parseFooter decodes and checks a footer, which stands at byte body of o.
+func parseFooter(o *object, raw []byte, body int64) (*rawFile, error) {
 	f := &rawFile{object: o, body: body}
-	err = guard(func() error {
+	err := guard(func() (err error) {
 		if err := checkThrift(raw); err != nil {
 			return fmt.Errorf("%w: its footer: %v", ErrCorrupt, err)
 		}
@@ -70,7 +75,7 @@ func openFooter(ctx context.Context, o *object) (*rawFile, error) {
 		if err != nil {
 			return fmt.Errorf("%w: its footer: %v", ErrCorrupt, err)
 		}
-		f.meta.SetSourceFileSize(size)
+		f.meta.SetSourceFileSize(o.info.Size)
 		return f.check()
 	})
 	return f, err
@@ -187,6 +192,12 @@ func (w *thriftWalk) uvarint() uint64 {
 	return v
 }
 
+// zigzag reads a signed number.
+func (w *thriftWalk) zigzag() int64 {
+	v := w.uvarint()
+	return int64(v>>1) ^ -int64(v&1)
+}
+
 func (w *thriftWalk) skip(n uint64) {
 	if n > uint64(len(w.b)) {
 		w.fail("%d bytes announced, %d there", n, len(w.b))
@@ -209,6 +220,14 @@ func (w *thriftWalk) structure(depth int) {
 	if depth > maxNesting {
 		w.fail("structs nested deeper than %d", maxNesting)
 	}
+	w.fields(func(id uint64, typ byte) bool {
+		w.value(typ, depth, id)
+		return true
+	})
+}
+
+// fields walks a struct: read is called for each field and reports whether it has read its value, which is skipped otherwise.
+func (w *thriftWalk) fields(read func(id uint64, typ byte) bool) {
 	var id uint64
 	for w.err == nil {
 		h := w.byte()
@@ -219,10 +238,11 @@ func (w *thriftWalk) structure(depth int) {
 		if delta := uint64(h >> 4); delta != 0 {
 			id += delta
 		} else {
-			v := w.uvarint()
-			id = v>>1 ^ -(v & 1)
+			id = uint64(w.zigzag())
 		}
-		w.value(typ, depth, id)
+		if !read(id, typ) {
+			w.value(typ, 1, id)
+		}
 	}
 }
 
@@ -245,9 +265,9 @@ func (w *thriftWalk) value(typ byte, depth int, id uint64) {
 	case typ == thriftByte:
 		w.skip(1)
 	case typ <= thriftI64:
-		v := w.uvarint()
+		v := w.zigzag()
 		if w.schema && depth == 2 && id == 5 {
-			w.children = int64(v>>1 ^ -(v & 1))
+			w.children = v
 		}
 	case typ == thriftDouble:
 		w.skip(8)

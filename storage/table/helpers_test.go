@@ -3,6 +3,8 @@ package table
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"iter"
 	"math"
@@ -210,4 +212,11 @@ func pickRows(b *Batch, rows []int) *Batch {
 		panic(err)
 	}
 	return out.batch()
+}
+
+// manifestOf is a manifest of one part, body, that no Writer has made.
+func manifestOf(t testing.TB, key string, body []byte, s Schema, rows int64) Manifest {
+	t.Helper()
+	sum := sha256.Sum256(body)
+	return Manifest{Schema: s, Rows: rows, Shards: 1, Parts: []Part{{Object: key, Rows: rows, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}}}
 }

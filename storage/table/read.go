@@ -1,15 +1,13 @@
 package table
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"iter"
 	"slices"
-
-	"github.com/parquet-go/parquet-go"
 
 	"github.com/rapport-ml/rapport/storage"
 )
@@ -19,6 +17,9 @@ type ReadOptions struct {
 	Columns   []string // in this order; nil: all, in the order of the schema
 	Shards    []int    // nil: all
 	BatchRows int      // rows in a batch at most; 0 means 8,192
+	// Dictionaries asks for String columns as Code and Dict where they stand in a dictionary, one for each part and row group; others come as
+	// Str all the same. A Dict is never changed and may be kept.
+	Dictionaries bool
 }
 
 const defaultBatchRows = 8192
@@ -40,7 +41,7 @@ func Read(ctx context.Context, b storage.Bucket, m Manifest, o ReadOptions) iter
 		if o.Shards != nil {
 			parts = slices.DeleteFunc(slices.Clone(parts), func(p Part) bool { return !slices.Contains(o.Shards, p.Shard) })
 		}
-		out := newBatch(s)
+		out, spares := newBatch(s), make([]spare, len(s))
 		load := func(ctx context.Context, p Part) (loaded, error) {
 			body, err := loadPart(ctx, b, p)
 			return loaded{p, body}, err
@@ -50,7 +51,7 @@ func Read(ctx context.Context, b storage.Bucket, m Manifest, o ReadOptions) iter
 				yield(nil, err)
 				return
 			}
-			more, err := readPart(l, out, o.BatchRows, func(b *Batch) bool { return yield(b, nil) })
+			more, err := readPart(l, out, spares, o, func(b *Batch) bool { return yield(b, nil) })
 			if err != nil {
 				yield(nil, fmt.Errorf("read part %s: %w; build its step again", l.part.Object, err))
 				return
@@ -111,60 +112,99 @@ func loadPart(ctx context.Context, b storage.Bucket, p Part) ([]byte, error) {
 	return body, nil
 }
 
-// readPart yields the rows of a part in out, batch by batch, and reports whether the consumer wants more.
-func readPart(l loaded, out *Batch, size int, yield func(*Batch) bool) (bool, error) {
-	var f *parquet.File
+// part is a part whose bytes are in memory.
+type part struct {
+	*rawFile
+	body []byte
+}
+
+// openPart reads the footer of a part and finds the columns of s in it.
+func openPart(l loaded, s Schema) (part, []int, error) {
+	o := &object{info: storage.Info{Key: l.part.Object, Size: int64(len(l.body))}}
+	foot := len(l.body) - tailSize
+	if foot < len(magic) || string(l.body[foot+4:]) != magic {
+		return part{}, nil, fmt.Errorf("%w: it does not end as a Parquet file does", ErrCorrupt)
+	}
+	n := int(binary.LittleEndian.Uint32(l.body[foot:]))
+	if n > foot-len(magic) {
+		return part{}, nil, fmt.Errorf("%w: it announces a footer of %d bytes in a file of %d", ErrCorrupt, n, len(l.body))
+	}
+	f, err := parseFooter(o, l.body[foot-n:foot], int64(foot-n))
+	if err != nil {
+		return part{}, nil, err
+	}
 	var leaves []int
-	err := guard(func() error {
-		var err error
-		f, err = parquet.OpenFile(bytes.NewReader(l.body), int64(len(l.body)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
-		if err != nil {
-			return fmt.Errorf("%w: %v", ErrCorrupt, err)
+	for _, field := range s {
+		leaf := f.meta.Schema.ColumnIndexByName(field.Name)
+		if leaf < 0 || f.meta.Schema.Column(leaf).PhysicalType() != partKind[field.Type] || f.meta.Schema.Column(leaf).MaxDefinitionLevel() != 1 || f.meta.Schema.Column(leaf).MaxRepetitionLevel() != 0 {
+			return part{}, nil, fmt.Errorf("%w: its column %q is not what its manifest says", ErrCorrupt, field.Name)
 		}
-		for _, field := range out.Schema {
-			leaf, ok := f.Schema().Lookup(field.Name)
-			if !ok || leaf.Node.Type().Kind() != partKind[field.Type] || !leaf.Node.Optional() {
-				return fmt.Errorf("%w: its column %q is not what its manifest says", ErrCorrupt, field.Name)
-			}
-			leaves = append(leaves, leaf.ColumnIndex)
-		}
-		return nil
-	})
+		leaves = append(leaves, leaf)
+	}
+	return part{f, l.body}, leaves, nil
+}
+
+// readPart yields the rows of a part in out, batch by batch, and reports whether the consumer wants more.
+func readPart(l loaded, out *Batch, spares []spare, o ReadOptions, yield func(*Batch) bool) (bool, error) {
+	p, leaves, err := openPart(l, out.Schema)
 	if err != nil {
 		return false, err
 	}
-	var total int64
-	for gi, g := range f.RowGroups() {
-		more, err := readGroup(g, leaves, out, size, yield)
+	for g := range p.meta.RowGroups {
+		more, err := readGroup(p, g, leaves, out, spares, o, yield)
 		if err != nil {
-			return false, fmt.Errorf("row group %d: %w", gi, err)
+			return false, fmt.Errorf("row group %d: %w", g, err)
 		}
 		if !more {
 			return false, nil
 		}
-		total += g.NumRows()
 	}
-	if total != l.part.Rows {
-		return false, fmt.Errorf("%w: %d rows where its manifest says %d", ErrCorrupt, total, l.part.Rows)
+	if p.meta.NumRows != l.part.Rows {
+		return false, fmt.Errorf("%w: %d rows where its manifest says %d", ErrCorrupt, p.meta.NumRows, l.part.Rows)
 	}
 	return true, nil
 }
 
-var partKind = [...]parquet.Kind{Int64: parquet.Int64, Time: parquet.Int64, Float64: parquet.Double, String: parquet.ByteArray, Bool: parquet.Boolean, Bytes: parquet.ByteArray}
-
-func readGroup(g parquet.RowGroup, leaves []int, out *Batch, size int, yield func(*Batch) bool) (bool, error) {
-	cursors := make([]*pageCursor, len(leaves))
-	chunks := g.ColumnChunks()
+func readGroup(p part, group int, leaves []int, out *Batch, spares []spare, o ReadOptions, yield func(*Batch) bool) (bool, error) {
+	readers := make([]*chunkReader, len(leaves))
+	g := p.meta.RowGroups[group]
 	for i, leaf := range leaves {
-		cursors[i] = &pageCursor{typ: out.Schema[i].Type, pages: chunks[leaf].Pages()}
-		defer cursors[i].close()
+		err := guard(func() error {
+			at, err := p.chunk(group, leaf)
+			if err != nil {
+				return err
+			}
+			codec, err := codecOf(int(g.Columns[leaf].MetaData.Codec))
+			if err != nil {
+				return err
+			}
+			readers[i], err = openChunk(p.body[at.off:at.end()], g.NumRows, out.Schema[i].Type, codec, o.Dictionaries, &spares[i])
+			return err
+		})
+		if err != nil {
+			return false, fmt.Errorf("column %q: %w", out.Schema[i].Name, err)
+		}
 	}
-	for left := g.NumRows(); left > 0; {
-		n := int(min(left, int64(size)))
+	for left := g.NumRows; left > 0; {
+		n := int(min(left, int64(o.BatchRows)))
+		for _, r := range readers {
+			n, _ = r.run(n)
+		}
 		left -= int64(n)
-		out.resize(n)
-		for i, c := range cursors {
-			if err := guard(func() error { return c.fill(&out.Cols[i], n) }); err != nil {
+		out.N = n
+		for i, r := range readers {
+			c, t := &out.Cols[i], out.Schema[i].Type
+			switch _, codes := r.run(n); {
+			case codes:
+				spares[i].code = resized(spares[i].code, n)
+				*c = Column{Code: spares[i].code, Dict: r.words}
+			case r.dictionaries:
+				spares[i].text = resized(spares[i].text, n)
+				*c = Column{Str: spares[i].text}
+			default:
+				c.resize(n, t)
+			}
+			if err := guard(func() error { return r.fill(c, n) }); err != nil {
 				return false, fmt.Errorf("column %q: %w", out.Schema[i].Name, err)
 			}
 		}
@@ -182,16 +222,20 @@ func newBatch(s Schema) *Batch { return &Batch{Schema: s, Cols: make([]Column, l
 func (b *Batch) resize(n int) {
 	b.N = n
 	for i := range b.Cols {
-		c := &b.Cols[i]
-		c.Valid = nil
-		switch b.Schema[i].Type {
-		case Float64:
-			c.Float = resized(c.Float, n)
-		case String, Bytes:
-			c.Str = resized(c.Str, n)
-		default:
-			c.Int = resized(c.Int, n)
-		}
+		b.Cols[i].resize(n, b.Schema[i].Type)
+	}
+}
+
+// resize makes room for n values, none of them null.
+func (c *Column) resize(n int, t Type) {
+	c.Valid = nil
+	switch t {
+	case Float64:
+		c.Float = resized(c.Float, n)
+	case String, Bytes:
+		c.Str = resized(c.Str, n)
+	default:
+		c.Int = resized(c.Int, n)
 	}
 }
 
@@ -202,135 +246,8 @@ func resized[T any](v []T, n int) []T {
 	return v[:n]
 }
 
-// pageCursor walks the pages of one optional column chunk. levels has one byte a row (1: not null); values holds the others, dense.
-type pageCursor struct {
-	typ    Type
-	pages  parquet.Pages
-	page   parquet.Page
-	levels []byte
-	row    int // next row in page
-	next   int // next value in page
-
-	ints   []int64
-	floats []float64
-	bits   []byte
-	text   []byte
-	ends   []uint32
-	index  []int32
-	dict   []string // the chunk's dictionary, once
-	valid  []bool   // backs Column.Valid
-}
-
-func (c *pageCursor) close() {
-	parquet.Release(c.page)
-	c.pages.Close()
-}
-
-// fill writes the next n rows to dst.
-func (c *pageCursor) fill(dst *Column, n int) error {
-	for at := 0; at < n; {
-		if c.row == len(c.levels) {
-			if err := c.nextPage(); err != nil {
-				return err
-			}
-			continue
-		}
-		k := min(n-at, len(c.levels)-c.row)
-		for i, level := range c.levels[c.row : c.row+k] {
-			if level == 0 {
-				c.null(dst, at+i, n)
-				continue
-			}
-			c.value(dst, at+i)
-			c.next++
-		}
-		c.row += k
-		at += k
-	}
-	return nil
-}
-
-// null marks row i of n as null.
-func (c *pageCursor) null(dst *Column, i, n int) {
-	if dst.Valid == nil {
-		c.valid = resized(c.valid, n)
-		for k := range c.valid {
-			c.valid[k] = true
-		}
-		dst.Valid = c.valid
-	}
-	dst.clear(i, c.typ)
-}
-
 // clear makes row i null; Valid must be set.
 func (c *Column) clear(i int, t Type) {
 	c.Valid[i] = false
-	switch t {
-	case Float64:
-		c.Float[i] = 0
-	case String, Bytes:
-		c.Str[i] = ""
-	default:
-		c.Int[i] = 0
-	}
-}
-
-func (c *pageCursor) value(dst *Column, i int) {
-	switch c.typ {
-	case Float64:
-		dst.Float[i] = c.floats[c.next]
-	case Bool:
-		dst.Int[i] = int64(c.bits[c.next/8]>>(c.next%8)) & 1
-	case String, Bytes:
-		if c.index != nil {
-			dst.Str[i] = c.dict[c.index[c.next]]
-		} else {
-			dst.Str[i] = string(c.text[c.ends[c.next]:c.ends[c.next+1]])
-		}
-	default:
-		dst.Int[i] = c.ints[c.next]
-	}
-}
-
-func (c *pageCursor) nextPage() error {
-	parquet.Release(c.page)
-	c.page = nil
-	page, err := c.pages.ReadPage()
-	if err != nil {
-		return fmt.Errorf("%w: its pages end early: %v", ErrCorrupt, err)
-	}
-	c.page, c.levels, c.row, c.next, c.index = page, page.DefinitionLevels(), 0, 0, nil
-	values := page.Data()
-	switch c.typ {
-	case Float64:
-		c.floats = values.Double()
-	case Bool:
-		c.bits = values.Boolean()
-	case String, Bytes:
-		if d := page.Dictionary(); d != nil {
-			if c.index = values.Int32(); c.index == nil {
-				c.index = []int32{} // a page of nulls
-			}
-			if c.dict == nil {
-				c.dict = dictionaryText(d)
-			}
-		} else {
-			c.text, c.ends = values.ByteArray()
-		}
-	default:
-		c.ints = values.Int64()
-	}
-	return nil
-}
-
-// dictionaryText copies a dictionary's values into strings that share one allocation.
-func dictionaryText(d parquet.Dictionary) []string {
-	values := d.Page().Data()
-	data, ends := values.ByteArray()
-	text := string(data)
-	out := make([]string, d.Len())
-	for i := range out {
-		out[i] = text[ends[i]:ends[i+1]]
-	}
-	return out
+	c.zero(i, t)
 }

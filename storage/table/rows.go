@@ -67,7 +67,7 @@ func appendColumn(dst, src *Column, t Type, have, n int, pick []int32) error {
 		for i := range n {
 			var v string
 			if j := at(i); !src.Null(j) {
-				if v = src.Str[j]; t == String && !utf8.ValidString(v) {
+				if v = src.Text(j); t == String && !utf8.ValidString(v) {
 					return fmt.Errorf("a value is not UTF-8 text: decode or escape it before it is stored")
 				}
 			}

@@ -113,6 +113,8 @@ func (o ScanOptions) withDefaults() (ScanOptions, error) {
 			return o, fmt.Errorf("column %q is optional and needs a type, which a file without it cannot tell", w.Name)
 		case w.Type != 0 && !w.Type.valid():
 			return o, fmt.Errorf("column %q: unknown %s", w.Name, w.Type)
+		case w.Type == Bytes:
+			return o, fmt.Errorf("column %q: bytes are what rapport encodes for itself; declare it as string", w.Name)
 		}
 		seen[w.Name] = true
 	}

@@ -246,6 +246,7 @@ func TestScanColumns(t *testing.T) {
 		{ScanOptions{Columns: []Want{{Name: "item"}, {Name: "item"}}}, "declared twice", nil},
 		{ScanOptions{Columns: []Want{{Name: "x", Optional: true}}}, "needs a type", nil},
 		{ScanOptions{Columns: []Want{{Name: "x", Type: 77}}}, "unknown type", nil},
+		{ScanOptions{Columns: []Want{{Name: "x", Type: Bytes, Optional: true}}}, "declare it as string", nil},
 		{ScanOptions{Unit: time.Minute}, "time unit", nil},
 		{ScanOptions{Window: Interval{time.Unix(0, 0), time.Unix(1, 0)}}, "needs a time column", nil},
 		{ScanOptions{Time: "at", Window: Interval{time.Unix(1, 0), time.Unix(1, 0)}}, "is empty", nil},

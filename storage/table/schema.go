@@ -89,7 +89,7 @@ func (s Schema) check() error {
 
 // Column holds the values of one column of a batch: exactly one of Int, Float, Str and Code is set, of the batch's length. Code stands for Str
 // where a reader was asked for dictionaries (ReadOptions.Dictionaries): row i is Dict[Code[i]], and Dict is the same slice as long as its
-// values are, so that its first element's address tells whether a translation of it still holds.
+// values are, so that its first element's address tells whether a translation of it still holds. (A column that is null in all rows may have an empty one.)
 // Valid is nil when no value is null; otherwise Valid[i] tells whether row i holds a value (the slot of a null is zero).
 type Column struct {
 	Int   []int64
@@ -103,6 +103,14 @@ type Column struct {
 
 // Null reports whether row i is null.
 func (c *Column) Null(i int) bool { return c.Valid != nil && !c.Valid[i] }
+
+// Text returns the text of row i, which is not null, whichever way the column holds it.
+func (c *Column) Text(i int) string {
+	if c.Code != nil {
+		return c.Dict[c.Code[i]]
+	}
+	return c.Str[i]
+}
 
 // Batch is a run of rows in columns. Batches passed to a callback or yielded by an iterator are valid only until the next one,
 // but the strings in them may be kept.
@@ -135,10 +143,17 @@ func (b *Batch) check(s Schema) error {
 		case Float64:
 			n = len(c.Float)
 		case String, Bytes:
-			n = len(c.Str)
+			if n = len(c.Str); c.Code != nil {
+				n = len(c.Code)
+			}
 		}
 		if n != b.N || c.Valid != nil && len(c.Valid) != b.N {
 			return fmt.Errorf("column %q of a batch has %d values (%d null marks) for %d rows", s[i].Name, n, len(c.Valid), b.N)
+		}
+		for k, code := range c.Code {
+			if !c.Null(k) && (code < 0 || int(code) >= len(c.Dict)) {
+				return fmt.Errorf("column %q of a batch has code %d of a dictionary of %d", s[i].Name, code, len(c.Dict))
+			}
 		}
 	}
 	return nil

@@ -26,7 +26,8 @@ type WriteOptions struct {
 	// Ordered says that the order of rows is part of the table: they keep the order of Append (sorted by SortBy, ties kept, if that is
 	// set) and the digest covers it. An ordered table has one shard.
 	Ordered  bool
-	RowGroup int // rows in a Parquet row group; 0 means 131,072
+	RowGroup int    // rows in a Parquet row group; 0 means 131,072
+	Codec    string // what parts are compressed with: "zstd" ("" means that), or "snappy", which is larger and read faster
 }
 
 const defaultRowGroup = 1 << 17
@@ -75,6 +76,9 @@ func (w *Writer) checkOptions() error {
 	}
 	if o.RowGroup < 1 {
 		return fmt.Errorf("row groups of %d rows: must be positive", o.RowGroup)
+	}
+	if _, ok := compressions[o.Codec]; !ok {
+		return fmt.Errorf("codec %q: want zstd or snappy", o.Codec)
 	}
 	if o.Ordered && o.Shards > 1 {
 		return fmt.Errorf("an ordered table has one shard, not %d", o.Shards)
@@ -198,7 +202,7 @@ func (w *Writer) Finish(ctx context.Context) (Manifest, error) {
 
 // store encodes the rows of one shard, puts them under a name made of their SHA-256, and reads them back.
 func (w *Writer) store(ctx context.Context, shard int, r *rows) (Part, error) {
-	body, err := encode(r, w.o.RowGroup)
+	body, err := encode(r, w.o)
 	if err != nil {
 		return Part{}, fmt.Errorf("encode shard %d: %w", shard, err)
 	}

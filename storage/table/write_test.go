@@ -310,3 +310,65 @@ func TestWriteVerifies(t *testing.T) {
 		t.Errorf("%d rows", m.Rows)
 	}
 }
+
+// TestWriteBytes: a column of bytes holds what is no text, in its order, to the digest; two types that hold alike differ in it.
+func TestWriteBytes(t *testing.T) {
+	s := Schema{{"entity", Int64}, {"state", Bytes}}
+	b := &Batch{Schema: s, N: 4, Cols: []Column{{Int: []int64{3, 1, 2, 4}}, {Str: []string{"\xff\x00", "", "", "\xfe"}, Valid: []bool{true, true, false, true}}}}
+	mem := storage.NewMemory(nil)
+	w := NewWriter(mem, "t", s, WriteOptions{SortBy: []string{"state"}})
+	if err := w.Append(b); err != nil {
+		t.Fatal(err)
+	}
+	m, err := w.Finish(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := digestOf(t, NewDigester(s), b); m.Digest != want {
+		t.Errorf("digest %s, want %s", m.Digest, want)
+	}
+	text := &Batch{Schema: Schema{{"entity", Int64}, {"state", String}}, N: 4, Cols: b.Cols}
+	if digestOf(t, NewDigester(text.Schema), text) == m.Digest {
+		t.Error("bytes and text have one digest")
+	}
+	for _, dictionaries := range []bool{false, true} {
+		got, err := collect(Read(context.Background(), mem, m, ReadOptions{Dictionaries: dictionaries}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got.Cols[0].Int, []int64{2, 1, 4, 3}) || !slices.Equal(got.Cols[1].Str, []string{"", "", "\xfe", "\xff\x00"}) || !slices.Equal(got.Cols[1].Valid, []bool{false, true, true, true}) {
+			t.Errorf("read back: %v", got.Cols)
+		}
+	}
+	if _, err := collect(Scan(context.Background(), mem, storage.Info{Key: m.Parts[0].Object}, ScanOptions{Columns: []Want{{Name: "state"}}})); !errors.Is(err, ErrColumn) {
+		t.Errorf("a scan takes bytes for text: %v", err)
+	}
+}
+
+// TestWriteCodes: a batch with codes is written and digested as its text is; a code that means nothing is refused.
+func TestWriteCodes(t *testing.T) {
+	s := Schema{{"item", String}}
+	coded := &Batch{Schema: s, N: 4, Cols: []Column{{Code: []int32{1, 0, 0, 1}, Dict: []string{"b", "a"}, Valid: []bool{true, true, false, true}}}}
+	text := &Batch{Schema: s, N: 4, Cols: []Column{{Str: []string{"a", "b", "", "a"}, Valid: []bool{true, true, false, true}}}}
+	if got, want := digestOf(t, NewDigester(s), coded), digestOf(t, NewDigester(s), text); got != want {
+		t.Errorf("digest %s, want %s", got, want)
+	}
+	mem := storage.NewMemory(nil)
+	w := NewWriter(mem, "t", s, WriteOptions{Ordered: true})
+	if err := w.Append(coded); err != nil {
+		t.Fatal(err)
+	}
+	m, err := w.Finish(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := collect(Read(context.Background(), mem, m, ReadOptions{})); err != nil || !slices.Equal(lines(got), lines(text)) {
+		t.Errorf("read back %v, %v", got, err)
+	}
+	for _, code := range []int32{-1, 2} {
+		coded.Cols[0].Code[0] = code
+		if err := NewWriter(mem, "t", s, WriteOptions{}).Append(coded); err == nil || !strings.Contains(err.Error(), "of a dictionary of 2") {
+			t.Errorf("code %d: %v", code, err)
+		}
+	}
+}
