@@ -11,6 +11,7 @@ import (
 
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/jobs/alert"
 	"github.com/rapport-ml/rapport/jobs/schedule"
@@ -289,6 +290,11 @@ func (p *Project) checkSources() {
 	}
 	if e.Path != "" {
 		p.checkURL("sources.events.path", e.Path, true)
+	}
+	for _, c := range sortedKeys(e.Columns) {
+		if slices.Contains(eventColumns, c) || c == event.ColCreated && e.Created != "" {
+			d.at("sources.events.columns."+c, "as my_"+c, "every event has a %s of its own: name this column otherwise", c)
+		}
 	}
 	if e.TimeUnit != "" {
 		oneOf(d, "sources.events.time_unit", e.TimeUnit, "s", "ms", "us", "ns")

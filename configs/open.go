@@ -282,7 +282,7 @@ func (o *Opened) sources(ctx context.Context, j *jobs.Job) (err error) {
 		return fmt.Errorf("sources.events: %w", err)
 	}
 	j.Events = event.Source{
-		Bucket: b, Path: pattern, Subject: e.Subject, Item: e.Item, Time: e.At, Kind: e.Kind, Value: e.Value, Columns: e.Columns, Numeric: e.Numbers,
+		Bucket: b, Path: pattern, Subject: e.Subject, Item: e.Item, Time: e.At, Created: e.Created, Kind: e.Kind, Value: e.Value, Columns: e.Columns, Numeric: e.Numbers,
 		DefaultKind: e.DefaultKind, TimeUnit: timeUnits[e.TimeUnit], Lateness: e.Lateness, Explode: e.Explode, Kinds: e.Kinds, TimeFormat: e.TimeFormat,
 		Settle: e.Settle, Required: required(j.Views),
 	}

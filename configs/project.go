@@ -103,6 +103,7 @@ type Events struct {
 	Subject     string            // the column that names the person
 	Item        string            // the column that names the thing
 	At          string            // the column that says when
+	Created     string            // a column that says when the event became known, where that may be later
 	Kind        string            // the column that says what happened
 	Value       string            // a column with a number: price, rating
 	DefaultKind string            // kind of every event where no column says it

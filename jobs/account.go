@@ -308,7 +308,7 @@ func (j *Job) spec() map[string]any {
 		}
 		return l.String()
 	}
-	return map[string]any{
+	spec := map[string]any{
 		"every": j.Every.String(), "time_zone": zone(j.Every.Location()), "schedule": due,
 		"sources": map[string]any{
 			"urls": j.Raw,
@@ -329,4 +329,8 @@ func (j *Job) spec() map[string]any {
 		"budgets": j.Budgets, "drift": j.Drift, "publish": map[string]any{"alias": j.Alias}, "min_volume": j.Floor,
 		"lookback": j.Lookback.String(), "overlap": j.Overlap, "catch_up": j.CatchUp.String(),
 	}
+	if e.Created != "" {
+		spec["sources"].(map[string]any)["events"].(map[string]any)["created"] = e.Created
+	}
+	return spec
 }

@@ -391,7 +391,8 @@ func (j *Job) ingestSpec(clocks int) any {
 		Kinds      map[string]string `json:",omitempty"`
 		TimeFormat string            `json:",omitempty"`
 		Clocks     int               `json:",omitempty"`
-	}{e.Subject, e.Item, e.Time, e.Kind, e.Value, e.DefaultKind, zone, j.Training.Name, e.TimeUnit, columns, reads, e.Explode, e.Kinds, e.TimeFormat, clocks}
+		Created    string            `json:",omitempty"`
+	}{e.Subject, e.Item, e.Time, e.Kind, e.Value, e.DefaultKind, zone, j.Training.Name, e.TimeUnit, columns, reads, e.Explode, e.Kinds, e.TimeFormat, clocks, e.Created}
 }
 
 // clocks says how local times are read around changes of clocks. 0, of sources without a zone, was all sources' in the first release: time.Date's way.

@@ -26,6 +26,7 @@ const (
 	ColTime    = "time"    // Time
 	ColKind    = "kind"    // String
 	ColValue   = "value"   // Float64, null where the source or the purpose has none
+	ColCreated = "created" // Time: when the event became known. Only of a source that says so; null where a row does not
 )
 
 // Schema is the schema of the events table that a purpose gets of the source: the columns above, and the context columns that it reads.
@@ -37,6 +38,9 @@ func (s Source) Schema(p policy.Purpose) table.Schema {
 		{Name: ColTime, Type: table.Time},
 		{Name: ColKind, Type: table.String},
 		{Name: ColValue, Type: table.Float64},
+	}
+	if s.Created != "" {
+		schema = append(schema, table.Field{Name: ColCreated, Type: table.Time})
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Columns)) {
 		if !p.Allows("events", name) {
@@ -251,14 +255,20 @@ func (s Source) wants(p policy.Purpose) ([]table.Want, error) {
 	if p.Allows("events", ColValue) {
 		add(s.Value, table.Float64, true)
 	}
-	for _, f := range s.Schema(p)[fixedColumns:] {
+	add(s.Created, table.Time, true)
+	for _, f := range s.Schema(p)[s.fixedColumns():] {
 		add(s.Columns[f.Name], f.Type, true)
 	}
 	return out, errors.Join(errs...)
 }
 
-// fixedColumns is how many columns every events table has before the context columns.
-const fixedColumns = 5
+// fixedColumns is how many columns the source's events tables have before the context columns.
+func (s Source) fixedColumns() int {
+	if s.Created != "" {
+		return 6
+	}
+	return 5
+}
 
 // read ingests one file.
 func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
@@ -454,7 +464,7 @@ func (in *ingest) find(ctx context.Context, f file, most int, fault func(c bound
 
 // bound are the columns of a raw batch by their meaning; nil where the source or the purpose has none. It is the raw row: it stays here.
 type bound struct {
-	subject, item, time, kind, value *table.Column
+	subject, item, time, kind, value, created *table.Column
 	context                          []*table.Column
 }
 
@@ -468,7 +478,10 @@ func (in *ingest) bind(b *table.Batch) bound {
 	if s.Value != "" && p.Allows("events", ColValue) {
 		c.value = b.Col(s.Value)
 	}
-	for _, f := range in.schema[fixedColumns:] {
+	if s.Created != "" {
+		c.created = b.Col(s.Created)
+	}
+	for _, f := range in.schema[s.fixedColumns():] {
 		c.context = append(c.context, b.Col(s.Columns[f.Name]))
 	}
 	return c

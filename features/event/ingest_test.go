@@ -102,6 +102,51 @@ func TestIngestAgainstOracle(t *testing.T) {
 	}
 }
 
+// TestIngestCreated: where the source says when an event became known, it stands beside its time; a file without the column has nulls, and a
+// source that doesn't say has no such column.
+func TestIngestCreated(t *testing.T) {
+	type row struct {
+		User    string `parquet:"user_id"`
+		SKU     string `parquet:"sku"`
+		TS      int64  `parquet:"ts,timestamp(millisecond)"`
+		Action  string `parquet:"action"`
+		Device  string `parquet:"device"`
+		Created *int64 `parquet:"loaded_at,optional,timestamp(nanosecond)"`
+	}
+	w := newWorld(t, 60)
+	at := dayAt(1).UnixMilli()
+	loaded := dayAt(4).Add(time.Hour).UnixNano() + 2345
+	w.decisions = policy.Decide(policy.Purpose{Name: recommend.Name, Basis: policy.LegitimateInterest, Reads: recommend.Reads}, dayAt(5), nil, nil)
+	putParquet(t, w.lake, "events/dt=2024-03-02/a.parquet", []row{
+		{User: "a", SKU: "x", TS: at, Action: "view", Device: "web", Created: &loaded}, {User: "b", SKU: "y", TS: at + 1, Action: "buy"},
+	})
+	putEvents(t, w.lake, "events/dt=2024-03-02/b.parquet", []rawEvent{{User: "c", SKU: "z", TS: dayAt(1).UnixMicro() + 7, Action: "buy", Device: "phone"}})
+	s := shop(w.lake)
+	plain, _ := w.ingest(t, s, oneDay(1), 1, nil)
+	if plain.Schema.Index(ColCreated) >= 0 {
+		t.Errorf("a source that does not say when events became known has the columns %v", plain.Schema)
+	}
+	s.Created = "loaded_at"
+	m, facts := w.ingest(t, s, oneDay(1), 1, nil)
+	if facts.Kept != 3 {
+		t.Fatalf("facts %+v", facts)
+	}
+	got := map[string]string{}
+	for b, err := range table.Read(t.Context(), w.out, m, table.ReadOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		created, item, device := b.Col(ColCreated), b.Col(ColItem), b.Col("device")
+		for i := range b.N {
+			got[item.Str[i]] = fmt.Sprint(created.Null(i), created.Int[i], device.Null(i), device.Str[i])
+		}
+	}
+	want := map[string]string{"x": fmt.Sprint(false, loaded/1000, false, "web"), "y": fmt.Sprint(true, 0, true, ""), "z": fmt.Sprint(true, 0, false, "phone")}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 func TestIngestNumbersNobodyInVain(t *testing.T) {
 	w := newWorld(t, 30)
 	putEvents(t, w.lake, "events/dt=2024-03-02/a.parquet", genEvents(rand.New(rand.NewPCG(2, 2)), 1, 500, 30))

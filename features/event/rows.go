@@ -30,8 +30,12 @@ func (r *rows) add(c bound, i int, s policy.Subject, item string, t int64, kind 
 	cols[2].Int = append(cols[2].Int, t)
 	cols[3].Str = append(cols[3].Str, kind)
 	r.copy(4, c.value, i)
+	context := len(cols) - len(c.context)
+	if context > 5 {
+		r.copy(5, c.created, i)
+	}
 	for j, col := range c.context {
-		r.copy(fixedColumns+j, col, i)
+		r.copy(context+j, col, i)
 	}
 	r.batch.N++
 }
@@ -41,13 +45,20 @@ func (r *rows) add(c bound, i int, s policy.Subject, item string, t int64, kind 
 func (r *rows) copy(j int, from *table.Column, i int) {
 	to := &r.batch.Cols[j]
 	null := from == nil || from.Null(i)
-	if r.batch.Schema[j].Type == table.Float64 {
+	switch r.batch.Schema[j].Type {
+	case table.Float64:
 		var v float64
 		if !null {
 			v = from.Float[i]
 		}
 		to.Float = append(to.Float, v)
-	} else {
+	case table.Time:
+		var v int64
+		if !null {
+			v = from.Int[i]
+		}
+		to.Int = append(to.Int, v)
+	default:
 		var v string
 		if !null {
 			v = from.Str[i]

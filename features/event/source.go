@@ -29,6 +29,7 @@ type Source struct {
 
 	Subject, Item, Time string            // columns; required
 	Kind, Value         string            // columns; "" if there are none
+	Created             string            // the column that says when an event became known, in the form of Time; "" if there is none
 	Columns             map[string]string // declared context columns: name → column in the files
 	Numeric             []string          // the names of the context columns that hold numbers; the others are read as text
 	DefaultKind         string            // the kind of a row without one; "" is "event"
