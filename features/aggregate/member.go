@@ -88,6 +88,7 @@ func DecodeMembers(m Members, src []byte) (Members, []byte, error) {
 		return nil, nil, err
 	}
 	m = slices.Grow(m[:0], n)
+	least := uint64(math.MaxUint64)
 	for range n {
 		if len(src) < 8 {
 			return nil, nil, damaged(what)
@@ -101,7 +102,11 @@ func DecodeMembers(m Members, src []byte) (Members, []byte, error) {
 		if len(m) > 0 && id <= m[len(m)-1].ID || t > newest {
 			return nil, nil, damaged(what)
 		}
+		least = min(least, ago)
 		m = append(m, Member{ID: id, Time: t})
+	}
+	if least != 0 {
+		return nil, nil, damaged(what)
 	}
 	return m, src, nil
 }

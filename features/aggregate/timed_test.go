@@ -34,6 +34,12 @@ type timed struct {
 	aligned int64                             // starts of windows are multiples of it
 }
 
+// crowded hashes the values of happenings so that several fall on one register, with different ranks.
+func crowded(x float64) uint64 {
+	v := int(x) + 4 // 0 to 7
+	return uint64(v%2)<<52 | 1<<(v/2*9)
+}
+
 func timedStates() []timed {
 	number := cmp.Compare[float64]
 	var states []timed
@@ -92,6 +98,38 @@ func timedStates() []timed {
 		})
 	}
 	return append(states,
+		timed{
+			name: "approx_distinct", aligned: 1,
+			fill: func(events []Event[float64], cut int) ([]byte, func(int64) any) {
+				var a, b Registers
+				for _, e := range events[:cut] {
+					a.Add(crowded(e.Value), e.Time)
+				}
+				for _, e := range events[cut:] {
+					register, rank := Register(crowded(e.Value))
+					b = append(b, Ranked{Time: e.Time, Register: register, Rank: rank})
+				}
+				b.Normalize()
+				a.Merge(b)
+				return a.Append(nil), func(from int64) any { return a.Result(from) }
+			},
+			decode: func(src []byte) ([]byte, []byte, error) {
+				s, rest, err := DecodeRegisters(nil, src)
+				return s.Append(nil), rest, err
+			},
+			oracle: func(w []Event[float64]) any {
+				largest := map[uint16]uint8{}
+				for _, e := range w {
+					register, rank := Register(crowded(e.Value))
+					largest[register] = max(largest[register], rank)
+				}
+				c := Ranks{0: RegisterNum - int32(len(largest))}
+				for _, rank := range largest {
+					c[rank]++
+				}
+				return c.Estimate()
+			},
+		},
 		timed{
 			name: "min", aligned: 1,
 			fill: func(events []Event[float64], cut int) ([]byte, func(int64) any) {
