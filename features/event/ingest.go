@@ -465,7 +465,7 @@ func (in *ingest) find(ctx context.Context, f file, most int, fault func(c bound
 // bound are the columns of a raw batch by their meaning; nil where the source or the purpose has none. It is the raw row: it stays here.
 type bound struct {
 	subject, item, time, kind, value, created *table.Column
-	context                          []*table.Column
+	context                                   []*table.Column
 }
 
 func (in *ingest) bind(b *table.Batch) bound {
