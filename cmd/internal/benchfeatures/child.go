@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"os/exec"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/local"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// task is what a child process of this program does: one measured piece of work, alone in its process, so that its peak memory is the
+// kernel's figure.
+type task struct {
+	Kind    string          `json:"kind"` // "build", "way", "night"
+	Data    *dataset        `json:"data"`
+	Views   []features.View `json:"views"`
+	Budget  int64           `json:"budget,omitempty"`
+	Answer  string          `json:"answer,omitempty"`  // folder of the peer's answer, with which ours is compared
+	Profile string          `json:"profile,omitempty"` // file that gets a profile of the processor's time
+	Folder  string          `json:"folder,omitempty"`  // where a way or a night writes
+	Consent string          `json:"consent,omitempty"` // of a way: the file of consent records
+	Prior   bool            `json:"prior,omitempty"`   // of a night: go on from the day before
+	Write   bool            `json:"write,omitempty"`   // of a night: write rows, state and tiles as tables, and not only take them
+}
+
+// measured is what one run took. Seconds are of the work alone, without the comparison.
+type measured struct {
+	Seconds float64            `json:"seconds"`
+	CPU     float64            `json:"cpu"` // seconds of processor time
+	RSS     int64              `json:"rss"` // peak resident bytes
+	Rows    int64              `json:"rows"`
+	Stats   features.Stats     `json:"stats"`
+	Parts   map[string]float64 `json:"parts,omitempty"`   // seconds by name
+	Digests map[string]string  `json:"digests,omitempty"` // of the rows, by view
+	Checked int64              `json:"checked,omitempty"` // cells that were compared with the peer's
+	Sizes   map[string]int64   `json:"sizes,omitempty"`   // bytes by name
+}
+
+// work is the child's side: it reads a task from in and writes what it took to out.
+func work(ctx context.Context, in io.Reader, out io.Writer) error {
+	var t task
+	if err := json.NewDecoder(in).Decode(&t); err != nil {
+		return fmt.Errorf("task: %w", err)
+	}
+	kinds := map[string]func(context.Context, task) (measured, error){"build": t.profiled(runBuild)}
+	run := kinds[t.Kind]
+	if run == nil {
+		return fmt.Errorf("no task %q", t.Kind)
+	}
+	m, err := run(ctx, t)
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", t.Kind, t.Data.Name, err)
+	}
+	return json.NewEncoder(out).Encode(m)
+}
+
+// profiled runs f under the profiler, if the task wants it.
+func (t task) profiled(f func(context.Context, task) (measured, error)) func(context.Context, task) (measured, error) {
+	if t.Profile == "" {
+		return f
+	}
+	return func(ctx context.Context, t task) (measured, error) {
+		w, err := os.Create(t.Profile)
+		if err != nil {
+			return measured{}, err
+		}
+		if err := pprof.StartCPUProfile(w); err != nil {
+			return measured{}, err
+		}
+		m, err := f(ctx, t)
+		pprof.StopCPUProfile()
+		if err != nil {
+			return m, err
+		}
+		return m, w.Close()
+	}
+}
+
+// delegate runs a task in a child process.
+func delegate(ctx context.Context, t task) (measured, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return measured{}, err
+	}
+	var m measured
+	return m, command(ctx, &m, t, self, "-child")
+}
+
+// command runs a program that takes a JSON object on its standard input and answers with one on its standard output.
+func command(ctx context.Context, answer, question any, name string, args ...string) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdin, cmd.Stderr = r, os.Stderr
+	go func() {
+		json.NewEncoder(w).Encode(question) // a child that does not read it all says so itself
+		w.Close()
+	}()
+	body, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return json.Unmarshal(body, answer)
+}
+
+// stopwatch measures from start on.
+type stopwatch struct {
+	began time.Time
+	cpu   float64
+}
+
+func start() stopwatch {
+	cpu, _ := usage()
+	return stopwatch{time.Now(), cpu}
+}
+
+// stop fills in what passed since the start.
+func (s stopwatch) stop(m *measured) {
+	m.Seconds = time.Since(s.began).Seconds()
+	cpu, rss := usage()
+	m.CPU, m.RSS = cpu-s.cpu, rss
+}
+
+// usage is the process's time so far and its peak memory. On Linux that is the address space's own high-water mark: the one in rusage begins
+// with that of the parent.
+func usage() (cpu float64, rss int64) {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return 0, 0
+	}
+	rss = int64(r.Maxrss) // bytes on macOS
+	if status, err := os.ReadFile("/proc/self/status"); err == nil {
+		if _, line, ok := strings.Cut(string(status), "VmHWM:"); ok {
+			if _, err := fmt.Sscanf(line, "%d kB", &rss); err == nil {
+				rss *= 1024
+			}
+		}
+	}
+	return float64(r.Utime.Nano()+r.Stime.Nano()) / 1e9, rss
+}
+
+// runBuild builds views from all days and keeps their rows in memory, as the peer keeps its tables.
+func runBuild(ctx context.Context, t task) (measured, error) {
+	var m measured
+	views := newAnswer()
+	events, err := t.Data.source(ctx)
+	if err != nil {
+		return m, err
+	}
+	clock := start()
+	m.Stats, err = local.Engine{}.Build(ctx, features.Plan{
+		Views: t.Views, Interval: table.Interval{Start: t.Data.end().Add(-dayLong), End: t.Data.end()}, Schema: schema(t.Data.Text, false),
+		Events: events, Budget: t.Budget, Out: views.keep,
+	})
+	clock.stop(&m)
+	if err != nil {
+		return m, err
+	}
+	m.Rows = m.Stats.RowsIn
+	if t.Answer != "" {
+		m.Checked, err = views.compare(ctx, t.Views, schema(t.Data.Text, false), t.Answer)
+	}
+	return m, err
+}
+
+// source gives the parts of the days as splits, each with its day as its span of time.
+func (d *dataset) source(ctx context.Context) (features.Source, error) {
+	b, err := storage.Open(ctx, "file:"+d.Dir, storage.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return func(_ context.Context, w table.Interval) ([]features.Split, error) {
+		var out []features.Split
+		for k, m := range d.Days {
+			iv := d.day(k)
+			if !iv.Start.Before(w.End) || !w.Start.Before(iv.End) {
+				continue
+			}
+			out = append(out, splits(b, m, iv)...)
+		}
+		return out, nil
+	}, nil
+}
+
+// splits is one split a part of a table. times is zero where the rows have none.
+func splits(b storage.Bucket, m table.Manifest, times table.Interval) []features.Split {
+	var out []features.Split
+	for _, p := range m.Parts {
+		one := m
+		one.Parts = []table.Part{p}
+		out = append(out, features.Split{Rows: p.Rows, Bytes: p.Size, Times: times, Read: func(ctx context.Context, columns []string) iter.Seq2[*table.Batch, error] {
+			return table.Read(ctx, b, one, table.ReadOptions{Columns: columns, Dictionaries: true})
+		}})
+	}
+	return out
+}
+
+// answer is the rows of views.
+type answer struct{ batches map[string][]*table.Batch }
+
+func newAnswer() *answer { return &answer{map[string][]*table.Batch{}} }
+
+// keep copies rows, as Plan.Out.
+func (a *answer) keep(v features.View, b *table.Batch) error {
+	c := &table.Batch{Schema: b.Schema, N: b.N, Cols: make([]table.Column, len(b.Cols))}
+	for i, col := range b.Cols {
+		c.Cols[i] = table.Column{Int: slices.Clone(col.Int), Float: slices.Clone(col.Float), Str: slices.Clone(col.Str), Valid: slices.Clone(col.Valid)}
+	}
+	a.batches[v.Name] = append(a.batches[v.Name], c)
+	return nil
+}

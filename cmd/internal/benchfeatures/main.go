@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "benchfeatures:", err)
+		os.Exit(1)
+	}
+}
+
+// scale is how large a run is.
+type scale struct {
+	events, days int // of the sparse and dense shapes
+	repeats      int // timed runs of each side
+	linear       []int
+	budget       int64 // bytes of the largest build of linear
+	way          int   // events of the whole way
+}
+
+var scales = map[string]scale{
+	"full": {events: 20_000_000, days: days, repeats: 3, linear: []int{1_000_000, 10_000_000, 20_000_000, 100_000_000}, budget: 2 << 30, way: 10_000_000},
+	"ci":   {events: 150_000, days: 40, repeats: 1, linear: []int{50_000, 150_000}, budget: 8 << 20, way: 50_000},
+}
+
+// parts of the benchmark in their order, and the names that -only takes.
+var parts = []struct {
+	name string
+	run  func(*bench, context.Context) error
+}{
+	{"limits", (*bench).limits},
+	{"a", func(b *bench, ctx context.Context) error { return b.against(ctx, "a") }},
+	{"b", func(b *bench, ctx context.Context) error { return b.against(ctx, "b") }},
+	{"way", (*bench).way},
+	{"nightly", (*bench).nightly},
+	{"linear", (*bench).linear},
+}
+
+func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
+	flags := flag.NewFlagSet("benchfeatures", flag.ContinueOnError)
+	size := flags.String("size", "full", "full, or ci: small, without targets")
+	only := flags.String("only", "", "parts to run, with commas: limits, a, b, way, nightly, linear")
+	keep := flags.String("keep", "", "folder in which generated events are kept and found again; empty: a temporary one")
+	events := flags.Int("events", 0, "events of the sparse and dense shapes, if not those of the size")
+	child := flags.Bool("child", false, "do one measured task, read from the standard input (the program calls itself so)")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *child {
+		return work(ctx, in, out)
+	}
+	s, ok := scales[*size]
+	if !ok {
+		return fmt.Errorf("-size %s: want full or ci", *size)
+	}
+	if *events > 0 {
+		s.events = *events
+	}
+	wanted := strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
+	for _, name := range wanted {
+		if !slices.ContainsFunc(parts, func(p struct {
+			name string
+			run  func(*bench, context.Context) error
+		},
+		) bool {
+			return p.name == name
+		}) {
+			return fmt.Errorf("-only %s: no such part", name)
+		}
+	}
+	dir, err := os.MkdirTemp("", "rapport-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{scale: s, ci: *size == "ci", dir: dir, data: dir, out: out}
+	if *keep != "" {
+		b.data = *keep
+	}
+	if b.peer, err = newPeer(ctx, dir); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "machine      %d cores (GOMAXPROCS %d), %s %s/%s%s; DuckDB %s with as many threads\n",
+		runtime.NumCPU(), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH, load(), b.peer.version)
+	began := time.Now()
+	for _, p := range parts {
+		if len(wanted) > 0 && !slices.Contains(wanted, p.name) {
+			continue
+		}
+		if err := p.run(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		fmt.Fprintf(out, "             (%s ends after %.0f s)\n", p.name, time.Since(began).Seconds())
+	}
+	for _, line := range b.targets {
+		fmt.Fprintln(out, line)
+	}
+	return nil
+}
+
+// load tells how busy the machine was when the run began, where the kernel says so.
+func load() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return ""
+	}
+	one, _, _ := strings.Cut(string(b), " ")
+	return fmt.Sprintf(", load %s before", one)
+}
+
+// bench is one run of the benchmark.
+type bench struct {
+	scale
+	ci      bool
+	dir     string // what goes away at the end
+	data    string // generated events
+	out     io.Writer
+	peer    *peer
+	targets []string
+}
+
+// say prints a line, with its subject in the first column.
+func (b *bench) say(subject, format string, args ...any) {
+	fmt.Fprintf(b.out, "%-12s %s\n", subject, fmt.Sprintf(format, args...))
+}
+
+// atLeast and atMost keep a target for the end of the output. Size ci has none: a small world on a busy machine says nothing of speed.
+func (b *bench) atLeast(name string, value, goal float64) {
+	b.target(name, ">=", value, goal, value >= goal)
+}
+
+func (b *bench) atMost(name string, value, goal float64) {
+	b.target(name, "<=", value, goal, value <= goal)
+}
+
+func (b *bench) target(name, sign string, value, goal float64, ok bool) {
+	if b.ci {
+		return
+	}
+	verdict := "ok"
+	if !ok {
+		verdict = "short"
+	}
+	b.targets = append(b.targets, fmt.Sprintf("target %s %.3g %s %.3g %s", name, value, sign, goal, verdict))
+}
+
+// make generates a shape's events in the layouts, and says what it took.
+func (b *bench) make(ctx context.Context, s shape, layouts ...layout) ([]*dataset, error) {
+	began := time.Now()
+	sets, err := generate(ctx, b.data, s, layouts...)
+	if err != nil {
+		return nil, err
+	}
+	sizes := make([]string, len(sets))
+	for i, d := range sets {
+		sizes[i] = fmt.Sprintf("%v %d MB", layouts[i], d.bytes()/1e6)
+	}
+	b.say("events", "%s: %d of %d subjects and %d items in %d days; %s; %.1f s", s.name, s.events, s.subjects, s.items, s.days, strings.Join(sizes, ", "), time.Since(began).Seconds())
+	return sets, nil
+}
+
+func median(values []float64) float64 {
+	s := slices.Sorted(slices.Values(values))
+	return s[len(s)/2]
+}
