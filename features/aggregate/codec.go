@@ -18,7 +18,7 @@ var ErrDamaged = errors.New("the state is cut off or damaged")
 func damaged(what string) error { return fmt.Errorf("%s: %w", what, ErrDamaged) }
 
 // Value is what an event's value can be in a state that hands it out again.
-type Value interface{ float64 | string }
+type Value interface{ int64 | float64 | string }
 
 // Seal appends a check of 8 bytes to what was appended to dst from position at on: a state whose bytes were damaged may be well-formed still.
 func Seal(dst []byte, at int) []byte {
@@ -75,15 +75,23 @@ func appendFloat(dst []byte, x float64) []byte {
 func float(src []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(src)) }
 
 func appendValue[V Value](dst []byte, v V) []byte {
-	if s, ok := any(v).(string); ok {
-		return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+	switch x := any(v).(type) {
+	case int64:
+		return AppendInt(dst, x)
+	case float64:
+		return appendFloat(dst, x)
+	case string:
+		return append(binary.AppendUvarint(dst, uint64(len(x))), x...)
 	}
-	return appendFloat(dst, any(v).(float64))
+	panic("aggregate: a type that Value does not name")
 }
 
 // decodeValue reads a value; a text is copied.
 func decodeValue[V Value](src []byte, what string) (v V, rest []byte, err error) {
 	switch p := any(&v).(type) {
+	case *int64:
+		*p, src, err = DecodeInt(src)
+		return v, src, err
 	case *string:
 		n, src, err := decodeLen(src, 1, what)
 		if err != nil {

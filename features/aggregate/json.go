@@ -1,59 +1,62 @@
 package aggregate
 
 import (
+	"bytes"
 	"cmp"
-	"math"
 	"slices"
 	"strconv"
 	"unicode/utf8"
 )
 
-// AppendTop writes the result of Top: the n most frequent values of t, most frequent first, ties by their bytes (numbers by size), as a
-// JSON array. It reorders t. O(t log t).
-func AppendTop[K string | float64](dst []byte, t []Tally[K], n int) []byte {
-	slices.SortFunc(t, func(a, b Tally[K]) int { return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Key, b.Key)) })
+// AppendTop writes the result of Top: the n most frequent values of t, most frequent first, ties by the bytes of their text, as a JSON array; each is
+// written by element. It reorders t. O(t log t).
+func AppendTop[V Value](dst []byte, t []Tally[V], n int, element func([]byte, V) []byte) []byte {
+	var x, y []byte
+	byText := func(a, b V) int {
+		if s, ok := any(a).(string); ok { // before it is escaped
+			return cmp.Compare(s, any(b).(string))
+		}
+		x, y = element(x[:0], a), element(y[:0], b)
+		return bytes.Compare(x, y)
+	}
+	slices.SortFunc(t, func(a, b Tally[V]) int {
+		if a.N != b.N {
+			return cmp.Compare(b.N, a.N)
+		}
+		return byText(a.Key, b.Key)
+	})
 	dst = append(dst, '[')
 	for i, x := range t[:min(n, len(t))] {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendJSON(dst, x.Key)
+		dst = element(dst, x.Key)
 	}
 	return append(dst, ']')
 }
 
-// AppendSequence writes the result of Sequence: the values of the events, as a JSON array.
-func AppendSequence[V Value](dst []byte, events []Event[V]) []byte {
+// AppendSequence writes the result of Sequence: the values of the events, as a JSON array; each is written by element.
+func AppendSequence[V Value](dst []byte, events []Event[V], element func([]byte, V) []byte) []byte {
 	dst = append(dst, '[')
 	for i, e := range events {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendJSON(dst, e.Value)
+		dst = element(dst, e.Value)
 	}
 	return append(dst, ']')
 }
 
-func appendJSON[V Value](dst []byte, v V) []byte {
-	if s, ok := any(v).(string); ok {
-		return AppendJSONString(dst, s)
-	}
-	return AppendJSONNumber(dst, any(v).(float64))
+// AppendJSONNumber writes a finite number in the shortest form that reads back as the same float64.
+func AppendJSONNumber(dst []byte, x float64) []byte {
+	return strconv.AppendFloat(dst, x+0, 'g', -1, 64)
 }
 
-// AppendJSONNumber writes a finite number in the shortest form that reads back as the same float64: as encoding/json and every browser do.
-func AppendJSONNumber(dst []byte, x float64) []byte {
-	x += 0 // −0 is 0
-	if a := math.Abs(x); a == 0 || a >= 1e-6 && a < 1e21 {
-		return strconv.AppendFloat(dst, x, 'f', -1, 64)
-	}
-	dst = strconv.AppendFloat(dst, x, 'e', -1, 64)
-	if n := len(dst); dst[n-4] == 'e' && dst[n-3] == '-' && dst[n-2] == '0' {
-		dst[n-2] = dst[n-1] // e-07 is e-7
-		dst = dst[:n-1]
-	}
-	return dst
-}
+// AppendJSONInt writes an integer.
+func AppendJSONInt(dst []byte, x int64) []byte { return strconv.AppendInt(dst, x, 10) }
+
+// AppendJSONBool writes true, or false for 0.
+func AppendJSONBool(dst []byte, x int64) []byte { return strconv.AppendBool(dst, x != 0) }
 
 // AppendJSONString writes a JSON string, as encoding/json does that need not escape HTML: valid UTF-8 whatever the bytes of s, of which each one that is
 // none becomes \ufffd.

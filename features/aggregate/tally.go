@@ -12,7 +12,9 @@ import (
 var ErrBelowZero = errors.New("a count is below zero: the state is not of the events that are taken from it")
 
 // Key is what Tallies count by: categories, or the bins of a sketch.
-type Key interface{ int32 | float64 | string }
+type Key interface {
+	int32 | int64 | float64 | string
+}
 
 // Tally is how many events have one value.
 type Tally[K Key] struct {
@@ -100,8 +102,10 @@ func (s Tallies[K]) Append(dst []byte) []byte {
 		case int32:
 			dst = binary.AppendVarint(dst, int64(k)-last)
 			last = int64(k)
+		case int64:
+			dst = appendValue(dst, k)
 		case float64:
-			dst = appendFloat(dst, k)
+			dst = appendValue(dst, k)
 		case string:
 			dst = appendValue(dst, k)
 		}
@@ -129,6 +133,8 @@ func DecodeTallies[K Key](s Tallies[K], src []byte) (Tallies[K], []byte, error) 
 				return nil, nil, damaged(what)
 			}
 			*k = int32(last)
+		case *int64:
+			*k, src, err = decodeValue[int64](src, what)
 		case *float64:
 			*k, src, err = decodeValue[float64](src, what)
 		case *string:
