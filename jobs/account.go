@@ -292,11 +292,7 @@ func (j *Job) spec() map[string]any {
 	}
 	views := map[string]any{}
 	for _, v := range j.Views {
-		var windows []string
-		for _, d := range v.SortedWindows() {
-			windows = append(windows, features.FormatWindow(d))
-		}
-		views[v.Name] = map[string]any{"key": v.Key, "windows": windows, "features": v.Features}
+		views[v.Name] = viewSpec(v)
 	}
 	due := ""
 	if !j.Due.IsZero() {
