@@ -1,77 +1,99 @@
 package local
 
 import (
-	"cmp"
 	"context"
+	"math"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/aggregate"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// batchRows is how many rows of a view are put out at a time.
+// batchRows is how many rows of a view are put out at a time, at most.
 const batchRows = 8192
 
-// entity is one row to be put out: where its state stands.
-type entity struct {
-	key   uint64
-	shard uint32
-	slot  uint32
+// emit puts out the rows of a view, and returns their number. Batches are filled side by side, partition by partition; out is called by one
+// goroutine at a time.
+func emit(ctx context.Context, p *program, v *viewProgram, parts []*partition, out func(features.View, *table.Batch) error) (int64, error) {
+	var (
+		mu    sync.Mutex // of out, total and first
+		total int64
+		first error
+		next  atomic.Int64
+		wait  sync.WaitGroup
+	)
+	schema := v.Schema(p.schema)
+	work := func() error {
+		b := newBuffer(schema)
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= len(parts) {
+				return nil
+			}
+			err := parts[i].rows(v, p.end, b, func(rows *table.Batch) error {
+				mu.Lock()
+				defer mu.Unlock()
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				if first != nil {
+					return first
+				}
+				total += int64(rows.N)
+				return out(v.View, rows)
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	for range runtime.GOMAXPROCS(0) {
+		wait.Go(func() {
+			if err := work(); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				if first == nil {
+					first = err
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if first == nil && total == 0 {
+		first = out(v.View, newBuffer(schema).head(0))
+	}
+	return total, first
 }
 
-// emit puts out the rows of view number i, sorted by entity, and returns their number.
-func emit(ctx context.Context, v *viewProgram, rd *reader, shards []*shard, i int, out func(features.View, *table.Batch) error) (int64, error) {
-	var rows []entity
-	for s, sh := range shards {
-		for slot, key := range sh.views[i].keys {
-			rows = append(rows, entity{key: key, shard: uint32(s), slot: uint32(slot)})
-		}
-	}
-	names := rd.dict(v.Key).names // empty for subjects
-	if v.Key == features.KeyItem {
-		slices.SortFunc(rows, func(a, b entity) int { return cmp.Compare(names[a.key], names[b.key]) })
-	} else {
-		slices.SortFunc(rows, func(a, b entity) int { return cmp.Compare(a.key, b.key) })
-	}
-
-	total := int64(len(rows))
-	b := newBatch(v.Schema(nil), min(batchRows, len(rows)))
-	for first := true; first || len(rows) > 0; first = false {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		n := min(batchRows, len(rows))
-		fill(b, v, shards, i, rows[:n], names)
-		if err := out(v.View, b.Head(n)); err != nil {
-			return 0, err
-		}
-		rows = rows[n:]
-	}
-	return total, nil
+// buffer is a batch of fixed capacity, filled again and again. The slot of a null is zero.
+type buffer struct {
+	table.Batch
+	slots []uint32 // of the rows
 }
 
-// buffer is a batch of fixed capacity, filled again and again.
-type buffer struct{ table.Batch }
-
-func newBatch(schema table.Schema, rows int) *buffer {
-	b := &buffer{table.Batch{Schema: schema, Cols: make([]table.Column, len(schema))}}
+func newBuffer(schema table.Schema) *buffer {
+	b := &buffer{Batch: table.Batch{Schema: schema, Cols: make([]table.Column, len(schema))}}
 	for i, f := range schema {
 		c := &b.Cols[i]
-		c.Valid = make([]bool, rows)
+		c.Valid = make([]bool, batchRows)
 		switch f.Type {
 		case table.Float64:
-			c.Float = make([]float64, rows)
-		case table.String:
-			c.Str = make([]string, rows)
+			c.Float = make([]float64, batchRows)
+		case table.String, table.Bytes:
+			c.Str = make([]string, batchRows)
 		default:
-			c.Int = make([]int64, rows)
+			c.Int = make([]int64, batchRows)
 		}
 	}
 	return b
 }
 
-// Head returns the first n rows, with Valid nil where no value is null.
-func (b *buffer) Head(n int) *table.Batch {
+// head returns the first n rows, with Valid nil where no value is null.
+func (b *buffer) head(n int) *table.Batch {
 	head := &table.Batch{Schema: b.Schema, N: n, Cols: make([]table.Column, len(b.Cols))}
 	for i, c := range b.Cols {
 		switch {
@@ -90,24 +112,159 @@ func (b *buffer) Head(n int) *table.Batch {
 	return head
 }
 
-// fill writes the rows to the head of the buffer. The slot of a null is zero.
-func fill(b *buffer, v *viewProgram, shards []*shard, view int, rows []entity, names []string) {
-	for i := range b.Cols {
-		c := &b.Cols[i]
-		clear(c.Float)
-		for j := range rows {
-			c.Valid[j] = true
+// rows fills the buffer with the view's rows of the partition, and hands it to out as often as it is full.
+func (pt *partition) rows(v *viewProgram, end int64, b *buffer, out func(*table.Batch) error) error {
+	c := &pt.classes[v.classNo]
+	sets := c.countMembers(v, pt.n)
+	stride, windows := c.stride(), len(c.windows)
+	for slot := 0; slot < pt.n; {
+		b.slots = b.slots[:0]
+		for ; slot < pt.n && len(b.slots) < batchRows; slot++ {
+			for w := range windows {
+				if uint32(c.words[slot*stride+w*c.cells]) != 0 {
+					b.slots = append(b.slots, uint32(slot))
+					break
+				}
+			}
+		}
+		n := len(b.slots)
+		if n == 0 {
+			continue
+		}
+		for i := range b.Cols {
+			col := &b.Cols[i]
+			clear(col.Float[:min(n, len(col.Float))])
+			clear(col.Str[:min(n, len(col.Str))])
+			for j := range n {
+				col.Valid[j] = true
+			}
+		}
+		pt.putKeys(b)
+		at := len(pt.group.keys)
+		for i := range v.features {
+			c.put(&v.features[i], end, b.slots, sets, b.Cols[at:][:windows])
+			at += windows
+		}
+		if err := out(b.head(n)); err != nil {
+			return err
 		}
 	}
-	windows := len(v.windows)
-	for j, e := range rows {
-		if v.Key == features.KeyItem {
-			b.Cols[0].Str[j] = names[e.key]
-		} else {
-			b.Cols[0].Int[j] = int64(e.key)
+	return nil
+}
+
+// putKeys writes the keys of the buffer's rows.
+func (pt *partition) putKeys(b *buffer) {
+	text := 0
+	for i := range pt.group.keys {
+		col := &b.Cols[i]
+		if !pt.group.isText(i) {
+			for j, slot := range b.slots {
+				col.Int[j] = int64(pt.keys[int(slot)*pt.entities.words+i])
+			}
+			continue
 		}
-		for f, acc := range shards[e.shard].views[view].feats {
-			acc.put(b.Cols[1+f*windows:][:windows], j, e.slot)
+		for j, slot := range b.slots {
+			col.Str[j] = string(pt.textOf(slot, text))
 		}
+		text++
+	}
+}
+
+// countMembers returns, for each table of members that the view reads, the number of values by slot and bucket.
+func (c *classState) countMembers(v *viewProgram, slots int) [][]uint32 {
+	counts := make([][]uint32, len(c.members))
+	for _, f := range v.features {
+		if f.Op != features.Distinct || counts[f.members] != nil {
+			continue
+		}
+		n := make([]uint32, slots*len(c.windows))
+		c.members[f.members].each(func(slot uint32, _ uint64, bucket uint8, _ int64) {
+			n[int(slot)*len(c.windows)+int(bucket)]++
+		})
+		counts[f.members] = n
+	}
+	return counts
+}
+
+// half reads a counter.
+func (x counter) of(cells []uint64) int64 { return int64(uint32(cells[x.word] >> x.shift)) }
+
+// put writes a feature's values of some slots: dst are the columns of its windows, shortest first.
+func (c *classState) put(f *featureProgram, end int64, slots []uint32, sets [][]uint32, dst []table.Column) {
+	stride := c.stride()
+	for row, slot := range slots {
+		state := c.words[int(slot)*stride:][:stride]
+		switch f.Op {
+		case features.Count:
+			n := int64(0)
+			for b := range dst {
+				n += c.counters[f.count].of(state[b*c.cells:])
+				dst[b].Int[row] = n
+			}
+		case features.Distinct:
+			n := int64(0)
+			for b, x := range sets[f.members][int(slot)*len(dst):][:len(dst)] {
+				n += int64(x)
+				dst[b].Int[row] = n
+			}
+		case features.ShareOf:
+			part, all := int64(0), int64(0)
+			for b := range dst {
+				part += c.counters[f.part].of(state[b*c.cells:])
+				all += c.counters[f.count].of(state[b*c.cells:])
+				if all == 0 {
+					dst[b].Valid[row] = false
+					continue
+				}
+				dst[b].Float[row] = float64(part) / float64(all)
+			}
+		case features.Sum, features.Mean, features.Decayed:
+			c.putSum(f, end, int(slot)*stride, dst, row)
+		case features.Min, features.Max:
+			best := uint64(0)
+			flip := uint64(0)
+			if f.Op == features.Min {
+				flip = math.MaxUint64
+			}
+			for b := range dst {
+				if best = max(best, state[b*c.cells+c.peaks[f.peak].word]); best == 0 {
+					dst[b].Valid[row] = false
+					continue
+				}
+				dst[b].Float[row] = unordered(best ^ flip)
+			}
+		case features.Recency:
+			last := int64(orderedTime(state[len(c.windows)*c.cells+c.newest[f.newest].word]))
+			for b, w := range c.windows {
+				if last < end-w {
+					dst[b].Valid[row] = false
+					continue
+				}
+				dst[b].Float[row] = float64(end-last) / 1e6
+			}
+		}
+	}
+}
+
+// putSum writes a sum, a mean or a decayed sum of the entity whose state begins at a word.
+func (c *classState) putSum(f *featureProgram, end int64, at int, dst []table.Column, row int) {
+	var sum aggregate.Exact
+	n := int64(0)
+	for b := range dst {
+		cells := at + b*c.cells
+		w := cells + c.sums[f.sum].word
+		sum.MergeSum(aggregate.Sum{Hi: math.Float64frombits(c.words[w]), Lo: math.Float64frombits(c.words[w+1])}, c.rests[uint32(w)])
+		x := sum.Result()
+		switch f.Op {
+		case features.Mean:
+			if n += c.counters[f.count].of(c.words[cells:]); n == 0 {
+				dst[b].Valid[row] = false
+				continue
+			}
+			x /= float64(n)
+		case features.Decayed:
+			x = aggregate.Decay{HalfLife: f.HalfLife.Microseconds()}.Result(x, f.base, end)
+		}
+		dst[b].Float[row] = x
 	}
 }

@@ -3,9 +3,6 @@ package local
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
@@ -16,9 +13,6 @@ import (
 type Engine struct{}
 
 var _ features.Engine = Engine{}
-
-// backlog is how many chunks may wait for one worker: enough to ride out an uneven chunk, few enough to bound memory.
-const backlog = 4
 
 // Build computes the views of p in one scan, as features.Engine says. Views that no event can make valid, events without a column that a
 // view reads, and errors of the source, of Out and of ctx end it.
@@ -41,94 +35,71 @@ func build(ctx context.Context, p features.Plan) (features.Stats, error) {
 	if len(p.Views) == 0 {
 		return stats, nil
 	}
-	prog := compile(p.Views, p.Interval.End)
-	rd := newReader(prog, runtime.GOMAXPROCS(0))
-	shards, err := scan(ctx, p.Events, columnsOf(p.Views), prog, rd)
-	stats.RowsIn, stats.RowsOutside = rd.kept, rd.outside
+	prog := compile(p.Views, p.Schema, p.Interval.End)
+	s := newScan(prog)
+	splits, err := p.Events(ctx, table.Interval{Start: prog.startTime(), End: prog.endTime()})
+	if err != nil {
+		return stats, fmt.Errorf("read events: %w", err)
+	}
+	err = s.run(ctx, splits, fullMoves(prog))
+	s.stats.report(prog, &stats)
 	if err != nil {
 		return stats, err
 	}
-	refused := map[string]int64{"time": rd.timeless}
-	for _, sh := range shards {
-		sh.countRefused(refused)
-	}
-	for what, n := range refused {
-		if n > 0 {
-			if stats.Refused == nil {
-				stats.Refused = map[string]int64{}
-			}
-			stats.Refused[what] = n
-		}
-	}
 	for i := range prog.views {
-		n, err := emit(ctx, &prog.views[i], rd, shards, i, p.Out)
+		v := &prog.views[i]
+		n, err := emit(ctx, prog, v, s.partsOf(v), p.Out)
 		if err != nil {
-			return stats, fmt.Errorf("view %q: %w", prog.views[i].View.Name, err)
+			return stats, fmt.Errorf("view %q: %w", v.View.Name, err)
 		}
-		stats.RowsOut[prog.views[i].View.Name] = n
+		stats.RowsOut[v.View.Name] = n
 	}
 	return stats, nil
 }
 
-// scan reads the source to its end, hands each chunk to every shard's worker, and returns the filled shards. The workers have ended when it
-// returns.
-func scan(ctx context.Context, events features.Source, columns []string, prog *program, rd *reader) ([]*shard, error) {
-	shards := make([]*shard, rd.shards)
-	feeds := make([]chan *chunk, rd.shards)
-	var workers sync.WaitGroup
-	for i := range shards {
-		shards[i] = newShard(prog, i)
-		feeds[i] = make(chan *chunk, backlog)
-		workers.Go(func() {
-			for c := range feeds[i] {
-				shards[i].add(c)
-			}
-		})
-	}
-	defer workers.Wait()
-	defer func() {
-		for _, f := range feeds {
-			close(f)
+func newScan(p *program) *scan {
+	s := &scan{prog: p, stats: newTally(p), parts: make([][]*partition, len(p.groups))}
+	s.types.types = make([]table.Type, len(p.columns))
+	for i, g := range p.groups {
+		for range partitions {
+			s.parts[i] = append(s.parts[i], newPartition(p, g))
 		}
-	}()
+	}
+	return s
+}
 
-	splits, err := events(ctx, table.Interval{Start: prog.startTime(), End: prog.endTime()})
-	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
-	}
-	for _, split := range splits {
-		for batch, err := range split.Read(ctx, columns) {
-			if err != nil {
-				return nil, fmt.Errorf("read events: %w", err)
-			}
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			c, err := rd.read(batch)
-			if err != nil {
-				return nil, err
-			}
-			if c == nil {
-				continue
-			}
-			for _, f := range feeds {
-				f <- c
-			}
+// partsOf returns the partitions that hold a view's entities.
+func (s *scan) partsOf(v *viewProgram) []*partition {
+	for i, g := range s.prog.groups {
+		if g == v.group {
+			return s.parts[i]
 		}
 	}
-	return shards, ctx.Err()
+	return nil
+}
+
+// report writes what the scan counted, as features.Stats has it.
+func (t *tally) report(p *program, stats *features.Stats) {
+	stats.RowsIn, stats.RowsOutside = t.rows, t.outside
+	refused := map[string]int64{"time": t.timeless}
+	for i, v := range p.views {
+		refused[v.Name] = t.keyless[i]
+		for j, f := range v.features {
+			refused[v.Name+"."+f.Name] = t.refused[i][j]
+		}
+	}
+	for what, n := range refused {
+		if n == 0 {
+			continue
+		}
+		if stats.Refused == nil {
+			stats.Refused = map[string]int64{}
+		}
+		stats.Refused[what] = n
+	}
 }
 
 // Join is not there yet.
 func (Engine) Join(context.Context, features.JoinPlan) (features.Stats, error) {
 	return features.Stats{}, fmt.Errorf("join: not yet")
-}
-
-func columnsOf(views []features.View) []string {
-	out := []string{"time"}
-	for _, v := range views {
-		out = append(out, v.Columns()...)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }

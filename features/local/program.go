@@ -1,111 +1,546 @@
 package local
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/aggregate"
+	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// program is a set of views in the form that the scan runs.
+// program is a set of views in the form that the scan runs. Work that views share is done once: a lane for each column and form, a group for each
+// key, a class for each list of windows of a group, an accumulator for each thing aggregated in a class.
 type program struct {
-	start, end int64             // µs: the longest window of all views
-	kinds      map[string]uint16 // the kinds that some view names → 1, 2, …; 0 is any other kind, or null
+	start, end int64   // µs: the longest window of all views, and where all windows end
+	edges      []int64 // all windows, µs, ascending, each once
+	schema     table.Schema
+	columns    []column
 	lanes      []lane
-	keys       []int // the lanes that are some view's key
+	groups     []*group
 	views      []viewProgram
+	timed      bool // states must tell times, since a later build goes on from them
 }
 
-// lane is one column in one of the two forms in which features read it.
+// column is a column of the events that some view reads.
+type column struct {
+	name   string
+	reader string       // the first view, or feature, that reads it: for errors
+	types  []table.Type // that every reader takes
+	// named are the values that conditions, shares and weights name. Each row is then known by the value's number: 0 null, 1 any other value,
+	// 2… in the order of named.
+	named   []string
+	numbers map[string]uint16 // of named
+}
+
+// timeColumn is the position of "time" in program.columns.
+const timeColumn = 0
+
+const (
+	nullValue  = 0
+	otherValue = 1
+	firstNamed = 2
+)
+
+func (c *column) number(value string) uint16 {
+	if n, ok := c.numbers[value]; ok {
+		return n
+	}
+	if c.numbers == nil {
+		c.numbers = map[string]uint16{}
+	}
+	n := uint16(firstNamed + len(c.named))
+	c.named = append(c.named, value)
+	c.numbers[value] = n
+	return n
+}
+
+// lane is one word a row, in one of the forms in which features read a column.
 type lane struct {
-	column string
-	form   form
-	reader string // the first view and feature that reads it, for errors
+	form    form
+	column  int // position in program.columns; -1: none (a weight alone)
+	of      int // decaying: the lane of what decays; product: that of the numbers; -1: none, which is 1
+	decay   aggregate.Decay
+	base    int64      // decaying: the exponent relative to which terms are kept
+	kind    int        // product: the column "kind"
+	weights []weighted // product: by the kind's number; other kinds do not count
+	key     string     // equal lanes have equal keys
 }
 
 type form uint8
 
 const (
-	identity form = iota // a uint64, equal if and only if the values are equal
-	number               // a float64
+	identity form = iota // equal if and only if the values are equal (text: if their 64-bit hashes are)
+	number               // the bits of a float64
+	product              // the bits of a weight, or of a weight times a number, rounded once
+	decaying             // the bits of a term of a decayed sum (aggregate.Decay)
+	textCode             // the number of a text in the column's dictionary
+	moment               // µs
+)
+
+// weighted says what an event of a kind adds: weight, or weight times the column.
+type weighted struct {
+	counts   bool
+	weight   float64
+	explicit bool
+}
+
+// group is all views of one key. They share a table of entities and the records that are scattered to it.
+//
+// A record is some words: the words of the key, then those of the mask, then the lanes.
+type group struct {
+	keys    []int // one or two, positions in program.columns
+	types   []table.Type
+	idents  []int // the lanes that hold the keys
+	texts   int   // how many of the keys are text
+	preds   []predicate
+	lanes   []int // positions in program.lanes
+	classes []*class
+	longest int64
+	views   []int // positions in program.views
+	mask    int   // words of the mask
+	words   int   // of a record
+	needs   []int // positions in program.columns, sorted: those that the group reads
+}
+
+// predicate is a bit of a record's mask: whether the event passes tests, and whether a lane has a value.
+type predicate struct {
+	tests []test
+	lane  int // -1: none
+	key   string
+}
+
+// test is a condition on one column: a set of values, any value, or a range.
+type test struct {
+	column int
+	in     []uint16 // numbers of named values; nil: any value
+	number bool     // a range of numbers
+	lane   int      // of the numbers
+	min    float64
+	max    float64
+	not    bool
+}
+
+// always is the predicate that every record passes.
+const always = -1
+
+// A word of the mask holds predBits predicates. Above them the first word has a bit that is always set, and from maskBits on the record's move.
+const (
+	predBits = 47
+	maskBits = 48
+)
+
+// class is the views of a group with the same windows: their states stand side by side, so that an event touches them together.
+//
+// An entity's state is stride words: for each bucket its cells, then the cells that stand for all windows.
+type class struct {
+	number   int     // among the classes of all groups
+	windows  []int64 // µs, ascending
+	cells    int     // words of a bucket
+	whole    int     // words for all windows
+	counters []counter
+	sums     []summer
+	peaks    []peak
+	newest   []newest
+	members  []members
+}
+
+func (c *class) stride() int { return len(c.windows)*c.cells + c.whole }
+
+// The accumulators of a class. A word is the position of a cell in its bucket, or in the entity's words for all windows.
+type (
+	counter struct { // half a word: the number of events that pass
+		pred, word, shift int
+	}
+	summer struct { // two words: the sum of a lane, as aggregate.Sum
+		pred, lane, word int
+	}
+	peak struct { // a word: the largest of a lane, or of its negative, by ordered; 0 is none
+		pred, lane, word int
+		min              bool
+	}
+	newest struct { // a word for all windows: the latest time, by orderedTime; 0 is none
+		pred, lane, word int
+	}
+	members struct { // a table of (entity, value)
+		pred, lane, time int
+	}
 )
 
 type viewProgram struct {
 	features.View
-	key      int     // position in program.keys
-	windows  []int64 // µs, ascending
+	group    *group
+	class    *class
+	classNo  int
 	features []featureProgram
 }
 
+// featureProgram says where a feature's result is found: positions in its class.
 type featureProgram struct {
 	features.Feature
-	lane     int    // -1: none
-	pass     []bool // by kind: which events pass the filter; nil: all
-	share    []bool // by kind: the numerator of ShareOf
-	halfLife float64
+	lane    int // of what is aggregated, for counting what is refused; -1: none
+	pred    int
+	count   int
+	part    int
+	sum     int
+	peak    int
+	newest  int
+	members int
+	base    int64 // Decayed: the lane's
+}
+
+// compile turns valid views into a program.
+func compile(views []features.View, schema table.Schema, end time.Time) *program {
+	p := &program{end: end.UnixMicro(), schema: schema}
+	p.column("time", "every view", table.Time)
+	p.start = p.end - features.RetentionNeeded(views).Microseconds()
+	for _, v := range views {
+		for _, w := range v.Windows {
+			p.edges = append(p.edges, w.Microseconds())
+		}
+	}
+	slices.Sort(p.edges)
+	p.edges = slices.Compact(p.edges)
+	byKey := map[string]*group{}
+	for i, v := range views {
+		g := byKey[v.Key]
+		if g == nil {
+			g = p.group(v)
+			byKey[v.Key] = g
+			p.groups = append(p.groups, g)
+		}
+		g.views = append(g.views, i)
+		p.view(g, v)
+	}
+	classes := 0
+	for _, g := range p.groups {
+		p.layout(g)
+		for _, c := range g.classes {
+			c.number = classes
+			classes++
+		}
+	}
+	return p
 }
 
 func (p *program) startTime() time.Time { return time.UnixMicro(p.start).UTC() }
 func (p *program) endTime() time.Time   { return time.UnixMicro(p.end).UTC() }
 
-// compile turns valid views into a program.
-func compile(views []features.View, end time.Time) *program {
-	p := &program{end: end.UnixMicro(), kinds: map[string]uint16{}}
-	p.start = p.end - features.RetentionNeeded(views).Microseconds()
-	for _, v := range views {
-		for _, f := range v.Features {
-			for _, k := range slices.Concat(f.Kinds, f.Share) {
-				if _, ok := p.kinds[k]; !ok {
-					p.kinds[k] = uint16(len(p.kinds) + 1)
-				}
-			}
+func (p *program) group(v features.View) *group {
+	g := &group{}
+	for _, k := range v.Keys() {
+		t := features.TypeOf(p.schema, k)
+		c := p.column(k, fmt.Sprintf("view %q", v.Name), t)
+		g.keys = append(g.keys, c)
+		g.types = append(g.types, t)
+		g.idents = append(g.idents, p.lane(lane{form: identity, column: c}))
+		if t == table.String {
+			g.texts++
 		}
 	}
-	for _, v := range views {
-		vp := viewProgram{View: v}
-		key := p.lane(v.Key, identity, v.Name)
-		if vp.key = slices.Index(p.keys, key); vp.key < 0 {
-			vp.key = len(p.keys)
-			p.keys = append(p.keys, key)
-		}
-		for _, w := range v.SortedWindows() {
-			vp.windows = append(vp.windows, w.Microseconds())
-		}
-		for _, f := range v.Features {
-			fp := featureProgram{Feature: f, lane: -1, halfLife: f.HalfLife.Seconds() * 1e6}
-			if f.Column != "" {
-				want := number
-				if f.Op == features.Distinct {
-					want = identity
-				}
-				fp.lane = p.lane(f.Column, want, v.Name+"."+f.Name)
-			}
-			if len(f.Kinds) > 0 {
-				fp.pass = p.kindSet(f.Kinds)
-			}
-			fp.share = p.kindSet(f.Share)
-			vp.features = append(vp.features, fp)
-		}
-		p.views = append(p.views, vp)
+	return g
+}
+
+// view compiles one view into its group.
+func (p *program) view(g *group, v features.View) {
+	vp := viewProgram{View: v, group: g}
+	var windows []int64
+	for _, w := range v.SortedWindows() {
+		windows = append(windows, w.Microseconds())
 	}
-	return p
+	g.longest = max(g.longest, windows[len(windows)-1])
+	vp.classNo = slices.IndexFunc(g.classes, func(c *class) bool { return slices.Equal(c.windows, windows) })
+	if vp.classNo < 0 {
+		vp.classNo = len(g.classes)
+		c := &class{windows: windows}
+		c.counter(always) // whether there is a row
+		g.classes = append(g.classes, c)
+	}
+	vp.class = g.classes[vp.classNo]
+	for _, f := range v.Features {
+		vp.features = append(vp.features, p.feature(g, vp.class, v, f))
+	}
+	p.views = append(p.views, vp)
+}
+
+func (p *program) feature(g *group, c *class, v features.View, f features.Feature) featureProgram {
+	fp := featureProgram{Feature: f, lane: -1}
+	reader := v.Name + "." + f.Name
+	tests := p.tests(f, reader)
+	switch f.Op {
+	case features.Count:
+		fp.pred = g.pred(tests, -1)
+		fp.count = c.counter(fp.pred)
+	case features.ShareOf:
+		// Without a column every event that passes counts in the denominator; with one, those that have a value.
+		of := f.Column
+		if of == "" {
+			of = "kind"
+		}
+		col := p.column(of, reader, table.String)
+		part := test{column: col}
+		for _, s := range f.Share {
+			part.in = append(part.in, p.columns[col].number(s))
+		}
+		if f.Column != "" {
+			fp.pred = g.pred(append(slices.Clip(tests), test{column: col}), -1)
+		} else {
+			fp.pred = g.pred(tests, -1)
+		}
+		fp.count = c.counter(fp.pred)
+		fp.part = c.counter(g.pred(append(slices.Clip(tests), part), -1))
+	case features.Sum, features.Mean, features.Decayed:
+		fp.lane = p.valueLane(f, reader)
+		if f.Op == features.Decayed {
+			decay := aggregate.Decay{HalfLife: f.HalfLife.Microseconds()}
+			fp.base = decay.Base(p.end - c.windows[len(c.windows)-1])
+			fp.lane = p.lane(lane{form: decaying, column: timeColumn, of: fp.lane, decay: decay, base: fp.base})
+		}
+		fp.pred = g.pred(tests, fp.lane)
+		fp.sum = c.sum(fp.pred, g.carry(fp.lane))
+		if f.Op == features.Mean {
+			fp.count = c.counter(fp.pred)
+		}
+	case features.Min, features.Max:
+		fp.lane = p.valueLane(f, reader)
+		fp.pred = g.pred(tests, fp.lane)
+		fp.peak = c.peak(fp.pred, g.carry(fp.lane), f.Op == features.Min)
+	case features.Recency:
+		fp.pred = g.pred(tests, -1)
+		fp.newest = c.latest(fp.pred, g.carry(p.lane(lane{form: moment, column: timeColumn})))
+	case features.Distinct:
+		fp.lane = p.lane(lane{form: identity, column: p.column(f.Column, reader)})
+		fp.pred = g.pred(tests, fp.lane)
+		time := -1
+		if p.timed {
+			time = g.carry(p.lane(lane{form: moment, column: timeColumn}))
+		}
+		fp.members = c.member(fp.pred, g.carry(fp.lane), time)
+	}
+	return fp
+}
+
+// valueLane returns the lane of what Sum, Mean, Min, Max and Decayed aggregate; -1 if every event is one.
+func (p *program) valueLane(f features.Feature, reader string) int {
+	col := -1
+	if f.Column != "" {
+		col = p.column(f.Column, reader, table.Float64, table.Int64, table.Bool)
+	}
+	if len(f.Weights) > 0 {
+		kind := p.column("kind", reader, table.String)
+		l := lane{form: product, column: -1, of: -1, kind: kind}
+		if col >= 0 {
+			l.of = p.lane(lane{form: number, column: col})
+		}
+		for k, w := range f.Weights {
+			n := int(p.columns[kind].number(k))
+			for len(l.weights) <= n {
+				l.weights = append(l.weights, weighted{})
+			}
+			l.weights[n] = weighted{counts: true, weight: w, explicit: slices.Contains(f.Explicit, k)}
+		}
+		return p.lane(l)
+	}
+	if col < 0 {
+		return -1
+	}
+	return p.lane(lane{form: number, column: col})
+}
+
+// tests returns the tests of a feature's filter.
+func (p *program) tests(f features.Feature, reader string) []test {
+	var ts []test
+	in := func(column string, values []string, not bool) {
+		t := test{column: p.column(column, reader, table.String), not: not}
+		for _, v := range values {
+			t.in = append(t.in, p.columns[t.column].number(v))
+		}
+		slices.Sort(t.in)
+		ts = append(ts, t)
+	}
+	if len(f.Kinds) > 0 {
+		in("kind", f.Kinds, false)
+	}
+	for _, c := range f.Where {
+		if len(c.In) > 0 {
+			in(c.Column, c.In, c.Not)
+			continue
+		}
+		t := test{column: p.column(c.Column, reader, table.Float64, table.Int64, table.Bool), number: true, min: -features.MaxValue, max: features.MaxValue, not: c.Not}
+		t.lane = p.lane(lane{form: number, column: t.column})
+		if c.Min != nil {
+			t.min = *c.Min
+		}
+		if c.Max != nil {
+			t.max = *c.Max
+		}
+		ts = append(ts, t)
+	}
+	return ts
+}
+
+// column returns the position of a column, which it adds if need be, and notes which types its readers take: any if none is named.
+func (p *program) column(name, reader string, types ...table.Type) int {
+	if len(types) == 0 {
+		types = []table.Type{table.Int64, table.Float64, table.String, table.Time, table.Bool}
+	}
+	for i := range p.columns {
+		c := &p.columns[i]
+		if c.name != name {
+			continue
+		}
+		c.types = slices.DeleteFunc(slices.Clone(c.types), func(t table.Type) bool { return !slices.Contains(types, t) })
+		if len(c.types) == 0 {
+			c.types = []table.Type{0} // two readers want what no column can be: whoever meets it says so
+		}
+		return i
+	}
+	if t := features.TypeOf(p.schema, name); isFixed(name) || p.schema.Index(name) >= 0 {
+		types = slices.DeleteFunc(slices.Clone(types), func(x table.Type) bool { return x != t })
+		if len(types) == 0 {
+			types = []table.Type{0}
+		}
+	}
+	p.columns = append(p.columns, column{name: name, reader: reader, types: types})
+	return len(p.columns) - 1
+}
+
+// isFixed reports whether every events table has the column, always of one type but where the plan's schema says otherwise.
+func isFixed(name string) bool {
+	switch name {
+	case features.KeySubject, features.KeyItem, "time", "kind", "value":
+		return true
+	}
+	return false
 }
 
 // lane returns the position of a lane, which it adds if need be.
-func (p *program) lane(column string, f form, reader string) int {
-	for i, l := range p.lanes {
-		if l.column == column && l.form == f {
-			return i
-		}
+func (p *program) lane(l lane) int {
+	l.key = fmt.Sprint(l.form, l.column, l.of, l.decay, l.base, l.kind, l.weights)
+	if i := slices.IndexFunc(p.lanes, func(x lane) bool { return x.key == l.key }); i >= 0 {
+		return i
 	}
-	p.lanes = append(p.lanes, lane{column: column, form: f, reader: reader})
+	p.lanes = append(p.lanes, l)
 	return len(p.lanes) - 1
 }
 
-func (p *program) kindSet(kinds []string) []bool {
-	set := make([]bool, len(p.kinds)+1)
-	for _, k := range kinds {
-		set[p.kinds[k]] = true
+// carry puts a lane into the group's records and returns its position among the group's lanes.
+func (g *group) carry(l int) int {
+	if l < 0 {
+		return -1
 	}
-	return set
+	if i := slices.Index(g.lanes, l); i >= 0 {
+		return i
+	}
+	g.lanes = append(g.lanes, l)
+	return len(g.lanes) - 1
 }
+
+// pred returns the position of a predicate, which it adds if need be.
+func (g *group) pred(tests []test, lane int) int {
+	if len(tests) == 0 && lane < 0 {
+		return always
+	}
+	var b strings.Builder
+	fmt.Fprint(&b, lane)
+	for _, t := range tests {
+		fmt.Fprintf(&b, " %v", t)
+	}
+	key := b.String()
+	if i := slices.IndexFunc(g.preds, func(x predicate) bool { return x.key == key }); i >= 0 {
+		return i
+	}
+	g.preds = append(g.preds, predicate{tests: tests, lane: lane, key: key})
+	return len(g.preds) - 1
+}
+
+// layout fixes the group's records, now that all its views are known.
+func (p *program) layout(g *group) {
+	g.mask = max(1, (len(g.preds)+predBits-1)/predBits)
+	g.words = len(g.keys) + g.mask + len(g.lanes)
+	need := slices.Clone(g.keys)
+	var lanes func(l int)
+	lanes = func(l int) {
+		if l < 0 {
+			return
+		}
+		x := p.lanes[l]
+		if x.form == decaying || x.form == product {
+			lanes(x.of)
+		}
+		if x.form == product {
+			need = append(need, x.kind)
+		}
+		if x.column >= 0 {
+			need = append(need, x.column)
+		}
+	}
+	for _, l := range g.lanes {
+		lanes(l)
+	}
+	for _, pr := range g.preds {
+		lanes(pr.lane)
+		for _, t := range pr.tests {
+			need = append(need, t.column)
+		}
+	}
+	slices.Sort(need)
+	g.needs = slices.Compact(need)
+}
+
+// The positions of accumulators in a class; equal ones are one.
+
+func (c *class) counter(pred int) int {
+	if i := slices.IndexFunc(c.counters, func(x counter) bool { return x.pred == pred }); i >= 0 {
+		return i
+	}
+	x := counter{pred: pred, word: c.cells}
+	if n := len(c.counters); n%2 == 1 {
+		x.word, x.shift = c.counters[n-1].word, 32
+	} else {
+		c.cells++
+	}
+	c.counters = append(c.counters, x)
+	return len(c.counters) - 1
+}
+
+func (c *class) sum(pred, lane int) int {
+	if i := slices.IndexFunc(c.sums, func(x summer) bool { return x.pred == pred && x.lane == lane }); i >= 0 {
+		return i
+	}
+	c.sums = append(c.sums, summer{pred: pred, lane: lane, word: c.cells})
+	c.cells += 2
+	return len(c.sums) - 1
+}
+
+func (c *class) peak(pred, lane int, least bool) int {
+	x := peak{pred: pred, lane: lane, word: c.cells, min: least}
+	if i := slices.IndexFunc(c.peaks, func(y peak) bool { return y.pred == pred && y.lane == lane && y.min == least }); i >= 0 {
+		return i
+	}
+	c.peaks = append(c.peaks, x)
+	c.cells++
+	return len(c.peaks) - 1
+}
+
+func (c *class) latest(pred, lane int) int {
+	if i := slices.IndexFunc(c.newest, func(x newest) bool { return x.pred == pred }); i >= 0 {
+		return i
+	}
+	c.newest = append(c.newest, newest{pred: pred, lane: lane, word: c.whole})
+	c.whole++
+	return len(c.newest) - 1
+}
+
+func (c *class) member(pred, lane, time int) int {
+	x := members{pred: pred, lane: lane, time: time}
+	if i := slices.Index(c.members, x); i >= 0 {
+		return i
+	}
+	c.members = append(c.members, x)
+	return len(c.members) - 1
+}
+
+func (g *group) isText(key int) bool { return g.types[key] == table.String }

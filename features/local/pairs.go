@@ -1,0 +1,223 @@
+package local
+
+import (
+	"math"
+	"math/bits"
+)
+
+// pairs holds, for each entity of a partition and each value that it had, what is known of their last event: the shortest bucket that holds one,
+// or, if a later build is to go on from it, the time. An open-addressed table of words without pointers:
+//
+//	narrow  one word a pair, as long as all values are below 2^32: value << 32 | mark
+//	wide    value and mark apart, 12 bytes a pair, and the time, if asked for
+//
+// A mark is (slot + 1) << 5 | bucket; 0 is a free place.
+type pairs struct {
+	n      int
+	narrow []uint64
+	ids    []uint64
+	marks  []uint32
+	times  []int64 // of a timed table alone, which is always wide
+	timed  bool
+}
+
+const (
+	bucketBits = 5
+	maxSlot    = 1<<(32-bucketBits) - 2
+)
+
+func hashPair(slot uint32, id uint64) uint64 {
+	h := (id ^ uint64(slot)<<40 ^ uint64(slot)) * 0x9e3779b97f4a7c15
+	h = (h ^ h>>32) * 0xd6e8feb86659fd93
+	return h ^ h>>32
+}
+
+// spread scales a hash to [0, n).
+func spread(h uint64, n int) int {
+	hi, _ := bits.Mul64(h, uint64(n))
+	return int(hi)
+}
+
+// add adds the pairs of slots and ids, with their buckets or times; places is scratch.
+func (t *pairs) add(slots []uint32, ids []uint64, buckets []uint8, times []int64, places []uint32) {
+	t.room(len(slots))
+	if t.narrowOnly(ids) {
+		t.addNarrow(slots, ids, buckets, places)
+		return
+	}
+	t.widen()
+	n := len(t.ids)
+	touched := uint32(0)
+	for i, slot := range slots {
+		at := spread(hashPair(slot, ids[i]), n)
+		places[i] = uint32(at)
+		touched += t.marks[at]
+	}
+	sink(uint64(touched))
+	for i, slot := range slots {
+		at, id := int(places[i]), ids[i]
+		mark := (slot + 1) << bucketBits
+		for {
+			m := t.marks[at]
+			if m == 0 {
+				t.n++
+				t.ids[at] = id
+				if t.timed {
+					t.marks[at], t.times[at] = mark, times[i]
+				} else {
+					t.marks[at] = mark | uint32(buckets[i])
+				}
+				break
+			}
+			if m>>bucketBits == slot+1 && t.ids[at] == id {
+				if t.timed {
+					t.times[at] = max(t.times[at], times[i])
+				} else {
+					t.marks[at] = min(m, mark|uint32(buckets[i]))
+				}
+				break
+			}
+			if at++; at == n {
+				at = 0
+			}
+		}
+	}
+}
+
+// narrowOnly reports whether the table is narrow and stays so with these values.
+func (t *pairs) narrowOnly(ids []uint64) bool {
+	if t.timed || t.ids != nil {
+		return false
+	}
+	all := uint64(0)
+	for _, id := range ids {
+		all |= id
+	}
+	return all <= math.MaxUint32
+}
+
+func (t *pairs) addNarrow(slots []uint32, ids []uint64, buckets []uint8, places []uint32) {
+	n := len(t.narrow)
+	touched := uint64(0)
+	for i, slot := range slots {
+		at := spread(hashPair(slot, ids[i]), n)
+		places[i] = uint32(at)
+		touched += t.narrow[at]
+	}
+	sink(touched)
+	for i, slot := range slots {
+		at := int(places[i])
+		x := ids[i]<<32 | uint64(slot+1)<<bucketBits | uint64(buckets[i])
+		for {
+			y := t.narrow[at]
+			if y == 0 {
+				t.n++
+				t.narrow[at] = x
+				break
+			}
+			if (x^y)>>bucketBits == 0 {
+				t.narrow[at] = min(x, y)
+				break
+			}
+			if at++; at == n {
+				at = 0
+			}
+		}
+	}
+}
+
+// room makes room for more pairs, at a load of at most 5/6.
+func (t *pairs) room(more int) {
+	size := max(len(t.narrow), len(t.ids))
+	if need := (t.n + more) * 6; need > size*5 {
+		t.resize(max(need/5+8, size*3/2))
+	}
+}
+
+func (t *pairs) resize(size int) {
+	if !t.timed && t.ids == nil {
+		old := t.narrow
+		t.narrow = make([]uint64, size)
+		for _, x := range old {
+			if x == 0 {
+				continue
+			}
+			at := spread(hashPair(uint32(x)>>bucketBits-1, x>>32), size)
+			for t.narrow[at] != 0 {
+				if at++; at == size {
+					at = 0
+				}
+			}
+			t.narrow[at] = x
+		}
+		return
+	}
+	old := *t
+	t.wide(size)
+	for i, m := range old.marks {
+		if m == 0 {
+			continue
+		}
+		at := t.place(m, old.ids[i])
+		if t.timed {
+			t.times[at] = old.times[i]
+		}
+	}
+}
+
+func (t *pairs) wide(size int) {
+	t.ids, t.marks = make([]uint64, size), make([]uint32, size)
+	if t.timed {
+		t.times = make([]int64, size)
+	}
+}
+
+// place puts a pair that the table does not hold into a free place.
+func (t *pairs) place(mark uint32, id uint64) int {
+	at := spread(hashPair(mark>>bucketBits-1, id), len(t.ids))
+	for t.marks[at] != 0 {
+		if at++; at == len(t.ids) {
+			at = 0
+		}
+	}
+	t.ids[at], t.marks[at] = id, mark
+	return at
+}
+
+// widen turns a narrow table into a wide one.
+func (t *pairs) widen() {
+	if t.ids != nil {
+		return
+	}
+	old := t.narrow
+	t.narrow = nil
+	t.wide(max(len(old), 8))
+	for _, x := range old {
+		if x != 0 {
+			t.place(uint32(x), x>>32)
+		}
+	}
+}
+
+// each calls f with every pair.
+func (t *pairs) each(f func(slot uint32, id uint64, bucket uint8, time int64)) {
+	for _, x := range t.narrow {
+		if x != 0 {
+			f(uint32(x)>>bucketBits-1, x>>32, uint8(x&(1<<bucketBits-1)), 0)
+		}
+	}
+	for i, m := range t.marks {
+		if m == 0 {
+			continue
+		}
+		time := int64(0)
+		if t.timed {
+			time = t.times[i]
+		}
+		f(m>>bucketBits-1, t.ids[i], uint8(m&(1<<bucketBits-1)), time)
+	}
+}
+
+func (t *pairs) bytes() int64 {
+	return int64(8*cap(t.narrow) + 8*cap(t.ids) + 4*cap(t.marks) + 8*cap(t.times))
+}

@@ -1,0 +1,227 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// scan is one pass over the splits of a build: workers take the next split, turn its rows into records, and add them to the partitions.
+type scan struct {
+	prog  *program
+	moves *moves
+	parts [][]*partition // by group
+	types columnTypes
+
+	mu      sync.Mutex
+	stats   tally
+	err     error
+	stop    context.CancelFunc
+	nextOne atomic.Int64
+}
+
+// tally is what a worker counts.
+type tally struct {
+	rows, outside, timeless int64
+	keyless                 []int64   // by view
+	refused                 [][]int64 // by view and feature
+}
+
+func newTally(p *program) tally {
+	t := tally{keyless: make([]int64, len(p.views)), refused: make([][]int64, len(p.views))}
+	for i, v := range p.views {
+		t.refused[i] = make([]int64, len(v.features))
+	}
+	return t
+}
+
+func (t *tally) merge(o *tally) {
+	t.rows += o.rows
+	t.outside += o.outside
+	t.timeless += o.timeless
+	for i, n := range o.keyless {
+		t.keyless[i] += n
+		for j, n := range o.refused[i] {
+			t.refused[i][j] += n
+		}
+	}
+}
+
+// run reads the splits, side by side, and adds them by the moves. It returns the first error; all workers have ended when it returns.
+func (s *scan) run(ctx context.Context, splits []features.Split, m *moves) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.moves = m
+	s.nextOne.Store(0)
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var workers sync.WaitGroup
+	for range max(1, min(runtime.GOMAXPROCS(0), len(splits))) {
+		w := newWorker(s)
+		workers.Go(func() {
+			err := w.work(inner, splits)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.stats.merge(&w.tally)
+			if err != nil && s.err == nil {
+				s.err = err
+				cancel()
+			}
+		})
+	}
+	workers.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.err
+}
+
+// worker reads splits.
+type worker struct {
+	*scan
+	tally
+	read    *reader
+	groups  []scatter
+	scratch *scratch
+	move    []int16 // of the run's rows
+	oneMove int     // of all rows of the split, if times need not be read
+	byTime  bool    // they must be
+	active  []bool  // by group: the split has rows for it
+}
+
+func newWorker(s *scan) *worker {
+	w := &worker{scan: s, tally: newTally(s.prog), read: newReader(s.prog, &s.types), active: make([]bool, len(s.prog.groups))}
+	rows := 0
+	for i, g := range s.prog.groups {
+		w.groups = append(w.groups, newScatter(s.prog, g, s.parts[i]))
+		rows = max(rows, w.groups[i].rows)
+	}
+	w.scratch = newScratch(rows)
+	return w
+}
+
+// work takes splits until there is none left, then adds what is still gathered.
+func (w *worker) work(ctx context.Context, splits []features.Split) error {
+	for {
+		i := int(w.nextOne.Add(1)) - 1
+		if i >= len(splits) {
+			break
+		}
+		if err := w.split(ctx, &splits[i]); err != nil {
+			return err
+		}
+	}
+	for i := range w.groups {
+		if err := w.groups[i].flushAll(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *worker) split(ctx context.Context, s *features.Split) error {
+	w.oneMove, w.byTime = 0, true
+	if move, ok := w.moves.ofAll(s.Times); ok {
+		if move == outside {
+			return nil
+		}
+		w.oneMove, w.byTime = move, false
+	}
+	var need []int
+	for i, g := range w.prog.groups {
+		w.active[i] = w.byTime || slices.ContainsFunc(g.classes, func(c *class) bool { return w.moves.moves(c, w.oneMove) })
+		if w.active[i] {
+			need = append(need, g.needs...)
+		}
+	}
+	if w.byTime {
+		need = append(need, timeColumn)
+	}
+	slices.Sort(need)
+	need = slices.Compact(need)
+	columns := make([]string, len(need))
+	for i, c := range need {
+		columns[i] = w.prog.columns[c].name
+	}
+	for b, err := range s.Read(ctx, columns) {
+		if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.batch(b, need); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *worker) batch(b *table.Batch, need []int) error {
+	if err := w.read.batch(b, need); err != nil {
+		return err
+	}
+	for lo := 0; lo < b.N; lo += runRows {
+		w.read.start(lo, min(b.N, lo+runRows))
+		w.chooseMoves()
+		for i := range w.groups {
+			if !w.active[i] {
+				continue
+			}
+			if err := w.groups[i].run(w); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// chooseMoves sets w.move to the move of each row of the run, and counts the rows.
+func (w *worker) chooseMoves() {
+	n := w.read.hi - w.read.lo
+	if cap(w.move) < n {
+		w.move = make([]int16, max(n, runRows))
+	}
+	w.move = w.move[:n]
+	if !w.byTime {
+		w.rows += int64(n)
+		for i := range w.move {
+			w.move[i] = int16(w.oneMove)
+		}
+		return
+	}
+	col := &w.read.cols[timeColumn]
+	move, lo, hi := 0, int64(0), int64(0)
+	out := int64(0)
+	for i, t := range col.Int[w.read.lo:w.read.hi] {
+		if t < lo || t >= hi {
+			move, lo, hi = w.moves.of(t)
+		}
+		w.move[i] = int16(move)
+		if move == outside {
+			out++
+		}
+	}
+	if col.Valid != nil {
+		for i, ok := range col.Valid[w.read.lo:w.read.hi] {
+			if ok {
+				continue
+			}
+			w.timeless++
+			if w.move[i] == outside {
+				out--
+			}
+			w.move[i] = outside
+			n--
+		}
+	}
+	w.outside += out
+	w.rows += int64(n) - out
+}
