@@ -2,7 +2,10 @@ package table
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
@@ -13,12 +16,17 @@ import (
 // compressions are the codecs of WriteOptions.
 var compressions = map[string]compress.Compression{"": compress.Codecs.Zstd, "zstd": compress.Codecs.Zstd, "snappy": compress.Codecs.Snappy}
 
-// encode writes r as one Parquet file: row groups, statistics, dictionaries for text. Every column is optional.
+// sumsKey names the entry of a footer that holds the CRC-32C of each column chunk, eight hexadecimal digits each, row group by row group.
+const sumsKey = "rapport.crc32c"
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// encode writes r as one Parquet file, and returns how many of its last bytes are the footer: row groups, statistics, dictionaries for text. Every column is optional.
 // Equal rows in equal order give equal bytes for one version of the library: nothing in the file depends on time, host or concurrency.
-func encode(r *rows, o WriteOptions) ([]byte, error) {
+func encode(r *rows, o WriteOptions) (body []byte, footer int, err error) {
 	root, err := parquetSchema(r.schema)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	props := []parquet.WriterProperty{
 		parquet.WithCompression(compressions[o.Codec]),
@@ -33,17 +41,22 @@ func encode(r *rows, o WriteOptions) ([]byte, error) {
 	var buf bytes.Buffer
 	w, err := file.NewParquetWriterWithError(&buf, root, file.WithWriterProps(parquet.NewWriterProperties(props...)))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
+	var sums []byte
 	for from := 0; from < r.n; from += o.RowGroup {
-		if err := encodeGroup(w, r, from, min(from+o.RowGroup, r.n)); err != nil {
-			return nil, err
+		if sums, err = encodeGroup(w, &buf, r, from, min(from+o.RowGroup, r.n), sums); err != nil {
+			return nil, 0, err
 		}
 	}
-	if err := w.Close(); err != nil {
-		return nil, err
+	if err := w.AppendKeyValueMetadata(sumsKey, hex.EncodeToString(sums)); err != nil {
+		return nil, 0, err
 	}
-	return buf.Bytes(), nil
+	end := buf.Len()
+	if err := w.Close(); err != nil {
+		return nil, 0, err
+	}
+	return buf.Bytes(), buf.Len() - end, nil
 }
 
 func parquetSchema(s Schema) (*schema.GroupNode, error) {
@@ -78,17 +91,18 @@ func parquetSchema(s Schema) (*schema.GroupNode, error) {
 	return schema.NewGroupNode("schema", parquet.Repetitions.Required, fields, -1)
 }
 
-// encodeGroup writes rows [from, to) as one row group.
-func encodeGroup(w *file.Writer, r *rows, from, to int) error {
+// encodeGroup writes rows [from, to) as one row group, through w to buf, and appends the checksums of its column chunks to sums.
+func encodeGroup(w *file.Writer, buf *bytes.Buffer, r *rows, from, to int, sums []byte) ([]byte, error) {
 	g, err := w.AppendRowGroupChecked()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	levels := make([]int16, to-from)
 	for i, f := range r.schema {
+		at := buf.Len()
 		cw, err := g.NextColumn()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		c := &r.cols[i]
 		for k := range levels {
@@ -110,13 +124,14 @@ func encodeGroup(w *file.Writer, r *rows, from, to int) error {
 			_, err = cw.(*file.Int64ColumnChunkWriter).WriteBatch(present(c.Int[from:to], levels, same), levels, nil)
 		}
 		if err != nil {
-			return fmt.Errorf("column %q: %w", f.Name, err)
+			return nil, fmt.Errorf("column %q: %w", f.Name, err)
 		}
 		if err := cw.Close(); err != nil {
-			return fmt.Errorf("column %q: %w", f.Name, err)
+			return nil, fmt.Errorf("column %q: %w", f.Name, err)
 		}
+		sums = binary.BigEndian.AppendUint32(sums, crc32.Checksum(buf.Bytes()[at:], castagnoli))
 	}
-	return g.Close()
+	return sums, g.Close()
 }
 
 // present converts the values whose level says that they are not null: Parquet stores these alone.

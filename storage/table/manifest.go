@@ -25,6 +25,10 @@ type Part struct {
 	Rows   int64  `json:"rows"`
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
+	// Footer is how many of its last bytes say where its columns stand and what their checksums are, and FooterSHA256 the checksum of these, so that
+	// some columns can be read, and what is read verified. Without them (older parts have none) the part is read as a whole.
+	Footer       int64  `json:"footer,omitempty"`
+	FooterSHA256 string `json:"footer_sha256,omitempty"`
 }
 
 // Manifest says where a committed table stands.
@@ -51,7 +55,7 @@ func (m *Manifest) check() error {
 	}
 	var rows int64
 	for _, p := range m.Parts {
-		if p.Object == "" || p.Rows < 1 || p.Size < 1 || p.Shard < 0 || p.Shard >= m.Shards {
+		if p.Object == "" || p.Rows < 1 || p.Size < 1 || p.Shard < 0 || p.Shard >= m.Shards || p.Footer < 0 || p.Footer > p.Size {
 			return fmt.Errorf("part %.200q of shard %d with %d rows in %d bytes makes no sense", p.Object, p.Shard, p.Rows, p.Size)
 		}
 		rows += p.Rows

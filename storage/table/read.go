@@ -2,11 +2,10 @@ package table
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/rapport-ml/rapport/storage"
@@ -20,47 +19,85 @@ type ReadOptions struct {
 	// Dictionaries asks for String columns as Code and Dict where they stand in a dictionary, one for each part and row group; others come as
 	// Str all the same. A Dict is never changed and may be kept.
 	Dictionaries bool
+	// Window, if not zero, leaves out the row groups whose statistics say that the column Time, which need not be among Columns, lies
+	// outside it in every row. Rows outside it may still come, and row groups that have rows without a time do.
+	Time   string
+	Window Interval
 }
 
-const defaultBatchRows = 8192
+const (
+	defaultBatchRows = 8192
+	aheadRead        = 3 // units fetched while one is decoded
+)
 
-// Read yields the rows of a committed table, part by part (ascending shard), in their order within each part. A part is read whole,
-// the next one while the current is decoded, and its SHA-256 is checked before a byte of it is decoded; so memory is two parts, as
-// compressed, and a batch. The sequence ends after the first error.
+// Read yields the rows of a committed table, part by part (ascending shard), in their order within each part. Of a part it fetches the footer and,
+// row group by row group, the chunks of the columns that are wanted, joined where they touch; if all are wanted, the part in one request. Each is
+// verified before a byte of it is decoded: the footer by its SHA-256, chunks by the CRC-32C that it holds of them; a part of a manifest that
+// knows no footer is read whole, and verified by its SHA-256. What comes next is fetched while the current row group, or part, is decoded: memory is
+// four of these, as compressed, a page of each column, and a batch. The sequence ends after the first error.
 func Read(ctx context.Context, b storage.Bucket, m Manifest, o ReadOptions) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
 		s, err := m.project(o.Columns)
+		if err == nil {
+			o, err = o.withDefaults(&m)
+		}
 		if err != nil {
 			yield(nil, err)
 			return
-		}
-		if o.BatchRows <= 0 {
-			o.BatchRows = defaultBatchRows
 		}
 		parts := m.Parts
 		if o.Shards != nil {
 			parts = slices.DeleteFunc(slices.Clone(parts), func(p Part) bool { return !slices.Contains(o.Shards, p.Shard) })
 		}
-		out, spares := newBatch(s), make([]spare, len(s))
-		load := func(ctx context.Context, p Part) (loaded, error) {
-			body, err := loadPart(ctx, b, p)
-			return loaded{p, body}, err
+		whole, ahead := !o.windowed() && wants(s, m.Schema), aheadRead
+		if whole {
+			ahead = 1
 		}
-		for l, err := range inOrder(ctx, 1, each(parts), load) {
+		out, spares := newBatch(s), make([]spare, len(s))
+		fetch := func(ctx context.Context, u unit) (loaded, error) { return load(ctx, b, u, s, o) }
+		for l, err := range inOrder(ctx, ahead, units(ctx, b, parts, s, o, whole), fetch) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			more, err := readPart(l, out, spares, o, func(b *Batch) bool { return yield(b, nil) })
-			if err != nil {
-				yield(nil, fmt.Errorf("read part %s: %w; build its step again", l.part.Object, err))
-				return
-			}
-			if !more {
-				return
+			for _, g := range slices.Sorted(maps.Keys(l.chunks)) {
+				more, err := l.read(g, out, spares, o, func(b *Batch) bool { return yield(b, nil) })
+				if err != nil {
+					yield(nil, l.part.failed(fmt.Errorf("row group %d: %w", g, err)))
+					return
+				}
+				if !more {
+					return
+				}
 			}
 		}
 	}
+}
+
+func (o ReadOptions) withDefaults(m *Manifest) (ReadOptions, error) {
+	if o.BatchRows <= 0 {
+		o.BatchRows = defaultBatchRows
+	}
+	if !o.windowed() {
+		return o, nil
+	}
+	if i := m.Schema.Index(o.Time); i < 0 || m.Schema[i].Type != Time {
+		return o, fmt.Errorf("read table %.12s: %w: a window needs a time column, and %q is none", m.Digest, ErrColumn, o.Time)
+	}
+	return o, nil
+}
+
+// windowed reports whether row groups are left out by time.
+func (o *ReadOptions) windowed() bool { return !o.Window.Start.IsZero() || !o.Window.End.IsZero() }
+
+// wants reports whether s has all columns of a table.
+func wants(s, all Schema) bool {
+	for _, f := range all {
+		if s.Index(f.Name) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // project returns the fields of the named columns, or all.
@@ -87,98 +124,95 @@ func (s Schema) names() []string {
 	return names
 }
 
-type loaded struct {
-	part Part
-	body []byte
-}
-
-// loadPart reads a part and checks its size and SHA-256.
-func loadPart(ctx context.Context, b storage.Bucket, p Part) ([]byte, error) {
-	rc, info, err := b.Get(ctx, p.Object, storage.Range{})
-	if err != nil {
-		return nil, fmt.Errorf("read part %s: %w", p.Object, err)
-	}
-	defer rc.Close()
-	if info.Size != p.Size {
-		return nil, fmt.Errorf("read part %s: %w: %d bytes where its manifest says %d; build its step again", p.Object, ErrCorrupt, info.Size, p.Size)
-	}
-	body, err := readExactly(rc, p.Size)
-	if err != nil {
-		return nil, fmt.Errorf("read part %s: %w", p.Object, err)
-	}
-	if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != p.SHA256 {
-		return nil, fmt.Errorf("read part %s: %w: its bytes are not those that were committed (SHA-256); build its step again", p.Object, ErrCorrupt)
-	}
-	return body, nil
-}
-
-// part is a part whose bytes are in memory.
-type part struct {
-	*rawFile
-	body []byte
-}
-
-// openPart reads the footer of a part and finds the columns of s in it.
-func openPart(l loaded, s Schema) (part, []int, error) {
-	o := &object{info: storage.Info{Key: l.part.Object, Size: int64(len(l.body))}}
-	foot := len(l.body) - tailSize
-	if foot < len(magic) || string(l.body[foot+4:]) != magic {
-		return part{}, nil, fmt.Errorf("%w: it does not end as a Parquet file does", ErrCorrupt)
-	}
-	n := int(binary.LittleEndian.Uint32(l.body[foot:]))
-	if n > foot-len(magic) {
-		return part{}, nil, fmt.Errorf("%w: it announces a footer of %d bytes in a file of %d", ErrCorrupt, n, len(l.body))
-	}
-	f, err := parseFooter(o, l.body[foot-n:foot], int64(foot-n))
-	if err != nil {
-		return part{}, nil, err
-	}
-	var leaves []int
-	for _, field := range s {
-		leaf := f.meta.Schema.ColumnIndexByName(field.Name)
-		if leaf < 0 || f.meta.Schema.Column(leaf).PhysicalType() != partKind[field.Type] || f.meta.Schema.Column(leaf).MaxDefinitionLevel() != 1 || f.meta.Schema.Column(leaf).MaxRepetitionLevel() != 0 {
-			return part{}, nil, fmt.Errorf("%w: its column %q is not what its manifest says", ErrCorrupt, field.Name)
-		}
-		leaves = append(leaves, leaf)
-	}
-	return part{f, l.body}, leaves, nil
-}
-
-// readPart yields the rows of a part in out, batch by batch, and reports whether the consumer wants more.
-func readPart(l loaded, out *Batch, spares []spare, o ReadOptions, yield func(*Batch) bool) (bool, error) {
-	p, leaves, err := openPart(l, out.Schema)
-	if err != nil {
-		return false, err
-	}
-	for g := range p.meta.RowGroups {
-		more, err := readGroup(p, g, leaves, out, spares, o, yield)
-		if err != nil {
-			return false, fmt.Errorf("row group %d: %w", g, err)
-		}
-		if !more {
-			return false, nil
-		}
-	}
-	if p.meta.NumRows != l.part.Rows {
-		return false, fmt.Errorf("%w: %d rows where its manifest says %d", ErrCorrupt, p.meta.NumRows, l.part.Rows)
-	}
-	return true, nil
-}
-
-func readGroup(p part, group int, leaves []int, out *Batch, spares []spare, o ReadOptions, yield func(*Batch) bool) (bool, error) {
-	readers := make([]*chunkReader, len(leaves))
-	g := p.meta.RowGroups[group]
-	for i, leaf := range leaves {
-		err := guard(func() error {
-			at, err := p.chunk(group, leaf)
-			if err != nil {
-				return err
+// units are what is fetched at once, in order: a part if all of it is wanted, or if it can only be verified as a whole, else each of its row groups.
+func units(ctx context.Context, b storage.Bucket, parts []Part, s Schema, o ReadOptions, whole bool) iter.Seq2[unit, error] {
+	return func(yield func(unit, error) bool) {
+		for _, p := range parts {
+			if whole || p.Footer == 0 {
+				if !yield(unit{part: p, group: -1}, nil) {
+					return
+				}
+				continue
 			}
+			f, err := fetchFooter(ctx, b, p, s)
+			if err != nil {
+				yield(unit{}, err)
+				return
+			}
+			for g := range f.meta.RowGroups {
+				if f.mayMatch(g, o) && !yield(unit{part: p, file: f, group: g}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// unit is a part, or a row group of it.
+type unit struct {
+	part  Part
+	file  *partFile // of a row group; that of a part is found in its bytes
+	group int       // -1: all
+}
+
+// loaded is a unit whose bytes are in memory: of each row group the chunks of the columns that are read.
+type loaded struct {
+	unit
+	chunks map[int][][]byte
+}
+
+// load fetches a unit and verifies what it has fetched.
+func load(ctx context.Context, b storage.Bucket, u unit, s Schema, o ReadOptions) (loaded, error) {
+	l := loaded{unit: u, chunks: map[int][][]byte{}}
+	if u.group >= 0 {
+		chunks, err := u.file.fetchGroup(ctx, b, u.group)
+		l.chunks[u.group] = chunks
+		return l, err
+	}
+	body, err := fetchPart(ctx, b, u.part)
+	if err != nil {
+		return l, err
+	}
+	err = func() error {
+		l.file, err = openPart(u.part, body, s)
+		if err != nil {
+			return err
+		}
+		for g := range l.file.meta.RowGroups {
+			if !l.file.mayMatch(g, o) {
+				continue
+			}
+			if l.chunks[g], err = l.file.cutGroup(body, g); err != nil {
+				return fmt.Errorf("row group %d: %w", g, err)
+			}
+		}
+		return nil
+	}()
+	return l, u.part.failed(err)
+}
+
+// failed says of which part an error is, and what to do.
+func (p *Part) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, ErrCorrupt) {
+		return fmt.Errorf("read part %s: %w; build its step again", p.Object, err)
+	}
+	return fmt.Errorf("read part %s: %w", p.Object, err)
+}
+
+// read yields the rows of a row group in out, batch by batch, and reports whether the consumer wants more.
+func (l *loaded) read(group int, out *Batch, spares []spare, o ReadOptions, yield func(*Batch) bool) (bool, error) {
+	readers := make([]*chunkReader, len(out.Schema))
+	g := l.file.meta.RowGroups[group]
+	for i, leaf := range l.file.leaves {
+		err := guard(func() error {
 			codec, err := codecOf(int(g.Columns[leaf].MetaData.Codec))
 			if err != nil {
 				return err
 			}
-			readers[i], err = openChunk(p.body[at.off:at.end()], g.NumRows, out.Schema[i].Type, codec, o.Dictionaries, &spares[i])
+			readers[i], err = openChunk(l.chunks[group][i], g.NumRows, out.Schema[i].Type, codec, o.Dictionaries, &spares[i])
 			return err
 		})
 		if err != nil {

@@ -202,12 +202,14 @@ func (w *Writer) Finish(ctx context.Context) (Manifest, error) {
 
 // store encodes the rows of one shard, puts them under a name made of their SHA-256, and reads them back.
 func (w *Writer) store(ctx context.Context, shard int, r *rows) (Part, error) {
-	body, err := encode(r, w.o)
+	body, footer, err := encode(r, w.o)
 	if err != nil {
 		return Part{}, fmt.Errorf("encode shard %d: %w", shard, err)
 	}
 	sum := sha256.Sum256(body)
 	p := Part{Shard: shard, Rows: int64(r.n), Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}
+	sum = sha256.Sum256(body[len(body)-footer:])
+	p.Footer, p.FooterSHA256 = int64(footer), hex.EncodeToString(sum[:])
 	p.Object = fmt.Sprintf("%s/part-%04d-%s.parquet", w.prefix, shard, p.SHA256[:16])
 
 	// An object that stands there is written anew: it may be damaged, or so old that a collection is about to take it for litter. What
