@@ -2,140 +2,268 @@ package enginetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
+	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// build runs the engine on the events in batches of at most size, checks the form of what it puts out, and returns its tables.
-func build(ctx context.Context, eng features.Engine, views []features.View, end time.Time, e events, size int) (result, error) {
-	c := collector{views: views}
-	stats, err := eng.Build(ctx, features.Plan{
-		Views:    views,
-		Interval: table.Interval{Start: end.Add(-24 * time.Hour), End: end},
-		Events:   e.source(size),
-		Out:      c.out,
-	})
+// task is one build: what is asked of the engine, and in which shape.
+type task struct {
+	views    []features.View
+	interval table.Interval // its end is as of when
+	events   events
+	shape
+	prior  *features.Prior
+	keep   bool // ask for states and tiles
+	budget int64
+	calls  func(batches int) error // called before each batch of events
+}
+
+// built is what a build gave, and what it asked for.
+type built struct {
+	result
+	state, tile []tableOf // by view; nil without keep
+	asked       []table.Interval
+	columns     map[string]bool
+}
+
+// lastDay is the day that ends at end.
+func lastDay(end time.Time) table.Interval { return table.Interval{Start: end.Add(-day), End: end} }
+
+// build runs the engine on a task and checks the form of all that it puts out, that it reads no split that lies outside, asks for no column that no
+// view names, and leaves no file behind.
+func build(ctx context.Context, eng features.Engine, t task) (built, error) {
+	src := &source{events: t.events, shape: t.shape, calls: t.calls}
+	src.longest = table.Interval{Start: t.interval.End.Add(-features.RetentionNeeded(t.views)), End: t.interval.End}
+	schema := t.events.schema
+	var phase atomic.Int32
+	out := &sink{views: t.views, phase: &phase, schema: func(v features.View) tableOf { return newTable(v, schema) }}
+	p := features.Plan{
+		Views: t.views, Interval: t.interval, Schema: schema, Events: src.list, Prior: t.prior, Budget: t.budget, Out: out.put,
+	}
+	state := &sink{views: t.views, phase: &phase, number: 1, schema: func(v features.View) tableOf {
+		return tableOf{view: v.Name, keys: len(v.Keys()), schema: v.StateSchema(schema)}
+	}}
+	tile := &sink{views: t.views, phase: &phase, number: 1, schema: state.schema}
+	if t.keep {
+		p.State, p.Tile = state.put, tile.put
+	}
+	folder, err := os.MkdirTemp("", "enginetest-")
 	if err != nil {
-		return result{}, err
+		return built{}, err
 	}
-	if len(c.tables) != len(views) {
-		return result{}, fmt.Errorf("the engine put out %d views of %d: a view without rows is one empty batch", len(c.tables), len(views))
+	defer func() { _ = os.RemoveAll(folder) }() // what an engine leaves there is an error of its own
+	p.Spill = folder
+
+	stats, err := eng.Build(ctx, p)
+	b := built{result: result{tables: out.tables, stats: stats}, asked: src.asked, columns: src.columns}
+	if left, dirErr := os.ReadDir(folder); dirErr != nil || len(left) > 0 {
+		return b, fmt.Errorf("%d files are left in the spill folder after a build that returned %v", len(left), errors.Join(err, dirErr))
 	}
-	for _, t := range c.tables {
-		slices.SortFunc(t.rows, func(a, b []any) int { return compareKeys(a[0], b[0]) })
-		for i := 1; i < len(t.rows); i++ {
-			if compareKeys(t.rows[i-1][0], t.rows[i][0]) == 0 {
-				return result{}, fmt.Errorf("view %s: entity %v is put out twice", t.view, t.rows[i][0])
-			}
+	if err != nil {
+		return b, err
+	}
+	if src.fault != nil {
+		return b, src.fault
+	}
+	b.stats.RowsOutside += src.outside // the oracle counts all rows that there are
+	sinks := []*sink{out}
+	if t.keep {
+		sinks = append(sinks, state, tile)
+		b.state, b.tile = state.tables, tile.tables
+	}
+	for _, s := range sinks {
+		if err := s.finish(); err != nil {
+			return b, err
 		}
+	}
+	for _, t := range b.tables {
 		if got := stats.RowsOut[t.view]; got != int64(len(t.rows)) {
-			return result{}, fmt.Errorf("view %s: RowsOut says %d, put out %d", t.view, got, len(t.rows))
+			return b, fmt.Errorf("view %s: RowsOut says %d, put out %d", t.view, got, len(t.rows))
 		}
 	}
-	return result{tables: c.tables, stats: stats}, nil
+	return b, b.onlyNamedColumns(t.views)
 }
 
-// collector is a Plan.Out that keeps the rows and checks the contract of Out.
-type collector struct {
+// onlyNamedColumns checks that nothing was read that no view needs.
+func (b built) onlyNamedColumns(views []features.View) error {
+	named := map[string]bool{"time": true}
+	for _, v := range views {
+		for _, c := range v.Columns() {
+			named[c] = true
+		}
+	}
+	for c := range b.columns {
+		if !named[c] {
+			return fmt.Errorf("column %q was asked for, which no view names", c)
+		}
+	}
+	return nil
+}
+
+// sink is a Plan.Out, State or Tile that keeps the rows and checks the contract.
+type sink struct {
 	views  []features.View
+	schema func(v features.View) tableOf
+	phase  *atomic.Int32 // of the sinks of one build: the highest number of those called so far
+	number int32         // Out: 0; State and Tile, which come after: 1
 	tables []tableOf
+	inside atomic.Bool
 }
 
-func (c *collector) out(v features.View, b *table.Batch) error {
-	if n := len(c.tables); n == 0 || c.tables[n-1].view != v.Name {
-		if n >= len(c.views) || c.views[n].Name != v.Name {
+func (s *sink) put(v features.View, b *table.Batch) error {
+	if !s.inside.CompareAndSwap(false, true) {
+		return fmt.Errorf("view %s: two calls overlap", v.Name)
+	}
+	defer s.inside.Store(false)
+	if s.phase.Load() > s.number {
+		return fmt.Errorf("view %s is put out after states and tiles: they come after the rows of all views", v.Name)
+	}
+	s.phase.Store(s.number)
+	if n := len(s.tables); n == 0 || s.tables[n-1].view != v.Name {
+		if n >= len(s.views) || s.views[n].Name != v.Name {
 			return fmt.Errorf("view %s is put out as number %d: views come in the order of the plan, each once", v.Name, n)
 		}
-		c.tables = append(c.tables, tableOf{view: v.Name, schema: v.Schema(nil)})
+		s.tables = append(s.tables, s.schema(v))
 	}
-	t := &c.tables[len(c.tables)-1]
+	t := &s.tables[len(s.tables)-1]
 	if got, want := fmt.Sprint(b.Schema), fmt.Sprint(t.schema); got != want {
 		return fmt.Errorf("view %s: schema %s, want %s", v.Name, got, want)
 	}
-	for i := range b.N {
-		row := make([]any, len(t.schema))
-		for j, f := range t.schema {
-			x, err := cellOf(&b.Cols[j], f.Type, i, b.N)
-			if err != nil {
-				return fmt.Errorf("view %s, column %s: %w", v.Name, f.Name, err)
-			}
-			row[j] = x
-		}
-		if row[0] == nil {
-			return fmt.Errorf("view %s: an entity is null", v.Name)
-		}
-		t.rows = append(t.rows, row)
+	rows := events{schema: t.schema}
+	if err := rows.add(b); err != nil {
+		return fmt.Errorf("view %s: %w", v.Name, err)
 	}
+	for _, row := range rows.rows {
+		for i, x := range row {
+			if f, ok := x.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0) || f == 0 && math.Signbit(f)) {
+				return fmt.Errorf("view %s, %s: %v is no value of a feature", v.Name, t.schema[i].Name, f)
+			}
+		}
+	}
+	t.rows = append(t.rows, rows.rows...)
 	spoil(b)
 	return nil
 }
 
-func cellOf(c *table.Column, t table.Type, i, n int) (any, error) {
-	var x, zero any
-	switch t {
-	case table.Float64:
-		if len(c.Float) != n {
-			return nil, fmt.Errorf("%d values in a batch of %d rows", len(c.Float), n)
-		}
-		x, zero = c.Float[i], 0.0
-	case table.String:
-		if len(c.Str) != n {
-			return nil, fmt.Errorf("%d values in a batch of %d rows", len(c.Str), n)
-		}
-		x, zero = c.Str[i], ""
-	default:
-		if len(c.Int) != n {
-			return nil, fmt.Errorf("%d values in a batch of %d rows", len(c.Int), n)
-		}
-		x, zero = c.Int[i], int64(0)
+// finish checks that all views came, and sorts their rows.
+func (s *sink) finish() error {
+	if len(s.tables) != len(s.views) {
+		return fmt.Errorf("the engine put out %d views of %d: a view without rows is one empty batch", len(s.tables), len(s.views))
 	}
-	if !c.Null(i) {
-		return x, nil
+	for i := range s.tables {
+		if err := s.tables[i].sort(); err != nil {
+			return err
+		}
 	}
-	if x != zero {
-		return nil, fmt.Errorf("the slot of a null holds %v, not zero", x)
-	}
-	return nil, nil
+	return nil
 }
 
-// agree compares two results: integers and strings exactly, floats to a relative tolerance (0: to the bit).
-func agree(got, want result, tolerance float64) error {
-	for i, w := range want.tables {
-		g := got.tables[i]
-		if len(g.rows) != len(w.rows) {
-			return fmt.Errorf("view %s: %d rows, want %d", w.view, len(g.rows), len(w.rows))
-		}
-		for r := range w.rows {
-			for c, f := range w.schema {
-				if !same(g.rows[r][c], w.rows[r][c], tolerance) {
-					return fmt.Errorf("view %s, row %d, %s: %v, want %v", w.view, r, f.Name, show(g.rows[r][c]), show(w.rows[r][c]))
-				}
-			}
-		}
+// agree compares two results, values and facts. With exact, floats and lists must be the same to the bit; without, got is an engine's and want is the
+// oracle's or a script's.
+func agree(got, want result, exact bool) error {
+	if err := agreeTables(got.tables, want.tables, exact); err != nil {
+		return err
 	}
 	gs, ws := got.stats, want.stats
 	if gs.RowsIn != ws.RowsIn || gs.RowsOutside != ws.RowsOutside {
 		return fmt.Errorf("stats: %d rows in, %d outside; want %d and %d", gs.RowsIn, gs.RowsOutside, ws.RowsIn, ws.RowsOutside)
 	}
-	if !maps.Equal(gs.Refused, ws.Refused) {
-		return fmt.Errorf("stats: refused %v, want %v", gs.Refused, ws.Refused)
+	for what := range union(gs.Refused, ws.Refused) {
+		if gs.Refused[what] != ws.Refused[what] {
+			return fmt.Errorf("stats: %d refused as %q, want %d", gs.Refused[what], what, ws.Refused[what])
+		}
+	}
+	for what, n := range gs.Refused {
+		if n == 0 {
+			return fmt.Errorf("stats: none refused as %q, which is said", what)
+		}
 	}
 	return nil
 }
 
-func same(got, want any, tolerance float64) bool {
-	g, ok := got.(float64)
-	w, both := want.(float64)
-	if !ok || !both {
-		return got == want
+func union(a, b map[string]int64) map[string]bool {
+	u := map[string]bool{}
+	for k := range a {
+		u[k] = true
 	}
-	return math.Float64bits(g) == math.Float64bits(w) || math.Abs(g-w) <= tolerance*math.Abs(w)
+	for k := range b {
+		u[k] = true
+	}
+	return u
+}
+
+func agreeTables(got, want []tableOf, exact bool) error {
+	if len(got) != len(want) {
+		return fmt.Errorf("%d tables, want %d", len(got), len(want))
+	}
+	for i, w := range want {
+		g := got[i]
+		for r := range max(len(g.rows), len(w.rows)) {
+			if r >= len(g.rows) || r >= len(w.rows) || compareCells(g.rows[r][:w.keys], w.rows[r][:w.keys]) != 0 {
+				return fmt.Errorf("view %s: %d rows, want %d; row %d is of %s, want %s", w.view, len(g.rows), len(w.rows), r, g.entity(r), w.entity(r))
+			}
+			for c, f := range w.schema[w.keys:] {
+				x, y := g.rows[r][w.keys+c], w.rows[r][w.keys+c]
+				if x == y || !exact && close(w.ops[w.keys+c], x, y) {
+					continue
+				}
+				return fmt.Errorf("view %s, entity %s, %s: %s, want %s", w.view, w.entity(r), f.Name, show(x), show(y))
+			}
+		}
+	}
+	return nil
+}
+
+// entity prints the key of a row.
+func (t tableOf) entity(row int) string {
+	if row >= len(t.rows) {
+		return "nobody"
+	}
+	return fmt.Sprintf("%v", t.rows[row][:t.keys])
+}
+
+// The tolerances, relative but for few.
+const (
+	tolerance = 1e-12 // exact operators
+	quantiles = 0.01
+	estimates = 0.06 // of approx_distinct, about 3.7 standard errors,
+	few       = 3    // or by so many
+)
+
+// close reports whether an engine's value is as near to the wanted one as the operator promises.
+func close(op features.Op, got, want any) bool {
+	if d, ok := got.(decayed); ok {
+		got = d.sum // the oracle against a script
+	}
+	if got == want {
+		return true
+	}
+	switch w := want.(type) {
+	case decayed:
+		g, ok := got.(float64)
+		return ok && math.Abs(g-w.sum) <= tolerance*w.magnitude
+	case float64:
+		g, ok := got.(float64)
+		slack := tolerance * math.Abs(w)
+		if op == features.Quantile {
+			slack += quantiles * math.Abs(w)
+		}
+		return ok && math.Abs(g-w) <= slack
+	case int64:
+		g, ok := got.(int64)
+		return ok && op == features.ApproxDistinct && math.Abs(float64(g-w)) <= max(few, estimates*float64(w))
+	case string:
+		g, ok := got.(string)
+		return ok && (op == features.Top || op == features.Sequence) && sameList(g, w)
+	}
+	return false
 }
 
 // show prints a cell with all its bits.
@@ -145,6 +273,13 @@ func show(x any) string {
 		return "null"
 	case float64:
 		return fmt.Sprintf("%v (%#x)", x, math.Float64bits(x))
+	case string:
+		if len(x) > 100 {
+			return fmt.Sprintf("%.100q… of %d bytes", x, len(x))
+		}
+		return fmt.Sprintf("%q", x)
+	case decayed:
+		return fmt.Sprintf("%v, terms of %v in all", x.sum, x.magnitude)
 	}
 	return fmt.Sprint(x)
 }

@@ -1,9 +1,7 @@
 package enginetest
 
 import (
-	"cmp"
-	"math"
-	"math/big"
+	"fmt"
 	"slices"
 	"time"
 
@@ -17,14 +15,53 @@ type result struct {
 	stats  features.Stats
 }
 
-// tableOf is one view's table, row by row; cells as in events.
+// tableOf is one view's table, row by row, sorted by its first keys columns; cells as in events.
 type tableOf struct {
 	view   string
+	keys   int
 	schema table.Schema
+	ops    []features.Op // by which operator a column was made; "" for a key
 	rows   [][]any
 }
 
-// oracle computes the views from the definitions, one cell at a time, O(views · features · windows · entities · events).
+func newTable(v features.View, schema table.Schema) tableOf {
+	t := tableOf{view: v.Name, keys: len(v.Keys()), schema: v.Schema(schema)}
+	t.ops = make([]features.Op, t.keys, len(t.schema))
+	for _, f := range v.Features {
+		for range v.Windows {
+			t.ops = append(t.ops, f.Op)
+		}
+	}
+	return t
+}
+
+// sort sorts the rows by key. It returns an error if a key is null, or stands twice.
+func (t *tableOf) sort() error {
+	for _, row := range t.rows {
+		if slices.Contains(row[:t.keys], nil) {
+			return fmt.Errorf("view %s: a key is null", t.view)
+		}
+	}
+	slices.SortFunc(t.rows, func(a, b []any) int { return compareCells(a[:t.keys], b[:t.keys]) })
+	for i := 1; i < len(t.rows); i++ {
+		if k := t.rows[i][:t.keys]; compareCells(t.rows[i-1][:t.keys], k) == 0 {
+			return fmt.Errorf("view %s: entity %v is put out twice", t.view, k)
+		}
+	}
+	return nil
+}
+
+// compareCells orders rows of cells that are not null, column by column: numbers by size, text by its bytes.
+func compareCells(a, b []any) int {
+	for i := range a {
+		if c := compareValues(a[i], b[i]); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+// oracle computes the views from the definitions, one cell at a time, O(views · features · windows · events).
 func oracle(views []features.View, end time.Time, e events) result {
 	r := result{stats: features.Stats{RowsOut: map[string]int64{}, Refused: map[string]int64{}}}
 	longestOfAll := features.RetentionNeeded(views)
@@ -39,34 +76,38 @@ func oracle(views []features.View, end time.Time, e events) result {
 		}
 	}
 	for _, v := range views {
-		t := tableOf{view: v.Name, schema: v.Schema(nil)}
-		windows := slices.Clone(v.Windows)
-		slices.Sort(windows)
+		t := newTable(v, e.schema)
+		windows := v.SortedWindows()
 		longest := windows[len(windows)-1]
-		key := e.schema.Index(v.Key)
 
-		entities := map[any][][]any{} // key → its events in the longest window
+		entities := map[string][][]any{} // key → its events in the longest window
+		keys := map[string][]any{}
 		for _, row := range e.rows {
 			if !inWindow(row, end, longest) {
 				continue
 			}
-			if row[key] == nil {
+			cells := e.key(v, row)
+			if cells == nil {
 				r.stats.Refused[v.Name]++
 				continue
 			}
-			entities[row[key]] = append(entities[row[key]], row)
+			name := fmt.Sprintf("%#v", cells)
+			keys[name] = cells
+			entities[name] = append(entities[name], row)
 		}
-		for k, rows := range entities {
-			out := []any{k}
+		for name, rows := range entities {
+			out := keys[name]
 			for _, f := range v.Features {
 				for _, w := range windows {
-					out = append(out, cell(e, f, rows, end, w))
+					out = append(out, e.cell(f, rows, end, w))
 				}
-				r.stats.Refused[v.Name+"."+f.Name] += refusals(e, f, rows)
+				r.stats.Refused[v.Name+"."+f.Name] += e.refusals(f, rows)
 			}
 			t.rows = append(t.rows, out)
 		}
-		slices.SortFunc(t.rows, func(a, b []any) int { return compareKeys(a[0], b[0]) })
+		if err := t.sort(); err != nil {
+			panic("enginetest: the oracle's own table: " + err.Error())
+		}
 		r.stats.RowsOut[v.Name] = int64(len(t.rows))
 		r.tables = append(r.tables, t)
 	}
@@ -78,12 +119,16 @@ func oracle(views []features.View, end time.Time, e events) result {
 	return r
 }
 
-// compareKeys orders entities: subjects as unsigned numbers, items by their bytes.
-func compareKeys(a, b any) int {
-	if x, ok := a.(int64); ok {
-		return cmp.Compare(uint64(x), uint64(b.(int64)))
+// key returns the cells that name a row's entity, nil where one of them is null.
+func (e events) key(v features.View, row []any) (cells []any) {
+	for _, k := range v.Keys() {
+		x := row[e.schema.Index(k)]
+		if x == nil {
+			return nil
+		}
+		cells = append(cells, x)
 	}
-	return cmp.Compare(a.(string), b.(string))
+	return cells
 }
 
 // inWindow: End−W ≤ t < End.
@@ -91,128 +136,33 @@ func inWindow(row []any, end time.Time, w time.Duration) bool {
 	if row[colTime] == nil {
 		return false
 	}
-	t := time.UnixMicro(row[colTime].(int64))
-	return !t.Before(end.Add(-w)) && t.Before(end)
+	t := row[colTime].(int64)
+	return end.Add(-w).UnixMicro() <= t && t < end.UnixMicro()
 }
 
-func passes(f features.Feature, row []any) bool {
-	if len(f.Kinds) == 0 {
-		return true
+// passes reports whether an event passes a feature's filter.
+func (e events) passes(f features.Feature, row []any) bool {
+	kind, hasKind := row[colKind].(string)
+	if len(f.Kinds) > 0 && !(hasKind && slices.Contains(f.Kinds, kind)) {
+		return false
 	}
-	kind, ok := row[colKind].(string)
-	return ok && slices.Contains(f.Kinds, kind)
-}
-
-// refusals counts the values of the feature's column that pass its filter and can't be computed with.
-func refusals(e events, f features.Feature, rows [][]any) (n int64) {
-	for _, row := range rows {
-		if x, ok := value(e, f, row).(float64); ok && passes(f, row) && !finite(x) {
-			n++
-		}
-	}
-	return n
-}
-
-func finite(x float64) bool {
-	return !math.IsNaN(x) && math.Abs(x) <= features.MaxValue
-}
-
-func value(e events, f features.Feature, row []any) any {
-	if f.Column == "" {
-		return nil
-	}
-	return row[e.schema.Index(f.Column)]
-}
-
-// cell is one feature of one entity over one window.
-func cell(e events, f features.Feature, rows [][]any, end time.Time, w time.Duration) any {
-	var (
-		count, inShare int64
-		values         []any     // usable values
-		numbers        []float64 // the same as numbers, where they are
-		terms          []float64 // of Decayed
-		last           time.Time
-	)
-	for _, row := range rows {
-		if !inWindow(row, end, w) || !passes(f, row) {
-			continue
-		}
-		count++
-		if kind, ok := row[colKind].(string); ok && slices.Contains(f.Share, kind) {
-			inShare++
-		}
-		t := time.UnixMicro(row[colTime].(int64))
-		if t.After(last) || last.IsZero() {
-			last = t
-		}
-		decay := 0.0
-		if f.HalfLife > 0 {
-			decay = math.Pow(2, -end.Sub(t).Seconds()/f.HalfLife.Seconds())
-		}
-		switch x := value(e, f, row).(type) {
+	for _, c := range f.Where {
+		switch x := row[e.schema.Index(c.Column)].(type) {
 		case nil:
-			if f.Column == "" {
-				terms = append(terms, decay)
+			return false
+		case string:
+			if slices.Contains(c.In, x) == c.Not {
+				return false
 			}
-		case float64:
-			if finite(x) {
-				if x == 0 {
-					x = 0 // one zero, not two
-				}
-				values, numbers, terms = append(values, x), append(numbers, x), append(terms, x*decay)
-			}
-		case int64:
-			values, numbers, terms = append(values, x), append(numbers, float64(x)), append(terms, float64(x)*decay)
 		default:
-			values = append(values, x)
+			n, ok := number(x)
+			if !ok {
+				return false
+			}
+			if in := (c.Min == nil || n >= *c.Min) && (c.Max == nil || n <= *c.Max); in == c.Not {
+				return false
+			}
 		}
 	}
-	switch f.Op {
-	case features.Count:
-		return count
-	case features.Distinct:
-		set := map[any]bool{}
-		for _, x := range values {
-			set[x] = true
-		}
-		return int64(len(set))
-	case features.Sum:
-		return exactSum(numbers)
-	case features.Decayed:
-		return exactSum(terms)
-	case features.Mean:
-		if len(numbers) == 0 {
-			return nil
-		}
-		return exactSum(numbers) / float64(len(numbers))
-	case features.Min, features.Max:
-		if len(numbers) == 0 {
-			return nil
-		}
-		if f.Op == features.Min {
-			return slices.Min(numbers)
-		}
-		return slices.Max(numbers)
-	case features.Recency:
-		if count == 0 {
-			return nil
-		}
-		return end.Sub(last).Seconds()
-	case features.ShareOf:
-		if count == 0 {
-			return nil
-		}
-		return float64(inShare) / float64(count)
-	}
-	panic("enginetest: the oracle does not know operator " + string(f.Op))
-}
-
-// exactSum sums without rounding (float64 spans 2,098 bits) and rounds once.
-func exactSum(xs []float64) float64 {
-	total := new(big.Float).SetPrec(2200)
-	for _, x := range xs {
-		total.Add(total, new(big.Float).SetPrec(2200).SetFloat64(x))
-	}
-	f, _ := total.Float64()
-	return f + 0
+	return true
 }

@@ -1,0 +1,397 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// definitions is the oracle as an engine: slow, and right. Its states and tiles are the events themselves.
+type definitions struct{}
+
+func (definitions) Build(ctx context.Context, p features.Plan) (features.Stats, error) {
+	stats := features.Stats{RowsOut: map[string]int64{}, Refused: map[string]int64{}}
+	if err := errors.Join(features.Validate(p.Views), fits(p.Views, p.Schema)); err != nil {
+		return stats, err
+	}
+	r := reader{ctx: ctx, events: layout(p.Schema), views: p.Views, stats: &stats}
+	window := table.Interval{Start: p.Interval.End.Add(-features.RetentionNeeded(p.Views)), End: p.Interval.End}
+	r.window = window
+	past := make([]events, len(p.Views)) // what a prior says of each view
+	if usable(p) {
+		window.Start = p.Prior.End
+		stats.Prior = &p.Prior.End
+		for i, v := range p.Views {
+			past[i].schema = r.events.schema
+			if err := r.states(&past[i], v, p.Prior.State[v.Name]); err != nil {
+				return stats, err
+			}
+		}
+	}
+	splits, err := p.Events(ctx, window)
+	if err != nil {
+		return stats, err
+	}
+	if err := r.read(splits, window); err != nil {
+		return stats, err
+	}
+	if err := r.spill(p); err != nil {
+		return stats, err
+	}
+	var all []events
+	for i, v := range p.Views {
+		of := r.events.with(past[i].rows...)
+		all = append(all, of)
+		res := oracle([]features.View{v}, p.Interval.End, of)
+		stats.RowsOut[v.Name] = res.stats.RowsOut[v.Name]
+		for what, n := range res.stats.Refused {
+			stats.Refused[what] = n
+		}
+		for _, row := range res.tables[0].rows {
+			for c, x := range row {
+				if d, ok := x.(decayed); ok {
+					row[c] = d.sum
+				}
+			}
+		}
+		if err := p.Out(v, events{schema: res.tables[0].schema, rows: res.tables[0].rows}.whole()); err != nil {
+			return stats, err
+		}
+	}
+	for i, v := range p.Views {
+		longest := table.Interval{Start: p.Interval.End.Add(-features.RetentionNeeded([]features.View{v})), End: p.Interval.End}
+		if p.State != nil {
+			if err := p.State(v, all[i].blobs(v, longest).whole()); err != nil {
+				return stats, err
+			}
+		}
+	}
+	for i, v := range p.Views {
+		if p.Tile != nil {
+			if err := p.Tile(v, all[i].blobs(v, p.Interval).whole()); err != nil {
+				return stats, err
+			}
+		}
+	}
+	return stats, nil
+}
+
+func (definitions) Join(ctx context.Context, p features.JoinPlan) (features.Stats, error) {
+	stats := features.Stats{RowsOut: map[string]int64{}, Refused: map[string]int64{}}
+	if err := errors.Join(features.Validate(p.Views), fits(p.Views, p.Schema), ctx.Err()); err != nil {
+		return stats, err
+	}
+	examples := reader{ctx: ctx, events: events{schema: p.ExampleSchema}, stats: &stats}
+	for _, v := range p.Views {
+		for _, c := range append(v.Keys(), "time") {
+			if p.ExampleSchema.Index(c) < 0 {
+				return stats, fmt.Errorf("the examples have no column %q", c)
+			}
+		}
+	}
+	if err := examples.read(p.Examples, everything); err != nil {
+		return stats, err
+	}
+	r := reader{ctx: ctx, events: layout(p.Schema), views: p.Views, stats: &stats, window: everything}
+	if p.Schema.Index("created") >= 0 {
+		r.also = []string{"created"}
+	}
+	splits, err := p.Events(ctx, everything)
+	if err != nil {
+		return stats, err
+	}
+	if err := r.read(splits, everything); err != nil {
+		return stats, err
+	}
+	t := join{views: p.Views, events: r.events, examples: examples.events, anchor: p.Anchor}.oracle()
+	for _, row := range t.rows {
+		for c, x := range row {
+			if d, ok := x.(decayed); ok {
+				row[c] = d.sum
+			}
+		}
+	}
+	return stats, p.Out(events{schema: t.schema, rows: t.rows}.whole())
+}
+
+var everything = table.Interval{Start: time.Unix(-1<<40, 0), End: time.Unix(1<<40, 0)}
+
+// usable reports whether a plan's prior has all that a build needs.
+func usable(p features.Plan) bool {
+	if p.Prior == nil || !p.Prior.End.Before(p.Interval.End) || p.Interval.End.Sub(p.Prior.End) > features.RetentionNeeded(p.Views) {
+		return false
+	}
+	for _, v := range p.Views {
+		if _, ok := p.Prior.State[v.Name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// layout is an empty table of events with the columns of a schema behind the fixed ones.
+func layout(schema table.Schema) events {
+	e := newEvents()
+	for _, f := range schema {
+		if e.schema.Index(f.Name) < 0 {
+			e.schema = append(e.schema, f)
+		}
+	}
+	return e
+}
+
+// fits checks that features can be computed from columns of these types.
+func fits(views []features.View, schema table.Schema) error {
+	is := func(column string, types ...table.Type) error {
+		if !slices.Contains(types, features.TypeOf(schema, column)) {
+			return wrongColumn{column}
+		}
+		return nil
+	}
+	var errs []error
+	for _, v := range views {
+		for _, k := range v.Keys() {
+			errs = append(errs, is(k, table.Int64, table.String, table.Bool, table.Time))
+		}
+		for _, f := range v.Features {
+			if f.Column != "" && numeric(f, schema) {
+				errs = append(errs, is(f.Column, table.Int64, table.Float64, table.Bool))
+			}
+			if f.Op == features.ShareOf && f.Column != "" {
+				errs = append(errs, is(f.Column, table.String))
+			}
+			for _, c := range f.Where {
+				if len(c.In) > 0 {
+					errs = append(errs, is(c.Column, table.String))
+				} else {
+					errs = append(errs, is(c.Column, table.Int64, table.Float64, table.Bool))
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// wrongColumn is a fault in a column.
+type wrongColumn struct{ name string }
+
+func (w wrongColumn) Error() string { return fmt.Sprintf("column %q", w.name) }
+
+// reader reads splits into events.
+type reader struct {
+	ctx    context.Context
+	events events
+	views  []features.View // nil: all columns are read
+	also   []string
+	window table.Interval // of the longest view
+	stats  *features.Stats
+}
+
+// read reads the splits; events outside of within are dropped, after they were counted.
+func (r *reader) read(splits []features.Split, within table.Interval) error {
+	for _, s := range splits {
+		if s.Times != (table.Interval{}) && !overlaps(s.Times, within) {
+			continue
+		}
+		columns := slices.Clone(r.also)
+		for _, v := range r.views {
+			columns = append(columns, v.Columns()...)
+		}
+		timeless := r.views != nil && r.oneBucket(s.Times) && !slices.Contains(columns, "time")
+		if r.views == nil {
+			for _, f := range r.events.schema {
+				columns = append(columns, f.Name)
+			}
+		} else if !timeless {
+			columns = append(columns, "time")
+		}
+		slices.Sort(columns)
+		columns = slices.Compact(columns)
+		for b, err := range s.Read(r.ctx, columns) {
+			if err == nil {
+				err = r.ctx.Err()
+			}
+			if err != nil {
+				return err
+			}
+			if err := r.batch(b, columns, timeless, s.Times.Start, within); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// oneBucket reports whether no feature needs times, and all times lie between the same edges of windows.
+func (r *reader) oneBucket(times table.Interval) bool {
+	if times == (table.Interval{}) {
+		return false
+	}
+	for _, v := range r.views {
+		for _, f := range v.Features {
+			if !slices.Contains([]features.Op{features.Count, features.Sum, features.Mean, features.ShareOf, features.Top, features.Quantile}, f.Op) {
+				return false
+			}
+		}
+		for _, w := range append(v.Windows, 0) {
+			if edge := r.window.End.Add(-w); times.Start.Before(edge) && edge.Before(times.End) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (r *reader) batch(b *table.Batch, columns []string, timeless bool, at time.Time, within table.Interval) error {
+	part := events{schema: b.Schema}
+	if err := part.add(b); err != nil {
+		return err
+	}
+	from := make([]int, len(r.events.schema))
+	for i, f := range r.events.schema {
+		from[i] = b.Schema.Index(f.Name)
+		if from[i] < 0 && slices.Contains(columns, f.Name) {
+			return wrongColumn{f.Name}
+		}
+		if from[i] >= 0 && b.Schema[from[i]].Type != f.Type {
+			return wrongColumn{f.Name}
+		}
+	}
+	for _, row := range part.rows {
+		full := make([]any, len(from))
+		for i, j := range from {
+			full[i] = cellAt(row, j)
+		}
+		if r.views == nil {
+			r.events.rows = append(r.events.rows, full)
+			continue
+		}
+		if timeless {
+			full[colTime] = at.UnixMicro()
+		}
+		t, ok := full[colTime].(int64)
+		switch in := ok && t >= within.Start.UnixMicro() && t < within.End.UnixMicro(); {
+		case !ok:
+			r.stats.Refused["time"]++
+		case in:
+			r.stats.RowsIn++
+			r.events.rows = append(r.events.rows, full)
+		default:
+			r.stats.RowsOutside++
+		}
+	}
+	return nil
+}
+
+// blobs is a table of states: of each entity its events of w, with a checksum.
+func (e events) blobs(v features.View, w table.Interval) events {
+	of := map[string][]string{}
+	out := events{schema: v.StateSchema(e.schema)}
+	for _, row := range e.rows {
+		key := e.key(v, row)
+		if t, ok := row[colTime].(int64); !ok || key == nil || t < w.Start.UnixMicro() || t >= w.End.UnixMicro() {
+			continue
+		}
+		name := fmt.Sprintf("%#v", key)
+		if of[name] == nil {
+			out.rows = append(out.rows, key)
+		}
+		needed := append(v.Columns(), "time")
+		line := make([]string, len(row))
+		for i, x := range row {
+			if slices.Contains(needed, e.schema[i].Name) {
+				line[i] = encode(x)
+			}
+		}
+		of[name] = append(of[name], strings.Join(line, "\t"))
+	}
+	for i, key := range out.rows {
+		name := fmt.Sprintf("%#v", key)
+		slices.Sort(of[name])
+		body := strings.Join(of[name], "\n")
+		out.rows[i] = append(key, fmt.Sprintf("%08x%s", crc32.ChecksumIEEE([]byte(name+body)), body))
+	}
+	return out
+}
+
+func encode(x any) string {
+	switch x := x.(type) {
+	case int64:
+		return "i" + strconv.FormatInt(x, 10)
+	case float64:
+		return "f" + strconv.FormatUint(math.Float64bits(x), 16)
+	case string:
+		return strconv.Quote(x)
+	}
+	return ""
+}
+
+func decode(s string) (any, error) {
+	switch {
+	case s == "":
+		return nil, nil
+	case s[0] == 'i':
+		return strconv.ParseInt(s[1:], 10, 64)
+	case s[0] == 'f':
+		bits, err := strconv.ParseUint(s[1:], 16, 64)
+		return math.Float64frombits(bits), err
+	}
+	return strconv.Unquote(s)
+}
+
+// states adds the events that a table of states holds.
+func (r *reader) states(e *events, v features.View, splits []features.Split) error {
+	t := reader{ctx: r.ctx, events: events{schema: v.StateSchema(e.schema)}, stats: r.stats}
+	if err := t.read(splits, everything); err != nil {
+		return err
+	}
+	for _, row := range t.events.rows {
+		r.stats.States++
+		key, blob := row[:len(row)-1], row[len(row)-1]
+		s, ok := blob.(string)
+		if !ok || len(s) < 8 || slices.Contains(key, nil) || s[:8] != fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(fmt.Sprintf("%#v", key)+s[8:]))) {
+			return fmt.Errorf("a state of view %s is damaged", v.Name)
+		}
+		for line := range strings.SplitSeq(s[8:], "\n") {
+			var cells []any
+			for field := range strings.SplitSeq(line, "\t") {
+				x, err := decode(field)
+				if err != nil {
+					return err
+				}
+				cells = append(cells, x)
+			}
+			e.rows = append(e.rows, cells)
+		}
+	}
+	return nil
+}
+
+// spill writes the events to a file and reads its size, where they are more than the budget allows.
+func (r *reader) spill(p features.Plan) error {
+	if p.Budget == 0 || int64(len(r.events.rows))*100 < p.Budget {
+		return nil
+	}
+	f, err := os.CreateTemp(p.Spill, "events-")
+	if err != nil {
+		return err
+	}
+	for _, row := range r.events.rows {
+		n, err := fmt.Fprintln(f, row...)
+		if err != nil {
+			return err
+		}
+		r.stats.Spilled += int64(n)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
