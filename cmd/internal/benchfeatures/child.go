@@ -23,16 +23,17 @@ import (
 // task is what a child process of this program does: one measured piece of work, alone in its process, so that its peak memory is the
 // kernel's figure.
 type task struct {
-	Kind    string          `json:"kind"` // "build", "way", "night"
-	Data    *dataset        `json:"data"`
-	Views   []features.View `json:"views"`
-	Budget  int64           `json:"budget,omitempty"`
-	Answer  string          `json:"answer,omitempty"`  // folder of the peer's answer, with which ours is compared
-	Profile string          `json:"profile,omitempty"` // file that gets a profile of the processor's time
-	Folder  string          `json:"folder,omitempty"`  // where a way or a night writes
-	Consent string          `json:"consent,omitempty"` // of a way: the file of consent records
-	Prior   bool            `json:"prior,omitempty"`   // of a night: go on from the day before
-	Write   bool            `json:"write,omitempty"`   // of a night: write rows, state and tiles as tables, and not only take them
+	Kind     string          `json:"kind"` // "build", "way", "eve", "night"
+	Data     *dataset        `json:"data"`
+	Views    []features.View `json:"views"`
+	Budget   int64           `json:"budget,omitempty"`
+	Drop     bool            `json:"drop,omitempty"`     // of a build: do not keep the rows
+	Answer   string          `json:"answer,omitempty"`   // folder of the peer's answer, with which ours is compared
+	Profile  string          `json:"profile,omitempty"`  // file that gets a profile of the processor's time
+	Folder   string          `json:"folder,omitempty"`   // where a way or a night reads and writes
+	Subjects int             `json:"subjects,omitempty"` // of a way: how many there are
+	Prior    bool            `json:"prior,omitempty"`    // of a night: go on from the day before
+	Write    bool            `json:"write,omitempty"`    // of a night: write what it makes as tables, and not only take it
 }
 
 // measured is what one run took. Seconds are of the work alone, without the comparison.
@@ -45,7 +46,6 @@ type measured struct {
 	Parts   map[string]float64 `json:"parts,omitempty"`   // seconds by name
 	Digests map[string]string  `json:"digests,omitempty"` // of the rows, by view
 	Checked int64              `json:"checked,omitempty"` // cells that were compared with the peer's
-	Sizes   map[string]int64   `json:"sizes,omitempty"`   // bytes by name
 }
 
 // work is the child's side: it reads a task from in and writes what it took to out.
@@ -54,7 +54,9 @@ func work(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
 		return fmt.Errorf("task: %w", err)
 	}
-	kinds := map[string]func(context.Context, task) (measured, error){"build": t.profiled(runBuild)}
+	kinds := map[string]func(context.Context, task) (measured, error){
+		"build": t.profiled(runBuild), "way": runWay, "eve": runEve, "night": runNight,
+	}
 	run := kinds[t.Kind]
 	if run == nil {
 		return fmt.Errorf("no task %q", t.Kind)
@@ -162,10 +164,14 @@ func runBuild(ctx context.Context, t task) (measured, error) {
 	if err != nil {
 		return m, err
 	}
+	out := views.keep
+	if t.Drop {
+		out = drop
+	}
 	clock := start()
 	m.Stats, err = local.Engine{}.Build(ctx, features.Plan{
 		Views: t.Views, Interval: table.Interval{Start: t.Data.end().Add(-dayLong), End: t.Data.end()}, Schema: schema(t.Data.Text, false),
-		Events: events, Budget: t.Budget, Out: views.keep,
+		Events: events, Budget: t.Budget, Out: out,
 	})
 	clock.stop(&m)
 	if err != nil {

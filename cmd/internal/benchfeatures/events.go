@@ -48,23 +48,23 @@ func denseShape(events, n int) shape {
 // seed is that of all random numbers here.
 const seed = 20260101
 
-// event is one event by the ranks of its subject and item: 0 is the busiest.
-type event struct {
+// visit is one event by the ranks of its subject and item: 0 is the busiest.
+type visit struct {
 	at            int64 // µs
 	subject, item int32
 }
 
 // day returns the events of day d, ascending in time.
-func (s shape) day(d int) []event {
+func (s shape) day(d int) []visit {
 	if s.name == "dense" {
 		return s.denseDay(d)
 	}
 	r := stream(uint64(d), 1)
 	n := s.events*(d+1)/s.days - s.events*d/s.days
 	start, length := day(d).Start.UnixMicro(), float64(day(d).End.UnixMicro()-day(d).Start.UnixMicro())
-	out := make([]event, n)
+	out := make([]visit, n)
 	for i := range out {
-		out[i] = event{
+		out[i] = visit{
 			at:      start + int64(length*(float64(i)+r.Float64())/float64(n)),
 			subject: rank(r.Float64(), s.subjects, 2),
 			item:    rank(r.Float64(), s.items, 3),
@@ -74,10 +74,10 @@ func (s shape) day(d int) []event {
 }
 
 // denseDay gives each of a subject's bursts a day of its own choice, and looks through all of them for those of day d.
-func (s shape) denseDay(d int) []event {
+func (s shape) denseDay(d int) []visit {
 	start := day(d).Start.UnixMicro()
 	last := day(d).End.UnixMicro() - start - int64(10*time.Minute/time.Microsecond)
-	var out []event
+	var out []visit
 	for subject := range s.subjects {
 		for b := range bursts {
 			h := mix(mix(seed+uint64(subject)) ^ uint64(b))
@@ -89,11 +89,11 @@ func (s shape) denseDay(d int) []event {
 			item := rank(r.Float64(), s.items, 3)
 			for range burst {
 				at += 1 + r.Int64N(int64(time.Minute/time.Microsecond))
-				out = append(out, event{at, int32(subject), (item + int32(r.IntN(8))) % int32(s.items)})
+				out = append(out, visit{at, int32(subject), (item + int32(r.IntN(8))) % int32(s.items)})
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b event) int {
+	slices.SortFunc(out, func(a, b visit) int {
 		switch {
 		case a.at != b.at:
 			return int(min(1, max(-1, a.at-b.at)))
@@ -188,7 +188,7 @@ func schema(text, narrow bool) table.Schema {
 
 // rows makes the events of day d as a table of 13 columns with ids as numbers, and one with ids as text if names is not nil. They share all other
 // columns.
-func rows(d int, events []event, names *ids) (number, text *table.Batch) {
+func rows(d int, events []visit, names *ids) (number, text *table.Batch) {
 	r := stream(uint64(d), 3)
 	n := len(events)
 	b := &table.Batch{Schema: schema(false, false), N: n, Cols: make([]table.Column, 13)}

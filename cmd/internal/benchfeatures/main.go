@@ -27,16 +27,15 @@ func main() {
 
 // scale is how large a run is.
 type scale struct {
-	events, days int // of the sparse and dense shapes
-	repeats      int // timed runs of each side
-	linear       []int
-	budget       int64 // bytes of the largest build of linear
-	way          int   // events of the whole way
+	events, days int   // of the sparse and dense shapes
+	repeats      int   // timed runs of each side
+	sizes        []int // of linear, in events
+	budget       int64 // bytes of memory that a build of linear may take
 }
 
 var scales = map[string]scale{
-	"full": {events: 20_000_000, days: days, repeats: 3, linear: []int{1_000_000, 10_000_000, 20_000_000, 100_000_000}, budget: 2 << 30, way: 10_000_000},
-	"ci":   {events: 150_000, days: 40, repeats: 1, linear: []int{50_000, 150_000}, budget: 8 << 20, way: 50_000},
+	"full": {events: 20_000_000, days: days, repeats: 3, sizes: []int{1_000_000, 10_000_000, 20_000_000, 100_000_000}, budget: 2 << 30},
+	"ci":   {events: 150_000, days: 40, repeats: 1, sizes: []int{50_000, 150_000}, budget: 8 << 20},
 }
 
 // parts of the benchmark in their order, and the names that -only takes.
@@ -173,6 +172,19 @@ func (b *bench) make(ctx context.Context, s shape, layouts ...layout) ([]*datase
 	}
 	b.say("events", "%s: %d of %d subjects and %d items in %d days; %s; %.1f s", s.name, s.events, s.subjects, s.items, s.days, strings.Join(sizes, ", "), time.Since(began).Seconds())
 	return sets, nil
+}
+
+// drop removes generated events that no other part needs, unless they are to be kept.
+func (b *bench) drop(sets ...*dataset) error {
+	if b.data != b.dir {
+		return nil
+	}
+	for _, d := range sets {
+		if err := os.RemoveAll(d.Dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func median(values []float64) float64 {

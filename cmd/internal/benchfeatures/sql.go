@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/policy"
 )
 
 // query is how the peer is asked. The same answer can be had in several ways; the untimed pass tries them, and the quickest is timed.
@@ -19,6 +20,9 @@ type query struct {
 	files bool
 	// plain says that distinct values are counted by count(DISTINCT …) FILTER; else by grouping by key and value first.
 	plain bool
+	// consent names files of consent records, with which events are joined; "" is none. joined says that this is done once and its result kept.
+	consent string
+	joined  bool
 }
 
 func (q query) String() string {
@@ -32,7 +36,14 @@ func (q query) String() string {
 	if q.plain {
 		distinct = "count(DISTINCT)"
 	}
-	return grouping + ", " + windows + ", " + distinct
+	way := grouping + ", " + windows + ", " + distinct
+	switch {
+	case q.joined:
+		way += ", joined once"
+	case q.consent != "":
+		way += ", joined in each statement"
+	}
+	return way
 }
 
 // queries are the ways that apply to views.
@@ -49,6 +60,14 @@ func (q query) statements(views []features.View, d *dataset) []string {
 	windows := views[0].SortedWindows()
 	source := q.source(windows, d)
 	var out, tables []string
+	if q.consent != "" {
+		source = fmt.Sprintf("(SELECT e.* FROM %s e JOIN read_parquet('%s') c ON e.subject = c.subject WHERE c.purpose = 'recommend' AND c.state = '%s' AND e.time >= c.effective_at)",
+			source, q.consent, policy.ConsentGiven)
+	}
+	if q.joined {
+		out = append(out, "CREATE TEMP TABLE events AS SELECT subject, item, kind, value, bucket FROM "+source)
+		source = "events"
+	}
 	pairs := ""
 	for _, key := range keysOf(views) {
 		var inner, outer []string // columns of the grouping by key and bucket, and of that by key

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/local"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// nightly compares a night that goes on from the state of the night before with one that builds from all events.
+func (b *bench) nightly(ctx context.Context) error {
+	for _, c := range []struct {
+		shape         shape
+		bare, written float64 // goals: at most so much of a full build's time
+	}{
+		{denseShape(b.events, b.days), 1. / 20, 1. / 8},
+		{sparseShape(b.events, b.days), 1. / 2, 1. / 2},
+	} {
+		if err := b.nights(ctx, c.shape, c.bare, c.written); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) nights(ctx context.Context, s shape, bare, written float64) error {
+	sets, err := b.make(ctx, s, layout{codec: "zstd"})
+	if err != nil {
+		return err
+	}
+	d := sets[0]
+	folder, err := os.MkdirTemp(b.dir, "night-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	if err := d.warm(); err != nil {
+		return err
+	}
+	t := task{Kind: "eve", Data: d, Views: sixViews(windowsOf(b.days)), Folder: folder}
+	eve, err := delegate(ctx, t)
+	if err != nil {
+		return err
+	}
+	name := "night " + s.name
+	b.say(name, "the eve leaves %.0f MB of state and %.0f MB of tiles", eve.Parts["state"]/1e6, eve.Parts["tiles"]/1e6)
+	t.Kind = "night"
+	for _, write := range []bool{false, true} {
+		t.Write = write
+		goal, what, target := bare, "without writing", "nightly_"+s.name
+		if write {
+			goal, what, target = written, "with writing", target+"_written"
+		}
+		var full, tiled []float64
+		var fullRSS, tiledRSS int64
+		var states, rows int64
+		for range b.repeats {
+			t.Prior = false
+			f, err := delegate(ctx, t)
+			if err != nil {
+				return err
+			}
+			t.Prior = true
+			p, err := delegate(ctx, t)
+			if err != nil {
+				return err
+			}
+			if !maps.Equal(f.Digests, p.Digests) || !maps.Equal(f.Stats.RowsOut, p.Stats.RowsOut) {
+				return fmt.Errorf("%s %s: the night from a prior state has other rows than the full build: %v %v, and %v %v", name, what, p.Stats.RowsOut, p.Digests, f.Stats.RowsOut, f.Digests)
+			}
+			if p.Stats.Prior == nil {
+				b.say(name, "the engine did not go on from the prior state")
+			}
+			full, tiled = append(full, f.Seconds), append(tiled, p.Seconds)
+			fullRSS, tiledRSS = max(fullRSS, f.RSS), max(tiledRSS, p.RSS)
+			states, rows = p.Stats.States, p.Rows
+		}
+		share := median(tiled) / median(full)
+		b.say(name, "%-15s full %6.2f s (%s), %5.0f MB; from a prior %6.2f s (%s), %5.0f MB: 1/%.1f; it read %d events and %d states and tiles",
+			what, median(full), listed(full), float64(fullRSS)/1e6, median(tiled), listed(tiled), float64(tiledRSS)/1e6, 1/share, rows, states)
+		b.atMost(target, share, goal)
+	}
+	return nil
+}
+
+// kept is what the eve of a night leaves in a folder: states and tiles as tables.
+type kept struct {
+	End   time.Time
+	State map[string]table.Manifest
+	Tiles map[string]map[string]table.Manifest // by view, by the tile's interval
+}
+
+// keptFile holds it, below a task's folder; tables stand beside.
+const keptFile = "kept.json"
+
+// runEve builds the state as of the day before the last, and the tiles of the days that leave a window on the last day.
+func runEve(ctx context.Context, t task) (m measured, err error) {
+	b, err := storage.Open(ctx, "file:"+t.Folder, storage.Options{})
+	if err != nil {
+		return m, err
+	}
+	events, err := t.Data.source(ctx)
+	if err != nil {
+		return m, err
+	}
+	last := t.Data.day(len(t.Data.Days) - 2)
+	k := kept{End: last.End, Tiles: map[string]map[string]table.Manifest{}}
+	build := func(iv table.Interval, from features.Source, state, tile *tables) error {
+		p := features.Plan{Views: t.Views, Interval: iv, Schema: schema(t.Data.Text, false), Events: from, Out: drop, Tile: tile.take}
+		if state != nil {
+			p.State = state.take
+		}
+		if _, err := (local.Engine{}).Build(ctx, p); err != nil {
+			return err
+		}
+		if err := tile.finish(); err != nil {
+			return err
+		}
+		for v, man := range tile.done {
+			if k.Tiles[v] == nil {
+				k.Tiles[v] = map[string]table.Manifest{}
+			}
+			k.Tiles[v][iv.String()] = man
+		}
+		return nil
+	}
+	state := newTables(ctx, b, "state")
+	if err := build(last, events, state, newTables(ctx, b, "tile")); err != nil {
+		return m, err
+	}
+	if err := state.finish(); err != nil {
+		return m, err
+	}
+	k.State = state.done
+	for _, w := range t.Views[0].SortedWindows()[1:] {
+		iv := table.Interval{Start: last.End.Add(-w), End: last.End.Add(-w + dayLong)}
+		// Nothing but the events of a day is needed for its tile.
+		if err := build(iv, func(ctx context.Context, _ table.Interval) ([]features.Split, error) { return events(ctx, iv) }, nil, newTables(ctx, b, "tile")); err != nil {
+			return m, err
+		}
+	}
+	m.Parts = map[string]float64{}
+	for _, man := range k.State {
+		m.Parts["state"] += float64(size(man))
+	}
+	for _, byDay := range k.Tiles {
+		for _, man := range byDay {
+			m.Parts["tiles"] += float64(size(man))
+		}
+	}
+	body, err := json.Marshal(k)
+	if err != nil {
+		return m, err
+	}
+	return m, os.WriteFile(filepath.Join(t.Folder, keptFile), body, 0o644)
+}
+
+// runNight builds the views as of the last day, of all events or going on from what the eve left. A night that goes on makes its own state and
+// tile for the next; a full build is the plain one, which makes rows alone.
+func runNight(ctx context.Context, t task) (m measured, err error) {
+	b, err := storage.Open(ctx, "file:"+t.Folder, storage.Options{})
+	if err != nil {
+		return m, err
+	}
+	events, err := t.Data.source(ctx)
+	if err != nil {
+		return m, err
+	}
+	body, err := os.ReadFile(filepath.Join(t.Folder, keptFile))
+	if err != nil {
+		return m, err
+	}
+	var k kept
+	if err := json.Unmarshal(body, &k); err != nil {
+		return m, err
+	}
+	p := features.Plan{Views: t.Views, Interval: t.Data.day(len(t.Data.Days) - 1), Schema: schema(t.Data.Text, false), Events: events, Out: drop}
+	rows, state, tile := newTables(ctx, b, "rows"), newTables(ctx, b, "state"), newTables(ctx, b, "tile")
+	if t.Write {
+		p.Out = rows.take
+	}
+	if t.Prior {
+		p.Prior = k.prior(b)
+		p.State, p.Tile = drop, drop
+		if t.Write {
+			p.State, p.Tile = state.take, tile.take
+		}
+	}
+	clock := start()
+	if m.Stats, err = (local.Engine{}).Build(ctx, p); err != nil {
+		return m, err
+	}
+	for _, w := range []*tables{rows, state, tile} {
+		if err := w.finish(); err != nil {
+			return m, err
+		}
+	}
+	clock.stop(&m)
+	m.Rows = m.Stats.RowsIn + m.Stats.RowsOutside
+	m.Digests = map[string]string{}
+	for v, man := range rows.done {
+		m.Digests[v] = string(man.Digest)
+	}
+	return m, nil
+}
+
+func (k kept) prior(b storage.Bucket) *features.Prior {
+	p := &features.Prior{End: k.End, State: map[string][]features.Split{}}
+	for v, m := range k.State {
+		p.State[v] = splits(b, m, table.Interval{})
+	}
+	p.Tile = func(view string, w table.Interval) ([]features.Split, bool) {
+		m, ok := k.Tiles[view][w.String()]
+		return splits(b, m, w), ok
+	}
+	return p
+}
+
+func drop(features.View, *table.Batch) error { return nil }
+
+// tables writes batches to a table a view. When the next view begins, the one before is sorted, encoded and stored beside it.
+type tables struct {
+	ctx    context.Context
+	b      storage.Bucket
+	prefix string
+	view   string
+	w      *table.Writer
+	group  *errgroup.Group
+	order  []string
+	stored []*table.Manifest
+	done   map[string]table.Manifest // after finish
+}
+
+func newTables(ctx context.Context, b storage.Bucket, prefix string) *tables {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	return &tables{ctx: ctx, b: b, prefix: prefix, group: group, done: map[string]table.Manifest{}}
+}
+
+// take is Plan.Out, State or Tile.
+func (t *tables) take(v features.View, b *table.Batch) error {
+	if v.Name != t.view {
+		t.flush()
+		t.view = v.Name
+		o := table.WriteOptions{SortBy: []string{b.Schema[0].Name}}
+		if v.Key == features.KeySubject && b.Schema[0].Type == table.Int64 {
+			o.Shards, o.ShardBy = 4, b.Schema[0].Name
+		}
+		t.w = table.NewWriter(t.b, t.prefix+"/"+v.Name, b.Schema, o)
+	}
+	return t.w.Append(b)
+}
+
+func (t *tables) flush() {
+	if t.w == nil {
+		return
+	}
+	w, m := t.w, &table.Manifest{}
+	t.w = nil
+	t.order, t.stored = append(t.order, t.view), append(t.stored, m)
+	t.group.Go(func() (err error) {
+		*m, err = w.Finish(t.ctx)
+		return err
+	})
+}
+
+// finish waits until all tables are stored.
+func (t *tables) finish() error {
+	t.flush()
+	if err := t.group.Wait(); err != nil {
+		return err
+	}
+	for i, v := range t.order {
+		if _, ok := t.done[v]; ok {
+			return fmt.Errorf("rows of view %q came in two runs", v)
+		}
+		t.done[v] = *t.stored[i]
+	}
+	return nil
+}
+
+func size(m table.Manifest) int64 {
+	n := int64(0)
+	for _, p := range m.Parts {
+		n += p.Size
+	}
+	return n
+}
