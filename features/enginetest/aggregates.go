@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -28,16 +29,16 @@ func number(x any) (float64, bool) {
 
 // value is what a feature makes of one event that passes its filter.
 type value struct {
-	at     time.Time
-	has    bool // the event has a value
-	bad    bool // it has one that can't be computed with
-	cell   any  // the value: int64, float64 or string
+	at     int64 // µs
+	has    bool  // the event has a value
+	bad    bool  // it has one that can't be computed with
+	cell   any   // the value: int64, float64 or string
 	number float64
 }
 
 // valueOf returns the value of an event. For weights it is the product; for operators without a column it is 1.
 func (e events) valueOf(f features.Feature, row []any) (v value) {
-	v.at = time.UnixMicro(row[colTime].(int64))
+	v.at = row[colTime].(int64)
 	factor, column := 1.0, f.Column
 	switch {
 	case len(f.Weights) > 0:
@@ -51,6 +52,8 @@ func (e events) valueOf(f features.Feature, row []any) (v value) {
 		}
 	case column == "" && f.Op == features.Sequence:
 		column = "item"
+	case column == "" && f.Op == features.ShareOf:
+		column = "kind"
 	}
 	v.cell = any(1.0)
 	if column != "" {
@@ -89,10 +92,36 @@ func numeric(f features.Feature, schema table.Schema) bool {
 	return false
 }
 
-// refusals counts the events that pass a feature's filter and whose value can't be computed with.
-func (e events) refusals(f features.Feature, rows [][]any) (n int64) {
+// valuesOf returns the values of the events that pass a feature's filter, ascending by time, and of equal times by value.
+func (e events) valuesOf(f features.Feature, rows [][]any) (values []value) {
 	for _, row := range rows {
-		if e.passes(f, row) && e.valueOf(f, row).bad {
+		if e.passes(f, row) {
+			values = append(values, e.valueOf(f, row))
+		}
+	}
+	slices.SortFunc(values, func(a, b value) int {
+		switch c := cmp.Compare(a.at, b.at); {
+		case c != 0 || len(f.Weights) > 0:
+			return c
+		case !a.has || !b.has:
+			return cmp.Compare(btoi(a.has), btoi(b.has))
+		}
+		return compareValues(a.cell, b.cell)
+	})
+	return values
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// refusals counts the values that can't be computed with.
+func refusals(values []value) (n int64) {
+	for _, v := range values {
+		if v.bad {
 			n++
 		}
 	}
@@ -113,30 +142,26 @@ func compareValues(a, b any) int {
 // decayed is an expected decayed sum: the size of what was added says how far rounding may carry it.
 type decayed struct{ sum, magnitude float64 }
 
-// cell is one feature of one entity over one window.
-func (e events) cell(f features.Feature, rows [][]any, end time.Time, w time.Duration) any {
+// cell is one feature of one entity over one window, of the values of valuesOf.
+func (e events) cell(f features.Feature, all []value, end time.Time, w time.Duration) any {
+	from := func(t time.Time) int {
+		return sort.Search(len(all), func(i int) bool { return all[i].at >= t.UnixMicro() })
+	}
+	passed := all[from(end.Add(-w)):from(end)]
+	if f.Op == features.Count {
+		return int64(len(passed))
+	}
 	var (
-		count   int64
-		last    time.Time
-		values  []value
-		numbers []float64
+		values  = make([]value, 0, len(passed)) // of the events that have one
+		numbers = make([]float64, 0, len(passed))
 	)
-	for _, row := range rows {
-		if !inWindow(row, end, w) || !e.passes(f, row) {
-			continue
-		}
-		v := e.valueOf(f, row)
-		if count++; count == 1 || v.at.After(last) {
-			last = v.at
-		}
+	for _, v := range passed {
 		if v.has {
 			values, numbers = append(values, v), append(numbers, v.number)
 		}
 	}
 	n := len(values)
 	switch f.Op {
-	case features.Count:
-		return count
 	case features.Sum:
 		return exactSum(numbers)
 	case features.Distinct, features.ApproxDistinct:
@@ -144,15 +169,14 @@ func (e events) cell(f features.Feature, rows [][]any, end time.Time, w time.Dur
 	case features.Decayed:
 		return decay(values, end, f.HalfLife)
 	case features.ShareOf:
-		return e.share(f, rows, end, w)
+		return share(f, passed)
 	}
-	if n == 0 && (f.Op != features.Recency || count == 0) {
+	if n == 0 && (f.Op != features.Recency || len(passed) == 0) {
 		return nil
 	}
-	slices.SortFunc(values, func(a, b value) int { return cmp.Or(a.at.Compare(b.at), compareValues(a.cell, b.cell)) })
 	switch f.Op {
 	case features.Recency:
-		return end.Sub(last).Seconds()
+		return float64(end.UnixMicro()-passed[len(passed)-1].at) / 1e6
 	case features.Mean:
 		return exactSum(numbers) / float64(n)
 	case features.Min:
@@ -197,19 +221,15 @@ func frequencies(values []value) map[any]int64 {
 	return n
 }
 
-// share is ShareOf: of a column, events that have a value are counted; without one, all events that pass.
-func (e events) share(f features.Feature, rows [][]any, end time.Time, w time.Duration) any {
+// share is ShareOf: of a column, events that have a value are counted; without one, all events that pass, by their kind.
+func share(f features.Feature, passed []value) any {
 	var part, all int64
-	column := colKind
-	if f.Column != "" {
-		column = e.schema.Index(f.Column)
-	}
-	for _, row := range rows {
-		if !inWindow(row, end, w) || !e.passes(f, row) || f.Column != "" && row[column] == nil {
+	for _, v := range passed {
+		if f.Column != "" && !v.has {
 			continue
 		}
 		all++
-		if s, ok := row[column].(string); ok && slices.Contains(f.Share, s) {
+		if s, ok := v.cell.(string); ok && slices.Contains(f.Share, s) {
 			part++
 		}
 	}
@@ -266,7 +286,7 @@ func text(x any, t table.Type) string {
 func decay(values []value, end time.Time, halfLife time.Duration) any {
 	var terms, sizes []float64
 	for _, v := range values {
-		age := new(big.Rat).SetFrac64(end.Sub(v.at).Microseconds(), halfLife.Microseconds())
+		age := new(big.Rat).SetFrac64(end.UnixMicro()-v.at, halfLife.Microseconds())
 		whole := new(big.Int).Quo(age.Num(), age.Denom())
 		rest, _ := age.Sub(age, new(big.Rat).SetInt(whole)).Float64()
 		term := math.Ldexp(v.number*math.Exp2(-rest), -int(whole.Int64()))
@@ -277,9 +297,12 @@ func decay(values []value, end time.Time, halfLife time.Duration) any {
 
 // exactSum sums without rounding (float64 spans 2,098 bits) and rounds once.
 func exactSum(xs []float64) float64 {
-	total := new(big.Float).SetPrec(2200)
-	for _, x := range xs {
-		total.Add(total, new(big.Float).SetPrec(2200).SetFloat64(x))
+	if len(xs) == 0 {
+		return 0
+	}
+	total, x := new(big.Float).SetPrec(2200), new(big.Float)
+	for _, v := range xs {
+		total.Add(total, x.SetFloat64(v))
 	}
 	f, _ := total.Float64()
 	return f + 0

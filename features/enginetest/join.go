@@ -47,17 +47,18 @@ func (j join) oracle() tableOf {
 			var seen [][]any
 			for _, e := range j.events.rows {
 				known := cellAt(e, created)
-				if k := j.events.key(v, e); k != nil && key != nil && compareCells(k, key) == 0 && (known == nil || known.(int64) < moment) {
+				if k := j.events.key(v, e); e[colTime] != nil && k != nil && key != nil && compareCells(k, key) == 0 && (known == nil || known.(int64) < moment) {
 					seen = append(seen, e)
 				}
 			}
 			for _, f := range v.Features {
+				values := j.events.valuesOf(f, seen)
 				for _, w := range v.SortedWindows() {
 					if key == nil || !timed {
 						row = append(row, nil)
 						continue
 					}
-					row = append(row, j.events.cell(f, seen, j.asOf(v, moment), w))
+					row = append(row, j.events.cell(f, values, j.asOf(v, moment), w))
 				}
 			}
 		}

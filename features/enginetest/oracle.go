@@ -3,6 +3,7 @@ package enginetest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
@@ -91,17 +92,18 @@ func oracle(views []features.View, end time.Time, e events) result {
 				r.stats.Refused[v.Name]++
 				continue
 			}
-			name := fmt.Sprintf("%#v", cells)
+			name := nameOf(cells)
 			keys[name] = cells
 			entities[name] = append(entities[name], row)
 		}
 		for name, rows := range entities {
 			out := keys[name]
 			for _, f := range v.Features {
+				values := e.valuesOf(f, rows)
 				for _, w := range windows {
-					out = append(out, e.cell(f, rows, end, w))
+					out = append(out, e.cell(f, values, end, w))
 				}
-				r.stats.Refused[v.Name+"."+f.Name] += e.refusals(f, rows)
+				r.stats.Refused[v.Name+"."+f.Name] += refusals(values)
 			}
 			t.rows = append(t.rows, out)
 		}
@@ -129,6 +131,20 @@ func (e events) key(v features.View, row []any) (cells []any) {
 		cells = append(cells, x)
 	}
 	return cells
+}
+
+// nameOf writes a key in one way.
+func nameOf(key []any) string {
+	var b []byte
+	for _, x := range key {
+		switch x := x.(type) {
+		case int64:
+			b = strconv.AppendInt(append(b, ' '), x, 10)
+		case string:
+			b = strconv.AppendQuote(b, x)
+		}
+	}
+	return string(b)
 }
 
 // inWindow: End−W ≤ t < End.

@@ -15,7 +15,7 @@ import (
 
 func priorChecks() (cs []check) {
 	for i, op := range features.Ops {
-		c := chain{seed: uint64(400 + i), views: viewsOf(i, op), ends: days(theEnd, 9), rows: 260}
+		c := chain{seed: uint64(400 + i), views: viewsOf(i, op), ends: days(theEnd, 9), rows: 200}
 		cs = append(cs, check{"prior/daily/" + string(op), c.check})
 	}
 	for _, c := range []struct {
@@ -24,7 +24,7 @@ func priorChecks() (cs []check) {
 	}{
 		{"prior/mixed", chain{seed: 420, views: mixed(1), ends: days(theEnd, 12), rows: 500}},
 		{"prior/windows-of-no-whole-days", chain{seed: 421, views: withWindows(mixed(2), 36*time.Hour, 5*time.Hour, 4*day+time.Second), ends: days(theEnd, 8), rows: 300}},
-		{"prior/hours", chain{seed: 422, views: withWindows(mixed(3), 3*time.Hour, 13*time.Hour), ends: every(theEnd, time.Hour, 20), rows: 300}},
+		{"prior/hours", chain{seed: 422, views: withWindows(mixed(3), 3*time.Hour, 13*time.Hour), ends: every(theEnd, time.Hour, 15), rows: 300}},
 		{"prior/ends-within-an-hour", chain{seed: 423, views: withWindows(mixed(0), 3*time.Hour, day), ends: every(theEnd.Add(17*time.Minute), 25*time.Minute, 12), rows: 300}},
 		{"prior/skipped-days", chain{seed: 424, views: mixed(1), ends: pick(days(theEnd, 14), 0, 1, 4, 5, 9, 13), rows: 400}},
 		{"prior/steps-that-shrink", chain{seed: 425, views: withWindows(mixed(2), day, 3*day), ends: []time.Time{theEnd, theEnd.Add(26 * time.Hour), theEnd.Add(27 * time.Hour), theEnd.Add(27*time.Hour + time.Microsecond)}, rows: 300}},

@@ -297,26 +297,29 @@ func (r *reader) batch(b *table.Batch, columns []string, timeless bool, at time.
 func (e events) blobs(v features.View, w table.Interval) events {
 	of := map[string][]string{}
 	out := events{schema: v.StateSchema(e.schema)}
+	needed := []int{colTime}
+	for _, c := range v.Columns() {
+		if i := e.schema.Index(c); i != colTime {
+			needed = append(needed, i)
+		}
+	}
 	for _, row := range e.rows {
 		key := e.key(v, row)
 		if t, ok := row[colTime].(int64); !ok || key == nil || t < w.Start.UnixMicro() || t >= w.End.UnixMicro() {
 			continue
 		}
-		name := fmt.Sprintf("%#v", key)
+		name := nameOf(key)
 		if of[name] == nil {
 			out.rows = append(out.rows, key)
 		}
-		needed := append(v.Columns(), "time")
 		line := make([]string, len(row))
-		for i, x := range row {
-			if slices.Contains(needed, e.schema[i].Name) {
-				line[i] = encode(x)
-			}
+		for _, i := range needed {
+			line[i] = encode(row[i])
 		}
 		of[name] = append(of[name], strings.Join(line, "\t"))
 	}
 	for i, key := range out.rows {
-		name := fmt.Sprintf("%#v", key)
+		name := nameOf(key)
 		slices.Sort(of[name])
 		body := strings.Join(of[name], "\n")
 		out.rows[i] = append(key, fmt.Sprintf("%08x%s", crc32.ChecksumIEEE([]byte(name+body)), body))
@@ -359,7 +362,7 @@ func (r *reader) states(e *events, v features.View, splits []features.Split) err
 		r.stats.States++
 		key, blob := row[:len(row)-1], row[len(row)-1]
 		s, ok := blob.(string)
-		if !ok || len(s) < 8 || slices.Contains(key, nil) || s[:8] != fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(fmt.Sprintf("%#v", key)+s[8:]))) {
+		if !ok || len(s) < 8 || slices.Contains(key, nil) || s[:8] != fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(nameOf(key)+s[8:]))) {
 			return fmt.Errorf("a state of view %s is damaged", v.Name)
 		}
 		for line := range strings.SplitSeq(s[8:], "\n") {
