@@ -239,6 +239,9 @@ func (w *work) inputs(s step) []ledger.Input {
 func outputs(c *table.Commit) []ledger.Output {
 	var out []ledger.Output
 	for _, name := range slices.Sorted(maps.Keys(c.Outputs)) {
+		if keptForBuilds(name) {
+			continue
+		}
 		m := c.Outputs[name]
 		o := ledger.Output{Name: name, Digest: m.Digest, Rows: m.Rows, Files: len(m.Parts)}
 		for _, p := range m.Parts {

@@ -159,8 +159,12 @@ func (w *work) eraseTables(ctx context.Context, gone map[policy.Subject]bool, un
 		next.Outputs = map[string]table.Manifest{}
 		changed := false
 		for name, m := range c.Outputs {
-			next.Outputs[name] = m
 			column := subjectColumn(m.Schema)
+			if column == "" && keptForBuilds(name) { // it may hold which subjects there were; the next build reads all events
+				changed = true
+				continue
+			}
+			next.Outputs[name] = m
 			if column == "" {
 				continue
 			}
@@ -240,7 +244,7 @@ const stagedFor = time.Hour
 
 // sweepStaged removes the files of tables that no commit names: what runs staged and never committed may hold a subject too.
 func (w *work) sweepStaged(ctx context.Context, out *Erased) error {
-	named, err := w.named(ctx)
+	named, _, err := w.named(ctx)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func (r reading) splits(w table.Interval) []features.Split {
 			s.Times = clip(dy.iv, w)
 			needTimes := s.Times != dy.iv || r.turnsIn(turns, dy, shard)
 			s.Read = func(ctx context.Context, columns []string) iter.Seq2[*table.Batch, error] {
-				return r.read(ctx, dy, w, table.ReadOptions{Columns: columns, Shards: []int{shard}}, needTimes, nil)
+				return r.read(ctx, dy, w, table.ReadOptions{Columns: columns, Shards: []int{shard}, Dictionaries: true}, needTimes, nil)
 			}
 			out = append(out, s)
 		}

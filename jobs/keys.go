@@ -14,12 +14,15 @@ import (
 const (
 	logicSnapshot = 1
 	logicIngest   = 1
-	logicBuild    = 1
+	logicBuild    = 2 // 2: a decayed sum is defined so that it moves exactly with time
 	logicAssemble = 1
 	logicTrain    = 1
 	logicEvaluate = 2 // 2: the report answers more, says which ranking ships, and nothing of a split of few
 	logicLoad     = 1
 )
+
+// logicState is the number of the form in which builds keep states and tiles. It is in no key: what another form has is not read, and the result is the same.
+const logicState = 1
 
 // stepKey names the output of a step: NAME/LABEL/SPEC-INPUTS, where SPEC hashes the step's logic number, its interval (two zones have days
 // of one label) and the part of the job that it reads, and INPUTS its logical inputs (keys of other steps, fingerprints, policy digests), in

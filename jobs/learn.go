@@ -7,77 +7,10 @@ import (
 	"io"
 	"time"
 
-	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/artifact"
 	"github.com/rapport-ml/rapport/storage"
-	"github.com/rapport-ml/rapport/storage/table"
 )
-
-// build computes the job's views as of the interval's end, one table a view.
-func (w *work) build(ctx context.Context) error {
-	if len(w.job.Views) == 0 {
-		return nil
-	}
-	_, err := w.do(ctx, w.plan.build, func(ctx context.Context) (result, error) {
-		w.report("build", 0, int64(len(w.job.Views)), "views")
-		window := table.Interval{Start: w.iv.End.Add(-features.RetentionNeeded(w.job.Views)), End: w.iv.End}
-		writers := map[string]*table.Writer{}
-		stats, err := w.Engine.Build(ctx, features.Plan{
-			Views:    w.job.Views,
-			Interval: w.iv,
-			Schema:   w.job.eventSchema(),
-			Events: func(_ context.Context, win table.Interval) ([]features.Split, error) {
-				return w.reading().splits(clip(win, window)), nil
-			},
-			Out: func(v features.View, rows *table.Batch) error {
-				t := writers[v.Name]
-				if t == nil {
-					t = w.viewWriter(v)
-					writers[v.Name] = t
-				}
-				return t.Append(rows)
-			},
-		})
-		if err != nil {
-			return result{}, err
-		}
-		res := result{outputs: map[string]table.Manifest{}, facts: stats, rowsIn: stats.RowsIn}
-		for _, v := range w.job.Views {
-			t := writers[v.Name]
-			if t == nil { // no entity had an event
-				t = w.viewWriter(v)
-			}
-			m, err := t.Finish(ctx)
-			if err != nil {
-				return result{}, err
-			}
-			res.outputs[v.Name] = m
-			res.rows += m.Rows
-		}
-		return res, nil
-	})
-	return err
-}
-
-// viewWriter stages a view's table: a subject's view in shards, as events are.
-func (w *work) viewWriter(v features.View) *table.Writer {
-	o := table.WriteOptions{SortBy: []string{features.EntityColumn}}
-	if v.Key == features.KeySubject {
-		o.Shards, o.ShardBy = w.job.Shards, features.EntityColumn
-	}
-	return table.NewWriter(w.Bucket, dataPrefix(w.plan.build.key, v.Name), v.Schema(w.job.eventSchema()), o)
-}
-
-func clip(a, b table.Interval) table.Interval {
-	if a.Start.Before(b.Start) {
-		a.Start = b.Start
-	}
-	if b.End.Before(a.End) {
-		a.End = b.End
-	}
-	return a
-}
 
 // dataPrefix is where the parts of a step's table stand.
 func dataPrefix(key, output string) string { return "data/" + key + "/" + output }

@@ -417,11 +417,8 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 	}
 	keep := j.Training.Keep["events"]
 
-	views := table.Interval{Start: w.iv.End.Add(-features.RetentionNeeded(j.Views)), End: w.iv.End}
-	p.build = step{name: "build", label: w.label, iv: w.iv, key: stepKey("build", w.label, w.iv, logicBuild, struct {
-		Views []features.View
-		Keep  time.Duration
-	}{j.Views, keep}, append(keysIn(views), p.trainingDecisions.Digest(views))...)}
+	views := w.viewsWindow()
+	p.build = step{name: "build", label: w.label, iv: w.iv, key: stepKey("build", w.label, w.iv, logicBuild, j.buildSpec(), append(keysIn(views), p.trainingDecisions.Digest(views))...)}
 
 	p.assemble = step{name: "assemble", label: w.label, iv: w.iv, key: stepKey("assemble", w.label, w.iv, logicAssemble, struct {
 		Window, Last, Weigh, Keep time.Duration
@@ -465,6 +462,14 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		g.Go(func() (err error) { s.done, err = w.tables.Done(gctx, s.key); return err })
 	}
 	return g.Wait()
+}
+
+// buildSpec is the part of a job that a build reads.
+func (j *Job) buildSpec() any {
+	return struct {
+		Views []features.View
+		Keep  time.Duration
+	}{j.Views, j.Training.Keep["events"]}
 }
 
 func (j *Job) baselineNames() []string {

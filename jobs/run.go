@@ -27,6 +27,8 @@ type Runner struct {
 	Online    online.Store
 	OnlineURL string // as results name it
 	Engine    features.Engine
+	Memory    int64  // bytes that a build may take for its state; 0: no limit
+	Spill     string // the folder for what does not fit; "": the system's for temporary files
 	Loaders   map[string]models.Loader
 	Keys      event.Keys   // zero: a runner of interval-level steps, which may not read raw data
 	Previous  []event.Keys // retired secrets, which still find people who have not reappeared

@@ -43,7 +43,7 @@ var kinds = map[string]string{
 
 // Usage adds up the objects of the bucket. Cost: one listing of it, and one GET a step that is done.
 func (r *Runner) Usage(ctx context.Context) (*Usage, error) {
-	named, err := r.named(ctx)
+	named, unwanted, err := r.named(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (r *Runner) Usage(ctx context.Context) (*Usage, error) {
 		if info.Modified.After(row.Newest) {
 			row.Newest = info.Modified
 		}
-		if litter(info.Key, named) != "" {
+		if litter(info.Key, named, unwanted) != "" {
 			row.Garbage += info.Size
 			out.Garbage += info.Size
 		}
@@ -136,6 +136,11 @@ func (r *Runner) Collect(ctx context.Context, age time.Duration, dry bool) (*Col
 		defer r.release(ctx, lease)
 	}
 	out := &Collected{DryRun: dry, Removed: []Garbage{}}
+	if !dry {
+		if err := r.dropSpare(ctx); err != nil {
+			return out, fmt.Errorf("gc: %w", err)
+		}
+	}
 	var found []Garbage
 	for g, err := range r.unreachable(ctx) {
 		if err != nil {
@@ -183,8 +188,11 @@ var collectable = []struct {
 	{"reports/", "no evaluation and no version has it", func(key string) string { return strings.TrimSuffix(key, path.Ext(key)) }},
 }
 
-// litter says why nothing refers to an object, or "" if something does or nothing has to.
-func litter(key string, named map[string]bool) string {
+// litter says why nothing refers to an object, or needs it, or "" if something does or nothing has to.
+func litter(key string, named, unwanted map[string]bool) string {
+	if unwanted[key] {
+		return "a build kept it for later ones, and so many are newer that none goes on from it"
+	}
 	for _, c := range collectable {
 		if strings.HasPrefix(key, c.prefix) && !named[c.name(key)] {
 			return c.why
@@ -197,7 +205,7 @@ func litter(key string, named map[string]bool) string {
 // reports of no evaluation and no version. What refers is read first: an object that is referred to since is young.
 func (r *Runner) unreachable(ctx context.Context) iter.Seq2[Garbage, error] {
 	return func(yield func(Garbage, error) bool) {
-		named, err := r.named(ctx)
+		named, unwanted, err := r.named(ctx)
 		if err != nil {
 			yield(Garbage{}, err)
 			return
@@ -208,7 +216,7 @@ func (r *Runner) unreachable(ctx context.Context) iter.Seq2[Garbage, error] {
 					yield(Garbage{}, err)
 					return
 				}
-				if why := litter(info.Key, named); why != "" && !yield(Garbage{Key: info.Key, Bytes: info.Size, Modified: info.Modified, Why: why}, nil) {
+				if why := litter(info.Key, named, unwanted); why != "" && !yield(Garbage{Key: info.Key, Bytes: info.Size, Modified: info.Modified, Why: why}, nil) {
 					return
 				}
 			}
@@ -216,29 +224,34 @@ func (r *Runner) unreachable(ctx context.Context) iter.Seq2[Garbage, error] {
 	}
 }
 
-// named is all that commits and versions refer to: objects under data/, folders under artifacts/, reports without extension.
-func (r *Runner) named(ctx context.Context) (map[string]bool, error) {
-	named := map[string]bool{}
+// named is all that commits and versions refer to: objects under data/, folders under artifacts/, reports without extension. Of these, unwanted are the
+// files that builds keep for later ones, and that none will want.
+func (r *Runner) named(ctx context.Context) (named, unwanted map[string]bool, err error) {
+	named, unwanted = map[string]bool{}, map[string]bool{}
+	var builds []keeping
 	for c, err := range (table.Store{Bucket: r.Bucket}).List(ctx, "") {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, m := range c.Outputs {
 			for _, p := range m.Parts {
 				named[p.Object] = true
 			}
 		}
+		if k, ok := keepingOf(c); ok {
+			builds = append(builds, k)
+		}
 		switch c.Step {
 		case "train":
 			f, err := factsOf[trained](c)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			named[path.Dir(artifactKey(f.Digest, "x"))] = true
 		case "evaluate":
 			f, err := factsOf[judged](c)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			named[f.Report] = true
 		}
@@ -246,20 +259,49 @@ func (r *Runner) named(ctx context.Context) (map[string]bool, error) {
 	// Versions of every model that was ever registered here, also of those that the project has dropped.
 	for info, err := range r.Bucket.List(ctx, "models/", storage.ListOpt{Delimiter: "/"}) {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		reg, err := registry.Open(r.Bucket, path.Base(info.Key))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		versions, err := reg.Versions(ctx)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, v := range versions {
 			named[path.Dir(artifactKey(v.Digest, "x"))] = true
 			named[v.Report.Link] = true
 		}
 	}
-	return named, nil
+	unused := spare(builds)
+	for _, k := range builds {
+		for output := range unused[k.key] {
+			for _, p := range k.outputs[output].Parts {
+				unwanted[p.Object] = true
+			}
+		}
+	}
+	return named, unwanted, nil
+}
+
+// dropSpare takes out of builds what they keep and no later one will want: its files are then litter as any.
+func (r *Runner) dropSpare(ctx context.Context) error {
+	var builds []keeping
+	for c, err := range (table.Store{Bucket: r.Bucket}).List(ctx, "build/") {
+		if err != nil {
+			return err
+		}
+		if k, ok := keepingOf(c); ok {
+			builds = append(builds, k)
+		}
+	}
+	for key, outputs := range spare(builds) {
+		if len(outputs) > 0 {
+			if err := r.dropKept(ctx, key, outputs); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -117,6 +117,9 @@ func (e *Emitter) tables(ctx context.Context, job *jobs.Job, run ledger.Run) (ma
 			continue
 		}
 		for _, name := range sortedNames(c.Outputs) {
+			if strings.HasPrefix(name, "state.") || strings.HasPrefix(name, "tile.") {
+				continue // what a build keeps for later ones is no data set
+			}
 			m := c.Outputs[name]
 			d := e.stored("data/" + s.Name + "/" + name)
 			if s.Status == "skipped" {

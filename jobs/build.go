@@ -1,0 +1,173 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// The outputs of a build are its views' tables, by name, and what the builds of later intervals may go on from: the running state of each view as of the
+// interval's end, and its tile, the sums of the interval alone. No name of a view holds a dot.
+const (
+	statePrefix = "state."
+	tilePrefix  = "tile."
+)
+
+// keptForBuilds reports whether an output of a build is for later builds alone, and no table of a view.
+func keptForBuilds(output string) bool {
+	return strings.HasPrefix(output, statePrefix) || strings.HasPrefix(output, tilePrefix)
+}
+
+// buildFacts are the facts of a build. Stats, From and Anew tell how it came about, which is not the same for everybody who makes it; the tables of views
+// and Rests are.
+type buildFacts struct {
+	features.Stats
+	From  string `json:"from,omitempty"`     // the key of the build that it went on from
+	Anew  string `json:"read_all,omitempty"` // why it did not go on from one, but read all events
+	Rests rests  `json:"rests_on"`
+}
+
+// build computes the job's views as of the interval's end, one table a view. It goes on from what an earlier build kept, where all that rested on still
+// stands, and else reads all events of the longest window: the tables are the same.
+func (w *work) build(ctx context.Context) error {
+	if len(w.job.Views) == 0 {
+		return nil
+	}
+	made := false
+	_, err := w.do(ctx, w.plan.build, func(ctx context.Context) (result, error) {
+		w.report("build", 0, int64(len(w.job.Views)), "views")
+		made = true
+		p, why, err := w.findPrior(ctx)
+		if err != nil {
+			return result{}, err
+		}
+		res, err := w.buildFrom(ctx, p, why)
+		if errors.Is(err, errPriorLost) && ctx.Err() == nil {
+			w.Log.Warn("a build can't go on from an earlier one, and reads all events", "run", w.run.ID, "from", p.key, "error", err)
+			return w.buildFrom(ctx, nil, "what "+p.key+" kept can't be read")
+		}
+		return res, err
+	})
+	if err != nil || !made {
+		return err
+	}
+	if err := w.retire(ctx); err != nil && ctx.Err() == nil { // gc does it as well
+		w.Log.Warn("what old builds kept could not be removed", "run", w.run.ID, "error", err)
+	}
+	return nil
+}
+
+// viewsWindow is the longest window of the job's views as of the interval's end.
+func (w *work) viewsWindow() table.Interval {
+	return table.Interval{Start: w.iv.End.Add(-features.RetentionNeeded(w.job.Views)), End: w.iv.End}
+}
+
+// buildFrom computes the views from what p kept, or, where it is nil, from all events.
+func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, error) {
+	events := w.reading()
+	facts := buildFacts{Anew: why, Rests: w.rests()}
+	plan := features.Plan{
+		Views: w.job.Views, Interval: w.iv, Schema: w.job.eventSchema(), Budget: w.Memory, Spill: w.Spill,
+	}
+	if p != nil {
+		events, plan.Prior, facts.From, facts.Anew = p.events, p.prior(ctx), p.key, ""
+	}
+	plan.Events = func(_ context.Context, win table.Interval) ([]features.Split, error) { return events.splits(win), nil }
+	res := result{outputs: map[string]table.Manifest{}}
+	views := &tableSink{ctx: ctx, out: res.outputs, writer: w.viewWriter}
+	state := &tableSink{ctx: ctx, out: res.outputs, prefix: statePrefix, writer: w.stateWriter}
+	tile := &tableSink{ctx: ctx, out: res.outputs, prefix: tilePrefix, writer: w.stateWriter}
+	plan.Out = views.add
+	if w.mayGoOn() == "" {
+		plan.State, plan.Tile = state.add, tile.add
+	}
+	stats, err := w.Engine.Build(ctx, plan)
+	if err != nil {
+		return result{}, err
+	}
+	for _, s := range []*tableSink{views, state, tile} {
+		if err := s.finish(); err != nil {
+			return result{}, err
+		}
+	}
+	for _, v := range w.job.Views {
+		m, ok := res.outputs[v.Name]
+		if !ok {
+			return result{}, fmt.Errorf("the engine made no table of view %s", v.Name)
+		}
+		res.rows += m.Rows
+	}
+	if facts.Stats = stats; stats.Prior == nil && facts.From != "" { // the engine found that it doesn't add up
+		facts.From, facts.Anew = "", "what "+p.key+" kept does not add up"
+	}
+	res.facts, res.rowsIn = facts, stats.RowsIn
+	return res, nil
+}
+
+// tableSink writes the tables that an engine hands over one after another, each as soon as it is whole.
+type tableSink struct {
+	ctx    context.Context
+	prefix string // of the outputs' names
+	writer func(name string, v features.View) *table.Writer
+	out    map[string]table.Manifest
+
+	name string
+	open *table.Writer
+}
+
+func (s *tableSink) add(v features.View, rows *table.Batch) error {
+	if name := s.prefix + v.Name; s.open == nil || name != s.name {
+		if err := s.finish(); err != nil {
+			return err
+		}
+		if _, ok := s.out[name]; ok {
+			return fmt.Errorf("the engine hands over %s twice", name)
+		}
+		s.name, s.open = name, s.writer(name, v)
+	}
+	return s.open.Append(rows)
+}
+
+func (s *tableSink) finish() error {
+	if s.open == nil {
+		return nil
+	}
+	m, err := s.open.Finish(s.ctx)
+	s.open, s.out[s.name] = nil, m
+	return err
+}
+
+// viewWriter stages a view's table, and stateWriter a table of its states: by subject in shards, as events are.
+func (w *work) viewWriter(name string, v features.View) *table.Writer {
+	return w.entityWriter(name, v, v.Schema(w.job.eventSchema()))
+}
+
+func (w *work) stateWriter(name string, v features.View) *table.Writer {
+	return w.entityWriter(name, v, v.StateSchema(w.job.eventSchema()))
+}
+
+func (w *work) entityWriter(name string, v features.View, s table.Schema) *table.Writer {
+	o := table.WriteOptions{}
+	for _, f := range v.KeySchema(w.job.eventSchema()) {
+		o.SortBy = append(o.SortBy, f.Name)
+	}
+	if i := slices.Index(v.Keys(), features.KeySubject); i >= 0 {
+		o.Shards, o.ShardBy = w.job.Shards, s[i].Name
+	}
+	return table.NewWriter(w.Bucket, dataPrefix(w.plan.build.key, name), s, o)
+}
+
+func clip(a, b table.Interval) table.Interval {
+	if a.Start.Before(b.Start) {
+		a.Start = b.Start
+	}
+	if b.End.Before(a.End) {
+		a.End = b.End
+	}
+	return a
+}

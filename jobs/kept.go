@@ -1,0 +1,130 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// byRetirement names a writer of successors that lack what old builds kept.
+const byRetirement = "retirement of states"
+
+// retire removes what builds that lie just so far back kept that no build of this interval or a later one goes on from it: states after priorsKept
+// intervals, tiles once they have left the longest window as well. Older ones, which no run passed by, are left to gc.
+func (w *work) retire(ctx context.Context) error {
+	iv := w.iv
+	for range priorsKept + 1 {
+		iv = w.job.Every.At(iv.Start)
+	}
+	before := w.job.Every.At(iv.Start.Add(-features.RetentionNeeded(w.job.Views)))
+	for _, old := range []struct {
+		iv     table.Interval
+		prefix string
+	}{{iv, statePrefix}, {before, tilePrefix}} {
+		for c, err := range w.tables.List(ctx, w.buildPrefix(old.iv)) {
+			if err != nil {
+				return err
+			}
+			spare := map[string]bool{}
+			for output := range c.Outputs {
+				if strings.HasPrefix(output, old.prefix) {
+					spare[output] = true
+				}
+			}
+			if len(spare) == 0 {
+				continue
+			}
+			if err := w.dropKept(ctx, c.Key, spare); err != nil {
+				return err
+			}
+			for output := range spare {
+				for _, p := range c.Outputs[output].Parts {
+					if err := w.Bucket.Delete(ctx, p.Object); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// dropKept writes a successor of a build without some of what it kept for others. Where somebody else replaces the commit meanwhile, it is left for another
+// time. The files are left to the caller.
+func (r *Runner) dropKept(ctx context.Context, key string, spare map[string]bool) error {
+	tables := table.Store{Bucket: r.Bucket}
+	now, info, err := tables.Lookup(ctx, key)
+	if err != nil {
+		return err
+	}
+	next := *now
+	next.Outputs = map[string]table.Manifest{}
+	for output, m := range now.Outputs {
+		if !keptForBuilds(output) || !spare[output] {
+			next.Outputs[output] = m
+		}
+	}
+	next.By, next.Nonce = byRetirement, r.NewID(r.Now())
+	if err := tables.Supersede(ctx, key, info, &next); !errors.Is(err, storage.ErrPrecondition) {
+		return err
+	}
+	return nil
+}
+
+// keeping is a build, and what it keeps for others.
+type keeping struct {
+	key     string
+	views   string // by which it can be gone on from
+	end     time.Time
+	window  time.Duration // the longest
+	outputs map[string]table.Manifest
+}
+
+// keepingOf returns what a commit keeps, if it is a build that keeps anything.
+func keepingOf(c *table.Commit) (keeping, bool) {
+	k := keeping{key: c.Key, outputs: map[string]table.Manifest{}}
+	for output, m := range c.Outputs {
+		if c.Step == "build" && keptForBuilds(output) {
+			k.outputs[output] = m
+		}
+	}
+	facts, err := factsOf[buildFacts](c)
+	if len(k.outputs) == 0 || err != nil || c.Interval == nil {
+		return k, false
+	}
+	k.views, k.end, k.window = facts.Rests.Views, c.Interval.End, facts.Rests.Window.End.Sub(facts.Rests.Window.Start)
+	return k, true
+}
+
+// spare says, by key, which outputs of builds no later build will want: states where builds of priorsKept later ends have one, and tiles where the longest
+// window of none of these reaches back to them.
+func spare(builds []keeping) map[string]map[string]bool {
+	ends := map[string][]time.Time{} // by views, the newest first, each once
+	for _, b := range builds {
+		ends[b.views] = append(ends[b.views], b.end)
+	}
+	for views, all := range ends {
+		slices.SortFunc(all, func(a, b time.Time) int { return b.Compare(a) })
+		ends[views] = slices.CompactFunc(all, time.Time.Equal)
+	}
+	out := map[string]map[string]bool{}
+	for _, b := range builds {
+		newer := ends[b.views]
+		if len(newer) < priorsKept || !b.end.Before(newer[priorsKept-1]) {
+			continue
+		}
+		out[b.key] = map[string]bool{}
+		for output := range b.outputs {
+			if strings.HasPrefix(output, statePrefix) || b.end.Before(newer[priorsKept-1].Add(-b.window)) {
+				out[b.key][output] = true
+			}
+		}
+	}
+	return out
+}
