@@ -117,6 +117,11 @@ func (pt *partition) rows(v *viewProgram, end int64, b *buffer, out func(*table.
 	c := &pt.classes[v.classNo]
 	sets := c.countMembers(v, pt.n)
 	stride, windows := c.stride(), len(c.windows)
+	for _, f := range v.features {
+		if f.keep >= 0 {
+			c.keepers[f.keep].done(pt.n)
+		}
+	}
 	for slot := 0; slot < pt.n; {
 		b.slots = b.slots[:0]
 		for ; slot < pt.n && len(b.slots) < batchRows; slot++ {
@@ -192,6 +197,10 @@ func (x counter) of(cells []uint64) int64 { return int64(uint32(cells[x.word] >>
 // put writes a feature's values of some slots: dst are the columns of its windows, shortest first.
 func (c *classState) put(f *featureProgram, end int64, slots []uint32, sets [][]uint32, dst []table.Column) {
 	stride := c.stride()
+	starts := make([]int64, len(c.windows))
+	for b, w := range c.windows {
+		starts[b] = end - w
+	}
 	for row, slot := range slots {
 		state := c.words[int(slot)*stride:][:stride]
 		switch f.Op {
@@ -235,13 +244,15 @@ func (c *classState) put(f *featureProgram, end int64, slots []uint32, sets [][]
 			}
 		case features.Recency:
 			last := int64(orderedTime(state[len(c.windows)*c.cells+c.newest[f.newest].word]))
-			for b, w := range c.windows {
-				if last < end-w {
+			for b := range dst {
+				if last < starts[b] {
 					dst[b].Valid[row] = false
 					continue
 				}
 				dst[b].Float[row] = float64(end-last) / 1e6
 			}
+		default:
+			c.keepers[f.keep].put(f, slot, starts, dst, row)
 		}
 	}
 }

@@ -35,7 +35,10 @@ func build(ctx context.Context, p features.Plan) (features.Stats, error) {
 	if len(p.Views) == 0 {
 		return stats, nil
 	}
-	prog := compile(p.Views, p.Schema, p.Interval.End)
+	prog, err := compile(p.Views, p.Schema, p.Interval.End)
+	if err != nil {
+		return stats, err
+	}
 	s := newScan(prog)
 	splits, err := p.Events(ctx, table.Interval{Start: prog.startTime(), End: prog.endTime()})
 	if err != nil {
@@ -97,9 +100,4 @@ func (t *tally) report(p *program, stats *features.Stats) {
 		}
 		stats.Refused[what] = n
 	}
-}
-
-// Join is not there yet.
-func (Engine) Join(context.Context, features.JoinPlan) (features.Stats, error) {
-	return features.Stats{}, fmt.Errorf("join: not yet")
 }

@@ -151,7 +151,9 @@ func (r *reader) lane(at int) *laneData {
 		r.products(d, l)
 	case decaying:
 		r.terms(d, l)
-	case textCode, moment:
+	case textCode:
+		r.texts(d, l)
+	case moment:
 		r.moments(d, l)
 	}
 	return d
@@ -310,6 +312,31 @@ func (r *reader) terms(d *laneData, l *lane) {
 			continue
 		}
 		d.words[i] = math.Float64bits(l.decay.Term(w, t, l.base))
+	}
+}
+
+// texts numbers the texts of a column that come out again.
+func (r *reader) texts(d *laneData, l *lane) {
+	c, dict := &r.cols[l.column], r.prog.columns[l.column].dict
+	r.nulls(d, c)
+	if c.Code != nil {
+		codes := r.codes[l.column].of(c.Dict, dict.code)
+		for i, code := range c.Code[r.lo:r.hi] {
+			if uint(code) < uint(len(codes)) {
+				d.words[i] = uint64(codes[code])
+			}
+		}
+		return
+	}
+	last, code := "", dict.code("")
+	for i, s := range c.Str[r.lo:r.hi] {
+		if d.bad != nil && d.bad[i] != usable {
+			continue
+		}
+		if s != last {
+			last, code = s, dict.code(s)
+		}
+		d.words[i] = uint64(code)
 	}
 }
 

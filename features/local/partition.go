@@ -34,6 +34,7 @@ type classState struct {
 	words   []uint64                   // stride a slot
 	rests   map[uint32]*features.Total // what did not fit into a sum, by the place of its first word
 	members []pairs
+	keepers []keeper
 }
 
 // records are rows on their way to a partition: words a row, and the texts of their keys.
@@ -72,8 +73,12 @@ func newPartition(p *program, g *group) *partition {
 	pt.idle.L = &pt.mu
 	for _, c := range g.classes {
 		pt.classes = append(pt.classes, classState{class: c, members: make([]pairs, len(c.members))})
+		state := &pt.classes[len(pt.classes)-1]
 		for i := range c.members {
-			pt.classes[len(pt.classes)-1].members[i].timed = p.timed
+			state.members[i].timed = p.timed
+		}
+		for _, k := range c.keeps {
+			state.keepers = append(state.keepers, newKeeper(p, k, len(c.windows)))
 		}
 	}
 	return pt
@@ -139,6 +144,9 @@ func (c *classState) room(n int) {
 		c.words = grown
 	}
 	c.words = c.words[:need]
+	for _, k := range c.keepers {
+		k.room(n)
+	}
 }
 
 // add adds the records that one of the class's windows holds.
@@ -177,6 +185,9 @@ func (c *classState) add(g *group, m *moves, r *records, slots []uint32, s *scra
 	}
 	for _, x := range c.newest {
 		c.latest(x, r.words, g, rows, kept)
+	}
+	for i, x := range c.keeps {
+		c.addKept(c.keepers[i], x, r.words, g, rows, kept, buckets)
 	}
 	for i, x := range c.class.members {
 		c.member(&c.members[i], x, r.words, g, rows, kept, buckets, s)
@@ -291,6 +302,21 @@ func (c *classState) member(t *pairs, x members, recs []uint64, g *group, rows, 
 	t.add(slots, ids, passed, times, s.places)
 }
 
+func (c *classState) addKept(to keeper, x keep, recs []uint64, g *group, rows, kept []uint32, buckets []uint8) {
+	word, bit := g.bit(x.pred)
+	lane, time := g.laneAt(x.lane), g.laneAt(x.time)
+	for i, row := range rows {
+		if recs[row+word]>>(bit&63)&1 == 0 {
+			continue
+		}
+		t := int64(0)
+		if x.time >= 0 {
+			t = int64(recs[row+time])
+		}
+		to.add(kept[i], buckets[i], recs[row+lane], t)
+	}
+}
+
 // bytes is what the partition holds in memory.
 func (pt *partition) bytes() int64 {
 	n := pt.entities.bytes()
@@ -299,6 +325,9 @@ func (pt *partition) bytes() int64 {
 		n += int64(8*cap(c.words)) + 200*int64(len(c.rests))
 		for j := range c.members {
 			n += c.members[j].bytes()
+		}
+		for _, k := range c.keepers {
+			n += k.bytes()
 		}
 	}
 	return n

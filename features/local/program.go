@@ -33,6 +33,7 @@ type column struct {
 	// 2… in the order of named.
 	named   []string
 	numbers map[string]uint16 // of named
+	dict    *dictionary       // of a column of text whose values come out again
 }
 
 // timeColumn is the position of "time" in program.columns.
@@ -145,6 +146,7 @@ type class struct {
 	peaks    []peak
 	newest   []newest
 	members  []members
+	keeps    []keep
 }
 
 func (c *class) stride() int { return len(c.windows)*c.cells + c.whole }
@@ -188,11 +190,12 @@ type featureProgram struct {
 	peak    int
 	newest  int
 	members int
+	keep    int
 	base    int64 // Decayed: the lane's
 }
 
 // compile turns valid views into a program.
-func compile(views []features.View, schema table.Schema, end time.Time) *program {
+func compile(views []features.View, schema table.Schema, end time.Time) (*program, error) {
 	p := &program{end: end.UnixMicro(), schema: schema}
 	p.column("time", "every view", table.Time)
 	p.start = p.end - features.RetentionNeeded(views).Microseconds()
@@ -205,6 +208,11 @@ func compile(views []features.View, schema table.Schema, end time.Time) *program
 	p.edges = slices.Compact(p.edges)
 	byKey := map[string]*group{}
 	for i, v := range views {
+		for i, f := range v.KeySchema(schema) {
+			if f.Type == table.Float64 || f.Type == table.Bytes {
+				return nil, fmt.Errorf("view %q: column %q of type %s can't be its key: take a column of text, integers, times or bools", v.Name, v.Keys()[i], f.Type)
+			}
+		}
 		g := byKey[v.Key]
 		if g == nil {
 			g = p.group(v)
@@ -222,7 +230,7 @@ func compile(views []features.View, schema table.Schema, end time.Time) *program
 			classes++
 		}
 	}
-	return p
+	return p, nil
 }
 
 func (p *program) startTime() time.Time { return time.UnixMicro(p.start).UTC() }
@@ -266,7 +274,7 @@ func (p *program) view(g *group, v features.View) {
 }
 
 func (p *program) feature(g *group, c *class, v features.View, f features.Feature) featureProgram {
-	fp := featureProgram{Feature: f, lane: -1}
+	fp := featureProgram{Feature: f, lane: -1, keep: -1}
 	reader := v.Name + "." + f.Name
 	tests := p.tests(f, reader)
 	switch f.Op {
@@ -318,8 +326,48 @@ func (p *program) feature(g *group, c *class, v features.View, f features.Featur
 			time = g.carry(p.lane(lane{form: moment, column: timeColumn}))
 		}
 		fp.members = c.member(fp.pred, g.carry(fp.lane), time)
+	case features.Top, features.Quantile, features.First, features.Last, features.Sequence, features.ApproxDistinct:
+		fp.keep = p.keep(g, c, f, tests, reader, &fp)
 	}
 	return fp
+}
+
+// keep adds the accumulator of a feature whose states differ in size, and returns its position.
+func (p *program) keep(g *group, c *class, f features.Feature, tests []test, reader string, fp *featureProgram) int {
+	of := f.Column
+	if of == "" {
+		of = features.KeyItem // of a sequence
+	}
+	k := keep{op: f.Op, n: f.N, time: -1, values: values{typ: features.TypeOf(p.schema, of)}}
+	switch text := k.values.typ == table.String; {
+	case f.Op == features.ApproxDistinct, f.Op != features.Quantile && !text && (f.Op == features.Top || f.Op == features.Sequence):
+		fp.lane = p.lane(lane{form: identity, column: p.column(of, reader, k.values.typ)})
+	case f.Op != features.Quantile && text:
+		col := p.column(of, reader, table.String)
+		if p.columns[col].dict == nil {
+			p.columns[col].dict = newDictionary()
+		}
+		k.values.dict = p.columns[col].dict
+		fp.lane = p.lane(lane{form: textCode, column: col})
+	default:
+		k.values.typ = table.Float64
+		fp.lane = p.lane(lane{form: number, column: p.column(of, reader, table.Float64, table.Int64, table.Bool)})
+	}
+	if f.Op == features.Last {
+		k.n = 1
+	}
+	k.pred = g.pred(tests, fp.lane)
+	k.lane = g.carry(fp.lane)
+	if f.Op != features.Top && f.Op != features.Quantile {
+		k.time = g.carry(p.lane(lane{form: moment, column: timeColumn}))
+	}
+	fp.pred = k.pred
+	k.key = fmt.Sprint(k.op, k.pred, k.lane, k.n)
+	if i := slices.IndexFunc(c.keeps, func(x keep) bool { return x.key == k.key }); i >= 0 {
+		return i
+	}
+	c.keeps = append(c.keeps, k)
+	return len(c.keeps) - 1
 }
 
 // valueLane returns the lane of what Sum, Mean, Min, Max and Decayed aggregate; -1 if every event is one.
