@@ -1,11 +1,12 @@
 package event
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -70,6 +72,7 @@ type IngestPlan struct {
 	Identities   *Identities
 	Suppressions *Suppressions
 	IntervalEnd  time.Time     // from which retention counts back; zero: Day.End
+	Unit         table.Every   // what Day is one of, so that rows of a dated file which lie in no day that reads it can be told; zero: they are not
 	Out          *table.Writer // of Source.NewWriter
 	Workers      int           // files read at once; 0: GOMAXPROCS
 }
@@ -81,19 +84,16 @@ type IngestFacts struct {
 	Bytes   int64         `json:"bytes"` // size of these files; of it only the declared columns are read
 	Rows    int64         `json:"rows"`  // rows of the interval that were judged, kept or not: those of the funnel
 	Kept    int64         `json:"kept"`
-	BadRows []BadRow      `json:"bad_rows,omitempty"` // the first few
+	Quality expect.Counts `json:"quality"`
+
+	// Places are where quarantined rows stand, the first of them; BadRows the first few of those.
+	Places  []expect.Place `json:"-"`
+	BadRows []expect.Place `json:"bad_rows,omitempty"`
 
 	// Rows of the interval that are no event of the project, and not in the funnel.
 	UnknownKinds int64 `json:"unknown_kinds,omitempty"`         // of a kind that Source.Kinds does not have
 	IgnoredKinds int64 `json:"ignored_kinds,omitempty"`         // of one that it maps to Ignored
 	Empty        int64 `json:"rows_without_elements,omitempty"` // whose list to explode is null or empty
-}
-
-// BadRow says where a row without subject, item or time stands. It never holds a value.
-type BadRow struct {
-	File   string `json:"file"`
-	Row    int64  `json:"row"` // from 0, in the file; with Source.Explode, elements are counted
-	Column string `json:"column"`
 }
 
 // maxBadRows is how many bad rows the facts list.
@@ -103,6 +103,9 @@ const maxBadRows = 20
 // numbers in place of ids, and no column that the purpose does not read. Every row of the interval is counted by the reason for which it
 // was kept or not. The rows of Out, sorted by its writer, do not depend on the number of workers, nor on how rows are ordered
 // or split into files. New subjects are buffered in Identities: Flush it before committing Out.
+//
+// A row that is none is quarantined: left out, counted as a bad row, and told by its place. It lacks an id or a time, its time is one that no day
+// reads, it has a number that is none, or breaks a rule of Source.Expect. The columns of rows that the decisions leave out are not looked at.
 //
 // It fails where the source is not as declared: a column that is missing or does not fit, a required one that all files lack
 // (ErrMissing), too many rows of unknown kind (ErrUnknownKinds).
@@ -117,14 +120,25 @@ func Ingest(ctx context.Context, p IngestPlan) (IngestFacts, error) {
 	if err != nil {
 		return IngestFacts{}, fmt.Errorf("ingest %s: %w", p.Day, err)
 	}
+	if p.Workers <= 0 {
+		p.Workers = runtime.GOMAXPROCS(0)
+	}
 	files := p.Files.day(p.Day)
 	in := &ingest{
 		IngestPlan: p, source: source, schema: source.Schema(purpose), columns: columns, kinds: source.kinds(),
 		oldest: purpose.Oldest("events", end, p.Decisions.Now()),
-		facts:  IngestFacts{Funnel: policy.Funnel{}, Files: len(files)}, lacking: map[string]int{},
+		facts:  IngestFacts{Funnel: policy.Funnel{}, Files: len(files)}, found: findings{newest: math.MinInt64}, lacking: map[string]int{}, seed: maphash.MakeSeed(),
 	}
-	if p.Workers <= 0 {
-		p.Workers = runtime.GOMAXPROCS(0)
+	in.watch = in.watched()
+	keeps := source.Expect.Keeps()
+	if keeps == nil {
+		keeps = &expect.Keeps{}
+	}
+	in.checker = expect.NewChecker(in.watch, keeps.Rules)
+	if keeps.Drop {
+		if in.repeated, err = in.identical(ctx, files); err != nil {
+			return IngestFacts{}, fmt.Errorf("ingest %s: %w", p.Day, err)
+		}
 	}
 	work := make(chan file)
 	g, gctx := errgroup.WithContext(ctx)
@@ -156,13 +170,38 @@ func Ingest(ctx context.Context, p IngestPlan) (IngestFacts, error) {
 	for _, f := range files {
 		in.facts.Bytes += f.info.Size
 	}
-	slices.SortFunc(in.facts.BadRows, func(a, b BadRow) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Row, b.Row)) })
-	in.facts.BadRows = in.facts.BadRows[:min(len(in.facts.BadRows), maxBadRows)]
-	in.facts.Rows, in.facts.Kept = in.facts.Funnel.Read(), in.facts.Funnel[policy.Kept]
-	if err := errors.Join(in.missing(files), in.unknown(ctx)); err != nil {
+	if err := in.settle(); err != nil {
+		return IngestFacts{}, fmt.Errorf("ingest %s: %w", p.Day, err)
+	}
+	if err := errors.Join(in.missing(files), in.unknown()); err != nil {
 		return IngestFacts{}, fmt.Errorf("ingest %s: %w", p.Day, err)
 	}
 	return in.facts, nil
+}
+
+// settle does what can be done once all files have been read: of events that may be repeated one each is kept, and the facts are completed.
+func (in *ingest) settle() error {
+	kept := unrepeated(in.schema, in.held, &in.found)
+	for _, h := range in.held {
+		in.facts.Funnel.Add(policy.Kept, -int64(h.batch.N))
+		in.facts.Funnel.Add(policy.BadRow, int64(h.batch.N))
+	}
+	in.held = nil
+	in.facts.Funnel.Add(policy.Kept, int64(kept.batch.N))
+	in.facts.Funnel.Add(policy.BadRow, -int64(kept.batch.N))
+	in.countNulls(&kept.batch, &in.found.counts)
+	if err := in.append(kept); err != nil {
+		return err
+	}
+	f := &in.facts
+	f.Rows, f.Kept = f.Funnel.Read(), f.Funnel[policy.Kept]
+	if in.found.newest > math.MinInt64 {
+		in.found.counts.SeenAt(time.UnixMicro(in.found.newest))
+	}
+	in.found.counts.Kept = f.Kept
+	f.Quality, f.Places = in.found.counts.Result(), in.found.places.Result()
+	f.BadRows = slices.Clone(f.Places[:min(len(f.Places), maxBadRows)])
+	return nil
 }
 
 // Errors of a source that is not as declared.
@@ -192,7 +231,7 @@ func (in *ingest) missing(files []file) error {
 
 // unknown returns an error if too many of the day's rows are of unknown kind. It says where the first stands, and never which kind it is: a column that
 // was taken for the kind by mistake may hold anything.
-func (in *ingest) unknown(ctx context.Context) error {
+func (in *ingest) unknown() error {
 	n, limit := in.facts.UnknownKinds, in.source.MaxUnknown
 	if limit == 0 {
 		limit = DefaultMaxUnknown
@@ -202,9 +241,7 @@ func (in *ingest) unknown(ctx context.Context) error {
 		return nil
 	}
 	where := ""
-	if first, err := in.firstUnknown(ctx); err != nil {
-		return err
-	} else if first != nil {
+	if first := in.found.first; first != nil {
 		where = fmt.Sprintf(" (the first: %s, row %d)", first.File, first.Row)
 	}
 	return fmt.Errorf("%w: %d of the day's %d rows%s, %.3g %% where %.3g %% are allowed: add their kinds to the source's kinds (%q leaves a kind out), or allow more; rapport inspect lists the kinds of a file",
@@ -220,10 +257,16 @@ type ingest struct {
 	columns []table.Want
 	oldest  int64
 
+	watch    []table.Field // columns of which values and nulls are looked at
+	checker  *expect.Checker
+	seed     maphash.Seed
+	repeated map[uint64]bool // hashes of events that may be repeated; nil: repeated events are kept
+
 	mu      sync.Mutex // guards Out and what follows
 	facts   IngestFacts
+	found   findings
+	held    []held
 	lacking map[string]int // optional column → how many files lack it
-	strange *file          // the first file with a row of unknown kind
 }
 
 // wants are the columns of the files that the purpose may read, each once.
@@ -273,33 +316,44 @@ func (s Source) fixedColumns() int {
 // read ingests one file.
 func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 	var scanned table.ScanFacts
+	stray := in.straysOf(f)
 	o := in.source.scan()
 	o.Columns, o.Window, o.Facts = in.columns, in.Day, &scanned
-	// A dated file holds little but its day, and its rows without a time are counted with that day. Of other files only what the
-	// interval needs is read, and a row without a time lies in no interval.
-	o.KeepOutside = f.arrived
-	countNoTime := f.arrived && in.Day.Contains(f.span.Start)
+	// A dated file holds little but its day, and what lies in no day is counted with that day. Of other files only what the interval needs is
+	// read, unless the file holds rows that lie in none.
+	o.KeepOutside = f.arrived || stray.judged
 
-	out := newRows(in.schema)
+	out, may := newRows(in.schema), held{rows: newRows(in.schema)}
 	funnel := policy.Funnel{}
+	q, outside := findings{newest: math.MinInt64}, findings{newest: math.MinInt64}
 	var unknown, ignored int64
 	for b, err := range table.Scan(ctx, in.source.Bucket, f.info, o) {
 		if err != nil {
 			return err
 		}
 		c := in.bind(b)
+		columns := c.columns(in.watch)
 		out.reset()
+		at := func(i int, column string, why expect.Reason) expect.Place {
+			return expect.Place{File: f.info.Key, Group: scanned.Group, Row: scanned.Row(i), Column: column, Reason: why}
+		}
 		for i := range b.N {
 			if c.time.Null(i) {
-				if countNoTime {
-					funnel.Add(policy.BadRow, 1)
+				if stray.judged {
+					outside.bad(at(i, ColTime, expect.NoTime))
 				}
 				continue
 			}
 			t := c.time.Int[i]
-			if f.arrived && !in.contains(t) {
+			if !stray.holds(t) || o.KeepOutside && !in.contains(t) {
+				if why := stray.why(t); stray.judged && why != "" {
+					outside.bad(at(i, ColTime, why))
+				} else if why == "" {
+					outside.newest = max(outside.newest, t)
+				}
 				continue
 			}
+			q.newest = max(q.newest, t)
 			kind, leave := in.kinds.of(c.kind, i)
 			if leave {
 				ignored++
@@ -307,52 +361,72 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 			}
 			if kind == "" {
 				unknown++
+				place := at(i, ColKind, expect.UnknownCategory)
+				if q.bad(place); q.first == nil {
+					q.first = &place
+				}
 				continue
 			}
 			id, okID := idAt(c.subject, i)
 			item, okItem := idAt(c.item, i)
-			if !okID || !okItem {
+			switch {
+			case !okID:
 				funnel.Add(policy.BadRow, 1)
+				q.bad(at(i, ColSubject, expect.NoID))
+				continue
+			case !okItem:
+				funnel.Add(policy.BadRow, 1)
+				q.bad(at(i, ColItem, expect.NoID))
 				continue
 			}
 			who := a.of(id)
-			why := a.judge(who, t)
-			funnel.Add(why, 1)
-			if why != policy.Kept {
+			if why := a.judge(who, t); why != policy.Kept {
+				funnel.Add(why, 1)
 				continue
 			}
+			if column, why := in.checker.Row(columns, i); why != "" {
+				funnel.Add(policy.BadRow, 1)
+				q.bad(at(i, column, why))
+				continue
+			}
+			funnel.Add(policy.Kept, 1)
 			s, err := a.number(who)
 			if err != nil {
 				return fmt.Errorf("read %s: %w", f.info.Key, err)
 			}
+			if in.repeated[in.hashOf(id, item, t, kind)] {
+				may.add(c, i, s, item, t, kind)
+				may.places = append(may.places, at(i, "", expect.Duplicate))
+				continue
+			}
 			out.add(c, i, s, item, t, kind)
 		}
+		in.countNulls(&out.batch, &q.counts)
 		if err := in.append(out); err != nil {
 			return fmt.Errorf("read %s: %w", f.info.Key, err)
 		}
 	}
-	var bad []BadRow
-	if funnel[policy.BadRow] > 0 {
-		var err error
-		if bad, err = in.locate(ctx, f, countNoTime); err != nil {
-			return err
-		}
+	if stray.judged && (!f.unknown || in.lastOf(&q, &outside)) {
+		funnel.Add(policy.BadRow, outside.counts.Quarantined())
+		outside.newest = math.MinInt64
+		q.merge(&outside)
 	}
+	q.counts.AddFile(scanned.Columns, in.names(scanned.Missing))
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.facts.Funnel.Merge(funnel)
-	in.facts.BadRows = append(in.facts.BadRows, bad...)
+	in.found.merge(&q)
+	if may.batch.N > 0 {
+		in.held = append(in.held, may)
+	}
 	in.facts.UnknownKinds += unknown
 	in.facts.IgnoredKinds += ignored
 	in.facts.Empty += scanned.Empty
-	if countNoTime {
+	if f.arrived && stray.judged {
 		in.facts.Empty += scanned.Timeless
 	}
 	for _, column := range scanned.Missing {
 		in.lacking[column]++
-	}
-	if unknown > 0 && (in.strange == nil || f.info.Key < in.strange.info.Key) {
-		in.strange = &f
 	}
 	return nil
 }
@@ -395,71 +469,6 @@ func (in *ingest) append(r *rows) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.Out.Append(&r.batch)
-}
-
-// locate reads a file that has bad rows once more, keys, times and kinds only, to tell where the first of them stand.
-func (in *ingest) locate(ctx context.Context, f file, countNoTime bool) ([]BadRow, error) {
-	return in.find(ctx, f, maxBadRows, func(c bound, i int) string {
-		_, okID := idAt(c.subject, i)
-		_, okItem := idAt(c.item, i)
-		switch kind, leave := in.kinds.of(c.kind, i); {
-		case c.time.Null(i):
-			if countNoTime {
-				return ColTime
-			}
-		case !in.contains(c.time.Int[i]), leave, kind == "":
-		case !okID:
-			return ColSubject
-		case !okItem:
-			return ColItem
-		}
-		return ""
-	})
-}
-
-// firstUnknown finds the first row of unknown kind, in the first file that has one.
-func (in *ingest) firstUnknown(ctx context.Context) (*BadRow, error) {
-	rows, err := in.find(ctx, *in.strange, 1, func(c bound, i int) string {
-		if c.time.Null(i) || !in.contains(c.time.Int[i]) {
-			return ""
-		}
-		if kind, leave := in.kinds.of(c.kind, i); kind == "" && !leave {
-			return ColKind
-		}
-		return ""
-	})
-	if err != nil || len(rows) == 0 {
-		return nil, err
-	}
-	return &rows[0], nil
-}
-
-// find reads the keys, times and kinds of a file, and returns the first rows for which fault names a column, at most a number of them.
-func (in *ingest) find(ctx context.Context, f file, most int, fault func(c bound, i int) string) ([]BadRow, error) {
-	o := in.source.scan()
-	s := in.source
-	for _, w := range in.columns {
-		if w.Name == s.Subject || w.Name == s.Item || w.Name == s.Time || len(s.Kinds) > 0 && w.Name == s.Kind {
-			o.Columns = append(o.Columns, w)
-		}
-	}
-	var found []BadRow
-	var row int64
-	for b, err := range table.Scan(ctx, s.Bucket, f.info, o) {
-		if err != nil {
-			return nil, err
-		}
-		c := in.bind(b)
-		for i := range b.N {
-			if column := fault(c, i); column != "" {
-				if found = append(found, BadRow{f.info.Key, row + int64(i), column}); len(found) == most {
-					return found, nil
-				}
-			}
-		}
-		row += int64(b.N)
-	}
-	return found, nil
 }
 
 // bound are the columns of a raw batch by their meaning; nil where the source or the purpose has none. It is the raw row: it stays here.

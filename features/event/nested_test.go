@@ -340,6 +340,7 @@ func TestReady(t *testing.T) {
 	check("one folder of two", ready(spread, oneDay(1), soon), "no _SUCCESS under events/web/2024/03/02/")
 	check("no folder can be named", ready(spread, oneDay(5), dayAt(6)), "no file holds events of it")
 
+	now = dayAt(1).Add(12 * time.Hour) // a file is not written days before its events
 	putEvents(t, lake, "flat/a.parquet", genEvents(rand.New(rand.NewPCG(1, 4)), 1, 5, 5))
 	put(t, lake, "flat/_SUCCESS", nil)
 	check("a marker from before the day's end", ready("flat/*.parquet", oneDay(1), soon), "the _SUCCESS under flat/ was written before its end")

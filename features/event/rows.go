@@ -40,6 +40,14 @@ func (r *rows) add(c bound, i int, s policy.Subject, item string, t int64, kind 
 	r.batch.N++
 }
 
+// take appends row i of a minimized batch of the same schema.
+func (r *rows) take(b *table.Batch, i int) {
+	for j := range b.Cols {
+		r.copy(j, &b.Cols[j], i)
+	}
+	r.batch.N++
+}
+
 // copy appends row i of from to column j as row N: a null if from is nil, and for empty text as well, since writers do not agree on
 // which of the two a missing text is.
 func (r *rows) copy(j int, from *table.Column, i int) {
@@ -52,7 +60,7 @@ func (r *rows) copy(j int, from *table.Column, i int) {
 			v = from.Float[i]
 		}
 		to.Float = append(to.Float, v)
-	case table.Time:
+	case table.Time, table.Int64:
 		var v int64
 		if !null {
 			v = from.Int[i]

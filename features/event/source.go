@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path"
 	"regexp"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -48,6 +50,9 @@ type Source struct {
 	// fails; where some files lack it, it is null.
 	Required []string
 
+	// Expect says which rows are quarantined. What else it says is for who judges the facts of an ingest.
+	Expect expect.Set
+
 	TimeUnit time.Duration // of times since the epoch, as integers or as text; 0 if the files declare their unit
 	// TimeFormat is the form of times that are text, in the verbs of strftime ("%d.%m.%Y %H:%M"). "": RFC 3339 and the usual shapes of
 	// ISO 8601, or, with a TimeUnit, digits since the epoch.
@@ -77,6 +82,8 @@ type file struct {
 	span    table.Interval
 	unknown bool // no statistics: it may hold any time
 	empty   bool // no rows
+	odd     bool // it holds rows that lie in no day: without a time, or with one that no event has
+	lost    bool // it holds no others
 }
 
 // Listing lists the source's files. With a date in the path it costs one listing; without, one or two small reads a file besides.
@@ -124,9 +131,41 @@ func (s Source) stat(ctx context.Context, f *file) error {
 	if err != nil {
 		return err
 	}
-	f.unknown, f.empty = !st.HasTimes, st.Rows == 0
-	f.span = table.Interval{Start: time.UnixMicro(st.MinTime).UTC(), End: time.UnixMicro(st.MaxTime).Add(time.Microsecond).UTC()}
+	f.unknown, f.empty, f.lost = !st.HasTimes, st.Rows == 0, st.Rows > 0 && st.Timeless == st.Rows
+	least, most := st.MinTime, st.MaxTime
+	f.odd = st.Timeless != 0
+	if !f.unknown && (least < longAgo || most >= latest(f.info)) {
+		f.odd = true
+		if least, most, f.lost, err = s.measure(ctx, f.info); err != nil {
+			return err
+		}
+	}
+	f.span = table.Interval{Start: time.UnixMicro(least).UTC(), End: time.UnixMicro(most).Add(time.Microsecond).UTC()}
 	return nil
+}
+
+// measure reads the times of a file to find the least and the greatest that an event may have, if there is one: a single row of 1970 would else
+// make the file one of every day since, and each of these days one that has changed.
+func (s Source) measure(ctx context.Context, info storage.Info) (least, most int64, lost bool, err error) {
+	o := s.scan()
+	o.Columns = []table.Want{{Name: s.Time, Type: table.Time}}
+	if !strings.HasPrefix(s.Time, s.Explode+"[]") {
+		o.Explode = ""
+	}
+	least, most = math.MaxInt64, math.MinInt64
+	limit := latest(info)
+	for b, err := range table.Scan(ctx, s.Bucket, info, o) {
+		if err != nil {
+			return 0, 0, false, err
+		}
+		c := &b.Cols[0]
+		for i, t := range c.Int[:b.N] {
+			if !c.Null(i) && t >= longAgo && t < limit {
+				least, most = min(least, t), max(most, t)
+			}
+		}
+	}
+	return least, most, least > most, nil
 }
 
 // scan says how the source's files are read, but for the columns.
@@ -152,6 +191,17 @@ func marker(key string) bool {
 		strings.HasPrefix(name, "_committed_") || strings.HasPrefix(name, "_started_")
 }
 
+// Lost are the files of which no row lies in any day: all their times are null, before 1990, or more than a day after the file was
+// written. A path with a date has none: what lies in no day is counted with the day on which the file arrived.
+func (fs *Files) Lost() (out []storage.Info) {
+	for _, f := range fs.files {
+		if f.lost {
+			out = append(out, f.info)
+		}
+	}
+	return out
+}
+
 // Len is the number of files.
 func (fs *Files) Len() int { return len(fs.files) }
 
@@ -169,7 +219,7 @@ func (fs *Files) Span() (table.Interval, bool) {
 	var iv table.Interval
 	found := false
 	for _, f := range fs.files {
-		if f.unknown {
+		if f.unknown || f.lost {
 			continue
 		}
 		if !found || f.span.Start.Before(iv.Start) {
@@ -200,6 +250,9 @@ func (fs *Files) day(iv table.Interval) []file {
 		end := iv.End
 		if f.arrived {
 			end = end.Add(fs.source.Lateness)
+		}
+		if f.lost {
+			continue
 		}
 		if f.unknown || f.span.Start.Before(end) && iv.Start.Before(f.span.End) {
 			out = append(out, f)

@@ -112,19 +112,24 @@ func TestFilesWithoutDatesGoByStatistics(t *testing.T) {
 	putEvents(t, b, "e/a.parquet", event(dayAt(0), dayAt(1).Add(-time.Microsecond)))
 	putEvents(t, b, "e/b.parquet", event(dayAt(0).Add(time.Hour), dayAt(1))) // its last event is the first moment of day 1
 	putEvents(t, b, "e/c.parquet", event(dayAt(2)))
-	putEvents(t, b, "e/d.parquet", []rawEvent{{User: person(1), SKU: "s"}, {User: person(2), SKU: "s"}}) // no time at all: no bounds
-	putEvents(t, b, "e/e.parquet", nil)                                                                  // no rows: of no day
+	putEvents(t, b, "e/d.parquet", []rawEvent{{User: person(1), SKU: "s"}, {User: person(2), SKU: "s"}})                      // no time at all: of no day
+	putEvents(t, b, "e/e.parquet", nil)                                                                                       // no rows: of no day
+	putEvents(t, b, "e/f.parquet", event(time.UnixMicro(1), dayAt(1), dayAt(2), time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC))) // a 0 and a unit taken for another
+	putEvents(t, b, "e/g.parquet", event(time.UnixMicro(1), time.UnixMicro(2)))
 	s := shop(b)
 	s.Path = "e/*.parquet"
 	files, err := s.Listing(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for d, want := range [][]string{{"e/a.parquet", "e/b.parquet", "e/d.parquet"}, {"e/b.parquet", "e/d.parquet"}, {"e/c.parquet", "e/d.parquet"}, {"e/d.parquet"}} {
+	for d, want := range [][]string{{"e/a.parquet", "e/b.parquet"}, {"e/b.parquet", "e/f.parquet"}, {"e/c.parquet", "e/f.parquet"}, {}} {
 		objs, _ := files.Day(oneDay(d))
 		if got := keysOf(objs); !slices.Equal(got, want) {
 			t.Errorf("day %d: %q, want %q", d, got, want)
 		}
+	}
+	if got := keysOf(files.Lost()); !slices.Equal(got, []string{"e/d.parquet", "e/g.parquet"}) {
+		t.Errorf("lost: %q", got)
 	}
 	if iv, ok := files.Span(); !ok || !iv.Start.Equal(dayAt(0)) || !iv.End.Equal(dayAt(2).Add(time.Microsecond)) {
 		t.Errorf("span %s, %v", iv, ok)

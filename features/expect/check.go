@@ -9,7 +9,7 @@ type Reason string
 const (
 	NoID            Reason = "no id"             // no subject or no item, or none that can be one
 	NoTime          Reason = "no time"           //
-	LongAgo         Reason = "before 2000"       // a time that no event has: a zero, a unit taken for another
+	LongAgo         Reason = "before 1990"       // a time that no event has: a zero, a unit taken for another
 	Late            Reason = "too late"          // its day is read no more when its file arrives: lateness
 	Ahead           Reason = "after its file"    // its time is after the day on which its file arrived
 	UnknownCategory Reason = "unknown category"  // of a column with a list of those that are known

@@ -13,7 +13,7 @@ type Counts struct {
 	Files   int                         `json:"files,omitempty"`
 	Kept    int64                       `json:"kept"`              // rows
 	Nulls   map[string]int64            `json:"nulls,omitempty"`   // column → rows that were kept without a value in it
-	Bad     map[string]map[Reason]int64 `json:"bad,omitempty"`     // column → reason → rows that were quarantined; of a row that is bad twice, the first
+	Bad     map[string]map[Reason]int64 `json:"bad,omitempty"`     // column ("" is the whole row) → reason → rows that were quarantined; of a row that is bad twice, the first
 	Lacking map[string]int              `json:"lacking,omitempty"` // declared column → files that do not have it
 	Columns map[string][]string         `json:"columns,omitempty"` // of the files → their types
 	Newest  time.Time                   `json:"newest,omitzero"`   // row or file, to the minute
@@ -127,17 +127,21 @@ func (c Counts) Result() Counts {
 	return c
 }
 
-// Quarantined is how many rows were, for one column; "" is all.
-func (c Counts) Quarantined(column string) (n int64) {
-	for name, reasons := range c.Bad {
-		if column == "" || name == column {
-			for _, k := range reasons {
-				n += k
-			}
-		}
+// Quarantined is how many rows were.
+func (c Counts) Quarantined() (n int64) {
+	for column := range c.Bad {
+		n += c.QuarantinedFor(column)
+	}
+	return n
+}
+
+// QuarantinedFor is how many rows were for a column.
+func (c Counts) QuarantinedFor(column string) (n int64) {
+	for _, k := range c.Bad[column] {
+		n += k
 	}
 	return n
 }
 
 // Rows is how many rows there were: kept and quarantined.
-func (c Counts) Rows() int64 { return c.Kept + c.Quarantined("") }
+func (c Counts) Rows() int64 { return c.Kept + c.Quarantined() }

@@ -116,7 +116,7 @@ func TestCounts(t *testing.T) {
 	if !reflect.DeepEqual(got, want) || len(want.Bad["value"]) != 2 || len(want.Bad["device"]) != 2 {
 		t.Fatalf("%+v, want %+v", got, want)
 	}
-	if got.Rows() != 5000 || got.Quarantined("value")+got.Quarantined("device")+got.Kept != 5000 {
+	if got.Rows() != 5000 || got.QuarantinedFor("value")+got.QuarantinedFor("device")+got.Kept != 5000 {
 		t.Errorf("%d rows", got.Rows())
 	}
 	for range 20 {
@@ -273,7 +273,7 @@ func TestJudge(t *testing.T) {
 		{
 			"dropped",
 			Set{Duplicates: &Duplicates{Share: *share(0.01, Fail), Drop: true}},
-			Seen{Counts: Counts{Kept: 98, Bad: map[string]map[Reason]int64{"item": {Duplicate: 2}}}},
+			Seen{Counts: Counts{Kept: 98, Bad: map[string]map[Reason]int64{"": {Duplicate: 2}}}},
 			"duplicates  fail: events: 2 of 100 rows repeat another and are left out",
 		},
 		{

@@ -80,7 +80,7 @@ func (s Set) Judge(o Seen) []Verdict {
 		out = append(out, s.share("duplicates", "", &d.Share, o.Repeated, o.Compared, o.What, what))
 	}
 	if s.Bad != nil {
-		out = append(out, s.share("bad", "", s.Bad, o.Quarantined(""), o.Rows(), o.What, "are quarantined"+o.reasons("")))
+		out = append(out, s.share("bad", "", s.Bad, o.Quarantined(), o.Rows(), o.What, "are quarantined"+reasons(o.Bad)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Columns)) {
 		c := s.Columns[name]
@@ -88,20 +88,18 @@ func (s Set) Judge(o Seen) []Verdict {
 			out = append(out, s.share("nulls", name, c.Nulls, o.Nulls[name], o.Kept, o.What, fmt.Sprintf("have no %q", name)))
 		}
 		if c.Bad != nil {
-			out = append(out, s.share("bad", name, c.Bad, o.Quarantined(name), o.Rows(), o.What, fmt.Sprintf("are quarantined for %q%s", name, o.reasons(name))))
+			out = append(out, s.share("bad", name, c.Bad, o.QuarantinedFor(name), o.Rows(), o.What, fmt.Sprintf("are quarantined for %q%s", name, reasons(map[string]map[Reason]int64{name: o.Bad[name]}))))
 		}
 	}
 	return out
 }
 
 // reasons lists why rows were quarantined, the most frequent reason first: ": 4 not a number, 1 null".
-func (o Seen) reasons(column string) string {
+func reasons(bad map[string]map[Reason]int64) string {
 	sum := map[Reason]int64{}
-	for name, reasons := range o.Bad {
-		if column == "" || name == column {
-			for why, n := range reasons {
-				sum[why] += n
-			}
+	for _, reasons := range bad {
+		for why, n := range reasons {
+			sum[why] += n
 		}
 	}
 	var parts []string

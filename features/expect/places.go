@@ -12,7 +12,7 @@ type Place struct {
 	File   string `json:"file"`
 	Group  int    `json:"row_group"` // from 0; 0 in a file of text
 	Row    int64  `json:"row"`       // in the file, from 0
-	Column string `json:"column"`
+	Column string `json:"column"`    // "" is the whole row
 	Reason Reason `json:"reason"`
 }
 
