@@ -23,9 +23,9 @@ type chunkReader struct {
 	valid           []bool // nil if no row is null
 	form            form
 	plain           []byte  // values that stand as they are
-	text            string  // those of them that are text
-	at              int     // of the next one in text
-	deltas          []int64 // values of formDelta
+	text            string  // those of them that are text,
+	at              int     // and where the next one stands in it
+	deltas          []int64 // values of formDelta; lengths of formLengths
 	codes           []int32 // of formCode
 	ints            []int64 // the dictionary of the chunk
 	floats          []float64
@@ -36,9 +36,10 @@ type chunkReader struct {
 type form uint8
 
 const (
-	formPlain form = iota + 1
-	formDelta
-	formCode
+	formPlain   form = iota + 1
+	formDelta        // integers, decoded
+	formLengths      // text whose lengths stand apart
+	formCode         // of the chunk's dictionary
 )
 
 // spare is memory that the chunks of a column use one after another.
@@ -211,6 +212,8 @@ func (r *chunkReader) values(dst *Column, from, to int) error {
 			copy(dst.Code[from:to], r.codes[next:])
 		case r.form == formCode:
 			gather(dst.Str[from:to], r.words, r.codes[next:])
+		case r.form == formLengths:
+			r.at = cut(dst.Str[from:to], r.text, r.at, r.deltas[next:])
 		default:
 			return r.texts(dst.Str[from:to])
 		}
@@ -244,6 +247,15 @@ func (r *chunkReader) texts(dst []string) error {
 	}
 	r.at = len(r.text) - len(text)
 	return nil
+}
+
+// cut cuts text from at on into dst by its lengths, which add up to no more than it has, and returns where the next one begins.
+func cut(dst []string, text string, at int, lengths []int64) int {
+	for i, n := range lengths[:len(dst)] {
+		dst[i] = text[at : at+int(n)]
+		at += int(n)
+	}
+	return at
 }
 
 // gather sets dst to the values of dict at codes, which lie within it.
@@ -302,6 +314,21 @@ func (r *chunkReader) nextPage() error {
 		s.deltas, _, err = unpackDeltas(s.deltas, rest, n)
 		r.deltas = s.deltas
 		return err
+	case p.encoding == encodingLengths && (r.typ == String || r.typ == Bytes):
+		r.form = formLengths
+		s.deltas, rest, err = unpackDeltas(s.deltas, rest, n)
+		if err != nil {
+			return err
+		}
+		left := int64(len(rest))
+		for _, n := range s.deltas {
+			if n < 0 || n > left {
+				return errShort
+			}
+			left -= n
+		}
+		r.deltas, r.text, r.at = s.deltas, string(rest), 0
+		return nil
 	case p.encoding != encodingPlain:
 		return fmt.Errorf("%w: a page in encoding %d", ErrCorrupt, p.encoding)
 	}

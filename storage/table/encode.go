@@ -21,6 +21,9 @@ const sumsKey = "rapport.crc32c"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// maxDictionary is the size in bytes of a dictionary beyond which the rest of a row group stands without one.
+const maxDictionary = 16 << 20
+
 // encode writes r as one Parquet file, and returns how many of its last bytes are the footer: row groups, statistics, dictionaries for text. Every column is optional.
 // Equal rows in equal order give equal bytes for one version of the library: nothing in the file depends on time, host or concurrency.
 func encode(r *rows, o WriteOptions) (body []byte, footer int, err error) {
@@ -31,11 +34,15 @@ func encode(r *rows, o WriteOptions) (body []byte, footer int, err error) {
 	props := []parquet.WriterProperty{
 		parquet.WithCompression(compressions[o.Codec]),
 		parquet.WithDictionaryDefault(false),
+		parquet.WithDictionaryPageSizeLimit(maxDictionary),
 		parquet.WithStats(true),
 	}
-	for _, f := range r.schema {
-		if f.Type == String {
-			props = append(props, parquet.WithDictionaryPath(parquet.ColumnPath{f.Name}, true))
+	for i, f := range r.schema {
+		path := parquet.ColumnPath{f.Name}
+		if l := layoutOf(&r.cols[i], f.Type, r.n); l.dictionary {
+			props = append(props, parquet.WithDictionaryPath(path, true))
+		} else {
+			props = append(props, parquet.WithEncodingPath(path, l.encoding))
 		}
 	}
 	var buf bytes.Buffer

@@ -150,8 +150,8 @@ func cell(b *Batch, col, row int) string {
 	switch b.Schema[col].Type {
 	case Float64:
 		return fmt.Sprintf("%v/%x", c.Float[row], math.Float64bits(c.Float[row]))
-	case String:
-		return fmt.Sprintf("%q", c.Str[row])
+	case String, Bytes:
+		return fmt.Sprintf("%q", c.Text(row))
 	}
 	return fmt.Sprint(c.Int[row])
 }

@@ -160,3 +160,76 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
+
+// hostileRead reads a part of any bytes, of which its manifest says that they are right: an ErrCorrupt, or as many rows as it has.
+func hostileRead(t *testing.T, s Schema, body []byte) (failed bool) {
+	t.Helper()
+	if len(body) == 0 {
+		return true
+	}
+	mem := memoryWith(t, body)
+	rows := int64(300)
+	m := manifestOf(t, "raw/f.parquet", body, s, rows)
+	for _, o := range []ReadOptions{{}, {Dictionaries: true, BatchRows: 100, Columns: []string{"ids", "names", "near"}}} {
+		got := int64(0)
+		for b, err := range Read(context.Background(), mem, m, o) {
+			if err != nil {
+				if !errors.Is(err, ErrCorrupt) {
+					t.Fatalf("%v", err)
+				}
+				return true
+			}
+			if err := b.check(b.Schema); err != nil {
+				t.Fatal(err)
+			}
+			got += int64(b.N)
+		}
+		if got != rows {
+			t.Fatalf("%d rows", got)
+		}
+	}
+	return false
+}
+
+// TestReadBadPages overwrites bytes of a part's pages, and of its footer, at random: an error of the part or other values, never a panic.
+func TestReadBadPages(t *testing.T) {
+	for _, codec := range []string{"zstd", "snappy", "none"} {
+		mem := storage.NewMemory(nil)
+		r := rand.New(rand.NewPCG(12, 1))
+		b, _ := layouts(r, 300)
+		b.Cols[3].Valid = slices.Repeat([]bool{true, true, false}, 100)
+		o := WriteOptions{Ordered: true, RowGroup: 120, Codec: codec}
+		if codec == "none" { // so that damage reaches what stands behind the codec
+			compressions["none"] = compress.Codecs.Uncompressed
+			defer delete(compressions, "none")
+		}
+		w := NewWriter(mem, "t", b.Schema, o)
+		if err := w.Append(b); err != nil {
+			t.Fatal(err)
+		}
+		m, err := w.Finish(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _, err := storage.ReadAll(context.Background(), mem, m.Parts[0].Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if hostileRead(t, b.Schema, body) {
+			t.Fatal("the part itself is refused")
+		}
+		failed := 0
+		for range 300 {
+			bad := slices.Clone(body)
+			for range 1 + r.IntN(4) {
+				bad[4+r.IntN(len(bad)-12)] = byte(r.Uint32())
+			}
+			if hostileRead(t, b.Schema, bad) {
+				failed++
+			}
+		}
+		if failed < 20 {
+			t.Errorf("%s: %d damages of 300 were noticed", codec, failed)
+		}
+	}
+}
