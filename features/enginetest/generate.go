@@ -182,9 +182,9 @@ var plain = map[features.Op][]features.Feature{
 		{HalfLife: day, Column: "big"},
 	},
 	features.ShareOf:  {{Share: []string{"buy", "cart"}}, {Column: "device", Share: []string{"web", "never"}}, {Column: "item", Share: []string{"item-0"}}},
-	features.Top:      {{Column: "device", N: 2}, {Column: "kind", N: 1}, {Column: "item", N: 1000}, {Column: "device", N: 10}},
+	features.Top:      {{Column: "device", N: 2}, {Column: "kind", N: 1}, {Column: "item", N: 1000}, {Column: "value", N: 3}, {Column: "big", N: 5}, {Column: "quantity", N: 2}, {Column: "flag", N: 2}},
 	features.Quantile: {{Column: "value", Quantile: 0.5}, {Column: "value", Quantile: 0.95}, {Column: "quantity", Quantile: 0.25}, {Column: "big", Quantile: 0.9}, {Column: "price", Quantile: 1e-9}},
-	features.Sequence: {{N: 3}, {Column: "device", N: 1}, {Column: "value", N: 5}, {Column: "kind", N: 1000}, {Column: "quantity", N: 2}},
+	features.Sequence: {{N: 3}, {Column: "device", N: 1}, {Column: "value", N: 5}, {Column: "kind", N: 1000}, {Column: "big", N: 4}, {Column: "flag", N: 2}},
 }
 
 var weights = map[string]float64{"view": 0.1, "buy": 3, "cart": -2.5, "other": 0}

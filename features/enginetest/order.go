@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
@@ -21,6 +22,7 @@ func orderChecks() []check {
 		{"time/no-event-at-or-after-the-end", noFuture},
 		{"time/every-event-twice", everyEventTwice},
 		{"time/calendar-edges", calendarEdges},
+		{"text/any-bytes", anyBytes},
 		{"read/source-is-asked-once", askedOnce},
 		{"read/only-the-columns-of-views", onlyColumns},
 		{"read/no-time-where-the-split-says-it", noTime},
@@ -244,6 +246,37 @@ func localMidnights() (ends []time.Time, err error) {
 		ends = append(ends, time.Date(2026, d.month, d.day, 0, 0, 0, 0, loc))
 	}
 	return ends, nil
+}
+
+// anyBytes: lists are valid JSON and UTF-8 whatever is in a text, and keys are told apart by their bytes.
+func anyBytes(ctx context.Context, eng features.Engine) error {
+	texts := []string{"", " ", "\x00", "a\nb\t\"c\"\\", "\u2028\u2029", "é", "e\u0301", "\xff", "\xff\xfe", "\xc3", "a\xc3b", "𝄞", "</script>", "null", "[1]", "long " + strings.Repeat("x", 5000)}
+	e := newEvents(table.Field{Name: "device", Type: table.String})
+	for i := range int64(150) {
+		text := texts[i*7%int64(len(texts))]
+		e.rows = append(e.rows, []any{i % 3, text, theEnd.UnixMicro() - 1 - i%40, "view", 1.0, texts[i*i%int64(len(texts))]})
+	}
+	fs := []features.Feature{
+		{Name: "last", Op: features.Sequence, Column: "device", N: 20},
+		{Name: "n", Op: features.Count, Where: []features.Condition{{Column: "device", In: []string{"\xff", "é", "null"}}}},
+		{Name: "texts", Op: features.Distinct, Column: "device"},
+		{Name: "top", Op: features.Top, Column: "device", N: 20},
+	}
+	views := []features.View{
+		{Name: "by_subject", Key: features.KeySubject, Windows: []time.Duration{day}, Features: fs},
+		{Name: "by_text", Key: features.KeyItem, Windows: []time.Duration{day}, Features: fs},
+		{Name: "by_texts", Key: "item+device", Windows: []time.Duration{day}, Features: fs[1:2]},
+	}
+	for i, coded := range []bool{false, true} {
+		got, err := build(ctx, eng, task{views: views, interval: lastDay(theEnd), events: e, shape: shape{seed: 9, splits: 1 + i, batch: 40, coded: coded}})
+		if err != nil {
+			return err
+		}
+		if err := agree(got.result, oracle(views, theEnd, e), false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // askedOnce: the source is asked once, for the longest window of all views.
