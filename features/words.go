@@ -10,8 +10,8 @@ type Words struct {
 }
 
 const (
-	subtracts = "added for events that enter a window, subtracted for those that leave it"
-	keepsTime = "kept with its time, so that what leaves a window is cut off"
+	subtracts = "added, and subtracted again"
+	keepsTime = "kept with its time, and cut off"
 )
 
 var words = map[Op]Words{
@@ -20,7 +20,7 @@ var words = map[Op]Words{
 	Mean:           {Says: "the mean of a column", Formula: "Σ x / n", Nulls: "null", Since: subtracts},
 	Min:            {Says: "the smallest value", Formula: "min x", Nulls: "null", Since: keepsTime},
 	Max:            {Says: "the largest value", Formula: "max x", Nulls: "null", Since: keepsTime},
-	First:          {Says: "the value of the earliest event that has one", Formula: "x at the least time; of equal times the least x", Nulls: "null", Since: keepsTime + "; where a window or its end falls within an hour, all events are read"},
+	First:          {Says: "the value of the earliest event that has one", Formula: "x at the least time; of equal times the least x", Nulls: "null", Since: keepsTime + ", where windows and ends fall on hours; else from all events"},
 	Last:           {Says: "the value of the latest event that has one", Formula: "x at the greatest time; of equal times the greatest x", Nulls: "null", Since: keepsTime},
 	Distinct:       {Says: "how many different values", Formula: "|{x}|", Nulls: "0", Since: keepsTime},
 	ApproxDistinct: {Says: "about how many different values", Formula: "HyperLogLog with 2^12 registers", Nulls: "0", Error: "standard error 1.63 %", Since: keepsTime},

@@ -98,6 +98,9 @@ func (c *columnProfile) quantile(q float64, n int64) *float64 {
 	for _, bin := range slices.Sorted(maps.Keys(c.bins)) {
 		if rank -= c.bins[bin]; rank < 0 {
 			x := min(max(aggregate.BinValue(bin), c.least), c.most)
+			if c.Type == table.Int64 {
+				x = math.Round(x)
+			}
 			return &x
 		}
 	}

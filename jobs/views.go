@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs/cost"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/storage"
@@ -145,24 +146,45 @@ func viewSpec(v features.View) map[string]any {
 	return map[string]any{"key": v.Key, "windows": windows, "features": v.Features}
 }
 
-// errView says that a view cannot be made by a job.
-var errView = errors.New("the view cannot be made")
+// ErrView says that a view cannot be made by a job.
+var ErrView = errors.New("the view cannot be made")
+
+// Reads returns an ErrView if the job's purpose does not read what the views need of events.
+func (j *Job) Reads(views []features.View) error {
+	for _, v := range views {
+		for _, c := range v.Columns() {
+			if c == features.KeySubject || c == features.KeyItem || c == event.ColTime || j.Training.Allows("events", c) {
+				continue
+			}
+			return fmt.Errorf("%w by job %s: view %s uses column %q, which purpose %s does not read; add it to purposes.%s.reads.events, or take another --job",
+				ErrView, j.Name, v.Name, c, j.Training.Name, j.Training.Name)
+		}
+	}
+	return nil
+}
 
 // only returns the job with these views and no others, and no more history than they need.
 func (j *Job) only(views []features.View) (*Job, error) {
-	out := *j
-	out.Views, out.Published, out.Window = views, nil, features.RetentionNeeded(views)
-	if err := features.Validate(views); err != nil {
+	if err := errors.Join(features.Validate(views), j.Reads(views)); err != nil {
 		return nil, err
 	}
-	for _, v := range views {
-		for _, c := range v.Columns() {
-			switch {
-			case c == features.KeySubject || c == features.KeyItem || c == "time":
-			case !j.Training.Allows("events", c):
-				return nil, fmt.Errorf("%w by job %s: view %s uses column %q, which purpose %s does not read; add it to purposes.%s.reads.events, or take another --job", errView, j.Name, v.Name, c, j.Training.Name, j.Training.Name)
-			}
-		}
-	}
+	out := *j
+	out.Views, out.Published, out.Window = views, nil, features.RetentionNeeded(views)
 	return &out, nil
+}
+
+// ViewColumns describes the columns of a view's last build, which it reads whole. Of fewer than smallCell subjects no range is told.
+func (r *Runner) ViewColumns(ctx context.Context, v features.View, b *ViewBuilt) ([]ColumnProfile, error) {
+	keys := 0
+	for keys < len(b.manifest.Schema) && (b.manifest.Schema[keys].Name == features.EntityColumn || slices.Contains(v.Keys(), b.manifest.Schema[keys].Name)) {
+		keys++
+	}
+	p := newProfile(b.manifest.Schema, keys)
+	for batch, err := range table.Read(ctx, r.Bucket, b.manifest, table.ReadOptions{}) {
+		if err != nil {
+			return nil, fmt.Errorf("view %s of %s: %w", v.Name, b.Interval, err)
+		}
+		p.add(batch)
+	}
+	return p.columns(b.Rows >= smallCell || !slices.Contains(v.Keys(), features.KeySubject)), nil
 }

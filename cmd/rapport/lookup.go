@@ -12,15 +12,12 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage/online"
-	"github.com/rapport-ml/rapport/storage/table"
 )
 
 // readIDs reads raw ids, one a line, from a file or, as "-", from standard input: never from the command line, which histories and process
@@ -153,113 +150,6 @@ func why(rs []online.Reason) string {
 		parts[i] = fmt.Sprintf("%s %s %+.4f", r.Kind, r.Ref, r.Contribution)
 	}
 	return strings.Join(parts, "; ")
-}
-
-func (a *app) featuresCmd() *cobra.Command {
-	c := group(&cobra.Command{Use: "features", Short: "Views, and what the online store holds for an entity"})
-	list := &cobra.Command{
-		Use: "list", Short: "The views of the project", Args: usage(noArgs),
-		RunE: func(*cobra.Command, []string) error {
-			p, err := a.load()
-			if err != nil {
-				return err
-			}
-			views := p.DeclaredViews()
-			type viewLine struct {
-				Name     string   `json:"name"`
-				Key      string   `json:"key"`
-				Windows  []string `json:"windows"`
-				Features []string `json:"features"`
-			}
-			out := []viewLine{}
-			for _, v := range views {
-				l := viewLine{Name: v.Name, Key: v.Key, Windows: []string{}, Features: []string{}}
-				for _, d := range v.SortedWindows() {
-					l.Windows = append(l.Windows, features.FormatWindow(d))
-				}
-				for _, f := range v.Features {
-					l.Features = append(l.Features, f.Name)
-				}
-				out = append(out, l)
-			}
-			return a.print(out, func(w io.Writer) {
-				row(w, "VIEW", "KEY", "WINDOWS", "FEATURES")
-				for _, l := range out {
-					row(w, l.Name, l.Key, strings.Join(l.Windows, " "), strings.Join(l.Features, " "))
-				}
-			})
-		},
-	}
-	var ids string
-	get := &cobra.Command{
-		Use: "get VIEW --ids FILE|-", Short: "The live row of entities (subjects by raw id, items by item id)", Args: usage(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := a.open(cmd.Context(), true)
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			at := slices.IndexFunc(p.DeclaredViews(), func(v features.View) bool { return v.Name == args[0] })
-			if at < 0 {
-				return notFoundError{fmt.Errorf("no view %q is declared; rapport features list shows them", args[0])}
-			}
-			entities, err := a.readIDs(ids)
-			if err != nil {
-				return err
-			}
-			return a.printFeatures(cmd.Context(), p, p.DeclaredViews()[at], entities)
-		},
-	}
-	get.Flags().StringVar(&ids, "ids", "", "file of ids, one a line, or - for standard input")
-	c.AddCommand(list, get)
-	return c
-}
-
-func (a *app) printFeatures(ctx context.Context, p *project, v features.View, entities []string) error {
-	type line struct {
-		Entity string               `json:"entity"`
-		AsOf   time.Time            `json:"as_of,omitzero"`
-		Status string               `json:"status"`
-		Values online.FeatureValues `json:"values"`
-	}
-	out := []line{}
-	found := false
-	for _, id := range entities {
-		entity := id
-		if v.Key == features.KeySubject {
-			entity = event.OnlineKey(p.Keys.ServingKey(), id)
-		}
-		f, _, err := online.LookupFeatures(ctx, p.Online, v.Name, entity, table.Micros(p.runner.Now()))
-		l := line{Entity: entity, Status: "PRESENT", Values: f.Values}
-		switch {
-		case errors.Is(err, online.ErrNotFound), errors.Is(err, online.ErrDenied):
-			l.Status = "NOT_FOUND" // a denied subject is not told apart
-		case errors.Is(err, online.ErrNoGeneration):
-			return notFoundError{fmt.Errorf("%w; rapport run JOB publishes one", err)}
-		case err != nil:
-			return err
-		default:
-			found = true
-			l.AsOf = f.AsOf
-		}
-		out = append(out, l)
-	}
-	err := a.print(out, func(w io.Writer) {
-		for _, l := range out {
-			row(w, l.Entity, l.Status, clock(l.AsOf))
-			for _, name := range slices.Sorted(maps.Keys(l.Values)) {
-				text := "null"
-				if x := l.Values[name]; x != nil {
-					text = fmt.Sprint(x)
-				}
-				row(w, "  "+name, text)
-			}
-		}
-	})
-	if err == nil && !found {
-		err = notFoundError{fmt.Errorf("view %s holds none of the entities", v.Name)}
-	}
-	return err
 }
 
 func (a *app) subjectCmd() *cobra.Command {

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 //	interrupts SIG STEP CMD…  run a command, signal it when it reports a step, and expect exit code 130
 //	keys FILE PATH...         FILE (or stdout) holds JSON with something at each path: .steps[].name means in every element
 //	remember VAR FILE KEY     set a variable to the text at a top-level key of JSON
-//	edit FILE OLD NEW         replace text that must be there
+//	edit FILE OLD NEW         replace text that must be there; by what stands in a file, if NEW is @FILE
 //	truncate FILE             cut a file to half
 //	spoil FILE HOW            rewrite a Parquet file: see spoil
 //	messy DIR                 14 days of nested events, as an exporter might write them
@@ -101,7 +101,11 @@ func TestScript(t *testing.T) {
 				if !strings.Contains(text, args[1]) {
 					ts.Fatalf("%s has no %q", args[0], args[1])
 				}
-				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o644))
+				by := args[2]
+				if file, ok := strings.CutPrefix(by, "@"); ok {
+					by = ts.ReadFile(file)
+				}
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], by)), 0o644))
 			},
 			"truncate": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(os.Truncate(ts.MkAbs(args[0]), int64(len(ts.ReadFile(args[0]))/2)))
