@@ -115,6 +115,7 @@ func (p *Project) check() {
 		need(path+".key_id", k.KeyID, "the key_id that stood beside it")
 	}
 	p.checkServe()
+	p.checkMemory()
 	p.checkSources()
 	p.checkPurposes()
 	p.checkViews()

@@ -19,6 +19,7 @@ type Project struct {
 	Online     Online
 	Pseudonyms Pseudonyms
 	Clock      Clock
+	Memory     string // what a build of views may take, as 8GiB, before it goes to disk (TMPDIR); half of the machine's if left out
 	Sources    Sources
 	Purposes   map[string]Purpose
 	Views      map[string]View
