@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -43,10 +44,14 @@ type AttributesFacts struct {
 	Kept       int64         `json:"kept"`
 	Duplicates int64         `json:"duplicates"` // rows that a later row of the same key replaced
 	Funnel     policy.Funnel `json:"funnel"`     // of rows before duplicates are dropped
+	Quality    expect.Counts `json:"quality"`    // of rows that the funnel keeps, or leaves out as bad
+
+	Places []expect.Place `json:"-"` // of quarantined rows, the first of them
 }
 
 // ReadAttributes reads attributes, one row a key: of rows with the same key the last one (files in key order) is taken. A subject's
-// attributes are kept only if the purpose may use the subject now, and might before p.End. New subjects are buffered in Identities. It holds the table in memory.
+// attributes are kept only if the purpose may use the subject now, and might before p.End. Rows without a key, and those that break a rule of
+// p.Data.Expect, are quarantined, and no earlier row of the key is replaced by them. New subjects are buffered in Identities. It holds the table in memory.
 func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) {
 	fail := func(err error) (*Attributes, error) { return nil, fmt.Errorf("read %s: %w", p.Set, err) }
 	for _, c := range p.Columns {
@@ -88,25 +93,42 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 		}
 	}
 	byItem, byNumber := map[string]*attributeRow{}, map[policy.Subject]*attributeRow{}
-	for r, err := range p.Data.scan(ctx, objs, wants) {
+	checker := expect.NewChecker(out.Batch.Schema[1:], rulesOf(p.Data.Expect))
+	var places expect.Places
+	bad := func(r dataRow, column string, why expect.Reason) {
+		out.Facts.Funnel.Add(policy.BadRow, 1)
+		out.Facts.Quality.AddBad(column, why, 1)
+		places.Add(expect.Place{File: r.file, Group: r.group, Row: r.row, Column: column, Reason: why})
+	}
+	for r, err := range p.Data.scan(ctx, objs, wants, &out.Facts.Quality) {
 		if err != nil {
 			return fail(err)
 		}
 		out.Facts.Rows++
 		id, ok := idAt(&r.b.Cols[0], r.i)
 		if !ok {
-			out.Facts.Funnel.Add(policy.BadRow, 1)
+			bad(r, p.Key, expect.NoID)
 			continue
 		}
 		row := &attributeRow{item: id}
-		var old *attributeRow
+		var who *admission
 		if bySubject {
-			who := a.of(id)
-			why := a.judge(who, last)
-			out.Facts.Funnel.Add(why, 1)
-			if why != policy.Kept {
+			who = a.of(id)
+			if why := a.judge(who, last); why != policy.Kept {
+				out.Facts.Funnel.Add(why, 1)
 				continue
 			}
+		}
+		if err := row.fill(r, out.Batch.Schema); err != nil {
+			return fail(err)
+		}
+		if column, why := checker.Values(row.text, row.number); why != "" {
+			bad(r, column, why)
+			continue
+		}
+		out.Facts.Funnel.Add(policy.Kept, 1)
+		var old *attributeRow
+		if bySubject {
 			s, err := a.number(who)
 			if err != nil {
 				return fail(err)
@@ -114,14 +136,10 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 			row.item, row.subject = "", s
 			old, byNumber[s] = byNumber[s], row
 		} else {
-			out.Facts.Funnel.Add(policy.Kept, 1)
 			old, byItem[id] = byItem[id], row
 		}
 		if old != nil {
 			out.Facts.Duplicates++
-		}
-		if err := row.fill(r, out.Batch.Schema); err != nil {
-			return fail(err)
 		}
 	}
 	var sorted []*attributeRow
@@ -136,7 +154,26 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 	})
 	out.Batch = attributeBatch(out.Batch.Schema, sorted)
 	out.Facts.Kept = int64(len(sorted))
+	for i, f := range out.Batch.Schema[1:] {
+		var nulls int64
+		for _, ok := range out.Batch.Cols[i+1].Valid {
+			if !ok {
+				nulls++
+			}
+		}
+		out.Facts.Quality.AddNulls(f.Name, nulls)
+	}
+	out.Facts.Quality.Kept = out.Facts.Kept
+	out.Facts.Quality, out.Facts.Places = out.Facts.Quality.Result(), places.Result()
 	return out, nil
+}
+
+// rulesOf are the rules of a set that expects something.
+func rulesOf(s expect.Set) map[string]expect.Rule {
+	if k := s.Keeps(); k != nil {
+		return k.Rules
+	}
+	return nil
 }
 
 // attributeRow is one row: text and number of each attribute, the one of its type set, "" and NaN for null.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -29,6 +30,8 @@ type ConsentFacts struct {
 	BadRows    int64 `json:"bad_rows"`       // rows without a subject
 	Unknown    int64 `json:"unknown_states"` // records whose state is not of DPV 2.3: they deny
 	Withheld   int64 `json:"withheld"`       // records whose source text held the subject's id: it is left out
+
+	Quality expect.Counts `json:"quality,omitzero"`
 }
 
 // ReadConsent reads consent records and pseudonymizes them: subjects become numbers, record ids become keyed hashes (they may
@@ -56,7 +59,7 @@ func ReadConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 		text("subject", false), text("purpose", false), text("state", false), instant("effective_at", false),
 		instant("recorded_at", true), instant("expires_at", true), text("source", true), text("record_id", true),
 	}
-	for r, err := range d.scan(ctx, objs, wants) {
+	for r, err := range d.scan(ctx, objs, wants, &out.Facts.Quality) {
 		if err != nil {
 			return nil, fmt.Errorf("read consent: %w", err)
 		}
@@ -113,6 +116,8 @@ func ReadConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 	out.Records = slices.CompactFunc(out.Records, func(a, b policy.Record) bool { return a.Compare(b) == 0 })
 	out.Facts.Records = int64(len(out.Records))
 	out.Facts.Duplicates = read - out.Facts.Records
+	out.Facts.Quality.Kept = out.Facts.Records
+	out.Facts.Quality = out.Facts.Quality.Result()
 	return out, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -28,6 +29,7 @@ type DataSet struct {
 	Columns  map[string]string // name here → column in the files; a name that is missing is its own column
 	TimeUnit time.Duration     // of integer times since the epoch
 	Zone     *time.Location    // of times without one; nil: such times are an error
+	Expect   expect.Set        // says which rows of attributes are quarantined. What else it says is for who judges the facts
 }
 
 func (d DataSet) column(name string) string {
@@ -60,10 +62,11 @@ func (d DataSet) list(ctx context.Context) ([]storage.Info, error) {
 
 // dataRow is one row of a data set: its columns in the order wanted.
 type dataRow struct {
-	file string
-	row  int64 // from 0 in the file
-	b    *table.Batch
-	i    int
+	file  string
+	group int   // of a Parquet file
+	row   int64 // from 0 in the file
+	b     *table.Batch
+	i     int
 }
 
 // at names a row in an error, as "customers.csv row 7", with rows counted from 1.
@@ -71,13 +74,15 @@ func (r dataRow) at() string { return fmt.Sprintf("%s row %d", r.file, r.row+1) 
 
 func (r dataRow) text(col int) string { return r.b.Cols[col].Str[r.i] } // "" for null
 
-// scan yields the rows of the files in order. The wanted columns are text, times or numbers; a file of text gives all as text.
-func (d DataSet) scan(ctx context.Context, objs []storage.Info, wants []table.Want) iter.Seq2[dataRow, error] {
+// scan yields the rows of the files in order, and notes in found what the files are like. The wanted columns are text, times or numbers; a file of
+// text gives all as text.
+func (d DataSet) scan(ctx context.Context, objs []storage.Info, wants []table.Want, found *expect.Counts) iter.Seq2[dataRow, error] {
 	return func(yield func(dataRow, error) bool) {
 		for _, o := range objs {
-			batches := table.Scan(ctx, d.Bucket, o, table.ScanOptions{Columns: wants, Unit: d.TimeUnit, Local: d.Zone})
+			var facts table.ScanFacts
+			batches := table.Scan(ctx, d.Bucket, o, table.ScanOptions{Columns: wants, Unit: d.TimeUnit, Local: d.Zone, Facts: &facts})
 			if isText(o.Key) {
-				batches = scanText(ctx, d.Bucket, o, wants)
+				batches = scanText(ctx, d.Bucket, o, wants, &facts)
 			}
 			var row int64
 			for b, err := range batches {
@@ -86,14 +91,29 @@ func (d DataSet) scan(ctx context.Context, objs []storage.Info, wants []table.Wa
 					return
 				}
 				for i := range b.N {
-					if !yield(dataRow{o.Key, row, b, i}, nil) {
+					if !yield(dataRow{o.Key, facts.Group, row, b, i}, nil) {
 						return
 					}
 					row++
 				}
 			}
+			found.AddFile(facts.Columns, d.names(facts.Missing))
 		}
 	}
+}
+
+// names are the names here of columns of the files.
+func (d DataSet) names(columns []string) (out []string) {
+	for _, column := range columns {
+		name := column
+		for here, c := range d.Columns {
+			if c == column {
+				name = here
+			}
+		}
+		out = append(out, name)
+	}
+	return out
 }
 
 func isText(key string) bool {
@@ -107,8 +127,8 @@ func isJSON(key string) bool {
 }
 
 // scanText yields the wanted columns of a CSV or JSON Lines file as text, empty fields as nulls. Its errors name the file and the row,
-// never a value.
-func scanText(ctx context.Context, b storage.Bucket, obj storage.Info, wants []table.Want) iter.Seq2[*table.Batch, error] {
+// never a value. The columns of a CSV file are noted in facts; those of JSON Lines differ from line to line.
+func scanText(ctx context.Context, b storage.Bucket, obj storage.Info, wants []table.Want, facts *table.ScanFacts) iter.Seq2[*table.Batch, error] {
 	return func(yield func(*table.Batch, error) bool) {
 		fail := func(err error) { yield(nil, fmt.Errorf("read %s: %w", obj.Key, err)) }
 		body, _, err := b.Get(ctx, obj.Key, storage.Range{IfMatch: obj.ETag})
@@ -128,7 +148,7 @@ func scanText(ctx context.Context, b storage.Bucket, obj storage.Info, wants []t
 		if isJSON(obj.Key) {
 			next = jsonRecords
 		}
-		read, err := next(in, wants)
+		read, err := next(in, wants, facts)
 		if err != nil {
 			fail(err)
 			return
@@ -159,7 +179,7 @@ func scanText(ctx context.Context, b storage.Bucket, obj storage.Info, wants []t
 }
 
 // csvRecords returns a function that sets dst to the wanted fields of the next record, or returns io.EOF.
-func csvRecords(in io.Reader, wants []table.Want) (func(dst []string) error, error) {
+func csvRecords(in io.Reader, wants []table.Want, facts *table.ScanFacts) (func(dst []string) error, error) {
 	limit := &recordLimit{in: in}
 	r := csv.NewReader(limit)
 	r.ReuseRecord = true
@@ -172,11 +192,16 @@ func csvRecords(in io.Reader, wants []table.Want) (func(dst []string) error, err
 	}
 	header = slices.Clone(header)
 	header[0] = strings.TrimPrefix(header[0], "\ufeff")
+	for _, name := range header {
+		facts.Columns = append(facts.Columns, table.FileColumn{Name: name, Type: table.String})
+	}
 	index := make([]int, len(wants))
 	for i, w := range wants {
 		if index[i] = slices.Index(header, w.Name); index[i] < 0 && !w.Optional {
 			// What stands there is not told: without a header it is somebody's record.
 			return nil, fmt.Errorf("%w: none of the %d fields of the first row is %q: a CSV file begins with a header; name the column that it has in the source's columns", table.ErrColumn, len(header), w.Name)
+		} else if index[i] < 0 {
+			facts.Missing = append(facts.Missing, w.Name)
 		}
 	}
 	return func(dst []string) error {
@@ -195,7 +220,7 @@ func csvRecords(in io.Reader, wants []table.Want) (func(dst []string) error, err
 }
 
 // jsonRecords is csvRecords for JSON objects, one a line. Numbers keep their digits; null and absent are "".
-func jsonRecords(in io.Reader, wants []table.Want) (func(dst []string) error, error) {
+func jsonRecords(in io.Reader, wants []table.Want, _ *table.ScanFacts) (func(dst []string) error, error) {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxLine)
 	return func(dst []string) error {

@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -88,7 +90,7 @@ func TestReadConsentFromAnyFormat(t *testing.T) {
 					t.Errorf("record id %q is not a keyed hash", id)
 				}
 			}
-			if f := (ConsentFacts{Rows: 4, Records: 3, Duplicates: 1, Unknown: 1, Withheld: 1}); got.Facts != f {
+			if f := (ConsentFacts{Rows: 4, Records: 3, Duplicates: 1, Unknown: 1, Withheld: 1, Quality: got.Facts.Quality}); !reflect.DeepEqual(got.Facts, f) || f.Quality.Kept != 3 || f.Quality.Files != 1 {
 				t.Errorf("facts %+v, want %+v", got.Facts, f)
 			}
 			if !slices.Equal(got.Records, want.Records) {
@@ -186,6 +188,25 @@ func TestReadAttributes(t *testing.T) {
 		t.Error(err)
 	}
 
+	// Of b the first row is quarantined, and so the later one, which has no price, is not: nothing but a rule makes a null bad.
+	low := 11.0
+	plan.Data.Expect = expect.Set{Columns: map[string]expect.Column{"price": {Rule: expect.Rule{Min: &low}}, "category": {Rule: expect.Rule{Required: true}}}}
+	if got, err = ReadAttributes(ctx, plan); err != nil {
+		t.Fatal(err)
+	}
+	want := []expect.Place{
+		{File: "items/a.csv", Row: 0, Column: "price", Reason: expect.Outside},
+		{File: "items/a.csv", Row: 1, Column: "category", Reason: expect.Null},
+		{File: "items/a.csv", Row: 2, Column: ColItem, Reason: expect.NoID},
+	}
+	if q := got.Facts.Quality; !slices.Equal(got.Facts.Places, want) || q.Quarantined() != 3 || q.Kept != 1 || q.Nulls["price"] != 1 || got.Facts.Duplicates != 0 || len(q.Columns) != 4 {
+		t.Errorf("places %v, quality %+v", got.Facts.Places, q)
+	}
+	if row := rowText(&got.Batch, 0); got.Batch.N != 1 || row != "item=b category=boots price=null " {
+		t.Errorf("%d rows, the first %q", got.Batch.N, row)
+	}
+	plan.Data.Expect = expect.Set{}
+
 	plan.Columns = []string{"secret"}
 	if _, err := ReadAttributes(ctx, plan); err == nil || !strings.Contains(err.Error(), "items.secret") {
 		t.Errorf("a column that the purpose does not read: %v", err)
@@ -243,7 +264,7 @@ func FuzzScanText(f *testing.F) {
 		b := storage.NewMemory(nil)
 		key := map[bool]string{false: "a.csv", true: "a.jsonl"}[json]
 		put(t, b, key, []byte(body))
-		for batch, err := range scanText(context.Background(), b, storage.Info{Key: key}, wants) {
+		for batch, err := range scanText(context.Background(), b, storage.Info{Key: key}, wants, &table.ScanFacts{}) {
 			if err != nil {
 				return
 			}

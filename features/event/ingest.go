@@ -130,12 +130,8 @@ func Ingest(ctx context.Context, p IngestPlan) (IngestFacts, error) {
 		facts:  IngestFacts{Funnel: policy.Funnel{}, Files: len(files)}, found: findings{newest: math.MinInt64}, lacking: map[string]int{}, seed: maphash.MakeSeed(),
 	}
 	in.watch = in.watched()
-	keeps := source.Expect.Keeps()
-	if keeps == nil {
-		keeps = &expect.Keeps{}
-	}
-	in.checker = expect.NewChecker(in.watch, keeps.Rules)
-	if keeps.Drop {
+	in.checker = expect.NewChecker(in.watch, rulesOf(source.Expect))
+	if k := source.Expect.Keeps(); k != nil && k.Drop {
 		if in.repeated, err = in.identical(ctx, files); err != nil {
 			return IngestFacts{}, fmt.Errorf("ingest %s: %w", p.Day, err)
 		}

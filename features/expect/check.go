@@ -60,24 +60,63 @@ func (c *Checker) Row(columns []*table.Column, i int) (column string, why Reason
 	for k := range c.checks {
 		ch := &c.checks[k]
 		col := columns[ch.at]
-		if col == nil || col.Null(i) || !ch.number && col.Str[i] == "" {
-			if ch.required {
-				return ch.name, Null
-			}
-			continue
+		switch {
+		case col == nil || col.Null(i):
+			why = ch.null()
+		case ch.number:
+			why = ch.of(col.Float[i])
+		default:
+			why = ch.ofText(col.Str[i])
 		}
-		if !ch.number {
-			if ch.known != nil && !ch.known[col.Str[i]] {
-				return ch.name, UnknownCategory
-			}
-			continue
-		}
-		switch v := col.Float[i]; {
-		case v-v != 0: // NaN or infinite
-			return ch.name, NotNumber
-		case ch.min != nil && v < *ch.min, ch.max != nil && v > *ch.max:
-			return ch.name, Outside
+		if why != "" {
+			return ch.name, why
 		}
 	}
 	return "", ""
+}
+
+// Values is Row for a row that stands alone: of each column its text or its number, "" and NaN for none.
+func (c *Checker) Values(text []string, number []float64) (column string, why Reason) {
+	for k := range c.checks {
+		ch := &c.checks[k]
+		switch v := number[ch.at]; {
+		case !ch.number:
+			why = ch.ofText(text[ch.at])
+		case v != v:
+			why = ch.null()
+		default:
+			why = ch.of(v)
+		}
+		if why != "" {
+			return ch.name, why
+		}
+	}
+	return "", ""
+}
+
+func (c *check) null() Reason {
+	if c.required {
+		return Null
+	}
+	return ""
+}
+
+func (c *check) of(v float64) Reason {
+	switch {
+	case v-v != 0: // NaN or infinite
+		return NotNumber
+	case c.min != nil && v < *c.min, c.max != nil && v > *c.max:
+		return Outside
+	}
+	return ""
+}
+
+func (c *check) ofText(v string) Reason {
+	switch {
+	case v == "":
+		return c.null()
+	case c.known != nil && !c.known[v]:
+		return UnknownCategory
+	}
+	return ""
 }

@@ -156,6 +156,25 @@ func TestChecker(t *testing.T) {
 	}
 }
 
+// TestCheckerValues: a row that stands alone is judged as one of a batch, but for NaN, which stands for no value there.
+func TestCheckerValues(t *testing.T) {
+	rows := randomRows(rand.New(rand.NewPCG(5, 5)), 500)
+	c, cols := NewChecker(columns, rules), batchOf(rows)
+	for i, r := range rows {
+		v := math.NaN()
+		if r.number != nil {
+			v = *r.number
+			if v != v {
+				continue
+			}
+		}
+		column, why := c.Values([]string{"", r.text}, []float64{v, 0})
+		if wantColumn, want := c.Row(cols, i); column != wantColumn || why != want {
+			t.Fatalf("%+v: %q %q, want %q %q", r, column, why, wantColumn, want)
+		}
+	}
+}
+
 // TestPlaces: the first of each file and then of all, in whatever order they come; what is cut is only not listed.
 func TestPlaces(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 1))
