@@ -88,6 +88,13 @@ func (c *check) run() {
 			c.fault(f.Name, "features must be sorted by name (features.Sorted)")
 		}
 		c.feature(f)
+		if keys := v.Keys(); len(keys) == 2 {
+			for _, w := range v.Windows {
+				if name := ColumnName(f.Name, w); slices.Contains(keys, name) {
+					c.fault(f.Name, "its column %s is named as a column of the key: rename the feature", name)
+				}
+			}
+		}
 	}
 }
 
@@ -141,6 +148,8 @@ func (c *check) feature(f Feature) {
 		switch ws := c.view.SortedWindows(); {
 		case f.HalfLife <= 0:
 			c.fault(f.Name, "decayed needs a half_life above zero")
+		case f.HalfLife%time.Microsecond != 0:
+			c.fault(f.Name, "half_life %s: must be a whole number of microseconds", f.HalfLife)
 		case len(ws) > 0 && ws[len(ws)-1]/maxHalfLives > f.HalfLife:
 			c.fault(f.Name, "half_life %s is under 1/%d of the longest window: nothing is left of its older events; shorten the window", FormatWindow(f.HalfLife), maxHalfLives)
 		}
