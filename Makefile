@@ -13,6 +13,7 @@ DATA   ?= ../shared/data/complete-journey# of make quality
 FUZZ   ?= 10s# for each fuzz target
 BENCH  ?= .# which Go benchmarks
 COUNT  ?= 1x# how often each runs (-benchtime)
+FEATURES ?=# flags of make bench-features
 
 # Where the tools stand. Tests look for the S3 server there.
 TOOLS := $(or $(RAPPORT_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rapport/bin)
@@ -54,11 +55,13 @@ dist: ## Static binaries for each of TARGETS in dist/, with their checksums; the
 	@cd dist && sha256sum rapport-* > SHA256SUMS && cat SHA256SUMS
 
 # Packages below cmd may be answered from the test cache. Those of cmd read what subprocesses say, which the cache cannot see.
-.PHONY: packages
-packages: ## Install the Debian packages that tests need; who is not root is told their names
+# The peer of make bench-features is built with a C++ compiler.
+.PHONY: packages bench-packages
+bench-packages: PACKAGES := gcc=gcc g++=g++
+packages bench-packages: ## Install the Debian packages that tests (benchmarks) need; who is not root is told their names
 	@missing=; for p in $(PACKAGES); do command -v "$${p%%=*}" > /dev/null || missing="$$missing $${p#*=}"; done; \
 	[ -z "$$missing" ] && exit 0; \
-	if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then echo "make test needs the Debian packages$$missing: sudo apt-get install$$missing" >&2; exit 1; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then echo "needed are the Debian packages$$missing: sudo apt-get install$$missing" >&2; exit 1; fi; \
 	for try in 1 2 3; do \
 		if apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing > /dev/null; then exit 0; fi; sleep 10; \
 	done; echo "could not install$$missing" >&2; exit 1
@@ -94,6 +97,10 @@ bench: ## Run the Go benchmarks (BENCH=pattern, COUNT=1x|2s)
 .PHONY: bench-job
 bench-job: ## Time and peak memory of the demo and of a night of MovieLens 1M's size (SIZE=ci: small)
 	$(GO) run ./cmd/internal/benchjob -size $(SIZE)
+
+.PHONY: bench-features
+bench-features: bench-packages ## The feature engine against DuckDB: speed, memory, the same answers (SIZE=ci: small; FEATURES=flags, as -only a,b)
+	$(GO) run ./cmd/internal/benchfeatures -size $(SIZE) $(FEATURES)
 
 .PHONY: quality
 quality: build ## A year of real purchases, week by week, and the figures of docs/quality.md (DATA=folder of The Complete Journey)
