@@ -87,9 +87,9 @@ type Stats struct {
 	// above zero are present. A build from a Prior counts what it read.
 	Refused map[string]int64 `json:"refused,omitempty"`
 
-	Prior   *time.Time `json:"prior,omitempty"`    // as of when the state was that the build went on from
-	States  int64      `json:"states,omitempty"`   // rows of states and tiles that were read
-	Spilled int64      `json:"spilled,omitempty"`  // bytes written to spill files
+	Prior   *time.Time `json:"prior,omitempty"`      // as of when the state was that the build went on from
+	States  int64      `json:"states,omitempty"`     // rows of states and tiles that were read
+	Spilled int64      `json:"spilled,omitempty"`    // bytes written to spill files
 	Peak    int64      `json:"peak_state,omitempty"` // bytes of state at the most, as the engine estimates them for its budget
 }
 
