@@ -173,6 +173,9 @@ func wrongUses(ctx context.Context, eng features.Engine, t task) error {
 	}{
 		{features.Feature{Op: features.Sum, Column: "device"}, features.KeySubject, "device"},
 		{features.Feature{Op: features.Quantile, Column: "due", Quantile: 0.5}, features.KeySubject, "due"},
+		{features.Feature{Op: features.First, Column: "due"}, features.KeySubject, "due"},
+		{features.Feature{Op: features.Top, Column: "due", N: 3}, features.KeySubject, "due"},
+		{features.Feature{Op: features.Sequence, Column: "due", N: 3}, features.KeySubject, "due"},
 		{features.Feature{Op: features.Decayed, Column: "device", HalfLife: day}, features.KeySubject, "device"},
 		{features.Feature{Op: features.ShareOf, Column: "quantity", Share: []string{"3"}}, features.KeySubject, "quantity"},
 		{features.Feature{Op: features.Count, Where: []features.Condition{{Column: "quantity", In: []string{"3"}}}}, features.KeySubject, "quantity"},

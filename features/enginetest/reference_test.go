@@ -164,8 +164,11 @@ func fits(views []features.View, schema table.Schema) error {
 			errs = append(errs, is(k, table.Int64, table.String, table.Bool, table.Time))
 		}
 		for _, f := range v.Features {
-			if f.Column != "" && numeric(f, schema) {
+			if f.Column != "" && numeric(f, schema) && f.Op != features.First && f.Op != features.Last {
 				errs = append(errs, is(f.Column, table.Int64, table.Float64, table.Bool))
+			}
+			if f.Column != "" && (f.Op == features.First || f.Op == features.Last || f.Op == features.Top || f.Op == features.Sequence) {
+				errs = append(errs, is(f.Column, table.Int64, table.Float64, table.Bool, table.String))
 			}
 			if f.Op == features.ShareOf && f.Column != "" {
 				errs = append(errs, is(f.Column, table.String))
