@@ -165,13 +165,3 @@ func FuzzDecodeSum(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkSumAdd(b *testing.B) {
-	cells := make([]Sum, 1024)
-	rests := 0
-	for i := 0; b.Loop(); i++ {
-		if cells[i*7%1024].Add(float64(i)*0.01) != 0 {
-			rests++
-		}
-	}
-}

@@ -154,7 +154,7 @@ func joinPlan(events, examples, subjects int) features.JoinPlan {
 func TestJoinBlocks(t *testing.T) {
 	p := joinPlan(3000, 150, 40)
 	want, stats := joined(t, p, joinCells)
-	if len(want) != 150 || stats.RowsOut["activity"] != 150 || stats.RowsOut["demand"] != 150 || stats.RowsIn+stats.RowsOutside != 3000 {
+	if len(want) != 150 || stats.RowsOut["activity"] != 150 || stats.RowsOut["demand"] != 150 || stats.RowsIn+stats.RowsOutside != 3000 || stats.Peak < 150*8*29 {
 		t.Fatalf("%d rows, %+v", len(want), stats)
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
@@ -248,6 +248,14 @@ func TestJoinRefuses(t *testing.T) {
 		if _, err := (Engine{}).Join(t.Context(), p); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", name, err, c.want)
 		}
+	}
+	none := joinPlan(10, 10, 5)
+	none.Views = nil
+	none.Events = func(context.Context, table.Interval) ([]features.Split, error) {
+		return nil, errors.New("no view asks for events")
+	}
+	if rows, _ := joined(t, none, joinCells); len(rows) != 10 {
+		t.Errorf("no views: %d rows, want the examples", len(rows))
 	}
 	p := joinPlan(10, 10, 5)
 	full := errors.New("full")

@@ -84,6 +84,19 @@ func (b *block) scan(ctx context.Context, stats *features.Stats) (*joinEvents, e
 	return found, nil
 }
 
+// bytes is what the records hold in memory.
+func (e *joinEvents) bytes() int64 {
+	n := int64(0)
+	for _, w := range e.workers {
+		for i := range w.groups {
+			for _, recs := range w.groups[i].parts {
+				n += 8 * int64(cap(recs))
+			}
+		}
+	}
+	return n
+}
+
 // sortTexts ranks the texts of all workers.
 func (e *joinEvents) sortTexts(columns int) {
 	e.texts = make([]joinText, columns)
@@ -124,7 +137,6 @@ type joinScatter struct {
 	parts  [][]uint64 // records by partition of the slot
 	keep   []int32    // of the run: the rows of entities that some example has
 	slots  []uint32   // parallel to keep
-	codes  []uint64   // scratch: parallel to keep
 }
 
 func newJoinWorker(b *block, types *columnTypes) *joinWorker {

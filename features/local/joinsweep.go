@@ -288,7 +288,7 @@ const rebaseAfter = 32
 
 func (s *sweep) decayed(f *joinFeature, window int64, dst *table.Column) {
 	var sum aggregate.Exact
-	decay, n := f.decayOf(), 0
+	decay, n := aggregate.Decay{HalfLife: f.HalfLife.Microseconds()}, 0
 	base := int64(0)
 	example := 0
 	// What is left when an example's window has lost its oldest events is moved to a base that is near the window.
