@@ -21,6 +21,7 @@ import (
 const (
 	faultNoData      = "no_data"
 	faultLowVolume   = "low_volume"
+	faultUnexpected  = "unexpected"
 	faultNotReady    = "not_ready"
 	faultSchema      = "schema"
 	faultDamaged     = "damaged"
@@ -46,6 +47,7 @@ var faults = []struct {
 	{ErrNotReady, faultNotReady},
 	{ErrNoData, faultNoData},
 	{errLowVolume, faultLowVolume},
+	{errUnexpected, faultUnexpected},
 	{errErased, faultErased},
 	{errNoKeys, faultNoKey},
 	{event.ErrNoKey, faultNoKey},
@@ -61,6 +63,7 @@ var faults = []struct {
 var hints = map[string]string{
 	faultNoData:      "see that the source has delivered the interval's files, then run it again; rapport plan shows which files were looked at",
 	faultLowVolume:   "compare the funnel with that of the last good run: an upstream break or a consent feed that lost rows looks like this. If so few are right, lower min_volume in the job",
+	faultUnexpected:  "the error names what was expected, where in the project file, and what there was. Mend the export; where the source is right and the expectation is not, change it: only rules on rows read the days again",
 	faultNotReady:    "nothing is wrong yet: the source is still delivering; serve tries again by itself, or run it again later",
 	faultSchema:      "the files have another shape than the project file says: mend the export, or name the columns anew under sources; rapport validate checks them",
 	faultDamaged:     "deliver the file again, whole; the days before it are not read again",
@@ -91,6 +94,7 @@ func (w *work) account(err error) {
 	rec, res := w.run, w.res
 	rec.Ended, rec.Stage, rec.Cost = w.Now(), w.stage, w.total.End()
 	rec.Reasons, rec.Flags, rec.Report, rec.Waiting = res.Reasons, res.Flags, res.Report, res.Waiting
+	rec.Verdicts, rec.Quarantine = res.Verdicts, res.Quarantine
 	rec.Model, rec.Publish, rec.Funnel = raw(res.Model), raw(res.Published), res.Funnel
 	rec.Sources = w.sources()
 	if w.plan != nil && len(w.plan.committed) > 0 {
@@ -108,31 +112,6 @@ func (w *work) account(err error) {
 	if errors.As(err, &asked) {
 		rec.Cancelled = &asked.Cancel
 	}
-}
-
-// volume counts the usable events of the interval and of those before it, once they have been ingested.
-func (w *work) volume() *ledger.Volume {
-	count := func(iv table.Interval) (n int64) {
-		for _, d := range w.plan.committed {
-			if !d.iv.Start.Before(iv.Start) && !iv.End.Before(d.iv.End) {
-				n += d.manifest.Rows
-			}
-		}
-		return n
-	}
-	v := &ledger.Volume{Events: count(w.iv), Floor: w.job.Floor}
-	var before []int64
-	every := w.job.Every
-	for iv := every.At(w.iv.Start); len(before) < trailing && !iv.Start.Before(w.job.history(w.iv).Start); iv = every.At(iv.Start) {
-		if n := count(iv); n > 0 {
-			before = append(before, n)
-		}
-	}
-	if len(before) >= fewest {
-		slices.Sort(before)
-		v.Median, v.Over = before[len(before)/2], len(before)
-	}
-	return v
 }
 
 // sources are what the run found when it was planned.
@@ -281,7 +260,7 @@ func (j *Job) spec() map[string]any {
 		if a == nil {
 			return nil
 		}
-		return map[string]any{"path": a.Data.Path, "columns": a.Data.Columns, "numbers": a.Numeric}
+		return map[string]any{"path": a.Data.Path, "columns": a.Data.Columns, "numbers": a.Numeric, "expect": a.Data.Expect}
 	}
 	purpose := func(p *policy.Purpose) any {
 		if p == nil {
@@ -314,7 +293,7 @@ func (j *Job) spec() map[string]any {
 			"events": map[string]any{
 				"path": e.Path, "subject": e.Subject, "item": e.Item, "at": e.Time, "kind": e.Kind, "value": e.Value, "columns": e.Columns, "numbers": e.Numeric,
 				"default_kind": e.DefaultKind, "time_unit": e.TimeUnit.String(), "time_format": e.TimeFormat, "zone": zone(e.Zone), "lateness": e.Lateness.String(),
-				"explode": e.Explode, "kinds": e.Kinds, "unknown_kinds": e.MaxUnknown, "settle": e.Settle.String(),
+				"explode": e.Explode, "kinds": e.Kinds, "unknown_kinds": e.MaxUnknown, "settle": e.Settle.String(), "expect": e.Expect,
 			},
 			"items": columns(j.Items), "subjects": columns(j.Subjects), "cohorts": columns(j.Cohorts),
 		},
@@ -327,6 +306,9 @@ func (j *Job) spec() map[string]any {
 		},
 		"budgets": j.Budgets, "drift": j.Drift, "publish": map[string]any{"alias": j.Alias}, "min_volume": j.Floor,
 		"lookback": j.Lookback.String(), "overlap": j.Overlap, "catch_up": j.CatchUp.String(),
+	}
+	if j.Consent != nil {
+		spec["sources"].(map[string]any)["consent"] = map[string]any{"expect": j.Consent.Expect}
 	}
 	if e.Created != "" {
 		spec["sources"].(map[string]any)["events"].(map[string]any)["created"] = e.Created

@@ -253,7 +253,7 @@ func (b *backfill) stop(iv table.Interval, err error) error {
 			return fmt.Errorf("%s: %w", iv, err)
 		}
 	}
-	if errors.Is(err, ErrRejected) || errors.Is(err, ErrNoData) || errors.Is(err, errLowVolume) || errors.Is(err, ErrNotReady) {
+	if errors.Is(err, ErrRejected) || errors.Is(err, ErrNoData) || errors.Is(err, errLowVolume) || errors.Is(err, errUnexpected) || errors.Is(err, ErrNotReady) {
 		b.alike = 0
 		return nil
 	}

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ type consent struct {
 	records []policy.Record
 	key     string // of the snapshot; "" if the job has no source
 	at      time.Time
+	newest  time.Time // when the newest of the source's files was written; zero if nobody has looked
 	facts   consentFacts
 }
 
@@ -70,6 +70,7 @@ func (w *work) readConsent(ctx context.Context, p *plan) (*consent, error) {
 		zone = src.Zone.String()
 	}
 	facts := consentFacts{Number: before.facts.Number + 1, Source: hash([]any{event.Fingerprint(objs), src.Columns, zone, src.TimeUnit})}
+	before.newest = newestOf(objs)
 	if last != nil && before.facts.Source == facts.Source {
 		return before, nil
 	}
@@ -81,7 +82,7 @@ func (w *work) readConsent(ctx context.Context, p *plan) (*consent, error) {
 		return nil, err
 	}
 	facts.ConsentFacts = read.Facts
-	out := &consent{records: joinRecords(read.Records, policy.Withdrawals(before.records)), at: w.Wall(), facts: facts}
+	out := &consent{records: joinRecords(read.Records, policy.Withdrawals(before.records)), at: w.Wall(), newest: before.newest, facts: facts}
 	if last != nil {
 		out.facts.Hold = w.judgeImport(before.records, out.records)
 		if out.facts.Hold.Held {
@@ -184,7 +185,11 @@ func (w *work) snapshots(ctx context.Context) error {
 			if err := w.plan.ids.Flush(ctx); err != nil {
 				return result{}, err
 			}
-			return result{outputs: map[string]table.Manifest{"rows": m}, facts: a.Facts, rowsIn: a.Facts.Rows, rows: m.Rows, bytesRead: s.bytes}, nil
+			outputs := map[string]table.Manifest{"rows": m}
+			if err := w.writePlaces(ctx, s.key, a.Facts.Places, outputs); err != nil {
+				return result{}, err
+			}
+			return result{outputs: outputs, facts: a.Facts, rowsIn: a.Facts.Rows, rows: m.Rows, bytesRead: s.bytes}, nil
 		})
 		if err != nil {
 			return err
@@ -235,16 +240,20 @@ func (w *work) ingest(ctx context.Context) error {
 		return fmt.Errorf("read what was ingested: %w", err)
 	}
 	w.skipped(p.days)
-	p.committed = p.committed[:0]
+	p.committed, p.found = p.committed[:0], readQuality{}
 	funnel := policy.Funnel{}
 	var noEvents int64 // rows that the source's declaration makes none of
 	for i, d := range p.days {
 		p.committed = append(p.committed, day{iv: d.unit, key: d.key, manifest: commits[i].Outputs["events"]})
-		if d.unit.Start.Before(w.iv.End) && w.iv.Start.Before(d.unit.End) {
-			f, err := factsOf[event.IngestFacts](commits[i])
-			if err != nil {
-				return err
-			}
+		own := d.unit.Start.Before(w.iv.End) && w.iv.Start.Before(d.unit.End)
+		if !own && (d.unit.End.After(w.iv.Start) || w.job.Events.Expect.Schema == nil) {
+			continue
+		}
+		f, err := factsOf[event.IngestFacts](commits[i])
+		if err != nil {
+			return err
+		}
+		if p.found.note(commits[i], f, own); own {
 			funnel.Merge(f.Funnel)
 			noEvents += f.UnknownKinds + f.IgnoredKinds + f.Empty
 		}
@@ -263,7 +272,7 @@ func (w *work) ingestDay(ctx context.Context, d plannedDay) (result, error) {
 	}
 	out := w.job.Events.NewWriter(w.Bucket, dataPrefix(d.key, "events"), w.job.Training, w.job.Shards)
 	facts, err := event.Ingest(ctx, event.IngestPlan{
-		Files: p.files, Day: d.unit, Decisions: p.trainingDecisions, Identities: p.ids, Suppressions: p.sup, Out: out,
+		Files: p.files, Day: d.unit, Unit: w.job.unit(), Decisions: p.trainingDecisions, Identities: p.ids, Suppressions: p.sup, Out: out,
 	})
 	if err != nil {
 		return result{}, err
@@ -272,7 +281,7 @@ func (w *work) ingestDay(ctx context.Context, d plannedDay) (result, error) {
 		err := fmt.Errorf("%w: none of the day's rows was kept (%s): %s", ErrNoData, facts.Funnel.Suppressed(smallCell), facts.Funnel.Remedy())
 		if len(facts.BadRows) > 0 {
 			bad := facts.BadRows[0]
-			err = fmt.Errorf("%w (the first: %s, row %d, column %s)", err, bad.File, bad.Row, bad.Column)
+			err = fmt.Errorf("%w (the first that was quarantined: %s, row %d, %s)", err, bad.File, bad.Row, strings.TrimSpace(bad.Column+" "+string(bad.Reason)))
 		}
 		return result{}, err
 	}
@@ -283,30 +292,9 @@ func (w *work) ingestDay(ctx context.Context, d plannedDay) (result, error) {
 	if err := p.ids.Flush(ctx); err != nil {
 		return result{}, err
 	}
-	return result{outputs: map[string]table.Manifest{"events": m}, facts: facts, rowsIn: facts.Rows, rows: m.Rows, bytesRead: facts.Bytes}, nil
-}
-
-// smallCell is the count under which a number of people or rows is not printed.
-const smallCell = 11
-
-// checkVolume fails a run whose interval holds no event, or less than the floor's share of the trailing median: an upstream break or a
-// consent feed that lost its rows looks like that, and must not become a model.
-func (w *work) checkVolume() error {
-	v := w.volume()
-	if v.Events == 0 {
-		return fmt.Errorf("%w in %s: %s", ErrNoData, w.iv, w.res.emptyHint())
+	outputs := map[string]table.Manifest{"events": m}
+	if err := w.writePlaces(ctx, d.key, facts.Places, outputs); err != nil {
+		return result{}, err
 	}
-	if v.Over > 0 && float64(v.Events) < v.Floor*float64(v.Median) {
-		return fmt.Errorf("%w: %s holds %d usable events, under %.0f %% of the median of the %d intervals before (%d): look at the funnel and at the source; min_volume in the job sets the share",
-			errLowVolume, w.iv, v.Events, 100*v.Floor, v.Over, v.Median)
-	}
-	return nil
+	return result{outputs: outputs, facts: facts, rowsIn: facts.Rows, rows: m.Rows, bytesRead: facts.Bytes}, nil
 }
-
-// The trailing median is over at most trailing intervals with events, and is not judged on fewer than fewest.
-const (
-	trailing = 8
-	fewest   = 4
-)
-
-var errLowVolume = errors.New("too few usable events")

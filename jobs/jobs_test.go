@@ -137,8 +137,8 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// TestCheckVolume fails an interval without events, and one far below the trailing median of at least four.
-func TestCheckVolume(t *testing.T) {
+// TestVolume fails an interval without events, and one far below the trailing median of at least four.
+func TestVolume(t *testing.T) {
 	for _, c := range []struct {
 		rows []int64 // of the days up to the interval, which is the last
 		says string
@@ -152,11 +152,11 @@ func TestCheckVolume(t *testing.T) {
 		{[]int64{900, 10, 10, 10, 10, 10, 10, 10, 10, 10, 6}, ""}, // the ninth before is too old
 		{[]int64{100, 100, 100, 100, 0}, "no usable events"},
 	} {
-		w := &work{Runner: &Runner{}, job: &Job{Every: every(t, "1d"), Window: 12 * 24 * time.Hour, Floor: 0.5}, iv: dayOf(20), plan: &plan{}, res: &Result{}}
+		w := &work{Runner: &Runner{}, job: &Job{Every: every(t, "1d"), Window: 12 * 24 * time.Hour, Floor: 0.5}, iv: dayOf(20), plan: &plan{}, res: &Result{}, run: &ledger.Run{}}
 		for i, n := range c.rows {
 			w.plan.committed = append(w.plan.committed, day{iv: dayOf(20 - len(c.rows) + 1 + i), manifest: table.Manifest{Rows: n}})
 		}
-		err := w.checkVolume()
+		err := w.judgeSources(t.Context())
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%v: %v, want %q", c.rows, err, c.says)
 		}

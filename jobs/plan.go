@@ -12,6 +12,7 @@ import (
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/registry"
@@ -35,7 +36,8 @@ type plan struct {
 	files                    *event.Files // nil in a runner without keys, which may not read raw data
 	items, subjects, cohorts *snapshot
 	days                     []plannedDay
-	committed                []day    // the days that have been ingested, ascending
+	committed                []day // the days that have been ingested, ascending
+	found                    readQuality
 	notReady                 []string // what a run would wait for; in a run that is only planned
 
 	build, assemble, train, evaluate step
@@ -55,8 +57,9 @@ type plannedDay struct {
 // snapshot is a data set beside the events, fixed by content.
 type snapshot struct {
 	step
-	set  string // items, subjects or cohorts
-	plan event.AttributesPlan
+	set    string // items, subjects or cohorts
+	plan   event.AttributesPlan
+	newest time.Time // when the newest file was written; zero if nobody has looked
 }
 
 // keyOrNone is the snapshot's key, or "" for a job without such a data set.
@@ -99,6 +102,7 @@ func (w *work) planSteps(ctx context.Context, p *plan) error {
 	if err := w.planDays(ctx, p); err != nil {
 		return err
 	}
+	w.lostFiles(p.files)
 	return w.planLearning(ctx, p)
 }
 
@@ -153,7 +157,8 @@ func (w *work) planSnapshots(ctx context.Context, p *plan) error {
 			Columns, Numeric []string
 			Map              map[string]string
 			Purpose          string
-		}{set, src.Key, s.plan.Columns, src.Numeric, src.Data.Columns, purpose.Name}
+			Keeps            *expect.Keeps `json:",omitempty"`
+		}{set, src.Key, s.plan.Columns, src.Numeric, src.Data.Columns, purpose.Name, src.Data.Expect.Keeps()}
 		s.step = step{name: set, label: set, iv: w.iv}
 		if w.Keys.IsZero() { // without raw data the last snapshot is what there is
 			return s, w.lastSnapshot(ctx, s, specPrefix(set, "snapshot", table.Interval{}, logicSnapshot, spec))
@@ -168,7 +173,7 @@ func (w *work) planSnapshots(ctx context.Context, p *plan) error {
 		if len(objs) == 0 {
 			return nil, fmt.Errorf("%s: no file matches %s; check sources.%s.path", set, src.Data.Path, set)
 		}
-		s.files = len(objs)
+		s.files, s.newest = len(objs), newestOf(objs)
 		inputs := []string{event.Fingerprint(objs)}
 		if src.Key == event.ColSubject {
 			s.plan.Decisions, s.plan.End = d, w.iv.End
@@ -297,8 +302,13 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 				p.notReady = append(p.notReady, label+": "+lacks)
 			}
 		}
-		if d.files == 0 && len(byPrefix[prefix]) == 0 && j.clocks() != 0 { // ingested by a program that read local times otherwise: nothing can read them again
-			prefix = specPrefix("ingest", label, u, logicIngest, j.ingestSpec(0))
+		if d.files == 0 && len(byPrefix[prefix]) == 0 { // nothing can read them again
+			for _, earlier := range j.earlierIngests(label, u) {
+				if len(byPrefix[earlier]) > 0 {
+					prefix = earlier
+					break
+				}
+			}
 		}
 		switch {
 		case d.done:
@@ -392,7 +402,21 @@ func (j *Job) ingestSpec(clocks int) any {
 		TimeFormat string            `json:",omitempty"`
 		Clocks     int               `json:",omitempty"`
 		Created    string            `json:",omitempty"`
-	}{e.Subject, e.Item, e.Time, e.Kind, e.Value, e.DefaultKind, zone, j.Training.Name, e.TimeUnit, columns, reads, e.Explode, e.Kinds, e.TimeFormat, clocks, e.Created}
+		Keeps      *expect.Keeps     `json:",omitempty"`
+	}{e.Subject, e.Item, e.Time, e.Kind, e.Value, e.DefaultKind, zone, j.Training.Name, e.TimeUnit, columns, reads, e.Explode, e.Kinds, e.TimeFormat, clocks, e.Created, e.Expect.Keeps()}
+}
+
+// earlierIngests are the prefixes of keys under which a unit was ingested before the job had rules for its rows, or by a program that did not
+// quarantine any, or that read local times otherwise: the nearest to what it would be now comes first.
+func (j *Job) earlierIngests(label string, u table.Interval) (out []string) {
+	bare := *j
+	bare.Events.Expect = expect.Set{}
+	for _, logic := range []int{logicIngest, 1} {
+		for _, clocks := range []int{j.clocks(), 0} {
+			out = append(out, specPrefix("ingest", label, u, logic, bare.ingestSpec(clocks)))
+		}
+	}
+	return out
 }
 
 // clocks says how local times are read around changes of clocks. 0, of sources without a zone, was all sources' in the first release: time.Date's way.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/jobs/cost"
 	"github.com/rapport-ml/rapport/jobs/ledger"
@@ -148,8 +149,12 @@ type Result struct {
 	Flags     []string       `json:"flags,omitempty"`
 	Funnel    string         `json:"funnel,omitempty"` // of the interval's raw rows, small counts suppressed
 	Remedy    string         `json:"remedy,omitempty"` // of the largest loss in it
-	Steps     []ledger.Step  `json:"steps"`
-	Cost      cost.Cost      `json:"cost"`
+
+	Verdicts   []expect.Verdict    `json:"verdicts,omitempty"`   // what came of the expectations of its sources
+	Quarantine []ledger.Quarantine `json:"quarantine,omitempty"` // rows that were left out because they are none
+
+	Steps []ledger.Step `json:"steps"`
+	Cost  cost.Cost     `json:"cost"`
 }
 
 // leaseTime is how long a lease lasts without being renewed.

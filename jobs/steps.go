@@ -37,7 +37,7 @@ func (w *work) through(ctx context.Context, o Options) error {
 		{"plan", ThroughIngest, func(ctx context.Context) error { return w.planSteps(ctx, w.plan) }}, // every key, before any work
 		{"snapshots", ThroughIngest, w.snapshots},                                                    // items, subjects, cohorts → tables by content
 		{"ingest", ThroughIngest, w.ingest},                                                          // raw rows → minimized, permitted, pseudonymous events, a table a day
-		{"volume", ThroughIngest, func(context.Context) error { return w.checkVolume() }},            // an empty interval is a failure, not a result
+		{"expect", ThroughIngest, w.judgeSources},                                                    // an empty interval is a failure, not a result; so is what fails its expectations
 		{"build", ThroughBuild, w.build},                                                             // views as of the interval's end
 		{"assemble", ThroughTrain, w.assemble},                                                       // the training set, as references
 		{"train", ThroughTrain, w.train},                                                             // artifact

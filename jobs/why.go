@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -25,7 +26,7 @@ type Why struct {
 	Object   string         `json:"object,omitempty"` // the file, or what else the error is about
 	Error    string         `json:"error,omitempty"`
 	Hint     string         `json:"hint,omitempty"`
-	Rules    []WhyRule      `json:"rules,omitempty"` // that refused the candidate, or that were let pass as accepted risks
+	Rules    []WhyRule      `json:"rules,omitempty"` // that refused the candidate, or that were let pass as accepted risks; or the expectations that a source missed
 	// Since names the last run of the job that succeeded before this one; Differs is what was otherwise then.
 	Since   *ledger.Line `json:"last_success,omitempty"`
 	Differs []Difference `json:"differs,omitempty"`
@@ -164,6 +165,14 @@ func (e *inquiry) explain(ctx context.Context) error {
 			fewer(v.Events), v.Over, fewer(v.Median))
 		e.lookAtFiles(ctx)
 		e.try("rapport plan %s --at %s", r.Job, r.Interval.End.UTC().Format(time.RFC3339))
+		e.again()
+	case faultUnexpected:
+		w.Says = "A source is not as the project file expects it. Nothing was trained on it."
+		for _, v := range expect.Missed(r.Verdicts, expect.Failed) {
+			w.Rules = append(w.Rules, WhyRule{Rule: strings.TrimSpace(v.Expectation + " " + v.Column), Says: v.String(), Value: v.Observed, Bound: v.Bound})
+		}
+		e.lookAtFiles(ctx)
+		e.try("rapport runs show %s --quarantine", r.ID)
 		e.again()
 	case faultNotReady:
 		w.Says = "The source has not delivered the interval whole yet. Nothing is wrong so far."
@@ -312,7 +321,7 @@ func (e *inquiry) lookAtFiles(ctx context.Context) {
 	switch {
 	case len(files) == 0:
 		e.why.Object = fmt.Sprintf("%s: no file of it holds rows of %s now", e.job.Events.Path, e.run.Interval)
-	case e.run.Fault == faultNoData || e.run.Fault == faultLowVolume || e.run.Fault == faultNotReady:
+	case e.run.Fault == faultNoData || e.run.Fault == faultLowVolume || e.run.Fault == faultUnexpected || e.run.Fault == faultNotReady:
 		e.why.Object = fmt.Sprintf("%s: %s of the interval now, the last one %s", e.job.Events.Path, count(len(files), "file"), files[len(files)-1].Key)
 	}
 }

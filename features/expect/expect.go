@@ -18,64 +18,72 @@ const (
 	Fail Action = "fail"
 )
 
-// Set is what is expected of one data set. The zero Set expects nothing.
+// Set is what is expected of one data set. The zero Set expects nothing. Its JSON says what the project file says, but for where.
 type Set struct {
-	Name string // events, items, subjects, cohorts or consent
+	Name string `json:"-"` // events, items, subjects, cohorts or consent
 
-	Volume     Volume
-	Fresh      *Fresh
-	Schema     *Schema
-	Duplicates *Duplicates
-	Bad        *Share            // of all rows, those that are quarantined
-	Columns    map[string]Column // by the names that the project gives them
+	Volume     Volume            `json:"volume,omitzero"`
+	Fresh      *Fresh            `json:"fresh,omitempty"`
+	Schema     *Schema           `json:"schema,omitempty"`
+	Duplicates *Duplicates       `json:"duplicates,omitempty"`
+	Bad        *Share            `json:"bad,omitempty"`     // of all rows, those that are quarantined
+	Columns    map[string]Column `json:"columns,omitempty"` // by the names that the project gives them
+}
+
+// Empty reports whether nothing is expected but a volume, for which nothing has to be counted.
+func (s Set) Empty() bool {
+	return s.Fresh == nil && s.Schema == nil && s.Duplicates == nil && s.Bad == nil && len(s.Columns) == 0
 }
 
 // Volume bounds the number of rows by the median of what came before it.
 type Volume struct {
-	Least, Most     float64 // shares of the median; 0: not judged
-	OnLeast, OnMost Action
-	Where           string // key and line in the project file, for those who read verdicts; "" if it says nothing
+	Least   float64 `json:"least,omitempty"` // shares of the median; 0: not judged
+	Most    float64 `json:"most,omitempty"`
+	OnLeast Action  `json:"on_least,omitempty"`
+	OnMost  Action  `json:"on_most,omitempty"`
+	Where   string  `json:"-"` // key and line in the project file, for those who read verdicts; "" if it says nothing
 }
 
 // Fresh bounds how old the newest row, or the newest file, is.
 type Fresh struct {
-	Within time.Duration
-	OnMiss Action
-	Where  string
+	Within time.Duration `json:"within"`
+	OnMiss Action        `json:"on_miss"`
+	Where  string        `json:"-"`
 }
 
 // Schema expects every declared column in every file. Columns that no file had before are told, whatever OnMiss is.
 type Schema struct {
-	OnMiss Action
-	Where  string
+	OnMiss Action `json:"on_miss"`
+	Where  string `json:"-"`
 }
 
 // Share bounds a share of rows, 0 to 1.
 type Share struct {
-	Most   float64
-	OnMiss Action
-	Where  string
+	Most   float64 `json:"most"`
+	OnMiss Action  `json:"on_miss"`
+	Where  string  `json:"-"`
 }
 
 // Duplicates bounds the share of rows that repeat another: of events those equal in subject, item, time and kind, of other sets those
 // with the key of another. With Drop, all but one of equal events are quarantined, and the share is of those.
 type Duplicates struct {
 	Share
-	Drop bool
+	Drop bool `json:"drop,omitempty"`
 }
 
 // Column is what is expected of one column.
 type Column struct {
 	Rule
-	Nulls *Share // rows without a value, among those that are kept
-	Bad   *Share // rows that Rule quarantines
+	Nulls *Share `json:"nulls,omitempty"` // rows without a value, among those that are kept
+	Bad   *Share `json:"bad,omitempty"`   // rows that Rule quarantines
 }
 
 // Rule says which rows are quarantined for a column. The zero Rule lets pass what is null and, of numbers, what is finite.
 type Rule struct {
-	Required bool     `json:",omitempty"` // a null is not let pass
-	Min, Max *float64 `json:",omitempty"` // of a number, both included
-	Known    []string `json:",omitempty"` // the categories of a text; nil: all
+	Required bool     `json:"required,omitempty"` // a null is not let pass
+	Min      *float64 `json:"min,omitempty"`      // of a number, both included
+	Max      *float64 `json:"max,omitempty"`
+	Known    []string `json:"known,omitempty"` // the categories of a text; nil: all
 }
 
 // none reports whether the rule is the zero Rule.
@@ -83,8 +91,8 @@ func (r Rule) none() bool { return !r.Required && r.Min == nil && r.Max == nil &
 
 // Keeps is the part of a Set that changes which rows are kept: what the key of a step names. Its JSON is canonical.
 type Keeps struct {
-	Rules map[string]Rule `json:",omitempty"`
-	Drop  bool            `json:",omitempty"` // repeated events
+	Rules map[string]Rule `json:"rules,omitempty"`
+	Drop  bool            `json:"drop,omitempty"` // repeated events
 }
 
 // Keeps returns the rules of the set, or nil if it has none.

@@ -258,11 +258,11 @@ func TestJudge(t *testing.T) {
 		want string // expectation column outcome: says
 	}{
 		{"nothing is expected", Set{}, Seen{}, ""},
-		{"as usual", Set{Volume: both}, Seen{Now: 100, Median: 100, Over: 5}, "volume.least  pass: events: 100 rows, which is not under 50 % of the median of the 5 before (100)|volume.most  pass: "},
+		{"as usual", Set{Volume: both}, Seen{Now: 100, Median: 100, Over: 5}, "volume.least  pass: events: 100 rows, which is not under 50 % of the median of the 5 times before (100)|volume.most  pass: "},
 		{"at the bounds", Set{Volume: both}, Seen{Now: 50, Median: 100, Over: 5}, "volume.least  pass: |volume.most  pass: "},
-		{"just under", Set{Volume: both}, Seen{Now: 49, Median: 100, Over: 5}, "volume.least  fail: events: 49 rows, under 50 % of the median of the 5 before (100)|volume.most  pass: "},
+		{"just under", Set{Volume: both}, Seen{Now: 49, Median: 100, Over: 5}, "volume.least  fail: events: 49 rows, under 50 % of the median of the 5 times before (100)|volume.most  pass: "},
 		{"twice", Set{Volume: both}, Seen{Now: 200, Median: 100, Over: 5}, "volume.least  pass: |volume.most  pass: "},
-		{"over twice", Set{Volume: both}, Seen{Now: 201, Median: 100, Over: 5}, "volume.least  pass: |volume.most  warn: events: 201 rows, over 200 % of the median of the 5 before (100)"},
+		{"over twice", Set{Volume: both}, Seen{Now: 201, Median: 100, Over: 5}, "volume.least  pass: |volume.most  warn: events: 201 rows, over 200 % of the median of the 5 times before (100)"},
 		{"nothing before", Set{Volume: both}, Seen{Now: 1}, "volume.least  unknown: events: too little came before|volume.most  unknown: "},
 		{"one side", Set{Volume: Volume{Most: 3, OnMost: Fail}}, Seen{Now: 301, Median: 100, Over: 4}, "volume.most  fail: "},
 		{"fresh", Set{Fresh: &Fresh{Within: 6 * time.Hour, OnMiss: Fail}}, Seen{Counts: Counts{Newest: end.Add(-6 * time.Hour)}, Until: end}, "fresh  pass: "},

@@ -45,6 +45,7 @@ func (v Verdict) String() string {
 type Seen struct {
 	Counts
 	What string // what its rows are called, in the plural; "" is rows
+	Past string // what the median is of, in the plural; "" is times
 
 	Now    int64 // rows, for the volume
 	Median int64 // of those before
@@ -62,6 +63,9 @@ type Seen struct {
 func (s Set) Judge(o Seen) []Verdict {
 	if o.What == "" {
 		o.What = "rows"
+	}
+	if o.Past == "" {
+		o.Past = "times"
 	}
 	var out []Verdict
 	out = append(out, s.volume(o)...)
@@ -177,7 +181,7 @@ func (s Set) volume(o Seen) (out []Verdict) {
 			if v.Outcome == Passed {
 				word = "which is not " + word
 			}
-			v.Says = fmt.Sprintf("%s: %d %s, %s %s of the median of the %d before (%d)", s.Name, o.Now, o.What, word, percent(bound), o.Over, o.Median)
+			v.Says = fmt.Sprintf("%s: %d %s, %s %s of the median of the %d %s before (%d)", s.Name, o.Now, o.What, word, percent(bound), o.Over, o.Past, o.Median)
 		}
 		out = append(out, v)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/jobs/cost"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -79,6 +80,16 @@ type Volume struct {
 	Floor  float64 `json:"floor,omitempty"`  // the share of the median under which a run fails
 }
 
+// Quarantine is what was left out of one data set.
+type Quarantine struct {
+	Set     string                             `json:"set"`
+	Rows    int64                              `json:"rows"`
+	Of      int64                              `json:"of"`      // rows that were kept or quarantined
+	Reasons map[string]map[expect.Reason]int64 `json:"reasons"` // column ("" is the whole row) → reason → rows
+	First   []expect.Place                     `json:"first"`   // the first few
+	Steps   []string                           `json:"steps"`   // keys of the steps whose tables list more
+}
+
 // Run is one attempt at one interval of one job.
 type Run struct {
 	Format    int             `json:"format"`
@@ -112,6 +123,9 @@ type Run struct {
 	Waiting   string          `json:"waiting,omitempty"` // why a passing version was not published
 	Report    string          `json:"report,omitempty"`  // key of the report, without extension
 	Flags     []string        `json:"flags,omitempty"`   // drift and other warnings, in words
+
+	Verdicts   []expect.Verdict `json:"verdicts,omitempty"`   // what came of the expectations of its sources
+	Quarantine []Quarantine     `json:"quarantine,omitempty"` // rows that were left out because they are none
 
 	etag string // of the object as it was last written or read here
 }
