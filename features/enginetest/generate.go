@@ -238,7 +238,7 @@ func mixed(turn int) []features.View {
 	for i := range v {
 		var some []features.Feature
 		for j, f := range v[i].Features {
-			if (j+turn)%5 == 0 {
+			if (j+3*turn)%8 == 0 {
 				some = append(some, f)
 			}
 		}

@@ -25,6 +25,7 @@ func orderChecks() []check {
 		{"text/any-bytes", anyBytes},
 		{"read/source-is-asked-once", askedOnce},
 		{"read/only-the-columns-of-views", onlyColumns},
+		{"read/no-split-that-lies-outside", noSplitOutside},
 		{"read/no-time-where-the-split-says-it", noTime},
 	}
 }
@@ -305,6 +306,20 @@ func onlyColumns(ctx context.Context, eng features.Engine) error {
 		return fmt.Errorf("columns %v were asked for, want device and time", got.columns)
 	}
 	return agree(got.result, oracle(views, theEnd, t.events), false)
+}
+
+// noSplitOutside: of splits whose times lie outside of the longest window nothing is read, not even the first row. Which were read, build checks.
+func noSplitOutside(ctx context.Context, eng features.Engine) error {
+	t := task{views: viewsOf(0, features.Count, features.Last), interval: lastDay(theEnd), events: world{seed: 108, rows: 200, months: true}.generate()}
+	for i := range t.views {
+		t.views[i].Windows = []time.Duration{day, 3*day + time.Hour}
+	}
+	t.shape = shape{seed: 108, splits: 2, batch: 20, daily: time.UTC, listAll: true}
+	got, err := build(ctx, eng, t)
+	if err != nil {
+		return err
+	}
+	return agree(got.result, oracle(t.views, theEnd, t.events), false)
 }
 
 // noTime: where a split says that its times lie in one bucket of every view, and no feature needs times, they are not asked for.

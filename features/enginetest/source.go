@@ -37,6 +37,7 @@ type shape struct {
 	coded   bool           // text comes as codes of a dictionary in some batches
 	zoned   bool           // splits that hold no row without a time say what times they hold
 	daily   *time.Location // one split a day of this zone (of splits each), which say so; only those that the window asked for needs
+	listAll bool           // with daily: all days
 	exactly bool           // only the rows of the window asked for
 }
 
@@ -55,7 +56,7 @@ func (s *source) list(_ context.Context, w table.Interval) ([]features.Split, er
 				return !ok || t < w.Start.UnixMicro() || t >= w.End.UnixMicro()
 			})
 		}
-		if s.daily != nil && part.timed() && !overlaps(part.times, w) {
+		if s.daily != nil && !s.listAll && part.timed() && !overlaps(part.times, w) {
 			s.outside += int64(len(part.rows))
 			continue
 		}
