@@ -44,7 +44,9 @@ type AttributesFacts struct {
 	Kept       int64         `json:"kept"`
 	Duplicates int64         `json:"duplicates"` // rows that a later row of the same key replaced
 	Funnel     policy.Funnel `json:"funnel"`     // of rows before duplicates are dropped
-	Quality    expect.Counts `json:"quality"`    // of rows that the funnel keeps, or leaves out as bad
+	// Quality is of the rows that the funnel keeps, or leaves out as bad; of a set of which nothing is expected, only where rows were quarantined
+	// for what they hold.
+	Quality expect.Counts `json:"quality,omitzero"`
 
 	Places []expect.Place `json:"-"` // of quarantined rows, the first of them
 }
@@ -165,6 +167,9 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 	}
 	out.Facts.Quality.Kept = out.Facts.Kept
 	out.Facts.Quality, out.Facts.Places = out.Facts.Quality.Result(), places.Result()
+	if q := out.Facts.Quality; p.Data.Expect.Empty() && q.Quarantined() == q.QuarantinedFor(p.Key) {
+		out.Facts.Quality, out.Facts.Places = expect.Counts{}, nil
+	}
 	return out, nil
 }
 

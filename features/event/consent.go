@@ -31,7 +31,7 @@ type ConsentFacts struct {
 	Unknown    int64 `json:"unknown_states"` // records whose state is not of DPV 2.3: they deny
 	Withheld   int64 `json:"withheld"`       // records whose source text held the subject's id: it is left out
 
-	Quality expect.Counts `json:"quality,omitzero"`
+	Quality expect.Counts `json:"quality,omitzero"` // where something is expected of it
 }
 
 // ReadConsent reads consent records and pseudonymizes them: subjects become numbers, record ids become keyed hashes (they may
@@ -117,7 +117,9 @@ func ReadConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 	out.Facts.Records = int64(len(out.Records))
 	out.Facts.Duplicates = read - out.Facts.Records
 	out.Facts.Quality.Kept = out.Facts.Records
-	out.Facts.Quality = out.Facts.Quality.Result()
+	if out.Facts.Quality = out.Facts.Quality.Result(); d.Expect.Empty() {
+		out.Facts.Quality = expect.Counts{}
+	}
 	return out, nil
 }
 
