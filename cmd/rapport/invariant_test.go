@@ -150,6 +150,9 @@ func (s *shop) made(prefix string) (out []string) {
 			s.Fatal(err)
 		}
 		for _, name := range slices.Sorted(mapKeys(c.Outputs)) {
+			if strings.Contains(name, ".") {
+				continue // what a build keeps for later ones
+			}
 			out = append(out, name+" "+string(c.Outputs[name].Digest))
 		}
 	}
