@@ -16,9 +16,20 @@ import (
 // batchRows is how many rows of a view are put out at a time, at most.
 const batchRows = 8192
 
-// emit puts out the rows of a view, and returns their number. Batches are filled side by side, partition by partition; out is called by one
+// sheet is one table that a build puts out: the rows of a view, its state, or its tile.
+type sheet struct {
+	view   *viewProgram
+	schema table.Schema
+	// has reports whether a slot has a row; fill writes the rows of the buffer's slots behind their keys.
+	has  func(c *classState, slot int) bool
+	fill func(pt *partition, c *classState, b *buffer)
+	// begin prepares a partition.
+	begin func(pt *partition, c *classState, b *buffer)
+}
+
+// emit puts out a sheet, and returns the number of its rows. Batches are filled side by side, partition by partition; out is called by one
 // goroutine at a time.
-func emit(ctx context.Context, p *program, v *viewProgram, parts []*partition, out func(features.View, *table.Batch) error) (int64, error) {
+func emit(ctx context.Context, sh *sheet, parts []*partition, out func(features.View, *table.Batch) error) (int64, error) {
 	var (
 		mu    sync.Mutex // of out, total and first
 		total int64
@@ -26,15 +37,14 @@ func emit(ctx context.Context, p *program, v *viewProgram, parts []*partition, o
 		next  atomic.Int64
 		wait  sync.WaitGroup
 	)
-	schema := v.Schema(p.schema)
 	work := func() error {
-		b := newBuffer(schema)
+		b := newBuffer(sh.schema)
 		for {
 			i := int(next.Add(1)) - 1
 			if i >= len(parts) {
 				return nil
 			}
-			err := parts[i].rows(v, p.end, b, func(rows *table.Batch) error {
+			err := parts[i].rows(sh, b, func(rows *table.Batch) error {
 				mu.Lock()
 				defer mu.Unlock()
 				if err := ctx.Err(); err != nil {
@@ -44,7 +54,8 @@ func emit(ctx context.Context, p *program, v *viewProgram, parts []*partition, o
 					return first
 				}
 				total += int64(rows.N)
-				return out(v.View, rows)
+				first = out(sh.view.View, rows)
+				return first
 			})
 			if err != nil {
 				return err
@@ -64,7 +75,7 @@ func emit(ctx context.Context, p *program, v *viewProgram, parts []*partition, o
 	}
 	wait.Wait()
 	if first == nil && total == 0 {
-		first = out(v.View, newBuffer(schema).head(0))
+		first = out(sh.view.View, newBuffer(sh.schema).head(0))
 	}
 	return total, first
 }
@@ -72,7 +83,11 @@ func emit(ctx context.Context, p *program, v *viewProgram, parts []*partition, o
 // buffer is a batch of fixed capacity, filled again and again. The slot of a null is zero.
 type buffer struct {
 	table.Batch
-	slots []uint32 // of the rows
+	slots   []uint32 // of the rows
+	sets    [][]uint32
+	members []gathered
+	bytes   []byte
+	ends    []int
 }
 
 func newBuffer(schema table.Schema) *buffer {
@@ -112,24 +127,15 @@ func (b *buffer) head(n int) *table.Batch {
 	return head
 }
 
-// rows fills the buffer with the view's rows of the partition, and hands it to out as often as it is full.
-func (pt *partition) rows(v *viewProgram, end int64, b *buffer, out func(*table.Batch) error) error {
-	c := &pt.classes[v.classNo]
-	sets := c.countMembers(v, pt.n)
-	stride, windows := c.stride(), len(c.windows)
-	for _, f := range v.features {
-		if f.keep >= 0 {
-			c.keepers[f.keep].done(pt.n)
-		}
-	}
+// rows fills the buffer with the sheet's rows of the partition, and hands it to out as often as it is full.
+func (pt *partition) rows(sh *sheet, b *buffer, out func(*table.Batch) error) error {
+	c := &pt.classes[sh.view.classNo]
+	sh.begin(pt, c, b)
 	for slot := 0; slot < pt.n; {
 		b.slots = b.slots[:0]
 		for ; slot < pt.n && len(b.slots) < batchRows; slot++ {
-			for w := range windows {
-				if uint32(c.words[slot*stride+w*c.cells]) != 0 {
-					b.slots = append(b.slots, uint32(slot))
-					break
-				}
+			if sh.has(c, slot) {
+				b.slots = append(b.slots, uint32(slot))
 			}
 		}
 		n := len(b.slots)
@@ -140,21 +146,106 @@ func (pt *partition) rows(v *viewProgram, end int64, b *buffer, out func(*table.
 			col := &b.Cols[i]
 			clear(col.Float[:min(n, len(col.Float))])
 			clear(col.Str[:min(n, len(col.Str))])
+			clear(col.Int[:min(n, len(col.Int))])
 			for j := range n {
 				col.Valid[j] = true
 			}
 		}
 		pt.putKeys(b)
-		at := len(pt.group.keys)
-		for i := range v.features {
-			c.put(&v.features[i], end, b.slots, sets, b.Cols[at:][:windows])
-			at += windows
-		}
+		sh.fill(pt, c, b)
 		if err := out(b.head(n)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// some reports whether a slot has events in one of the windows.
+func (c *classState) some(slot int) bool {
+	at := slot * c.stride()
+	for w := range c.windows {
+		if uint32(c.words[at+w*c.cells]) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// viewSheet is the table of a view.
+func viewSheet(p *program, v *viewProgram) *sheet {
+	return &sheet{
+		view: v, schema: v.Schema(p.schema), has: (*classState).some,
+		begin: func(pt *partition, c *classState, b *buffer) {
+			b.sets = c.countMembers(v, pt.n, p.end)
+			for _, f := range v.features {
+				if f.keep >= 0 {
+					c.keepers[f.keep].done(pt.n)
+				}
+			}
+		},
+		fill: func(pt *partition, c *classState, b *buffer) {
+			at := len(pt.group.keys)
+			for i := range v.features {
+				c.put(&v.features[i], p.end, b.slots, b.sets, b.Cols[at:][:len(c.windows)])
+				at += len(c.windows)
+			}
+		},
+	}
+}
+
+// stateSheet is the table of a view's running state.
+func stateSheet(p *program, v *viewProgram) *sheet {
+	seed := seedOf(p, v.View, p.end, p.end)
+	return &sheet{
+		view: v, schema: v.StateSchema(p.schema), has: (*classState).some,
+		begin: func(pt *partition, c *classState, b *buffer) {
+			c.done(pt.n)
+			b.members = b.members[:0]
+			for i := range c.members {
+				b.members = append(b.members, c.members[i].gather(pt.n))
+			}
+		},
+		fill: func(pt *partition, c *classState, b *buffer) {
+			b.encode(pt, seed, func(dst []byte, slot uint32) []byte { return c.appendState(dst, slot, p.end, b.members) })
+		},
+	}
+}
+
+// tileSheet is the table of a view's tile, of the events of [start, p.end).
+func tileSheet(p *program, v *viewProgram, start int64) *sheet {
+	seed := seedOf(p, v.View, start, p.end)
+	bucket := v.class.tileBucket(p.end - start)
+	return &sheet{
+		view: v, schema: v.StateSchema(p.schema),
+		has: func(c *classState, slot int) bool {
+			return bucket >= 0 && uint32(c.words[slot*c.stride()+int(bucket)*c.cells]) != 0
+		},
+		begin: func(pt *partition, c *classState, _ *buffer) { c.done(pt.n) },
+		fill: func(pt *partition, c *classState, b *buffer) {
+			b.encode(pt, seed, func(dst []byte, slot uint32) []byte { return c.appendBucket(dst, slot, int(bucket), start) })
+		},
+	}
+}
+
+func (c *classState) done(slots int) {
+	for _, k := range c.keepers {
+		k.done(slots)
+	}
+}
+
+// encode writes the last column: for each row what row appends, and its check.
+func (b *buffer) encode(pt *partition, seed uint64, row func(dst []byte, slot uint32) []byte) {
+	b.bytes, b.ends = b.bytes[:0], b.ends[:0]
+	for _, slot := range b.slots {
+		at := len(b.bytes)
+		b.bytes = seal(row(b.bytes, slot), at, seed, pt.keys[int(slot)*pt.entities.words:][:pt.entities.words])
+		b.ends = append(b.ends, len(b.bytes))
+	}
+	all, at := string(b.bytes), 0
+	col := &b.Cols[len(b.Cols)-1]
+	for j, end := range b.ends {
+		col.Str[j], at = all[at:end], end
+	}
 }
 
 // putKeys writes the keys of the buffer's rows.
@@ -176,15 +267,21 @@ func (pt *partition) putKeys(b *buffer) {
 }
 
 // countMembers returns, for each table of members that the view reads, the number of values by slot and bucket.
-func (c *classState) countMembers(v *viewProgram, slots int) [][]uint32 {
+func (c *classState) countMembers(v *viewProgram, slots int, end int64) [][]uint32 {
 	counts := make([][]uint32, len(c.members))
 	for _, f := range v.features {
 		if f.Op != features.Distinct || counts[f.members] != nil {
 			continue
 		}
 		n := make([]uint32, slots*len(c.windows))
-		c.members[f.members].each(func(slot uint32, _ uint64, bucket uint8, _ int64) {
-			n[int(slot)*len(c.windows)+int(bucket)]++
+		c.members[f.members].each(func(slot uint32, bucket uint8, time int64) {
+			b := int8(bucket)
+			if c.members[f.members].timed {
+				b = c.bucket(end, time)
+			}
+			if b >= 0 {
+				n[int(slot)*len(c.windows)+int(b)]++
+			}
 		})
 		counts[f.members] = n
 	}
@@ -202,6 +299,10 @@ func (c *classState) put(f *featureProgram, end int64, slots []uint32, sets [][]
 		starts[b] = end - w
 	}
 	for row, slot := range slots {
+		if f.keep >= 0 {
+			c.keepers[f.keep].put(f, slot, starts, dst, row)
+			continue
+		}
 		state := c.words[int(slot)*stride:][:stride]
 		switch f.Op {
 		case features.Count:
@@ -243,7 +344,7 @@ func (c *classState) put(f *featureProgram, end int64, slots []uint32, sets [][]
 				dst[b].Float[row] = unordered(best ^ flip)
 			}
 		case features.Recency:
-			last := int64(orderedTime(state[len(c.windows)*c.cells+c.newest[f.newest].word]))
+			last := int64(orderedTime(state[c.wholeAt()+c.newest[f.newest].word]))
 			for b := range dst {
 				if last < starts[b] {
 					dst[b].Valid[row] = false
@@ -251,8 +352,6 @@ func (c *classState) put(f *featureProgram, end int64, slots []uint32, sets [][]
 				}
 				dst[b].Float[row] = float64(end-last) / 1e6
 			}
-		default:
-			c.keepers[f.keep].put(f, slot, starts, dst, row)
 		}
 	}
 }

@@ -2,10 +2,12 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/aggregate"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -35,29 +37,75 @@ func build(ctx context.Context, p features.Plan) (features.Stats, error) {
 	if len(p.Views) == 0 {
 		return stats, nil
 	}
-	prog, err := compile(p.Views, p.Schema, p.Interval.End)
+	s, err := states(ctx, p, &stats)
 	if err != nil {
 		return stats, err
 	}
-	s := newScan(prog)
-	splits, err := p.Events(ctx, table.Interval{Start: prog.startTime(), End: prog.endTime()})
-	if err != nil {
-		return stats, fmt.Errorf("read events: %w", err)
-	}
-	err = s.run(ctx, splits, fullMoves(prog))
-	s.stats.report(prog, &stats)
-	if err != nil {
-		return stats, err
-	}
-	for i := range prog.views {
-		v := &prog.views[i]
-		n, err := emit(ctx, prog, v, s.partsOf(v), p.Out)
+	for i := range s.prog.views {
+		v := &s.prog.views[i]
+		n, err := emit(ctx, viewSheet(s.prog, v), s.partsOf(v), p.Out)
 		if err != nil {
 			return stats, fmt.Errorf("view %q: %w", v.View.Name, err)
 		}
 		stats.RowsOut[v.View.Name] = n
 	}
-	return stats, nil
+	return stats, s.keep(ctx, p)
+}
+
+// states computes the states of all views, from a prior build's if there is one of use.
+func states(ctx context.Context, p features.Plan, stats *features.Stats) (*scan, error) {
+	start := p.Interval.Start.UnixMicro()
+	if p.Prior != nil {
+		prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: true, tile: p.Tile != nil})
+		if err != nil {
+			return nil, err
+		}
+		if pr := prog.plan(p.Prior, start); pr != nil {
+			s := newScan(prog)
+			n, err := s.goOn(ctx, p, pr)
+			if !errors.Is(err, errInconsistent) && !errors.Is(err, aggregate.ErrDamaged) {
+				s.stats.report(prog, stats)
+				end := p.Prior.End
+				stats.States, stats.Prior = n, &end
+				return s, err
+			}
+		}
+	}
+	prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: p.State != nil, tile: p.Tile != nil})
+	if err != nil {
+		return nil, err
+	}
+	s := newScan(prog)
+	splits, err := p.Events(ctx, table.Interval{Start: prog.startTime(), End: prog.endTime()})
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	tasks := make([]task, len(splits))
+	for i, x := range splits {
+		tasks[i] = task{Split: x, lo: minTime, hi: maxTime}
+	}
+	err = s.run(ctx, tasks, fullMoves(prog, start))
+	s.stats.report(prog, stats)
+	return s, err
+}
+
+// keep puts out what a later build goes on from.
+func (s *scan) keep(ctx context.Context, p features.Plan) error {
+	for i := range s.prog.views {
+		if v := &s.prog.views[i]; p.State != nil {
+			if _, err := emit(ctx, stateSheet(s.prog, v), s.partsOf(v), p.State); err != nil {
+				return fmt.Errorf("state of view %q: %w", v.View.Name, err)
+			}
+		}
+	}
+	for i := range s.prog.views {
+		if v := &s.prog.views[i]; p.Tile != nil {
+			if _, err := emit(ctx, tileSheet(s.prog, v, p.Interval.Start.UnixMicro()), s.partsOf(v), p.Tile); err != nil {
+				return fmt.Errorf("tile of view %q: %w", v.View.Name, err)
+			}
+		}
+	}
+	return nil
 }
 
 func newScan(p *program) *scan {

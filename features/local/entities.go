@@ -22,7 +22,7 @@ type entities struct {
 }
 
 // errFull says that a partition has no more room; partitions are so many that a machine's memory ends long before.
-var errFull = errors.New("too many entities in one build: 2^27 in a partition, or 4 GiB of their keys; build fewer views, or shorter windows, at once")
+var errFull = errors.New("too many entities in one build: 2^26 in a partition, or 4 GiB of their keys; build fewer views, or shorter windows, at once")
 
 // hashKey spreads a key over 64 bits: the top bits choose the partition, the rest the place in its table.
 func hashKey(key []uint64) uint64 {

@@ -16,20 +16,30 @@ type keep struct {
 	time   int // of the time; −1 if it takes none
 	n      int
 	values values
-	key    string
+	// First: whether the earliest event of each hour is kept, which is what outlives a build, and whether that of each bucket is, which is needed
+	// where a window starts within an hour.
+	hours, cells bool
 }
 
 // keeper holds the states of one keep for the entities of a partition.
 type keeper interface {
 	// room makes room for slots [0, n).
 	room(n int)
-	// add adds an event that passes.
-	add(slot uint32, bucket uint8, word uint64, time int64)
 	// done prepares for put and encode; nothing is added afterwards.
 	done(slots int)
 	// put writes a slot's values, of each window the one that starts at the same position of starts, to a row of its column.
 	put(f *featureProgram, slot uint32, starts []int64, dst []table.Column, row int)
 	bytes() int64
+}
+
+// timedKeeper is a keeper whose states tell times: events only come.
+type timedKeeper interface {
+	keeper
+	add(slot uint32, bucket uint8, word uint64, time int64)
+	// append writes what a window that starts at or after from needs of a slot; decode reads it into a slot that has no events yet, and returns
+	// the bytes behind it.
+	append(dst []byte, slot uint32, from int64) []byte
+	decode(slot uint32, src []byte) ([]byte, error)
 }
 
 func newKeeper(p *program, k keep, windows int) keeper {
@@ -42,6 +52,8 @@ func newKeeper(p *program, k keep, windows int) keeper {
 		return &recents{keep: k}
 	case features.ApproxDistinct:
 		return &registers{keep: k}
+	case features.Min, features.Max:
+		return &extremes{keep: k}
 	}
 	panic("local: operator " + string(k.op) + " passed validation but has no keeper")
 }
@@ -57,16 +69,62 @@ type tallied struct {
 
 func (k *tallied) room(int) {}
 
-func (k *tallied) add(slot uint32, bucket uint8, word uint64, _ int64) {
-	k.t.add(slot, bucket, k.word(word), 1)
-}
-
 // word returns by what a value is counted: itself, or its bin.
 func (k *tallied) word(word uint64) int64 {
 	if k.op == features.Quantile {
 		return int64(aggregate.Bin(math.Float64frombits(word)))
 	}
 	return int64(word)
+}
+
+// append writes the counts of one bucket, by value.
+func (k *tallied) append(dst []byte, slot uint32, bucket int) []byte {
+	k.list = k.list[:0]
+	k.t.of(slot, func(b int, x aggregate.Tally[int64]) {
+		if b == bucket && x.N != 0 {
+			k.list = append(k.list, x)
+		}
+	})
+	switch {
+	case k.op == features.Quantile:
+		return appendTallies(dst, k.list, func(word int64) int32 { return int32(word) })
+	case k.values.isText():
+		return appendTallies(dst, k.list, k.values.text)
+	case k.values.typ == table.Float64:
+		return appendTallies(dst, k.list, k.values.float)
+	}
+	return appendTallies(dst, k.list, func(word int64) int64 { return word })
+}
+
+func appendTallies[K aggregate.Key](dst []byte, words []aggregate.Tally[int64], key func(int64) K) []byte {
+	list := make(aggregate.Tallies[K], len(words))
+	for i, x := range words {
+		list[i] = aggregate.Tally[K]{Key: key(x.Key), N: x.N}
+	}
+	_ = list.Normalize() // no count is below zero
+	return list.Append(dst)
+}
+
+// decode reads what append wrote, and returns the bytes behind it.
+func (k *tallied) decode(src []byte) ([]aggregate.Tally[int64], []byte, error) {
+	switch {
+	case k.op == features.Quantile:
+		return decodeTallies(src, func(bin int32) int64 { return int64(bin) })
+	case k.values.isText():
+		return decodeTallies(src, func(s string) int64 { return int64(k.values.dict.code(s)) })
+	case k.values.typ == table.Float64:
+		return decodeTallies(src, func(x float64) int64 { return int64(math.Float64bits(x)) })
+	}
+	return decodeTallies(src, func(x int64) int64 { return x })
+}
+
+func decodeTallies[K aggregate.Key](src []byte, word func(K) int64) ([]aggregate.Tally[int64], []byte, error) {
+	list, rest, err := aggregate.DecodeTallies[K](nil, src)
+	words := make([]aggregate.Tally[int64], len(list))
+	for i, x := range list {
+		words[i] = aggregate.Tally[int64]{Key: word(x.Key), N: x.N}
+	}
+	return words, rest, err
 }
 
 func (k *tallied) done(slots int) { k.t.gather(slots) }
@@ -123,24 +181,37 @@ func (k *tallied) top(words aggregate.Tallies[int64]) string {
 	return string(k.json)
 }
 
-// firsts is First: of each bucket the earliest event.
+// firsts is First: of each bucket, or of each hour, the earliest event.
 type firsts struct {
 	keep
 	windows int
-	cells   []aggregate.Event[int64] // by slot and bucket; noTime: none
+	buckets []aggregate.Event[int64] // by slot and bucket; noTime: none
+	lists   []aggregate.Firsts[int64]
+	held    int64
 }
 
 // noTime stands for no event: the last microsecond that there is, which no window holds.
 const noTime = maxTime
 
 func (k *firsts) room(n int) {
-	for len(k.cells) < n*k.windows {
-		k.cells = append(k.cells, aggregate.Event[int64]{Time: noTime})
+	for k.cells && len(k.buckets) < n*k.windows {
+		k.buckets = append(k.buckets, aggregate.Event[int64]{Time: noTime})
+	}
+	for k.hours && len(k.lists) < n {
+		k.lists = append(k.lists, nil)
 	}
 }
 
 func (k *firsts) add(slot uint32, bucket uint8, word uint64, t int64) {
-	k.earlier(&k.cells[int(slot)*k.windows+int(bucket)], aggregate.Event[int64]{Time: t, Value: int64(word)})
+	e := aggregate.Event[int64]{Time: t, Value: int64(word)}
+	if k.cells {
+		k.earlier(&k.buckets[int(slot)*k.windows+int(bucket)], e)
+	}
+	if k.hours {
+		was := cap(k.lists[slot])
+		k.lists[slot].Add(e, aggregate.Hour, k.values.compare)
+		k.held += 16 * int64(cap(k.lists[slot])-was)
+	}
 }
 
 // earlier sets to to e if that comes before it.
@@ -152,10 +223,14 @@ func (k *firsts) earlier(to *aggregate.Event[int64], e aggregate.Event[int64]) {
 
 func (k *firsts) done(int) {}
 
-func (k *firsts) put(_ *featureProgram, slot uint32, _ []int64, dst []table.Column, row int) {
+func (k *firsts) put(_ *featureProgram, slot uint32, starts []int64, dst []table.Column, row int) {
 	best := aggregate.Event[int64]{Time: noTime}
 	for b := range dst {
-		k.earlier(&best, k.cells[int(slot)*k.windows+b])
+		if k.cells {
+			k.earlier(&best, k.buckets[int(slot)*k.windows+b])
+		} else if e, ok := k.lists[slot].Result(starts[b]); ok {
+			best = e
+		}
 		if best.Time == noTime {
 			dst[b].Valid[row] = false
 			continue
@@ -164,7 +239,25 @@ func (k *firsts) put(_ *featureProgram, slot uint32, _ []int64, dst []table.Colu
 	}
 }
 
-func (k *firsts) bytes() int64 { return 16 * int64(cap(k.cells)) }
+func (k *firsts) append(dst []byte, slot uint32, from int64) []byte {
+	k.lists[slot].Cut(from)
+	return k.values.append(dst, k.lists[slot])
+}
+
+func (k *firsts) decode(slot uint32, src []byte) (rest []byte, err error) {
+	k.lists[slot], rest, err = k.values.decode(src, func(e []aggregate.Event[int64]) error {
+		for i := 1; i < len(e); i++ {
+			if e[i].Time <= e[i-1].Time {
+				return aggregate.ErrDamaged
+			}
+		}
+		return nil
+	})
+	k.held += 16 * int64(len(k.lists[slot]))
+	return rest, err
+}
+
+func (k *firsts) bytes() int64 { return 16*int64(cap(k.buckets)) + 24*int64(cap(k.lists)) + k.held }
 
 // recents is Last and Sequence: the newest n events.
 type recents struct {
@@ -201,6 +294,21 @@ func (k *recents) put(_ *featureProgram, slot uint32, starts []int64, dst []tabl
 			dst[b].Str[row] = string(k.json)
 		}
 	}
+}
+
+func (k *recents) append(dst []byte, slot uint32, from int64) []byte {
+	return k.values.append(dst, k.lists[slot].Result(from))
+}
+
+func (k *recents) decode(slot uint32, src []byte) (rest []byte, err error) {
+	k.lists[slot], rest, err = k.values.decode(src, func(e []aggregate.Event[int64]) error {
+		if len(e) > k.n {
+			return aggregate.ErrDamaged
+		}
+		return nil
+	})
+	k.held += 16 * int64(len(k.lists[slot]))
+	return rest, err
 }
 
 func (k *recents) bytes() int64 { return 24*int64(cap(k.lists)) + k.held }
@@ -255,4 +363,67 @@ func (k *registers) put(_ *featureProgram, slot uint32, starts []int64, dst []ta
 	}
 }
 
+func (k *registers) append(dst []byte, slot uint32, from int64) []byte {
+	k.lists[slot].list.Cut(from)
+	return k.lists[slot].list.Append(dst)
+}
+
+func (k *registers) decode(slot uint32, src []byte) ([]byte, error) {
+	list, rest, err := aggregate.DecodeRegisters(nil, src)
+	k.lists[slot] = rankedList{list: list, sorted: len(list)}
+	k.held += 16 * int64(len(list))
+	return rest, err
+}
+
 func (k *registers) bytes() int64 { return 32*int64(cap(k.lists)) + k.held }
+
+// extremes is Min and Max where states tell times.
+type extremes struct {
+	keep
+	lists []aggregate.Extreme // of Max: of the negative values
+	held  int64
+}
+
+func (k *extremes) room(n int) {
+	for len(k.lists) < n {
+		k.lists = append(k.lists, nil)
+	}
+}
+
+func (k *extremes) sign() float64 {
+	if k.op == features.Max {
+		return -1
+	}
+	return 1
+}
+
+func (k *extremes) add(slot uint32, _ uint8, word uint64, t int64) {
+	was := cap(k.lists[slot])
+	k.lists[slot].Add(t, k.sign()*math.Float64frombits(word)+0)
+	k.held += 16 * int64(cap(k.lists[slot])-was)
+}
+
+func (k *extremes) done(int) {}
+
+func (k *extremes) put(_ *featureProgram, slot uint32, starts []int64, dst []table.Column, row int) {
+	for b := range dst {
+		if x, ok := k.lists[slot].Result(starts[b]); ok {
+			dst[b].Float[row] = k.sign()*x + 0
+		} else {
+			dst[b].Valid[row] = false
+		}
+	}
+}
+
+func (k *extremes) append(dst []byte, slot uint32, from int64) []byte {
+	k.lists[slot].Cut(from)
+	return k.lists[slot].Append(dst)
+}
+
+func (k *extremes) decode(slot uint32, src []byte) (rest []byte, err error) {
+	k.lists[slot], rest, err = aggregate.DecodeExtreme(nil, src)
+	k.held += 16 * int64(len(k.lists[slot]))
+	return rest, err
+}
+
+func (k *extremes) bytes() int64 { return 24*int64(cap(k.lists)) + k.held }

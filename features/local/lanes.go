@@ -307,10 +307,6 @@ func (r *reader) terms(d *laneData, l *lane) {
 				continue
 			}
 		}
-		if t < r.prog.start || t >= r.prog.end {
-			d.words[i] = 0 // in no window: nobody reads it
-			continue
-		}
 		d.words[i] = math.Float64bits(l.decay.Term(w, t, l.base))
 	}
 }

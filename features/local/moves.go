@@ -1,40 +1,74 @@
 package local
 
 import (
+	"slices"
 	"sort"
-	"time"
 
+	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// A move says what an event does to the states: from which bucket it goes, and into which. Events of one span of time make the same move, in
-// every class; the number of the move stands in the event's record.
+// moves say what events do to the states, by when they were: from which bucket an event goes, and into which. Events of one span of time make the
+// same move; its number stands in their records.
 //
-// A build from all events has one move for each span between two windows' starts, from nowhere into the bucket.
+// A build from all events has a move for each span between two windows' starts, from nowhere into the bucket. A build from a prior one has a move
+// for each span whose events are in another bucket now than they were then.
 type moves struct {
-	// cuts are the starts of the spans, µs, ascending; the last cut ends the last span. Span i makes move i.
-	cuts []int64
-	from [][]int8 // by class of a group (in order of groups and classes), then by move; −1: nowhere
-	to   [][]int8
+	cuts  []int64  // the starts of the spans, µs, ascending; the last cut ends the last span. Span i makes move i.
+	of    []change // by class, as class.number says
+	fresh []bool   // by move: the events are new to the states
+	leave bool     // events come from buckets
 }
 
-// outside is the move of events that no window holds.
+// change is what the moves do in one class, by move; outside: nothing.
+type change struct {
+	from, to []int8
+	tile     []int8 // into the bucket of the tile
+}
+
+// outside is no bucket, and the move of events that no span holds.
 const outside = -1
 
-// fullMoves are those of a build from all events.
-func fullMoves(p *program) *moves {
-	m := &moves{}
-	for i := len(p.edges) - 1; i >= 0; i-- {
-		m.cuts = append(m.cuts, p.end-p.edges[i])
+const (
+	minTime = -1 << 63
+	maxTime = 1<<63 - 1
+)
+
+// newMoves returns moves of spans between cuts, which are sorted here, that change nothing yet.
+func newMoves(p *program, cuts []int64) *moves {
+	slices.Sort(cuts)
+	m := &moves{cuts: slices.Compact(cuts)}
+	n := max(0, len(m.cuts)-1)
+	m.fresh = make([]bool, n)
+	for _, g := range p.groups {
+		for range g.classes {
+			m.of = append(m.of, change{from: slices.Repeat([]int8{outside}, n), to: slices.Repeat([]int8{outside}, n), tile: slices.Repeat([]int8{outside}, n)})
+		}
 	}
-	m.cuts = append(m.cuts, p.end)
+	return m
+}
+
+// fullMoves are those of a build from all events; the events at or after tile are those of the tile.
+func fullMoves(p *program, tile int64) *moves {
+	cuts := []int64{p.end}
+	for _, w := range p.edges {
+		cuts = append(cuts, p.end-w)
+	}
+	if p.use.tile && tile > p.start && tile < p.end {
+		cuts = append(cuts, tile)
+	}
+	m := newMoves(p, cuts)
+	for i := range m.fresh {
+		m.fresh[i] = true
+	}
 	for _, g := range p.groups {
 		for _, c := range g.classes {
-			from, to := make([]int8, len(m.cuts)-1), make([]int8, len(m.cuts)-1)
-			for i := range to {
-				from[i], to[i] = outside, c.bucket(p.end, m.cuts[i])
+			for i, at := range m.cuts[:len(m.cuts)-1] {
+				m.of[c.number].to[i] = c.bucket(p.end, at)
+				if p.use.tile && at >= tile {
+					m.of[c.number].tile[i] = c.tileBucket(p.end - tile)
+				}
 			}
-			m.from, m.to = append(m.from, from), append(m.to, to)
 		}
 	}
 	return m
@@ -53,34 +87,61 @@ func (c *class) bucket(end, t int64) int8 {
 	return outside
 }
 
-// of returns the move of an event at t, and the span in which it is the same.
-func (m *moves) of(t int64) (move int, lo, hi int64) {
+// tileBucket is the bucket of a tile of some length; outside if the class's windows don't hold all of it: such a tile can't be built, and nobody
+// asks for it.
+func (c *class) tileBucket(length int64) int8 {
+	if length > c.longest() {
+		return outside
+	}
+	return int8(len(c.windows))
+}
+
+// at returns the move of an event at t, and the span in which it is the same.
+func (m *moves) at(t int64) (move int, lo, hi int64) {
 	i := sort.Search(len(m.cuts), func(i int) bool { return m.cuts[i] > t })
 	switch i {
 	case 0:
+		if len(m.cuts) == 0 {
+			return outside, minTime, maxTime
+		}
 		return outside, minTime, m.cuts[0]
 	case len(m.cuts):
 		return outside, m.cuts[i-1], maxTime
 	}
+	if !m.active(i - 1) {
+		return outside, m.cuts[i-1], m.cuts[i]
+	}
 	return i - 1, m.cuts[i-1], m.cuts[i]
 }
 
-const (
-	minTime = -1 << 63
-	maxTime = 1<<63 - 1
-)
+// active reports whether a move changes anything.
+func (m *moves) active(move int) bool {
+	return slices.ContainsFunc(m.of, func(c change) bool { return c.moves(move) })
+}
 
-// ofAll returns the one move that all times of an interval make; ok is false if they make several, or the interval says nothing.
-func (m *moves) ofAll(iv table.Interval) (move int, ok bool) {
+// moves reports whether a move changes anything in the class.
+func (c *change) moves(move int) bool {
+	return c.from[move] >= 0 || c.to[move] >= 0 || c.tile[move] >= 0
+}
+
+// task is a split, and the span of time [lo, hi) of which it is read: what else it holds stands in other splits, or makes no move.
+type task struct {
+	features.Split
+	lo, hi int64
+}
+
+// oneMove returns the move that all times of an interval make, as far as they lie in [lo, hi); ok is false if they make several, or the interval says nothing.
+func (m *moves) oneMove(iv table.Interval, lo, hi int64) (move int, ok bool) {
 	if iv.Start.IsZero() && iv.End.IsZero() || !iv.Start.Before(iv.End) {
 		return 0, false
 	}
-	move, _, hi := m.of(iv.Start.UnixMicro())
-	last := iv.End.Add(-time.Nanosecond).UnixMicro()
-	return move, last < hi
-}
-
-// moves reports whether a move changes anything in a class.
-func (m *moves) moves(c *class, move int) bool {
-	return m.from[c.number][move] >= 0 || m.to[c.number][move] >= 0
+	first, last := iv.Start.UnixMicro(), iv.End.UnixMicro()
+	if iv.End.Nanosecond()%1000 == 0 {
+		last--
+	}
+	if last < lo || first >= hi {
+		return outside, true
+	}
+	move, _, end := m.at(first)
+	return move, first >= lo && last < min(hi, end)
 }

@@ -1,8 +1,12 @@
 package local
 
 import (
+	"cmp"
 	"math"
 	"math/bits"
+	"slices"
+
+	"github.com/rapport-ml/rapport/features/aggregate"
 )
 
 // pairs holds, for each entity of a partition and each value that it had, what is known of their last event: the shortest bucket that holds one,
@@ -11,7 +15,7 @@ import (
 //	narrow  one word a pair, as long as all values are below 2^32: value << 32 | mark
 //	wide    value and mark apart, 12 bytes a pair, and the time, if asked for
 //
-// A mark is (slot + 1) << 5 | bucket; 0 is a free place.
+// A mark is (slot + 1) << 6 | bucket; 0 is a free place.
 type pairs struct {
 	n      int
 	narrow []uint64
@@ -22,7 +26,7 @@ type pairs struct {
 }
 
 const (
-	bucketBits = 5
+	bucketBits = 6
 	maxSlot    = 1<<(32-bucketBits) - 2
 )
 
@@ -199,11 +203,11 @@ func (t *pairs) widen() {
 	}
 }
 
-// each calls f with every pair.
-func (t *pairs) each(f func(slot uint32, id uint64, bucket uint8, time int64)) {
+// each calls f with every pair: its bucket, or its time if the table is timed.
+func (t *pairs) each(f func(slot uint32, bucket uint8, time int64)) {
 	for _, x := range t.narrow {
 		if x != 0 {
-			f(uint32(x)>>bucketBits-1, x>>32, uint8(x&(1<<bucketBits-1)), 0)
+			f(uint32(x)>>bucketBits-1, uint8(x&(1<<bucketBits-1)), 0)
 		}
 	}
 	for i, m := range t.marks {
@@ -214,10 +218,64 @@ func (t *pairs) each(f func(slot uint32, id uint64, bucket uint8, time int64)) {
 		if t.timed {
 			time = t.times[i]
 		}
-		f(m>>bucketBits-1, t.ids[i], uint8(m&(1<<bucketBits-1)), time)
+		f(m>>bucketBits-1, uint8(m&(1<<bucketBits-1)), time)
 	}
 }
 
 func (t *pairs) bytes() int64 {
 	return int64(8*cap(t.narrow) + 8*cap(t.ids) + 4*cap(t.marks) + 8*cap(t.times))
+}
+
+// addMembers adds an entity's values, with their last times, to a timed table.
+func (t *pairs) addMembers(slot uint32, set []aggregate.Member, s *scratch) {
+	for len(set) > 0 {
+		n := min(len(set), len(s.ids))
+		for i, m := range set[:n] {
+			s.slotsOf[i], s.ids[i], s.times[i] = slot, m.ID, m.Time
+		}
+		t.add(s.slotsOf[:n], s.ids[:n], nil, s.times[:n], s.places)
+		set = set[n:]
+	}
+}
+
+// gathered is a timed table sorted by slot.
+type gathered struct {
+	t      *pairs
+	starts []uint32
+	order  []uint32
+	set    aggregate.Members
+}
+
+// gather sorts the pairs by slot. Nothing may be added afterwards.
+func (t *pairs) gather(slots int) gathered {
+	g := gathered{t: t, starts: make([]uint32, slots+1), order: make([]uint32, t.n)}
+	for _, m := range t.marks {
+		if m != 0 {
+			g.starts[m>>bucketBits]++ // the slot after the pair's
+		}
+	}
+	for i := range slots {
+		g.starts[i+1] += g.starts[i]
+	}
+	next := append([]uint32(nil), g.starts...)
+	for i, m := range t.marks {
+		if m != 0 {
+			slot := m>>bucketBits - 1
+			g.order[next[slot]] = uint32(i)
+			next[slot]++
+		}
+	}
+	return g
+}
+
+// append writes the members of a slot that have an event at or after from.
+func (g *gathered) append(dst []byte, slot uint32, from int64) []byte {
+	g.set = g.set[:0]
+	for _, i := range g.order[g.starts[slot]:g.starts[slot+1]] {
+		if t := g.t.times[i]; t >= from {
+			g.set = append(g.set, aggregate.Member{ID: g.t.ids[i], Time: t})
+		}
+	}
+	slices.SortFunc(g.set, func(a, b aggregate.Member) int { return cmp.Compare(a.ID, b.ID) })
+	return g.set.Append(dst)
 }

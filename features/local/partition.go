@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -75,7 +76,7 @@ func newPartition(p *program, g *group) *partition {
 		pt.classes = append(pt.classes, classState{class: c, members: make([]pairs, len(c.members))})
 		state := &pt.classes[len(pt.classes)-1]
 		for i := range c.members {
-			state.members[i].timed = p.timed
+			state.members[i].timed = p.use.timed
 		}
 		for _, k := range c.keeps {
 			state.keepers = append(state.keepers, newKeeper(p, k, len(c.windows)))
@@ -149,25 +150,58 @@ func (c *classState) room(n int) {
 	}
 }
 
-// add adds the records that one of the class's windows holds.
+// errInconsistent says that a prior state is not of the events that are taken from it.
+var errInconsistent = errors.New("the prior state is not of these events")
+
+// add moves the events of the records.
 func (c *classState) add(g *group, m *moves, r *records, slots []uint32, s *scratch) error {
-	stride, maskAt, k := uint32(c.stride()), uint32(len(g.keys)), uint32(g.words)
-	to := m.to[c.number]
-	rows, cells, kept, buckets := s.rows, s.cells, s.kept, s.bucket
+	change := &m.of[c.number]
+	in := c.choose(g, change.to, r, slots, s)
+	if err := c.enter(g, r.words, in); err != nil {
+		return err
+	}
+	c.addTimed(g, m, r.words, in, s)
+	if m.leave {
+		if err := c.leave(g, r.words, c.choose(g, change.from, r, slots, s)); err != nil {
+			return err
+		}
+	}
+	if c.buckets > len(c.windows) {
+		return c.enter(g, r.words, c.choose(g, change.tile, r, slots, s))
+	}
+	return nil
+}
+
+// chosen are the records that go into, or come from, a bucket of a class.
+type chosen struct {
+	rows    []uint32 // where the record stands
+	cells   []uint32 // where the bucket's words stand
+	slots   []uint32
+	buckets []uint8
+}
+
+// choose lists the records whose move is in a bucket.
+func (c *classState) choose(g *group, bucket []int8, r *records, slots []uint32, s *scratch) chosen {
+	stride, cell, maskAt, k := uint32(c.stride()), uint32(c.cells), uint32(len(g.keys)), uint32(g.words)
+	in := chosen{rows: s.rows, cells: s.cells, slots: s.kept, buckets: s.bucket}
 	n, row := 0, uint32(0)
 	for _, slot := range slots {
-		b := to[r.words[row+maskAt]>>maskBits]
-		rows[n], cells[n], kept[n], buckets[n] = row, slot*stride+uint32(b)*uint32(c.cells), slot, uint8(b)
+		b := bucket[r.words[row+maskAt]>>maskBits]
+		in.rows[n], in.cells[n], in.slots[n], in.buckets[n] = row, slot*stride+uint32(b)*cell, slot, uint8(b)
 		if b >= 0 {
 			n++
 		}
 		row += k
 	}
-	rows, cells, kept, buckets = rows[:n], cells[:n], kept[:n], buckets[:n]
+	return chosen{rows: in.rows[:n], cells: in.cells[:n], slots: in.slots[:n], buckets: in.buckets[:n]}
+}
+
+// enter adds events to the states that are kept by bucket.
+func (c *classState) enter(g *group, recs []uint64, in chosen) error {
 	words := c.words
 	// The first counter counts all events: as long as it has not come to its end no other has.
 	full := false
-	for _, at := range cells {
+	for _, at := range in.cells {
 		words[at]++
 		full = full || uint32(words[at]) == 0
 	}
@@ -175,24 +209,68 @@ func (c *classState) add(g *group, m *moves, r *records, slots []uint32, s *scra
 		return fmt.Errorf("an entity has 2^32 events or more in one window: build shorter windows")
 	}
 	for _, x := range c.counters[1:] {
-		c.count(x, r.words, g, rows, cells)
+		c.count(x, recs, g, in.rows, in.cells)
 	}
 	for _, x := range c.sums {
-		c.sum(x, r.words, g, rows, cells)
+		c.sum(x, recs, g, in.rows, in.cells, 0)
 	}
 	for _, x := range c.peaks {
-		c.peak(x, r.words, g, rows, cells)
-	}
-	for _, x := range c.newest {
-		c.latest(x, r.words, g, rows, kept)
+		c.peak(x, recs, g, in.rows, in.cells)
 	}
 	for i, x := range c.keeps {
-		c.addKept(c.keepers[i], x, r.words, g, rows, kept, buckets)
-	}
-	for i, x := range c.class.members {
-		c.member(&c.members[i], x, r.words, g, rows, kept, buckets, s)
+		if t, ok := c.keepers[i].(*tallied); ok {
+			c.addTallied(t, x, recs, g, in, 1)
+		}
 	}
 	return nil
+}
+
+// leave takes events from the states that are kept by bucket.
+func (c *classState) leave(g *group, recs []uint64, in chosen) error {
+	for _, x := range c.counters {
+		if !c.uncount(x, recs, g, in) {
+			return errInconsistent
+		}
+	}
+	for _, x := range c.sums {
+		c.sum(x, recs, g, in.rows, in.cells, 1<<63)
+	}
+	for i, x := range c.keeps {
+		if t, ok := c.keepers[i].(*tallied); ok {
+			if !c.addTallied(t, x, recs, g, in, -1) {
+				return errInconsistent
+			}
+		}
+	}
+	return nil
+}
+
+// addTimed adds the events among in that are new to the states that tell times.
+func (c *classState) addTimed(g *group, m *moves, recs []uint64, in chosen, s *scratch) {
+	if len(c.newest)+len(c.class.members)+len(c.keeps) == 0 {
+		return
+	}
+	if m.leave { // not all of them are new
+		n, maskAt := 0, uint32(len(g.keys))
+		for i, row := range in.rows {
+			if m.fresh[recs[row+maskAt]>>maskBits] {
+				in.rows[n], in.slots[n], in.buckets[n] = row, in.slots[i], in.buckets[i]
+				n++
+			}
+		}
+		in = chosen{rows: in.rows[:n], slots: in.slots[:n], buckets: in.buckets[:n]}
+	}
+	for _, x := range c.newest {
+		c.latest(x, recs, g, in.rows, in.slots)
+	}
+	for i, x := range c.keeps {
+		if k, ok := c.keepers[i].(timedKeeper); ok {
+			c.addKept(k, x, recs, g, in)
+		}
+	}
+	for i, x := range c.class.members {
+		c.member(&c.members[i], x, recs, g, in.rows, in.slots, in.buckets, s)
+	}
 }
 
 // bit returns where a predicate stands in a record: its word, and the bit's position there. always is a bit that every record has set.
@@ -216,13 +294,29 @@ func (c *classState) count(x counter, recs []uint64, g *group, rows, cells []uin
 	}
 }
 
-func (c *classState) sum(x summer, recs []uint64, g *group, rows, cells []uint32) {
+// uncount is the inverse of count; false if a counter would fall below zero.
+func (c *classState) uncount(x counter, recs []uint64, g *group, in chosen) bool {
+	word, bit := g.bit(x.pred)
+	at, shift := uint32(x.word), uint(x.shift)&63
+	for i, row := range in.rows {
+		n := recs[row+word] >> (bit & 63) & 1
+		p := &c.words[in.cells[i]+at]
+		if uint64(uint32(*p>>shift)) < n {
+			return false
+		}
+		*p -= n << shift
+	}
+	return true
+}
+
+// sum adds a lane; with sign 1<<63 it takes it away.
+func (c *classState) sum(x summer, recs []uint64, g *group, rows, cells []uint32, sign uint64) {
 	word, bit := g.bit(x.pred)
 	lane, at := g.laneAt(x.lane), uint32(x.word)
 	words := c.words
 	cells = cells[:len(rows)]
 	for i, row := range rows {
-		v := math.Float64frombits(recs[row+lane] & -(recs[row+word] >> (bit & 63) & 1)) // 0 for an event that does not pass
+		v := math.Float64frombits((recs[row+lane] ^ sign) & -(recs[row+word] >> (bit & 63) & 1)) // 0 for an event that does not pass
 		w := words[cells[i]+at:][:2]
 		s := aggregate.Sum{Hi: math.Float64frombits(w[0]), Lo: math.Float64frombits(w[1])}
 		rest := s.Add(v)
@@ -275,7 +369,7 @@ func (c *classState) peak(x peak, recs []uint64, g *group, rows, cells []uint32)
 
 func (c *classState) latest(x newest, recs []uint64, g *group, rows, slots []uint32) {
 	word, bit := g.bit(x.pred)
-	lane, stride, at := g.laneAt(x.lane), uint32(c.stride()), uint32(len(c.windows)*c.cells+x.word)
+	lane, stride, at := g.laneAt(x.lane), uint32(c.stride()), uint32(c.wholeAt()+x.word)
 	words := c.words
 	for i, row := range rows {
 		v := orderedTime(recs[row+lane]) & -(recs[row+word] >> (bit & 63) & 1)
@@ -302,19 +396,26 @@ func (c *classState) member(t *pairs, x members, recs []uint64, g *group, rows, 
 	t.add(slots, ids, passed, times, s.places)
 }
 
-func (c *classState) addKept(to keeper, x keep, recs []uint64, g *group, rows, kept []uint32, buckets []uint8) {
+func (c *classState) addKept(to timedKeeper, x keep, recs []uint64, g *group, in chosen) {
 	word, bit := g.bit(x.pred)
 	lane, time := g.laneAt(x.lane), g.laneAt(x.time)
-	for i, row := range rows {
-		if recs[row+word]>>(bit&63)&1 == 0 {
-			continue
+	for i, row := range in.rows {
+		if recs[row+word]>>(bit&63)&1 != 0 {
+			to.add(in.slots[i], in.buckets[i], recs[row+lane], int64(recs[row+time]))
 		}
-		t := int64(0)
-		if x.time >= 0 {
-			t = int64(recs[row+time])
-		}
-		to.add(kept[i], buckets[i], recs[row+lane], t)
 	}
+}
+
+// addTallied counts n, 1 or −1, for each event that passes; false if a count would fall below zero.
+func (c *classState) addTallied(to *tallied, x keep, recs []uint64, g *group, in chosen, n int64) bool {
+	word, bit := g.bit(x.pred)
+	lane := g.laneAt(x.lane)
+	for i, row := range in.rows {
+		if recs[row+word]>>(bit&63)&1 != 0 && !to.t.add(in.slots[i], in.buckets[i], to.word(recs[row+lane]), n) {
+			return false
+		}
+	}
+	return true
 }
 
 // bytes is what the partition holds in memory.

@@ -21,8 +21,17 @@ type program struct {
 	lanes      []lane
 	groups     []*group
 	views      []viewProgram
-	timed      bool // states must tell times, since a later build goes on from them
+	use        use
 }
+
+// use is what becomes of the states after the build.
+type use struct {
+	timed bool // they must tell times, since a later build goes on from them, or this one goes on from those of an earlier one
+	tile  bool // they hold a tile: the events of the interval alone
+}
+
+// apart reports whether views keep their states apart, since each has its own tables of states.
+func (u use) apart() bool { return u.timed || u.tile }
 
 // column is a column of the events that some view reads.
 type column struct {
@@ -139,6 +148,7 @@ const (
 type class struct {
 	number   int     // among the classes of all groups
 	windows  []int64 // µs, ascending
+	buckets  int     // one for each window, and that of the tile, if there is one
 	cells    int     // words of a bucket
 	whole    int     // words for all windows
 	counters []counter
@@ -149,7 +159,13 @@ type class struct {
 	keeps    []keep
 }
 
-func (c *class) stride() int { return len(c.windows)*c.cells + c.whole }
+func (c *class) stride() int { return c.wholeAt() + c.whole }
+
+// wholeAt is where the words for all windows begin.
+func (c *class) wholeAt() int { return c.buckets * c.cells }
+
+// longest is the longest window.
+func (c *class) longest() int64 { return c.windows[len(c.windows)-1] }
 
 // The accumulators of a class. A word is the position of a cell in its bucket, or in the entity's words for all windows.
 type (
@@ -158,6 +174,8 @@ type (
 	}
 	summer struct { // two words: the sum of a lane, as aggregate.Sum
 		pred, lane, word int
+		decay            aggregate.Decay // of a decaying lane
+		base             int64
 	}
 	peak struct { // a word: the largest of a lane, or of its negative, by ordered; 0 is none
 		pred, lane, word int
@@ -195,8 +213,8 @@ type featureProgram struct {
 }
 
 // compile turns valid views into a program.
-func compile(views []features.View, schema table.Schema, end time.Time) (*program, error) {
-	p := &program{end: end.UnixMicro(), schema: schema}
+func compile(views []features.View, schema table.Schema, end time.Time, u use) (*program, error) {
+	p := &program{end: end.UnixMicro(), schema: schema, use: u}
 	p.column("time", "every view", table.Time)
 	p.start = p.end - features.RetentionNeeded(views).Microseconds()
 	for _, v := range views {
@@ -259,10 +277,13 @@ func (p *program) view(g *group, v features.View) {
 		windows = append(windows, w.Microseconds())
 	}
 	g.longest = max(g.longest, windows[len(windows)-1])
-	vp.classNo = slices.IndexFunc(g.classes, func(c *class) bool { return slices.Equal(c.windows, windows) })
+	vp.classNo = slices.IndexFunc(g.classes, func(c *class) bool { return !p.use.apart() && slices.Equal(c.windows, windows) })
 	if vp.classNo < 0 {
 		vp.classNo = len(g.classes)
-		c := &class{windows: windows}
+		c := &class{windows: windows, buckets: len(windows)}
+		if p.use.tile {
+			c.buckets++
+		}
 		c.counter(always) // whether there is a row
 		g.classes = append(g.classes, c)
 	}
@@ -303,27 +324,32 @@ func (p *program) feature(g *group, c *class, v features.View, f features.Featur
 		fp.lane = p.valueLane(f, reader)
 		if f.Op == features.Decayed {
 			decay := aggregate.Decay{HalfLife: f.HalfLife.Microseconds()}
-			fp.base = decay.Base(p.end - c.windows[len(c.windows)-1])
+			fp.base = decay.Base(p.end - c.longest())
 			fp.lane = p.lane(lane{form: decaying, column: timeColumn, of: fp.lane, decay: decay, base: fp.base})
 		}
 		fp.pred = g.pred(tests, fp.lane)
-		fp.sum = c.sum(fp.pred, g.carry(fp.lane))
+		fp.sum = c.sum(fp.pred, g.carry(fp.lane), p.lanes[fp.lane])
 		if f.Op == features.Mean {
 			fp.count = c.counter(fp.pred)
 		}
 	case features.Min, features.Max:
 		fp.lane = p.valueLane(f, reader)
 		fp.pred = g.pred(tests, fp.lane)
-		fp.peak = c.peak(fp.pred, g.carry(fp.lane), f.Op == features.Min)
+		at := g.carry(fp.lane)
+		if p.use.timed {
+			fp.keep = c.keep(keep{op: f.Op, pred: fp.pred, lane: at, time: g.carry(p.moment())})
+			break
+		}
+		fp.peak = c.peak(fp.pred, at, f.Op == features.Min)
 	case features.Recency:
 		fp.pred = g.pred(tests, -1)
-		fp.newest = c.latest(fp.pred, g.carry(p.lane(lane{form: moment, column: timeColumn})))
+		fp.newest = c.latest(fp.pred, g.carry(p.moment()))
 	case features.Distinct:
 		fp.lane = p.lane(lane{form: identity, column: p.column(f.Column, reader)})
 		fp.pred = g.pred(tests, fp.lane)
 		time := -1
-		if p.timed {
-			time = g.carry(p.lane(lane{form: moment, column: timeColumn}))
+		if p.use.timed {
+			time = g.carry(p.moment())
 		}
 		fp.members = c.member(fp.pred, g.carry(fp.lane), time)
 	case features.Top, features.Quantile, features.First, features.Last, features.Sequence, features.ApproxDistinct:
@@ -341,7 +367,11 @@ func (p *program) keep(g *group, c *class, f features.Feature, tests []test, rea
 	k := keep{op: f.Op, n: f.N, time: -1, values: values{typ: features.TypeOf(p.schema, of)}}
 	switch text := k.values.typ == table.String; {
 	case f.Op == features.ApproxDistinct, f.Op != features.Quantile && !text && (f.Op == features.Top || f.Op == features.Sequence):
-		fp.lane = p.lane(lane{form: identity, column: p.column(of, reader, k.values.typ)})
+		types := []table.Type{k.values.typ}
+		if k.values.typ == table.Time && f.Op != features.ApproxDistinct {
+			types[0] = 0 // a moment never comes out
+		}
+		fp.lane = p.lane(lane{form: identity, column: p.column(of, reader, types...)})
 	case f.Op != features.Quantile && text:
 		col := p.column(of, reader, table.String)
 		if p.columns[col].dict == nil {
@@ -353,22 +383,29 @@ func (p *program) keep(g *group, c *class, f features.Feature, tests []test, rea
 		k.values.typ = table.Float64
 		fp.lane = p.lane(lane{form: number, column: p.column(of, reader, table.Float64, table.Int64, table.Bool)})
 	}
-	if f.Op == features.Last {
+	switch f.Op {
+	case features.Last:
 		k.n = 1
+	case features.First:
+		k.hours = p.use.timed
+		k.cells = !k.hours || !c.onHours(p.end)
 	}
 	k.pred = g.pred(tests, fp.lane)
 	k.lane = g.carry(fp.lane)
 	if f.Op != features.Top && f.Op != features.Quantile {
-		k.time = g.carry(p.lane(lane{form: moment, column: timeColumn}))
+		k.time = g.carry(p.moment())
 	}
 	fp.pred = k.pred
-	k.key = fmt.Sprint(k.op, k.pred, k.lane, k.n)
-	if i := slices.IndexFunc(c.keeps, func(x keep) bool { return x.key == k.key }); i >= 0 {
-		return i
-	}
-	c.keeps = append(c.keeps, k)
-	return len(c.keeps) - 1
+	return c.keep(k)
 }
+
+// onHours reports whether all windows start on an hour of UTC, as of end.
+func (c *class) onHours(end int64) bool {
+	return !slices.ContainsFunc(c.windows, func(w int64) bool { return (end-w)%aggregate.Hour != 0 })
+}
+
+// moment returns the lane of times.
+func (p *program) moment() int { return p.lane(lane{form: moment, column: timeColumn}) }
 
 // valueLane returns the lane of what Sum, Mean, Min, Max and Decayed aggregate; -1 if every event is one.
 func (p *program) valueLane(f features.Feature, reader string) int {
@@ -554,11 +591,11 @@ func (c *class) counter(pred int) int {
 	return len(c.counters) - 1
 }
 
-func (c *class) sum(pred, lane int) int {
+func (c *class) sum(pred, lane int, of lane) int {
 	if i := slices.IndexFunc(c.sums, func(x summer) bool { return x.pred == pred && x.lane == lane }); i >= 0 {
 		return i
 	}
-	c.sums = append(c.sums, summer{pred: pred, lane: lane, word: c.cells})
+	c.sums = append(c.sums, summer{pred: pred, lane: lane, word: c.cells, decay: of.decay, base: of.base})
 	c.cells += 2
 	return len(c.sums) - 1
 }
@@ -592,3 +629,13 @@ func (c *class) member(pred, lane, time int) int {
 }
 
 func (g *group) isText(key int) bool { return g.types[key] == table.String }
+
+func (c *class) keep(k keep) int {
+	if i := slices.IndexFunc(c.keeps, func(x keep) bool {
+		return x.op == k.op && x.pred == k.pred && x.lane == k.lane && x.n == k.n
+	}); i >= 0 {
+		return i
+	}
+	c.keeps = append(c.keeps, k)
+	return len(c.keeps) - 1
+}

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -54,7 +53,7 @@ func (t *tally) merge(o *tally) {
 }
 
 // run reads the splits, side by side, and adds them by the moves. It returns the first error; all workers have ended when it returns.
-func (s *scan) run(ctx context.Context, splits []features.Split, m *moves) error {
+func (s *scan) run(ctx context.Context, splits []task, m *moves) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -93,6 +92,7 @@ type worker struct {
 	move    []int16 // of the run's rows
 	oneMove int     // of all rows of the split, if times need not be read
 	byTime  bool    // they must be
+	lo, hi  int64   // the span of which the split is read
 	active  []bool  // by group: the split has rows for it
 }
 
@@ -108,7 +108,7 @@ func newWorker(s *scan) *worker {
 }
 
 // work takes splits until there is none left, then adds what is still gathered.
-func (w *worker) work(ctx context.Context, splits []features.Split) error {
+func (w *worker) work(ctx context.Context, splits []task) error {
 	for {
 		i := int(w.nextOne.Add(1)) - 1
 		if i >= len(splits) {
@@ -126,9 +126,10 @@ func (w *worker) work(ctx context.Context, splits []features.Split) error {
 	return nil
 }
 
-func (w *worker) split(ctx context.Context, s *features.Split) error {
+func (w *worker) split(ctx context.Context, s *task) error {
 	w.oneMove, w.byTime = 0, true
-	if move, ok := w.moves.ofAll(s.Times); ok {
+	w.lo, w.hi = s.lo, s.hi
+	if move, ok := w.moves.oneMove(s.Times, s.lo, s.hi); ok {
 		if move == outside {
 			return nil
 		}
@@ -136,7 +137,7 @@ func (w *worker) split(ctx context.Context, s *features.Split) error {
 	}
 	var need []int
 	for i, g := range w.prog.groups {
-		w.active[i] = w.byTime || slices.ContainsFunc(g.classes, func(c *class) bool { return w.moves.moves(c, w.oneMove) })
+		w.active[i] = w.byTime || slices.ContainsFunc(g.classes, func(c *class) bool { return w.moves.of[c.number].moves(w.oneMove) })
 		if w.active[i] {
 			need = append(need, g.needs...)
 		}
@@ -202,7 +203,7 @@ func (w *worker) chooseMoves() {
 	out := int64(0)
 	for i, t := range col.Int[w.read.lo:w.read.hi] {
 		if t < lo || t >= hi {
-			move, lo, hi = w.moves.of(t)
+			move, lo, hi = w.moveAt(t)
 		}
 		w.move[i] = int16(move)
 		if move == outside {
@@ -224,4 +225,16 @@ func (w *worker) chooseMoves() {
 	}
 	w.outside += out
 	w.rows += int64(n) - out
+}
+
+// moveAt returns the move of an event of the split at t, and the span in which it is the same.
+func (w *worker) moveAt(t int64) (move int, lo, hi int64) {
+	switch {
+	case t < w.lo:
+		return outside, minTime, w.lo
+	case t >= w.hi:
+		return outside, w.hi, maxTime
+	}
+	move, lo, hi = w.moves.at(t)
+	return move, max(lo, w.lo), min(hi, w.hi)
 }

@@ -96,7 +96,7 @@ func (s *scatter) choose(w *worker) {
 			continue
 		}
 		for _, v := range s.group.views {
-			if w.moves.moves(s.prog.views[v].class, int(m)) {
+			if w.moves.of[s.prog.views[v].class.number].moves(int(m)) {
 				w.keyless[v]++
 			}
 		}
@@ -113,7 +113,7 @@ func (s *scatter) countRefused(w *worker) {
 			}
 			bad := w.read.lane(f.lane).bad
 			for _, row := range s.keep {
-				if bad[row] == refused && w.moves.moves(view.class, int(w.move[row])) && has(s.masker.named[int(row)*s.group.mask:], f.pred) {
+				if bad[row] == refused && w.moves.of[view.class.number].moves(int(w.move[row])) && has(s.masker.named[int(row)*s.group.mask:], f.pred) {
 					w.refused[v][j]++
 				}
 			}

@@ -19,7 +19,8 @@ type tallies struct {
 	order  []uint32
 }
 
-func (t *tallies) add(slot uint32, bucket uint8, word, n int64) {
+// add adds n, which may be below zero, to a count; false if that falls below zero.
+func (t *tallies) add(slot uint32, bucket uint8, word, n int64) bool {
 	if (t.n+1)*6 > len(t.words)*5 {
 		t.resize(max(16, len(t.words)*3/2))
 	}
@@ -29,6 +30,7 @@ func (t *tallies) add(slot uint32, bucket uint8, word, n int64) {
 		t.marks[at], t.words[at] = (slot+1)<<bucketBits|uint32(bucket), word
 	}
 	t.count[at] += n
+	return t.count[at] >= 0
 }
 
 // find returns where an entry is, or would be.

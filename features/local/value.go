@@ -52,3 +52,42 @@ func (v values) put(dst *table.Column, row int, word int64) {
 		dst.Float[row] = v.float(word)
 	}
 }
+
+// append writes events with their values.
+func (v values) append(dst []byte, events []aggregate.Event[int64]) []byte {
+	switch v.typ {
+	case table.String:
+		return aggregate.Recents[string](withValues(events, v.text)).Append(dst)
+	case table.Float64:
+		return aggregate.Recents[float64](withValues(events, v.float)).Append(dst)
+	}
+	return aggregate.Recents[int64](events).Append(dst)
+}
+
+// decode reads what append wrote, if check finds nothing wrong with it, and returns the bytes behind it.
+func (v values) decode(src []byte, check func([]aggregate.Event[int64]) error) (events []aggregate.Event[int64], rest []byte, err error) {
+	switch v.typ {
+	case table.String:
+		var list aggregate.Recents[string]
+		list, rest, err = aggregate.DecodeRecents(list, src, math.MaxInt, cmp.Compare)
+		events = withValues(list, func(s string) int64 { return int64(v.dict.code(s)) })
+	case table.Float64:
+		var list aggregate.Recents[float64]
+		list, rest, err = aggregate.DecodeRecents(list, src, math.MaxInt, cmp.Compare)
+		events = withValues(list, func(x float64) int64 { return int64(math.Float64bits(x)) })
+	default:
+		events, rest, err = aggregate.DecodeRecents(aggregate.Recents[int64](nil), src, math.MaxInt, cmp.Compare)
+	}
+	if err == nil {
+		err = check(events)
+	}
+	return events, rest, err
+}
+
+func withValues[A, B any](events []aggregate.Event[A], value func(A) B) []aggregate.Event[B] {
+	out := make([]aggregate.Event[B], len(events))
+	for i, e := range events {
+		out[i] = aggregate.Event[B]{Time: e.Time, Value: value(e.Value)}
+	}
+	return out
+}

@@ -1,0 +1,325 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/aggregate"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// progress is how a build goes on from a prior one.
+type progress struct {
+	start int64 // as of when the prior build was
+	moves *moves
+	spans []span // whose events are read, ascending
+	tiles []tile // that are read in place of events
+}
+
+type span struct{ lo, hi int64 }
+
+// tile is a span of one view that moves as a whole.
+type tile struct {
+	view     int
+	span     span
+	from, to int8
+	splits   []features.Split
+}
+
+// plan finds what has to be read to go on from a prior build; nil if the build had better read all events, or must.
+func (p *program) plan(prior *features.Prior, tileStart int64) *progress {
+	pr := &progress{start: prior.End.UnixMicro()}
+	if pr.start > p.end || p.use.tile && pr.start > tileStart {
+		return nil
+	}
+	type part struct {
+		span
+		class    *class
+		from, to int8
+		tile     bool
+	}
+	var parts []part
+	for i := range p.views {
+		v := &p.views[i]
+		if prior.State[v.Name] == nil {
+			return nil
+		}
+		for _, k := range v.class.keeps {
+			if k.op == features.First && k.cells {
+				return nil // the state knows hours, the windows start within one
+			}
+		}
+		cuts := []int64{pr.start, p.end}
+		for _, w := range v.class.windows {
+			cuts = append(cuts, pr.start-w, p.end-w)
+		}
+		if p.use.tile {
+			cuts = append(cuts, tileStart)
+		}
+		slices.Sort(cuts)
+		cuts = slices.Compact(cuts)
+		for j, lo := range cuts[:len(cuts)-1] {
+			x := part{span: span{lo, cuts[j+1]}, class: v.class, from: v.class.bucket(pr.start, lo), to: v.class.bucket(p.end, lo)}
+			x.tile = p.use.tile && lo >= tileStart && v.class.tileBucket(p.end-tileStart) >= 0
+			if x.from == x.to && !x.tile {
+				continue
+			}
+			if lo < pr.start && v.class.tileBucket(x.hi-x.lo) >= 0 && prior.Tile != nil {
+				iv := table.Interval{Start: time.UnixMicro(x.lo).UTC(), End: time.UnixMicro(x.hi).UTC()}
+				if splits, ok := prior.Tile(v.Name, iv); ok {
+					pr.tiles = append(pr.tiles, tile{view: i, span: x.span, from: x.from, to: x.to, splits: splits})
+					continue
+				}
+			}
+			parts = append(parts, x)
+		}
+	}
+	var cuts []int64
+	for _, x := range parts {
+		cuts = append(cuts, x.lo, x.hi)
+	}
+	m := newMoves(p, cuts)
+	m.leave = true
+	for _, x := range parts {
+		for i := slices.Index(m.cuts, x.lo); m.cuts[i] < x.hi; i++ {
+			m.of[x.class.number].from[i], m.of[x.class.number].to[i] = x.from, x.to
+			if x.tile {
+				m.of[x.class.number].tile[i] = int8(len(x.class.windows))
+			}
+		}
+	}
+	pr.moves = m
+	length := int64(0)
+	for i := range m.fresh {
+		m.fresh[i] = m.cuts[i] >= pr.start
+		if !m.active(i) {
+			continue
+		}
+		length += m.cuts[i+1] - m.cuts[i]
+		if n := len(pr.spans); n > 0 && pr.spans[n-1].hi == m.cuts[i] {
+			pr.spans[n-1].hi = m.cuts[i+1]
+		} else {
+			pr.spans = append(pr.spans, span{m.cuts[i], m.cuts[i+1]})
+		}
+	}
+	if length > (p.end-p.start)/2 {
+		return nil
+	}
+	return pr
+}
+
+// goOn builds the states from a prior build's. The error is errInconsistent, or aggregate.ErrDamaged, if the prior state is of no use.
+func (s *scan) goOn(ctx context.Context, p features.Plan, pr *progress) (states int64, err error) {
+	var tasks []task
+	for _, x := range pr.spans {
+		splits, err := p.Events(ctx, table.Interval{Start: time.UnixMicro(x.lo).UTC(), End: time.UnixMicro(x.hi).UTC()})
+		if err != nil {
+			return 0, fmt.Errorf("read events: %w", err)
+		}
+		for _, split := range splits {
+			tasks = append(tasks, task{Split: split, lo: x.lo, hi: x.hi})
+		}
+	}
+	var loads []load
+	for i := range s.prog.views {
+		v := &s.prog.views[i]
+		seed := seedOf(s.prog, v.View, pr.start, pr.start)
+		for _, split := range p.Prior.State[v.Name] {
+			loads = append(loads, load{view: v, split: split, seed: seed, row: func(c *classState, slot uint32, row []byte, l *loader) error {
+				return c.readState(slot, row, pr.start, &l.bucket, &l.set, l.scratch)
+			}})
+		}
+	}
+	states, err = s.load(ctx, loads)
+	if err != nil {
+		return states, err
+	}
+	loads = loads[:0]
+	for _, t := range pr.tiles {
+		v := &s.prog.views[t.view]
+		seed := seedOf(s.prog, v.View, t.span.lo, t.span.hi)
+		for _, split := range t.splits {
+			loads = append(loads, load{view: v, split: split, seed: seed, row: func(c *classState, slot uint32, row []byte, l *loader) error {
+				rest, err := c.readBucket(&l.bucket, row, t.span.lo)
+				if err == nil && len(rest) > 0 {
+					err = aggregate.ErrDamaged
+				}
+				if err == nil && t.to >= 0 {
+					err = c.addBucket(slot, int(t.to), &l.bucket, 1)
+				}
+				if err == nil && t.from >= 0 {
+					err = c.addBucket(slot, int(t.from), &l.bucket, -1)
+				}
+				return err
+			}})
+		}
+	}
+	tiles, err := s.load(ctx, loads)
+	if err == nil {
+		err = s.run(ctx, tasks, pr.moves)
+	}
+	if err == nil && !s.settled() {
+		err = errInconsistent
+	}
+	return states + tiles, err
+}
+
+// settled reports whether nothing is left in buckets that have no events.
+func (s *scan) settled() bool {
+	for _, parts := range s.parts {
+		for _, pt := range parts {
+			for i := range pt.classes {
+				if !pt.classes[i].settle(pt.n) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// load is a split of a table of states or tiles, and what a row does.
+type load struct {
+	view  *viewProgram
+	split features.Split
+	seed  uint64
+	row   func(c *classState, slot uint32, row []byte, l *loader) error
+}
+
+// loader reads loads, for one goroutine.
+type loader struct {
+	scan    *scan
+	scratch *scratch
+	bucket  bucketData
+	set     aggregate.Members
+	rows    int64
+}
+
+// load reads tables of states or tiles, side by side, and returns the number of their rows.
+func (s *scan) load(ctx context.Context, loads []load) (rows int64, err error) {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		mu   sync.Mutex
+		next atomic.Int64
+		wait sync.WaitGroup
+	)
+	for range min(runtime.GOMAXPROCS(0), len(loads)) {
+		wait.Go(func() {
+			l := &loader{scan: s, scratch: newScratch(loadRows)}
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(loads) {
+					break
+				}
+				if e := l.read(inner, &loads[i]); e != nil {
+					mu.Lock()
+					if err == nil {
+						err = e
+					}
+					mu.Unlock()
+					cancel()
+					break
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			rows += l.rows
+		})
+	}
+	wait.Wait()
+	if e := ctx.Err(); e != nil {
+		return rows, e
+	}
+	return rows, err
+}
+
+// loadRows is how many values of a set are added at a time.
+const loadRows = 1024
+
+func (l *loader) read(ctx context.Context, x *load) error {
+	schema := x.view.StateSchema(l.scan.prog.schema)
+	columns := make([]string, len(schema))
+	for i, f := range schema {
+		columns[i] = f.Name
+	}
+	for b, err := range x.split.Read(ctx, columns) {
+		if err != nil {
+			return fmt.Errorf("read the state of view %q: %w", x.view.Name, err)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		cols := make([]*table.Column, len(schema))
+		for i, f := range schema {
+			at := b.Schema.Index(f.Name)
+			if at < 0 || at >= len(b.Cols) || b.Schema[at].Type != f.Type || b.Cols[at].Valid != nil && slices.Contains(b.Cols[at].Valid, false) {
+				return fmt.Errorf("read the state of view %q: column %q: %w", x.view.Name, f.Name, aggregate.ErrDamaged)
+			}
+			cols[i] = &b.Cols[at]
+			if n := max(len(cols[i].Int), len(cols[i].Str), len(cols[i].Code)); n != b.N {
+				return fmt.Errorf("read the state of view %q: column %q: %w", x.view.Name, f.Name, aggregate.ErrDamaged)
+			}
+		}
+		l.rows += int64(b.N)
+		for row := range b.N {
+			if err := l.row(x, cols, row); err != nil {
+				if errors.Is(err, aggregate.ErrDamaged) || errors.Is(err, errInconsistent) {
+					return fmt.Errorf("read the state of view %q: %w", x.view.Name, err)
+				}
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// row adds one row to its partition.
+func (l *loader) row(x *load, cols []*table.Column, row int) error {
+	var keys [2]uint64
+	var texts [2]string
+	g := x.view.group
+	text := 0
+	for i := range g.keys {
+		if !g.isText(i) {
+			keys[i] = uint64(cols[i].Int[row])
+			continue
+		}
+		texts[text] = rowText(cols[i], row)
+		keys[i] = aggregate.HashString(texts[text])
+		text++
+	}
+	key := keys[:len(g.keys)]
+	data, err := open([]byte(rowText(cols[len(g.keys)], row)), x.seed, key)
+	if err != nil {
+		return err
+	}
+	pt := l.scan.partsOf(x.view)[hashKey(key)>>(64-partitionBits)]
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	var slot [1]uint32
+	if err := pt.find(key, len(key), texts[:g.texts], l.scratch.hashes, slot[:]); err != nil {
+		return err
+	}
+	c := &pt.classes[x.view.classNo]
+	c.room(pt.n)
+	return x.row(c, slot[0], data, l)
+}
+
+// rowText returns a row of a column of text.
+func rowText(c *table.Column, row int) string {
+	if c.Code == nil {
+		return c.Str[row]
+	}
+	if code := c.Code[row]; uint(code) < uint(len(c.Dict)) {
+		return c.Dict[code]
+	}
+	return ""
+}
