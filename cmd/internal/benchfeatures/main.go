@@ -34,8 +34,8 @@ type scale struct {
 }
 
 var scales = map[string]scale{
-	"full": {events: 20_000_000, days: days, repeats: 3, sizes: []int{1_000_000, 10_000_000, 20_000_000, 100_000_000}, budget: 2 << 30},
-	"ci":   {events: 150_000, days: 40, repeats: 1, sizes: []int{50_000, 150_000}, budget: 8 << 20},
+	"full": {events: 20_000_000, days: days, repeats: 3, sizes: []int{1_000_000, 10_000_000, 100_000_000}, budget: 2 << 30},
+	"ci":   {events: 150_000, days: 30, repeats: 1, sizes: []int{50_000, 150_000}, budget: 8 << 20},
 }
 
 // parts of the benchmark in their order, and the names that -only takes.

@@ -15,17 +15,22 @@ import (
 )
 
 // works are kinds of work by the function that does it: of a sample's stack, innermost first, the first frame that holds one of the words decides.
-// The runtime's own frames decide nothing, so that a copy or an allocation belongs to who asked for it.
+// The runtime's own frames decide nothing but where it collects garbage, so that a copy or an allocation belongs to who asked for it. What the
+// engine does in a function that has no place here stands under its name.
 var works = []struct{ words, name string }{
 	{"gcBgMarkWorker bgsweep bgscavenge gcAssist", "garbage collection"},
 	{"klauspost/compress golang/snappy parquet-go/compress", "decompression"},
-	{"crypto/sha256", "checksums"},
+	{"crypto/sha256 hash/crc32", "checksums"},
 	{"storage/table. parquet-go arrow-go", "decoding"},
 	{"rapport/storage. syscall. internal/poll", "reading files"},
+	{"main.(*answer)", "keeping the answer"},
+	{"local.(*buffer) ).put local.(*partition).rows", "putting rows out"},
+	{"local.(*reader) local.(*masker) local.(*scatter) local.newScatter local.hash aggregate.Hash", "hashing and scattering"},
+	{"local.(*entities)", "finding entities"},
+	{"local.(*classState) local.(*pairs) features/aggregate.", "aggregation"},
 }
 
-// shares runs a task once more under the profiler and says what share of the processor's time each kind of work took: of the engine's own
-// functions, the largest by name.
+// shares runs a task once more under the profiler and says what share of the processor's time each kind of work took.
 func (b *bench) shares(ctx context.Context, name string, t task) error {
 	t.Profile = filepath.Join(b.dir, "cpu.profile")
 	t.Answer = ""
@@ -100,9 +105,6 @@ func workOf(stack []string) string {
 		}
 		if _, function, ok := strings.Cut(frame, "rapport/features/"); ok {
 			return function
-		}
-		if strings.HasPrefix(frame, "main.") {
-			return "keeping the answer"
 		}
 	}
 	return "runtime"
