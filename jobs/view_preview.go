@@ -68,7 +68,7 @@ const (
 // the same every time: subjects by their number, which is random, others by the hash of their name; a larger one holds a smaller one. It
 // writes nothing. The engine's memory is bounded by the sample, and the preview's by some 4 KiB a column.
 func (r *Runner) PreviewView(ctx context.Context, job *Job, view features.View, iv table.Interval, sample float64) (*ViewPreview, error) {
-	w, missing, err := r.lookingBack(ctx, job, []features.View{view}, iv)
+	w, missing, err := r.lookingBack(ctx, job, []features.View{view}, iv, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +116,8 @@ func (r *Runner) PreviewView(ctx context.Context, job *Job, view features.View, 
 	return out, nil
 }
 
-// lookingBack is a work over what is there: policy as of now, and the ingested days of iv and of what the views reach back to.
-func (r *Runner) lookingBack(ctx context.Context, job *Job, views []features.View, iv table.Interval) (*work, MissingDays, error) {
+// lookingBack is a work over what is there: policy as of now, and the ingested days of iv and of what the views reach back to, or further.
+func (r *Runner) lookingBack(ctx context.Context, job *Job, views []features.View, iv table.Interval, further time.Duration) (*work, MissingDays, error) {
 	var missing MissingDays
 	if err := r.closed(iv); err != nil {
 		return nil, missing, err
@@ -126,6 +126,7 @@ func (r *Runner) lookingBack(ctx context.Context, job *Job, views []features.Vie
 	if err != nil {
 		return nil, missing, err
 	}
+	only.Window = max(only.Window, further)
 	w := r.newWork(only, iv, r.Now())
 	w.dry = true
 	counted := *r

@@ -25,7 +25,7 @@ import (
 
 func (a *app) featuresCmd() *cobra.Command {
 	c := group(&cobra.Command{Use: "features", Short: "Views: what they are, how they were built, what they would hold, and the live row of an entity"})
-	c.AddCommand(a.featuresListCmd(), a.featuresShowCmd(), a.featuresGetCmd(), a.featuresPreviewCmd())
+	c.AddCommand(a.featuresListCmd(), a.featuresShowCmd(), a.featuresGetCmd(), a.featuresPreviewCmd(), a.featuresJoinCmd())
 	return c
 }
 
