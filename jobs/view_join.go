@@ -98,7 +98,9 @@ func (r *Runner) JoinViews(ctx context.Context, job *Job, views []features.View,
 	res.Days, res.Missing = len(w.plan.committed), missing
 	from := w.reading()
 	s := newExamples(x, w, res)
-	split := features.Split{Read: func(ctx context.Context, columns []string) iter.Seq2[*table.Batch, error] { return s.read(ctx, columns) }}
+	split := features.Split{Read: func(ctx context.Context, columns []string) iter.Seq2[*table.Batch, error] {
+		return s.read(ctx, columns)
+	}}
 	res.Stats, err = r.Engine.Join(ctx, features.JoinPlan{
 		Views: views, Schema: w.job.eventSchema(), Anchor: iv.End,
 		Events: func(_ context.Context, win table.Interval) ([]features.Split, error) {

@@ -136,8 +136,10 @@ func TestFeaturesJoin(t *testing.T) {
 			return func(yield func(*table.Batch, error) bool) {
 				for i := 0; i < len(ids); i += 50 {
 					n := min(50, len(ids)-i)
-					if !yield(&table.Batch{N: n, Schema: table.Schema{{Name: "subject", Type: table.String}, {Name: "time", Type: table.Time}},
-						Cols: []table.Column{{Str: ids[i : i+n]}, {Int: times[i : i+n]}}}, nil) {
+					if !yield(&table.Batch{
+						N: n, Schema: table.Schema{{Name: "subject", Type: table.String}, {Name: "time", Type: table.Time}},
+						Cols: []table.Column{{Str: ids[i : i+n]}, {Int: times[i : i+n]}},
+					}, nil) {
 						return
 					}
 				}
@@ -210,8 +212,12 @@ func TestJoinFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := table.Schema{
-		{Name: "subject", Type: table.String}, {Name: "item", Type: table.String}, {Name: "time", Type: table.Time},
-		{Name: "label", Type: table.Float64}, {Name: "note", Type: table.String}, {Name: "price", Type: table.Float64},
+		{Name: "subject", Type: table.String},
+		{Name: "item", Type: table.String},
+		{Name: "time", Type: table.Time},
+		{Name: "label", Type: table.Float64},
+		{Name: "note", Type: table.String},
+		{Name: "price", Type: table.Float64},
 	}
 	if !slices.Equal(x.Schema, want) {
 		t.Errorf("columns %v", x.Schema)
