@@ -30,6 +30,9 @@ type sweep struct {
 	// Of the feature.
 	x series
 	windowStates
+
+	position []int32 // of sorted
+	pairs    []keyAt
 }
 
 // series is the events that a feature aggregates, by time.
@@ -90,18 +93,19 @@ func (s *sweep) partition(group, part int, examples examplesOf) {
 // entity sweeps one entity's records for all views of its group.
 func (s *sweep) entity(g *joinGroup, k int, rows []int32) {
 	moments := s.cols[s.moment].Int
-	s.rows = append(s.rows[:0], rows...)
-	slices.SortFunc(s.rows, func(a, b int32) int { return cmp.Or(cmp.Compare(moments[a], moments[b]), cmp.Compare(a, b)) })
-	s.moments = s.moments[:0]
-	for _, row := range s.rows {
-		s.moments = append(s.moments, moments[row])
+	s.keys = s.keys[:0]
+	for _, row := range rows {
+		s.keys = append(s.keys, moments[row])
 	}
-	s.byTime = s.byTime[:0]
+	s.rows, s.moments = s.rows[:0], s.moments[:0]
+	for _, i := range s.sorted(s.keys) {
+		s.rows, s.moments = append(s.rows, rows[i]), append(s.moments, s.keys[i])
+	}
+	s.keys = s.keys[:0]
 	for i := 0; i < len(s.recs); i += k {
-		s.byTime = append(s.byTime, int32(i/k))
+		s.keys = append(s.keys, int64(s.recs[i+timeWord]))
 	}
-	timeOf := func(i int32) int64 { return int64(s.recs[int(i)*k+timeWord]) }
-	slices.SortFunc(s.byTime, func(a, b int32) int { return cmp.Compare(timeOf(a), timeOf(b)) })
+	s.byTime = append(s.byTime[:0], s.sorted(s.keys)...)
 
 	anchor := s.Anchor.UnixMicro()
 	for i := range g.views {
@@ -114,7 +118,7 @@ func (s *sweep) entity(g *joinGroup, k int, rows []int32) {
 			r := s.recs[int(rec)*k:][:k]
 			s.seen = append(s.seen, v.visible(anchor, int64(r[timeWord]), int64(r[knownWord])))
 		}
-		s.sortSeen()
+		s.bySeen = append(s.bySeen[:0], s.sorted(s.seen)...)
 		for j := range v.features {
 			f := &v.features[j]
 			s.gather(g, v, f, k)
@@ -124,15 +128,34 @@ func (s *sweep) entity(g *joinGroup, k int, rows []int32) {
 	}
 }
 
-// sortSeen sorts the records by when they become visible: in most data, in the order of their times.
-func (s *sweep) sortSeen() {
-	s.bySeen = s.bySeen[:0]
-	for i := range s.seen {
-		s.bySeen = append(s.bySeen, int32(i))
+// sorted returns the positions of keys in their order, equal ones as they stand; it is valid until the next call. Most data come in order.
+func (s *sweep) sorted(keys []int64) []int32 {
+	s.position = s.position[:0]
+	if slices.IsSorted(keys) {
+		for i := range keys {
+			s.position = append(s.position, int32(i))
+		}
+		return s.position
 	}
-	if !slices.IsSorted(s.seen) {
-		slices.SortFunc(s.bySeen, func(a, b int32) int { return cmp.Or(cmp.Compare(s.seen[a], s.seen[b]), cmp.Compare(a, b)) })
+	s.pairs = s.pairs[:0]
+	for i, key := range keys {
+		s.pairs = append(s.pairs, keyAt{key, int32(i)})
 	}
+	slices.SortFunc(s.pairs, func(a, b keyAt) int {
+		if a.key != b.key {
+			return cmp.Compare(a.key, b.key)
+		}
+		return cmp.Compare(a.at, b.at)
+	})
+	for _, p := range s.pairs {
+		s.position = append(s.position, p.at)
+	}
+	return s.position
+}
+
+type keyAt struct {
+	key int64
+	at  int32
 }
 
 // gather sets s.x to the events that pass the feature's filter and have a value.
