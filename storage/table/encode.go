@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/crc32"
+	"slices"
+	"unsafe"
 
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
@@ -33,6 +35,7 @@ func encode(r *rows, o WriteOptions) (body []byte, footer int, err error) {
 	}
 	props := []parquet.WriterProperty{
 		parquet.WithCompression(compressions[o.Codec]),
+		parquet.WithCompressionLevel(1), // layoutOf leaves little to a codec that looks harder
 		parquet.WithDictionaryDefault(false),
 		parquet.WithDictionaryPageSizeLimit(maxDictionary),
 		parquet.WithStats(true),
@@ -104,7 +107,8 @@ func encodeGroup(w *file.Writer, buf *bytes.Buffer, r *rows, from, to int, sums 
 	if err != nil {
 		return nil, err
 	}
-	levels := make([]int16, to-from)
+	n := to - from
+	ones, some := slices.Repeat([]int16{1}, n), []int16(nil)
 	for i, f := range r.schema {
 		at := buf.Len()
 		cw, err := g.NextColumn()
@@ -112,23 +116,29 @@ func encodeGroup(w *file.Writer, buf *bytes.Buffer, r *rows, from, to int, sums 
 			return nil, err
 		}
 		c := &r.cols[i]
-		for k := range levels {
-			levels[k] = 1
-			if c.Null(from + k) {
+		levels := ones
+		var valid []bool
+		if c.Valid != nil && slices.Contains(c.Valid[from:to], false) {
+			valid = c.Valid[from:to]
+			some = resized(some, n)
+			levels = some
+			for k, v := range valid {
 				levels[k] = 0
+				if v {
+					levels[k] = 1
+				}
 			}
 		}
 		switch f.Type {
 		case Float64:
-			_, err = cw.(*file.Float64ColumnChunkWriter).WriteBatch(present(c.Float[from:to], levels, same), levels, nil)
+			_, err = cw.(*file.Float64ColumnChunkWriter).WriteBatch(present(c.Float[from:to], valid), levels, nil)
 		case String, Bytes:
 			_, err = cw.(*file.ByteArrayColumnChunkWriter).WriteBatch(
-				present(c.Str[from:to], levels, func(s string) parquet.ByteArray { return parquet.ByteArray(s) }), levels, nil)
+				converted(c.Str[from:to], valid, func(s string) parquet.ByteArray { return unsafe.Slice(unsafe.StringData(s), len(s)) }), levels, nil)
 		case Bool:
-			_, err = cw.(*file.BooleanColumnChunkWriter).WriteBatch(
-				present(c.Int[from:to], levels, func(v int64) bool { return v != 0 }), levels, nil)
+			_, err = cw.(*file.BooleanColumnChunkWriter).WriteBatch(converted(c.Int[from:to], valid, func(v int64) bool { return v != 0 }), levels, nil)
 		default:
-			_, err = cw.(*file.Int64ColumnChunkWriter).WriteBatch(present(c.Int[from:to], levels, same), levels, nil)
+			_, err = cw.(*file.Int64ColumnChunkWriter).WriteBatch(present(c.Int[from:to], valid), levels, nil)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("column %q: %w", f.Name, err)
@@ -141,15 +151,21 @@ func encodeGroup(w *file.Writer, buf *bytes.Buffer, r *rows, from, to int, sums 
 	return sums, g.Close()
 }
 
-// present converts the values whose level says that they are not null: Parquet stores these alone.
-func present[T, P any](v []T, levels []int16, conv func(T) P) []P {
+// present returns the values that are not null, which are what Parquet stores: v itself if all are (valid is nil).
+func present[T any](v []T, valid []bool) []T {
+	if valid == nil {
+		return v
+	}
+	return converted(v, valid, func(v T) T { return v })
+}
+
+// converted is present with each value as another type.
+func converted[T, P any](v []T, valid []bool, conv func(T) P) []P {
 	out := make([]P, 0, len(v))
 	for i, x := range v {
-		if levels[i] == 1 {
+		if valid == nil || valid[i] {
 			out = append(out, conv(x))
 		}
 	}
 	return out
 }
-
-func same[T any](v T) T { return v }

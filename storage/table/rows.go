@@ -171,22 +171,68 @@ func (r *rows) sort(by []string, stable bool, unsigned string) {
 		}
 		return 0
 	}
-	perm := make([]int32, r.n)
-	for i := range perm {
-		perm[i] = int32(i)
+	sorted := true
+	for i := int32(1); i < int32(r.n) && sorted; i++ {
+		sorted = less(i-1, i) <= 0
 	}
-	if slices.IsSortedFunc(perm, less) {
+	if sorted {
 		return
 	}
-	if stable {
-		slices.SortStableFunc(perm, less)
-	} else {
-		slices.SortFunc(perm, less)
-	}
+	perm := r.order(less, r.firstKey(by, unsigned))
 	for i := range r.cols {
 		c := &r.cols[i]
 		c.Int, c.Float, c.Str, c.Valid = permute(c.Int, perm), permute(c.Float, perm), permute(c.Str, perm), permute(c.Valid, perm)
 	}
+}
+
+// firstKey returns numbers in the order of the first column that rows are sorted by; nil if they are not numbers alone.
+func (r *rows) firstKey(by []string, unsigned string) []uint64 {
+	at := 0
+	if len(by) > 0 {
+		at = r.schema.Index(by[0])
+	}
+	f, c := r.schema[at], &r.cols[at]
+	if f.Type == Float64 || f.Type == String || f.Type == Bytes || c.Valid != nil {
+		return nil
+	}
+	flip := uint64(1) << 63
+	if f.Name == unsigned {
+		flip = 0
+	}
+	keys := make([]uint64, r.n)
+	for i, v := range c.Int {
+		keys[i] = uint64(v) ^ flip
+	}
+	return keys
+}
+
+// order returns the rows in their order, ties as they came. Most are told apart by the keys, if there are any, without a look at the columns.
+func (r *rows) order(less func(a, b int32) int, keys []uint64) []int32 {
+	type keyed struct {
+		key uint64
+		row int32
+	}
+	all := make([]keyed, r.n)
+	for i := range all {
+		all[i].row = int32(i)
+		if keys != nil {
+			all[i].key = keys[i]
+		}
+	}
+	slices.SortFunc(all, func(a, b keyed) int {
+		if a.key != b.key {
+			return cmp.Compare(a.key, b.key)
+		}
+		if d := less(a.row, b.row); d != 0 {
+			return d
+		}
+		return cmp.Compare(a.row, b.row)
+	})
+	perm := make([]int32, r.n)
+	for i := range all {
+		perm[i] = all[i].row
+	}
+	return perm
 }
 
 func permute[T any](v []T, perm []int32) []T {

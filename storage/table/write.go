@@ -171,12 +171,21 @@ func (w *Writer) Finish(ctx context.Context) (Manifest, error) {
 		}
 		g.Go(func() error {
 			r.sort(w.o.SortBy, w.o.Ordered, w.o.ShardBy)
-			if err := digests[i].Add(r.batch()); err != nil {
+			var work errgroup.Group // a table of one shard has two processors as well
+			work.Go(func() error { return digests[i].Add(r.batch()) })
+			var body []byte
+			var footer int
+			work.Go(func() (err error) {
+				body, footer, err = encode(r, w.o)
 				return err
+			})
+			err := work.Wait()
+			n := int64(r.n)
+			*r = rows{} // memory that is not needed any more
+			if err != nil {
+				return fmt.Errorf("encode shard %d: %w", i, err)
 			}
-			var err error
-			parts[i], err = w.store(ctx, i, r)
-			*r = rows{} // its memory is not needed any more
+			parts[i], err = w.store(ctx, i, n, body, footer)
 			return err
 		})
 	}
@@ -200,14 +209,10 @@ func (w *Writer) Finish(ctx context.Context) (Manifest, error) {
 	return m, nil
 }
 
-// store encodes the rows of one shard, puts them under a name made of their SHA-256, and reads them back.
-func (w *Writer) store(ctx context.Context, shard int, r *rows) (Part, error) {
-	body, footer, err := encode(r, w.o)
-	if err != nil {
-		return Part{}, fmt.Errorf("encode shard %d: %w", shard, err)
-	}
+// store puts the encoded rows of one shard under a name made of their SHA-256, and reads them back.
+func (w *Writer) store(ctx context.Context, shard int, n int64, body []byte, footer int) (p Part, err error) {
 	sum := sha256.Sum256(body)
-	p := Part{Shard: shard, Rows: int64(r.n), Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}
+	p = Part{Shard: shard, Rows: n, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}
 	sum = sha256.Sum256(body[len(body)-footer:])
 	p.Footer, p.FooterSHA256 = int64(footer), hex.EncodeToString(sum[:])
 	p.Object = fmt.Sprintf("%s/part-%04d-%s.parquet", w.prefix, shard, p.SHA256[:16])

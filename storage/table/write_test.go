@@ -2,6 +2,7 @@ package table
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -369,6 +370,61 @@ func TestWriteCodes(t *testing.T) {
 		coded.Cols[0].Code[0] = code
 		if err := NewWriter(mem, "t", s, WriteOptions{}).Append(coded); err == nil || !strings.Contains(err.Error(), "of a dictionary of 2") {
 			t.Errorf("code %d: %v", code, err)
+		}
+	}
+}
+
+// TestSort compares the order of rows with that of a plain sort by what the columns hold.
+func TestSort(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 8))
+		b := randomBatch(r, r.IntN(200))
+		for i := range b.N {
+			b.Cols[1].Int[i] -= 2
+		}
+		columns := []string{"subject", "at", "item", "value", "flag"}
+		r.Shuffle(len(columns), func(i, k int) { columns[i], columns[k] = columns[k], columns[i] })
+		by, stable, unsigned := columns[:r.IntN(3)], r.IntN(2) == 0, []string{"", "subject"}[r.IntN(2)]
+		got := newRows(b.Schema)
+		if err := got.add(b, nil); err != nil {
+			t.Fatal(err)
+		}
+		plain := pickRows(b, seq(b.N))
+		got.sort(by, stable, unsigned)
+
+		order := slices.Clone(by)
+		for _, f := range b.Schema {
+			if !slices.Contains(by, f.Name) && !stable {
+				order = append(order, f.Name)
+			}
+		}
+		want := seq(b.N)
+		slices.SortStableFunc(want, func(i, k int) int {
+			for _, name := range order {
+				c := plain.Col(name)
+				d := cmp.Compare(b2i(!c.Null(i)), b2i(!c.Null(k)))
+				switch {
+				case d != 0 || c.Null(i):
+				case c.Float != nil:
+					d = cmp.Compare(b2i(c.Float[i] != c.Float[i]), b2i(c.Float[k] != c.Float[k]))
+					if d == 0 && c.Float[i] == c.Float[i] {
+						d = cmp.Compare(c.Float[i], c.Float[k])
+					}
+				case c.Str != nil:
+					d = strings.Compare(c.Str[i], c.Str[k])
+				case name == unsigned:
+					d = cmp.Compare(uint64(c.Int[i]), uint64(c.Int[k]))
+				default:
+					d = cmp.Compare(c.Int[i], c.Int[k])
+				}
+				if d != 0 {
+					return d
+				}
+			}
+			return 0
+		})
+		if !slices.Equal(lines(got.batch()), lines(pickRows(plain, want))) {
+			t.Fatalf("seed %d: by %v, stable %v, unsigned %q: another order", seed, by, stable, unsigned)
 		}
 	}
 }
