@@ -116,5 +116,9 @@ func (j join) run(ctx context.Context, eng features.Engine) (tableOf, error) {
 	if err != nil {
 		return t, err
 	}
+	delete(src.columns, "created")
+	if err := (built{columns: src.columns}).onlyNamedColumns(j.views); err != nil {
+		return t, err
+	}
 	return t, t.sort()
 }

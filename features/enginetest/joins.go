@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +36,7 @@ func joinChecks() (cs []check) {
 		check{"join/no-created-time", known.check},
 		check{"join/no-examples", none.check},
 		check{"join/no-events", nobody.check},
+		check{"join/any-order", joinInAnyOrder},
 		check{"join/one-moment-is-a-build", joinIsBuild},
 		check{"join/errors", joinFails},
 	)
@@ -94,6 +96,30 @@ func (j join) check(ctx context.Context, eng features.Engine) error {
 		return err
 	}
 	return agreeTables([]tableOf{got}, []tableOf{j.oracle()}, false)
+}
+
+// joinInAnyOrder: cut, ordered and worked on otherwise, the same events and examples give the same bits.
+func joinInAnyOrder(ctx context.Context, eng features.Engine) error {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	j := newJoin(641, append(viewsOfOneKey(), mixed(1)...), 300, 60)
+	rng := rand.New(rand.NewPCG(641, 1))
+	var first tableOf
+	for i, sh := range shapes(641) {
+		runtime.GOMAXPROCS([]int{1, 2, 3, 8}[i%4])
+		j.shape, j.exampleShape = sh, shape{seed: uint64(i), splits: 1 + i%3, batch: 9 * i, coded: i%2 == 0}
+		got, err := j.run(ctx, eng)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			first = got
+		}
+		if err := agreeTables([]tableOf{got}, []tableOf{first}, true); err != nil {
+			return fmt.Errorf("in shape %d against the first: %w", i, err)
+		}
+		j.events, j.examples = j.events.shuffled(rng), j.examples.shuffled(rng)
+	}
+	return agreeTables([]tableOf{first}, []tableOf{j.oracle()}, false)
 }
 
 // joinIsBuild: where all is known at once and all examples are at one moment, a join says what a build as of then says.

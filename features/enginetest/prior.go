@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"time"
 
@@ -23,6 +24,8 @@ func priorChecks() (cs []check) {
 		chain
 	}{
 		{"prior/mixed", chain{seed: 420, views: mixed(1), ends: days(theEnd, 12), rows: 500}},
+		{"prior/views-of-one-key", chain{seed: 434, views: viewsOfOneKey(), ends: days(theEnd, 7), rows: 300}},
+		{"prior/processors", chain{seed: 435, views: mixed(3), ends: days(theEnd, 6), rows: 300, procs: []int{3, 1, 8, 2}}},
 		{"prior/windows-of-no-whole-days", chain{seed: 421, views: withWindows(mixed(2), 36*time.Hour, 5*time.Hour, 4*day+time.Second), ends: days(theEnd, 8), rows: 300}},
 		{"prior/hours", chain{seed: 422, views: withWindows(mixed(3), 3*time.Hour, 13*time.Hour), ends: every(theEnd, time.Hour, 15), rows: 300}},
 		{"prior/ends-within-an-hour", chain{seed: 423, views: withWindows(mixed(0), 3*time.Hour, day), ends: every(theEnd.Add(17*time.Minute), 25*time.Minute, 12), rows: 300}},
@@ -133,7 +136,8 @@ type chain struct {
 	around time.Time           // all events lie near it; zero: near all ends
 	lost   func(tile int) bool // which tiles are gone
 	budget int64
-	states bool // compare states and tiles as well
+	procs  []int // GOMAXPROCS of the builds that go on, in turn
+	states bool  // compare states and tiles as well
 
 	exactly, everything bool // how the source takes the window asked for; else by day
 }
@@ -146,6 +150,7 @@ func (c chain) check(ctx context.Context, eng features.Engine) error {
 	}
 	e := w.generate()
 	var k kept
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for i, end := range c.ends {
 		t := task{views: c.views, events: e, interval: table.Interval{Start: end.Add(-day), End: end}, keep: true}
 		if i > 0 {
@@ -163,6 +168,9 @@ func (c chain) check(ctx context.Context, eng features.Engine) error {
 			t.daily = end.Location()
 		}
 		t.prior, t.budget = k.prior(rand.New(rand.NewPCG(c.seed, uint64(i)))), c.budget
+		if len(c.procs) > 0 {
+			runtime.GOMAXPROCS(c.procs[i%len(c.procs)])
+		}
 		got, err := build(ctx, eng, t)
 		if err != nil {
 			return fmt.Errorf("as of %s from the state of %s: %w", end.Format(time.RFC3339), k.end.Format(time.RFC3339), err)

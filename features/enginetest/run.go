@@ -5,9 +5,11 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rapport-ml/rapport/features"
 )
@@ -130,5 +132,69 @@ func oracleChecks() (cs []check) {
 		t.shape = shape{seed: n, splits: 1 + i, batch: i * 37, coded: i%2 == 1, zoned: i%3 == 0}
 		cs = append(cs, check{fmt.Sprintf("oracle/mixed-%d", i), against(t)})
 	}
-	return cs
+	one := task{interval: lastDay(theEnd), views: viewsOfOneKey(), events: world{seed: 60, rows: 300, months: true}.generate(), shape: shape{seed: 60, splits: 3, batch: 40, coded: true}}
+	many := task{interval: lastDay(theEnd), views: mixed(2), events: world{seed: 61, rows: 300, months: true}.generate(), shape: shape{seed: 61, splits: 2, batch: 70}}
+	for i := range many.views {
+		many.views[i].Windows = nil
+		for h := range 32 {
+			many.views[i].Windows = append(many.views[i].Windows, time.Duration(1+h*h)*time.Hour)
+		}
+		some := many.views[i].Features
+		many.views[i].Features = append(slices.Clone(some[:4:4]), some[len(some)-4:]...)
+	}
+	return append(cs, check{"oracle/views-of-one-key", against(one)}, check{"oracle/32-windows", against(many)}, check{"oracle/large-entities", largeEntities})
+}
+
+// viewsOfOneKey are views that share entities but not windows, and pairs of one pair of columns either way round.
+func viewsOfOneKey() []features.View {
+	m := mixed(0)
+	few := func(name, key string, from int, windows ...time.Duration) features.View {
+		return features.View{Name: name, Key: key, Windows: windows, Features: m[0].Features[from : from+4]}
+	}
+	return []features.View{
+		few("a", features.KeySubject, 0, time.Hour),
+		few("b", features.KeyItem, 4, 2*day),
+		few("c", features.KeySubject, 0, 30*day, day),
+		few("d", "subject+item", 8, day, 3*day),
+		few("e", "item+subject", 0, 7*day),
+		few("f", features.KeySubject, 8, 5*day, 2*time.Hour),
+		few("g", "subject+item", 4, 2*day),
+	}
+}
+
+// largeEntities: entities with tens of thousands of events and of values, so that small states have to grow into large ones.
+func largeEntities(ctx context.Context, eng features.Engine) error {
+	e := newEvents()
+	for i := range int64(24_000) {
+		v := (i*7919 + i%13) % 20_011
+		e.rows = append(e.rows, []any{i % 40 / 39, fmt.Sprintf("item-%05d", v), theEnd.UnixMicro() - 1 - i*24_000_000, "view", float64(v-9000) / 8})
+	}
+	views := []features.View{{Name: "v", Key: features.KeySubject, Windows: []time.Duration{day, 7 * day}, Features: features.Sorted([]features.Feature{
+		{Name: "approx", Op: features.ApproxDistinct, Column: "item"},
+		{Name: "approx_values", Op: features.ApproxDistinct, Column: "value"},
+		{Name: "decayed", Op: features.Decayed, Column: "value", HalfLife: 5 * time.Hour},
+		{Name: "distinct", Op: features.Distinct, Column: "item"},
+		{Name: "first", Op: features.First, Column: "item"},
+		{Name: "last", Op: features.Last, Column: "value"},
+		{Name: "max", Op: features.Max, Column: "value"},
+		{Name: "median", Op: features.Quantile, Column: "value", Quantile: 0.5},
+		{Name: "min", Op: features.Min, Column: "value"},
+		{Name: "path", Op: features.Sequence, N: 1000},
+		{Name: "sum", Op: features.Sum, Column: "value"},
+		{Name: "top", Op: features.Top, Column: "item", N: 1000},
+	})}}
+	t := task{views: views, interval: lastDay(theEnd), events: e, shape: shape{seed: 1, splits: 4, batch: 1000, coded: true}, keep: true}
+	first, err := build(ctx, eng, t)
+	if err != nil {
+		return err
+	}
+	if err := agree(first.result, oracle(views, theEnd, e), false); err != nil {
+		return err
+	}
+	t.events, t.shape = e.shuffled(rand.New(rand.NewPCG(1, 1))), shape{seed: 2, splits: 7, batch: 300}
+	second, err := build(ctx, eng, t)
+	if err != nil {
+		return err
+	}
+	return agreeBuilt(second, first)
 }
