@@ -22,6 +22,9 @@ const maxMoment = 1 << 61
 // becomes visible, and taken away when it leaves the window. That costs O(events · (features · windows + log events) + examples · features · windows), whatever
 // the windows hold. The result is what Build gives, to the bit.
 //
+// Rejected: a build for each moment (as many scans as moments), an as-of join of finished daily tables (it sees the day's start, not the moment, and what was
+// known later), and states per example (examples of one entity share most of their events).
+//
 // Stats.RowsIn counts the events of a block's span, for each block anew; RowsOut of each view the examples that have its key and a time.
 func (Engine) Join(ctx context.Context, p features.JoinPlan) (features.Stats, error) {
 	stats, err := runJoin(ctx, p, joinCells)

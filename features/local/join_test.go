@@ -217,6 +217,7 @@ func TestJoinRefuses(t *testing.T) {
 		}, `no column "time"`},
 		"no key":                {func(p *features.JoinPlan) { p.ExampleSchema = exampleSchema[:2] }, `no column "subject", which is a key of view "activity"`},
 		"a key of another type": {func(p *features.JoinPlan) { p.Schema = slices.Clone(joinSchema); p.Schema[0].Type = table.String }, `column "subject" of the examples has type int64, that of the events string`},
+		"an anchor of ages":     {func(p *features.JoinPlan) { p.Anchor = time.Unix(1<<60, 0) }, "the anchor"},
 		"a name taken": {func(p *features.JoinPlan) {
 			p.ExampleSchema = append(slices.Clone(exampleSchema), table.Field{Name: "demand__buys_1d", Type: table.Int64})
 		}, `two columns of the join are named "demand__buys_1d"`},
