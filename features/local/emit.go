@@ -25,6 +25,12 @@ type sheet struct {
 	fill func(pt *partition, c *classState, b *buffer)
 	// begin prepares a partition.
 	begin func(pt *partition, c *classState, b *buffer)
+	out   func(features.View, *table.Batch) error
+	what  string // it is, for errors
+
+	// The rows so far, of a build that has spilled.
+	chunks []chunk
+	total  int64
 }
 
 // emit puts out a sheet, and returns the number of its rows. Batches are filled side by side, partition by partition; out is called by one
@@ -38,7 +44,7 @@ func emit(ctx context.Context, sh *sheet, parts []*partition, out func(features.
 		wait  sync.WaitGroup
 	)
 	work := func() error {
-		b := newBuffer(sh.schema)
+		b := newBuffer(sh.schema, rowsOf(parts))
 		for {
 			i := int(next.Add(1)) - 1
 			if i >= len(parts) {
@@ -75,7 +81,7 @@ func emit(ctx context.Context, sh *sheet, parts []*partition, out func(features.
 	}
 	wait.Wait()
 	if first == nil && total == 0 {
-		first = out(sh.view.View, newBuffer(sh.schema).head(0))
+		first = out(sh.view.View, newBuffer(sh.schema, 0).head(0))
 	}
 	return total, first
 }
@@ -90,18 +96,27 @@ type buffer struct {
 	ends    []int
 }
 
-func newBuffer(schema table.Schema) *buffer {
+// rowsOf is how many rows a buffer has for some partitions.
+func rowsOf(parts []*partition) int {
+	most := 0
+	for _, pt := range parts {
+		most = max(most, pt.n)
+	}
+	return min(batchRows, most)
+}
+
+func newBuffer(schema table.Schema, rows int) *buffer {
 	b := &buffer{Batch: table.Batch{Schema: schema, Cols: make([]table.Column, len(schema))}}
 	for i, f := range schema {
 		c := &b.Cols[i]
-		c.Valid = make([]bool, batchRows)
+		c.Valid = make([]bool, rows)
 		switch f.Type {
 		case table.Float64:
-			c.Float = make([]float64, batchRows)
+			c.Float = make([]float64, rows)
 		case table.String, table.Bytes:
-			c.Str = make([]string, batchRows)
+			c.Str = make([]string, rows)
 		default:
-			c.Int = make([]int64, batchRows)
+			c.Int = make([]int64, rows)
 		}
 	}
 	return b
@@ -133,7 +148,7 @@ func (pt *partition) rows(sh *sheet, b *buffer, out func(*table.Batch) error) er
 	sh.begin(pt, c, b)
 	for slot := 0; slot < pt.n; {
 		b.slots = b.slots[:0]
-		for ; slot < pt.n && len(b.slots) < batchRows; slot++ {
+		for ; slot < pt.n && len(b.slots) < len(b.Cols[0].Valid); slot++ {
 			if sh.has(c, slot) {
 				b.slots = append(b.slots, uint32(slot))
 			}

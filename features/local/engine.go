@@ -37,23 +37,18 @@ func build(ctx context.Context, p features.Plan) (features.Stats, error) {
 	if len(p.Views) == 0 {
 		return stats, nil
 	}
-	s, err := states(ctx, p, &stats)
-	if err != nil {
-		return stats, err
+	bg := &budget{limit: p.Budget, spill: spill{folder: p.Spill}}
+	defer bg.spill.close()
+	s, err := states(ctx, p, bg, &stats)
+	if err == nil {
+		err = s.putOut(ctx, s.sheets(p), &stats)
 	}
-	for i := range s.prog.views {
-		v := &s.prog.views[i]
-		n, err := emit(ctx, viewSheet(s.prog, v), s.partsOf(v), p.Out)
-		if err != nil {
-			return stats, fmt.Errorf("view %q: %w", v.View.Name, err)
-		}
-		stats.RowsOut[v.View.Name] = n
-	}
-	return stats, s.keep(ctx, p)
+	stats.Spilled, stats.Peak = bg.spill.end.Load(), bg.peak.Load()
+	return stats, err
 }
 
 // states computes the states of all views, from a prior build's if there is one of use.
-func states(ctx context.Context, p features.Plan, stats *features.Stats) (*scan, error) {
+func states(ctx context.Context, p features.Plan, bg *budget, stats *features.Stats) (*scan, error) {
 	start := p.Interval.Start.UnixMicro()
 	if p.Prior != nil {
 		prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: true, tile: p.Tile != nil})
@@ -61,21 +56,22 @@ func states(ctx context.Context, p features.Plan, stats *features.Stats) (*scan,
 			return nil, err
 		}
 		if pr := prog.plan(p.Prior, start); pr != nil {
-			s := newScan(prog)
+			s := newScan(prog, bg)
 			n, err := s.goOn(ctx, p, pr)
-			if !errors.Is(err, errInconsistent) && !errors.Is(err, aggregate.ErrDamaged) {
+			if !errors.Is(err, errInconsistent) && !errors.Is(err, aggregate.ErrDamaged) && !errors.Is(err, errBeyond) {
 				s.stats.report(prog, stats)
 				end := p.Prior.End
 				stats.States, stats.Prior = n, &end
 				return s, err
 			}
+			s.release()
 		}
 	}
 	prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: p.State != nil, tile: p.Tile != nil})
 	if err != nil {
 		return nil, err
 	}
-	s := newScan(prog)
+	s := newScan(prog, bg)
 	splits, err := p.Events(ctx, table.Interval{Start: prog.startTime(), End: prog.endTime()})
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
@@ -89,27 +85,54 @@ func states(ctx context.Context, p features.Plan, stats *features.Stats) (*scan,
 	return s, err
 }
 
-// keep puts out what a later build goes on from.
-func (s *scan) keep(ctx context.Context, p features.Plan) error {
+// sheets are the tables that the plan asks for, in the order in which they are put out.
+func (s *scan) sheets(p features.Plan) (all []*sheet) {
 	for i := range s.prog.views {
-		if v := &s.prog.views[i]; p.State != nil {
-			if _, err := emit(ctx, stateSheet(s.prog, v), s.partsOf(v), p.State); err != nil {
-				return fmt.Errorf("state of view %q: %w", v.View.Name, err)
-			}
+		sh := viewSheet(s.prog, &s.prog.views[i])
+		sh.out, sh.what = p.Out, "view"
+		all = append(all, sh)
+	}
+	for i := range s.prog.views {
+		if p.State != nil {
+			sh := stateSheet(s.prog, &s.prog.views[i])
+			sh.out, sh.what = p.State, "state of view"
+			all = append(all, sh)
 		}
 	}
 	for i := range s.prog.views {
-		if v := &s.prog.views[i]; p.Tile != nil {
-			if _, err := emit(ctx, tileSheet(s.prog, v, p.Interval.Start.UnixMicro()), s.partsOf(v), p.Tile); err != nil {
-				return fmt.Errorf("tile of view %q: %w", v.View.Name, err)
-			}
+		if p.Tile != nil {
+			sh := tileSheet(s.prog, &s.prog.views[i], p.Interval.Start.UnixMicro())
+			sh.out, sh.what = p.Tile, "tile of view"
+			all = append(all, sh)
+		}
+	}
+	return all
+}
+
+// putOut puts out all tables, and counts the rows of views.
+func (s *scan) putOut(ctx context.Context, sheets []*sheet, stats *features.Stats) error {
+	merged, err := s.merge(ctx, sheets)
+	for i, sh := range sheets {
+		n := int64(0)
+		switch {
+		case err != nil:
+		case merged:
+			n, err = s.copyOut(ctx, sh)
+		default:
+			n, err = emit(ctx, sh, s.partsOf(sh.view), sh.out)
+		}
+		if err != nil {
+			return fmt.Errorf("%s %q: %w", sh.what, sh.view.Name, err)
+		}
+		if i < len(s.prog.views) {
+			stats.RowsOut[sh.view.Name] = n
 		}
 	}
 	return nil
 }
 
-func newScan(p *program) *scan {
-	s := &scan{prog: p, stats: newTally(p), parts: make([][]*partition, len(p.groups))}
+func newScan(p *program, bg *budget) *scan {
+	s := &scan{prog: p, budget: bg, stats: newTally(p), parts: make([][]*partition, len(p.groups))}
 	s.types.types = make([]table.Type, len(p.columns))
 	for i, g := range p.groups {
 		for range partitions {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/aggregate"
@@ -27,6 +28,11 @@ type partition struct {
 
 	entities
 	classes []classState
+	size    int64 // bytes, as of the last records
+
+	// Once the build is beyond its budget, a partition that gets records keeps its state as it is, and these are the records that came since.
+	chunks []chunk
+	coded  []byte
 }
 
 // classState is the state of one class for the entities of a partition.
@@ -89,7 +95,7 @@ func newPartition(p *program, g *group) *partition {
 const queued = 8
 
 // add adds records, or leaves a copy of them to the worker that is at the partition.
-func (pt *partition) add(m *moves, r *records, s *scratch) error {
+func (pt *partition) add(m *moves, r *records, s *scratch, bg *budget) error {
 	pt.mu.Lock()
 	for pt.busy && len(pt.queue) >= queued {
 		pt.idle.Wait()
@@ -101,7 +107,7 @@ func (pt *partition) add(m *moves, r *records, s *scratch) error {
 	}
 	pt.busy = true
 	pt.mu.Unlock()
-	err := pt.aggregate(m, r, s)
+	err := pt.take(m, r, s, bg)
 	for {
 		pt.mu.Lock()
 		if len(pt.queue) == 0 || err != nil {
@@ -113,8 +119,47 @@ func (pt *partition) add(m *moves, r *records, s *scratch) error {
 		r, pt.queue = pt.queue[0], pt.queue[1:]
 		pt.idle.Signal()
 		pt.mu.Unlock()
-		err = pt.aggregate(m, r, s)
+		err = pt.take(m, r, s, bg)
 	}
+}
+
+// take adds records to the states, or spills them.
+func (pt *partition) take(m *moves, r *records, s *scratch, bg *budget) error {
+	if m.leave && bg.beyond() {
+		return errBeyond
+	}
+	if len(pt.chunks) == 0 && !bg.beyond() {
+		err := pt.aggregate(m, r, s)
+		bg.grown(pt)
+		return err
+	}
+	pt.coded = appendRecords(pt.coded[:0], r)
+	c, err := bg.spill.write(pt.coded)
+	pt.chunks = append(pt.chunks, c)
+	return err
+}
+
+// unspill adds the records that were spilled.
+func (pt *partition) unspill(m *moves, s *scratch, bg *budget) (err error) {
+	var r records
+	for _, c := range pt.chunks {
+		if pt.coded, err = bg.spill.read(c, pt.coded); err != nil {
+			return err
+		}
+		decodeRecords(pt.coded, pt.group, &r)
+		if err := pt.aggregate(m, &r, s); err != nil {
+			return err
+		}
+		bg.grown(pt)
+	}
+	pt.chunks, pt.coded = nil, nil
+	return nil
+}
+
+// release gives the partition's memory back.
+func (pt *partition) release(bg *budget) {
+	bg.held.Add(-pt.size)
+	pt.size, pt.entities, pt.classes = 0, entities{}, nil
 }
 
 // aggregate adds records to the states of all classes.
@@ -433,3 +478,29 @@ func (pt *partition) bytes() int64 {
 	}
 	return n
 }
+
+// budget is what a build may hold in memory, and what it does beyond.
+type budget struct {
+	limit int64 // bytes of states; 0: none
+	held  atomic.Int64
+	peak  atomic.Int64
+	spill spill
+}
+
+func (b *budget) beyond() bool { return b.limit > 0 && b.held.Load() > b.limit }
+
+// grown accounts for what a partition holds now.
+func (b *budget) grown(pt *partition) {
+	size := pt.bytes()
+	held := b.held.Add(size - pt.size)
+	pt.size = size
+	for {
+		was := b.peak.Load()
+		if held <= was || b.peak.CompareAndSwap(was, held) {
+			return
+		}
+	}
+}
+
+// small reports whether a buffer of some bytes is too much for the budget.
+func (b *budget) small(bytes int) bool { return b.limit > 0 && int64(bytes) > b.limit/16 }

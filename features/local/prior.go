@@ -162,6 +162,14 @@ func (s *scan) goOn(ctx context.Context, p features.Plan, pr *progress) (states 
 		}
 	}
 	tiles, err := s.load(ctx, loads)
+	for _, parts := range s.parts {
+		for _, pt := range parts {
+			for i := range pt.classes { // a view may lack entities that another one of the key has
+				pt.classes[i].room(pt.n)
+			}
+			s.budget.grown(pt)
+		}
+	}
 	if err == nil {
 		err = s.run(ctx, tasks, pr.moves)
 	}
@@ -268,7 +276,6 @@ func (l *loader) read(ctx context.Context, x *load) error {
 				return fmt.Errorf("read the state of view %q: column %q: %w", x.view.Name, f.Name, aggregate.ErrDamaged)
 			}
 		}
-		l.rows += int64(b.N)
 		for row := range b.N {
 			if err := l.row(x, cols, row); err != nil {
 				if errors.Is(err, aggregate.ErrDamaged) || errors.Is(err, errInconsistent) {
@@ -310,7 +317,17 @@ func (l *loader) row(x *load, cols []*table.Column, row int) error {
 	}
 	c := &pt.classes[x.view.classNo]
 	c.room(pt.n)
-	return x.row(c, slot[0], data, l)
+	if err := x.row(c, slot[0], data, l); err != nil {
+		return err
+	}
+	l.rows++
+	if l.scan.budget.limit > 0 && l.rows%64 == 0 {
+		l.scan.budget.grown(pt)
+		if l.scan.budget.beyond() {
+			return errBeyond
+		}
+	}
+	return nil
 }
 
 // rowText returns a row of a column of text.

@@ -13,10 +13,11 @@ import (
 
 // scan is one pass over the splits of a build: workers take the next split, turn its rows into records, and add them to the partitions.
 type scan struct {
-	prog  *program
-	moves *moves
-	parts [][]*partition // by group
-	types columnTypes
+	prog   *program
+	moves  *moves
+	parts  [][]*partition // by group
+	types  columnTypes
+	budget *budget
 
 	mu      sync.Mutex
 	stats   tally
@@ -98,12 +99,10 @@ type worker struct {
 
 func newWorker(s *scan) *worker {
 	w := &worker{scan: s, tally: newTally(s.prog), read: newReader(s.prog, &s.types), active: make([]bool, len(s.prog.groups))}
-	rows := 0
 	for i, g := range s.prog.groups {
 		w.groups = append(w.groups, newScatter(s.prog, g, s.parts[i]))
-		rows = max(rows, w.groups[i].rows)
 	}
-	w.scratch = newScratch(rows)
+	w.scratch = newScratch(s.mostRows())
 	return w
 }
 

@@ -12,6 +12,7 @@ type scatter struct {
 	parts  []*partition
 	masker *masker
 	rows   int // that a region holds
+	full   int // the number of regions that were full
 	fill   []int
 	slab   []uint64
 	texts  []string
@@ -22,15 +23,25 @@ type scatter struct {
 	places []int   // of each, where its record stands in the slab
 }
 
-// regionWords is the size of a region: as many as possible that all regions together stay in the processor's last cache.
-const regionWords = 2048
+// A region holds regionWords at most: as many as possible while all regions together stay in the processor's last cache. It begins with few, and
+// stays so in a small build, or if the build's budget is small.
+const (
+	regionWords = 2048
+	fewWords    = 128
+)
+
+func (g *group) regionRows(words int) int { return max(4, words/g.words) }
 
 func newScatter(p *program, g *group, parts []*partition) scatter {
-	rows := max(16, regionWords/g.words)
-	return scatter{
-		prog: p, group: g, parts: parts, masker: newMasker(p, g), rows: rows, fill: make([]int, partitions),
-		slab: make([]uint64, partitions*rows*g.words), texts: make([]string, partitions*rows*g.texts),
-	}
+	s := scatter{prog: p, group: g, parts: parts, masker: newMasker(p, g), fill: make([]int, partitions)}
+	s.resize(g.regionRows(fewWords))
+	return s
+}
+
+// resize gives regions another size; they must be empty.
+func (s *scatter) resize(rows int) {
+	s.rows = rows
+	s.slab, s.texts = make([]uint64, partitions*rows*s.group.words), make([]string, partitions*rows*s.group.texts)
 }
 
 // run scatters the rows of the worker's run.
@@ -55,10 +66,17 @@ func (s *scatter) run(w *worker) error {
 			s.region = append(s.region, uint8(hashKey([]uint64{key[row], second[row]})>>(64-partitionBits)))
 		}
 	}
+	if big := g.regionRows(regionWords); s.full > partitions && s.rows < big && !w.budget.small(partitions*big*g.words*8) {
+		if err := s.flushAll(w); err != nil {
+			return err
+		}
+		s.resize(big)
+	}
 	for lo := 0; lo < len(s.keep); {
 		hi, full := s.reserve(lo)
 		s.copy(w, s.keep[lo:hi])
 		if full >= 0 {
+			s.full++
 			if err := s.flush(w, full); err != nil {
 				return err
 			}
@@ -188,7 +206,7 @@ func (s *scatter) flush(w *worker, p int) error {
 	s.fill[p] = 0
 	k, t := s.group.words, s.group.texts
 	r := records{n: n, words: s.slab[p*s.rows*k:][:n*k], texts: s.texts[p*s.rows*t:][:n*t]}
-	err := s.parts[p].add(w.moves, &r, w.scratch)
+	err := s.parts[p].add(w.moves, &r, w.scratch, w.budget)
 	clear(r.texts)
 	return err
 }

@@ -1,0 +1,189 @@
+package local
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// spill is a file of a build for what its budget has no room for: chunks, each written once and read once. Where they stand, and what they hash to, is
+// known in memory alone. The file has no name as soon as it is open, where the system allows it, so that nothing is left of it even if the process
+// is killed.
+type spill struct {
+	folder string
+
+	mu   sync.Mutex // of file and err
+	file *os.File
+	err  error
+	end  atomic.Int64
+}
+
+// chunk is a run of bytes in the file.
+type chunk struct {
+	at   int64
+	n    int
+	hash uint64
+}
+
+func (s *spill) open() (*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file != nil || s.err != nil {
+		return s.file, s.err
+	}
+	s.file, s.err = os.CreateTemp(s.folder, "rapport-spill-*")
+	if s.err != nil {
+		s.err = fmt.Errorf("the build needs more than its budget, and can't open a file to spill to: %w", s.err)
+		return nil, s.err
+	}
+	_ = os.Remove(s.file.Name()) // some systems refuse to until it is closed: close does it again
+	return s.file, nil
+}
+
+// write appends bytes to the file.
+func (s *spill) write(b []byte) (chunk, error) {
+	f, err := s.open()
+	if err != nil {
+		return chunk{}, err
+	}
+	c := chunk{n: len(b), hash: xxh3.Hash(b)}
+	c.at = s.end.Add(int64(len(b))) - int64(len(b))
+	if _, err := f.WriteAt(b, c.at); err != nil {
+		return chunk{}, fmt.Errorf("spill to a file: %w", err)
+	}
+	return c, nil
+}
+
+// read reads a chunk into buf, which it grows if need be.
+func (s *spill) read(c chunk, buf []byte) ([]byte, error) {
+	if cap(buf) < c.n {
+		buf = make([]byte, c.n)
+	}
+	buf = buf[:c.n]
+	if _, err := s.file.ReadAt(buf, c.at); err != nil {
+		return nil, fmt.Errorf("read what was spilled: %w", err)
+	}
+	if xxh3.Hash(buf) != c.hash {
+		return nil, errors.New("the spill file is not what was written to it: another program, or the disk, has changed it")
+	}
+	return buf, nil
+}
+
+// close removes the file.
+func (s *spill) close() {
+	if s.file != nil {
+		_ = s.file.Close()
+		_ = os.Remove(s.file.Name())
+	}
+}
+
+// appendRecords encodes records: their number, their words, and each text behind its length.
+func appendRecords(dst []byte, r *records) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(r.n))
+	for _, w := range r.words {
+		dst = binary.LittleEndian.AppendUint64(dst, w)
+	}
+	for _, s := range r.texts {
+		dst = append(binary.LittleEndian.AppendUint32(dst, uint32(len(s))), s...)
+	}
+	return dst
+}
+
+// decodeRecords reads into r what appendRecords wrote.
+func decodeRecords(src []byte, g *group, r *records) {
+	r.n = int(binary.LittleEndian.Uint32(src))
+	src = src[4:]
+	r.words, r.texts = r.words[:0], r.texts[:0]
+	for range r.n * g.words {
+		r.words = append(r.words, binary.LittleEndian.Uint64(src))
+		src = src[8:]
+	}
+	for range r.n * g.texts {
+		n := binary.LittleEndian.Uint32(src)
+		r.texts = append(r.texts, string(src[4:4+n]))
+		src = src[4+n:]
+	}
+}
+
+// appendBatch encodes the columns of a batch: a byte that says whether there are nulls, the marks of nulls, the values.
+func appendBatch(dst []byte, b *table.Batch) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(b.N))
+	for i := range b.Cols {
+		c := &b.Cols[i]
+		if c.Valid == nil {
+			dst = append(dst, 0)
+		} else {
+			dst = append(dst, 1)
+			for _, ok := range c.Valid {
+				mark := byte(0)
+				if ok {
+					mark = 1
+				}
+				dst = append(dst, mark)
+			}
+		}
+		switch b.Schema[i].Type {
+		case table.Float64:
+			for _, x := range c.Float {
+				dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(x))
+			}
+		case table.String, table.Bytes:
+			for _, s := range c.Str {
+				dst = append(binary.LittleEndian.AppendUint32(dst, uint32(len(s))), s...)
+			}
+		default:
+			for _, x := range c.Int {
+				dst = binary.LittleEndian.AppendUint64(dst, uint64(x))
+			}
+		}
+	}
+	return dst
+}
+
+// decodeBatch reads what appendBatch wrote. The batch does not refer to src.
+func decodeBatch(src []byte, schema table.Schema) *table.Batch {
+	b := &table.Batch{Schema: schema, N: int(binary.LittleEndian.Uint32(src)), Cols: make([]table.Column, len(schema))}
+	src = src[4:]
+	for i, f := range schema {
+		c := &b.Cols[i]
+		nulls := src[0] != 0
+		src = src[1:]
+		if nulls {
+			c.Valid = make([]bool, b.N)
+			for j := range c.Valid {
+				c.Valid[j] = src[j] != 0
+			}
+			src = src[b.N:]
+		}
+		switch f.Type {
+		case table.Float64:
+			c.Float = make([]float64, b.N)
+			for j := range c.Float {
+				c.Float[j] = math.Float64frombits(binary.LittleEndian.Uint64(src[8*j:]))
+			}
+			src = src[8*b.N:]
+		case table.String, table.Bytes:
+			c.Str = make([]string, b.N)
+			for j := range c.Str {
+				n := binary.LittleEndian.Uint32(src)
+				c.Str[j] = string(src[4 : 4+n])
+				src = src[4+n:]
+			}
+		default:
+			c.Int = make([]int64, b.N)
+			for j := range c.Int {
+				c.Int[j] = int64(binary.LittleEndian.Uint64(src[8*j:]))
+			}
+			src = src[8*b.N:]
+		}
+	}
+	return b
+}
