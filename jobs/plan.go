@@ -51,7 +51,8 @@ type plan struct {
 // plannedDay is one ingest step.
 type plannedDay struct {
 	step
-	unit table.Interval
+	unit   table.Interval
+	before []string // keys of the same day that were ingested, of other files
 }
 
 // snapshot is a data set beside the events, fixed by content.
@@ -152,13 +153,14 @@ func (w *work) planSnapshots(ctx context.Context, p *plan) error {
 			Data: src.Data, Set: set, Key: src.Key, Columns: slices.Sorted(slices.Values(purpose.Reads[set])), Numeric: src.Numeric, Purpose: purpose,
 			Identities: p.ids, Suppressions: p.sup,
 		}}
+		s.plan.Data.Expect = src.Data.Expect.Reading(s.plan.Columns)
 		spec := struct {
 			Set, Key         string
 			Columns, Numeric []string
 			Map              map[string]string
 			Purpose          string
 			Keeps            *expect.Keeps `json:",omitempty"`
-		}{set, src.Key, s.plan.Columns, src.Numeric, src.Data.Columns, purpose.Name, src.Data.Expect.Keeps()}
+		}{set, src.Key, s.plan.Columns, src.Numeric, src.Data.Columns, purpose.Name, s.plan.Data.Expect.Keeps()}
 		s.step = step{name: set, label: set, iv: w.iv}
 		if w.Keys.IsZero() { // without raw data the last snapshot is what there is
 			return s, w.lastSnapshot(ctx, s, specPrefix(set, "snapshot", table.Interval{}, logicSnapshot, spec))
@@ -320,7 +322,7 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 			d.key, d.done = key, true
 			d.why = fmt.Sprintf("files changed beyond lookback %s; backfill --reprocess completed reads them again", features.FormatWindow(j.Lookback))
 		case d.files > 0:
-			if len(byPrefix[prefix]) > 0 {
+			if d.before = byPrefix[prefix]; len(d.before) > 0 {
 				d.why = "its files have changed"
 			}
 		case len(byPrefix[prefix]) > 0:

@@ -30,6 +30,8 @@ type Preview struct {
 	ToDo     int            `json:"steps_to_do"`
 	Files    int            `json:"files_to_read"`
 	Bytes    int64          `json:"bytes_to_read"`
+	Views    *PreviewBuild  `json:"views,omitempty"`     // what they would be built from; nil: they stand, or there are none
+	Reopened []Reopened     `json:"reopened,omitempty"`  // days that are read again
 	NotReady []string       `json:"not_ready,omitempty"` // what the source has not delivered of the interval: a run would fail
 	Excluded string         `json:"excluded,omitempty"`  // rows of ingested days of the interval, by reason
 	Masking  string         `json:"masking"`
@@ -62,6 +64,7 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 	if err != nil {
 		return nil, err
 	}
+	w.plan = p
 	if err := w.reopened(ctx, p); err != nil {
 		return nil, err
 	}
@@ -108,6 +111,14 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 	}
 	if through >= ThroughBuild && len(job.Views) > 0 {
 		add(p.build)
+		if !p.build.done {
+			if v.Views, err = w.previewBuild(ctx, p); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if v.Reopened, err = w.reopenedDays(ctx, p); err != nil {
+		return nil, err
 	}
 	if through >= ThroughTrain {
 		add(p.assemble)

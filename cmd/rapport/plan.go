@@ -56,6 +56,12 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 	if v.Excluded != "" {
 		row(w, "excluded", v.Excluded)
 	}
+	for _, r := range v.Reopened {
+		row(w, "reopened", reopened(r))
+	}
+	if v.Views != nil {
+		row(w, "views", viewsFrom(v.Views))
+	}
 	for _, lacks := range v.NotReady {
 		row(w, "not ready", lacks)
 	}
@@ -99,6 +105,26 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 		return
 	}
 	row(w, "to do", fmt.Sprintf("%d steps, %d files, %s to read", v.ToDo, v.Files, bytesOf(v.Bytes)))
+}
+
+// reopened says what has become of a day that was ingested.
+func reopened(r jobs.Reopened) string {
+	text := fmt.Sprintf("%s is read again: %s in %d files, where %d rows in %s and %d files were read", r.Day, bytesOf(r.Bytes), r.Files, r.RowsBefore, bytesOf(r.BytesBefore), r.FilesBefore)
+	switch {
+	case r.Builds == 1:
+		text += fmt.Sprintf("; the views of %s were made of it and are due again: a backfill makes them", r.From)
+	case r.Builds > 1:
+		text += fmt.Sprintf("; the views of %d intervals, %s to %s, were made of it and are due again: a backfill makes them", r.Builds, r.From, r.To)
+	}
+	return text
+}
+
+// viewsFrom says what views would be built from.
+func viewsFrom(b *jobs.PreviewBuild) string {
+	if b.From == "" {
+		return fmt.Sprintf("from all events: %d days, %d rows, %s of those ingested; no earlier build to go on from: %s", b.Days, b.Rows, bytesOf(b.Bytes), b.Anew)
+	}
+	return fmt.Sprintf("from the build as of %s (%s of state, %d tiles) and %d days of events: %d rows, %s of those ingested", clock(*b.AsOf), bytesOf(b.State), b.Tiles, b.Days, b.Rows, bytesOf(b.Bytes))
 }
 
 func (a *app) backfillCmd() *cobra.Command {

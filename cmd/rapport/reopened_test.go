@@ -1,9 +1,11 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/storage/table"
 )
 
 // A plan says why a step that was done is to be done again: which of its inputs is another.
@@ -40,4 +42,60 @@ func TestPlanSaysWhy(t *testing.T) {
 	if got := why(); got["build 2026-01-07"] != "whose data may be used has changed" {
 		t.Errorf("after an erasure: %v", got)
 	}
+}
+
+// A plan says what views would be built from, and which days late files reopen: what is read of them, and whose views were made of them.
+func TestPlanOfViews(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.keep()
+	if v := s.plan(5).Views; v == nil || v.From != "" || v.Days != 6 || v.Rows != 0 || !strings.Contains(v.Anew, "none of the 16 intervals before has been built") {
+		t.Errorf("before the first night: %+v", v)
+	}
+	s.buildNight(5)
+	s.buildNight(6)
+	p := s.plan(7)
+	v := p.Views
+	if v == nil || v.AsOf == nil || !v.AsOf.Equal(s.interval(6).End) || v.Anew != "" || v.State == 0 || len(p.Reopened) != 0 {
+		t.Fatalf("after two nights: %+v, %v", v, p.Reopened)
+	}
+	// Read are the new day, not yet ingested, and those that leave windows of three and seven days; yesterday's tile stands for the window of one.
+	rows := s.rowsOfDay(4) + s.rowsOfDay(0)
+	if v.Days != 3 || v.Rows != rows || v.Tiles != 1 {
+		t.Errorf("it reads %+v, want 3 days, %d rows, 1 tile", v, rows)
+	}
+	if text := viewsFrom(v); !strings.Contains(text, "from the build as of 2026-01-08") || !strings.Contains(text, "3 days of events") {
+		t.Error(text)
+	}
+
+	writeParquet(t, s.raw, eventsKey(3, "late"), readParquet[rawEvent](t, s.raw, eventsKey(3, "part-0"))[:30])
+	p = s.plan(7)
+	if len(p.Reopened) != 1 {
+		t.Fatalf("with a late file: %+v", p.Reopened)
+	}
+	r := p.Reopened[0]
+	if r.Day != "2026-01-04" || r.Files != r.FilesBefore+1 || r.Bytes <= r.BytesBefore || r.RowsBefore == 0 || r.Builds != 2 || r.From != "2026-01-06" || r.To != "2026-01-07" {
+		t.Errorf("with a late file: %+v", r)
+	}
+	if text := reopened(r); !strings.Contains(text, "2026-01-04 is read again") || !strings.Contains(text, "2 intervals, 2026-01-06 to 2026-01-07") {
+		t.Error(text)
+	}
+	if v := p.Views; v.From != "" || !strings.Contains(v.Anew, "1 has changed since: 2026-01-04") || v.Days != 7 || v.Rows < rows {
+		t.Errorf("with a late file: %+v", v)
+	}
+	s.buildNight(7)
+	if p := s.plan(7); p.Views != nil || len(p.Reopened) != 0 {
+		t.Errorf("after the night: %+v, %+v", p.Views, p.Reopened)
+	}
+}
+
+// rowsOfDay is how many events of a day were kept.
+func (s *shop) rowsOfDay(day int) (n int64) {
+	s.Helper()
+	for c, err := range (table.Store{Bucket: s.opened.Bucket}).List(s.Context(), "ingest/"+s.job.Every.Label(s.interval(day))+"/") {
+		if err != nil {
+			s.Fatal(err)
+		}
+		n += c.Outputs["events"].Rows
+	}
+	return n
 }

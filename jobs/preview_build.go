@@ -1,0 +1,176 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// PreviewBuild is what the views of a run would be built from. Rows and bytes are of the days of events that are ingested, all columns; those of days that are
+// yet to be read are not known.
+type PreviewBuild struct {
+	From  string     `json:"from,omitempty"` // the key of the build that it would go on from
+	AsOf  *time.Time `json:"from_as_of,omitempty"`
+	Anew  string     `json:"read_all,omitempty"` // why it would go on from none
+	Days  int        `json:"days"`               // whose events it reads
+	Rows  int64      `json:"rows"`
+	Bytes int64      `json:"bytes"`
+	State int64      `json:"state_bytes,omitempty"` // of what the earlier build kept
+	Tiles int        `json:"tiles,omitempty"`       // spans that are taken from the sums that earlier builds kept, and not from events
+}
+
+// previewBuild says what the build step would read. Cost: that of looking for an earlier build, and where there is none a small read for each day that is ingested.
+func (w *work) previewBuild(ctx context.Context, p *plan) (*PreviewBuild, error) {
+	now, all := map[string]restDay{}, w.viewsWindow()
+	for _, d := range p.days {
+		now[d.label] = restDay{Key: d.key}
+	}
+	c, facts, why, err := w.priorCommit(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	out := &PreviewBuild{Anew: why}
+	read := map[string]restDay{}
+	add := func(d restDay) {
+		if _, ok := read[d.label()]; !ok {
+			read[d.label()] = d
+			out.Days, out.Rows, out.Bytes = out.Days+1, out.Rows+d.Rows, out.Bytes+d.Bytes
+		}
+	}
+	if c == nil {
+		for _, d := range p.days {
+			if !d.unit.Start.Before(all.End) || !all.Start.Before(d.unit.End) {
+				continue
+			}
+			size := restDay{Key: d.key}
+			if d.done {
+				c, _, err := w.tables.Lookup(ctx, d.key)
+				if err != nil {
+					return nil, err
+				}
+				size = restDayOf(day{key: d.key, manifest: c.Outputs["events"]})
+			}
+			add(size)
+		}
+		return out, nil
+	}
+	out.From, out.AsOf = c.Key, &c.Interval.End
+	for _, v := range w.job.Views {
+		for _, part := range c.Outputs[statePrefix+v.Name].Parts {
+			out.State += part.Size
+		}
+	}
+	for _, d := range p.days {
+		if d.unit.Start.Before(w.iv.End) && c.Interval.End.Before(d.unit.End) {
+			add(restDay{Key: d.key})
+		}
+	}
+	before := &prior{w: w, days: now, tiles: map[table.Interval]*table.Commit{}}
+	for _, d := range facts.Rests.Days {
+		if _, ok := now[d.label()]; !ok {
+			now[d.label()] = d
+		}
+	}
+	seen := map[time.Duration]bool{}
+	for _, v := range w.job.Views {
+		for _, length := range v.Windows {
+			gone := table.Interval{Start: c.Interval.End.Add(-length), End: w.iv.End.Add(-length)}
+			if seen[length] {
+				continue
+			}
+			seen[length] = true
+			if before.tile(ctx, gone) != nil {
+				out.Tiles++
+				continue
+			}
+			for _, d := range facts.Rests.Days {
+				if iv, err := w.job.unit().Parse(d.label()); err == nil && iv.Start.Before(gone.End) && gone.Start.Before(iv.End) {
+					add(d)
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// Reopened is a day that was ingested, and whose files have changed since: a late file, or one that was written anew. It is read again.
+type Reopened struct {
+	Day         string `json:"day"`
+	Files       int    `json:"files"`
+	FilesBefore int    `json:"files_before"`
+	Bytes       int64  `json:"bytes"`
+	BytesBefore int64  `json:"bytes_before"`
+	RowsBefore  int64  `json:"rows_before"` // that were judged then; how many there are now is known when the files have been read
+	// Builds are the intervals whose views were made of the day as it was and are due again, but for the run's own. A backfill makes them.
+	Builds int    `json:"builds_due_again,omitempty"`
+	From   string `json:"builds_from,omitempty"`
+	To     string `json:"builds_to,omitempty"`
+}
+
+// reopenedDays lists the days of a plan that are to be read again. Cost: two small reads each, and a listing if there are any.
+func (w *work) reopenedDays(ctx context.Context, p *plan) ([]Reopened, error) {
+	var out []Reopened
+	var builds []table.Interval
+	for _, d := range p.days {
+		if d.done || len(d.before) == 0 {
+			continue
+		}
+		if len(out) == 0 {
+			var err error
+			if builds, err = w.builtIntervals(ctx); err != nil {
+				return nil, err
+			}
+		}
+		key, err := w.latest(ctx, d.before)
+		if err != nil {
+			return nil, err
+		}
+		c, _, err := w.tables.Lookup(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		was, err := factsOf[event.IngestFacts](c)
+		if err != nil {
+			return nil, err
+		}
+		r := Reopened{Day: d.label, Files: d.files, FilesBefore: was.Files, Bytes: d.bytes, BytesBefore: was.Bytes, RowsBefore: was.Rows}
+		for _, iv := range builds {
+			if iv != w.iv && d.unit.Start.Before(iv.End) && iv.End.Add(-features.RetentionNeeded(w.job.Views)).Before(d.unit.End) {
+				label := w.job.Every.Label(iv)
+				if r.Builds++; r.From == "" {
+					r.From = label
+				}
+				r.To = label
+			}
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// builtIntervals are the intervals whose views the job has built, ascending.
+func (w *work) builtIntervals(ctx context.Context) ([]table.Interval, error) {
+	seen := map[string]bool{}
+	var out []table.Interval
+	for info, err := range w.Bucket.List(ctx, "done/build/", storage.ListOpt{}) {
+		if err != nil {
+			return nil, fmt.Errorf("list builds: %w", err)
+		}
+		key := strings.TrimPrefix(info.Key, "done/")
+		label, _, _ := strings.Cut(strings.TrimPrefix(key, "build/"), "/")
+		iv, err := w.job.Every.Parse(label)
+		if err == nil && !seen[label] && strings.HasPrefix(key, w.buildPrefix(iv)) {
+			seen[label] = true
+			out = append(out, iv)
+		}
+	}
+	slices.SortFunc(out, func(a, b table.Interval) int { return a.Start.Compare(b.Start) })
+	return out, nil
+}
