@@ -74,33 +74,33 @@ func (c *source) open(g *rawGroup) (*columnReader, error) {
 				dst.Int[i] = 1
 			}
 			return nil
-		})
+		}, nil)
 	case *file.Int32ColumnChunkReader:
 		set := c.setInteger()
-		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v int32) error { return set(dst, i, c.widen(v)) })
+		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v int32) error { return set(dst, i, c.widen(v)) }, nil)
 	case *file.Int64ColumnChunkReader:
-		pump(r, c, g, chunk.ReadBatchInPage, c.setInteger())
+		pump(r, c, g, chunk.ReadBatchInPage, c.setInteger(), c.setIntegers())
 	case *file.Int96ColumnChunkReader:
 		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v parquet.Int96) error {
 			dst.Int[i] = int96Micros(v)
 			return nil
-		})
+		}, nil)
 	case *file.Float32ColumnChunkReader:
 		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v float32) error {
 			dst.Float[i] = float64(v)
 			return nil
-		})
+		}, nil)
 	case *file.Float64ColumnChunkReader:
 		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v float64) error {
 			dst.Float[i] = v
 			return nil
-		})
+		}, func(dst *Column, at int, v []float64) { copy(dst.Float[at:], v) })
 	case *file.ByteArrayColumnChunkReader:
 		set := c.setBytes()
-		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v parquet.ByteArray) error { return set(dst, i, v) })
+		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v parquet.ByteArray) error { return set(dst, i, v) }, nil)
 	case *file.FixedLenByteArrayColumnChunkReader:
 		set := c.setBytes()
-		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v parquet.FixedLenByteArray) error { return set(dst, i, v) })
+		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v parquet.FixedLenByteArray) error { return set(dst, i, v) }, nil)
 	default:
 		return nil, fmt.Errorf("%w: unknown physical type", ErrCorrupt)
 	}
@@ -125,8 +125,8 @@ type pageBatch[T any] func(n int64, values []T, def, rep []int16) (rows int64, p
 // emptyPages is how many pages without a row may follow each other: the decoder reports each as an end.
 const emptyPages = 16
 
-// pump makes r read rows with batch and deliver each value with set.
-func pump[T any](r *columnReader, c *source, g *rawGroup, batch pageBatch[T], set func(dst *Column, i int, v T) error) {
+// pump makes r read rows with batch and deliver each value with set, or, if there is such a function, those of a batch without nulls with all.
+func pump[T any](r *columnReader, c *source, g *rawGroup, batch pageBatch[T], set func(dst *Column, i int, v T) error, all func(dst *Column, at int, v []T)) {
 	var values []T
 	most := c.desc.MaxDefinitionLevel() // the level of a row that is not null; 0: no row is null
 	r.read = func(dst *Column, n int) error {
@@ -153,6 +153,11 @@ func pump[T any](r *columnReader, c *source, g *rawGroup, batch pageBatch[T], se
 				if empty++; empty > emptyPages {
 					return fmt.Errorf("%w: its pages end %d rows early", ErrCorrupt, n-at)
 				}
+				continue
+			}
+			if all != nil && present == int(rows) {
+				all(dst, at, values[:present])
+				at += int(rows)
 				continue
 			}
 			next := 0
@@ -279,6 +284,22 @@ func (c *source) setInteger() func(dst *Column, i int, v int64) error {
 	}
 }
 
+// setIntegers returns the conversion of many INT64 values at once, or nil if there is none but setInteger.
+func (c *source) setIntegers() func(dst *Column, at int, v []int64) {
+	switch {
+	case c.typ == Int64 && c.kind == signed:
+		return func(dst *Column, at int, v []int64) { copy(dst.Int[at:], v) }
+	case c.typ == Time && !c.local && c.kind != date:
+		return func(dst *Column, at int, v []int64) {
+			to := dst.Int[at : at+len(v)]
+			for i, x := range v {
+				to[i] = c.micros(x)
+			}
+		}
+	}
+	return nil
+}
+
 // setBytes returns the conversion of BYTE_ARRAY and FIXED_LEN_BYTE_ARRAY values, which are the decoder's memory and are copied.
 func (c *source) setBytes() func(dst *Column, i int, v []byte) error {
 	switch c.kind {
@@ -320,17 +341,19 @@ func (c *source) setBytes() func(dst *Column, i int, v []byte) error {
 			return err
 		}
 	}
-	var texts interner[string]
 	return func(dst *Column, i int, v []byte) error {
-		s, ok := texts[string(v)] // does not allocate
-		if !ok {
+		slot := c.seen.find(v)
+		if slot == nil || *slot != string(v) {
 			if !utf8.Valid(v) {
 				return fmt.Errorf("%w: it holds bytes that are not UTF-8 text; write it as UTF-8, or as hex or base64", ErrColumn)
 			}
-			s = string(v)
-			texts.put(s, s)
+			s := string(v)
+			if dst.Str[i] = s; slot != nil {
+				c.seen.put(slot, s)
+			}
+			return nil
 		}
-		dst.Str[i] = s
+		dst.Str[i] = *slot
 		return nil
 	}
 }

@@ -146,6 +146,7 @@ type source struct {
 	unit  time.Duration // of an integer that is wanted as Time
 	zone  *time.Location
 	texts *TimeReader // of text that is wanted as Time
+	seen  seenText    // of text
 }
 
 func (c *source) missing() bool { return c.leaf < 0 }
