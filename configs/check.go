@@ -68,8 +68,11 @@ func (p *Project) defaults() {
 		if j.Drift.Action == "" {
 			j.Drift.Action = "warn"
 		}
-		if j.MinVolume == nil {
+		if x := p.Sources.Events.Expect; j.MinVolume == nil {
 			floor := defaultFloor
+			if x != nil && x.Volume != nil && x.Volume.Least != nil {
+				floor = *x.Volume.Least
+			}
 			j.MinVolume = &floor
 		}
 		if j.Publish.Alias == "" {
@@ -302,6 +305,7 @@ func (p *Project) checkSources() {
 	}
 	p.zone("sources.events.zone", e.Zone)
 	p.checkExport()
+	p.checkExpect()
 	if e.Lateness > 0 && !strings.Contains(e.Path, "{date}") && !strings.Contains(e.Path, "{dd}") {
 		d.at("sources.events.lateness", "leave it out: without a date in the path every file is looked at", "needs {date} in the path")
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/expect"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -183,6 +184,29 @@ func TestEveryKey(t *testing.T) {
 		{"views of the job", p.Jobs["nightly"].jobViews(), []string{"activity", "pairs", "devices"}},
 		{"weights", p.Models["home"].Weights, map[string]float64{"view": 1, "buy": 4.5, "return": 0}},
 		{"second part", p.Models["home"].Parts[1].Name, "als"},
+		{"what is expected of events", p.expected("events", p.Sources.Events.Expect), expect.Set{
+			Name: "events", Volume: expect.Volume{Most: 3, OnLeast: expect.Warn, OnMost: expect.Fail, Where: "sources.events.expect.volume, every_key.yaml:31"},
+			Fresh:      &expect.Fresh{Within: 6 * time.Hour, OnMiss: expect.Fail, Where: "sources.events.expect.fresh, every_key.yaml:32"},
+			Schema:     &expect.Schema{OnMiss: expect.Warn, Where: "sources.events.expect.schema, every_key.yaml:33"},
+			Duplicates: &expect.Duplicates{Share: expect.Share{Most: 0.01, OnMiss: expect.Fail, Where: "sources.events.expect.duplicates, every_key.yaml:34"}, Drop: true},
+			Bad:        &expect.Share{Most: 0.05, OnMiss: expect.Warn, Where: "sources.events.expect.bad, every_key.yaml:35"},
+			Columns: map[string]expect.Column{
+				"value": {
+					Rule: expect.Rule{Min: number(0), Max: number(1e5)}, Nulls: &expect.Share{Most: 0.2, OnMiss: expect.Fail, Where: "sources.events.expect.columns.value.nulls, every_key.yaml:37"},
+					Bad: &expect.Share{Most: 0.01, OnMiss: expect.Fail, Where: "sources.events.expect.columns.value, every_key.yaml:37"},
+				},
+				"device": {
+					Rule: expect.Rule{Required: true, Known: []string{"web", "app", "3"}},
+					Bad:  &expect.Share{Most: 0.02, OnMiss: expect.Fail, Where: "sources.events.expect.columns.device.bad, every_key.yaml:38"},
+				},
+			},
+		}},
+		{"what is expected of items", p.expected("items", p.Sources.Items.Expect), expect.Set{
+			Name: "items", Volume: expect.Volume{Least: 0.9, OnLeast: expect.Fail, OnMost: expect.Warn, Where: "sources.items.expect.volume, every_key.yaml:39"},
+			Fresh:      &expect.Fresh{Within: 2 * day, OnMiss: expect.Warn, Where: "sources.items.expect.fresh, every_key.yaml:39"},
+			Duplicates: &expect.Duplicates{Share: expect.Share{OnMiss: expect.Warn, Where: "sources.items.expect.duplicates, every_key.yaml:39"}},
+		}},
+		{"what is expected where nothing is said", p.expected("events", nil), expect.Set{Name: "events", Volume: expect.Volume{Most: 2, OnLeast: expect.Fail, OnMost: expect.Warn}}},
 		{"k", p.Jobs["nightly"].Evaluate.K, []int{5, 10}},
 		{"floor", *p.Jobs["nightly"].MinVolume, 0.3},
 		{"split", p.Jobs["nightly"].Evaluate.Split.Last, 3 * day},

@@ -119,6 +119,55 @@ type Events struct {
 	UnknownKinds *float64          // share of rows of unknown kind above which a day fails
 	TimeFormat   string            // of times that are text in another form than RFC 3339, as %d.%m.%Y %H:%M
 	Settle       time.Duration     // how long after its end a day without _SUCCESS is taken for complete
+	Expect       *Expect
+}
+
+// Expect says what the rows of a source should be like. What a column requires leaves rows out that break it, and so does drop; all else only
+// judges, and what is missed warns or fails the run.
+type Expect struct {
+	Volume     *ExpectVolume
+	Fresh      *ExpectFresh            // how old the newest may be: of events at the end of their interval, of other sources their newest file now
+	Schema     string                  // warn or fail where a file lacks a declared column; columns that are new are told
+	Duplicates *ExpectDuplicates       // share of rows that may repeat another: events equal in subject, item, time and kind, rows with the key of another
+	Bad        *ExpectShare            // share of rows that may be left out for what they hold
+	Columns    map[string]ExpectColumn // by their names here: value, those under columns, attributes
+}
+
+// ExpectVolume bounds the rows of an interval, or of a snapshot, by the median of up to 8 before it, once there are 4.
+type ExpectVolume struct {
+	Least   *float64 // share of the median under which it is too little; of events it stands in for min_volume
+	Most    *float64 // multiple of the median above which it is too much; of events 2 if left out, 0: never
+	OnLeast string   // fail if left out
+	OnMost  string   // warn if left out
+}
+
+// ExpectFresh is a duration, or a mapping.
+type ExpectFresh struct {
+	Within time.Duration // how old
+	OnMiss string        // fail if left out
+}
+
+// ExpectShare is a share, or a mapping.
+type ExpectShare struct {
+	Most   *float64 // share of rows, 0 to 1
+	OnMiss string   // fail if left out
+}
+
+// ExpectDuplicates is a share, or a mapping.
+type ExpectDuplicates struct {
+	Most   *float64 // share of rows, 0 to 1
+	OnMiss string   // warn if left out
+	Drop   bool     // keep one of equal events, and leave out the others
+}
+
+// ExpectColumn is what is expected of one column. Numbers that are none (NaN, infinite) leave their rows out without being told to.
+type ExpectColumn struct {
+	Required bool         // rows without it are left out
+	Min      *float64     // of a number; rows below are left out
+	Max      *float64     // of a number; rows above are left out
+	Known    []string     // of a category; rows with others are left out
+	Bad      *ExpectShare // share of rows that may be left out for this column; 0.01 if any may be
+	Nulls    *ExpectShare // share of rows that may be without it
 }
 
 // Attributes maps the columns of a table with one row an item or a subject. Which columns are read is what the purposes declare.
@@ -128,6 +177,7 @@ type Attributes struct {
 	Subject string            // the column that names the subject
 	Columns map[string]string // attribute → column, where they differ
 	Numbers []string          // the attributes that hold numbers; the others are categories
+	Expect  *Expect
 }
 
 // Consent names the files with the consent records: Parquet, CSV or JSON Lines with the columns subject, purpose, state, effective_at
@@ -136,6 +186,7 @@ type Consent struct {
 	Path    string            // pattern of the files
 	Columns map[string]string // name here → column, where they differ
 	Zone    string            // of times without one
+	Expect  *Expect           // no record is left out for what it holds
 }
 
 // Purpose is one declared use of data.

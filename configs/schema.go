@@ -39,6 +39,9 @@ var choices = map[string][]string{
 	"Drift.Action":        {"warn", "block"},
 	"Alert.Format":        {"json", "slack"},
 	"Alert.On":            alertKinds,
+
+	"Expect.Schema": actions, "ExpectVolume.OnLeast": actions, "ExpectVolume.OnMost": actions, "ExpectFresh.OnMiss": actions,
+	"ExpectShare.OnMiss": actions, "ExpectDuplicates.OnMiss": actions,
 }
 
 // needed are the keys that must be there, by type.
@@ -128,6 +131,10 @@ func (s *schema) shape(t reflect.Type, at string) object {
 		return object{"anyOf": []object{text(nil), {"type": "array", "items": text(nil)}}}
 	case reflect.TypeFor[Storage](), reflect.TypeFor[Online]():
 		return object{"anyOf": []object{text(nil), s.structure(t)}}
+	case reflect.TypeFor[ExpectShare](), reflect.TypeFor[ExpectDuplicates]():
+		return object{"anyOf": []object{{"type": "number"}, s.structure(t)}}
+	case reflect.TypeFor[ExpectFresh]():
+		return object{"anyOf": []object{s.shape(durationType, ""), s.structure(t)}}
 	case reflect.TypeFor[Part]():
 		return oneOfNamed(partNames)
 	case reflect.TypeFor[Ranker]():
@@ -278,6 +285,9 @@ func (s *schema) rows(out *bytes.Buffer, t reflect.Type, path string) {
 		if says == "" && inner != nil {
 			says = s.docs[inner.Name()]
 		}
+		if inner == reflect.TypeFor[Expect]() && path != "sources.events." { // the same for every source
+			kind, inner = "mapping, as `sources.events.expect`", nil
+		}
 		fmt.Fprintf(out, "| %s | %s | %s |\n", label, kind, strings.ReplaceAll(says, "|", `\|`))
 		if inner != nil {
 			s.rows(out, inner, name+below)
@@ -301,6 +311,10 @@ func (s *schema) kind(t reflect.Type, at string) (words string, inner reflect.Ty
 		return "time, RFC 3339", nil, ""
 	case reflect.TypeFor[Storage](), reflect.TypeFor[Online]():
 		return "URL, or a mapping", t, "."
+	case reflect.TypeFor[ExpectShare](), reflect.TypeFor[ExpectDuplicates]():
+		return "share, or a mapping", t, "."
+	case reflect.TypeFor[ExpectFresh]():
+		return "duration, or a mapping", t, "."
 	case reflect.TypeFor[Part]():
 		return "one of " + quoted(partNames) + ", alone or with its settings", nil, ""
 	case reflect.TypeFor[Ranker]():

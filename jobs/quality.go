@@ -146,7 +146,9 @@ func (w *work) unexpected(failed []expect.Verdict) error {
 	var says []string
 	for _, x := range failed {
 		if says = append(says, x.String()); x.Set == "events" && x.Expectation == "volume.least" {
-			kind, what = errLowVolume, "look at the funnel and at the source; min_volume in the job sets the share"
+			if kind, what = errLowVolume, "look at the funnel and at the source"; x.Where == "" {
+				what += "; min_volume in the job sets the share"
+			}
 		}
 	}
 	return fmt.Errorf("%w in %s: %s: %s", kind, w.iv, strings.Join(says, "; "), what)

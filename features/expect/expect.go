@@ -174,3 +174,17 @@ func (s Set) Validate(numeric func(column string) bool) error {
 	}
 	return errors.Join(errs...)
 }
+
+// Reading returns the set without the columns that are not read, of which nothing can be said.
+func (s Set) Reading(columns []string) Set {
+	out := map[string]Column{}
+	for name, c := range s.Columns {
+		if slices.Contains(columns, name) {
+			out[name] = c
+		}
+	}
+	if s.Columns = out; len(out) == 0 {
+		s.Columns = nil
+	}
+	return s
+}
