@@ -40,7 +40,6 @@ func lastDay(end time.Time) table.Interval { return table.Interval{Start: end.Ad
 // view names, and leaves no file behind.
 func build(ctx context.Context, eng features.Engine, t task) (built, error) {
 	src := &source{events: t.events, shape: t.shape, calls: t.calls}
-	src.longest = table.Interval{Start: t.interval.End.Add(-features.RetentionNeeded(t.views)), End: t.interval.End}
 	schema := t.events.schema
 	var phase atomic.Int32
 	out := &sink{views: t.views, phase: &phase, schema: func(v features.View) tableOf { return newTable(v, schema) }}

@@ -318,7 +318,7 @@ func priorDamaged(ctx context.Context, eng features.Engine) error {
 		return err
 	}
 	rng := rand.New(rand.NewPCG(470, 1))
-	for round := range 60 {
+	for round := range 36 {
 		broken := kept{end: k.end, tiles: k.tiles}
 		for _, s := range k.state {
 			s.rows = slices.Clone(s.rows)

@@ -18,13 +18,12 @@ import (
 type source struct {
 	events events
 	shape
-	longest table.Interval // rows of splits that lie outside are counted in skipped
-	calls   func(batches int) error
+	calls func(batches int) error
 
 	mu      sync.Mutex
 	asked   []table.Interval
 	columns map[string]bool // all that were asked for
-	outside int64           // rows of splits that lie outside of longest
+	outside int64           // rows of splits that lie outside of the window asked for
 	batches int             // yielded so far
 	fault   error           // what the engine did wrong with a split
 }
@@ -60,7 +59,7 @@ func (s *source) list(_ context.Context, w table.Interval) ([]features.Split, er
 			s.outside += int64(len(part.rows))
 			continue
 		}
-		out = append(out, s.split(part, rng.Uint64()))
+		out = append(out, s.split(part, w, rng.Uint64()))
 	}
 	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out, nil
@@ -139,15 +138,15 @@ func spanOf(rows [][]any, column int) (iv table.Interval) {
 }
 
 // split is a part as the engine sees it.
-func (s *source) split(p part, seed uint64) features.Split {
+func (s *source) split(p part, w table.Interval, seed uint64) features.Split {
 	out := features.Split{Rows: int64(len(p.rows)), Times: p.times}
-	outside := p.timed() && s.longest != (table.Interval{}) && !overlaps(p.times, s.longest)
+	outside := p.timed() && !overlaps(p.times, w)
 	if outside {
 		s.outside += int64(len(p.rows))
 	}
 	out.Read = func(ctx context.Context, columns []string) iter.Seq2[*table.Batch, error] {
 		return func(yield func(*table.Batch, error) bool) {
-			if s.note(columns, outside, p.times); len(columns) == 0 {
+			if s.note(columns, outside, p.times, w); len(columns) == 0 {
 				yield(nil, fmt.Errorf("no column was asked for"))
 				return
 			}
@@ -158,7 +157,7 @@ func (s *source) split(p part, seed uint64) features.Split {
 }
 
 // note keeps what a read asks for.
-func (s *source) note(columns []string, outside bool, times table.Interval) {
+func (s *source) note(columns []string, outside bool, times, w table.Interval) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.columns == nil {
@@ -168,7 +167,7 @@ func (s *source) note(columns []string, outside bool, times table.Interval) {
 		s.columns[c] = true
 	}
 	if outside && s.fault == nil {
-		s.fault = fmt.Errorf("a split of %v was read, all of which lies outside of %v", times, s.longest)
+		s.fault = fmt.Errorf("a split of %v was read, all of which lies outside of %v, which was asked for", times, w)
 	}
 }
 
