@@ -11,25 +11,32 @@ import (
 
 // chunkReader delivers one column of one row group of a part. Its memory is one page, decompressed.
 type chunkReader struct {
-	typ          Type
-	dictionaries bool // text is wanted as codes where it stands as such
-	codec        compress.Codec
-	dict         *page
-	pages        []page // to come
-	spare        *spare
+	chunkOptions
+	dict  *page
+	pages []page // to come
+	spare *spare
 
 	// The page at hand: its rows, and those of them that have been read. Values stand for rows that are not null alone.
 	rows, row, next int
 	valid           []bool // nil if no row is null
 	form            form
 	plain           []byte  // values that stand as they are
-	text            string  // those of them that are text,
-	at              int     // and where the next one stands in it
+	shared          string  // those of them that are text, if these share their memory
+	at              int     // where the next text stands
 	deltas          []int64 // values of formDelta; lengths of formLengths
 	codes           []int32 // of formCode
 	ints            []int64 // the dictionary of the chunk
 	floats          []float64
 	words           []string
+}
+
+// chunkOptions say what a column chunk is and how it is wanted.
+type chunkOptions struct {
+	typ          Type
+	codec        compress.Codec               // nil: none
+	required     bool                         // no row can be null: pages have no levels
+	dictionaries bool                         // text is wanted as codes where it stands as such
+	text         func([]byte) (string, error) // makes the string of a text; nil: those of a page, or a dictionary, share their memory
 }
 
 // form is how the values of a page stand in memory.
@@ -55,8 +62,9 @@ type spare struct {
 }
 
 // openChunk starts reading the bytes of a column chunk.
-func openChunk(chunk []byte, rows int64, typ Type, codec compress.Codec, dictionaries bool, s *spare) (*chunkReader, error) {
-	r := &chunkReader{typ: typ, codec: codec, dictionaries: dictionaries && typ == String, spare: s}
+func openChunk(chunk []byte, rows int64, o chunkOptions, s *spare) (*chunkReader, error) {
+	r := &chunkReader{chunkOptions: o, spare: s}
+	r.dictionaries = r.dictionaries && r.typ == String
 	dict, pages, err := pagesOf(chunk, rows)
 	if err != nil {
 		return nil, err
@@ -68,13 +76,13 @@ func openChunk(chunk []byte, rows int64, typ Type, codec compress.Codec, diction
 	if dict.encoding != encodingPlain && dict.encoding != encodingDictionary1 {
 		return nil, fmt.Errorf("%w: a dictionary in encoding %d", ErrCorrupt, dict.encoding)
 	}
-	raw, err := dict.decompress(codec, s.raw)
+	raw, err := dict.decompress(r.codec, s.raw)
 	if err != nil {
 		return nil, err
 	}
-	switch typ {
+	switch r.typ {
 	case String, Bytes:
-		r.words, err = dictionaryText(raw, dict.values)
+		r.words, err = dictionaryText(raw, dict.values, r.text)
 	case Float64:
 		if len(raw)/8 < dict.values {
 			return nil, errShort
@@ -90,7 +98,7 @@ func openChunk(chunk []byte, rows int64, typ Type, codec compress.Codec, diction
 		r.ints = make([]int64, dict.values)
 		intsOf(r.ints, raw)
 	}
-	if codec != nil {
+	if r.codec != nil {
 		s.raw = raw
 	}
 	return r, err
@@ -212,8 +220,16 @@ func (r *chunkReader) values(dst *Column, from, to int) error {
 			copy(dst.Code[from:to], r.codes[next:])
 		case r.form == formCode:
 			gather(dst.Str[from:to], r.words, r.codes[next:])
+		case r.form == formLengths && r.text == nil:
+			r.at = cut(dst.Str[from:to], r.shared, r.at, r.deltas[next:])
 		case r.form == formLengths:
-			r.at = cut(dst.Str[from:to], r.text, r.at, r.deltas[next:])
+			for i, n := range r.deltas[next : next+to-from] {
+				var err error
+				if dst.Str[from+i], err = r.text(r.plain[r.at : r.at+int(n)]); err != nil {
+					return err
+				}
+				r.at += int(n)
+			}
 		default:
 			return r.texts(dst.Str[from:to])
 		}
@@ -236,7 +252,22 @@ func (r *chunkReader) values(dst *Column, from, to int) error {
 
 // texts delivers the next texts of a page that has them as they are.
 func (r *chunkReader) texts(dst []string) error {
-	text := r.text[r.at:]
+	if r.text != nil {
+		for i := range dst {
+			v := r.plain[r.at:]
+			n, ok := textSize(v)
+			if !ok {
+				return errShort
+			}
+			var err error
+			if dst[i], err = r.text(v[4 : 4+n]); err != nil {
+				return err
+			}
+			r.at += 4 + n
+		}
+		return nil
+	}
+	text := r.shared[r.at:]
 	for i := range dst {
 		n, ok := textSize(text)
 		if !ok {
@@ -245,7 +276,7 @@ func (r *chunkReader) texts(dst []string) error {
 		dst[i] = text[4 : 4+n]
 		text = text[4+n:]
 	}
-	r.at = len(r.text) - len(text)
+	r.at = len(r.shared) - len(text)
 	return nil
 }
 
@@ -296,9 +327,11 @@ func (r *chunkReader) nextPage() error {
 	if r.codec != nil {
 		s.raw = raw
 	}
-	rest, valid, n, err := cutLevels(raw, p.values, s.levels)
-	if err != nil {
-		return err
+	rest, valid, n := raw, []bool(nil), p.values
+	if !r.required {
+		if rest, valid, n, err = cutLevels(raw, p.values, s.levels); err != nil {
+			return err
+		}
 	}
 	if valid != nil {
 		s.levels = valid
@@ -327,7 +360,8 @@ func (r *chunkReader) nextPage() error {
 			}
 			left -= n
 		}
-		r.deltas, r.text, r.at = s.deltas, string(rest), 0
+		r.deltas = s.deltas
+		r.texted(rest)
 		return nil
 	case p.encoding != encodingPlain:
 		return fmt.Errorf("%w: a page in encoding %d", ErrCorrupt, p.encoding)
@@ -336,7 +370,7 @@ func (r *chunkReader) nextPage() error {
 	need := 0
 	switch r.typ {
 	case String, Bytes:
-		r.text, r.at = string(rest), 0
+		r.texted(rest)
 	case Bool:
 		need = (n + 7) / 8
 	default:
@@ -346,6 +380,28 @@ func (r *chunkReader) nextPage() error {
 		return errShort
 	}
 	return nil
+}
+
+// texted begins to deliver the texts of a page.
+func (r *chunkReader) texted(values []byte) {
+	r.plain, r.at = values, 0
+	if r.text == nil {
+		r.shared = string(values)
+	}
+}
+
+// known reports whether all pages stand in encodings that are read.
+func (r *chunkReader) known() bool {
+	for i := range r.pages {
+		switch p := &r.pages[i]; {
+		case p.encoding == encodingPlain || p.coded() && r.dict != nil:
+		case p.encoding == encodingDelta && (r.typ == Int64 || r.typ == Time):
+		case p.encoding == encodingLengths && (r.typ == String || r.typ == Bytes):
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // codecs are those that parts are written with, by their number in a footer.

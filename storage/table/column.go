@@ -18,6 +18,8 @@ import (
 // rawGroup is a row group under the decoder.
 type rawGroup struct {
 	*file.RowGroupReader
+	file  *rawFile
+	index int
 	bytes *sparse
 }
 
@@ -29,7 +31,7 @@ func openGroup(f *rawFile, src *groupSource) (*rawGroup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}
-	return &rawGroup{r.RowGroup(src.group), src.bytes}, nil
+	return &rawGroup{r.RowGroup(src.group), f, src.group, src.bytes}, nil
 }
 
 // columnReader delivers one column of one row group.
@@ -60,6 +62,9 @@ func (c *source) open(g *rawGroup) (*columnReader, error) {
 			return nil
 		}
 		return r, nil
+	}
+	if plain := c.openPlain(g); plain != nil {
+		return plain, nil
 	}
 	chunk, err := g.Column(c.leaf)
 	if err != nil {
@@ -105,6 +110,47 @@ func (c *source) open(g *rawGroup) (*columnReader, error) {
 		return nil, fmt.Errorf("%w: unknown physical type", ErrCorrupt)
 	}
 	return r, nil
+}
+
+// openPlain reads the column by its pages, as Read does, if it is as most writers write: numbers of 64 bits, times in UTC, or text, outside lists and
+// optional structs, in pages of the first version, all of them in memory. It returns nil for everything else, which the library reads.
+func (c *source) openPlain(g *rawGroup) *columnReader {
+	switch physical := c.desc.PhysicalType(); {
+	case c.desc.MaxRepetitionLevel() != 0 || c.desc.MaxDefinitionLevel() > 1:
+		return nil
+	case physical == parquet.Types.Int64 && c.setIntegers() != nil:
+	case physical == parquet.Types.Double && c.typ == Float64:
+	case physical == parquet.Types.ByteArray && c.kind == text && c.typ == String:
+	default:
+		return nil
+	}
+	at, err := g.file.chunk(g.index, c.leaf)
+	if err != nil {
+		return nil
+	}
+	group := g.file.meta.RowGroups[g.index]
+	o := chunkOptions{typ: c.typ, required: c.desc.MaxDefinitionLevel() == 0, text: c.text}
+	if o.codec, err = codecOf(int(group.Columns[c.leaf].MetaData.Codec)); err != nil {
+		return nil
+	}
+	var pages *chunkReader
+	err = guard(func() (err error) {
+		pages, err = openChunk(g.bytes.loaded(at), group.NumRows, o, &c.spare)
+		return err
+	})
+	if err != nil || !pages.known() { // what is damaged is better told by who reads everything
+		return nil
+	}
+	convert := c.setIntegers()
+	return &columnReader{read: func(dst *Column, n int) error {
+		if err := pages.fill(dst, n); err != nil {
+			return err
+		}
+		if c.typ == Time {
+			convert(dst, 0, dst.Int[:n])
+		}
+		return nil
+	}}
 }
 
 // failed tells an error of the bucket, which stays what it is, from one of the decoder.
@@ -341,21 +387,26 @@ func (c *source) setBytes() func(dst *Column, i int, v []byte) error {
 			return err
 		}
 	}
-	return func(dst *Column, i int, v []byte) error {
-		slot := c.seen.find(v)
-		if slot == nil || *slot != string(v) {
-			if !utf8.Valid(v) {
-				return fmt.Errorf("%w: it holds bytes that are not UTF-8 text; write it as UTF-8, or as hex or base64", ErrColumn)
-			}
-			s := string(v)
-			if dst.Str[i] = s; slot != nil {
-				c.seen.put(slot, s)
-			}
-			return nil
-		}
-		dst.Str[i] = *slot
-		return nil
+	return func(dst *Column, i int, v []byte) (err error) {
+		dst.Str[i], err = c.text(v)
+		return err
 	}
+}
+
+// text is v as a string, the same one as long as it is remembered.
+func (c *source) text(v []byte) (string, error) {
+	slot := c.seen.find(v)
+	if slot != nil && *slot == string(v) {
+		return *slot, nil
+	}
+	if !utf8.Valid(v) {
+		return "", fmt.Errorf("%w: it holds bytes that are not UTF-8 text; write it as UTF-8, or as hex or base64", ErrColumn)
+	}
+	s := string(v)
+	if slot != nil {
+		c.seen.put(slot, s)
+	}
+	return s, nil
 }
 
 // maxDecimal bounds the bytes of a decimal: twice what its 76 digits need.

@@ -139,6 +139,16 @@ func (o *object) fetchSpans(ctx context.Context, spans []span) (*sparse, error) 
 	return s, nil
 }
 
+// loaded returns the bytes of a span if all of them are in memory, else nil.
+func (s *sparse) loaded(sp span) []byte {
+	for _, l := range s.spans {
+		if at := sp.off - l.at; at >= 0 && at+sp.n <= int64(len(l.data)) {
+			return l.data[at : at+sp.n : at+sp.n]
+		}
+	}
+	return nil
+}
+
 // ReadAt implements io.ReaderAt. It is not safe for concurrent use.
 func (s *sparse) ReadAt(p []byte, off int64) (int, error) {
 	if s.err != nil {

@@ -147,6 +147,7 @@ type source struct {
 	zone  *time.Location
 	texts *TimeReader // of text that is wanted as Time
 	seen  seenText    // of text
+	spare spare       // of columns that are read by their pages
 }
 
 func (c *source) missing() bool { return c.leaf < 0 }

@@ -345,13 +345,27 @@ func unpackSums(dst []int64, src []byte, width uint, least, last int64) int64 {
 	return last
 }
 
-// dictionaryText reads the values of a dictionary of text into strings that share one allocation.
-func dictionaryText(raw []byte, n int) ([]string, error) {
+// dictionaryText reads the n values of a dictionary of text, each by a function, or, without one, into strings that share one allocation.
+func dictionaryText(raw []byte, n int, each func([]byte) (string, error)) ([]string, error) {
 	if n > len(raw)/4 { // what the length of a text takes
 		return nil, errShort
 	}
-	text := string(raw)
 	out := make([]string, n)
+	if each != nil {
+		for i := range out {
+			size, ok := textSize(raw)
+			if !ok {
+				return nil, errShort
+			}
+			var err error
+			if out[i], err = each(raw[4 : 4+size]); err != nil {
+				return nil, err
+			}
+			raw = raw[4+size:]
+		}
+		return out, nil
+	}
+	text := string(raw)
 	for i := range out {
 		size, ok := textSize(text)
 		if !ok {
@@ -363,7 +377,7 @@ func dictionaryText(raw []byte, n int) ([]string, error) {
 }
 
 // textSize is the length of the text that s begins with, behind its four bytes.
-func textSize(s string) (int, bool) {
+func textSize[T string | []byte](s T) (int, bool) {
 	if len(s) < 4 {
 		return 0, false
 	}

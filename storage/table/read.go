@@ -212,7 +212,7 @@ func (l *loaded) read(group int, out *Batch, spares []spare, o ReadOptions, yiel
 			if err != nil {
 				return err
 			}
-			readers[i], err = openChunk(l.chunks[group][i], g.NumRows, out.Schema[i].Type, codec, o.Dictionaries, &spares[i])
+			readers[i], err = openChunk(l.chunks[group][i], g.NumRows, chunkOptions{typ: out.Schema[i].Type, codec: codec, dictionaries: o.Dictionaries}, &spares[i])
 			return err
 		})
 		if err != nil {
