@@ -102,8 +102,8 @@ func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, err
 		}
 		res.rows += m.Rows
 	}
-	if facts.Stats = stats; stats.Prior == nil && facts.From != "" { // the engine found that it doesn't add up
-		facts.From, facts.Anew = "", "what "+p.key+" kept does not add up"
+	if facts.Stats = stats; stats.Prior == nil && facts.From != "" {
+		facts.From, facts.Anew = "", "to go on from "+p.key+" would have been no shorter, or it does not add up"
 	}
 	res.facts, res.rowsIn = facts, stats.RowsIn
 	return res, nil

@@ -448,3 +448,53 @@ func (s *shop) lastBuildOr(day int) map[string]table.Manifest {
 	}
 	return nil
 }
+
+// TestPriorIsExact: views that go on from earlier builds are those that read all events, to the bit: night after night, with a night left out, backwards, and
+// several at once.
+func TestPriorIsExact(t *testing.T) {
+	const first, last = 4, 7
+	shops := map[string]*shop{}
+	from := map[string]int{}
+	for _, how := range []string{"backwards", "forwards", "a night left out", "at once"} {
+		s := newShop(t, smallWorld)
+		s.quick()
+		shops[how] = s
+		switch how {
+		case "at once":
+			s.runner.Now = func() time.Time { return nightAfter(last) }
+			o := jobs.BackfillOptions{From: s.interval(first).Start, To: s.interval(last).End, Through: jobs.ThroughBuild, Active: 3}
+			if _, err := s.backfillAll(o); err != nil {
+				t.Fatal(err)
+			}
+		case "backwards":
+			for day := last; day >= first; day-- {
+				s.buildNight(day)
+			}
+		default:
+			for day := first; day <= last; day++ {
+				if how == "forwards" || day != 6 {
+					s.buildNight(day)
+				}
+			}
+			if how != "forwards" {
+				s.buildNight(6)
+			}
+		}
+		for day := first; day <= last; day++ {
+			if s.buildFacts(day).Prior != nil {
+				from[how]++
+			}
+		}
+	}
+	for how, s := range shops {
+		for day := first; day <= last; day++ {
+			got, want := s.lastBuild(day), shops["backwards"].lastBuild(day)
+			if made := madeBy(t, want); madeBy(t, got) != made {
+				t.Errorf("%s, day %d:\n%s\nwant\n%s", how, day, madeBy(t, got), made)
+			}
+		}
+	}
+	if from["backwards"] != 0 || from["forwards"] != last-first || from["a night left out"] < 2 { // after a gap it may be no shorter
+		t.Errorf("builds that go on from another: %v", from)
+	}
+}
