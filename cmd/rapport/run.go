@@ -68,9 +68,9 @@ func (a *app) runCmd() *cobra.Command {
 // endings are what --ok takes.
 var endings = map[string]error{"rejected": jobs.ErrRejected, "held": storage.ErrHeld, "not-ready": jobs.ErrNotReady}
 
-// flagKind tells what kind of flag a run has raised: consent, risk, drift, or any other.
+// flagKind tells what kind of flag a run has raised: consent, risk, quality, drift, or any other.
 func flagKind(x string) (kind, says string) {
-	for _, kind := range []string{"consent", "risk"} {
+	for _, kind := range []string{"consent", "risk", "quality"} {
 		if says, ok := strings.CutPrefix(x, kind+": "); ok {
 			return kind, says
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/jobs/cost"
 	"github.com/rapport-ml/rapport/jobs/ledger"
@@ -106,9 +107,12 @@ func (p *project) findRun(ctx context.Context, arg string) (*ledger.Run, error) 
 }
 
 func (a *app) runsShowCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "show RUN", Short: "One run: steps, what they were made of, cost, errors",
-		Long: "Show one run. RUN is its id, the beginning of one, latest, or a job, whose last run it is then.",
+	var places bool
+	c := &cobra.Command{
+		Use: "show RUN [--quarantine]", Short: "One run: steps, what they were made of, cost, errors",
+		Long: "Show one run. RUN is its id, the beginning of one, latest, or a job, whose last run it is then.\n\n" +
+			"--quarantine lists instead where the rows stand that its sources had and that were left out because they are none: file, row group, row (both\n" +
+			"from 0), column and reason, and never a value. The first 1,000 of a file and 10,000 of a day are listed; the counts are complete.",
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := a.open(cmd.Context(), false)
@@ -120,9 +124,21 @@ func (a *app) runsShowCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(r, func(w io.Writer) { printRun(w, p, r) })
+			if !places {
+				return a.print(r, func(w io.Writer) { printRun(w, p, r) })
+			}
+			all, err := jobs.Quarantined(cmd.Context(), p.Bucket, r)
+			if err != nil {
+				return err
+			}
+			if all == nil {
+				all = []expect.Place{}
+			}
+			return a.print(all, func(w io.Writer) { printPlaces(w, all, r) })
 		},
 	}
+	c.Flags().BoolVar(&places, "quarantine", false, "list where the rows stand that were left out")
+	return c
 }
 
 func printRun(w io.Writer, p *project, r *ledger.Run) {
@@ -162,6 +178,7 @@ func printRun(w io.Writer, p *project, r *ledger.Run) {
 		row(w, "cost", fmt.Sprintf("%s, %.1f s of processor, %s of memory at most%s", took(c.Seconds), c.CPUSeconds, bytesOf(c.PeakMemory), costNote(c)))
 		row(w, "storage", fmt.Sprintf("%s read in %d requests, %s written in %d, %d listings", bytesOf(c.BytesRead), c.Gets, bytesOf(c.BytesWritten), c.Puts, c.Lists))
 	}
+	printQuality(w, r)
 	row(w)
 	row(w, "STEP", "LABEL", "STATUS", "SECONDS", "CPU", "MEMORY", "ROWS IN", "ROWS OUT", "READ", "WRITTEN")
 	rest := r.Cost

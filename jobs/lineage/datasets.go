@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	rawevent "github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -46,47 +47,125 @@ func (e *Emitter) source(raw string) dataset {
 	return dataset{Namespace: ns, Name: name}
 }
 
-// sources are the raw data sets of a job, the events first. With ended, the events have what the run's ingest read of them, and whether their
-// volume was as it should be.
+// sources are the raw data sets of a job, the events first. With ended, they have what was expected of them and whether it was so, and the events
+// what the run's ingest read of them.
 func (e *Emitter) sources(job *jobs.Job, run ledger.Run, ended bool) []dataset {
 	out := []dataset{}
+	sets := setsOf(job)
 	for i, raw := range job.Raw {
 		d := e.source(raw)
-		if i == 0 && ended {
-			d.InputFacets = eventFacets(job, run)
+		if ended {
+			d.InputFacets = facets{}
+			if i == 0 {
+				eventFacets(run, d.InputFacets)
+			}
+			if i < len(sets) {
+				if said := assertions(job, run, sets[i]); len(said) > 0 {
+					d.InputFacets["dataQualityAssertions"] = facet("DataQualityAssertionsDatasetFacet", map[string]any{"assertions": said})
+				}
+			}
+			if len(d.InputFacets) == 0 {
+				d.InputFacets = nil
+			}
 		}
 		out = append(out, d)
 	}
 	return out
 }
 
-func eventFacets(job *jobs.Job, run ledger.Run) facets {
-	out := facets{}
+// setsOf names the data sets that a job's URLs are of.
+func setsOf(job *jobs.Job) []string {
+	out := []string{"events"}
+	for _, s := range []struct {
+		name     string
+		declared bool
+	}{{"items", job.Items != nil}, {"subjects", job.Subjects != nil}, {"cohorts", job.Cohorts != nil}, {"consent", job.Consent != nil}} {
+		if s.declared {
+			out = append(out, s.name)
+		}
+	}
+	return out
+}
+
+func eventFacets(run ledger.Run, out facets) {
 	var rows, size int64
-	days, further := 0, run.Status == ledger.Succeeded
+	days := 0
 	for _, s := range run.Steps {
 		if s.Name == "ingest" && s.Status == "done" {
 			days, rows, size = days+1, rows+s.RowsIn, size+s.BytesRead
 		}
-		further = further || s.Name == "build"
 	}
 	if days > 0 {
 		out["inputStatistics"] = facet("InputStatisticsInputDatasetFacet", map[string]any{"rowCount": rows, "size": size})
 	}
-	empty, low := run.Fault == "no_data", run.Fault == "low_volume"
-	if !further && !empty && !low {
-		return out // nobody has looked
+}
+
+// assertion is one entry of a dataQualityAssertions facet.
+type assertion struct {
+	Assertion string `json:"assertion"`
+	Success   bool   `json:"success"`
+	Column    string `json:"column,omitempty"`
+}
+
+// assertions say of a data set what the run found of what was expected. What could not be told is left out: it has neither passed nor failed.
+func assertions(job *jobs.Job, run ledger.Run, set string) []assertion {
+	var out []assertion
+	if set == "events" {
+		if empty := run.Fault == "no_data"; empty || len(run.Verdicts) > 0 || run.Status == ledger.Succeeded {
+			out = append(out, assertion{Assertion: "not_empty", Success: !empty})
+		}
 	}
-	type assertion struct {
-		Assertion string `json:"assertion"`
-		Success   bool   `json:"success"`
+	for _, v := range run.Verdicts {
+		if v.Set != set || v.Outcome == expect.Unknown {
+			continue
+		}
+		name := v.Expectation
+		bound := 0.0
+		if v.Bound != nil {
+			bound = *v.Bound
+		}
+		switch v.Expectation {
+		case "volume.least":
+			name = fmt.Sprintf("volume_at_least_%g_of_the_trailing_median", bound)
+		case "volume.most":
+			name = fmt.Sprintf("volume_at_most_%g_of_the_trailing_median", bound)
+		case "fresh":
+			name = fmt.Sprintf("newest_within_%g_seconds", bound)
+		case "schema":
+			if name = "has_declared_columns"; v.Column != "" {
+				name = "has_column"
+			}
+		default:
+			name = fmt.Sprintf("%s_at_most_%g", v.Expectation, bound)
+		}
+		out = append(out, assertion{name, v.Outcome == expect.Passed, rawColumn(job, set, v.Column)})
 	}
-	said := []assertion{{"not_empty", !empty}}
-	if job.Floor > 0 && !empty {
-		said = append(said, assertion{fmt.Sprintf("volume_at_least_%g_of_the_trailing_median", job.Floor), !low})
-	}
-	out["dataQualityAssertions"] = facet("DataQualityAssertionsDatasetFacet", map[string]any{"assertions": said})
 	return out
+}
+
+// rawColumn is what the files of a data set call a column.
+func rawColumn(job *jobs.Job, set, name string) string {
+	columns := map[string]string{}
+	switch {
+	case set == "events" && name == rawevent.ColValue:
+		return job.Events.Value
+	case set == "events" && name == rawevent.ColKind:
+		return job.Events.Kind
+	case set == "events":
+		columns = job.Events.Columns
+	case set == "items" && job.Items != nil:
+		columns = job.Items.Data.Columns
+	case set == "subjects" && job.Subjects != nil:
+		columns = job.Subjects.Data.Columns
+	case set == "cohorts" && job.Cohorts != nil:
+		columns = job.Cohorts.Data.Columns
+	case set == "consent" && job.Consent != nil:
+		columns = job.Consent.Columns
+	}
+	if c, ok := columns[name]; ok {
+		return c
+	}
+	return name
 }
 
 // maxCommits bounds how many done objects are read for one event: of a first night with half a year of days, the last ones.
