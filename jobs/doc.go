@@ -15,6 +15,18 @@
 // A training set is committed as references (days, filter, cuts) and a digest, not as a copy of rows: an erasure finds nothing in it to
 // rewrite, and a nightly run over half a year of history writes one small object instead of that history again.
 //
+// A build goes on from what an earlier one kept (prior.go) only where all that rested on still stands: the keys and digests of its days, and the digest of whose events
+// of its window count. It is looked for when the build is made and stands in no key, since the tables are the same to the bit; so a plan, a backfill, several intervals at
+// once and a bucket whose states were removed all lead to the same. Its facts say which build it was, or why there was none. States are outputs of the build step, and
+// not steps of their own: they are made by the same scan, are committed or not with the views, and may be taken out of a commit again without opening a key.
+//
+// Whoever withdraws makes the next build read all events: a state holds sums, and not who is in them. To read only the events of the subjects who changed was thought
+// through and not built. It is exact for views keyed by the subject, without touching the engine: one build goes on from a prior whose states, tiles and events leave these subjects
+// out, another reads their events alone, and both write to one table. But days are sharded and not indexed by subject, so that twenty subjects among sixteen shards make it
+// read the subject column of nearly every part of the window, and the rest of the row groups that hold one, a third of a full build; and a job that has one view of items, as
+// nearly all have, reads everything anyway, since the least, latest and distinct values of an item can't be taken back without its other events. Row groups of few subjects in days'
+// tables would change that sum.
+//
 // What is live is said by one object, the registry's live.json. The online store follows it: every run, and serve between
 // runs, reconcile the two; status tells.
 //
