@@ -26,6 +26,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // maxDictionary is the size in bytes of a dictionary beyond which the rest of a row group stands without one.
 const maxDictionary = 16 << 20
 
+// maxStatistic is the size in bytes of the longest value that stands in statistics. arrow-go miscounts a chunk's bytes where the header of a page,
+// which holds up to four of them, is longer than 4096.
+const maxStatistic = 512
+
 // encode writes r as one Parquet file, and returns how many of its last bytes are the footer: row groups, statistics, dictionaries for text. Every column is optional.
 // Equal rows in equal order give equal bytes for one version of the library: nothing in the file depends on time, host or concurrency.
 func encode(r *rows, o WriteOptions) (body []byte, footer int, err error) {
@@ -39,6 +43,7 @@ func encode(r *rows, o WriteOptions) (body []byte, footer int, err error) {
 		parquet.WithDictionaryDefault(false),
 		parquet.WithDictionaryPageSizeLimit(maxDictionary),
 		parquet.WithStats(true),
+		parquet.WithMaxStatsSize(maxStatistic),
 	}
 	for i, f := range r.schema {
 		path := parquet.ColumnPath{f.Name}
