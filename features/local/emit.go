@@ -256,28 +256,37 @@ func (b *buffer) encode(pt *partition, seed uint64, row func(dst []byte, slot ui
 		b.bytes = seal(row(b.bytes, slot), at, seed, pt.keys[int(slot)*pt.entities.words:][:pt.entities.words])
 		b.ends = append(b.ends, len(b.bytes))
 	}
-	all, at := string(b.bytes), 0
-	col := &b.Cols[len(b.Cols)-1]
-	for j, end := range b.ends {
-		col.Str[j], at = all[at:end], end
-	}
+	b.cut(&b.Cols[len(b.Cols)-1])
 }
 
 // putKeys writes the keys of the buffer's rows.
 func (pt *partition) putKeys(b *buffer) {
-	text := 0
+	text, word := 0, 0
 	for i := range pt.group.keys {
 		col := &b.Cols[i]
 		if !pt.group.isText(i) {
 			for j, slot := range b.slots {
-				col.Int[j] = int64(pt.keys[int(slot)*pt.entities.words+i])
+				col.Int[j] = int64(pt.keys[int(slot)*pt.entities.words+word])
 			}
+			word++
 			continue
 		}
-		for j, slot := range b.slots {
-			col.Str[j] = string(pt.textOf(slot, text))
+		b.bytes, b.ends = b.bytes[:0], b.ends[:0]
+		for _, slot := range b.slots {
+			b.bytes = pt.appendText(b.bytes, slot, text)
+			b.ends = append(b.ends, len(b.bytes))
 		}
+		b.cut(col)
+		word += 2
 		text++
+	}
+}
+
+// cut makes the column's texts of b.bytes, each up to its end: parts of one string.
+func (b *buffer) cut(col *table.Column) {
+	all, at := string(b.bytes), 0
+	for j, end := range b.ends {
+		col.Str[j], at = all[at:end], end
 	}
 }
 

@@ -23,6 +23,7 @@ type reader struct {
 	hashs []translation[uint64] // by column: identities
 	names []translation[uint16] // by column: numbers of named values
 	codes []translation[uint32]
+	packs []translation[packed]
 
 	// The run: rows [lo, hi) of the batch.
 	lo, hi int
@@ -66,7 +67,7 @@ func newReader(p *program, types *columnTypes) *reader {
 	n := len(p.columns)
 	return &reader{
 		prog: p, types: types, seen: make([]table.Type, n), cols: make([]table.Column, n), hashs: make([]translation[uint64], n),
-		names: make([]translation[uint16], n), codes: make([]translation[uint32], n), lanes: make([]laneData, len(p.lanes)), named: make([]namedData, n),
+		names: make([]translation[uint16], n), codes: make([]translation[uint32], n), packs: make([]translation[packed], n), lanes: make([]laneData, len(p.lanes)), named: make([]namedData, n),
 	}
 }
 
@@ -117,7 +118,7 @@ func (r *reader) column(b *table.Batch, at int) (*table.Column, error) {
 		return nil, fmt.Errorf("column %q of the events has %d values in a batch of %d rows: the source is broken", c.name, n, b.N)
 	}
 	for j, code := range col.Code {
-		if uint(code) >= uint(len(col.Dict)) && !col.Null(j) {
+		if uint32(code) >= uint32(len(col.Dict)) && !col.Null(j) {
 			return nil, fmt.Errorf("column %q of the events has a code beyond its dictionary of %d values: the source is broken", c.name, len(col.Dict))
 		}
 	}
@@ -155,11 +156,14 @@ func (r *reader) lane(at int) *laneData {
 		r.texts(d, l)
 	case moment:
 		r.moments(d, l)
+	case packedHead:
+		r.pack(d, r.lane(l.of), l)
+	case packedTail: // with its head
 	}
 	return d
 }
 
-// nulls marks the nulls of a column.
+// nulls marks the nulls of a column, whose words are 0 from then on.
 func (r *reader) nulls(d *laneData, c *table.Column) {
 	if c.Valid == nil {
 		return
@@ -168,15 +172,19 @@ func (r *reader) nulls(d *laneData, c *table.Column) {
 	if !slices.Contains(valid, false) {
 		return
 	}
+	bad, words := d.marks()[:len(valid)], d.words[:len(valid)]
 	for i, ok := range valid {
-		if !ok {
-			d.mark(i, null)
+		s := null
+		if ok {
+			s = usable
 		}
+		bad[i] = s
+		words[i] &= uint64(s) - 1 // null is 1
 	}
 }
 
-// mark says that row i of the run has no value. Its word is 0 from then on.
-func (d *laneData) mark(i int, s state) {
+// marks returns d.bad, all usable if it was nil.
+func (d *laneData) marks() []state {
 	if d.bad == nil {
 		if cap(d.badBuf) < len(d.words) {
 			d.badBuf = make([]state, max(len(d.words), runRows))
@@ -184,7 +192,12 @@ func (d *laneData) mark(i int, s state) {
 		d.bad = d.badBuf[:len(d.words)]
 		clear(d.bad)
 	}
-	d.bad[i] = s
+	return d.bad
+}
+
+// mark says that row i of the run has no value. Its word is 0 from then on.
+func (d *laneData) mark(i int, s state) {
+	d.marks()[i] = s
 	d.words[i] = 0
 	d.refused = d.refused || s == refused
 }
@@ -231,31 +244,31 @@ func (r *reader) refuse(d *laneData, xs []float64) {
 func (r *reader) numbers(d *laneData, l *lane) {
 	c := &r.cols[l.column]
 	w := d.words
-	r.nulls(d, c)
 	if c.Float != nil {
 		xs := c.Float[r.lo:r.hi]
+		worst := 0.0
 		for i, x := range xs {
 			w[i] = math.Float64bits(x + 0)
+			worst = max(worst, math.Abs(x)) // NaN if one is
 		}
-		r.refuse(d, xs)
-		for i, s := range d.bad {
-			if s != usable {
-				w[i] = 0
-			}
+		r.nulls(d, c)
+		if !(worst <= features.MaxValue) {
+			r.refuse(d, xs)
 		}
 		return
 	}
-	for i, x := range c.Int[r.lo:r.hi] {
+	xs := c.Int[r.lo:r.hi]
+	large := uint64(0)
+	for i, x := range xs {
 		w[i] = math.Float64bits(float64(x))
-		if x > features.MaxInteger || x < -features.MaxInteger {
-			if d.bad == nil || d.bad[i] == usable {
+		large |= uint64(x + features.MaxInteger)
+	}
+	r.nulls(d, c)
+	if large > 2*features.MaxInteger { // or one is exactly the largest
+		for i, x := range xs {
+			if (x > features.MaxInteger || x < -features.MaxInteger) && (d.bad == nil || d.bad[i] == usable) {
 				d.mark(i, refused)
 			}
-		}
-	}
-	for i, s := range d.bad {
-		if s != usable {
-			w[i] = 0
 		}
 	}
 }
@@ -334,6 +347,25 @@ func (r *reader) texts(d *laneData, l *lane) {
 		}
 		d.words[i] = uint64(code)
 	}
+}
+
+// pack sets both lanes of a text as a key.
+func (r *reader) pack(head, tail *laneData, l *lane) {
+	c := &r.cols[l.column]
+	if c.Code != nil {
+		packs := r.packs[l.column].of(c.Dict, packText)
+		for i, code := range c.Code[r.lo:r.hi] {
+			if uint(code) < uint(len(packs)) {
+				head.words[i], tail.words[i] = packs[code].head, packs[code].tail
+			}
+		}
+	} else {
+		for i, s := range c.Str[r.lo:r.hi] {
+			p := packText(s)
+			head.words[i], tail.words[i] = p.head, p.tail
+		}
+	}
+	r.nulls(head, c)
 }
 
 func (r *reader) moments(d *laneData, l *lane) {

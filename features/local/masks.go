@@ -114,6 +114,13 @@ func (m *masker) run(r *reader) (refused bool) {
 	}
 	for _, l := range m.byLane {
 		d := r.lane(l.lane)
+		if m.words == 1 && d.bad != nil {
+			masks, bits := m.masks[:len(d.bad)], l.bits[0]
+			for i, s := range d.bad {
+				masks[i] &^= bits & -uint64(min(s, 1))
+			}
+			continue
+		}
 		for i, s := range d.bad {
 			if s != usable {
 				clearBits(m.masks[i*m.words:][:m.words], l.bits)

@@ -76,7 +76,7 @@ func newScratch(rows int) *scratch {
 }
 
 func newPartition(p *program, g *group) *partition {
-	pt := &partition{group: g, entities: entities{words: len(g.keys), texts: g.texts}}
+	pt := &partition{group: g, entities: entities{words: len(g.key), texts: g.texts, long: g.longWords()}}
 	pt.idle.L = &pt.mu
 	for _, c := range g.classes {
 		pt.classes = append(pt.classes, classState{class: c, members: make([]pairs, len(c.members))})
@@ -227,7 +227,7 @@ type chosen struct {
 
 // choose lists the records whose move is in a bucket.
 func (c *classState) choose(g *group, bucket []int8, r *records, slots []uint32, s *scratch) chosen {
-	stride, cell, maskAt, k := uint32(c.stride()), uint32(c.cells), uint32(len(g.keys)), uint32(g.words)
+	stride, cell, maskAt, k := uint32(c.stride()), uint32(c.cells), uint32(len(g.key)), uint32(g.words)
 	in := chosen{rows: s.rows, cells: s.cells, slots: s.kept, buckets: s.bucket}
 	n, row := 0, uint32(0)
 	for _, slot := range slots {
@@ -296,7 +296,7 @@ func (c *classState) addTimed(g *group, m *moves, recs []uint64, in chosen, s *s
 		return
 	}
 	if m.leave { // not all of them are new
-		n, maskAt := 0, uint32(len(g.keys))
+		n, maskAt := 0, uint32(len(g.key))
 		for i, row := range in.rows {
 			if m.fresh[recs[row+maskAt]>>maskBits] {
 				in.rows[n], in.slots[n], in.buckets[n] = row, in.slots[i], in.buckets[i]
@@ -321,13 +321,13 @@ func (c *classState) addTimed(g *group, m *moves, recs []uint64, in chosen, s *s
 // bit returns where a predicate stands in a record: its word, and the bit's position there. always is a bit that every record has set.
 func (g *group) bit(pred int) (word uint32, shift uint) {
 	if pred == always {
-		return uint32(len(g.keys)), predBits
+		return uint32(len(g.key)), predBits
 	}
-	return uint32(len(g.keys) + pred/predBits), uint(pred % predBits)
+	return uint32(len(g.key) + pred/predBits), uint(pred % predBits)
 }
 
 // laneAt returns where a lane stands in a record.
-func (g *group) laneAt(lane int) uint32 { return uint32(len(g.keys) + g.mask + lane) }
+func (g *group) laneAt(lane int) uint32 { return uint32(len(g.key) + g.mask + lane) }
 
 func (c *classState) count(x counter, recs []uint64, g *group, rows, cells []uint32) {
 	word, bit := g.bit(x.pred)

@@ -290,20 +290,23 @@ func (l *loader) read(ctx context.Context, x *load) error {
 
 // row adds one row to its partition.
 func (l *loader) row(x *load, cols []*table.Column, row int) error {
-	var keys [2]uint64
+	var keys [4]uint64
 	var texts [2]string
 	g := x.view.group
-	text := 0
+	text, word := 0, 0
 	for i := range g.keys {
 		if !g.isText(i) {
-			keys[i] = uint64(cols[i].Int[row])
+			keys[word] = uint64(cols[i].Int[row])
+			word++
 			continue
 		}
 		texts[text] = rowText(cols[i], row)
-		keys[i] = aggregate.HashString(texts[text])
+		p := packText(texts[text])
+		keys[word], keys[word+1] = p.head, p.tail
+		word += 2
 		text++
 	}
-	key := keys[:len(g.keys)]
+	key := keys[:word]
 	data, err := open([]byte(rowText(cols[len(g.keys)], row)), x.seed, key)
 	if err != nil {
 		return err

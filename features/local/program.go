@@ -82,12 +82,14 @@ type lane struct {
 type form uint8
 
 const (
-	identity form = iota // equal if and only if the values are equal (text: if their 64-bit hashes are)
-	number               // the bits of a float64
-	product              // the bits of a weight, or of a weight times a number, rounded once
-	decaying             // the bits of a term of a decayed sum (aggregate.Decay)
-	textCode             // the number of a text in the column's dictionary
-	moment               // µs
+	identity   form = iota // equal if and only if the values are equal (text: if their 64-bit hashes are)
+	number                 // the bits of a float64
+	product                // the bits of a weight, or of a weight times a number, rounded once
+	decaying               // the bits of a term of a decayed sum (aggregate.Decay)
+	textCode               // the number of a text in the column's dictionary
+	moment                 // µs
+	packedHead             // a text as a key: pack's first word
+	packedTail             // and its second
 )
 
 // weighted says what an event of a kind adds: weight, or weight times the column.
@@ -103,7 +105,8 @@ type weighted struct {
 type group struct {
 	keys    []int // one or two, positions in program.columns
 	types   []table.Type
-	idents  []int // the lanes that hold the keys
+	idents  []int // the lanes that identify the keys, one each
+	key     []int // the lanes of the words of the key in records: one of a number, two of a text
 	texts   int   // how many of the keys are text
 	preds   []predicate
 	lanes   []int // positions in program.lanes
@@ -264,6 +267,12 @@ func (p *program) group(v features.View) *group {
 		g.idents = append(g.idents, p.lane(lane{form: identity, column: c}))
 		if t == table.String {
 			g.texts++
+			head := p.lane(lane{form: packedHead, column: c})
+			tail := p.lane(lane{form: packedTail, column: c, of: head})
+			p.lanes[head].of = tail
+			g.key = append(g.key, head, tail)
+		} else {
+			g.key = append(g.key, g.idents[len(g.idents)-1])
 		}
 	}
 	return g
@@ -544,7 +553,7 @@ func (g *group) pred(tests []test, lane int) int {
 // layout fixes the group's records, now that all its views are known.
 func (p *program) layout(g *group) {
 	g.mask = max(1, (len(g.preds)+predBits-1)/predBits)
-	g.words = len(g.keys) + g.mask + len(g.lanes)
+	g.words = len(g.key) + g.mask + len(g.lanes)
 	need := slices.Clone(g.keys)
 	var lanes func(l int)
 	lanes = func(l int) {
@@ -638,4 +647,30 @@ func (c *class) keep(k keep) int {
 	}
 	c.keeps = append(c.keeps, k)
 	return len(c.keeps) - 1
+}
+
+// longWords returns for each text of the key the position of its second word.
+func (g *group) longWords() []int {
+	long := []int{}
+	at := 0
+	for i := range g.keys {
+		at++
+		if g.isText(i) {
+			long = append(long, at)
+			at++
+		}
+	}
+	return long
+}
+
+// headOf returns the lane of the first word of a key column of text.
+func (g *group) headOf(i int) int {
+	at := 0
+	for j := range i {
+		at++
+		if g.isText(j) {
+			at++
+		}
+	}
+	return g.key[at]
 }

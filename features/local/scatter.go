@@ -2,6 +2,8 @@ package local
 
 import (
 	"slices"
+
+	"github.com/rapport-ml/rapport/features/aggregate"
 )
 
 // scatter gathers the records of one group by partition, for one worker: a region of the slab for each. A region that is full is added to its
@@ -17,10 +19,13 @@ type scatter struct {
 	slab   []uint64
 	texts  []string
 
+	long bool // a text is in texts
+
 	// Of the run:
-	keep   []int32 // the rows that have a key and lie in a window
-	region []uint8 // of each, where it goes
-	places []int   // of each, where its record stands in the slab
+	all    bool     // every row is kept; keep is not set then
+	keep   []int32  // the rows that have a key and lie in a window
+	hashes []uint64 // of each
+	places []uint32 // of some, where its record stands in the slab
 }
 
 // A region holds regionWords at most: as many as possible while all regions together stay in the processor's last cache. It begins with few, and
@@ -51,30 +56,17 @@ func (s *scatter) run(w *worker) error {
 	if refused {
 		s.countRefused(w)
 	}
-	if len(s.keep) == 0 {
-		return nil
-	}
+	s.hash(w)
 	g := s.group
-	key := w.read.lane(g.idents[0]).words
-	if len(g.keys) == 1 {
-		for _, row := range s.keep {
-			s.region = append(s.region, uint8(hashKey(key[row:row+1])>>(64-partitionBits)))
-		}
-	} else {
-		second := w.read.lane(g.idents[1]).words
-		for _, row := range s.keep {
-			s.region = append(s.region, uint8(hashKey([]uint64{key[row], second[row]})>>(64-partitionBits)))
-		}
-	}
 	if big := g.regionRows(regionWords); s.full > partitions && s.rows < big && !w.budget.small(partitions*big*g.words*8) {
 		if err := s.flushAll(w); err != nil {
 			return err
 		}
 		s.resize(big)
 	}
-	for lo := 0; lo < len(s.keep); {
+	for lo := 0; lo < len(s.hashes); {
 		hi, full := s.reserve(lo)
-		s.copy(w, s.keep[lo:hi])
+		s.copy(w, lo, hi)
 		if full >= 0 {
 			s.full++
 			if err := s.flush(w, full); err != nil {
@@ -88,36 +80,69 @@ func (s *scatter) run(w *worker) error {
 
 // choose lists the rows that have a key and lie in a window, and counts those of a window that have none.
 func (s *scatter) choose(w *worker) {
-	s.keep, s.region = s.keep[:0], s.region[:0]
-	keyed := func(int) bool { return true }
-	first := w.read.lane(s.group.idents[0]).bad
-	var second []state
-	if len(s.group.keys) > 1 {
-		second = w.read.lane(s.group.idents[1]).bad
+	s.keep, s.all = s.keep[:0], false
+	var bad [2][]state
+	for i, lane := range s.group.idents {
+		if s.group.isText(i) {
+			lane = s.group.headOf(i)
+		}
+		bad[i] = w.read.lane(lane).bad
 	}
-	if first != nil || second != nil {
-		keyed = func(i int) bool {
-			return (first == nil || first[i] == usable) && (second == nil || second[i] == usable)
-		}
-	} else if !w.byTime {
-		for i := range w.move {
-			s.keep = append(s.keep, int32(i))
-		}
+	if bad[0] == nil && bad[1] == nil && !w.byTime {
+		s.all = true
 		return
 	}
 	for i, m := range w.move {
-		if m == outside {
-			continue
-		}
-		if keyed(i) {
+		switch {
+		case m == outside:
+		case (bad[0] == nil || bad[0][i] == usable) && (bad[1] == nil || bad[1][i] == usable):
 			s.keep = append(s.keep, int32(i))
-			continue
-		}
-		for _, v := range s.group.views {
-			if w.moves.of[s.prog.views[v].class.number].moves(int(m)) {
-				w.keyless[v]++
+		default:
+			for _, v := range s.group.views {
+				if w.moves.of[s.prog.views[v].class.number].moves(int(m)) {
+					w.keyless[v]++
+				}
 			}
 		}
+	}
+}
+
+// row returns row i of those that are kept.
+func (s *scatter) row(i int) int32 {
+	if s.all {
+		return int32(i)
+	}
+	return s.keep[i]
+}
+
+// hash computes the hashes of the keys of the kept rows.
+func (s *scatter) hash(w *worker) {
+	n := len(s.keep)
+	if s.all {
+		n = len(w.move)
+	}
+	s.hashes = slices.Grow(s.hashes[:0], n)[:n]
+	for i, lane := range s.group.key {
+		words := w.read.lane(lane).words
+		switch {
+		case s.all && i == 0:
+			copy(s.hashes, words)
+		case s.all:
+			for j, k := range words {
+				s.hashes[j] = hashMore(s.hashes[j], k)
+			}
+		case i == 0:
+			for j, row := range s.keep {
+				s.hashes[j] = words[row]
+			}
+		default:
+			for j, row := range s.keep {
+				s.hashes[j] = hashMore(s.hashes[j], words[row])
+			}
+		}
+	}
+	for j, h := range s.hashes {
+		s.hashes[j] = aggregate.HashBits(h)
 	}
 }
 
@@ -130,7 +155,8 @@ func (s *scatter) countRefused(w *worker) {
 				continue
 			}
 			bad := w.read.lane(f.lane).bad
-			for _, row := range s.keep {
+			for i := range s.kept(w) {
+				row := s.row(i)
 				if bad[row] == refused && w.moves.of[view.class.number].moves(int(w.move[row])) && has(s.masker.named[int(row)*s.group.mask:], f.pred) {
 					w.refused[v][j]++
 				}
@@ -139,64 +165,99 @@ func (s *scatter) countRefused(w *worker) {
 	}
 }
 
-// reserve gives rows from lo on their places, until a region is full; that is returned, or −1.
-func (s *scatter) reserve(lo int) (hi, full int) {
-	s.places = s.places[:0]
-	k := s.group.words
-	for hi = lo; hi < len(s.keep); hi++ {
-		p := int(s.region[hi])
-		at := s.fill[p]
-		if at == s.rows {
-			return hi, p
-		}
-		s.fill[p] = at + 1
-		s.places = append(s.places, (p*s.rows+at)*k)
+// kept is how many rows are kept.
+func (s *scatter) kept(w *worker) int {
+	if s.all {
+		return len(w.move)
 	}
-	return hi, -1
+	return len(s.keep)
 }
 
-// copy writes the records of some rows to their places.
-func (s *scatter) copy(w *worker, rows []int32) {
+// reserve gives the kept rows from lo on their places, until a region is full; that is returned, or −1.
+func (s *scatter) reserve(lo int) (hi, full int) {
+	s.places = s.places[:0]
+	k, rows, fill := s.group.words, s.rows, s.fill[:partitions]
+	for i, h := range s.hashes[lo:] {
+		p := int(h >> (64 - partitionBits))
+		at := fill[p]
+		if at == rows {
+			return lo + i, p
+		}
+		fill[p] = at + 1
+		s.places = append(s.places, uint32((p*rows+at)*k))
+	}
+	return len(s.hashes), -1
+}
+
+// copy writes the records of kept rows [lo, hi) to their places.
+func (s *scatter) copy(w *worker, lo, hi int) {
 	g := s.group
-	slab, places := s.slab, s.places[:len(rows)]
-	for i, lane := range g.idents {
-		words := w.read.lane(lane).words
-		for j, row := range rows {
-			slab[places[j]+i] = words[row]
+	for i, lane := range g.key {
+		s.copyLane(i, w.read.lane(lane).words, lo, hi)
+	}
+	at := len(g.key)
+	masks, slab := s.masker.masks, s.slab
+	if s.all {
+		move := uint64(w.oneMove) << maskBits
+		for j, place := range s.places {
+			slab[int(place)+at] = masks[(lo+j)*g.mask] | move
+		}
+	} else {
+		for j, place := range s.places {
+			row := s.keep[lo+j]
+			slab[int(place)+at] = masks[int(row)*g.mask] | uint64(w.move[row])<<maskBits
 		}
 	}
-	at := len(g.keys)
-	masks := s.masker.masks
-	for j, row := range rows {
-		slab[places[j]+at] = masks[int(row)*g.mask] | uint64(w.move[row])<<maskBits
-	}
 	for i := 1; i < g.mask; i++ {
-		for j, row := range rows {
-			slab[places[j]+at+i] = masks[int(row)*g.mask+i]
+		for j, place := range s.places {
+			slab[int(place)+at+i] = masks[int(s.row(lo+j))*g.mask+i]
 		}
 	}
 	at += g.mask
 	for i, lane := range g.lanes {
-		words := w.read.lane(lane).words
-		for j, row := range rows {
-			slab[places[j]+at+i] = words[row]
-		}
+		s.copyLane(at+i, w.read.lane(lane).words, lo, hi)
 	}
 	text := 0
-	for i, c := range g.keys {
-		if !g.isText(i) {
+	for i := range g.keys {
+		if g.isText(i) {
+			s.copyLong(w, i, text, lo)
+			text++
+		}
+	}
+}
+
+// copyLane writes a lane of kept rows [lo, hi) to a word of their records.
+func (s *scatter) copyLane(word int, words []uint64, lo, hi int) {
+	slab := s.slab[word:]
+	if s.all {
+		words = words[lo:hi]
+		for j, place := range s.places {
+			slab[place] = words[j]
+		}
+		return
+	}
+	for j, row := range s.keep[lo:hi] {
+		slab[s.places[j]] = words[row]
+	}
+}
+
+// copyLong writes the texts of key column i that its words don't hold: text number text of the kept rows from lo on.
+func (s *scatter) copyLong(w *worker, i, text, lo int) {
+	g := s.group
+	col := &w.read.cols[g.keys[i]]
+	tails := w.read.lane(w.prog.lanes[g.headOf(i)].of).words
+	for j, place := range s.places {
+		row := int(s.row(lo + j))
+		if !isLong(tails[row]) {
 			continue
 		}
-		col := &w.read.cols[c]
-		for j, row := range rows {
-			to := places[j]/g.words*g.texts + text
-			if col.Code != nil {
-				s.texts[to] = col.Dict[col.Code[w.read.lo+int(row)]]
-			} else {
-				s.texts[to] = col.Str[w.read.lo+int(row)]
-			}
+		s.long = true
+		to := int(place)/g.words*g.texts + text
+		if col.Code != nil {
+			s.texts[to] = col.Dict[col.Code[w.read.lo+row]]
+		} else {
+			s.texts[to] = col.Str[w.read.lo+row]
 		}
-		text++
 	}
 }
 
@@ -207,7 +268,9 @@ func (s *scatter) flush(w *worker, p int) error {
 	k, t := s.group.words, s.group.texts
 	r := records{n: n, words: s.slab[p*s.rows*k:][:n*k], texts: s.texts[p*s.rows*t:][:n*t]}
 	err := s.parts[p].add(w.moves, &r, w.scratch, w.budget)
-	clear(r.texts)
+	if s.long {
+		clear(r.texts)
+	}
 	return err
 }
 
