@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -132,8 +133,8 @@ func (s *sink) put(v features.View, b *table.Batch) error {
 		s.tables = append(s.tables, s.schema(v))
 	}
 	t := &s.tables[len(s.tables)-1]
-	if got, want := fmt.Sprint(b.Schema), fmt.Sprint(t.schema); got != want {
-		return fmt.Errorf("view %s: schema %s, want %s", v.Name, got, want)
+	if !slices.Equal(b.Schema, t.schema) {
+		return fmt.Errorf("view %s: schema %v, want %v", v.Name, b.Schema, t.schema)
 	}
 	rows := events{schema: t.schema}
 	if err := rows.add(b); err != nil {

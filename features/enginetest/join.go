@@ -3,6 +3,7 @@ package enginetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -102,8 +103,8 @@ func (j join) run(ctx context.Context, eng features.Engine) (tableOf, error) {
 				return fmt.Errorf("two calls of Out overlap")
 			}
 			defer inside.Store(false)
-			if got, want := fmt.Sprint(b.Schema), fmt.Sprint(t.schema); got != want {
-				return fmt.Errorf("schema %s, want %s", got, want)
+			if !slices.Equal(b.Schema, t.schema) {
+				return fmt.Errorf("schema %v, want %v", b.Schema, t.schema)
 			}
 			if err := rows.add(b); err != nil {
 				return err

@@ -16,19 +16,19 @@ import (
 
 func priorChecks() (cs []check) {
 	for i, op := range features.Ops {
-		c := chain{seed: uint64(400 + i), views: viewsOf(i, op), ends: days(theEnd, 9), rows: 200}
+		c := chain{seed: uint64(400 + i), views: withWindows(viewsOf(i, op), 3*day, time.Hour, day), ends: days(theEnd, 7), rows: 200}
 		cs = append(cs, check{"prior/daily/" + string(op), c.check})
 	}
 	for _, c := range []struct {
 		name string
 		chain
 	}{
-		{"prior/mixed", chain{seed: 420, views: mixed(1), ends: days(theEnd, 12), rows: 500}},
+		{"prior/mixed", chain{seed: 420, views: mixed(1), ends: days(theEnd, 10), rows: 400}},
 		{"prior/views-of-one-key", chain{seed: 434, views: viewsOfOneKey(), ends: days(theEnd, 7), rows: 300}},
 		{"prior/processors", chain{seed: 435, views: mixed(3), ends: days(theEnd, 6), rows: 300, procs: []int{3, 1, 8, 2}}},
 		{"prior/windows-of-no-whole-days", chain{seed: 421, views: withWindows(mixed(2), 36*time.Hour, 5*time.Hour, 4*day+time.Second), ends: days(theEnd, 8), rows: 300}},
-		{"prior/hours", chain{seed: 422, views: withWindows(mixed(3), 3*time.Hour, 13*time.Hour), ends: every(theEnd, time.Hour, 15), rows: 300}},
-		{"prior/ends-within-an-hour", chain{seed: 423, views: withWindows(mixed(0), 3*time.Hour, day), ends: every(theEnd.Add(17*time.Minute), 25*time.Minute, 12), rows: 300}},
+		{"prior/hours", chain{seed: 422, views: withWindows(mixed(3), 3*time.Hour, 13*time.Hour), ends: every(theEnd, time.Hour, 11), rows: 300}},
+		{"prior/ends-within-an-hour", chain{seed: 423, views: withWindows(mixed(0), 3*time.Hour, day), ends: every(theEnd.Add(17*time.Minute), 25*time.Minute, 9), rows: 300}},
 		{"prior/skipped-days", chain{seed: 424, views: mixed(1), ends: pick(days(theEnd, 14), 0, 1, 4, 5, 9, 13), rows: 400}},
 		{"prior/steps-that-shrink", chain{seed: 425, views: withWindows(mixed(2), day, 3*day), ends: []time.Time{theEnd, theEnd.Add(26 * time.Hour), theEnd.Add(27 * time.Hour), theEnd.Add(27*time.Hour + time.Microsecond)}, rows: 300}},
 		{"prior/far-behind", chain{seed: 426, views: withWindows(mixed(3), day, 4*day), ends: pick(days(theEnd, 20), 0, 2, 10, 19), rows: 400}},
@@ -38,7 +38,7 @@ func priorChecks() (cs []check) {
 		{"prior/exactly-the-window", chain{seed: 430, views: mixed(3), ends: days(theEnd, 7), rows: 300, exactly: true}},
 		{"prior/all-whatever-is-asked", chain{seed: 431, views: mixed(0), ends: days(theEnd, 7), rows: 300, everything: true}},
 		{"prior/budget", chain{seed: 432, views: mixed(1), ends: days(theEnd, 6), rows: 600, budget: 64 << 10}},
-		{"prior/state-bits", chain{seed: 433, views: mixed(2), ends: days(theEnd, 9), rows: 400, states: true}},
+		{"prior/state-bits", chain{seed: 433, views: mixed(2), ends: days(theEnd, 7), rows: 400, states: true}},
 	} {
 		cs = append(cs, check{c.name, c.check})
 	}
