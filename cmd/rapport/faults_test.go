@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/storagetest"
 )
@@ -60,5 +61,58 @@ func TestFullDisk(t *testing.T) {
 	s.night(day + 1)
 	if got := s.outcome(); difference(got, want) != "" {
 		t.Errorf("after the disk had room: %s", difference(got, want))
+	}
+}
+
+// A file that is written anew while a run reads it, or between its listing and its reading, fails the run, which names it; nothing of its day is committed, and the next
+// run reads it as it is then. A day without files is one that the source has yet to deliver.
+func TestRewrittenWhileRead(t *testing.T) {
+	day := smallWorld.Days - 2
+	calm := newShop(t, smallWorld)
+	calm.quick()
+	key := eventsKey(day, "part-0")
+	rows := readParquet[rawEvent](t, calm.raw, key)
+	writeParquet(t, calm.raw, key, rows[:len(rows)-20])
+	calm.buildNight(day)
+	want := madeBy(t, calm.lastBuild(day))
+
+	for _, when := range []int32{1, 2, 3} { // the footer, and what follows
+		s := newShop(t, smallWorld)
+		s.quick()
+		var gets atomic.Int32
+		s.job.Events.Bucket = storagetest.NewFaulty(s.raw, storagetest.Fault{Match: func(c storagetest.Call) bool {
+			if c.Op == storagetest.Get && c.Key == key && gets.Add(1) == when {
+				writeParquet(t, s.raw, key, rows[:len(rows)-20])
+			}
+			return false
+		}})
+		_, err := s.try(day)
+		if !errors.Is(err, storage.ErrPrecondition) || !strings.Contains(err.Error(), key) || exitCode(t.Context(), err) != exitFailed {
+			t.Errorf("written anew at read %d: %v", when, err)
+		}
+		for k := range objects(t, s.opened.Bucket) {
+			if strings.HasPrefix(k, "done/ingest/"+s.job.Every.Label(s.interval(day))) {
+				t.Errorf("written anew at read %d, and %s is committed", when, k)
+			}
+		}
+		s.runner = s.newRunner(s.opened.Bucket, "two")
+		s.buildNight(day)
+		if got := madeBy(t, s.lastBuild(day)); got != want {
+			t.Errorf("written anew at read %d, the next run makes\n%s\nwant\n%s", when, got, want)
+		}
+	}
+
+	s := newShop(t, smallWorld)
+	s.quick()
+	if err := s.raw.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.try(day); !errors.Is(err, jobs.ErrNotReady) && !errors.Is(err, jobs.ErrNoData) {
+		t.Errorf("a day without files: %v", err)
+	}
+	writeParquet(t, s.raw, key, rows[:len(rows)-20])
+	s.buildNight(day)
+	if got := madeBy(t, s.lastBuild(day)); got != want {
+		t.Errorf("once the day's files are there a run makes\n%s\nwant\n%s", got, want)
 	}
 }
