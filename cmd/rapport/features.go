@@ -375,8 +375,9 @@ func definition(f features.Feature) string {
 
 func (a *app) featuresGetCmd() *cobra.Command {
 	var ids string
+	var times bool
 	c := &cobra.Command{
-		Use: "get VIEW --ids FILE|-", Short: "The live row of entities (subjects by raw id, items by item id)", Args: usage(cobra.ExactArgs(1)),
+		Use: "get VIEW --ids FILE|- [--times]", Short: "The live row of entities (subjects by raw id, items by item id)", Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := a.open(cmd.Context(), true)
 			if err != nil {
@@ -394,9 +395,10 @@ func (a *app) featuresGetCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printFeatures(cmd.Context(), p, v, entities)
+			return a.printFeatures(cmd.Context(), p, v, entities, times)
 		},
 	}
+	c.Flags().BoolVar(&times, "times", false, "with when the newest event was that counts in each feature; reads the events of the view's longest window")
 	c.Flags().StringVar(&ids, "ids", "", "file of ids, one a line, or - for standard input")
 	return c
 }
@@ -408,12 +410,14 @@ type featureRow struct {
 	Generation uint64               `json:"generation,omitempty"`
 	Status     string               `json:"status"`
 	Values     online.FeatureValues `json:"values"`
+	// Newest is when the newest event was that counts in a feature, within the longest window: by feature, with --times.
+	Newest map[string]time.Time `json:"newest,omitempty"`
 }
 
-func (a *app) printFeatures(ctx context.Context, p *project, v features.View, entities []string) error {
+func (a *app) printFeatures(ctx context.Context, p *project, v features.View, entities []string, times bool) error {
 	out := []featureRow{}
-	found := false
-	for _, id := range entities {
+	found := -1
+	for i, id := range entities {
 		entity := id
 		if v.Key == features.KeySubject {
 			entity = event.OnlineKey(p.Keys.ServingKey(), id)
@@ -428,23 +432,66 @@ func (a *app) printFeatures(ctx context.Context, p *project, v features.View, en
 		case err != nil:
 			return err
 		default:
-			found = true
+			found = i
 			l.AsOf = f.AsOf
 		}
 		out = append(out, l)
 	}
-	err := a.print(out, func(w io.Writer) {
-		for _, l := range out {
-			row(w, l.Entity, l.Status, clock(l.AsOf), fmt.Sprintf("generation %d", l.Generation))
-			for _, name := range slices.Sorted(maps.Keys(l.Values)) {
-				row(w, "  "+name, shownValue(l.Values[name]))
-			}
+	if times && found >= 0 {
+		if err := p.addTimes(ctx, v, entities, out, out[found].AsOf); err != nil {
+			return err
 		}
-	})
-	if err == nil && !found {
+	}
+	err := a.print(out, func(w io.Writer) { printRows(w, v, out) })
+	if err == nil && found < 0 {
 		err = notFoundError{fmt.Errorf("view %s holds none of the entities", v.Name)}
 	}
 	return err
+}
+
+func printRows(w io.Writer, v features.View, rows []featureRow) {
+	for _, l := range rows {
+		row(w, l.Entity, l.Status, clock(l.AsOf), fmt.Sprintf("generation %d", l.Generation))
+		for _, f := range v.Features {
+			for _, d := range v.SortedWindows() {
+				name := features.ColumnName(f.Name, d)
+				x, ok := l.Values[name]
+				if !ok {
+					continue // published before the view was given this column
+				}
+				cells := []any{"  " + name, shownValue(x)}
+				if t, ok := l.Newest[f.Name]; ok && !t.Before(l.AsOf.Add(-d)) {
+					cells = append(cells, "newest event "+clock(t))
+				}
+				row(w, cells...)
+			}
+		}
+	}
+}
+
+// addTimes adds to the rows that are there when their newest events were.
+func (p *project) addTimes(ctx context.Context, v features.View, entities []string, rows []featureRow, asOf time.Time) error {
+	j, err := p.jobFor([]features.View{v}, "")
+	if err != nil {
+		return err
+	}
+	var present []string
+	for i, r := range rows {
+		if r.Status == "PRESENT" {
+			present = append(present, entities[i])
+		}
+	}
+	newest, err := p.runner.NewestEvents(ctx, j, v, j.Every.At(asOf), present)
+	p.progress.done()
+	if err != nil {
+		return previewFault(err)
+	}
+	for i := range rows {
+		if rows[i].Status == "PRESENT" {
+			rows[i].Newest = newest[entities[i]]
+		}
+	}
+	return nil
 }
 
 // shownValue writes a value for people: the lists of top and sequence, which are JSON, with spaces between.
