@@ -49,6 +49,22 @@ func sixViews(windows []time.Duration) []features.View {
 	}
 }
 
+// nightViews are the views of task (b) without exact distinct counts: those keep a time for each value that an entity met, so that their state is
+// as large as its history, and going on from it saves little. What stands in their place is computed from a few numbers.
+func nightViews(windows []time.Duration) []features.View {
+	views := sixViews(windows)
+	for i := range views {
+		fs := views[i].Features
+		for k := range fs {
+			if fs[k].Op == features.Distinct {
+				fs[k] = features.Feature{Name: "recent", Op: features.Decayed, HalfLife: 7 * dayLong}
+			}
+		}
+		views[i].Features = features.Sorted(fs)
+	}
+	return views
+}
+
 // windowsOf are the four windows of task (b), as far as n days of events reach.
 func windowsOf(n int) []time.Duration {
 	var out []time.Duration
