@@ -233,3 +233,48 @@ func TestReadBadPages(t *testing.T) {
 		}
 	}
 }
+
+// TestPagesAnnounceTheirSize: a packed page that would unpack to more than its header says is refused before a byte is allocated for it.
+func TestPagesAnnounceTheirSize(t *testing.T) {
+	for _, name := range []string{"zstd", "snappy"} {
+		codec, err := compress.GetCodec(compressions[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{1, 40, 100, 255, 256, 300, 5000, 65_791, 65_792, 200_000} {
+			text := []byte(strings.Repeat("ab\x00", n/3+1)[:n])
+			packed := codec.EncodeLevel(make([]byte, codec.CompressBound(int64(n))), text, 1)
+			if got, known := announced(packed); known && got != uint64(n) || !known && name == "snappy" {
+				t.Errorf("%s: %d bytes are taken for %d (known: %v)", name, n, got, known)
+			}
+			for _, size := range []int{n, n - 1, n + 1, 2 * n} {
+				p := page{size: size, body: packed}
+				err := guard(func() error {
+					raw, err := p.decompress(codec, nil)
+					if err == nil && string(raw) != string(text[:size]) {
+						t.Errorf("%s: %d bytes are others", name, n)
+					}
+					return err
+				})
+				if size != 0 && (err == nil) != (size == n) || err != nil && !errors.Is(err, ErrCorrupt) {
+					t.Errorf("%s: %d bytes announced as %d: %v", name, n, size, err)
+				}
+			}
+		}
+	}
+	codec, err := compress.GetCodec(compress.Codecs.Snappy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	huge := page{size: 100, body: append(binary.AppendUvarint(nil, 1<<31), "\x00abcdef"...)}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err = guard(func() error {
+		_, err := huge.decompress(codec, nil)
+		return err
+	})
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, ErrCorrupt) || after.TotalAlloc-before.TotalAlloc > 1<<20 {
+		t.Errorf("a page of 2 GiB: %d bytes allocated, %v", after.TotalAlloc-before.TotalAlloc, err)
+	}
+}

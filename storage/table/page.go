@@ -118,11 +118,44 @@ func (p *page) decompress(codec compress.Codec, buf []byte) ([]byte, error) {
 	if p.size == 0 {
 		return nil, nil
 	}
+	if n, known := announced(p.body); known && n != uint64(p.size) {
+		return nil, fmt.Errorf("%w: a page announces %d bytes, and its codec %d", ErrCorrupt, p.size, n)
+	}
 	raw := codec.Decode(resized(buf, p.size), p.body) // panics at what is damaged, which a guard makes an error
 	if len(raw) != p.size {
 		return nil, fmt.Errorf("%w: a page has %d bytes where it announces %d", ErrCorrupt, len(raw), p.size)
 	}
 	return raw, nil
+}
+
+// announced is how many bytes a packed page says it unpacks to, where that can be known: codecs allocate by it. A page begins as zstd's frames do, or is
+// snappy's, which begins with the number and goes on with a literal, as zstd's magic does not.
+func announced(b []byte) (n uint64, known bool) {
+	if len(b) < 6 || binary.LittleEndian.Uint32(b) != 0xfd2fb528 {
+		n, k := binary.Uvarint(b)
+		return n, k > 0
+	}
+	flags := b[4]
+	at := 5
+	single := flags>>5&1 == 1
+	if !single {
+		at++ // the size of a window
+	}
+	at += [...]int{0, 1, 2, 4}[flags&3] // the number of a dictionary
+	size := [...]int{0, 2, 4, 8}[flags>>6]
+	if size == 0 && single {
+		size = 1
+	}
+	if size == 0 || len(b) < at+size {
+		return 0, false
+	}
+	for i := range size {
+		n |= uint64(b[at+i]) << (8 * i)
+	}
+	if size == 2 {
+		n += 256
+	}
+	return n, true
 }
 
 // cutLevels takes the definition levels off a page of n rows, and returns which rows are not null: nil if all are.

@@ -222,7 +222,7 @@ func TestScanChangedObject(t *testing.T) {
 			put(t, mem, "raw/f.parquet", eventsFile(t, 900))
 		}
 	}
-	if !errors.Is(last, storage.ErrPrecondition) || !strings.Contains(last.Error(), "run again") || n > 300 {
+	if !errors.Is(last, storage.ErrPrecondition) || !strings.Contains(last.Error(), "run again") || !strings.Contains(last.Error(), "raw/f.parquet") || n > 300 {
 		t.Errorf("%d rows, then %v", n, last)
 	}
 	info, err := mem.Head(context.Background(), "raw/f.parquet")
