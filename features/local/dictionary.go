@@ -11,7 +11,6 @@ type dictionary struct {
 	mu    sync.RWMutex
 	codes map[string]uint32
 	texts atomic.Pointer[[]string] // by number; what is written stays
-	bytes int64
 }
 
 func newDictionary() *dictionary {
@@ -38,15 +37,8 @@ func (d *dictionary) code(s string) uint32 {
 	code = uint32(len(texts) - 1)
 	d.codes[s] = code
 	d.texts.Store(&texts)
-	d.bytes += int64(len(s)) + 64
 	return code
 }
 
 // text returns the text of a number.
 func (d *dictionary) text(code uint32) string { return (*d.texts.Load())[code] }
-
-func (d *dictionary) size() int64 {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return d.bytes
-}

@@ -1,20 +1,51 @@
-// Package local is the features.Engine of one machine: one streaming scan of the events, whatever the number of views.
+// Package local is the features.Engine of one machine.
+//
+//	engine.go      Build: from a prior state, or from all events; which tables are put out
+//	program.go     views → lanes, groups (one a key), classes (one a list of windows), accumulators; what views share is done once
+//	moves.go       what an event does, by when it was: out of which bucket, into which
+//	scan.go        workers read splits side by side
+//	lanes.go       columns → words; masks.go: conditions → bits; pack.go: text keys → two words
+//	scatter.go     words → records, gathered by partition
+//	partition.go   records → states: entities.go, pairs.go (distinct), tallies.go (top, quantile), keepers.go (lists)
+//	emit.go        states → rows
+//	state.go       states ↔ bytes; prior.go: going on from them
+//	spill.go       beyond the budget; merge.go: back from there
+//	join*.go       features as of many moments
 //
 // # Design
 //
-// The caller's goroutine reads: it checks each batch, drops what lies outside the longest window, turns the columns that some view needs into
-// numbers (strings become dictionary ids, kinds become small integers), and sorts the row numbers by shard. One worker a shard owns every
-// entity whose key hashes there, so no state is shared and there are no locks. When the source has ended, rows are put out sorted by entity.
+// One scan, whatever the number of views. Workers (GOMAXPROCS) take splits; each turns runs of 4,096 rows into lanes of words: a value, a hash, a term,
+// 0 where there is none. Conditions become bits of one mask, so that an aggregate is a loop without branches over words and bits: conditions on text cost
+// one look-up a value of a dictionary, not one a row. Times are read only where a split is cut by a window's start, or a feature needs them.
 //
-// An event is added once, to the bucket of the shortest window that holds it; when a row is put out, window b is the merge of buckets 0…b. That
-// costs one update per event and feature, not one per window, and it is the same merge that tiles will need.
+// Records (key, mask, lanes) are gathered by the top bits of the key's hash into 256 regions a worker; a full region, some hundred records, is added
+// to its partition at once. So states need no merge, the loop of each accumulator runs over many records, and the machine waits for many places of memory at a
+// time instead of one after another: that, not arithmetic, is what aggregation by key costs. A worker that finds a partition taken leaves its region there
+// and goes on: a key that has a tenth of all events does not hold up the others. Nothing depends on who was first, for every state is exact and
+// commutative (packages features, features/aggregate).
 //
-// Results don't depend on the number of shards, on batches or on row order, because every state is exact and commutative (package
-// features). So the number of workers is simply GOMAXPROCS.
+// States are flat words without pointers, one record an entity and class: all cells of one bucket side by side, so that an event touches one or two cache
+// lines. An event is added to the bucket of the shortest window that holds it; window b is the sum of buckets 0…b, when a row is put out. Counters are half a word;
+// the first of each bucket counts all its events and is the only one that must be watched for overflow (an error, never a wrong number). Sums are pairs
+// of floats, with a features.Total beside them in the rare case that 106 bits don't hold one. Distinct is one table of (entity, value) a partition, 8
+// bytes a pair as long as values are below 2^32, else 12.
 //
-// Memory is proportional to entities × features × windows, plus one entry for every pair of entity and distinct value under Distinct, plus
-// the dictionaries; it doesn't grow with the number of events.
+// From a prior state only what moves is touched: new events come in, and at each window's start events pass into the next bucket. An event's move is
+// a number in its record, so the same loops serve, with a minus sign. Where a tile of exactly the span was kept, its sums move in place of its events. What tells
+// times (min, max, first, last, recency, sequence, distinct) gets new events only and answers by a cut-off. If a count would fall below zero, a sum is
+// left where there are no events, a row fails its check, the spans to be read are half of the longest window, or the state is larger than the
+// budget: all events are read, into the same bits. In such builds views keep their states apart and min and max keep lists, so a build that keeps its
+// state costs more than one that doesn't.
 //
-// Rejected: a goroutine for each view (as many scans of the batches, and uneven), hash tables merged after a parallel scan (twice the memory,
-// and a merge that a partitioned scan doesn't need), and sorting the events by key (all of them in memory).
+// Beyond the budget a partition that gets records keeps its state as it is, and the records go to a file; at the end partitions are
+// completed and put out one after another, all views of each, and the views' rows come out of the file in order. So a build takes the budget, the workers'
+// regions (a few MB a worker and key), the dictionaries of texts that come out again, and one partition. A partition is 1/256 of the entities: a
+// budget below that is exceeded.
+//
+// Memory is otherwise proportional to entities × (windows × cells), plus the pairs of Distinct; it does not grow with the number of events.
+//
+// Rejected: one goroutine that reads and others that aggregate (reading is more than half of the work); a table for each worker, merged at the end (twice the
+// memory, and a merge that costs what it saved); sorting events by key (all of them in memory); a general expression engine (views are closed, so their
+// loops can be written out); and reading the prior state lazily (an entity is touched by a tile of some span on most nights, and a row's check
+// wants all of it).
 package local

@@ -22,7 +22,6 @@ type scan struct {
 	mu      sync.Mutex
 	stats   tally
 	err     error
-	stop    context.CancelFunc
 	nextOne atomic.Int64
 }
 
