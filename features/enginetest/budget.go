@@ -29,7 +29,7 @@ func budgetChecks() (cs []check) {
 func sameUnderBudget(ctx context.Context, eng features.Engine, budget int64) error {
 	for i := range 4 {
 		t := task{
-			views: [][]features.View{mixed(0), mixed(1), mixed(2), viewsOfOneKey()}[i], interval: lastDay(theEnd), keep: true, events: world{seed: uint64(500 + i), rows: 900, months: true}.generate(),
+			views: [][]features.View{mixed(0), mixed(1), mixed(2), viewsOfOneKey()}[i], interval: lastDay(theEnd), keep: true, events: world{seed: uint64(500 + i), rows: 500, months: true}.generate(),
 			shape: shape{seed: uint64(i), splits: 4, batch: 64, coded: i%2 == 0},
 		}
 		want, err := build(ctx, eng, t)
@@ -76,7 +76,7 @@ func crowdViews() []features.View {
 
 // manyEntities: a state far above the budget is spilled, and the facts say so.
 func manyEntities(ctx context.Context, eng features.Engine) error {
-	t := task{views: crowdViews(), interval: lastDay(theEnd), events: crowd(20_000), shape: shape{seed: 1, splits: 5, batch: 1000}}
+	t := task{views: crowdViews(), interval: lastDay(theEnd), events: crowd(12_000), shape: shape{seed: 1, splits: 5, batch: 1000}}
 	want, err := build(ctx, eng, t)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func manyEntities(ctx context.Context, eng features.Engine) error {
 		return err
 	}
 	if got.stats.Spilled == 0 {
-		return errors.New("30,000 entities were built within 64 KiB, and nothing was spilled")
+		return errors.New("18,000 entities were built within 64 KiB, and nothing was spilled")
 	}
 	return agree(got.result, want.result, true)
 }
@@ -155,7 +155,7 @@ func noFolder(ctx context.Context, eng features.Engine) error {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		return err
 	}
-	e := crowd(20_000)
+	e := crowd(12_000)
 	src := &source{events: e, shape: shape{batch: 1000}}
 	puts := 0
 	_, err = eng.Build(ctx, features.Plan{

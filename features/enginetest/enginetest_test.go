@@ -32,6 +32,19 @@ func TestParseScriptFaults(t *testing.T) {
 		{end + "expect w", `line 2: expect: no view "w" above`},
 		{end + view + "expect v\n  entity n_2d", `line 5: the header is "entity n_2d", the view has "entity n_1d"`},
 		{end + view + "expect v\n  entity n_1d\n  1", "line 6: the row has 1 fields, the header 2"},
+		{end + "view v subject 1d hop=x\n", "line 2: time: invalid duration"},
+		{end + view + "  m top n=x", "line 4: feature m: strconv.Atoi"},
+		{end + view + "  m quantile q=x", "line 4: feature m: strconv.ParseFloat"},
+		{end + view + "  m sum weights=view", "line 4: feature m: strconv.ParseFloat"},
+		{end + view + "  m count where=x:1..y", "line 4: feature m: strconv.ParseFloat"},
+		{end + view + "  m count where=x", "has a value that is empty or listed twice"},
+		{end + view + "expect v\n  entity n_1d\n  1 1\n  1 2", "entity [1] is put out twice"},
+		{end + view + "joined", "line 4: joined comes once, below the examples"},
+		{end + view + "examples\nexamples\n  id", "0 tables are expected of 1 views"},
+		{end + view + "examples\n  id time\n  1", "line 6: the example has 1 fields, the header 2"},
+		{end + view + "examples\n  id time\njoined", "line 6: the examples have no column subject"},
+		{end + view + "examples\n  time subject\njoined", "line 6: the examples begin with column time"},
+		{end + view + "examples\n  id time subject\njoined\n  id time", `line 7: the header is "id time", the view has "id time subject v__n_1d"`},
 		{end + view + "refused v x", "line 4: strconv.ParseInt"},
 	} {
 		if _, err := parseScript(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -57,7 +70,7 @@ func TestParseDuration(t *testing.T) {
 
 // Whatever the text: an error, or a script whose plan an engine can run.
 func FuzzParseScript(f *testing.F) {
-	for _, c := range []string{"edges", "nulls", "operators", "sums", "single"} {
+	for _, c := range []string{"edges", "nulls", "operators", "filters", "weights", "join-hops", "keys"} {
 		text, err := scripts.ReadFile("testdata/" + c + ".txt")
 		if err != nil {
 			f.Fatal(err)

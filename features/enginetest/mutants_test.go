@@ -405,7 +405,7 @@ func TestWrongEnginesFail(t *testing.T) {
 		"never goes on from a prior":   {mutant(func(p features.Plan) features.Plan { p.Prior = nil; return p }), []string{"prior/reads-little"}},
 		"takes more than it asked for": {definitions{careless: true}, []string{"prior/all-whatever-is-asked"}},
 		"believes a damaged state":     {definitions{trusting: true}, []string{"prior/damaged"}},
-		"leaves files behind":          {definitions{messy: true}, []string{"budget/65536-bytes"}},
+		"leaves files behind":          {definitions{messy: true}, []string{"budget/1-bytes"}},
 		"spills nothing":               {mutant(func(p features.Plan) features.Plan { p.Budget = 0; return p }), []string{"budget/many-entities", "budget/no-folder"}},
 		"loses a part of the state": {mutant(func(p features.Plan) features.Plan {
 			if p.Prior != nil {

@@ -165,9 +165,9 @@ func viewsOfOneKey() []features.View {
 // largeEntities: entities with tens of thousands of events and of values, so that small states have to grow into large ones.
 func largeEntities(ctx context.Context, eng features.Engine) error {
 	e := newEvents()
-	for i := range int64(24_000) {
+	for i := range int64(14_000) {
 		v := (i*7919 + i%13) % 20_011
-		e.rows = append(e.rows, []any{i % 40 / 39, fmt.Sprintf("item-%05d", v), theEnd.UnixMicro() - 1 - i*24_000_000, "view", float64(v-9000) / 8})
+		e.rows = append(e.rows, []any{i % 40 / 39, fmt.Sprintf("item-%05d", v), theEnd.UnixMicro() - 1 - i*40_000_000, "view", float64(v-9000) / 8})
 	}
 	views := []features.View{{Name: "v", Key: features.KeySubject, Windows: []time.Duration{day, 7 * day}, Features: features.Sorted([]features.Feature{
 		{Name: "approx", Op: features.ApproxDistinct, Column: "item"},

@@ -318,6 +318,18 @@ func (p *scriptParser) joined() error {
 	if err := features.Validate(p.s.views); err != nil {
 		return err
 	}
+	need := []string{"time"}
+	for _, v := range p.s.views {
+		need = append(need, v.Keys()...)
+	}
+	for _, c := range need {
+		if p.s.join.examples.schema.Index(c) < 0 {
+			return fmt.Errorf("the examples have no column %s", c)
+		}
+		if k := p.s.join.examples.schema[0].Name; k == c {
+			return fmt.Errorf("the examples begin with column %s: the first is an id", k)
+		}
+	}
 	p.s.join.views, p.s.join.events, p.s.join.anchor = p.s.views, p.s.events, p.s.end
 	p.s.join.want = p.s.join.table()
 	p.section = p.header(&p.s.join.want)
