@@ -51,7 +51,7 @@ func queries(views []features.View) []query {
 	if len(views[0].Windows) == 1 {
 		return []query{{}}
 	}
-	return []query{{}, {files: true}, {buckets: true}, {buckets: true, files: true}}
+	return []query{{}, {files: true}, {buckets: true, files: true}, {plain: true}}
 }
 
 // statements are what answers views as of the end of the events: one pass over the files a key, one for the pairs of subject and item, then a
