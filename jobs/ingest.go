@@ -281,7 +281,7 @@ func (w *work) ingestDay(ctx context.Context, d plannedDay) (result, error) {
 		err := fmt.Errorf("%w: none of the day's rows was kept (%s): %s", ErrNoData, facts.Funnel.Suppressed(smallCell), facts.Funnel.Remedy())
 		if len(facts.BadRows) > 0 {
 			bad := facts.BadRows[0]
-			err = fmt.Errorf("%w (the first that was quarantined: %s, row %d, %s)", err, bad.File, bad.Row, strings.TrimSpace(bad.Column+" "+string(bad.Reason)))
+			err = fmt.Errorf("%w (the first: %s, row %d, column %s: %s)", err, bad.File, bad.Row, bad.Column, bad.Reason)
 		}
 		return result{}, err
 	}

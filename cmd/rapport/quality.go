@@ -22,7 +22,11 @@ func printQuality(w io.Writer, r *ledger.Run) {
 			if v.Column != "" {
 				what += " of " + v.Column
 			}
-			row(w, v.Set, what, v.Outcome, v)
+			says := v.Says
+			if v.Outcome != expect.Passed {
+				says = v.String()
+			}
+			row(w, v.Set, what, v.Outcome, says)
 		}
 	}
 	for _, q := range r.Quarantine {

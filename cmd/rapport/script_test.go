@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -230,7 +232,8 @@ type eventRow struct {
 }
 
 // spoil rewrites a file of events: "no-user" drops the subject column, "text-amount" and "text-time" turn numbers into text, "strangers"
-// makes every subject one whom nobody has a record of, "headless" empties every subject. "half" drops every other row of any file.
+// makes every subject one whom nobody has a record of, "headless" empties every subject. "half" drops every other row of any file. "twice" has every row two times; "noisy"
+// has in each 40 rows an amount that is no number, a device that nobody has, a time of 1970, and in half of the others no amount.
 func spoil(path, how string) error {
 	switch how {
 	case "no-user":
@@ -268,6 +271,27 @@ func spoil(path, how string) error {
 		return rewrite(path, func(e eventRow) eventRow { e.User = ""; return e })
 	case "half":
 		return halve(path)
+	case "twice":
+		rows, err := parquet.ReadFile[eventRow](path)
+		if err != nil {
+			return err
+		}
+		return parquet.WriteFile(path, slices.Concat(rows, rows))
+	case "noisy":
+		n, none := 0, math.NaN()
+		return rewrite(path, func(e eventRow) eventRow {
+			switch n++; {
+			case n%40 == 0:
+				e.Amount = &none
+			case n%40 == 1:
+				e.Device = "fridge"
+			case n%40 == 2:
+				e.At = 0
+			case n%2 == 0:
+				e.Amount = nil
+			}
+			return e
+		})
 	}
 	return fmt.Errorf("spoil: no way %q", how)
 }

@@ -258,7 +258,7 @@ func TestJudge(t *testing.T) {
 		want string // expectation column outcome: says
 	}{
 		{"nothing is expected", Set{}, Seen{}, ""},
-		{"as usual", Set{Volume: both}, Seen{Now: 100, Median: 100, Over: 5}, "volume.least  pass: events: 100 rows, which is not under 50 % of the median of the 5 times before (100)|volume.most  pass: "},
+		{"as usual", Set{Volume: both}, Seen{Now: 100, Median: 100, Over: 5}, "volume.least  pass: events: 100 rows, at least 50 % of the median of the 5 times before (100)|volume.most  pass: "},
 		{"at the bounds", Set{Volume: both}, Seen{Now: 50, Median: 100, Over: 5}, "volume.least  pass: |volume.most  pass: "},
 		{"just under", Set{Volume: both}, Seen{Now: 49, Median: 100, Over: 5}, "volume.least  fail: events: 49 rows, under 50 % of the median of the 5 times before (100)|volume.most  pass: "},
 		{"twice", Set{Volume: both}, Seen{Now: 200, Median: 100, Over: 5}, "volume.least  pass: |volume.most  pass: "},

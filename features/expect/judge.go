@@ -158,10 +158,11 @@ func (s Set) volume(o Seen) (out []Verdict) {
 		bound  float64
 		onMiss Action
 		missed bool
-		word   string
+		word   string // of a miss
+		held   string
 	}{
-		{"volume.least", b.Least, b.OnLeast, float64(o.Now) < b.Least*float64(o.Median), "under"},
-		{"volume.most", b.Most, b.OnMost, float64(o.Now) > b.Most*float64(o.Median), "over"},
+		{"volume.least", b.Least, b.OnLeast, float64(o.Now) < b.Least*float64(o.Median), "under", "at least"},
+		{"volume.most", b.Most, b.OnMost, float64(o.Now) > b.Most*float64(o.Median), "over", "at most"},
 	} {
 		if side.bound == 0 {
 			continue
@@ -179,7 +180,7 @@ func (s Set) volume(o Seen) (out []Verdict) {
 			}
 			word := side.word
 			if v.Outcome == Passed {
-				word = "which is not " + word
+				word = side.held
 			}
 			v.Says = fmt.Sprintf("%s: %d %s, %s %s of the median of the %d %s before (%d)", s.Name, o.Now, o.What, word, percent(bound), o.Over, o.Past, o.Median)
 		}
