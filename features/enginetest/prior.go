@@ -311,59 +311,64 @@ func priorThatDoesNotFit(ctx context.Context, eng features.Engine) error {
 	return compare("the state of a later end")
 }
 
-// priorDamaged: a state in which bytes are changed, cut off, added or swapped between entities never gives a wrong number.
+// priorDamaged: a state or a tile in which bytes are changed, cut off, added or swapped between entities, or that comes twice, never gives a wrong number.
 func priorDamaged(ctx context.Context, eng features.Engine) error {
 	k, t, want, err := twoDays(ctx, eng, 470)
 	if err != nil {
 		return err
 	}
 	rng := rand.New(rand.NewPCG(470, 1))
-	for round := range 36 {
-		broken := kept{end: k.end, tiles: k.tiles}
-		for _, s := range k.state {
-			s.rows = slices.Clone(s.rows)
-			broken.state = append(broken.state, s)
+	tile := spanOfInterval(lastDay(k.end))
+	for round := range 7 * 6 {
+		view, kind := round%len(t.views), round/len(t.views)
+		broken := kept{end: k.end, state: slices.Clone(k.state), tiles: map[span][]tableOf{tile: slices.Clone(k.tiles[tile])}}
+		what, victim := "state", &broken.state[view]
+		if kind >= 7 {
+			what, victim = "tile", &broken.tiles[tile][view]
 		}
-		victim := broken.state[round%len(broken.state)]
 		if len(victim.rows) < 2 {
-			return fmt.Errorf("view %s: %d states: too few to break", victim.view, len(victim.rows))
+			return fmt.Errorf("view %s: %d rows in the %s: too few to break", victim.view, len(victim.rows), what)
 		}
-		what := damage(rng, victim, round)
+		victim.rows = slices.Clone(victim.rows)
+		how := damage(rng, victim, kind%7)
 		t.prior = broken.prior(rng)
 		got, err := build(ctx, eng, t)
 		if err != nil {
 			continue // that is what is asked for
 		}
 		if err := agreeTables(got.tables, want.tables, true); err != nil {
-			return fmt.Errorf("view %s, %s, and no error: %w", victim.view, what, err)
+			return fmt.Errorf("view %s, %s in the %s, and no error: %w", victim.view, how, what, err)
 		}
 	}
 	return nil
 }
 
-// damage changes one row of a table of states and says how.
-func damage(rng *rand.Rand, t tableOf, round int) string {
+// damage changes one row of a table of states or tiles and says how.
+func damage(rng *rand.Rand, t *tableOf, kind int) string {
 	i := rng.IntN(len(t.rows))
 	row := slices.Clone(t.rows[i])
 	t.rows[i] = row
 	at := len(row) - 1
 	state := []byte(row[at].(string))
-	switch round / 3 % 6 {
+	switch kind {
 	case 1:
 		row[at] = string(state[:rng.IntN(len(state))])
-		return "a state cut off"
+		return "one cut off"
 	case 2:
 		row[at] = string(append(state, byte(rng.IntN(256))))
-		return "a state with a byte more"
+		return "one with a byte more"
 	case 3:
 		row[at] = t.rows[(i+1)%len(t.rows)][at]
-		return "the state of another entity"
+		return "that of another entity"
 	case 4:
 		row[at] = nil
-		return "a null state"
+		return "a null"
 	case 5:
 		row[0] = nil
 		return "a null key"
+	case 6:
+		t.rows = append(t.rows, row)
+		return "one twice"
 	}
 	p := rng.IntN(len(state))
 	state[p] ^= 1 << rng.IntN(8)

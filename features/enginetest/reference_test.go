@@ -366,9 +366,14 @@ func (r *reader) states(e *events, v features.View, splits []features.Split) err
 	if err := t.read(splits, everything); err != nil {
 		return err
 	}
+	seen := map[string]bool{}
 	for _, row := range t.events.rows {
 		r.stats.States++
 		key, blob := row[:len(row)-1], row[len(row)-1]
+		if seen[nameOf(key)] {
+			return fmt.Errorf("a state of view %s comes twice", v.Name)
+		}
+		seen[nameOf(key)] = true
 		s, ok := blob.(string)
 		if !ok || len(s) < 8 || slices.Contains(key, nil) || !r.trusting && s[:8] != fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(nameOf(key)+s[8:]))) {
 			return fmt.Errorf("a state of view %s is damaged", v.Name)
