@@ -45,9 +45,10 @@ func encode(r *rows, o WriteOptions) (body []byte, footer int, err error) {
 		parquet.WithStats(true),
 		parquet.WithMaxStatsSize(maxStatistic),
 	}
+	set := new(wordSet)
 	for i, f := range r.schema {
 		path := parquet.ColumnPath{f.Name}
-		if l := layoutOf(&r.cols[i], f.Type, r.n); l.dictionary {
+		if l := layoutOf(&r.cols[i], f.Type, r.n, set); l.dictionary {
 			props = append(props, parquet.WithDictionaryPath(path, true))
 		} else {
 			props = append(props, parquet.WithEncodingPath(path, l.encoding))

@@ -17,8 +17,8 @@ type layout struct {
 const layoutSample = defaultRowGroup
 
 // layoutOf chooses for the first n rows of a column what is read fastest, which is what leaves the codec the least to do: codes of a dictionary where values
-// recur; differences where integers lie close to those before; the lengths of text apart from it. It depends on the values alone.
-func layoutOf(c *Column, t Type, n int) layout {
+// recur; differences where integers lie close to those before; the lengths of text apart from it. It depends on the values alone; set is scratch.
+func layoutOf(c *Column, t Type, n int, set *wordSet) layout {
 	n = min(n, layoutSample)
 	plain := layout{encoding: parquet.Encodings.Plain}
 	switch t {
@@ -30,7 +30,7 @@ func layoutOf(c *Column, t Type, n int) layout {
 	case Bytes, Bool:
 		return plain
 	}
-	distinct, rows := distinctWords(c, t, n)
+	distinct, rows := distinctWords(c, t, n, set)
 	coded := math.Inf(1)
 	if distinct > 0 {
 		coded = float64(rows*bits.Len(uint(distinct-1)) + 64*distinct)
@@ -71,11 +71,13 @@ func recurs(c *Column, n int) bool {
 // hopeless is after how many values, nine tenths of them different, a dictionary is not thought of any more.
 const hopeless = 1 << 13
 
+// wordSet is an open-addressing set of numbers other than 0, half full at the most.
+type wordSet [1 << 17]uint64
+
 // distinctWords counts the values of n rows that are not null, and how many of them are different; it gives up, with 0, where these are too many.
-func distinctWords(c *Column, t Type, n int) (distinct, rows int) {
-	const slots = 1 << 17
-	const most = slots / 2
-	set := make([]uint64, slots)
+func distinctWords(c *Column, t Type, n int, set *wordSet) (distinct, rows int) {
+	const most = len(set) / 2
+	*set = wordSet{}
 	zero := false
 	for i := range n {
 		if c.Null(i) {
@@ -97,7 +99,7 @@ func distinctWords(c *Column, t Type, n int) (distinct, rows int) {
 		}
 		at := w * 0x9e3779b97f4a7c15 >> 47 // the top 17 bits
 		for set[at] != 0 && set[at] != w {
-			at = (at + 1) % slots
+			at = (at + 1) % uint64(len(set))
 		}
 		if set[at] == 0 {
 			set[at] = w

@@ -34,7 +34,8 @@ const (
 // row group by row group, the chunks of the columns that are wanted, joined where they touch; if all are wanted, the part in one request. Each is
 // verified before a byte of it is decoded: the footer by its SHA-256, chunks by the CRC-32C that it holds of them; a part of a manifest that
 // knows no footer is read whole, and verified by its SHA-256. What comes next is fetched while the current row group, or part, is decoded: memory is
-// four of these, as compressed, a page of each column, and a batch. The sequence ends after the first error.
+// four of these, as compressed, a page of each column, and a batch. Texts of a page, or a dictionary, share one allocation, which lives as long as one of
+// them is kept: who keeps few of many clones them. The sequence ends after the first error.
 func Read(ctx context.Context, b storage.Bucket, m Manifest, o ReadOptions) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
 		s, err := m.project(o.Columns)

@@ -25,6 +25,16 @@ func TestReadProjects(t *testing.T) {
 	if !slices.Equal(got.Schema, want.Schema) || !slices.Equal(lines(got), lines(want)) {
 		t.Error("a projection has other values")
 	}
+	rows := 0
+	for b, err := range Read(context.Background(), mem, m, ReadOptions{Columns: []string{}}) {
+		if err != nil || len(b.Cols) != 0 {
+			t.Fatalf("without columns: %v, %v", b, err)
+		}
+		rows += b.N
+	}
+	if rows != b.N {
+		t.Errorf("without columns: %d rows of %d", rows, b.N)
+	}
 	_, err = collect(Read(context.Background(), mem, m, ReadOptions{Columns: []string{"Subjct"}}))
 	if !errors.Is(err, ErrColumn) || !strings.Contains(err.Error(), `the nearest is "subject"`) {
 		t.Errorf("a column that is not there: %v", err)

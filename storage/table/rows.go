@@ -73,6 +73,12 @@ func appendColumn(dst, src *Column, t Type, have, n int, pick []int32) error {
 			}
 			dst.Str = append(dst.Str, v)
 		}
+	case Int64, Time:
+		if pick == nil && src.Valid == nil {
+			dst.Int = append(dst.Int, src.Int[:n]...)
+			break
+		}
+		fallthrough
 	default:
 		dst.Int = slices.Grow(dst.Int, n)
 		for i := range n {
