@@ -21,7 +21,7 @@ const (
 	PastRetention
 	Erased
 	NotYetValid // outside the current unbroken span: before it began, or not before now
-	BadRow      // no subject, item or time
+	BadRow      // no subject, item or time; or quarantined for what it holds
 	reasons
 )
 
@@ -40,7 +40,7 @@ var (
 		PastRetention: "these events are older than the purpose keeps them: lengthen keep.events only if the purpose needs it",
 		Erased:        "these subjects were erased: remove them from the source as well",
 		NotYetValid:   "these events lie before the subjects' current consent began: no remedy, unless the consent table lacks earlier records",
-		BadRow:        "these rows lack a subject, an item or a time: correct the producer; the bad rows are listed by file and row",
+		BadRow:        "these rows lack an id or a time, hold no number where one should be, or break a rule of the source: correct the producer; rapport runs show --quarantine lists them by file and row",
 	}
 )
 
