@@ -353,7 +353,7 @@ func (c *classState) put(f *featureProgram, end int64, slots []uint32, sets [][]
 				dst[b].Float[row] = float64(part) / float64(all)
 			}
 		case features.Sum, features.Mean, features.Decayed:
-			c.putSum(f, end, int(slot)*stride, dst, row)
+			c.putSum(f, int(slot)*stride, dst, row)
 		case features.Min, features.Max:
 			best := uint64(0)
 			flip := uint64(0)
@@ -381,14 +381,31 @@ func (c *classState) put(f *featureProgram, end int64, slots []uint32, sets [][]
 }
 
 // putSum writes a sum, a mean or a decayed sum of the entity whose state begins at a word.
-func (c *classState) putSum(f *featureProgram, end int64, at int, dst []table.Column, row int) {
-	var sum aggregate.Exact
-	n := int64(0)
+func (c *classState) putSum(f *featureProgram, at int, dst []table.Column, row int) {
+	var (
+		sum  aggregate.Sum
+		all  aggregate.Exact // once a sum has a rest
+		wide bool
+		n    int64
+	)
 	for b := range dst {
 		cells := at + b*c.cells
 		w := cells + c.sums[f.sum].word
-		sum.MergeSum(aggregate.Sum{Hi: math.Float64frombits(c.words[w]), Lo: math.Float64frombits(c.words[w+1])}, c.rests[uint32(w)])
-		x := sum.Result()
+		part := aggregate.Sum{Hi: math.Float64frombits(c.words[w]), Lo: math.Float64frombits(c.words[w+1])}
+		if !wide {
+			was := sum
+			if sum.Add(part.Hi) != 0 || sum.Add(part.Lo) != 0 || len(c.rests) > 0 {
+				wide = true
+				all.MergeSum(was, nil)
+			}
+		}
+		x := 0.0
+		if wide {
+			all.MergeSum(part, c.rests[uint32(w)])
+			x = all.Result()
+		} else {
+			x = sum.Result()
+		}
 		switch f.Op {
 		case features.Mean:
 			if n += c.counters[f.count].of(c.words[cells:]); n == 0 {
@@ -397,7 +414,7 @@ func (c *classState) putSum(f *featureProgram, end int64, at int, dst []table.Co
 			}
 			x /= float64(n)
 		case features.Decayed:
-			x = aggregate.Decay{HalfLife: f.HalfLife.Microseconds()}.Result(x, f.base, end)
+			x = float64(x*f.scale)*f.decay + 0
 		}
 		dst[b].Float[row] = x
 	}

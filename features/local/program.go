@@ -2,6 +2,7 @@ package local
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -212,7 +213,8 @@ type featureProgram struct {
 	newest  int
 	members int
 	keep    int
-	base    int64 // Decayed: the lane's
+	// Decayed: the exact sum times scale, a power of two, times decay is the result (aggregate.Decay).
+	scale, decay float64
 }
 
 // compile turns valid views into a program.
@@ -333,8 +335,11 @@ func (p *program) feature(g *group, c *class, v features.View, f features.Featur
 		fp.lane = p.valueLane(f, reader)
 		if f.Op == features.Decayed {
 			decay := aggregate.Decay{HalfLife: f.HalfLife.Microseconds()}
-			fp.base = decay.Base(p.end - c.longest())
-			fp.lane = p.lane(lane{form: decaying, column: timeColumn, of: fp.lane, decay: decay, base: fp.base})
+			base := decay.Base(p.end - c.longest())
+			fp.lane = p.lane(lane{form: decaying, column: timeColumn, of: fp.lane, decay: decay, base: base})
+			last := decay.Base(p.end)
+			fp.scale = math.Ldexp(1, int(base-last))
+			fp.decay = decay.Result(1, last, p.end)
 		}
 		fp.pred = g.pred(tests, fp.lane)
 		fp.sum = c.sum(fp.pred, g.carry(fp.lane), p.lanes[fp.lane])

@@ -147,6 +147,7 @@ func (c *classState) addBucket(slot uint32, bucket int, d *bucketData, sign int6
 		return nil
 	}
 	at := int(slot)*c.stride() + bucket*c.cells
+	fresh := sign > 0 && c.counters[0].of(c.words[at:]) == 0
 	for i, x := range c.counters {
 		n := x.of(c.words[at:]) + sign*int64(d.counts[i])
 		if n < 0 || n > math.MaxUint32 {
@@ -156,6 +157,10 @@ func (c *classState) addBucket(slot uint32, bucket int, d *bucketData, sign int6
 		*p = *p&^(math.MaxUint32<<x.shift) | uint64(n)<<x.shift
 	}
 	for i, x := range c.sums {
+		if fresh && len(d.sums[i].Rest.Partials()) == 0 && c.words[at+x.word]|c.words[at+x.word+1] == 0 {
+			c.words[at+x.word], c.words[at+x.word+1] = math.Float64bits(d.sums[i].Hi), math.Float64bits(d.sums[i].Lo)
+			continue
+		}
 		s := aggregate.Exact{Sum: aggregate.Sum{Hi: math.Float64frombits(c.words[at+x.word]), Lo: math.Float64frombits(c.words[at+x.word+1])}}
 		if sign > 0 {
 			s.Merge(&d.sums[i])
