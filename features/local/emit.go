@@ -144,6 +144,9 @@ func (b *buffer) head(n int) *table.Batch {
 
 // rows fills the buffer with the sheet's rows of the partition, and hands it to out as often as it is full.
 func (pt *partition) rows(sh *sheet, b *buffer, out func(*table.Batch) error) error {
+	if pt.n == 0 {
+		return nil
+	}
 	c := &pt.classes[sh.view.classNo]
 	sh.begin(pt, c, b)
 	for slot := 0; slot < pt.n; {

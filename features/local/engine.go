@@ -37,7 +37,7 @@ func build(ctx context.Context, p features.Plan) (features.Stats, error) {
 	if len(p.Views) == 0 {
 		return stats, nil
 	}
-	bg := &budget{limit: p.Budget, spill: spill{folder: p.Spill}}
+	bg := &budget{limit: (p.Budget + 1) / 2, spill: spill{folder: p.Spill}}
 	defer bg.spill.close()
 	s, err := states(ctx, p, bg, &stats)
 	if err == nil {

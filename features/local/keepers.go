@@ -42,7 +42,7 @@ type timedKeeper interface {
 	decode(slot uint32, src []byte) ([]byte, error)
 }
 
-func newKeeper(p *program, k keep, windows int) keeper {
+func newKeeper(k keep, windows int) keeper {
 	switch k.op {
 	case features.Top, features.Quantile:
 		return &tallied{keep: k}

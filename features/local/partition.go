@@ -20,6 +20,7 @@ const (
 // partition is the state of the entities of one group whose keys hash to it. One worker at a time adds records; others leave theirs in the queue.
 type partition struct {
 	group *group
+	timed bool // as use.timed
 
 	mu    sync.Mutex
 	idle  sync.Cond // the queue is empty, nobody adds
@@ -76,19 +77,27 @@ func newScratch(rows int) *scratch {
 }
 
 func newPartition(p *program, g *group) *partition {
-	pt := &partition{group: g, entities: entities{words: len(g.key), texts: g.texts, long: g.longWords()}}
+	pt := &partition{group: g, timed: p.use.timed, entities: entities{words: len(g.key), texts: g.texts, long: g.longWords()}}
 	pt.idle.L = &pt.mu
-	for _, c := range g.classes {
-		pt.classes = append(pt.classes, classState{class: c, members: make([]pairs, len(c.members))})
-		state := &pt.classes[len(pt.classes)-1]
+	return pt
+}
+
+// begin makes the states of a partition that gets its first records.
+func (pt *partition) begin() {
+	if pt.classes != nil {
+		return
+	}
+	pt.classes = make([]classState, 0, len(pt.group.classes))
+	for _, c := range pt.group.classes {
+		state := classState{class: c, members: make([]pairs, len(c.members))}
 		for i := range c.members {
-			state.members[i].timed = p.use.timed
+			state.members[i].timed = pt.timed
 		}
 		for _, k := range c.keeps {
-			state.keepers = append(state.keepers, newKeeper(p, k, len(c.windows)))
+			state.keepers = append(state.keepers, newKeeper(k, len(c.windows)))
 		}
+		pt.classes = append(pt.classes, state)
 	}
-	return pt
 }
 
 // queued is how many batches of records may wait for a partition that another worker is at. A worker that finds more waits.
@@ -164,6 +173,7 @@ func (pt *partition) release(bg *budget) {
 
 // aggregate adds records to the states of all classes.
 func (pt *partition) aggregate(m *moves, r *records, s *scratch) error {
+	pt.begin()
 	slots := s.slots[:r.n]
 	if err := pt.find(r.words, pt.group.words, r.texts, s.hashes, slots); err != nil {
 		return err
@@ -481,7 +491,9 @@ func (pt *partition) bytes() int64 {
 
 // budget is what a build may hold in memory, and what it does beyond.
 type budget struct {
-	limit int64 // bytes of states; 0: none
+	// limit is how many bytes of states are held: half of the plan's budget, since the collector lets as much lie about again, and regions and
+	// readers take their part. 0: none.
+	limit int64
 	held  atomic.Int64
 	peak  atomic.Int64
 	spill spill

@@ -318,6 +318,7 @@ func (l *loader) row(x *load, cols []*table.Column, row int) error {
 	if err := pt.find(key, len(key), texts[:g.texts], l.scratch.hashes, slot[:]); err != nil {
 		return err
 	}
+	pt.begin()
 	c := &pt.classes[x.view.classNo]
 	c.room(pt.n)
 	if err := x.row(c, slot[0], data, l); err != nil {
