@@ -34,6 +34,8 @@ type Preview struct {
 	Reopened []Reopened     `json:"reopened,omitempty"`  // days that are read again
 	NotReady []string       `json:"not_ready,omitempty"` // what the source has not delivered of the interval: a run would fail
 	Excluded string         `json:"excluded,omitempty"`  // rows of ingested days of the interval, by reason
+	Expects  []string       `json:"expects,omitempty"`   // what is expected of each source, in a line
+	Lost     []string       `json:"lost,omitempty"`      // files of which no row lies in any day
 	Masking  string         `json:"masking"`
 	Live     string         `json:"live"`
 }
@@ -89,6 +91,12 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 	for _, s := range []*snapshot{p.items, p.subjects, p.cohorts} {
 		if s != nil {
 			add(s.step)
+		}
+	}
+	v.Expects = w.expects(p)
+	if p.files != nil {
+		for _, f := range p.files.Lost() {
+			v.Lost = append(v.Lost, f.Key)
 		}
 	}
 	funnel := policy.Funnel{}

@@ -180,6 +180,29 @@ func (j *Job) expected() expect.Set {
 	return set
 }
 
+// expects says in a line what is expected of each of the run's sources.
+func (w *work) expects(p *plan) (out []string) {
+	sets := []expect.Set{w.job.expected()}
+	for _, s := range []*snapshot{p.items, p.subjects, p.cohorts} {
+		if s != nil {
+			set := s.plan.Data.Expect
+			set.Name = s.set
+			sets = append(sets, set)
+		}
+	}
+	if w.job.Consent != nil {
+		set := w.job.Consent.Expect
+		set.Name = "consent"
+		sets = append(sets, set)
+	}
+	for _, s := range sets {
+		if text := s.String(); text != "" {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
 // repeated counts the interval's events that are equal to another in subject, item, time and kind. They stand beside one another, since that is how
 // tables of events are sorted. Cost: these columns of the interval's days.
 func (w *work) repeated(ctx context.Context) (repeated, compared int64, err error) {

@@ -62,6 +62,12 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 	if v.Views != nil {
 		row(w, "views", viewsFrom(v.Views))
 	}
+	for _, x := range v.Expects {
+		row(w, "expects", x)
+	}
+	if n := len(v.Lost); n > 0 {
+		row(w, "lost", fmt.Sprintf("no row of %s has a time of any day; the first: %s", count(n, "file"), v.Lost[0]))
+	}
 	for _, lacks := range v.NotReady {
 		row(w, "not ready", lacks)
 	}

@@ -394,6 +394,27 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// TestString: a set is said in a line, and one that expects nothing is not.
+func TestString(t *testing.T) {
+	set := Set{
+		Name: "events", Volume: Volume{Least: 0.5, Most: 2, OnLeast: Fail, OnMost: Warn}, Fresh: &Fresh{Within: 90 * time.Minute, OnMiss: Fail}, Schema: &Schema{OnMiss: Warn},
+		Duplicates: &Duplicates{Share: Share{Most: 0.01, OnMiss: Warn}, Drop: true}, Bad: &Share{Most: 0.05, OnMiss: Warn},
+		Columns: map[string]Column{
+			"value":  {Rule: Rule{Required: true, Min: ptr(0), Max: ptr(1e5)}, Bad: &Share{Most: 0.01, OnMiss: Fail}},
+			"device": {Rule: Rule{Known: []string{"web", "app"}}, Nulls: &Share{Most: 0.2, OnMiss: Fail}},
+		},
+	}
+	const want = "events: at least 50 % of the usual volume, or fail; at most 200 % of the usual volume, or warn; fresh to 1h30m, or fail; every declared column in every file, or warn; " +
+		"of equal rows one is kept; at most 1 % repeated, or warn; at most 5 % quarantined, or warn; device one of web, app; at most 20 % without device, or fail; " +
+		"value required, at least 0, at most 100000; at most 1 % quarantined for value, or fail"
+	if got := set.String(); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if got := (Set{Name: "items"}).String(); got != "" {
+		t.Errorf("nothing is expected: %q", got)
+	}
+}
+
 // TestUntrustedColumns: names of columns are a writer's: their length and number are bounded.
 func TestUntrustedColumns(t *testing.T) {
 	var c Counts
