@@ -30,6 +30,13 @@
 // What is live is said by one object, the registry's live.json. The online store follows it: every run, and serve between
 // runs, reconcile the two; status tells.
 //
+// Looking at views writes nothing. A preview, a join and the times of newest events (PreviewView, JoinViews, NewestEvents) read the days that are ingested through
+// the same reader as a run, under the decisions of now, and leave what is not ingested to be said. A preview's sample is one of entities, not of
+// rows, so that each value that it shows is the one that a build would give: subjects whose numbers, which are random, lie below a threshold stand in
+// the first rows of the first shards, and nothing else is read. (Rejected: a sample of rows, whose counts would have to be scaled and whose distinct counts can't be.)
+// Examples are an outside file: only the columns that their reader names are handed through, ids become numbers before anything else sees them, and
+// somebody who is unknown is not told apart from somebody who said no.
+//
 // A Scheduler keeps no state of its own that matters: what has been done, tried and given up stands in the ledger, and who is at it in the leases.
 // So any number of them over one bucket do each interval once, and one that is started again goes on. A leader among servers was rejected: it
 // would be one more thing that can be wrong about who is alive, and the leases must hold without it anyway.

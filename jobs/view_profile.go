@@ -82,12 +82,14 @@ func (p *profile) columns(ranges bool) []ColumnProfile {
 		for _, rank := range c.registers {
 			ranks[rank]++
 		}
-		c.Distinct = ranks.Estimate()
+		x := c.ColumnProfile
+		x.Distinct = ranks.Estimate()
 		if n := c.Rows - c.Nulls; ranges && n > 0 && c.Type != table.String {
-			c.Min, c.Max = &c.least, &c.most
-			c.P10, c.Median, c.P90 = c.quantile(0.1, n), c.quantile(0.5, n), c.quantile(0.9, n)
+			least, most := c.least, c.most
+			x.Min, x.Max = &least, &most
+			x.P10, x.Median, x.P90 = c.quantile(0.1, n), c.quantile(0.5, n), c.quantile(0.9, n)
 		}
-		out[k] = c.ColumnProfile
+		out[k] = x
 	}
 	return out
 }

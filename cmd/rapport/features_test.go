@@ -63,8 +63,49 @@ func TestFeaturesLookAhead(t *testing.T) {
 			t.Errorf("view %s: the sample foretells %d entities, there are %d", v.Name, some.Whole.Entities, all.Entities)
 		}
 	}
+	s.timesAgree(iv, built)
 	if after := objects(t, s.opened.Bucket); !slices.Equal(slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after))) {
 		t.Error("looking at views has written something")
+	}
+}
+
+// timesAgree holds the newest events of every subject against the seconds since the last one, as they were built.
+func (s *shop) timesAgree(iv table.Interval, built map[string]*jobs.ViewBuilt) {
+	s.Helper()
+	v := s.job.Views[slices.IndexFunc(s.job.Views, func(v features.View) bool { return v.Name == "activity" })]
+	var ids []string
+	for u := range smallWorld.Users {
+		ids = append(ids, fmt.Sprintf("u%06d", u+1))
+	}
+	newest, err := s.runner.NewestEvents(s.Context(), s.job, v, iv, append(ids, "nobody-knows-me"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	var got, want []string
+	for id, times := range newest {
+		if id == "nobody-knows-me" || times["last_seen"].IsZero() {
+			s.Errorf("somebody has the newest events %v", times)
+		}
+		got = append(got, fmt.Sprintf("%.6f", iv.End.Sub(times["last_seen"]).Seconds()))
+	}
+	ws := v.SortedWindows()
+	column := features.ColumnName("last_seen", ws[len(ws)-1])
+	c, _, err := (table.Store{Bucket: s.opened.Bucket}).Lookup(s.Context(), built[v.Name].Key)
+	if err != nil {
+		s.Fatal(err)
+	}
+	for b, err := range table.Read(s.Context(), s.opened.Bucket, c.Outputs[v.Name], table.ReadOptions{Columns: []string{column}}) {
+		if err != nil {
+			s.Fatal(err)
+		}
+		for i := range b.N {
+			want = append(want, fmt.Sprintf("%.6f", b.Cols[0].Float[i]))
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		s.Errorf("newest events of %d subjects are other than those of the %d rows built", len(got), len(want))
 	}
 }
 
