@@ -70,11 +70,22 @@ func (e *entities) find(records []uint64, stride int, texts []string, hashes []u
 	for _, h := range hashes {
 		touched += index[place(h, len(index))]
 	}
+	if e.n > 0 {
+		keys, words := e.keys, e.words
+		for _, h := range hashes {
+			slot := int(uint32(index[place(h, len(index))]))
+			touched += keys[(slot-min(slot, 1))*words]
+		}
+	}
 	sink(touched)
 	for i, h := range hashes {
 		key := records[i*stride:]
 		tag := h << 32
 		at := place(h, len(index))
+		if x := index[at]; e.words == 1 && x&^math.MaxUint32 == tag && x != 0 && e.keys[uint32(x)-1] == key[0] { // nearly always
+			slots[i] = uint32(x) - 1
+			continue
+		}
 		for {
 			x := index[at]
 			if x == 0 {

@@ -180,6 +180,9 @@ func (pt *partition) aggregate(m *moves, r *records, s *scratch) error {
 	}
 	for i := range pt.classes {
 		c := &pt.classes[i]
+		if pt.n*c.stride() > math.MaxUint32 {
+			return errFull
+		}
 		c.room(pt.n)
 		if err := c.add(pt.group, m, r, slots, s); err != nil {
 			return err
