@@ -135,9 +135,12 @@ func (p *Project) checkExpect() {
 	}
 	if c := p.Sources.Consent; c != nil && c.Expect != nil {
 		p.checkSet("consent", c.Expect, nil)
-		for key, given := range map[string]bool{"columns": c.Expect.Columns != nil, "bad": c.Expect.Bad != nil} {
-			if given {
-				p.dec.at("sources.consent.expect."+key, "expect a volume, how fresh it is, a schema, or duplicates", "no consent record is left out: it may be a withdrawal")
+		for _, x := range []struct {
+			key   string
+			given bool
+		}{{"columns", c.Expect.Columns != nil}, {"bad", c.Expect.Bad != nil}} {
+			if x.given {
+				p.dec.at("sources.consent.expect."+x.key, "expect a volume, how fresh it is, a schema, or duplicates", "no consent record is left out: it may be a withdrawal")
 			}
 		}
 	}
