@@ -37,10 +37,10 @@
 // budget: all events are read, into the same bits. In such builds views keep their states apart and min and max keep lists, so a build that keeps its
 // state costs more than one that doesn't.
 //
-// Beyond the budget a partition that gets records keeps its state as it is, and the records go to a file; at the end partitions are
-// completed and put out one after another, all views of each, and the views' rows come out of the file in order. So a build takes the budget, the workers'
-// regions (a few MB a worker and key), the dictionaries of texts that come out again, and one partition. A partition is 1/256 of the entities: a
-// budget below that is exceeded.
+// States may hold half of the budget; the other half is for what the collector has not taken back yet, regions and readers. Beyond it a partition that gets records keeps its state as it is, and the records go to a file; at the end partitions are
+// completed and put out one after another, all views of each, and the views' rows come out of the file in order. Not counted are the
+// dictionaries of texts that come out again, and the one partition that is completed. A partition is 1/256 of the entities: a
+// budget below that is exceeded. A prior state larger than the budget is of no use: all events are read.
 //
 // Memory is otherwise proportional to entities × (windows × cells), plus the pairs of Distinct; it does not grow with the number of events.
 //
