@@ -43,6 +43,7 @@ func priorChecks() (cs []check) {
 		cs = append(cs, check{c.name, c.check})
 	}
 	return append(cs,
+		check{"prior/a-thousand-half-lives", priorLongDecayed},
 		check{"prior/calendar-edges", priorAtCalendarEdges},
 		check{"prior/reads-little", priorReadsLittle},
 		check{"prior/that-does-not-fit", priorThatDoesNotFit},
@@ -213,6 +214,47 @@ func priorAtCalendarEdges(ctx context.Context, eng features.Engine) error {
 		}
 	}
 	return nil
+}
+
+// priorLongDecayed: what decayed by a thousand half-lives and left its window since the state was kept leaves nothing behind, whether its entity has
+// a new event, of weight zero, or none; and the state is of use for the longer window of another view.
+func priorLongDecayed(ctx context.Context, eng features.Engine) error {
+	views := []features.View{
+		{Name: "long", Key: features.KeySubject, Windows: []time.Duration{365 * day}, Features: []features.Feature{{Name: "n", Op: features.Count}}},
+		{Name: "short", Key: features.KeySubject, Windows: []time.Duration{time.Hour}, Features: []features.Feature{{Name: "warm", Op: features.Decayed, Column: "value", HalfLife: time.Hour}}},
+	}
+	then, now := theEnd, theEnd.Add(1050*time.Hour)
+	e := newEvents()
+	for i, x := range []float64{5, 1e-9, 0x1p400, -3} {
+		e.rows = append(e.rows, []any{int64(i), "a", then.Add(-time.Duration(10+i) * time.Minute).UnixMicro(), "view", x})
+		if i%2 == 0 {
+			e.rows = append(e.rows, []any{int64(i), "a", now.Add(-time.Duration(1+i) * time.Minute).UnixMicro(), "view", 0.0})
+		}
+	}
+	build := func(iv table.Interval, prior *features.Prior) (built, error) {
+		return build(ctx, eng, task{views: views, interval: iv, events: e, keep: true, prior: prior, shape: shape{seed: 1, exactly: true}})
+	}
+	first, err := build(lastDay(then), nil)
+	if err != nil {
+		return err
+	}
+	want, err := build(lastDay(now), nil)
+	if err != nil {
+		return err
+	}
+	var k kept
+	k.keep(lastDay(then), first)
+	got, err := build(lastDay(now), k.prior(rand.New(rand.NewPCG(436, 1))))
+	if err != nil {
+		return err
+	}
+	if got.stats.Prior == nil {
+		return errors.New("all events were read, and the state is of all but an eighth of the longest window")
+	}
+	if err := agreeTables(got.tables, want.tables, true); err != nil {
+		return err
+	}
+	return agreeBuilt(built{state: got.state, tile: got.tile}, built{state: want.state, tile: want.tile})
 }
 
 // priorReadsLittle: on a daily chain a build goes on from the one before, and asks for the new day alone where no feature needs more.

@@ -21,6 +21,7 @@ type progress struct {
 	moves *moves
 	spans []span // whose events are read, ascending
 	tiles []tile // that are read in place of events
+	gone  []bool // by view: its longest window holds no event of the prior state, which is not read then
 }
 
 type span struct{ lo, hi int64 }
@@ -35,7 +36,7 @@ type tile struct {
 
 // plan finds what has to be read to go on from a prior build; nil if the build had better read all events, or must.
 func (p *program) plan(prior *features.Prior, tileStart int64) *progress {
-	pr := &progress{start: prior.End.UnixMicro()}
+	pr := &progress{start: prior.End.UnixMicro(), gone: make([]bool, len(p.views))}
 	if pr.start > p.end || p.use.tile && pr.start > tileStart {
 		return nil
 	}
@@ -57,8 +58,11 @@ func (p *program) plan(prior *features.Prior, tileStart int64) *progress {
 			}
 		}
 		cuts := []int64{pr.start, p.end}
+		pr.gone[i] = p.end-pr.start >= v.class.longest()
 		for _, w := range v.class.windows {
-			cuts = append(cuts, pr.start-w, p.end-w)
+			if cuts = append(cuts, p.end-w); !pr.gone[i] {
+				cuts = append(cuts, pr.start-w)
+			}
 		}
 		if p.use.tile {
 			cuts = append(cuts, tileStart)
@@ -66,6 +70,9 @@ func (p *program) plan(prior *features.Prior, tileStart int64) *progress {
 		slices.Sort(cuts)
 		cuts = slices.Compact(cuts)
 		for j, lo := range cuts[:len(cuts)-1] {
+			if lo < pr.start && pr.gone[i] {
+				continue
+			}
 			x := part{span: span{lo, cuts[j+1]}, class: v.class, from: v.class.bucket(pr.start, lo), to: v.class.bucket(p.end, lo)}
 			x.tile = p.use.tile && lo >= tileStart && v.class.tileBucket(p.end-tileStart) >= 0
 			if x.from == x.to && !x.tile {
@@ -129,6 +136,9 @@ func (s *scan) goOn(ctx context.Context, p features.Plan, pr *progress) (states 
 	}
 	var loads []load
 	for i := range s.prog.views {
+		if pr.gone[i] {
+			continue // and sums that decay so far would not be exact
+		}
 		v := &s.prog.views[i]
 		seed := seedOf(s.prog, v.View, pr.start, pr.start)
 		for _, split := range p.Prior.State[v.Name] {
