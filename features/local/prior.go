@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -211,13 +212,24 @@ type load struct {
 	row   func(c *classState, slot uint32, row []byte, l *loader) error
 }
 
-// loader reads loads, for one goroutine.
+// loader reads loads, for one goroutine. Rows of a batch are added partition by partition, so that the machine waits for many places of memory at a time.
 type loader struct {
 	scan    *scan
+	first   int // the partition that is the first to be added to: loaders keep out of each other's way
 	scratch *scratch
 	bucket  bucketData
 	set     aggregate.Members
+	row     []byte
 	rows    int64
+
+	// Of some rows of a batch, by partition:
+	order []uint32 // which row of the batch
+	keys  []uint64 // words a row
+	texts []string // of the keys
+	ends  [partitions]int
+	// The same in the batch's order.
+	words []uint64
+	parts []uint8
 }
 
 // load reads tables of states or tiles, side by side, and returns the number of their rows.
@@ -229,9 +241,10 @@ func (s *scan) load(ctx context.Context, loads []load) (rows int64, err error) {
 		next atomic.Int64
 		wait sync.WaitGroup
 	)
-	for range min(runtime.GOMAXPROCS(0), len(loads)) {
+	workers := min(runtime.GOMAXPROCS(0), len(loads))
+	for w := range workers {
 		wait.Go(func() {
-			l := &loader{scan: s, scratch: newScratch(loadRows)}
+			l := &loader{scan: s, first: w * partitions / workers, scratch: newScratch(loadRows)}
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= len(loads) {
@@ -259,8 +272,8 @@ func (s *scan) load(ctx context.Context, loads []load) (rows int64, err error) {
 	return rows, err
 }
 
-// loadRows is how many values of a set are added at a time.
-const loadRows = 1024
+// loadRows is how many rows of a state, or values of a set, are added at a time.
+const loadRows = 8192
 
 func (l *loader) read(ctx context.Context, x *load) error {
 	schema := x.view.StateSchema(l.scan.prog.schema)
@@ -286,8 +299,8 @@ func (l *loader) read(ctx context.Context, x *load) error {
 				return fmt.Errorf("read the state of view %q: column %q: %w", x.view.Name, f.Name, aggregate.ErrDamaged)
 			}
 		}
-		for row := range b.N {
-			if err := l.row(x, cols, row); err != nil {
+		for lo := 0; lo < b.N; lo += loadRows {
+			if err := l.add(x, cols, lo, min(lo+loadRows, b.N)); err != nil {
 				if errors.Is(err, aggregate.ErrDamaged) || errors.Is(err, errInconsistent) {
 					return fmt.Errorf("read the state of view %q: %w", x.view.Name, err)
 				}
@@ -298,48 +311,112 @@ func (l *loader) read(ctx context.Context, x *load) error {
 	return nil
 }
 
-// row adds one row to its partition.
-func (l *loader) row(x *load, cols []*table.Column, row int) error {
-	var keys [4]uint64
-	var texts [2]string
-	g := x.view.group
-	text, word := 0, 0
+// add adds rows [lo, hi) of a batch to their partitions.
+func (l *loader) add(x *load, cols []*table.Column, lo, hi int) error {
+	l.arrange(x.view.group, cols, lo, hi)
+	parts := l.scan.partsOf(x.view)
+	for i := range partitions {
+		p := (l.first + i) % partitions
+		start := 0
+		if p > 0 {
+			start = l.ends[p-1]
+		}
+		if start == l.ends[p] {
+			continue
+		}
+		if err := l.addTo(parts[p], x, cols[len(cols)-1], start, l.ends[p]); err != nil {
+			return err
+		}
+	}
+	l.rows += int64(hi - lo)
+	if l.scan.budget.beyond() {
+		return errBeyond
+	}
+	return nil
+}
+
+// arrange lists rows [lo, hi) by partition, with their keys.
+func (l *loader) arrange(g *group, cols []*table.Column, lo, hi int) {
+	n, k, t := hi-lo, len(g.key), g.texts
+	l.words, l.keys = slices.Grow(l.words[:0], n*k)[:n*k], slices.Grow(l.keys[:0], n*k)[:n*k]
+	l.parts, l.order = slices.Grow(l.parts[:0], n)[:n], slices.Grow(l.order[:0], n)[:n]
+	l.texts = slices.Grow(l.texts[:0], n*t)[:n*t]
+	word := 0
 	for i := range g.keys {
 		if !g.isText(i) {
-			keys[word] = uint64(cols[i].Int[row])
+			for j, x := range cols[i].Int[lo:hi] {
+				l.words[j*k+word] = uint64(x)
+			}
 			word++
 			continue
 		}
-		texts[text] = rowText(cols[i], row)
-		p := packText(texts[text])
-		keys[word], keys[word+1] = p.head, p.tail
+		for j := range n {
+			p := packText(rowText(cols[i], lo+j))
+			l.words[j*k+word], l.words[j*k+word+1] = p.head, p.tail
+		}
 		word += 2
-		text++
 	}
-	key := keys[:word]
-	data, err := open([]byte(rowText(cols[len(g.keys)], row)), x.seed, key)
-	if err != nil {
-		return err
+	clear(l.ends[:])
+	for j := range n {
+		p := hashKey(l.words[j*k:][:k]) >> (64 - partitionBits)
+		l.parts[j] = uint8(p)
+		l.ends[p]++
 	}
-	pt := l.scan.partsOf(x.view)[hashKey(key)>>(64-partitionBits)]
+	at := 0
+	for p, n := range l.ends {
+		l.ends[p] = at // where it begins, till its rows are there
+		at += n
+	}
+	for j, p := range l.parts {
+		to := l.ends[p]
+		l.ends[p]++
+		l.order[to] = uint32(lo + j)
+		copy(l.keys[to*k:][:k], l.words[j*k:])
+		text := 0
+		for i := range g.keys {
+			if g.isText(i) {
+				l.texts[to*t+text] = rowText(cols[i], lo+j)
+				text++
+			}
+		}
+	}
+}
+
+// addTo adds rows [lo, hi) of l.order to their partition.
+func (l *loader) addTo(pt *partition, x *load, data *table.Column, lo, hi int) error {
+	k, t := len(x.view.group.key), x.view.group.texts
+	keys, slots := l.keys[lo*k:hi*k], l.scratch.slots[:hi-lo]
 	pt.mu.Lock()
 	defer pt.mu.Unlock()
-	var slot [1]uint32
-	if err := pt.find(key, len(key), texts[:g.texts], l.scratch.hashes, slot[:]); err != nil {
+	if err := pt.find(keys, k, l.texts[lo*t:hi*t], l.scratch.hashes, slots); err != nil {
 		return err
 	}
 	pt.begin()
 	c := &pt.classes[x.view.classNo]
-	c.room(pt.n)
-	if err := x.row(c, slot[0], data, l); err != nil {
-		return err
+	stride := c.stride()
+	if pt.n*stride > math.MaxUint32 {
+		return errFull
 	}
-	l.rows++
-	if l.scan.budget.limit > 0 && l.rows%64 == 0 {
-		l.scan.budget.grown(pt)
-		if l.scan.budget.beyond() {
-			return errBeyond
+	c.room(pt.n)
+	touched := uint64(0)
+	for _, slot := range slots {
+		for at := 0; at < stride; at += 8 {
+			touched += c.words[int(slot)*stride+at]
 		}
+	}
+	sink(touched)
+	for i, slot := range slots {
+		l.row = append(l.row[:0], rowText(data, int(l.order[lo+i]))...)
+		row, err := open(l.row, x.seed, keys[i*k:][:k])
+		if err == nil {
+			err = x.row(c, slot, row, l)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if l.scan.budget.limit > 0 {
+		l.scan.budget.grown(pt)
 	}
 	return nil
 }
