@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -102,26 +103,9 @@ func wrongColumns(ctx context.Context, eng features.Engine) error {
 	for _, c := range []string{"time", "kind", "subject", "item", "value", "device"} {
 		cases = append(cases, wrong{"no column " + c, t.events.without(c), fmt.Sprintf("%q", c)})
 	}
-	retyped := func(column string, typ table.Type, x any) events {
-		e := events{schema: slices.Clone(t.events.schema)}
-		i := e.schema.Index(column)
-		e.schema[i].Type = typ
-		for _, row := range t.events.rows {
-			row = slices.Clone(row)
-			row[i] = x
-			e.rows = append(e.rows, row)
-		}
-		return e
+	for _, r := range retypings {
+		cases = append(cases, wrong{r.column + " of another type", t.events.retyped(r), fmt.Sprintf("%q", r.column)})
 	}
-	cases = append(cases,
-		wrong{"values are text", retyped("value", table.String, "two"), `"value"`},
-		wrong{"subjects are text", retyped("subject", table.String, "s"), `"subject"`},
-		wrong{"items are numbers", retyped("item", table.Int64, int64(5)), `"item"`},
-		wrong{"times are numbers", retyped("time", table.Float64, 1.5), `"time"`},
-		wrong{"quantities are text", retyped("quantity", table.String, "3"), `"quantity"`},
-		wrong{"devices are numbers", retyped("device", table.Float64, 3.0), `"device"`},
-		wrong{"flags are times", retyped("flag", table.Time, int64(3)), `"flag"`},
-	)
 	for _, c := range cases {
 		src := &source{events: c.events, shape: shape{batch: 10}}
 		if err := mustFail(ctx, eng, t, src.list, nil, c.says); err != nil { // the plan's schema is that of the right events
@@ -129,7 +113,7 @@ func wrongColumns(ctx context.Context, eng features.Engine) error {
 		}
 	}
 	// A type that changes from batch to batch.
-	flags := retyped("flag", table.Float64, 1.5)
+	flags := t.events.retyped(retyping{"flag", table.Float64, 1.5})
 	changing := oneSplit(func(yield func(*table.Batch, error) bool) {
 		if yield(t.events.whole(), nil) {
 			yield(flags.whole(), nil)
@@ -164,8 +148,47 @@ func wrongColumns(ctx context.Context, eng features.Engine) error {
 	return wrongUses(ctx, eng, t)
 }
 
-// wrongUses: features whose column holds what they can't be computed from, by the plan's schema.
-func wrongUses(ctx context.Context, eng features.Engine, t task) error {
+// retyping makes a column one of another type, all of whose values are one.
+type retyping struct {
+	column string
+	typ    table.Type
+	x      any
+}
+
+// retypings are columns of types that the plan's schema, or what every events table has, does not say.
+var retypings = []retyping{
+	{"value", table.String, "two"},
+	{"subject", table.String, "s"},
+	{"item", table.Int64, int64(5)},
+	{"time", table.Float64, 1.5},
+	{"quantity", table.String, "3"},
+	{"device", table.Float64, 3.0},
+	{"flag", table.Time, int64(3)},
+}
+
+func (e events) retyped(r retyping) events {
+	out := events{schema: slices.Clone(e.schema)}
+	i := e.schema.Index(r.column)
+	out.schema[i].Type = r.typ
+	for _, row := range e.rows {
+		row = slices.Clone(row)
+		row[i] = r.x
+		out.rows = append(out.rows, row)
+	}
+	return out
+}
+
+// misuse is a view of one feature that can't be computed from a column of its type.
+type misuse struct {
+	view   features.View
+	column string
+}
+
+func (m misuse) String() string {
+	return fmt.Sprintf("%s of %s by %s", m.view.Features[0].Op, m.column, m.view.Key)
+}
+
+func misuses() (all []misuse) {
 	for _, c := range []struct {
 		feature features.Feature
 		key     string
@@ -176,6 +199,10 @@ func wrongUses(ctx context.Context, eng features.Engine, t task) error {
 		{features.Feature{Op: features.First, Column: "due"}, features.KeySubject, "due"},
 		{features.Feature{Op: features.Top, Column: "due", N: 3}, features.KeySubject, "due"},
 		{features.Feature{Op: features.Sequence, Column: "due", N: 3}, features.KeySubject, "due"},
+		{features.Feature{Op: features.First, Column: "created"}, features.KeySubject, "created"},
+		{features.Feature{Op: features.Last, Column: "created"}, features.KeySubject, "created"},
+		{features.Feature{Op: features.Top, Column: "created", N: 3}, features.KeySubject, "created"},
+		{features.Feature{Op: features.Sequence, Column: "created", N: 3}, features.KeySubject, "created"},
 		{features.Feature{Op: features.Decayed, Column: "device", HalfLife: day}, features.KeySubject, "device"},
 		{features.Feature{Op: features.ShareOf, Column: "quantity", Share: []string{"3"}}, features.KeySubject, "quantity"},
 		{features.Feature{Op: features.Count, Where: []features.Condition{{Column: "quantity", In: []string{"3"}}}}, features.KeySubject, "quantity"},
@@ -184,10 +211,18 @@ func wrongUses(ctx context.Context, eng features.Engine, t task) error {
 		{features.Feature{Op: features.Count}, "subject+price", "price"},
 	} {
 		c.feature.Name = "f"
-		t.views = []features.View{{Name: "v", Key: c.key, Windows: t.views[0].Windows, Features: []features.Feature{c.feature}}}
+		all = append(all, misuse{features.View{Name: "v", Key: c.key, Windows: []time.Duration{day}, Features: []features.Feature{c.feature}}, c.column})
+	}
+	return all
+}
+
+// wrongUses: features whose column holds what they can't be computed from, by the plan's schema.
+func wrongUses(ctx context.Context, eng features.Engine, t task) error {
+	for _, m := range misuses() {
+		t.views = []features.View{m.view}
 		src := &source{events: t.events}
-		if err := mustFail(ctx, eng, t, src.list, nil, fmt.Sprintf("%q", c.column)); err != nil {
-			return fmt.Errorf("%s of %s by %s: %w", c.feature.Op, c.column, c.key, err)
+		if err := mustFail(ctx, eng, t, src.list, nil, fmt.Sprintf("%q", m.column)); err != nil {
+			return fmt.Errorf("%s: %w", m, err)
 		}
 	}
 	return nil

@@ -18,6 +18,7 @@ type join struct {
 	examples events
 	anchor   time.Time
 	want     tableOf // of scripts
+	read     *events // what the source holds in place of events; nil: events
 
 	shape                                // of the events
 	exampleShape shape                   // of the examples
@@ -88,6 +89,9 @@ func (j join) asOf(v features.View, moment int64) time.Time {
 // run joins with an engine, and checks the form of what it puts out.
 func (j join) run(ctx context.Context, eng features.Engine) (tableOf, error) {
 	src := &source{events: j.events, shape: j.shape, calls: j.calls}
+	if j.read != nil {
+		src.events = *j.read
+	}
 	examples := &source{events: j.examples, shape: j.exampleShape}
 	splits, err := examples.list(ctx, table.Interval{})
 	if err != nil {

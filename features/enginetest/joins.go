@@ -39,6 +39,7 @@ func joinChecks() (cs []check) {
 		check{"join/any-order", joinInAnyOrder},
 		check{"join/one-moment-is-a-build", joinIsBuild},
 		check{"join/errors", joinFails},
+		check{"join/errors-of-columns", joinOfWrongColumns},
 	)
 }
 
@@ -196,6 +197,49 @@ func joinFails(ctx context.Context, eng features.Engine) error {
 			return fmt.Errorf("%s: error %q does not wrap %q", c.name, err, c.is)
 		case !strings.Contains(err.Error(), c.says):
 			return fmt.Errorf("%s: error %q does not say %s", c.name, err, c.says)
+		}
+	}
+	return nil
+}
+
+// joinOfWrongColumns: what a build refuses of columns, a join does: events of types that the plan does not say, and features that can't be computed
+// from their column, be the column in the plan's schema or not.
+func joinOfWrongColumns(ctx context.Context, eng features.Engine) error {
+	must := func(j join, column string) error {
+		switch _, err := j.run(ctx, eng); {
+		case err == nil:
+			return errors.New("no error")
+		case !strings.Contains(err.Error(), fmt.Sprintf("%q", column)):
+			return fmt.Errorf("error %q does not name %q", err, column)
+		}
+		return nil
+	}
+	for _, m := range misuses() {
+		if err := must(newJoin(660, []features.View{m.view}, 30, 3), m.column); err != nil {
+			return fmt.Errorf("%s: %w", m, err)
+		}
+	}
+	j := newJoin(661, mixed(0), 60, 5)
+	for _, r := range retypings {
+		j.read = new(j.events.retyped(r))
+		if err := must(j, r.column); err != nil {
+			return fmt.Errorf("column %s of type %s: %w", r.column, r.typ, err)
+		}
+	}
+	// Columns that the plan's schema does not name are text to it, and come as numbers.
+	for _, f := range []features.Feature{
+		{Op: features.ApproxDistinct, Column: "quantity"},
+		{Op: features.Top, Column: "quantity", N: 3},
+		{Op: features.Sequence, Column: "quantity", N: 3},
+		{Op: features.First, Column: "quantity"},
+		{Op: features.Last, Column: "quantity"},
+	} {
+		f.Name = "f"
+		j := newJoin(662, []features.View{{Name: "v", Key: features.KeySubject, Windows: []time.Duration{day}, Features: []features.Feature{f}}}, 60, 5)
+		j.read = new(j.events)
+		j.events = j.events.without("quantity")
+		if err := must(j, "quantity"); err != nil {
+			return fmt.Errorf("%s of a column that is not in the schema: %w", f.Op, err)
 		}
 	}
 	return nil

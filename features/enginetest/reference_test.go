@@ -28,7 +28,7 @@ func (d definitions) Build(ctx context.Context, p features.Plan) (features.Stats
 	if err := errors.Join(features.Validate(p.Views), fits(p.Views, p.Schema)); err != nil {
 		return stats, err
 	}
-	r := reader{definitions: d, ctx: ctx, events: layout(p.Schema), views: p.Views, stats: &stats}
+	r := reader{definitions: d, ctx: ctx, events: layout(p.Schema, p.Views), views: p.Views, stats: &stats}
 	window := table.Interval{Start: p.Interval.End.Add(-features.RetentionNeeded(p.Views)), End: p.Interval.End}
 	r.window = window
 	past := make([]events, len(p.Views)) // what a prior says of each view
@@ -106,7 +106,7 @@ func (definitions) Join(ctx context.Context, p features.JoinPlan) (features.Stat
 	if err := examples.read(p.Examples, everything); err != nil {
 		return stats, err
 	}
-	r := reader{ctx: ctx, events: layout(p.Schema), views: p.Views, stats: &stats, window: everything}
+	r := reader{ctx: ctx, events: layout(p.Schema, p.Views), views: p.Views, stats: &stats, window: everything}
 	if p.Schema.Index("created") >= 0 {
 		r.also = []string{"created"}
 	}
@@ -143,12 +143,19 @@ func usable(p features.Plan) bool {
 	return true
 }
 
-// layout is an empty table of events with the columns of a schema behind the fixed ones.
-func layout(schema table.Schema) events {
+// layout is an empty table of events with the columns of a schema, and those that only views name, behind the fixed ones.
+func layout(schema table.Schema, views []features.View) events {
 	e := newEvents()
 	for _, f := range schema {
 		if e.schema.Index(f.Name) < 0 {
 			e.schema = append(e.schema, f)
+		}
+	}
+	for _, v := range views {
+		for _, c := range v.Columns() {
+			if e.schema.Index(c) < 0 {
+				e.schema = append(e.schema, table.Field{Name: c, Type: features.TypeOf(schema, c)})
+			}
 		}
 	}
 	return e

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -123,8 +124,15 @@ func (j *joinProgram) group(v features.View) error {
 			return fmt.Errorf("column %q of the examples has type %s, that of the events %s", k, have, want)
 		}
 	}
-	j.groups = append(j.groups, &joinGroup{group: j.events.group(v)})
-	j.keys = append(j.keys, j.examples.group(v))
+	events, err := j.events.group(v)
+	if err != nil {
+		return err
+	}
+	examples, err := j.examples.group(v)
+	if err != nil {
+		return err
+	}
+	j.groups, j.keys = append(j.groups, &joinGroup{group: events}), append(j.keys, examples)
 	return nil
 }
 
@@ -148,48 +156,43 @@ func (j *joinProgram) feature(g *joinGroup, v features.View, f features.Feature)
 	jf := joinFeature{Feature: f, lane: -1, text: -1}
 	p, reader := j.events, v.Name+"."+f.Name
 	tests := p.tests(f, reader)
-	column := f.Column
+	column := -1
 	switch f.Op {
 	case features.Count, features.Recency:
 	case features.ShareOf:
-		if column == "" {
-			column = "kind"
-		}
-		col := p.column(column, reader, table.String)
-		part := test{column: col}
+		column = p.column(cmp.Or(f.Column, "kind"), reader, table.String)
+		part := test{column: column}
 		for _, s := range f.Share {
-			part.in = append(part.in, p.columns[col].number(s))
+			part.in = append(part.in, p.columns[column].number(s))
 		}
 		jf.part = g.pred(append(slices.Clip(tests), part), -1)
 		if f.Column != "" {
-			tests = append(slices.Clip(tests), test{column: col})
+			tests = append(slices.Clip(tests), test{column: column})
 		}
 	case features.Sum, features.Mean, features.Decayed, features.Min, features.Max, features.Quantile:
 		jf.lane = p.valueLane(f, reader)
-	case features.Distinct, features.ApproxDistinct:
-		jf.kind = features.TypeOf(j.Schema, column)
-		jf.lane = p.lane(lane{form: identity, column: p.column(column, reader)})
+	case features.Distinct:
+		jf.lane = p.lane(lane{form: identity, column: p.column(f.Column, reader)})
+	case features.ApproxDistinct:
+		column, jf.kind = p.aggregated(f, reader)
+		jf.lane = p.lane(lane{form: identity, column: column})
 	case features.First, features.Last, features.Top, features.Sequence:
-		if column == "" {
-			column = features.KeyItem
-		}
-		jf.kind = features.TypeOf(j.Schema, column)
-		col := p.column(column, reader)
+		column, jf.kind = p.aggregated(f, reader)
 		switch {
 		case jf.kind == table.String:
-			tests = append(slices.Clip(tests), test{column: col})
-			jf.text = slices.Index(j.texts, col)
+			tests = append(slices.Clip(tests), test{column: column})
+			jf.text = slices.Index(j.texts, column)
 			if jf.text < 0 {
 				jf.text = len(j.texts)
-				j.texts = append(j.texts, col)
+				j.texts = append(j.texts, column)
 			}
 			if !slices.Contains(g.texts, jf.text) {
 				g.texts = append(g.texts, jf.text)
 			}
 		case f.Op == features.First || f.Op == features.Last:
-			jf.lane, jf.kind = p.lane(lane{form: number, column: col}), table.Float64
+			jf.lane = p.lane(lane{form: number, column: column})
 		default:
-			jf.lane = p.lane(lane{form: identity, column: col})
+			jf.lane = p.lane(lane{form: identity, column: column})
 		}
 	}
 	jf.pred = g.pred(tests, jf.lane)

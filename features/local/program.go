@@ -231,14 +231,12 @@ func compile(views []features.View, schema table.Schema, end time.Time, u use) (
 	p.edges = slices.Compact(p.edges)
 	byKey := map[string]*group{}
 	for i, v := range views {
-		for i, f := range v.KeySchema(schema) {
-			if f.Type == table.Float64 || f.Type == table.Bytes {
-				return nil, fmt.Errorf("view %q: column %q of type %s can't be its key: take a column of text, integers, times or bools", v.Name, v.Keys()[i], f.Type)
-			}
-		}
 		g := byKey[v.Key]
 		if g == nil {
-			g = p.group(v)
+			var err error
+			if g, err = p.group(v); err != nil {
+				return nil, err
+			}
 			byKey[v.Key] = g
 			p.groups = append(p.groups, g)
 		}
@@ -259,10 +257,13 @@ func compile(views []features.View, schema table.Schema, end time.Time, u use) (
 func (p *program) startTime() time.Time { return time.UnixMicro(p.start).UTC() }
 func (p *program) endTime() time.Time   { return time.UnixMicro(p.end).UTC() }
 
-func (p *program) group(v features.View) *group {
+func (p *program) group(v features.View) (*group, error) {
 	g := &group{}
 	for _, k := range v.Keys() {
 		t := features.TypeOf(p.schema, k)
+		if t == table.Float64 || t == table.Bytes {
+			return nil, fmt.Errorf("view %q: column %q of type %s can't be its key: take a column of text, integers, times or bools", v.Name, k, t)
+		}
 		c := p.column(k, fmt.Sprintf("view %q", v.Name), t)
 		g.keys = append(g.keys, c)
 		g.types = append(g.types, t)
@@ -277,7 +278,7 @@ func (p *program) group(v features.View) *group {
 			g.key = append(g.key, g.idents[len(g.idents)-1])
 		}
 	}
-	return g
+	return g, nil
 }
 
 // view compiles one view into its group.
@@ -374,28 +375,19 @@ func (p *program) feature(g *group, c *class, v features.View, f features.Featur
 
 // keep adds the accumulator of a feature whose states differ in size, and returns its position.
 func (p *program) keep(g *group, c *class, f features.Feature, tests []test, reader string, fp *featureProgram) int {
-	of := f.Column
-	if of == "" {
-		of = features.KeyItem // of a sequence
-	}
-	k := keep{op: f.Op, n: f.N, time: -1, values: values{typ: features.TypeOf(p.schema, of)}}
-	switch text := k.values.typ == table.String; {
-	case f.Op == features.ApproxDistinct, f.Op != features.Quantile && !text && (f.Op == features.Top || f.Op == features.Sequence):
-		types := []table.Type{k.values.typ}
-		if k.values.typ == table.Time && f.Op != features.ApproxDistinct {
-			types[0] = 0 // a moment never comes out
-		}
-		fp.lane = p.lane(lane{form: identity, column: p.column(of, reader, types...)})
-	case f.Op != features.Quantile && text:
-		col := p.column(of, reader, table.String)
+	col, typ := p.aggregated(f, reader)
+	k := keep{op: f.Op, n: f.N, time: -1, values: values{typ: typ}}
+	switch {
+	case f.Op == features.Quantile, typ != table.String && (f.Op == features.First || f.Op == features.Last):
+		fp.lane = p.lane(lane{form: number, column: col})
+	case f.Op != features.ApproxDistinct && typ == table.String:
 		if p.columns[col].dict == nil {
 			p.columns[col].dict = newDictionary()
 		}
 		k.values.dict = p.columns[col].dict
 		fp.lane = p.lane(lane{form: textCode, column: col})
 	default:
-		k.values.typ = table.Float64
-		fp.lane = p.lane(lane{form: number, column: p.column(of, reader, table.Float64, table.Int64, table.Bool)})
+		fp.lane = p.lane(lane{form: identity, column: col})
 	}
 	switch f.Op {
 	case features.Last:
@@ -411,6 +403,30 @@ func (p *program) keep(g *group, c *class, f features.Feature, tests []test, rea
 	}
 	fp.pred = k.pred
 	return c.keep(k)
+}
+
+// aggregated returns the column of a feature whose result, or hash, is made of the values themselves, and the type as which it takes them: that
+// of the column, or for what computes with them a number.
+func (p *program) aggregated(f features.Feature, reader string) (column int, typ table.Type) {
+	of := f.Column
+	if of == "" {
+		of = features.KeyItem // of a sequence
+	}
+	typ = features.TypeOf(p.schema, of)
+	types := []table.Type{typ}
+	switch f.Op {
+	case features.Top, features.Sequence:
+		if typ == table.Time {
+			types[0] = 0 // a moment never comes out
+		}
+	case features.First, features.Last:
+		if typ != table.String {
+			typ, types = table.Float64, []table.Type{table.Float64, table.Int64, table.Bool}
+		}
+	case features.Quantile:
+		typ, types = table.Float64, []table.Type{table.Float64, table.Int64, table.Bool}
+	}
+	return p.column(of, reader, types...), typ
 }
 
 // onHours reports whether all windows start on an hour of UTC, as of end.
@@ -492,7 +508,7 @@ func (p *program) column(name, reader string, types ...table.Type) int {
 		}
 		c.types = slices.DeleteFunc(slices.Clone(c.types), func(t table.Type) bool { return !slices.Contains(types, t) })
 		if len(c.types) == 0 {
-			c.types = []table.Type{0} // two readers want what no column can be: whoever meets it says so
+			c.types, c.reader = []table.Type{0}, reader // two readers want what no column can be: whoever meets it says so
 		}
 		return i
 	}
