@@ -27,6 +27,7 @@ type sheet struct {
 	begin func(pt *partition, c *classState, b *buffer)
 	out   func(features.View, *table.Batch) error
 	what  string // it is, for errors
+	last  bool   // no later sheet is made of the same partitions
 
 	// The rows so far, of a build that has spilled.
 	chunks []chunk
@@ -34,8 +35,8 @@ type sheet struct {
 }
 
 // emit puts out a sheet, and returns the number of its rows. Batches are filled side by side, partition by partition; out is called by one
-// goroutine at a time.
-func emit(ctx context.Context, sh *sheet, parts []*partition, out func(features.View, *table.Batch) error) (int64, error) {
+// goroutine at a time. Partitions of which it is the last are released one by one: whoever keeps the rows needs the memory.
+func emit(ctx context.Context, sh *sheet, parts []*partition, bg *budget, out func(features.View, *table.Batch) error) (int64, error) {
 	var (
 		mu    sync.Mutex // of out, total and first
 		total int64
@@ -43,8 +44,9 @@ func emit(ctx context.Context, sh *sheet, parts []*partition, out func(features.
 		next  atomic.Int64
 		wait  sync.WaitGroup
 	)
+	most := rowsOf(parts)
 	work := func() error {
-		b := newBuffer(sh.schema, rowsOf(parts))
+		b := newBuffer(sh.schema, most)
 		for {
 			i := int(next.Add(1)) - 1
 			if i >= len(parts) {
@@ -65,6 +67,9 @@ func emit(ctx context.Context, sh *sheet, parts []*partition, out func(features.
 			})
 			if err != nil {
 				return err
+			}
+			if sh.last {
+				parts[i].release(bg)
 			}
 		}
 	}

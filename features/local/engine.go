@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
@@ -106,6 +107,9 @@ func (s *scan) sheets(p features.Plan) (all []*sheet) {
 			all = append(all, sh)
 		}
 	}
+	for i, sh := range all {
+		sh.last = !slices.ContainsFunc(all[i+1:], func(later *sheet) bool { return later.view.group == sh.view.group })
+	}
 	return all
 }
 
@@ -119,7 +123,7 @@ func (s *scan) putOut(ctx context.Context, sheets []*sheet, stats *features.Stat
 		case merged:
 			n, err = s.copyOut(ctx, sh)
 		default:
-			n, err = emit(ctx, sh, s.partsOf(sh.view), sh.out)
+			n, err = emit(ctx, sh, s.partsOf(sh.view), s.budget, sh.out)
 		}
 		if err != nil {
 			return fmt.Errorf("%s %q: %w", sh.what, sh.view.Name, err)

@@ -399,7 +399,10 @@ func (l *loader) addTo(pt *partition, x *load, data *table.Column, lo, hi int) e
 	}
 	c.room(pt.n)
 	touched := uint64(0)
-	for _, slot := range slots {
+	for i, slot := range slots {
+		if text := rowText(data, int(l.order[lo+i])); text != "" {
+			touched += uint64(text[0]) + uint64(text[len(text)-1])
+		}
 		for at := 0; at < stride; at += 8 {
 			touched += c.words[int(slot)*stride+at]
 		}

@@ -64,10 +64,13 @@ func (c *classState) appendBucket(dst []byte, slot uint32, bucket int, from int6
 		dst = aggregate.AppendUint(dst, uint64(x.of(cells)))
 	}
 	for _, x := range c.sums {
-		s := c.exact(at + x.word)
-		if shift := x.shift(from); shift != 0 {
-			s.Scale(shift)
+		shift := x.shift(from)
+		if shift == 0 && len(c.rests) == 0 {
+			dst = aggregate.AppendSum(dst, aggregate.Sum{Hi: math.Float64frombits(cells[x.word]), Lo: math.Float64frombits(cells[x.word+1])})
+			continue
 		}
+		s := c.exact(at + x.word)
+		s.Scale(shift)
 		dst = s.Append(dst)
 	}
 	for _, k := range c.keepers {
@@ -105,7 +108,9 @@ func (c *classState) readBucket(d *bucketData, src []byte, from int64) (rest []b
 	d.counts, d.sums, d.tallies = d.counts[:0], d.sums[:0], d.tallies[:0]
 	for i := range c.counters {
 		var n uint64
-		if n, src, err = aggregate.DecodeUint(src); err != nil {
+		if len(src) > 0 && src[0] < 1<<7 { // nearly always
+			n, src = uint64(src[0]), src[1:]
+		} else if n, src, err = aggregate.DecodeUint(src); err != nil {
 			return nil, err
 		}
 		if i == 0 && n == 0 {
