@@ -84,7 +84,8 @@ type Stats struct {
 	RowsOut map[string]int64 `json:"rows_out"`
 	// Refused counts what was left out because it can't be computed with: "time" (events without one), "<view>" (events without its key),
 	// "<view>.<feature>" (values that are NaN, infinite, or above MaxValue, and integers above MaxInteger where a number is wanted). Only counts
-	// above zero are present. A build from a Prior counts what it read.
+	// above zero are present. A build from a Prior counts what it read; an event that lies in none of the spans that it asks for, or has no time, counts
+	// (in RowsOutside, or here) once for each span whose splits hold it.
 	Refused map[string]int64 `json:"refused,omitempty"`
 
 	Prior   *time.Time `json:"prior,omitempty"`      // as of when the state was that the build went on from

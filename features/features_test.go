@@ -345,6 +345,46 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// All views together may name 65,000 values of a column: whatever the feature that goes beyond names them for, it is told.
+func TestValidateNamedValues(t *testing.T) {
+	var values []string
+	for i := range 65_000 {
+		values = append(values, fmt.Sprint("value ", i))
+	}
+	views := func(second Feature) []View {
+		a, b := valid(), valid()
+		a.Features = []Feature{{Name: "a", Op: Count, Where: []Condition{{Column: "x", In: values[:40_000]}}}, {Name: "b", Op: Count, Kinds: values}}
+		b.Name, second.Name = "w", "f"
+		b.Features = []Feature{second}
+		return []View{a, b}
+	}
+	for _, c := range []struct {
+		second Feature
+		fault  string
+	}{
+		{Feature{Op: Count, Where: []Condition{{Column: "x", In: values[20_000:], Not: true}}}, ""},
+		{Feature{Op: ShareOf, Column: "x", Share: values}, ""},
+		{Feature{Op: Count, Kinds: []string{"value 7"}}, ""},
+		{Feature{Op: Count, Where: []Condition{{Column: "x", In: values[30_000:]}, {Column: "x", In: []string{"other"}}}}, "x"},
+		{Feature{Op: ShareOf, Column: "x", Share: append([]string{"other"}, values...)}, "x"},
+		{Feature{Op: ShareOf, Share: []string{"other"}}, "kind"},
+		{Feature{Op: Count, Kinds: []string{"other"}}, "kind"},
+		{Feature{Op: Sum, Weights: map[string]float64{"other": 2}}, "kind"},
+	} {
+		err := Validate(views(c.second))
+		if c.fault == "" {
+			if err != nil {
+				t.Errorf("%s: %v", c.second.Op, err)
+			}
+			continue
+		}
+		want := fmt.Sprintf(`view "w", feature "f": with it, 65001 values of %q are named in all views: at most 65000`, c.fault)
+		if faults := unjoin(err); len(faults) != 1 || !strings.HasPrefix(faults[0].Error(), want) {
+			t.Errorf("%s: %v, want %s", c.second.Op, err, want)
+		}
+	}
+}
+
 func unjoin(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()

@@ -1,6 +1,7 @@
 package features
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,6 +18,8 @@ const (
 	maxName     = 63
 	maxWindow   = 100 * 366 * 24 * time.Hour
 	maxN        = 1000
+	// maxNamed is how many values of one column all views together may name, so that an engine can tell them by 16 bits.
+	maxNamed = 65_000
 	// maxHalfLives is how many half-lives the longest window of a decayed feature may hold: of an older event 2^-500 would be left.
 	maxHalfLives = 500
 )
@@ -39,6 +42,7 @@ func (f *Fault) Error() string {
 func Validate(views []View) error {
 	var faults []error
 	seen := map[string]bool{}
+	named := map[string]map[string]bool{}
 	for _, v := range views {
 		c := check{view: v}
 		if seen[v.Name] {
@@ -46,6 +50,9 @@ func Validate(views []View) error {
 		}
 		seen[v.Name] = true
 		c.run()
+		for _, f := range v.Features {
+			c.named(named, f)
+		}
 		faults = append(faults, c.faults...)
 	}
 	return errors.Join(faults...)
@@ -224,6 +231,42 @@ func (c *check) weights(f Feature) {
 	}
 }
 
+// named adds the values that a feature names to those of all views, by column. The fault is that of the feature that names one too many.
+func (c *check) named(all map[string]map[string]bool, f Feature) {
+	add := func(column string, values []string) {
+		set := all[column]
+		if set == nil {
+			set = map[string]bool{}
+			all[column] = set
+		}
+		before := len(set)
+		for _, x := range values {
+			set[x] = true
+		}
+		if before <= maxNamed && len(set) > maxNamed {
+			c.fault(f.Name, "with it, %d values of %q are named in all views: at most %d; let the events say in another column to which group a value belongs", len(set), column, maxNamed)
+		}
+	}
+	add("kind", f.Kinds)
+	add("kind", slices.Collect(maps.Keys(f.Weights)))
+	add(cmp.Or(f.Column, "kind"), f.Share)
+	for _, x := range f.Where {
+		add(x.Column, x.In)
+	}
+}
+
+// repeated returns the positions of values that are empty, or stand before.
+func repeated(values []string) (at []int) {
+	seen := make(map[string]bool, len(values))
+	for i, s := range values {
+		if s == "" || seen[s] {
+			at = append(at, i)
+		}
+		seen[s] = true
+	}
+	return at
+}
+
 // maxWeight bounds the weights of kinds, so that products with a column can be computed with.
 const maxWeight = 1e9
 
@@ -248,10 +291,8 @@ func (c *check) where(f Feature) {
 		if x.Min != nil && x.Max != nil && *x.Min > *x.Max {
 			c.fault(f.Name, "the condition on %q has a minimum above its maximum", x.Column)
 		}
-		for i, s := range x.In {
-			if s == "" || slices.Contains(x.In[:i], s) {
-				c.fault(f.Name, "the condition on %q has a value that is empty or listed twice", x.Column)
-			}
+		for range repeated(x.In) {
+			c.fault(f.Name, "the condition on %q has a value that is empty or listed twice", x.Column)
 		}
 	}
 }
@@ -265,10 +306,8 @@ func (c *check) numeric(f Feature) {
 }
 
 func (c *check) kinds(f Feature) {
-	for i, k := range f.Kinds {
-		if k == "" || slices.Contains(f.Kinds[:i], k) {
-			c.fault(f.Name, "kind %q in the filter is empty or listed twice", k)
-		}
+	for _, i := range repeated(f.Kinds) {
+		c.fault(f.Name, "kind %q in the filter is empty or listed twice", f.Kinds[i])
 	}
 	if f.Op != ShareOf {
 		if len(f.Share) > 0 {
@@ -279,9 +318,10 @@ func (c *check) kinds(f Feature) {
 	if len(f.Share) == 0 {
 		c.fault(f.Name, "share needs the values of its numerator, as kinds")
 	}
+	twice := repeated(f.Share)
 	for i, k := range f.Share {
 		switch {
-		case k == "" || slices.Contains(f.Share[:i], k):
+		case slices.Contains(twice, i):
 			c.fault(f.Name, "share kind %q is empty or listed twice", k)
 		case (f.Column == "" || f.Column == "kind") && len(f.Kinds) > 0 && !slices.Contains(f.Kinds, k):
 			c.fault(f.Name, "share kind %q never passes the filter %s", k, strings.Join(f.Kinds, ", "))

@@ -1,6 +1,9 @@
 package aggregate
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Extreme is the state of Min; that of Max is an Extreme of negated values. It holds the events that no event of the same or a later time
 // beats with the same or a smaller value: times ascend strictly, and so do values. The minimum of every window that ends after the newest
@@ -10,7 +13,8 @@ import "slices"
 // Nulls are not added. A late event takes its place in time as if it had come in time.
 type Extreme []Event[float64]
 
-// Add adds a value. O(log n) and what is moved; O(1) for the newest event.
+// Add adds a value. O(log n) and what is moved, which is little but where late events come to a long state: append them to it, and call Normalize now
+// and then. O(1) for the newest event.
 func (x *Extreme) Add(t int64, value float64) {
 	s := *x
 	at := since(s, t)
@@ -33,11 +37,26 @@ func (x *Extreme) Add(t int64, value float64) {
 	*x = slices.Delete(s, at+1, end)
 }
 
+// Normalize makes a state of events in any order. O(n log n).
+func (x *Extreme) Normalize() {
+	s := *x
+	slices.SortFunc(s, func(a, b Event[float64]) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(b.Value, a.Value))
+	})
+	at := len(s)
+	for i := len(s) - 1; i >= 0; i-- {
+		if at == len(s) || s[i].Value < s[at].Value {
+			at--
+			s[at] = s[i]
+		}
+	}
+	*x = slices.Delete(s, 0, at)
+}
+
 // Merge adds the values of o.
 func (x *Extreme) Merge(o Extreme) {
-	for _, e := range o {
-		x.Add(e.Time, e.Value)
-	}
+	*x = append(*x, o...)
+	x.Normalize()
 }
 
 // Cut drops what no window that starts at or after from needs.

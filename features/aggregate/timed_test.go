@@ -281,6 +281,21 @@ func TestExtremeStaysShort(t *testing.T) {
 	}
 }
 
+// An Extreme that is made at once is that of its events one by one.
+func TestExtremeNormalize(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 1))
+	for range 300 {
+		var one, all Extreme
+		for _, e := range happenings(rng, rng.IntN(40)) {
+			one.Add(e.Time, e.Value)
+			all = append(all, e)
+		}
+		if all.Normalize(); !slices.Equal(one, all) {
+			t.Fatalf("%v, want %v", all, one)
+		}
+	}
+}
+
 func TestText(t *testing.T) {
 	compare := cmp.Compare[string]
 	var a Recents[string]

@@ -35,6 +35,11 @@ func build(ctx context.Context, p features.Plan) (features.Stats, error) {
 	if p.Interval.End.IsZero() || p.Interval.End.Nanosecond()%1000 != 0 {
 		return stats, fmt.Errorf("the interval's end %v must be set, to a whole microsecond", p.Interval.End)
 	}
+	for _, t := range []time.Time{p.Interval.Start, p.Interval.End} {
+		if !fits(t) {
+			return stats, fmt.Errorf("the interval %s is more than 73,000 years from 1970: build as of another moment", p.Interval)
+		}
+	}
 	if len(p.Views) == 0 {
 		return stats, nil
 	}

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/rapport-ml/rapport/features"
 )
@@ -10,8 +11,13 @@ import (
 // joinCells is how many results a block of examples has at most: 256 MiB of numbers.
 const joinCells = 1 << 25
 
-// maxMoment bounds the times of examples, so that times can be computed with: 73,000 years before and after 1970.
+// maxMoment bounds the moments as of which features are computed, so that times can be computed with: 73,000 years before and after 1970.
 const maxMoment = 1 << 61
+
+// fits reports whether a moment is within maxMoment.
+func fits(t time.Time) bool {
+	return t.Unix() >= -maxMoment/1_000_000 && t.Unix() <= maxMoment/1_000_000
+}
 
 // Join computes views as of each example's moment, as features.JoinPlan says. It takes examples in blocks of as many as have joinCells results,
 // and reads the events once for each block, those of the block's keys and windows alone: it holds them, 8 bytes a word that a feature needs, and

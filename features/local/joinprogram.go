@@ -70,7 +70,7 @@ func compileJoin(p features.JoinPlan) (*joinProgram, error) {
 	if j.moment < 0 || p.ExampleSchema[j.moment].Type != table.Time {
 		return nil, fmt.Errorf("the examples have no column \"time\" of type %s: name their moment so", table.Time)
 	}
-	if at := p.Anchor.Unix(); at < -maxMoment/1_000_000 || at > maxMoment/1_000_000 {
+	if !fits(p.Anchor) {
 		return nil, fmt.Errorf("the anchor %s is more than 73,000 years from 1970: count hops from another moment", p.Anchor)
 	}
 	j.events.column("time", "every view", table.Time)

@@ -380,13 +380,44 @@ func (k *registers) bytes() int64 { return 32*int64(cap(k.lists)) + k.held }
 // extremes is Min and Max where states tell times.
 type extremes struct {
 	keep
-	lists []aggregate.Extreme // of Max: of the negative values
+	lists []extremeList
 	held  int64
+}
+
+// extremeList is a state, of Max: of the negative values. Its first sorted entries are in order; the rest are as they came, so that many late events
+// cost O(log n) each.
+type extremeList struct {
+	list   aggregate.Extreme
+	sorted int
+}
+
+// shortList is how many entries may be moved for one that comes late.
+const shortList = 32
+
+func (l *extremeList) add(t int64, value float64) {
+	if least, ok := l.list[:l.sorted].Result(t); ok && least <= value {
+		return
+	}
+	if n := len(l.list); l.sorted == n && (n < shortList || l.list[n-1].Time <= t) {
+		l.list.Add(t, value)
+		l.sorted = len(l.list)
+		return
+	}
+	if l.list = append(l.list, aggregate.Event[float64]{Time: t, Value: value}); len(l.list) >= 2*l.sorted {
+		l.normalize()
+	}
+}
+
+func (l *extremeList) normalize() {
+	if l.sorted < len(l.list) {
+		l.list.Normalize()
+		l.sorted = len(l.list)
+	}
 }
 
 func (k *extremes) room(n int) {
 	for len(k.lists) < n {
-		k.lists = append(k.lists, nil)
+		k.lists = append(k.lists, extremeList{})
 	}
 }
 
@@ -398,16 +429,21 @@ func (k *extremes) sign() float64 {
 }
 
 func (k *extremes) add(slot uint32, _ uint8, word uint64, t int64) {
-	was := cap(k.lists[slot])
-	k.lists[slot].Add(t, k.sign()*math.Float64frombits(word)+0)
-	k.held += 16 * int64(cap(k.lists[slot])-was)
+	l := &k.lists[slot]
+	was := cap(l.list)
+	l.add(t, k.sign()*math.Float64frombits(word)+0)
+	k.held += 16 * int64(cap(l.list)-was)
 }
 
-func (k *extremes) done(int) {}
+func (k *extremes) done(int) {
+	for i := range k.lists {
+		k.lists[i].normalize()
+	}
+}
 
 func (k *extremes) put(_ *featureProgram, slot uint32, starts []int64, dst []table.Column, row int) {
 	for b := range dst {
-		if x, ok := k.lists[slot].Result(starts[b]); ok {
+		if x, ok := k.lists[slot].list.Result(starts[b]); ok {
 			dst[b].Float[row] = k.sign()*x + 0
 		} else {
 			dst[b].Valid[row] = false
@@ -416,14 +452,17 @@ func (k *extremes) put(_ *featureProgram, slot uint32, starts []int64, dst []tab
 }
 
 func (k *extremes) append(dst []byte, slot uint32, from int64) []byte {
-	k.lists[slot].Cut(from)
-	return k.lists[slot].Append(dst)
+	l := &k.lists[slot]
+	l.list.Cut(from)
+	l.sorted = len(l.list)
+	return l.list.Append(dst)
 }
 
-func (k *extremes) decode(slot uint32, src []byte) (rest []byte, err error) {
-	k.lists[slot], rest, err = aggregate.DecodeExtreme(nil, src)
-	k.held += 16 * int64(len(k.lists[slot]))
+func (k *extremes) decode(slot uint32, src []byte) ([]byte, error) {
+	list, rest, err := aggregate.DecodeExtreme(nil, src)
+	k.lists[slot] = extremeList{list: list, sorted: len(list)}
+	k.held += 16 * int64(len(list))
 	return rest, err
 }
 
-func (k *extremes) bytes() int64 { return 24*int64(cap(k.lists)) + k.held }
+func (k *extremes) bytes() int64 { return 32*int64(cap(k.lists)) + k.held }

@@ -73,9 +73,18 @@ func (m *masker) nameTest(p *program, t test, pred int) []nameMask {
 		}
 		m.byName = append(m.byName, x)
 	}
-	for v := range values {
-		pass := t.in == nil || slices.Contains(t.in, uint16(v)) != t.not
-		if v == nullValue || !pass {
+	fails := make([]bool, values)
+	fails[nullValue] = true
+	if t.in != nil && !t.not {
+		for v := range fails {
+			fails[v] = true
+		}
+	}
+	for _, v := range t.in {
+		fails[v] = t.not
+	}
+	for v, f := range fails {
+		if f {
 			m.byName[at].pass[v*m.words+pred/predBits] &^= 1 << (pred % predBits)
 		}
 	}

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"math"
 	"slices"
 	"sort"
 
@@ -28,6 +29,12 @@ type change struct {
 
 // outside is no bucket, and the move of events that no span holds.
 const outside = -1
+
+// A move's number is 15 bits of a record: maxMoves is how many there may be, maxEdges from how many windows they come in a build from all events.
+const (
+	maxMoves = math.MaxInt16
+	maxEdges = maxMoves - 1 // and the start of a tile
+)
 
 const (
 	minTime = -1 << 63

@@ -37,6 +37,9 @@ type tile struct {
 
 // plan finds what has to be read to go on from a prior build; nil if the build had better read all events, or must.
 func (p *program) plan(prior *features.Prior, tileStart int64) *progress {
+	if !fits(prior.End) {
+		return nil
+	}
 	pr := &progress{start: prior.End.UnixMicro(), gone: make([]bool, len(p.views))}
 	if pr.start > p.end || p.use.tile && pr.start > tileStart {
 		return nil
@@ -92,6 +95,10 @@ func (p *program) plan(prior *features.Prior, tileStart int64) *progress {
 	var cuts []int64
 	for _, x := range parts {
 		cuts = append(cuts, x.lo, x.hi)
+	}
+	slices.Sort(cuts)
+	if cuts = slices.Compact(cuts); len(cuts) > maxMoves {
+		return nil
 	}
 	m := newMoves(p, cuts)
 	m.leave = true

@@ -229,6 +229,9 @@ func compile(views []features.View, schema table.Schema, end time.Time, u use) (
 	}
 	slices.Sort(p.edges)
 	p.edges = slices.Compact(p.edges)
+	if len(p.edges) > maxEdges {
+		return nil, fmt.Errorf("the views have %d different windows: at most %d can be built together; build them in parts", len(p.edges), maxEdges)
+	}
 	byKey := map[string]*group{}
 	for i, v := range views {
 		g := byKey[v.Key]

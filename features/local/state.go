@@ -24,13 +24,18 @@ import (
 // stateFormat is part of every check: it changes with the encoding.
 const stateFormat = 1
 
-// seedOf returns what the checks of a view's states as of an end, or of its tiles of a span, begin with.
+// seedOf returns what the checks of a view's states as of an end, or of its tiles of a span, begin with: a hash of the view, the types of the
+// columns that it reads and puts out, and the span.
 func seedOf(p *program, v features.View, start, end int64) uint64 {
 	text, err := json.Marshal(v)
 	if err != nil {
 		text = fmt.Appendf(nil, "%v", v) // no float of a valid view is NaN
 	}
-	return xxh3.Hash(fmt.Appendf(text, "%d %d %d %v", stateFormat, start, end, v.Schema(p.schema)))
+	text = fmt.Appendf(text, "%d %d %d %v", stateFormat, start, end, v.Schema(p.schema))
+	for _, c := range v.Columns() {
+		text = fmt.Appendf(text, " %s", features.TypeOf(p.schema, c))
+	}
+	return xxh3.Hash(text)
 }
 
 // check returns the check of a row.
