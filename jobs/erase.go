@@ -147,7 +147,6 @@ func erasedBy(epoch int) string { return fmt.Sprintf("erasure %d", epoch) }
 // eraseTables writes a successor of every committed table that holds one of the subjects, and then removes the files that no longer stand
 // in it: also of tables whose successors were written by an unfinished erasure.
 func (w *work) eraseTables(ctx context.Context, gone map[policy.Subject]bool, unfinished map[string]bool, out *Erased) error {
-	by := erasedBy(out.Epoch)
 	var n int64
 	for c, err := range w.tables.List(ctx, "") {
 		if err != nil {
@@ -155,46 +154,15 @@ func (w *work) eraseTables(ctx context.Context, gone map[policy.Subject]bool, un
 		}
 		w.Progressed("erase", c.Step, n, 0, "tables")
 		n++
-		next := *c
-		next.Outputs = map[string]table.Manifest{}
-		changed := false
-		for name, m := range c.Outputs {
-			column := subjectColumn(m.Schema)
-			if column == "" && keptForBuilds(name) { // it may hold which subjects there were; the next build reads all events
-				changed = true
-				continue
-			}
-			next.Outputs[name] = m
-			if column == "" {
-				continue
-			}
-			s, removed, err := event.RewriteWithout(ctx, w.Bucket, m, dataPrefix(c.Key, name), column, gone)
-			if err != nil {
-				return fmt.Errorf("erase %s: %w", c.Key, err)
-			}
-			if removed > 0 {
-				changed = true
-				out.Rows += removed
-				next.Outputs[name] = s
-				next.Supersedes = append(next.Supersedes, m.Digest)
-			}
+		next, changed, err := w.eraseTable(ctx, c, gone, out)
+		if err != nil {
+			return fmt.Errorf("erase %s: %w", c.Key, err)
 		}
 		if changed {
-			if err := w.lease.Check(ctx); err != nil {
-				return fmt.Errorf("erase %s: %w", c.Key, err)
-			}
-			_, info, err := w.tables.Lookup(ctx, c.Key)
-			if err != nil {
-				return fmt.Errorf("erase %s: %w", c.Key, err)
-			}
-			next.By, next.Nonce = by, w.NewID(w.now)
-			if err := w.tables.Supersede(ctx, c.Key, info, &next); err != nil {
-				return fmt.Errorf("erase %s: %w", c.Key, err)
-			}
 			out.Tables[c.Step]++
 		}
-		if changed || unfinished[c.By] {
-			removed, err := w.sweep(ctx, next)
+		if changed || unfinished[next.By] {
+			removed, err := w.sweep(ctx, *next)
 			if err != nil {
 				return fmt.Errorf("erase %s: %w", c.Key, err)
 			}
@@ -202,6 +170,73 @@ func (w *work) eraseTables(ctx context.Context, gone map[policy.Subject]bool, un
 		}
 	}
 	return nil
+}
+
+// replacedAtMost is how often an erasure begins anew with a commit that somebody else replaces meanwhile. A build's is replaced once or twice in its life.
+const replacedAtMost = 10
+
+// eraseTable writes a successor of a commit, as it was listed, without the subjects, if it holds one, and returns what stands now. A successor is made of
+// the very commit that it replaces: where another has come in between, as one without the states that no build wants any more, that is begun with anew.
+func (w *work) eraseTable(ctx context.Context, c *table.Commit, gone map[policy.Subject]bool, out *Erased) (stands *table.Commit, changed bool, err error) {
+	for range replacedAtMost {
+		next, removed, changed, failed := w.withoutSubjects(ctx, c, gone)
+		if failed == nil && !changed {
+			return c, false, nil
+		}
+		now, info, err := w.tables.Lookup(ctx, c.Key)
+		if err != nil {
+			return nil, false, errors.Join(failed, err)
+		}
+		if now.Nonce != c.Nonce { // its files may be gone as well
+			c = now
+			continue
+		}
+		if failed != nil {
+			return nil, false, failed
+		}
+		if err := w.lease.Check(ctx); err != nil {
+			return nil, false, err
+		}
+		next.By, next.Nonce = erasedBy(out.Epoch), w.NewID(w.now)
+		err = w.tables.Supersede(ctx, c.Key, info, next)
+		if errors.Is(err, storage.ErrPrecondition) {
+			continue // the next Lookup tells by whom
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		out.Rows += removed
+		return next, true, nil
+	}
+	return nil, false, fmt.Errorf("others have replaced its commit %d times meanwhile: erase again; the subjects stay denied", replacedAtMost)
+}
+
+// withoutSubjects makes the successor of a commit without the subjects, and stages its tables.
+func (w *work) withoutSubjects(ctx context.Context, c *table.Commit, gone map[policy.Subject]bool) (next *table.Commit, removed int64, changed bool, err error) {
+	without := *c
+	without.Outputs, without.Supersedes = map[string]table.Manifest{}, slices.Clone(c.Supersedes)
+	for name, m := range c.Outputs {
+		column := subjectColumn(m.Schema)
+		if column == "" && keptForBuilds(name) { // it may hold which subjects there were; the next build reads all events
+			changed = true
+			continue
+		}
+		without.Outputs[name] = m
+		if column == "" {
+			continue
+		}
+		s, rows, err := event.RewriteWithout(ctx, w.Bucket, m, dataPrefix(c.Key, name), column, gone)
+		if err != nil {
+			return nil, 0, false, err
+		}
+		if rows > 0 {
+			changed = true
+			removed += rows
+			without.Outputs[name] = s
+			without.Supersedes = append(without.Supersedes, m.Digest)
+		}
+	}
+	return &without, removed, changed, nil
 }
 
 // subjectColumn names the column of a table that holds subject numbers, or is "": events, attributes and consent have one, and views of

@@ -40,14 +40,13 @@ func (w *work) retire(ctx context.Context) error {
 			if len(spare) == 0 {
 				continue
 			}
-			if err := w.dropKept(ctx, c.Key, spare); err != nil {
+			dropped, err := w.dropKept(ctx, c.Key, spare)
+			if err != nil {
 				return err
 			}
-			for output := range spare {
-				for _, p := range c.Outputs[output].Parts {
-					if err := w.Bucket.Delete(ctx, p.Object); err != nil {
-						return err
-					}
+			for _, p := range dropped {
+				if err := w.Bucket.Delete(ctx, p.Object); err != nil {
+					return err
 				}
 			}
 		}
@@ -55,26 +54,36 @@ func (w *work) retire(ctx context.Context) error {
 	return nil
 }
 
-// dropKept writes a successor of a build without some of what it kept for others. Where somebody else replaces the commit meanwhile, it is left for another
-// time. The files are left to the caller.
-func (r *Runner) dropKept(ctx context.Context, key string, spare map[string]bool) error {
+// dropKept writes a successor of a build without some of what it kept for others, and returns the files that it named no more, which are left to the caller.
+// Where somebody else replaces the commit meanwhile nothing is dropped: it is left for another time.
+func (r *Runner) dropKept(ctx context.Context, key string, spare map[string]bool) ([]table.Part, error) {
 	tables := table.Store{Bucket: r.Bucket}
 	now, info, err := tables.Lookup(ctx, key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	next := *now
 	next.Outputs = map[string]table.Manifest{}
+	var dropped []table.Part
 	for output, m := range now.Outputs {
-		if !keptForBuilds(output) || !spare[output] {
-			next.Outputs[output] = m
+		if keptForBuilds(output) && spare[output] {
+			dropped = append(dropped, m.Parts...)
+			continue
 		}
+		next.Outputs[output] = m
+	}
+	if len(next.Outputs) == len(now.Outputs) {
+		return nil, nil
 	}
 	next.By, next.Nonce = byRetirement, r.NewID(r.Now())
-	if err := tables.Supersede(ctx, key, info, &next); !errors.Is(err, storage.ErrPrecondition) {
-		return err
+	err = tables.Supersede(ctx, key, info, &next)
+	if errors.Is(err, storage.ErrPrecondition) {
+		return nil, nil
 	}
-	return nil
+	if err != nil {
+		return nil, err
+	}
+	return dropped, nil
 }
 
 // keeping is a build, and what it keeps for others.

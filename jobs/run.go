@@ -450,8 +450,8 @@ func (w *work) do(ctx context.Context, s step, body func(ctx context.Context) (r
 	}
 	iv := s.iv
 	c = &table.Commit{
-		Format: 1, Key: s.key, Step: s.name, Interval: &iv, Outputs: res.outputs, Facts: facts, Revision: w.Revision,
-		Nonce: w.run.ID, At: w.Wall(),
+		Key: s.key, Step: s.name, Interval: &iv, Outputs: res.outputs, Facts: facts, Revision: w.Revision,
+		Run: w.run.ID, Nonce: w.run.ID, At: w.Wall(),
 	}
 	won, err := w.tables.Commit(ctx, c)
 	if err != nil {

@@ -298,7 +298,7 @@ func (r *Runner) dropSpare(ctx context.Context) error {
 	}
 	for key, outputs := range spare(builds) {
 		if len(outputs) > 0 {
-			if err := r.dropKept(ctx, key, outputs); err != nil {
+			if _, err := r.dropKept(ctx, key, outputs); err != nil {
 				return err
 			}
 		}

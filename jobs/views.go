@@ -31,8 +31,8 @@ type ViewBuilt struct {
 	Job       string         `json:"job,omitempty"`
 	Run       string         `json:"run_id,omitempty"`
 	Cost      *cost.Cost     `json:"cost,omitempty"` // of the whole build
-	// Current says that the view was declared then as it is now.
-	Current bool `json:"current"`
+	// Current says whether the view was declared then as it is now; nil where the run that made it is not known any more.
+	Current *bool `json:"current,omitempty"`
 
 	manifest table.Manifest
 }
@@ -103,7 +103,10 @@ func later(c *table.Commit, b *ViewBuilt) bool {
 }
 
 func built(c *table.Commit, m table.Manifest) (*ViewBuilt, error) {
-	b := &ViewBuilt{AsOf: c.Interval.End, Interval: *c.Interval, Committed: c.At, Key: c.Key, Rows: m.Rows, Digest: m.Digest, Run: c.Nonce, manifest: m}
+	b := &ViewBuilt{AsOf: c.Interval.End, Interval: *c.Interval, Committed: c.At, Key: c.Key, Rows: m.Rows, Digest: m.Digest, Run: c.Run, manifest: m}
+	if b.Run == "" && c.By == "" { // made before commits named their runs; of a successor the writer is another
+		b.Run = c.Nonce
+	}
 	for _, p := range m.Parts {
 		b.Bytes += p.Size
 	}
@@ -112,8 +115,11 @@ func built(c *table.Commit, m table.Manifest) (*ViewBuilt, error) {
 	return b, err
 }
 
-// provenance adds what the run that made a build knows of it. A run that is forgotten is no fault.
+// provenance adds what the run that made a build knows of it. A run that is forgotten, or was never known, is no fault.
 func (r *Runner) provenance(ctx context.Context, v features.View, b *ViewBuilt) error {
+	if b.Run == "" {
+		return nil
+	}
 	run, err := ledger.Ledger{Bucket: r.Bucket}.Get(ctx, b.Run)
 	if errors.Is(err, ledger.ErrNotFound) {
 		b.Run = ""
@@ -132,7 +138,8 @@ func (r *Runner) provenance(ctx context.Context, v features.View, b *ViewBuilt) 
 		Views map[string]json.RawMessage `json:"views"`
 	}
 	if json.Unmarshal(run.Spec, &spec) == nil {
-		b.Current = sameJSON(spec.Views[v.Name], raw(viewSpec(v)))
+		same := sameJSON(spec.Views[v.Name], raw(viewSpec(v)))
+		b.Current = &same
 	}
 	return nil
 }

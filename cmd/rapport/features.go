@@ -96,7 +96,7 @@ func (p *project) viewLines(ctx context.Context, views []features.View) ([]viewL
 			if every != nil && b.AsOf.Before(every.At(now).End) {
 				l.Built.Behind, l.State = len(every.Between(b.AsOf, every.At(now).End)), "behind"
 			}
-			if !b.Current {
+			if b.Current != nil && !*b.Current {
 				l.State = "changed"
 			}
 		}

@@ -32,7 +32,7 @@ func TestFeaturesLookAhead(t *testing.T) {
 	}
 	for _, v := range s.job.Views {
 		b := built[v.Name]
-		if b == nil || !b.AsOf.Equal(iv.End) || !b.Current || b.Job != "nightly" || b.Cost == nil || b.Stats.RowsIn == 0 {
+		if b == nil || !b.AsOf.Equal(iv.End) || b.Current == nil || !*b.Current || b.Job != "nightly" || b.Cost == nil || b.Stats.RowsIn == 0 {
 			t.Fatalf("view %s: built as %+v", v.Name, b)
 		}
 		want, err := s.runner.ViewColumns(t.Context(), v, b)

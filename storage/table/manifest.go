@@ -68,7 +68,7 @@ func (m *Manifest) check() error {
 
 // Commit is the body of a done object: what a step made. It is written once, create-only, and afterwards only replaced by successors.
 type Commit struct {
-	Format     int                 `json:"format"` // 1
+	Format     int                 `json:"format"` // 1, or 2 where a table has a column of Bytes; the store sets it
 	Key        string              `json:"key"`
 	Step       string              `json:"step"`
 	Interval   *Interval           `json:"interval,omitempty"`
@@ -77,6 +77,7 @@ type Commit struct {
 	Supersedes []Digest            `json:"supersedes,omitempty"`
 	By         string              `json:"by,omitempty"`       // "erasure 12", "purge 3": who wrote the successor
 	Revision   string              `json:"revision,omitempty"` // code revision; recorded, never hashed
+	Run        string              `json:"run,omitempty"`      // of the run that made the step's output; successors keep it. Older commits have none
 	Nonce      string              `json:"nonce"`              // the writer's, so that a lost response can be told from a lost race
 	At         time.Time           `json:"at"`
 }

@@ -14,8 +14,25 @@ import (
 	"github.com/rapport-ml/rapport/storage"
 )
 
-// commitFormat is the format of done objects that this program writes, and the newest that it reads.
-const commitFormat = 1
+// The formats of done objects that this program reads and writes. The second is the first with columns of Bytes, by which alone older programs, which do
+// not know that type, would take a commit for damaged. A commit is written in the oldest that can say it.
+const (
+	commitPlain  = 1
+	commitBytes  = 2
+	commitFormat = commitBytes // the newest
+)
+
+// format is the oldest format that can say c.
+func (c *Commit) format() int {
+	for _, m := range c.Outputs {
+		for _, f := range m.Schema {
+			if f.Type == Bytes {
+				return commitBytes
+			}
+		}
+	}
+	return commitPlain
+}
 
 // doneFolder holds the done objects: done/<step key>.
 const doneFolder = "done/"
@@ -121,7 +138,7 @@ func encodeCommit(key string, c *Commit) ([]byte, error) {
 	if c.Key != key {
 		return nil, fmt.Errorf("the commit names step %.80q", c.Key)
 	}
-	c.Format = commitFormat
+	c.Format = c.format()
 	if c.Nonce == "" {
 		var b [16]byte
 		rand.Read(b[:])

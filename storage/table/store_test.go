@@ -284,3 +284,46 @@ func FuzzDecodeCommit(f *testing.F) {
 		}
 	})
 }
+
+// TestCommitFormats: a commit with a column of bytes is of format 2, which programs that do not know such columns refuse by its number; every other is of
+// format 1, which they read. Both are read here, as is a column of bytes in a commit of format 1, and nothing newer is.
+func TestCommitFormats(t *testing.T) {
+	ctx := t.Context()
+	mem := storage.NewMemory(nil)
+	s := Store{mem}
+	for i, want := range map[int]int{0: 1, 1: 2} {
+		schema := Schema{{Name: "a", Type: [...]Type{String, Bytes}[i]}}
+		w := NewWriter(mem, fmt.Sprint("data/k/", i), schema, WriteOptions{})
+		if err := w.Append(&Batch{Schema: schema, N: 1, Cols: []Column{{Str: []string{"x"}}}}); err != nil {
+			t.Fatal(err)
+		}
+		m, err := w.Finish(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := commitOf(fmt.Sprint("k/", i), "")
+		c.Outputs = map[string]Manifest{"t": m}
+		if won, err := s.Commit(ctx, c); !won || err != nil {
+			t.Fatal(won, err)
+		}
+		body, _, err := storage.ReadAll(ctx, mem, doneFolder+c.Key)
+		if err != nil || !strings.Contains(string(body), fmt.Sprintf(`"format":%d,`, want)) {
+			t.Errorf("%s: %s, %v", schema[0].Type, body, err)
+		}
+		got, info, err := s.Lookup(ctx, c.Key)
+		if err != nil || got.Format != want {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		if _, err := decodeCommit([]byte(strings.Replace(string(body), fmt.Sprintf(`"format":%d,`, want), `"format":1,`, 1))); err != nil {
+			t.Errorf("as format 1: %v", err)
+		}
+		if _, err := decodeCommit([]byte(strings.Replace(string(body), fmt.Sprintf(`"format":%d,`, want), `"format":3,`, 1))); err == nil || !strings.Contains(err.Error(), "newer rapport") {
+			t.Errorf("as format 3: %v", err)
+		}
+		next := *got
+		next.Outputs, next.By, next.Nonce = nil, "retirement", "another"
+		if err := s.Supersede(ctx, c.Key, info, &next); err != nil || next.Format != 1 {
+			t.Errorf("without the column it is of format %d, %v", next.Format, err)
+		}
+	}
+}
