@@ -257,6 +257,12 @@ func TestPrior(t *testing.T) {
 	night8("a late file", func(c *shop) {
 		writeParquet(c.TB, c.raw, eventsKey(4, "late"), readParquet[rawEvent](c.TB, c.raw, eventsKey(4, "part-0"))[:30])
 	}, "1 has changed since: 2026-01-05")
+	night8("other files of the same rows", func(c *shop) {
+		writeParquet(c.TB, c.raw, eventsKey(4, "again"), readParquet[rawEvent](c.TB, c.raw, eventsKey(4, "part-0")))
+		if err := c.raw.Delete(c.Context(), eventsKey(4, "part-0")); err != nil {
+			c.Fatal(err)
+		}
+	}, "")
 	night8("an erasure", func(c *shop) {
 		again(c)
 		if _, err := c.runner.Erase(c.Context(), []*jobs.Job{c.job}, []string{id}); err != nil {
