@@ -339,9 +339,10 @@ func (r *chunkReader) nextPage() error {
 	r.rows, r.row, r.next, r.valid = p.values, 0, 0, valid
 	switch {
 	case p.coded() && r.dict != nil:
-		r.form, s.codes = formCode, resized(s.codes, n)
+		r.form = formCode
+		s.codes, err = indexes(s.codes, rest, n, r.dict.values)
 		r.codes = s.codes
-		return unpackIndexes(r.codes, rest, r.dict.values)
+		return err
 	case p.encoding == encodingDelta && (r.typ == Int64 || r.typ == Time):
 		r.form = formDelta
 		s.deltas, _, err = unpackDeltas(s.deltas, rest, n)
@@ -390,10 +391,16 @@ func (r *chunkReader) texted(values []byte) {
 	}
 }
 
-// known reports whether all pages stand in encodings that are read.
+// maxPlainValues bounds the values of a page of a raw file: a run-length page of a few bytes may say that it has billions, which the library, that
+// decodes a batch at a time, reads without memory for them all. Writers put some 20,000 rows into a page. (A part has no more rows than its manifest says.)
+const maxPlainValues = 1 << 20
+
+// known reports whether all pages stand in encodings that are read, and none is so long that the library had better read it.
 func (r *chunkReader) known() bool {
 	for i := range r.pages {
 		switch p := &r.pages[i]; {
+		case p.values > maxPlainValues:
+			return false
 		case p.encoding == encodingPlain || p.coded() && r.dict != nil:
 		case p.encoding == encodingDelta && (r.typ == Int64 || r.typ == Time):
 		case p.encoding == encodingLengths && (r.typ == String || r.typ == Bytes):

@@ -32,7 +32,7 @@
 //
 // What is verified. The manifest holds the SHA-256 of a part, by which it is named and read back when it is written, and that of its footer; the footer holds
 // a CRC-32C of each column chunk. A read of some columns fetches the footer and their chunks, and checks both. CRC-32C finds what disks, networks and
-// stores do to bytes, at 20 GB/s; it is no defence against somebody who may write to the bucket, who could as well write the manifest.
+// stores do to bytes, at 20 GB/s, and a read of the whole part trusts it as well; it is no defence against somebody who may write to the bucket, who could as well write the manifest.
 // Rejected: a SHA-256 for each chunk, which without the processor's own instructions runs at 0.25 to 0.45 GB/s and would take as long as all of the
 // reading, once more; a checksum of each chunk in the manifest (40 columns by 8 row groups by 16 shards are half a megabyte of JSON).
 //
@@ -56,8 +56,9 @@
 //
 // Hostile bytes. The footer's structure is walked before it is decoded (a list longer than the bytes behind it is refused, since the
 // decoder allocates by the announced length), offsets and sizes are checked against the object, the sizes that pages announce are bounded, and a panic of a
-// decoder is an ErrCorrupt of that file, not the end of the process. Not bounded: a zstd page whose frame does not say what it decompresses to
-// (the codec's own limit applies), and time, since a run-length page may repeat one value two billion times; a scan ends with its context.
+// decoder is an ErrCorrupt of that file, not the end of the process. What a page of zstd or snappy unpacks to is found from the headers of its frames and blocks
+// before it is unpacked, and values are counted in their runs before there is memory for them (unpack.go, page.go). Not bounded: pages that
+// the library reads, to what their codec makes of them, and time, since a run-length page may repeat one value two billion times; a scan ends with its context.
 //
 // Digests are logical. A row's hash is SHA-256 of its canonical encoding; an unordered table's digest is built on the sum of its row
 // hashes modulo 2²⁵⁶ and their count, so that shards digest in parallel and any split or order gives the same. The sum detects change by

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -244,8 +245,11 @@ func TestPagesAnnounceTheirSize(t *testing.T) {
 		for _, n := range []int{1, 40, 100, 255, 256, 300, 5000, 65_791, 65_792, 200_000} {
 			text := []byte(strings.Repeat("ab\x00", n/3+1)[:n])
 			packed := codec.EncodeLevel(make([]byte, codec.CompressBound(int64(n))), text, 1)
-			if got, known := announced(packed); known && got != uint64(n) || !known && name == "snappy" {
-				t.Errorf("%s: %d bytes are taken for %d (known: %v)", name, n, got, known)
+			if f, err := frames(packed); name == "zstd" && (err != nil || !zstdFrames(packed) || f.most < uint64(n) || f.exact && f.most != uint64(n)) {
+				t.Errorf("%d bytes are taken for %+v: %v", n, f, err)
+			}
+			if name == "snappy" && zstdFrames(packed) {
+				t.Errorf("%d bytes of snappy are taken for zstd's", n)
 			}
 			for _, size := range []int{n, n - 1, n + 1, 2 * n} {
 				p := page{size: size, body: packed}
@@ -262,19 +266,159 @@ func TestPagesAnnounceTheirSize(t *testing.T) {
 			}
 		}
 	}
-	codec, err := compress.GetCodec(compress.Codecs.Snappy)
+}
+
+// allocates is how many bytes f allocates.
+func allocates(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// streamOf packs text as a stream does, which does not say how long it is, with a flush behind each so many bytes.
+func streamOf(t *testing.T, text []byte, each int) []byte {
+	t.Helper()
+	codec, err := compress.GetCodec(compress.Codecs.Zstd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	huge := page{size: 100, body: append(binary.AppendUvarint(nil, 1<<31), "\x00abcdef"...)}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	err = guard(func() error {
-		_, err := huge.decompress(codec, nil)
-		return err
-	})
-	runtime.ReadMemStats(&after)
-	if !errors.Is(err, ErrCorrupt) || after.TotalAlloc-before.TotalAlloc > 1<<20 {
-		t.Errorf("a page of 2 GiB: %d bytes allocated, %v", after.TotalAlloc-before.TotalAlloc, err)
+	var out bytes.Buffer
+	w := codec.(compress.StreamingCodec).NewWriter(&out)
+	for part := range slices.Chunk(text, each) {
+		if _, err := w.Write(part); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.(interface{ Flush() error }).Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// TestPagesUnpackToTheirSize: frames that do not say their size, several of them, and those that are skipped are read, and a page that would unpack to more
+// than its header says is refused without memory for what it would unpack to.
+func TestPagesUnpackToTheirSize(t *testing.T) {
+	r := rand.New(rand.NewPCG(12, 2))
+	text := make([]byte, 300_000)
+	for i := range text {
+		text[i] = "abcdefgh"[r.IntN(8)]
+	}
+	codecs := map[string]compress.Codec{}
+	for _, name := range []string{"zstd", "snappy"} {
+		codec, err := compress.GetCodec(compressions[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		codecs[name] = codec
+	}
+	zstd := codecs["zstd"]
+	frame := func(b []byte) []byte { return zstd.EncodeLevel(make([]byte, zstd.CompressBound(int64(len(b)))), b, 1) }
+	skipped := append([]byte{0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0}, "abc"...)
+	for name, body := range map[string][]byte{
+		"a frame": frame(text), "a stream": streamOf(t, text, len(text)), "a stream of small blocks": streamOf(t, text, 100),
+		"two frames": append(frame(text[:1000]), frame(text[1000:])...), "a frame and a skipped one": append(frame(text), skipped...),
+		"a skipped one and a stream": append(slices.Clone(skipped), streamOf(t, text, 150_000)...),
+	} {
+		if f, err := frames(body); err != nil || f.most < uint64(len(text)) {
+			t.Errorf("%s: %+v, %v", name, f, err)
+		}
+		for _, size := range []int{len(text), len(text) - 1, len(text) + 1, 100} {
+			p := page{size: size, body: body}
+			err := guard(func() error {
+				raw, err := p.decompress(zstd, nil)
+				if err == nil && !bytes.Equal(raw, text) {
+					t.Errorf("%s: other bytes", name)
+				}
+				return err
+			})
+			if (err == nil) != (size == len(text)) || err != nil && !errors.Is(err, ErrCorrupt) {
+				t.Errorf("%s, announced as %d: %v", name, size, err)
+			}
+		}
+		for n := range min(len(body), 40) {
+			if f, err := frames(body[:n]); err == nil && n > 0 && !bytes.Equal(body[:n], skipped) {
+				t.Errorf("%s, cut off behind %d bytes: %+v", name, n, f)
+			}
+		}
+	}
+
+	zeros := make([]byte, 64<<20)
+	long := streamOf(t, zeros, len(zeros))
+	wide := slices.Clone(long)
+	wide[5] = 19 << 3 // a window of 512 MiB
+	for name, p := range map[string]struct {
+		codec string
+		page
+	}{
+		"snappy of 2 GiB":            {"snappy", page{size: 100, body: append(binary.AppendUvarint(nil, 1<<31), "\x00abcdef"...)}},
+		"snappy, and so announced":   {"snappy", page{size: 200 << 20, body: append(binary.AppendUvarint(nil, 200<<20), "\x00abcdef"...)}},
+		"a stream of 64 MiB":         {"zstd", page{size: 100, body: long}},
+		"a window of 512 MiB":        {"zstd", page{size: 100, body: wide}},
+		"a long frame behind":        {"zstd", page{size: 100, body: append(frame(text[:100]), frame(zeros)...)}},
+		"a stream behind":            {"zstd", page{size: 100, body: append(frame(text[:100]), long...)}},
+		"less than is announced":     {"zstd", page{size: maxPage, body: frame(text[:100])}},
+		"less than it might be":      {"zstd", page{size: maxPage, body: streamOf(t, text[:100], 100)}},
+		"a frame that says too much": {"zstd", page{size: maxPage, body: []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 0x10, 1, 0, 0}}},
+	} {
+		var err error
+		// A stream's decoder, which is kept, takes a window and what belongs to it.
+		if n := allocates(func() {
+			err = guard(func() error {
+				_, err := p.decompress(codecs[p.codec], nil)
+				return err
+			})
+		}); !errors.Is(err, ErrCorrupt) || n > 24<<20 {
+			t.Errorf("%s: %d bytes allocated, %v", name, n, err)
+		}
+	}
+}
+
+// TestFewBytesOfManyValues: a page whose bytes cannot hold the values that it announces makes no memory for them.
+func TestFewBytesOfManyValues(t *testing.T) {
+	const n = 50_000_000
+	deltas := append(binary.AppendUvarint([]byte{0x80, 1, 4}, n), 0, 0, 0, 0, 0, 0)
+	run := binary.AppendUvarint(nil, 1000<<1)
+	for name, read := range map[string]func() error{
+		"deltas":       func() error { _, _, err := unpackDeltas(nil, deltas, n); return err },
+		"codes":        func() error { _, err := indexes(nil, append([]byte{8}, append(run, 0)...), n, 10); return err },
+		"packed codes": func() error { _, err := indexes(nil, []byte{8, 0xff, 0xff, 0xff, 0x7f, 1, 2}, n, 10); return err },
+		"no codes":     func() error { _, err := indexes(nil, nil, n, 10); return err },
+		"levels": func() error {
+			_, _, _, err := cutLevels(append([]byte{3, 0, 0, 0}, append(run, 1)...), n, nil)
+			return err
+		},
+		"packed levels": func() error { _, _, _, err := cutLevels([]byte{3, 0, 0, 0, 0xff, 0x7f, 1}, n, nil); return err },
+	} {
+		var err error
+		if took := allocates(func() { err = read() }); !errors.Is(err, ErrCorrupt) || took > 1<<20 {
+			t.Errorf("%s: %d bytes allocated, %v", name, took, err)
+		}
+	}
+	// What they do hold is read.
+	const most = 3 * unseen
+	codes, err := indexes(nil, append(append([]byte{8}, binary.AppendUvarint(nil, most<<1)...), 9), most, 10)
+	if err != nil || len(codes) != most || codes[most-1] != 9 {
+		t.Errorf("%d codes, %v", len(codes), err)
+	}
+	levels := binary.AppendUvarint([]byte{0, 0, 0, 0}, (most-8)<<1)
+	levels = append(levels, 1, 1<<1|1, 0x55)
+	levels[0] = byte(len(levels) - 4)
+	if _, valid, values, err := cutLevels(levels, most, nil); err != nil || values != most-4 || !valid[most-2] || valid[most-1] {
+		t.Errorf("%d values, %v", values, err)
+	}
+}
+
+// TestLongPagesAreTheLibrarys: a page of a raw file that repeats one value more often than any writer does is read a batch at a time.
+func TestLongPagesAreTheLibrarys(t *testing.T) {
+	for _, n := range []int{maxPlainValues, maxPlainValues + 1} {
+		r := chunkReader{chunkOptions: chunkOptions{typ: Int64}, pages: []page{{values: n, encoding: encodingPlain}}}
+		if r.known() != (n == maxPlainValues) {
+			t.Errorf("%d values", n)
+		}
 	}
 }

@@ -118,44 +118,7 @@ func (p *page) decompress(codec compress.Codec, buf []byte) ([]byte, error) {
 	if p.size == 0 {
 		return nil, nil
 	}
-	if n, known := announced(p.body); known && n != uint64(p.size) {
-		return nil, fmt.Errorf("%w: a page announces %d bytes, and its codec %d", ErrCorrupt, p.size, n)
-	}
-	raw := codec.Decode(resized(buf, p.size), p.body) // panics at what is damaged, which a guard makes an error
-	if len(raw) != p.size {
-		return nil, fmt.Errorf("%w: a page has %d bytes where it announces %d", ErrCorrupt, len(raw), p.size)
-	}
-	return raw, nil
-}
-
-// announced is how many bytes a packed page says it unpacks to, where that can be known: codecs allocate by it. A page begins as zstd's frames do, or is
-// snappy's, which begins with the number and goes on with a literal, as zstd's magic does not.
-func announced(b []byte) (n uint64, known bool) {
-	if len(b) < 6 || binary.LittleEndian.Uint32(b) != 0xfd2fb528 {
-		n, k := binary.Uvarint(b)
-		return n, k > 0
-	}
-	flags := b[4]
-	at := 5
-	single := flags>>5&1 == 1
-	if !single {
-		at++ // the size of a window
-	}
-	at += [...]int{0, 1, 2, 4}[flags&3] // the number of a dictionary
-	size := [...]int{0, 2, 4, 8}[flags>>6]
-	if size == 0 && single {
-		size = 1
-	}
-	if size == 0 || len(b) < at+size {
-		return 0, false
-	}
-	for i := range size {
-		n |= uint64(b[at+i]) << (8 * i)
-	}
-	if size == 2 {
-		n += 256
-	}
-	return n, true
+	return unpacked(codec, buf, p.body, p.size)
 }
 
 // cutLevels takes the definition levels off a page of n rows, and returns which rows are not null: nil if all are.
@@ -170,6 +133,9 @@ func cutLevels(raw []byte, n int, valid []bool) (rest []byte, present []bool, va
 	levels, rest := raw[4:4+size], raw[4+size:]
 	if h, k := binary.Uvarint(levels); k > 0 && h&1 == 0 && h>>1 >= uint64(n) && k < len(levels) && levels[k] == 1 {
 		return rest, nil, n, nil // one run holds them all
+	}
+	if n > max(cap(valid), unseen) && !holdRuns(levels, 1, n) {
+		return nil, nil, 0, errShort
 	}
 	valid = resized(valid, n)
 	for at := 0; at < n; {
@@ -211,6 +177,39 @@ func cutLevels(raw []byte, n int, valid []bool) (rest []byte, present []bool, va
 }
 
 var errShort = fmt.Errorf("%w: a page is cut off, or its levels or indexes are damaged", ErrCorrupt)
+
+// unseen is for how many values memory is made without a look at what the bytes of their page can hold.
+const unseen = 1 << 16
+
+// holdRuns reports whether runs of numbers of a width in bits, each of one repeated or of numbers packed, hold n of them.
+func holdRuns(src []byte, width uint, n int) bool {
+	for left := uint64(n); left > 0; {
+		h, k := binary.Uvarint(src)
+		if k <= 0 {
+			return false
+		}
+		run := min(h>>1, 1<<40)
+		size := uint64(width+7) / 8
+		if h&1 == 1 {
+			size, run = run*uint64(width), 8*run
+		}
+		if src = src[k:]; size > uint64(len(src)) {
+			return false
+		}
+		src = src[size:]
+		left -= min(run, left)
+	}
+	return true
+}
+
+// indexes reads n indexes of a dictionary of a size, in dst's memory if they fit.
+func indexes(dst []int32, src []byte, n, size int) ([]int32, error) {
+	if n > max(cap(dst), unseen) && (len(src) == 0 || src[0] > 32 || !holdRuns(src[1:], uint(src[0]), n)) {
+		return nil, errShort
+	}
+	dst = resized(dst, n)
+	return dst, unpackIndexes(dst, src, size)
+}
 
 // unpackIndexes reads len(dst) indexes of a dictionary of a size: a byte with their width in bits, then runs, each of one index repeated or
 // of indexes packed.
@@ -304,6 +303,10 @@ func unpackDeltas(dst []int64, src []byte, n int) (out []int64, rest []byte, err
 	block, minis, count, first := r.uvarint(), r.uvarint(), r.uvarint(), r.zigzag()
 	if r.err != nil || count != uint64(n) || block == 0 || block > maxDeltaBlock || block%128 != 0 || minis == 0 || minis > maxMiniBlocks || block%minis != 0 || block/minis%32 != 0 {
 		return nil, nil, fmt.Errorf("%w: a page of differences has blocks of %d in %d parts, and %d values where %d are wanted", ErrCorrupt, block, minis, count, n)
+	}
+	// A block takes a byte for the least difference and one for the width of each part, whatever it holds.
+	if n > 0 && (uint64(n-1)+block-1)/block > uint64(len(r.b))/(1+minis) {
+		return nil, nil, errShort
 	}
 	out = resized(dst, n)
 	if n == 0 {

@@ -92,6 +92,9 @@ func (p *Part) openFooter(end []byte, s Schema) (*partFile, error) {
 // openPart verifies and decodes the footer of a part that is in memory; of one without a footer of its own in the manifest, the whole part.
 func openPart(p Part, body []byte, s Schema) (*partFile, error) {
 	if p.Footer > 0 {
+		if len(body) < len(magic) || p.Footer > int64(len(body)) || p.Size != int64(len(body)) {
+			return nil, fmt.Errorf("%w: its footer of %d bytes does not fit into its %d bytes", ErrCorrupt, p.Footer, len(body))
+		}
 		if string(body[:len(magic)]) != magic { // what no checksum holds
 			return nil, fmt.Errorf("%w: it does not begin as a Parquet file does", ErrCorrupt)
 		}

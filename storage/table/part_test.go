@@ -215,3 +215,14 @@ func TestReadWindow(t *testing.T) {
 		}
 	}
 }
+
+// TestPartSmallerThanItsFooter: a manifest that says of a part what cannot be is an error, not a panic.
+func TestPartSmallerThanItsFooter(t *testing.T) {
+	for _, body := range []string{"", "PAR", "PAR1PAR1"} {
+		for _, p := range []Part{{Size: int64(len(body)), Footer: 3}, {Size: int64(len(body)), Footer: 100}, {Size: 100, Footer: 8}} {
+			if _, err := openPart(p, []byte(body), testSchema); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("%d bytes of %+v: %v", len(body), p, err)
+			}
+		}
+	}
+}
