@@ -33,8 +33,10 @@ type Plan struct {
 	// Prior is what an earlier build of the same views kept; nil: all events are read. The result is the same to the bit.
 	Prior *Prior
 
-	// Budget is how many bytes of memory a build may take for its state; beyond it, partitions are spilled to files of Spill (empty: the
-	// system's folder for temporary files) and merged one at a time. 0: no limit. The result is the same to the bit.
+	// Budget is how many bytes of memory a build should take for its state; beyond it, partitions are spilled to files of Spill (empty: the
+	// system's folder for temporary files) and merged one at a time. 0: no limit. The result is the same to the bit. It is exceeded by a partition, a
+	// few hundredths of the entities, that needs more alone, as with an entity of very many values, and by the texts that features put out again (first, last,
+	// top, sequence), which can't be spilled: each different text is held once.
 	Budget int64
 	Spill  string
 
@@ -95,7 +97,7 @@ type Stats struct {
 }
 
 // Engine computes views. Every engine passes features/enginetest. Build calls Plan.Events once, for [Interval.End−RetentionNeeded(Views),
-// Interval.End), or from a Prior for each span of time that it needs; it calls Out only after all splits have ended without an error.
+// Interval.End), or from a Prior for each span of time that it needs, and then, if the Prior turns out to be of no use, once for all of it; it calls Out only after all splits have ended without an error.
 type Engine interface {
 	Build(ctx context.Context, p Plan) (Stats, error)
 	Join(ctx context.Context, p JoinPlan) (Stats, error)

@@ -7,8 +7,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/zeebo/xxh3"
-
 	"github.com/rapport-ml/rapport/features"
 )
 
@@ -19,20 +17,6 @@ func damaged(what string) error { return fmt.Errorf("%s: %w", what, ErrDamaged) 
 
 // Value is what an event's value can be in a state that hands it out again.
 type Value interface{ int64 | float64 | string }
-
-// Seal appends a check of 8 bytes to what was appended to dst from position at on: a state whose bytes were damaged may be well-formed still.
-func Seal(dst []byte, at int) []byte {
-	return binary.LittleEndian.AppendUint64(dst, xxh3.Hash(dst[at:]))
-}
-
-// Open returns what was sealed, if it is still what it was.
-func Open(src []byte) ([]byte, error) {
-	n := len(src) - 8
-	if n < 0 || binary.LittleEndian.Uint64(src[n:]) != xxh3.Hash(src[:n]) {
-		return nil, ErrDamaged
-	}
-	return src[:n:n], nil
-}
 
 // AppendUint writes a count.
 func AppendUint(dst []byte, n uint64) []byte { return binary.AppendUvarint(dst, n) }

@@ -11,7 +11,11 @@ type dictionary struct {
 	mu    sync.RWMutex
 	codes map[string]uint32
 	texts atomic.Pointer[[]string] // by number; what is written stays
+	size  atomic.Int64             // bytes
 }
+
+// textBytes is what a text takes beside its bytes: its header, by number and as a key of the map, its number, and the room that both leave empty.
+const textBytes = 72
 
 func newDictionary() *dictionary {
 	d := &dictionary{codes: map[string]uint32{}}
@@ -37,6 +41,7 @@ func (d *dictionary) code(s string) uint32 {
 	code = uint32(len(texts) - 1)
 	d.codes[s] = code
 	d.texts.Store(&texts)
+	d.size.Add(int64(len(s)) + textBytes)
 	return code
 }
 

@@ -143,6 +143,12 @@ func (s *scan) putOut(ctx context.Context, sheets []*sheet, stats *features.Stat
 func newScan(p *program, bg *budget) *scan {
 	s := &scan{prog: p, budget: bg, stats: newTally(p), parts: make([][]*partition, len(p.groups))}
 	s.types.types = make([]table.Type, len(p.columns))
+	bg.dicts = nil
+	for _, c := range p.columns {
+		if c.dict != nil {
+			bg.dicts = append(bg.dicts, c.dict)
+		}
+	}
 	for i, g := range p.groups {
 		for range partitions {
 			s.parts[i] = append(s.parts[i], newPartition(p, g))

@@ -8,7 +8,7 @@ import (
 	"github.com/rapport-ml/rapport/features"
 )
 
-// joinCells is how many results a block of examples has at most: 256 MiB of numbers.
+// joinCells is how many words of results a block of examples has at most: 256 MiB.
 const joinCells = 1 << 25
 
 // maxMoment bounds the moments as of which features are computed, so that times can be computed with: 73,000 years before and after 1970.
@@ -46,7 +46,7 @@ func runJoin(ctx context.Context, p features.JoinPlan, cells int) (features.Stat
 	if err != nil {
 		return stats, err
 	}
-	rows := max(1, cells/len(j.out))
+	rows := max(1, cells/j.cells)
 	b := newBlock(j)
 	flush := func() error {
 		if b.n == 0 {

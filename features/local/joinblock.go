@@ -232,8 +232,10 @@ func (b *block) join(ctx context.Context, stats *features.Stats) error {
 	if err != nil {
 		return err
 	}
-	stats.Peak = max(stats.Peak, b.bytes()+found.bytes())
-	return b.sweepAll(ctx, found, stats)
+	events := found.bytes()
+	err = b.sweepAll(ctx, found, stats)
+	stats.Peak = max(stats.Peak, b.bytes()+events) // texts are there now
+	return err
 }
 
 // sweepAll sweeps the entities of all groups, partitions of them side by side.
@@ -268,7 +270,7 @@ func (b *block) sweepAll(ctx context.Context, found *joinEvents, stats *features
 	return ctx.Err()
 }
 
-// bytes is what the block holds in memory, texts apart.
+// bytes is what the block holds in memory. Texts count in full, even where rows share them.
 func (b *block) bytes() int64 {
 	n := int64(0)
 	for i, f := range b.out {
@@ -277,6 +279,9 @@ func (b *block) bytes() int64 {
 			size = 17
 		}
 		n += int64(size) * int64(cap(b.cols[i].Int)+cap(b.cols[i].Float)+cap(b.cols[i].Str))
+		for _, s := range b.cols[i].Str {
+			n += int64(len(s))
+		}
 	}
 	for i := range b.entities {
 		n += b.entities[i].bytes() + 4*int64(cap(b.slots[i]))

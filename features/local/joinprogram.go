@@ -21,6 +21,7 @@ type joinProgram struct {
 	need     []int        // positions in events.columns, sorted
 	longest  int64        // the longest window and hop together, µs
 	out      table.Schema
+	cells    int // what a row of out holds, in words of 8 bytes: of a text as many as it is likely to
 	features int // columns before those of features in out
 	moment   int // of out: the examples' time
 }
@@ -79,6 +80,9 @@ func compileJoin(p features.JoinPlan) (*joinProgram, error) {
 		j.created = j.events.column("created", "every join", table.Time)
 	}
 	j.out = slices.Clone(p.ExampleSchema)
+	for _, f := range j.out {
+		j.cells += cellsOf(f.Type, 1)
+	}
 	byKey := map[string]int{}
 	for _, v := range p.Views {
 		at, ok := byKey[v.Key]
@@ -147,9 +151,18 @@ func (j *joinProgram) view(g *joinGroup, v features.View) {
 		jv.features = append(jv.features, j.feature(g, v, f))
 		for _, w := range v.SortedWindows() {
 			j.out = append(j.out, table.Field{Name: features.JoinColumn(v.Name, features.ColumnName(f.Name, w)), Type: f.Type(j.Schema)})
+			j.cells += cellsOf(f.Type(j.Schema), max(1, f.N))
 		}
 	}
 	g.views = append(g.views, jv)
+}
+
+// cellsOf is how many words of 8 bytes a result is likely to hold: 4 for each of n texts.
+func cellsOf(t table.Type, n int) int {
+	if t == table.String || t == table.Bytes {
+		return 1 + 4*n
+	}
+	return 1
 }
 
 func (j *joinProgram) feature(g *joinGroup, v features.View, f features.Feature) joinFeature {

@@ -245,14 +245,7 @@ func (k *firsts) append(dst []byte, slot uint32, from int64) []byte {
 }
 
 func (k *firsts) decode(slot uint32, src []byte) (rest []byte, err error) {
-	k.lists[slot], rest, err = k.values.decode(src, func(e []aggregate.Event[int64]) error {
-		for i := 1; i < len(e); i++ {
-			if e[i].Time <= e[i-1].Time {
-				return aggregate.ErrDamaged
-			}
-		}
-		return nil
-	})
+	k.lists[slot], rest, err = k.values.decode(src, true)
 	k.held += 16 * int64(len(k.lists[slot]))
 	return rest, err
 }
@@ -301,12 +294,10 @@ func (k *recents) append(dst []byte, slot uint32, from int64) []byte {
 }
 
 func (k *recents) decode(slot uint32, src []byte) (rest []byte, err error) {
-	k.lists[slot], rest, err = k.values.decode(src, func(e []aggregate.Event[int64]) error {
-		if len(e) > k.n {
-			return aggregate.ErrDamaged
-		}
-		return nil
-	})
+	k.lists[slot], rest, err = k.values.decode(src, false)
+	if err == nil && len(k.lists[slot]) > k.n {
+		err = aggregate.ErrDamaged
+	}
 	k.held += 16 * int64(len(k.lists[slot]))
 	return rest, err
 }

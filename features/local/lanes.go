@@ -324,16 +324,23 @@ func (r *reader) terms(d *laneData, l *lane) {
 	}
 }
 
+// noCode stands for the number of a text that no row has had yet: a file's dictionary may hold many that none of the rows that are read has.
+const noCode = math.MaxUint32
+
 // texts numbers the texts of a column that come out again.
 func (r *reader) texts(d *laneData, l *lane) {
 	c, dict := &r.cols[l.column], r.prog.columns[l.column].dict
 	r.nulls(d, c)
 	if c.Code != nil {
-		codes := r.codes[l.column].of(c.Dict, dict.code)
+		codes := r.codes[l.column].of(c.Dict, func(string) uint32 { return noCode })
 		for i, code := range c.Code[r.lo:r.hi] {
-			if uint(code) < uint(len(codes)) {
-				d.words[i] = uint64(codes[code])
+			if uint(code) >= uint(len(codes)) || d.bad != nil && d.bad[i] != usable {
+				continue
 			}
+			if codes[code] == noCode {
+				codes[code] = dict.code(c.Dict[code])
+			}
+			d.words[i] = uint64(codes[code])
 		}
 		return
 	}

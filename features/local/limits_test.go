@@ -116,6 +116,47 @@ func TestExtremesOfLateEvents(t *testing.T) {
 	}
 }
 
+// Texts that come out again count: where a file's dictionary holds texts that no row has, without them.
+func TestPeakCountsTexts(t *testing.T) {
+	const n = 500
+	long := strings.Repeat("long ", 200)
+	dict, codes := make([]string, 2*n), make([]int32, n)
+	for i := range dict {
+		dict[i] = fmt.Sprint(long, i)
+	}
+	for i := range codes {
+		codes[i] = int32(2 * i)
+	}
+	b := &table.Batch{Schema: table.Schema{{Name: "subject", Type: table.Int64}, {Name: "item", Type: table.String}, {Name: "time", Type: table.Time}}, N: n, Cols: []table.Column{
+		{Int: make([]int64, n)}, {Code: codes, Dict: dict}, {Int: make([]int64, n)},
+	}}
+	for i := range b.Cols[2].Int {
+		b.Cols[2].Int[i] = joinEnd.UnixMicro() - 1 - int64(i)
+	}
+	views := []features.View{{Name: "v", Key: features.KeySubject, Windows: []time.Duration{joinDay}, Features: []features.Feature{{Name: "path", Op: features.Sequence, N: n}}}}
+	events := func(context.Context, table.Interval) ([]features.Split, error) { return joinSource(b), nil }
+	stats, err := Engine{}.Build(t.Context(), features.Plan{
+		Views: views, Interval: table.Interval{Start: joinEnd.Add(-joinDay), End: joinEnd}, Events: events, Out: func(features.View, *table.Batch) error { return nil },
+	})
+	if texts := int64(n * len(long)); err != nil || stats.Peak < texts || stats.Peak > texts*3/2 {
+		t.Errorf("build: Peak is %d, the texts are %d bytes, %v", stats.Peak, texts, err)
+	}
+	plan := features.JoinPlan{
+		Views: views, Events: events, ExampleSchema: exampleSchema, Examples: joinSource(&table.Batch{Schema: exampleSchema, N: 2, Cols: []table.Column{
+			{Int: make([]int64, 2)}, {Int: []int64{joinEnd.UnixMicro(), joinEnd.UnixMicro()}}, {Int: make([]int64, 2)}, {Str: make([]string, 2)},
+		}}),
+		Out: func(*table.Batch) error { return nil },
+	}
+	stats, err = Engine{}.Join(t.Context(), plan)
+	if texts := int64(2 * n * len(long)); err != nil || stats.Peak < texts {
+		t.Errorf("join: Peak is %d, the texts are %d bytes, %v", stats.Peak, texts, err)
+	}
+	j, err := compileJoin(plan)
+	if err != nil || j.cells < 4*n {
+		t.Errorf("a row with a sequence of %d texts counts as %d words, %v", n, j.cells, err)
+	}
+}
+
 // A moment that can't be computed with is refused before anything is read.
 func TestMomentsOfAges(t *testing.T) {
 	ages := time.Unix(1<<60, 0)

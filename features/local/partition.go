@@ -500,14 +500,23 @@ type budget struct {
 	held  atomic.Int64
 	peak  atomic.Int64
 	spill spill
+	dicts []*dictionary // of the build
 }
 
-func (b *budget) beyond() bool { return b.limit > 0 && b.held.Load() > b.limit }
+func (b *budget) beyond() bool { return b.limit > 0 && b.held.Load()+b.texts() > b.limit }
+
+// texts is what the dictionaries hold. They are in memory until the build ends: a state holds numbers of texts.
+func (b *budget) texts() (n int64) {
+	for _, d := range b.dicts {
+		n += d.size.Load()
+	}
+	return n
+}
 
 // grown accounts for what a partition holds now.
 func (b *budget) grown(pt *partition) {
 	size := pt.bytes()
-	held := b.held.Add(size - pt.size)
+	held := b.held.Add(size-pt.size) + b.texts()
 	pt.size = size
 	for {
 		was := b.peak.Load()

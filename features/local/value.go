@@ -64,24 +64,28 @@ func (v values) append(dst []byte, events []aggregate.Event[int64]) []byte {
 	return aggregate.Recents[int64](events).Append(dst)
 }
 
-// decode reads what append wrote, if check finds nothing wrong with it, and returns the bytes behind it.
-func (v values) decode(src []byte, check func([]aggregate.Event[int64]) error) (events []aggregate.Event[int64], rest []byte, err error) {
+// decode reads what append wrote, if it is a state of First by the hour (firsts), or else of Last or Sequence, and returns the bytes behind it.
+func (v values) decode(src []byte, firsts bool) (events []aggregate.Event[int64], rest []byte, err error) {
 	switch v.typ {
 	case table.String:
-		var list aggregate.Recents[string]
-		list, rest, err = aggregate.DecodeRecents(list, src, math.MaxInt, cmp.Compare)
+		var list []aggregate.Event[string]
+		list, rest, err = decodeEvents[string](src, firsts)
 		events = withValues(list, func(s string) int64 { return int64(v.dict.code(s)) })
 	case table.Float64:
-		var list aggregate.Recents[float64]
-		list, rest, err = aggregate.DecodeRecents(list, src, math.MaxInt, cmp.Compare)
+		var list []aggregate.Event[float64]
+		list, rest, err = decodeEvents[float64](src, firsts)
 		events = withValues(list, func(x float64) int64 { return int64(math.Float64bits(x)) })
 	default:
-		events, rest, err = aggregate.DecodeRecents(aggregate.Recents[int64](nil), src, math.MaxInt, cmp.Compare)
-	}
-	if err == nil {
-		err = check(events)
+		events, rest, err = decodeEvents[int64](src, firsts)
 	}
 	return events, rest, err
+}
+
+func decodeEvents[V aggregate.Value](src []byte, firsts bool) ([]aggregate.Event[V], []byte, error) {
+	if firsts {
+		return aggregate.DecodeFirsts(aggregate.Firsts[V](nil), src, aggregate.Hour)
+	}
+	return aggregate.DecodeRecents(aggregate.Recents[V](nil), src, math.MaxInt, cmp.Compare)
 }
 
 func withValues[A, B any](events []aggregate.Event[A], value func(A) B) []aggregate.Event[B] {
