@@ -31,7 +31,8 @@
 // bytes a pair as long as values are below 2^32, else 12.
 //
 // From a prior state only what moves is touched: new events come in, and at each window's start events pass into the next bucket. An event's move is
-// a number in its record, so the same loops serve, with a minus sign. Where a tile of exactly the span was kept, its sums move in place of its events. What tells
+// a number in its record, so the same loops serve, with a minus sign. Where a tile of exactly the span was kept, its sums move in place of its events. Rows of states and tiles are added as
+// records are, partition by partition: at 20 M events they are what a night costs, about a microsecond of the processor's time each, reading included. What tells
 // times (min, max, first, last, recency, sequence, distinct) gets new events only and answers by a cut-off. If a count would fall below zero, a sum is
 // left where there are no events, a row fails its check, the spans to be read are half of the longest window, or the state is larger than the
 // budget: all events are read, into the same bits. In such builds views keep their states apart and min and max keep lists, so a build that keeps its
