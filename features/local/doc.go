@@ -38,12 +38,21 @@
 // budget: all events are read, into the same bits. In such builds views keep their states apart and min and max keep lists, so a build that keeps its
 // state costs more than one that doesn't.
 //
-// States may hold half of the budget; the other half is for what the collector has not taken back yet, regions and readers. Beyond it a partition that gets records keeps its state as it is, and the records go to a file; at the end partitions are
-// completed and put out one after another, all views of each, and the views' rows come out of the file in order. Not counted are the
-// dictionaries of texts that come out again, and the one partition that is completed. A partition is 1/256 of the entities: a
-// budget below that is exceeded. A prior state larger than the budget is of no use: all events are read.
+// What tells nothing any more is not read: the state of a view whose longest window begins after it. A state that is checked (a hash of the row, its key, the
+// view, the types of the columns that it reads, and its end) is one of this engine, and of this view. That it is of these events the caller answers for.
 //
-// Memory is otherwise proportional to entities × (windows × cells), plus the pairs of Distinct; it does not grow with the number of events.
+// States may hold half of the budget; the other half is for what the collector has not taken back yet, regions and readers. Beyond it a partition that gets records keeps its
+// state as it is, and the records go to a file; at the end partitions are completed and put out one after another, all views of each, and the views' rows come out of the file
+// in order. A partition is 1/256 of the entities, and is completed as a whole: a budget below that is exceeded, and so is one below what the
+// largest entity of a skewed key holds. Texts that come out again are held once each, count in the budget, and are not spilled, since states
+// hold their numbers: texts that fill the budget alone leave it to the file to hold all else. A prior state larger than the budget is of no use: all events are read.
+//
+// Memory is otherwise proportional to entities × (windows × cells), plus the pairs of Distinct and the values that Top counts; it does not grow with the number
+// of events, but for min and max of values that only rise in a build that keeps states.
+//
+// A join shares lanes and masks, and nothing of the states: it holds the events of a block of examples, sorted by entity and time, and sweeps them (Engine.Join).
+//
+// Records carry a move of 15 bits, and named values a number of 16: views with more different windows, or named values, are refused.
 //
 // Rejected: one goroutine that reads and others that aggregate (reading is more than half of the work); a table for each worker, merged at the end (twice the
 // memory, and a merge that costs what it saved); sorting events by key (all of them in memory); a general expression engine (views are closed, so their

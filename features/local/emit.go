@@ -320,7 +320,7 @@ func (c *classState) countMembers(v *viewProgram, slots int, end int64) [][]uint
 	return counts
 }
 
-// half reads a counter.
+// of reads a counter.
 func (x counter) of(cells []uint64) int64 { return int64(uint32(cells[x.word] >> x.shift)) }
 
 // put writes a feature's values of some slots: dst are the columns of its windows, shortest first.
