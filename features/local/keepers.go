@@ -96,6 +96,20 @@ func (k *tallied) append(dst []byte, slot uint32, bucket int) []byte {
 	return appendTallies(dst, k.list, func(word int64) int64 { return word })
 }
 
+// settle checks that no value counts in a bucket without events.
+func (k *tallied) settle(c *classState) bool {
+	for i, m := range k.t.marks {
+		if m == 0 || k.t.count[i] == 0 {
+			continue
+		}
+		slot, bucket := int(m>>bucketBits-1), int(m&(1<<bucketBits-1))
+		if c.counters[0].of(c.words[slot*c.stride()+bucket*c.cells:]) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func appendTallies[K aggregate.Key](dst []byte, words []aggregate.Tally[int64], key func(int64) K) []byte {
 	list := make(aggregate.Tallies[K], len(words))
 	for i, x := range words {

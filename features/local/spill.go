@@ -20,8 +20,9 @@ import (
 type spill struct {
 	folder string
 
-	mu   sync.Mutex // of file and err
+	mu   sync.Mutex // of file, name and err
 	file *os.File
+	name string // empty once it has none
 	err  error
 	end  atomic.Int64
 }
@@ -44,7 +45,9 @@ func (s *spill) open() (*os.File, error) {
 		s.err = fmt.Errorf("the build needs more than its budget, and can't open a file to spill to: %w", s.err)
 		return nil, s.err
 	}
-	_ = os.Remove(s.file.Name()) // some systems refuse to until it is closed: close does it again
+	if s.name = s.file.Name(); os.Remove(s.name) == nil {
+		s.name = "" // some systems refuse until it is closed: close does it then
+	}
 	return s.file, nil
 }
 
@@ -81,7 +84,9 @@ func (s *spill) read(c chunk, buf []byte) ([]byte, error) {
 func (s *spill) close() {
 	if s.file != nil {
 		_ = s.file.Close()
-		_ = os.Remove(s.file.Name())
+	}
+	if s.name != "" {
+		_ = os.Remove(s.name)
 	}
 }
 

@@ -287,5 +287,10 @@ func (c *classState) settle(slots int) bool {
 			}
 		}
 	}
+	for _, k := range c.keepers {
+		if t, ok := k.(*tallied); ok && !t.settle(c) {
+			return false
+		}
+	}
 	return true
 }

@@ -114,3 +114,40 @@ func FuzzState(f *testing.F) {
 		}
 	})
 }
+
+// What is left in a bucket without events shows that a prior state was not of the events that were taken from it.
+func TestSettle(t *testing.T) {
+	_, pt := everything(t)
+	c := &pt.classes[0]
+	if !c.settle(pt.n) {
+		t.Fatal("an empty state is not settled")
+	}
+	tally := func(c *classState, n int64) {
+		for _, k := range c.keepers {
+			if k, ok := k.(*tallied); ok {
+				k.t.add(0, 1, 7, n)
+				return
+			}
+		}
+	}
+	for what, spoil := range map[string]func(c *classState){
+		"a counter": func(c *classState) { c.words[c.cells+c.counters[1].word] |= 1 << c.counters[1].shift },
+		"a sum":     func(c *classState) { c.words[c.cells+c.sums[0].word] = 1 },
+		"a tally":   func(c *classState) { tally(c, 1) },
+	} {
+		_, pt := everything(t)
+		c := &pt.classes[0]
+		spoil(c)
+		if c.settle(pt.n) {
+			t.Errorf("%s is left, and the state is settled", what)
+		}
+		c.words[c.cells+c.counters[0].word]++
+		if !c.settle(pt.n) {
+			t.Errorf("%s stands beside an event, and the state is not settled", what)
+		}
+	}
+	tally(c, 1)
+	if tally(c, -1); !c.settle(pt.n) {
+		t.Error("a tally that came to zero is left")
+	}
+}
