@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/storage"
@@ -301,6 +302,45 @@ func TestDaysOfEarlierClocksStand(t *testing.T) {
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("days %v\nwant %v", got, want)
+	}
+}
+
+// A day that an earlier program ingested, and whose files are there yet, is read again within lookback alone, and a plan says why; beyond it what was ingested
+// stands until a backfill asks for it.
+func TestDaysOfEarlierPrograms(t *testing.T) {
+	j := &Job{Name: "nightly", Every: every(t, "1d"), Window: 4 * 24 * time.Hour, Lookback: 36 * time.Hour}
+	b := storage.NewMemory(func() time.Time { return dayOf(5).End })
+	j.Events.Bucket, j.Events.Path = storage.NewMemory(func() time.Time { return dayOf(5).End }), "e/date={date}/*.parquet"
+	was := map[string]string{}
+	for day := 2; day <= 5; day++ {
+		label := fmt.Sprintf("2026-03-%02d", day)
+		was[label] = stepKey("ingest", label, dayOf(day), logicIngest-1, j.ingestSpec(0), "files")
+		if _, err := b.Put(t.Context(), "done/"+was[label], storage.Bytes(nil), storage.Cond{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.Events.Bucket.Put(t.Context(), "e/date="+label+"/a.parquet", storage.Bytes([]byte("x")), storage.Cond{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := dayOf(5).End.Add(3 * time.Hour)
+	keys, err := event.NewKeys("k1", []byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := (&Runner{Bucket: b, Keys: keys, Wall: func() time.Time { return now }}).newWork(j, dayOf(5), now)
+	w.dry = true
+	p := &plan{}
+	if err := w.planDays(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range p.days {
+		beyond := d.label <= "2026-03-03"
+		if d.done != beyond || (d.key == was[d.label]) != beyond || !strings.Contains(d.why, "an earlier program") {
+			t.Errorf("%s: done %v, as it was %v: %q", d.label, d.done, d.key == was[d.label], d.why)
+		}
+	}
+	if len(p.days) != 4 {
+		t.Errorf("%d days", len(p.days))
 	}
 }
 

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -89,7 +90,8 @@ func (r *Runner) dropKept(ctx context.Context, key string, spare map[string]bool
 // keeping is a build, and what it keeps for others.
 type keeping struct {
 	key     string
-	views   string // by which it can be gone on from
+	views   string // by which, with the kind of interval, it can be gone on from
+	at      time.Time
 	end     time.Time
 	window  time.Duration // the longest
 	outputs map[string]table.Manifest
@@ -107,13 +109,26 @@ func keepingOf(c *table.Commit) (keeping, bool) {
 	if len(k.outputs) == 0 || err != nil || c.Interval == nil {
 		return k, false
 	}
-	k.views, k.end, k.window = facts.Rests.Views, c.Interval.End, facts.Rests.Window.End.Sub(facts.Rests.Window.Start)
+	k.views, k.at, k.end, k.window = facts.Rests.Views+" "+kindOfInterval(*c.Interval), c.At, c.Interval.End, facts.Rests.Window.End.Sub(facts.Rests.Window.Start)
 	return k, true
 }
 
+// kindOfInterval is alike for the intervals of one calendar: days have 23 to 25 hours, and months 28 to 31 days.
+func kindOfInterval(iv table.Interval) string {
+	const day = 24 * time.Hour
+	switch d := iv.End.Sub(iv.Start); {
+	case d <= 12*time.Hour:
+		return d.String()
+	case d < 27*day:
+		return fmt.Sprint(int((d+day/2)/day), "d")
+	}
+	return "months"
+}
+
 // spare says, by key, which outputs of builds no later build will want: states where builds of priorsKept later ends have one, and tiles where the longest
-// window of none of these reaches back to them.
-func spare(builds []keeping) map[string]map[string]bool {
+// window of none of these reaches back to them. Builds committed at before or later are wanted yet, whatever there is: a backfill goes on from its own. Intervals of another kind
+// do not count: no build goes on from theirs.
+func spare(builds []keeping, before time.Time) map[string]map[string]bool {
 	ends := map[string][]time.Time{} // by views, the newest first, each once
 	for _, b := range builds {
 		ends[b.views] = append(ends[b.views], b.end)
@@ -125,7 +140,7 @@ func spare(builds []keeping) map[string]map[string]bool {
 	out := map[string]map[string]bool{}
 	for _, b := range builds {
 		newer := ends[b.views]
-		if len(newer) < priorsKept || !b.end.Before(newer[priorsKept-1]) {
+		if !b.at.Before(before) || len(newer) < priorsKept || !b.end.Before(newer[priorsKept-1]) {
 			continue
 		}
 		out[b.key] = map[string]bool{}

@@ -182,3 +182,46 @@ func TestRunOfSuccessor(t *testing.T) {
 		t.Errorf("of run %q (%v)", b.Run, err)
 	}
 }
+
+// TestSpareOfOneKind: hourly builds of the same views spare no state of a daily one, and none is spare that was committed just now, as a backfill's are.
+func TestSpareOfOneKind(t *testing.T) {
+	now := time.Date(2026, 3, 30, 0, 0, 0, 0, time.UTC)
+	var builds []keeping
+	build := func(iv table.Interval, at time.Time) {
+		k, ok := keepingOf(&table.Commit{
+			Key: fmt.Sprint(iv), Step: "build", Interval: &iv, At: at, Facts: raw(buildFacts{Rests: rests{Views: "v"}}),
+			Outputs: map[string]table.Manifest{statePrefix + "v": {}},
+		})
+		if !ok {
+			t.Fatal("it keeps nothing")
+		}
+		builds = append(builds, k)
+	}
+	for i := range priorsKept + 1 {
+		build(dayOf(i+1), now.Add(-48*time.Hour))
+	}
+	for i := range 40 {
+		start := dayOf(25).Start.Add(time.Duration(i) * time.Hour)
+		build(table.Interval{Start: start, End: start.Add(time.Hour)}, now)
+	}
+	got := spare(builds, now.Add(-24*time.Hour))
+	if len(got) != 1 || len(got[fmt.Sprint(dayOf(1))]) != 1 {
+		t.Errorf("spare: %v", got)
+	}
+	if got := spare(builds, now.Add(time.Hour)); len(got) != 1+40-priorsKept {
+		t.Errorf("whatever their age: %d are spare", len(got))
+	}
+}
+
+// TestLastBuildsOfEachKind: hourly builds do not hide the last daily one.
+func TestLastBuildsOfEachKind(t *testing.T) {
+	var keys []string
+	for i := 39; i >= 0; i-- {
+		keys = append(keys, fmt.Sprintf("build/2026-03-%02dT%02d/a-b", 2+i/24, i%24))
+	}
+	keys = append(keys, "build/2026-03-01/a-b")
+	got := lastBuilds(keys)
+	if len(got) != buildsLookedAt+1 || got[0] != keys[0] || got[buildsLookedAt] != "build/2026-03-01/a-b" {
+		t.Errorf("%d builds are looked at: %v", len(got), got)
+	}
+}

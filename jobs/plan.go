@@ -312,6 +312,15 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 				}
 			}
 		}
+		changed := "files changed"
+		if d.files > 0 && !d.done && len(byPrefix[prefix]) == 0 {
+			for _, earlier := range j.earlierPrograms(label, u) {
+				if len(byPrefix[earlier]) > 0 {
+					prefix, changed = earlier, "files were read by an earlier program,"
+					break
+				}
+			}
+		}
 		switch {
 		case d.done:
 		case d.files > 0 && len(byPrefix[prefix]) > 0 && j.Lookback > 0 && w.iv.End.Sub(u.End) > j.Lookback:
@@ -320,10 +329,12 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 				return err
 			}
 			d.key, d.done = key, true
-			d.why = fmt.Sprintf("files changed beyond lookback %s; backfill --reprocess completed reads them again", features.FormatWindow(j.Lookback))
+			d.why = fmt.Sprintf("%s beyond lookback %s; backfill --reprocess completed reads them again", changed, features.FormatWindow(j.Lookback))
 		case d.files > 0:
 			if d.before = byPrefix[prefix]; len(d.before) > 0 {
-				d.why = "its files have changed"
+				if d.why = "its files have changed"; changed != "files changed" {
+					d.why = "an earlier program ingested it, and read it otherwise"
+				}
 			}
 		case len(byPrefix[prefix]) > 0:
 			key, err := w.latest(ctx, byPrefix[prefix])
@@ -416,6 +427,19 @@ func (j *Job) earlierIngests(label string, u table.Interval) (out []string) {
 	for _, logic := range []int{logicIngest, 1} {
 		for _, clocks := range []int{j.clocks(), 0} {
 			out = append(out, specPrefix("ingest", label, u, logic, bare.ingestSpec(clocks)))
+		}
+	}
+	return out
+}
+
+// earlierPrograms are the prefixes of keys under which an earlier program ingested a unit of the same declaration, rules included, the nearest first.
+func (j *Job) earlierPrograms(label string, u table.Interval) (out []string) {
+	now := specPrefix("ingest", label, u, logicIngest, j.ingestSpec(j.clocks()))
+	for logic := logicIngest; logic >= 1; logic-- {
+		for _, clocks := range []int{j.clocks(), 0} {
+			if p := specPrefix("ingest", label, u, logic, j.ingestSpec(clocks)); p != now {
+				out = append(out, p)
+			}
 		}
 	}
 	return out

@@ -22,7 +22,8 @@ const quarantine = "quarantine"
 // firstPlaces is how many places of quarantined rows a run's record holds. The steps' tables have more.
 const firstPlaces = 5
 
-// smallCell is the count under which a number of people or rows is not printed.
+// smallCell is the count under which a number of people, or of rows that policy left out, is not printed. What is told of expectations and of quarantined rows
+// are exact counts of rows, not of people: one of them tells that a row was damaged, and of nobody whose.
 const smallCell = 11
 
 // The trailing median is over at most trailing intervals with events, and is not judged on fewer than fewest.

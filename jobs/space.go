@@ -137,12 +137,12 @@ func (r *Runner) Collect(ctx context.Context, age time.Duration, dry bool) (*Col
 	}
 	out := &Collected{DryRun: dry, Removed: []Garbage{}}
 	if !dry {
-		if err := r.dropSpare(ctx); err != nil {
+		if err := r.dropSpare(ctx, r.Wall().Add(-age)); err != nil {
 			return out, fmt.Errorf("gc: %w", err)
 		}
 	}
 	var found []Garbage
-	for g, err := range r.unreachable(ctx) {
+	for g, err := range r.unreachable(ctx, dry) {
 		if err != nil {
 			return out, err
 		}
@@ -203,12 +203,16 @@ func litter(key string, named, unwanted map[string]bool) string {
 
 // unreachable yields the objects that nothing refers to: files of tables that no commit names, artifacts of no trained model and no version,
 // reports of no evaluation and no version. What refers is read first: an object that is referred to since is young.
-func (r *Runner) unreachable(ctx context.Context) iter.Seq2[Garbage, error] {
+// With spare also what builds keep and no later one will want: a collection takes that out of the builds itself, and what they name yet is wanted.
+func (r *Runner) unreachable(ctx context.Context, spare bool) iter.Seq2[Garbage, error] {
 	return func(yield func(Garbage, error) bool) {
 		named, unwanted, err := r.named(ctx)
 		if err != nil {
 			yield(Garbage{}, err)
 			return
+		}
+		if !spare {
+			unwanted = nil
 		}
 		for _, c := range collectable {
 			for info, err := range r.Bucket.List(ctx, c.prefix, storage.ListOpt{}) {
@@ -274,7 +278,7 @@ func (r *Runner) named(ctx context.Context) (named, unwanted map[string]bool, er
 			named[v.Report.Link] = true
 		}
 	}
-	unused := spare(builds)
+	unused := spare(builds, r.Wall())
 	for _, k := range builds {
 		for output := range unused[k.key] {
 			for _, p := range k.outputs[output].Parts {
@@ -285,8 +289,8 @@ func (r *Runner) named(ctx context.Context) (named, unwanted map[string]bool, er
 	return named, unwanted, nil
 }
 
-// dropSpare takes out of builds what they keep and no later one will want: its files are then litter as any.
-func (r *Runner) dropSpare(ctx context.Context) error {
+// dropSpare takes out of builds committed before a time what they keep and no later one will want: its files are then litter as any.
+func (r *Runner) dropSpare(ctx context.Context, before time.Time) error {
 	var builds []keeping
 	for c, err := range (table.Store{Bucket: r.Bucket}).List(ctx, "build/") {
 		if err != nil {
@@ -296,7 +300,7 @@ func (r *Runner) dropSpare(ctx context.Context) error {
 			builds = append(builds, k)
 		}
 	}
-	for key, outputs := range spare(builds) {
+	for key, outputs := range spare(builds, before) {
 		if len(outputs) > 0 {
 			if _, err := r.dropKept(ctx, key, outputs); err != nil {
 				return err

@@ -37,7 +37,7 @@ type ViewBuilt struct {
 	manifest table.Manifest
 }
 
-// buildsLookedAt bounds how far back the last build of a view is looked for.
+// buildsLookedAt bounds how far back the last build of a view is looked for, among the builds of one kind of interval: hours do not stand before days.
 const buildsLookedAt = 32
 
 // Views returns the last build of each view, by name; a view that has none is left out. Cost: a listing, and a few small reads for each of the last
@@ -53,7 +53,7 @@ func (r *Runner) Views(ctx context.Context, views []features.View) (map[string]*
 	slices.SortFunc(keys, func(a, b string) int { return cmp.Compare(b, a) }) // by label, the latest first
 	out := map[string]*ViewBuilt{}
 	tables := table.Store{Bucket: r.Bucket}
-	for _, key := range keys[:min(len(keys), buildsLookedAt)] {
+	for _, key := range lastBuilds(keys) {
 		if len(out) == len(views) && before(out, key) {
 			break
 		}
@@ -82,6 +82,18 @@ func (r *Runner) Views(ctx context.Context, views []features.View) (map[string]*
 		}
 	}
 	return out, nil
+}
+
+// lastBuilds are of the keys of builds, the latest first, the first ones of each kind of interval. Labels of one kind are equally long.
+func lastBuilds(keys []string) (out []string) {
+	of := map[int]int{}
+	for _, key := range keys {
+		label, _, _ := strings.Cut(strings.TrimPrefix(key, "build/"), "/")
+		if of[len(label)]++; of[len(label)] <= buildsLookedAt {
+			out = append(out, key)
+		}
+	}
+	return out
 }
 
 // before reports whether all that was found is of later labels than a key's.

@@ -222,6 +222,21 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// TestMergedPlacesAreBounded: merging keeps no more in memory than adding does, however many files of a day are bad throughout.
+func TestMergedPlacesAreBounded(t *testing.T) {
+	var sum Places
+	for range 20 {
+		var one Places
+		for row := range MaxInFile {
+			one.Add(Place{File: "f", Row: int64(row), Reason: Null})
+		}
+		sum.Merge(one)
+	}
+	if len(sum.all) > 2*MaxInFile || len(sum.Result()) != MaxInFile {
+		t.Errorf("%d places are held", len(sum.all))
+	}
+}
+
 // TestPlacesAsTable: what a table of places gives back is what was written.
 func TestPlacesAsTable(t *testing.T) {
 	want := []Place{{"a.parquet", 0, 7, "value", NotNumber}, {"a.parquet", 3, 4000, "device", UnknownCategory}, {"b.parquet", 0, 1, "time", Late}}

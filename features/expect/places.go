@@ -41,7 +41,11 @@ func (p *Places) Add(at Place) {
 }
 
 // Merge adds the places of o.
-func (p *Places) Merge(o Places) { p.all = append(p.all, o.all...) }
+func (p *Places) Merge(o Places) {
+	for _, at := range o.all {
+		p.Add(at)
+	}
+}
 
 // first returns the first MaxInFile places of each file, by file and row.
 func (p *Places) first() []Place {
