@@ -94,7 +94,7 @@ func (w *work) account(err error) {
 	rec, res := w.run, w.res
 	rec.Ended, rec.Stage, rec.Cost = w.Now(), w.stage, w.total.End()
 	rec.Reasons, rec.Flags, rec.Report, rec.Waiting = res.Reasons, res.Flags, res.Report, res.Waiting
-	rec.Verdicts, rec.Quarantine = res.Verdicts, res.Quarantine
+	rec.Verdicts, rec.Quarantine, rec.Reopened = res.Verdicts, res.Quarantine, raw(res.Reopened)
 	rec.Model, rec.Publish, rec.Funnel = raw(res.Model), raw(res.Published), res.Funnel
 	rec.Sources = w.sources()
 	if w.plan != nil && len(w.plan.committed) > 0 {

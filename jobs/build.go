@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -103,9 +104,14 @@ func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, err
 		res.rows += m.Rows
 	}
 	if facts.Stats = stats; stats.Prior == nil && facts.From != "" {
-		facts.From, facts.Anew = "", "to go on from "+p.key+" would have been no shorter, or it does not add up"
+		facts.From = ""
+		facts.Anew = "the engine declined that of " + p.end.UTC().Format(time.RFC3339) + ": to go on from it would have been no shorter, or needs more memory than the build may take (memory), or what was kept does not add up"
 	}
 	res.facts, res.rowsIn = facts, stats.RowsIn
+	res.says = "views from all events: " + facts.Anew
+	if stats.Prior != nil {
+		res.says = fmt.Sprintf("views from the build as of %s and %d events", stats.Prior.UTC().Format(time.RFC3339), stats.RowsIn)
+	}
 	return res, nil
 }
 

@@ -22,7 +22,7 @@ type PreviewBuild struct {
 	Days  int        `json:"days"`               // whose events it reads
 	Rows  int64      `json:"rows"`
 	Bytes int64      `json:"bytes"`
-	State int64      `json:"state_bytes,omitempty"` // of what the earlier build kept
+	State int64      `json:"state_bytes,omitempty"` // of what earlier builds kept and it reads: states and tiles
 	Tiles int        `json:"tiles,omitempty"`       // spans that are taken from the sums that earlier builds kept, and not from events
 }
 
@@ -86,8 +86,15 @@ func (w *work) previewBuild(ctx context.Context, p *plan) (*PreviewBuild, error)
 				continue
 			}
 			seen[length] = true
-			if before.tile(ctx, gone) != nil {
+			if tile := before.tile(ctx, gone); tile != nil {
 				out.Tiles++
+				for _, v := range w.job.Views {
+					for _, part := range tile.Outputs[tilePrefix+v.Name].Parts {
+						if slices.Contains(v.Windows, length) {
+							out.State += part.Size
+						}
+					}
+				}
 				continue
 			}
 			for _, d := range facts.Rests.Days {
@@ -100,6 +107,17 @@ func (w *work) previewBuild(ctx context.Context, p *plan) (*PreviewBuild, error)
 	return out, nil
 }
 
+// again is the command that makes the views of the intervals from one to another again.
+func (j *Job) again(from, to table.Interval) string {
+	moment := func(t time.Time) string {
+		if l := t.In(j.Every.Location()); l.Format(time.TimeOnly) == "00:00:00" {
+			return l.Format(time.DateOnly)
+		}
+		return t.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("rapport backfill %s --from %s --to %s", j.Name, moment(from.Start), moment(to.End))
+}
+
 // Reopened is a day that was ingested, and whose files have changed since: a late file, or one that was written anew. It is read again.
 type Reopened struct {
 	Day         string `json:"day"`
@@ -108,10 +126,12 @@ type Reopened struct {
 	Bytes       int64  `json:"bytes"`
 	BytesBefore int64  `json:"bytes_before"`
 	RowsBefore  int64  `json:"rows_before"` // that were judged then; how many there are now is known when the files have been read
-	// Builds are the intervals whose views were made of the day as it was and are due again, but for the run's own. A backfill makes them.
+	// Builds are the intervals whose views were made of the day as it was and may be due again, but for the run's own: they are if its rows are others than
+	// before. Again is the command that makes them.
 	Builds int    `json:"builds_due_again,omitempty"`
 	From   string `json:"builds_from,omitempty"`
 	To     string `json:"builds_to,omitempty"`
+	Again  string `json:"backfill,omitempty"`
 }
 
 // reopenedDays lists the days of a plan that are to be read again. Cost: two small reads each, and a listing if there are any.
@@ -141,13 +161,14 @@ func (w *work) reopenedDays(ctx context.Context, p *plan) ([]Reopened, error) {
 			return nil, err
 		}
 		r := Reopened{Day: d.label, Files: d.files, FilesBefore: was.Files, Bytes: d.bytes, BytesBefore: was.Bytes, RowsBefore: was.Rows}
+		var first table.Interval
 		for _, iv := range builds {
 			if iv != w.iv && d.unit.Start.Before(iv.End) && iv.End.Add(-features.RetentionNeeded(w.job.Views)).Before(d.unit.End) {
 				label := w.job.Every.Label(iv)
 				if r.Builds++; r.From == "" {
-					r.From = label
+					r.From, first = label, iv
 				}
-				r.To = label
+				r.To, r.Again = label, w.job.again(first, iv)
 			}
 		}
 		out = append(out, r)

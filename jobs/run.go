@@ -150,6 +150,8 @@ type Result struct {
 	Funnel    string         `json:"funnel,omitempty"` // of the interval's raw rows, small counts suppressed
 	Remedy    string         `json:"remedy,omitempty"` // of the largest loss in it
 
+	Reopened []Reopened `json:"reopened,omitempty"` // days that it read again
+
 	Verdicts   []expect.Verdict    `json:"verdicts,omitempty"`   // what came of the expectations of its sources
 	Quarantine []ledger.Quarantine `json:"quarantine,omitempty"` // rows that were left out because they are none
 
@@ -408,6 +410,7 @@ type result struct {
 	facts        any
 	rowsIn, rows int64
 	bytesRead    int64
+	says         string // what it went on from, in words
 }
 
 // do brings one step to be done: it returns what stands in its done object, or runs body and commits. What body made is discarded when
@@ -462,7 +465,7 @@ func (w *work) do(ctx context.Context, s step, body func(ctx context.Context) (r
 			return nil, fmt.Errorf("%s %s: %w", s.name, s.label, err)
 		}
 	}
-	rec.Status, rec.RowsIn, rec.RowsOut, rec.Outputs = "done", res.rowsIn, res.rows, outputs(c)
+	rec.Status, rec.RowsIn, rec.RowsOut, rec.Outputs, rec.Says = "done", res.rowsIn, res.rows, outputs(c), res.says
 	w.Log.Info("step done", "run", w.run.ID, "step", s.name, "label", s.label, "rows_in", res.rowsIn, "rows_out", res.rows)
 	return c, nil
 }

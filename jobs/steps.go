@@ -32,15 +32,21 @@ func (w *work) through(ctx context.Context, o Options) error {
 		do   func(context.Context) error
 	}{
 		{"policy", ThroughIngest, func(ctx context.Context) error { return w.policy(ctx, w.plan) }}, // who may be profiled, as of now
-		{"deny", ThroughIngest, w.deny},                                                              // who may not any more is not, however this run ends
-		{"online store", ThroughIngest, w.reconcile},                                                 // the online store follows the alias
-		{"plan", ThroughIngest, func(ctx context.Context) error { return w.planSteps(ctx, w.plan) }}, // every key, before any work
-		{"snapshots", ThroughIngest, w.snapshots},                                                    // items, subjects, cohorts → tables by content
-		{"ingest", ThroughIngest, w.ingest},                                                          // raw rows → minimized, permitted, pseudonymous events, a table a day
-		{"expect", ThroughIngest, w.judgeSources},                                                    // an empty interval is a failure, not a result; so is what fails its expectations
-		{"build", ThroughBuild, w.build},                                                             // views as of the interval's end
-		{"assemble", ThroughTrain, w.assemble},                                                       // the training set, as references
-		{"train", ThroughTrain, w.train},                                                             // artifact
+		{"deny", ThroughIngest, w.deny},              // who may not any more is not, however this run ends
+		{"online store", ThroughIngest, w.reconcile}, // the online store follows the alias
+		{"plan", ThroughIngest, func(ctx context.Context) (err error) { // every key, before any work
+			if err := w.planSteps(ctx, w.plan); err != nil {
+				return err
+			}
+			w.res.Reopened, err = w.reopenedDays(ctx, w.plan)
+			return err
+		}},
+		{"snapshots", ThroughIngest, w.snapshots}, // items, subjects, cohorts → tables by content
+		{"ingest", ThroughIngest, w.ingest},       // raw rows → minimized, permitted, pseudonymous events, a table a day
+		{"expect", ThroughIngest, w.judgeSources}, // an empty interval is a failure, not a result; so is what fails its expectations
+		{"build", ThroughBuild, w.build},          // views as of the interval's end
+		{"assemble", ThroughTrain, w.assemble},    // the training set, as references
+		{"train", ThroughTrain, w.train},          // artifact
 		{"evaluate", ThroughTrain, func(ctx context.Context) (err error) { // quality, cohorts, drift → report and the gate's decision
 			decision, err = w.evaluate(ctx)
 			return err

@@ -56,9 +56,7 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 	if v.Excluded != "" {
 		row(w, "excluded", v.Excluded)
 	}
-	for _, r := range v.Reopened {
-		row(w, "reopened", reopened(r))
-	}
+	printReopened(w, v.Reopened)
 	if v.Views != nil {
 		row(w, "views", viewsFrom(v.Views))
 	}
@@ -99,38 +97,58 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 		}
 		what := ""
 		if s.Files > 0 {
-			what = fmt.Sprintf("%d files, %s", s.Files, bytesOf(s.Bytes))
+			what = fmt.Sprintf("%s, %s", count(s.Files, "file"), bytesOf(s.Bytes))
 		}
 		row(w, "  "+s.Name, s.Label, state, what, s.Why)
 	}
 	if done > 0 {
-		row(w, "  done", fmt.Sprintf("%d steps", done))
+		row(w, "  done", count(done, "step"))
 	}
 	if v.ToDo == 0 {
 		row(w, "to do", "nothing: every step is done")
 		return
 	}
-	row(w, "to do", fmt.Sprintf("%d steps, %d files, %s to read", v.ToDo, v.Files, bytesOf(v.Bytes)))
+	row(w, "to do", fmt.Sprintf("%s, %s, %s to read", count(v.ToDo, "step"), count(v.Files, "file"), bytesOf(v.Bytes)))
 }
 
-// reopened says what has become of a day that was ingested.
-func reopened(r jobs.Reopened) string {
-	text := fmt.Sprintf("%s is read again: %s in %d files, where %d rows in %s and %d files were read", r.Day, bytesOf(r.Bytes), r.Files, r.RowsBefore, bytesOf(r.BytesBefore), r.FilesBefore)
+// reopened says what has become of days that were ingested, in one line: of many days, what they come to.
+func reopened(days []jobs.Reopened) string {
+	r := days[0]
+	for _, d := range days[1:] {
+		r.Files, r.FilesBefore, r.Bytes, r.BytesBefore, r.RowsBefore = r.Files+d.Files, r.FilesBefore+d.FilesBefore, r.Bytes+d.Bytes, r.BytesBefore+d.BytesBefore, r.RowsBefore+d.RowsBefore
+	}
+	is := "is"
+	if n := len(days); n > 1 {
+		r.Day, is = fmt.Sprintf("%s … %s, %d of them,", r.Day, days[n-1].Day, n), "are"
+	}
+	text := fmt.Sprintf("%s %s read again: %s in %s, where %s in %s and %s were read", r.Day, is, bytesOf(r.Bytes), count(r.Files, "file"), count(int(r.RowsBefore), "row"), bytesOf(r.BytesBefore), count(r.FilesBefore, "file"))
 	switch {
 	case r.Builds == 1:
-		text += fmt.Sprintf("; the views of %s were made of it and are due again: a backfill makes them", r.From)
+		text += fmt.Sprintf("; the views of %s were made of it and may be due again: %s", r.From, r.Again)
 	case r.Builds > 1:
-		text += fmt.Sprintf("; the views of %d intervals, %s to %s, were made of it and are due again: a backfill makes them", r.Builds, r.From, r.To)
+		text += fmt.Sprintf("; the views of %d intervals, %s to %s, were made of it and may be due again: %s", r.Builds, r.From, r.To, r.Again)
 	}
 	return text
+}
+
+// printReopened prints the days that are read again, those together whose views were made of them alike.
+func printReopened(w io.Writer, days []jobs.Reopened) {
+	for len(days) > 0 {
+		n := 1
+		for n < len(days) && days[n].Builds == days[0].Builds && days[n].Again == days[0].Again {
+			n++
+		}
+		row(w, "reopened", reopened(days[:n]))
+		days = days[n:]
+	}
 }
 
 // viewsFrom says what views would be built from.
 func viewsFrom(b *jobs.PreviewBuild) string {
 	if b.From == "" {
-		return fmt.Sprintf("from all events: %d days, %d rows, %s of those ingested; no earlier build to go on from: %s", b.Days, b.Rows, bytesOf(b.Bytes), b.Anew)
+		return fmt.Sprintf("from all events: %s, %d rows, %s of those ingested; no earlier build to go on from: %s", count(b.Days, "day"), b.Rows, bytesOf(b.Bytes), b.Anew)
 	}
-	return fmt.Sprintf("from the build as of %s (%s of state, %d tiles) and %d days of events: %d rows, %s of those ingested", clock(*b.AsOf), bytesOf(b.State), b.Tiles, b.Days, b.Rows, bytesOf(b.Bytes))
+	return fmt.Sprintf("from the build as of %s (%s of states and tiles, %s) and %s of events: %d rows, %s of those ingested", clock(*b.AsOf), bytesOf(b.State), count(b.Tiles, "tile"), count(b.Days, "day"), b.Rows, bytesOf(b.Bytes))
 }
 
 func (a *app) backfillCmd() *cobra.Command {
@@ -217,7 +235,7 @@ func oneLine(b jobs.Backfilled) string {
 	case b.Left != "":
 		return fmt.Sprintf("%s  left alone: %s", b.Interval, b.Left)
 	case b.Preview != nil:
-		return fmt.Sprintf("%s  %d steps to do, %d files, %s", b.Interval, b.Preview.ToDo, b.Preview.Files, bytesOf(b.Preview.Bytes))
+		return fmt.Sprintf("%s  %s to do, %s, %s", b.Interval, count(b.Preview.ToDo, "step"), count(b.Preview.Files, "file"), bytesOf(b.Preview.Bytes))
 	case b.Result == nil:
 		return fmt.Sprintf("%s  %s", b.Interval, b.Error)
 	case b.Error != "":

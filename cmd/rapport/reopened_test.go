@@ -76,13 +76,25 @@ func TestPlanOfViews(t *testing.T) {
 	if r.Day != "2026-01-04" || r.Files != r.FilesBefore+1 || r.Bytes <= r.BytesBefore || r.RowsBefore == 0 || r.Builds != 2 || r.From != "2026-01-06" || r.To != "2026-01-07" {
 		t.Errorf("with a late file: %+v", r)
 	}
-	if text := reopened(r); !strings.Contains(text, "2026-01-04 is read again") || !strings.Contains(text, "2 intervals, 2026-01-06 to 2026-01-07") {
+	if text := reopened(p.Reopened); !strings.Contains(text, "2026-01-04 is read again") || !strings.Contains(text, "2 intervals, 2026-01-06 to 2026-01-07, were made of it and may be due again: rapport backfill nightly --from 2026-01-06 --to 2026-01-08") {
 		t.Error(text)
 	}
 	if v := p.Views; v.From != "" || !strings.Contains(v.Anew, "1 has changed since: 2026-01-04") || v.Days != 7 || v.Rows < rows {
 		t.Errorf("with a late file: %+v", v)
 	}
-	s.buildNight(7)
+	res, err := s.runner.Run(t.Context(), s.job, s.interval(7), jobs.Options{Through: jobs.ThroughBuild, Cause: "schedule"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Reopened) != 1 || res.Reopened[0] != r {
+		t.Errorf("the run says %+v, and the plan said %+v", res.Reopened, r)
+	}
+	var out strings.Builder
+	printReopened(&out, append(res.Reopened, jobs.Reopened{Day: "2026-01-05", Builds: r.Builds, Again: r.Again}))
+	printViews(&out, res.Steps)
+	if text := out.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "2026-01-04 … 2026-01-05, 2 of them, are read again") || !strings.Contains(text, "build\tviews from all events: that of 2026-01-07") {
+		t.Error(text)
+	}
 	if p := s.plan(7); p.Views != nil || len(p.Reopened) != 0 {
 		t.Errorf("after the night: %+v, %+v", p.Views, p.Reopened)
 	}

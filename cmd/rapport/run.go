@@ -112,6 +112,8 @@ func printResult(w io.Writer, p *project, r *jobs.Result) {
 	if c := r.Cost; c.Seconds > 0 {
 		row(w, "cost", fmt.Sprintf("%s, %s of memory at most, %s read, %s written", took(c.Seconds), bytesOf(c.PeakMemory), bytesOf(c.BytesRead), bytesOf(c.BytesWritten)))
 	}
+	printReopened(w, r.Reopened)
+	printViews(w, r.Steps)
 	for _, s := range r.Steps {
 		switch s.Status {
 		case "done":
@@ -126,5 +128,14 @@ func printResult(w io.Writer, p *project, r *jobs.Result) {
 	}
 	if r.Remedy != "" {
 		row(w, "remedy", r.Remedy)
+	}
+}
+
+// printViews says what the views of a run were built from, if it built them.
+func printViews(w io.Writer, steps []ledger.Step) {
+	for _, s := range steps {
+		if s.Says != "" {
+			row(w, s.Name, s.Says)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -178,6 +179,11 @@ func printRun(w io.Writer, p *project, r *ledger.Run) {
 		row(w, "cost", fmt.Sprintf("%s, %.1f s of processor, %s of memory at most%s", took(c.Seconds), c.CPUSeconds, bytesOf(c.PeakMemory), costNote(c)))
 		row(w, "storage", fmt.Sprintf("%s read in %d requests, %s written in %d, %d listings", bytesOf(c.BytesRead), c.Gets, bytesOf(c.BytesWritten), c.Puts, c.Lists))
 	}
+	var again []jobs.Reopened
+	if len(r.Reopened) > 0 && json.Unmarshal(r.Reopened, &again) == nil {
+		printReopened(w, again)
+	}
+	printViews(w, r.Steps)
 	printQuality(w, r)
 	row(w)
 	row(w, "STEP", "LABEL", "STATUS", "SECONDS", "CPU", "MEMORY", "ROWS IN", "ROWS OUT", "READ", "WRITTEN")
@@ -250,7 +256,7 @@ func printLineage(w io.Writer, r *ledger.Run) {
 			row(w, "", "from", inputLine(in))
 		}
 		for _, o := range s.Outputs {
-			row(w, "", "made", fmt.Sprintf("%s: %d rows, %s in %d files, digest %.12s", o.Name, o.Rows, bytesOf(o.Bytes), o.Files, o.Digest))
+			row(w, "", "made", fmt.Sprintf("%s: %d rows, %s in %s, digest %.12s", o.Name, o.Rows, bytesOf(o.Bytes), count(o.Files, "file"), o.Digest))
 		}
 	}
 }
@@ -259,7 +265,7 @@ func inputLine(in ledger.Input) string {
 	digest := fmt.Sprintf("%.12s", in.Digest)
 	switch in.Kind {
 	case "files":
-		return fmt.Sprintf("%d files of %s, %s, fingerprint %s", in.N, in.Name, bytesOf(in.Bytes), digest)
+		return fmt.Sprintf("%s of %s, %s, fingerprint %s", count(int(in.N), "file"), in.Name, bytesOf(in.Bytes), digest)
 	case "policy":
 		return fmt.Sprintf("whose data may be used for %s, %s", in.Name, digest)
 	case "model":

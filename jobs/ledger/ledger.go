@@ -40,6 +40,7 @@ type Step struct {
 	RowsIn    int64    `json:"rows_in"`
 	RowsOut   int64    `json:"rows_out"`
 	Why       string   `json:"why,omitempty"`     // it was to be done again
+	Says      string   `json:"says,omitempty"`    // what it went on from, in words
 	Inputs    []Input  `json:"inputs,omitempty"`  // what its key was made of
 	Outputs   []Output `json:"outputs,omitempty"` // tables that stood committed when the run went past
 }
@@ -123,6 +124,8 @@ type Run struct {
 	Waiting   string          `json:"waiting,omitempty"` // why a passing version was not published
 	Report    string          `json:"report,omitempty"`  // key of the report, without extension
 	Flags     []string        `json:"flags,omitempty"`   // drift and other warnings, in words
+
+	Reopened json.RawMessage `json:"reopened,omitempty"` // days that it read again, and whose views were made of them
 
 	Verdicts   []expect.Verdict `json:"verdicts,omitempty"`   // what came of the expectations of its sources
 	Quarantine []Quarantine     `json:"quarantine,omitempty"` // rows that were left out because they are none
