@@ -98,7 +98,7 @@ func csvExamples(path string, comma rune, j *jobs.Job, views []features.View, ke
 	for i, r := range found {
 		at[i] = slices.Index(header, r.column)
 	}
-	// A column that is handed through holds numbers if all of its values are numbers.
+	// A column that is handed through holds numbers if all of its values are, to the last digit.
 	numbers := make([]bool, len(found))
 	for i, r := range found {
 		numbers[i] = r.want == 0
@@ -109,8 +109,7 @@ func csvExamples(path string, comma rune, j *jobs.Job, views []features.View, ke
 		}
 		for i := range found {
 			if numbers[i] && rec[at[i]] != "" {
-				f, err := strconv.ParseFloat(rec[at[i]], 64)
-				numbers[i] = err == nil && features.Computable(f)
+				numbers[i] = isNumber(rec[at[i]])
 			}
 		}
 	}
@@ -150,6 +149,17 @@ func csvExamples(path string, comma rune, j *jobs.Job, views []features.View, ke
 		}
 	}
 	return x, nil
+}
+
+// isNumber reports whether a text is a number that a float64 holds as it is written: not 007, which is a code, 0x10 or 9007199254740993. What zeros
+// stand behind its point does not matter.
+func isNumber(text string) bool {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || !features.Computable(f) {
+		return false
+	}
+	_, digits, _ := strings.Cut(text, ".")
+	return text == decimal(f) || text == strconv.FormatFloat(f, 'f', min(len(digits), 32), 64)
 }
 
 // exampleBatch is filled row by row from text.

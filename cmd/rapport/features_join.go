@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,8 +25,9 @@ import (
 func (a *app) featuresJoinCmd() *cobra.Command {
 	var job, at, from, to string
 	var keep []string
+	var force bool
 	c := &cobra.Command{
-		Use:   "join VIEW... --examples FILE --to FILE [--keep COLUMN,…] [--at T] [--job JOB]",
+		Use:   "join VIEW... --examples FILE --to FILE [--force] [--keep COLUMN,…] [--at T] [--job JOB]",
 		Short: "Training rows: views as of each example's moment, with what was known then and nothing later",
 		Long: "For each row of the examples (CSV, TSV or Parquet: who, when, and what is to be learned), compute the views as of its moment from the days that are\n" +
 			"ingested, and write them beside it (CSV or Parquet, by the name of the file). Columns are found by the names of the project (subject, item, time,\n" +
@@ -36,6 +38,9 @@ func (a *app) featuresJoinCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if from == "" || to == "" {
 				return usageError{errors.New("features join: --examples FILE and --to FILE are needed")}
+			}
+			if err := mayWrite(to, from, force); err != nil {
+				return usageError{fmt.Errorf("--to: %w", err)}
 			}
 			p, err := a.open(cmd.Context(), true)
 			if err != nil {
@@ -83,6 +88,7 @@ func (a *app) featuresJoinCmd() *cobra.Command {
 	}
 	c.Flags().StringVar(&from, "examples", "", "file of examples: .csv, .tsv or .parquet")
 	c.Flags().StringVar(&to, "to", "", "file to write: .csv or .parquet")
+	c.Flags().BoolVar(&force, "force", false, "replace the file that --to names")
 	c.Flags().StringSliceVar(&keep, "keep", nil, "columns of the examples that are handed through, as label,weight")
 	c.Flags().StringVar(&at, "at", "", "a day or an RFC 3339 time: no later event is seen (default: the end of the last interval that has closed)")
 	c.Flags().StringVar(&job, "job", "", "under which job's purpose (default: the one that builds the views, else one that may)")
@@ -179,6 +185,27 @@ type rowsFile struct {
 	rows   *table.FileWriter
 }
 
+// mayWrite refuses to replace the examples, and, unless that is asked for, any other file.
+func mayWrite(to, from string, force bool) error {
+	there, err := os.Stat(to)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if x, err := os.Stat(from); err == nil && os.SameFile(there, x) {
+		return fmt.Errorf("%s is the file of the examples, which would be lost: give another name", filepath.Base(to))
+	}
+	if !there.Mode().IsRegular() {
+		return fmt.Errorf("%s is no plain file, and is not replaced", filepath.Base(to))
+	}
+	if !force {
+		return fmt.Errorf("%s is there already: give another name, or --force to replace it", filepath.Base(to))
+	}
+	return nil
+}
+
 func createRows(to string, s table.Schema) (*rowsFile, error) {
 	kind := strings.ToLower(filepath.Ext(to))
 	if kind != ".csv" && kind != ".parquet" {
@@ -225,6 +252,15 @@ func (w *rowsFile) append(b *table.Batch) error {
 	return nil
 }
 
+// decimal writes a number without an exponent, unless it would be long, as JSON does: 20000000, not 2e+07.
+func decimal(f float64) string {
+	form := byte('f')
+	if x := math.Abs(f); x != 0 && (x < 1e-6 || x >= 1e21) {
+		form = 'e'
+	}
+	return strconv.FormatFloat(f, form, -1, 64)
+}
+
 // cell writes one value as CSV has it: nothing for null, times as RFC 3339.
 func cell(c *table.Column, t table.Type, i int) string {
 	switch {
@@ -235,7 +271,7 @@ func cell(c *table.Column, t table.Type, i int) string {
 	case t == table.Bool:
 		return strconv.FormatBool(c.Int[i] != 0)
 	case t == table.Float64:
-		return strconv.FormatFloat(c.Float[i], 'g', -1, 64)
+		return decimal(c.Float[i])
 	case c.Int != nil:
 		return strconv.FormatInt(c.Int[i], 10)
 	}
@@ -250,6 +286,9 @@ func (w *rowsFile) close(err error) error {
 	if err == nil && w.csv != nil {
 		w.csv.Flush()
 		err = w.csv.Error()
+	}
+	if err == nil {
+		err = w.file.Sync() // else a crash could leave the name without the rows
 	}
 	err = cmp.Or(err, w.file.Close())
 	if err == nil {
