@@ -85,7 +85,7 @@ func (a *app) open(ctx context.Context, withKeys bool) (*project, error) {
 	}
 	prog := a.newProgress()
 	r := &jobs.Runner{
-		Bucket: o.Bucket, Online: o.Online, OnlineURL: p.Online.URL, Engine: local.Engine{}, Loaders: configs.Loaders, Keys: o.Keys, Previous: o.Previous, Now: now, Wall: a.wall, Pinned: o.Pinned(),
+		Bucket: o.Bucket, Online: o.Online, OnlineURL: p.Online.URL, Engine: frugal{local.Engine{}}, Loaders: configs.Loaders, Keys: o.Keys, Previous: o.Previous, Now: now, Wall: a.wall, Pinned: o.Pinned(),
 		NewID:    func(time.Time) string { return ulid.Make().String() },
 		Memory:   buildMemory(p.MemoryBytes()),
 		Holder:   holder(),
