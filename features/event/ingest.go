@@ -127,7 +127,7 @@ func Ingest(ctx context.Context, p IngestPlan) (IngestFacts, error) {
 	in := &ingest{
 		IngestPlan: p, source: source, schema: source.Schema(purpose), columns: columns, kinds: source.kinds(),
 		oldest: purpose.Oldest("events", end, p.Decisions.Now()),
-		facts:  IngestFacts{Funnel: policy.Funnel{}, Files: len(files)}, found: findings{newest: math.MinInt64, kept: math.MinInt64}, lacking: map[string]int{}, seed: maphash.MakeSeed(),
+		facts:  IngestFacts{Funnel: policy.Funnel{}, Files: len(files)}, found: findings{newest: math.MinInt64}, lacking: map[string]int{}, seed: maphash.MakeSeed(),
 	}
 	in.watch = in.watched()
 	in.checker = expect.NewChecker(in.watch, rulesOf(source.Expect))
@@ -191,8 +191,8 @@ func (in *ingest) settle() error {
 	}
 	f := &in.facts
 	f.Rows, f.Kept = f.Funnel.Read(), f.Funnel[policy.Kept]
-	if in.found.kept > math.MinInt64 {
-		in.found.counts.SeenAt(time.UnixMicro(in.found.kept))
+	if in.found.newest > math.MinInt64 {
+		in.found.counts.SeenAt(time.UnixMicro(in.found.newest))
 	}
 	in.found.counts.Kept = f.Kept
 	f.Quality, f.Places = in.found.counts.Result(), in.found.places.Result()
@@ -321,7 +321,7 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 
 	out, may := newRows(in.schema), held{rows: newRows(in.schema)}
 	funnel := policy.Funnel{}
-	q, outside := findings{newest: math.MinInt64, kept: math.MinInt64}, findings{newest: math.MinInt64, kept: math.MinInt64}
+	q, outside := findings{newest: math.MinInt64}, findings{newest: math.MinInt64}
 	var unknown, ignored int64
 	for b, err := range table.Scan(ctx, in.source.Bucket, f.info, o) {
 		if err != nil {
@@ -386,7 +386,6 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 				continue
 			}
 			funnel.Add(policy.Kept, 1)
-			q.kept = max(q.kept, t)
 			s, err := a.number(who)
 			if err != nil {
 				return fmt.Errorf("read %s: %w", f.info.Key, err)

@@ -77,8 +77,7 @@ type findings struct {
 	counts expect.Counts
 	places expect.Places
 	first  *expect.Place // of a row of unknown kind
-	newest int64         // µs, of all rows
-	kept   int64         // µs, of the rows that are kept
+	newest int64         // µs
 }
 
 // bad quarantines a row.
@@ -91,7 +90,7 @@ func (q *findings) bad(at expect.Place) {
 func (q *findings) merge(o *findings) {
 	q.counts.Merge(o.counts)
 	q.places.Merge(o.places)
-	q.newest, q.kept = max(q.newest, o.newest), max(q.kept, o.kept)
+	q.newest = max(q.newest, o.newest)
 	if o.first != nil && (q.first == nil || o.first.File < q.first.File) {
 		q.first = o.first
 	}
