@@ -19,7 +19,7 @@ type Project struct {
 	Online     Online
 	Pseudonyms Pseudonyms
 	Clock      Clock
-	Memory     string // what a build of views may take, as 8GiB, before it goes to disk (TMPDIR); half of the machine's if left out
+	Memory     string // what a build of views may take for its state, as 8GiB, before it goes to disk (TMPDIR): 64MiB at least, half of the machine's or the container's if left out; readers and the rows that are written come on top
 	Sources    Sources
 	Purposes   map[string]Purpose
 	Views      map[string]View
@@ -112,13 +112,13 @@ type Events struct {
 	Numbers     []string          // the context columns that hold numbers; the others are categories
 	TimeUnit    string            // s, ms, us or ns, where the time is an integer
 	Zone        string            // where times are local without a zone
-	Lateness    time.Duration     // how long after its day an event may arrive
+	Lateness    time.Duration     // how long after its day an event may arrive; none if left out. With it each day reads the files of so many days more, and is read again when they come
 
 	Explode      string            // a list column of which each element is an event; columns inside are named as items[].sku
 	Kinds        map[string]string // raw kind → kind, or "-" to leave its rows out; kinds that are not named are unknown
-	UnknownKinds *float64          // share of rows of unknown kind above which a day fails
+	UnknownKinds *float64          // share of rows of unknown kind above which a day fails; 0.01 if left out
 	TimeFormat   string            // of times that are text in another form than RFC 3339, as %d.%m.%Y %H:%M
-	Settle       time.Duration     // how long after its end a day without _SUCCESS is taken for complete
+	Settle       time.Duration     // how long after its end a day without _SUCCESS is taken for complete; at once if left out
 	Expect       *Expect
 }
 
@@ -201,8 +201,8 @@ type Purpose struct {
 // View declares features of one kind of entity over windows.
 type View struct {
 	Key      oneOrMore          // of whom or what: subject, item, kind or a context column; of pairs: two of them, as [subject, item]
-	Windows  []time.Duration    // each ends where the interval ends
-	Hop      time.Duration      // features join sees the view as of the last whole hop before an example; left out: as of the very moment
+	Windows  []time.Duration    // each ends where the interval ends; whole seconds, from 1s to 100 years, as 1h, 7d or 28d
+	Hop      time.Duration      // features join sees the view as of the last whole hop before an example, counted back and forth from the end of the interval (--at); left out: as of the very moment
 	Features map[string]Feature // each over every window
 }
 

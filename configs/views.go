@@ -57,7 +57,9 @@ func (f *Feature) decode(d *decoder, n ast.Node, path string) {
 			names[i] = string(o)
 		}
 		hint := "one of " + strings.Join(names, ", ")
-		if near := nearest(f.Op, names); near != "" {
+		if f.Op == "median" {
+			hint = "as {quantile: {column: value, q: 0.5}}"
+		} else if near := nearest(f.Op, names); near != "" {
 			hint = "did you mean " + near + "?"
 		}
 		d.fault(line(ps[0].Key), path, hint, "unknown operator %q", f.Op)

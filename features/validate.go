@@ -113,7 +113,7 @@ func (c *check) key() {
 	}
 	for i, k := range keys {
 		if k == "time" || k == "value" || k == EntityColumn || k == StateColumn || slices.Contains(keys[:i], k) {
-			c.fault("", "key %q: %q can't be a part of it", c.view.Key, k)
+			c.fault("", "key %q: %q can't be a part of it; %s, %s, kind and context columns of names can", c.view.Key, k, KeySubject, KeyItem)
 		}
 	}
 }
@@ -280,7 +280,9 @@ func (c *check) where(f Feature) {
 			c.fault(f.Name, "the condition on %q says neither which values nor which range", x.Column)
 		case len(x.In) > 0 && bounds:
 			c.fault(f.Name, "the condition on %q names values and a range: write two", x.Column)
-		case bounds && (x.Column == "item" || x.Column == "kind"), len(x.In) > 0 && x.Column == "value", x.Column == KeySubject, x.Column == "time":
+		case len(x.In) > 0 && x.Column == "value":
+			c.fault(f.Name, "the condition on %q does not fit what the column holds: a number, as {value: {min: 5, max: 100}}", x.Column)
+		case bounds && (x.Column == "item" || x.Column == "kind"), x.Column == KeySubject, x.Column == "time":
 			c.fault(f.Name, "the condition on %q does not fit what the column holds", x.Column)
 		}
 		for _, bound := range []*float64{x.Min, x.Max} {

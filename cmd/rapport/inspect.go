@@ -182,7 +182,7 @@ func (a *app) initFrom(cmd *cobra.Command, dir, from, basis, consent string, h h
 	}{file, e.Path, e.Events, e.Pinned(p.Now), append([]string{}, open...), e.Notes}
 	return a.print(out, func(w io.Writer) {
 		row(w, "project", file)
-		row(w, "from", fmt.Sprintf("%s: %d files, %s", e.Path, e.Files, bytesOf(e.Bytes)))
+		row(w, "from", fmt.Sprintf("%s: %s, %s", e.Path, count(e.Files, "file"), bytesOf(e.Bytes)))
 		for _, g := range [][2]string{
 			{"explode", e.Events.Explode}, {"subject", e.Events.Subject}, {"item", e.Events.Item}, {"at", e.Events.At}, {"kind", e.Events.Kind}, {"value", e.Events.Value},
 		} {

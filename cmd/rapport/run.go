@@ -122,7 +122,7 @@ func printResult(w io.Writer, p *project, r *jobs.Result) {
 			skipped++
 		}
 	}
-	row(w, "steps", fmt.Sprintf("%d done, %d were done before", done, skipped))
+	row(w, "steps", fmt.Sprintf("%d done, %d done before", done, skipped))
 	if r.Funnel != "" {
 		row(w, "events", r.Funnel)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage"
@@ -22,7 +23,8 @@ import (
 type check struct {
 	What  string `json:"what"`
 	OK    bool   `json:"ok"`
-	Found string `json:"found"` // what was found, or what is wrong
+	Found string `json:"found"`           // what was found, or what is wrong
+	Warns bool   `json:"warns,omitempty"` // it works, but perhaps not as meant
 }
 
 func (a *app) validateCmd() *cobra.Command {
@@ -52,8 +54,11 @@ func (a *app) validateCmd() *cobra.Command {
 			if err := a.print(checks, func(w io.Writer) {
 				for _, c := range checks {
 					mark := "ok"
-					if !c.OK {
+					switch {
+					case !c.OK:
 						mark = "FAULT"
+					case c.Warns:
+						mark = "WARN"
 					}
 					row(w, mark, c.What, c.Found)
 				}
@@ -70,26 +75,26 @@ func (a *app) validateCmd() *cobra.Command {
 
 // unreached says what of a project could not be opened. Nothing more can be checked then.
 func unreached(err error) []check {
-	out := []check{{"project file", true, "reads well; what follows could not be reached"}}
+	out := []check{{What: "project file", OK: true, Found: "reads well; what follows could not be reached"}}
 	all := []error{err}
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		all = many.Unwrap()
 	}
 	for _, err := range all {
 		what, found, _ := strings.Cut(err.Error(), ": ")
-		out = append(out, check{what, false, found})
+		out = append(out, check{What: what, Found: found})
 	}
 	return out
 }
 
 // check looks at the stores and at one file of each source.
 func (p *project) check(ctx context.Context) []check {
-	out := []check{{"project file", true, strings.Join([]string{count(len(p.Jobs), "job"), count(len(p.Purposes), "purpose"), count(len(p.Views), "view")}, ", ")}}
+	out := []check{{What: "project file", OK: true, Found: strings.Join([]string{count(len(p.Jobs), "job"), count(len(p.Purposes), "purpose"), count(len(p.Views), "view")}, ", ")}}
 	add := func(what, found string, err error) {
 		if err != nil {
 			found = err.Error()
 		}
-		out = append(out, check{what, err == nil, found})
+		out = append(out, check{What: what, OK: err == nil, Found: found})
 	}
 	add("storage", "create-only and if-match writes are honoured", storage.Probe(ctx, p.Bucket))
 	_, err := p.Online.Generations(ctx)
@@ -115,6 +120,7 @@ func (p *project) check(ctx context.Context) []check {
 			add("job "+name, "", err)
 			continue
 		}
+		out = append(out, keptShorter(j)...)
 		add("job "+name, fmt.Sprintf("every %s, trains %s, next due %s", j.Every, j.Model.Name, clock(j.Due.Next(p.runner.Now()))), nil)
 		if !seen["events"] {
 			seen["events"] = true
@@ -141,6 +147,21 @@ func (p *project) check(ctx context.Context) []check {
 		}
 	}
 	slices.SortStableFunc(out[4:], func(a, b check) int { return strings.Compare(a.What, b.What) })
+	return out
+}
+
+// keptShorter warns of views with windows longer than the job's purpose keeps events: their columns hold less than their names say.
+func keptShorter(j *jobs.Job) (out []check) {
+	keep, ok := j.Training.Keep["events"]
+	if !ok {
+		return nil
+	}
+	for _, v := range j.Views {
+		if longest := features.RetentionNeeded([]features.View{v}); keep < longest {
+			out = append(out, check{What: "view " + v.Name + " of job " + j.Name, OK: true, Warns: true, Found: fmt.Sprintf(
+				"its window of %s holds no more than %s of events: purposes.%s.keep.events is shorter, and no build goes on from another", features.FormatWindow(longest), features.FormatWindow(keep), j.Training.Name)})
+		}
+	}
 	return out
 }
 

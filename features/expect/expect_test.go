@@ -311,6 +311,12 @@ func TestJudge(t *testing.T) {
 			"duplicates  fail: events: 2 of 100 rows repeat another and are left out",
 		},
 		{
+			"dropped rows are not bad ones",
+			Set{Bad: share(0.015, Fail)},
+			Seen{What: "usable events", Counts: Counts{Kept: 97, Bad: map[string]map[Reason]int64{"": {Duplicate: 2, Late: 1}}}},
+			"bad  pass: events: 1 of 100 rows are quarantined: 1 too late",
+		},
+		{
 			"columns",
 			Set{Schema: &Schema{OnMiss: Warn}},
 			Seen{

@@ -84,7 +84,8 @@ func (s Set) Judge(o Seen) []Verdict {
 		out = append(out, s.share("duplicates", "", &d.Share, o.Repeated, o.Compared, o.What, what))
 	}
 	if s.Bad != nil {
-		out = append(out, s.share("bad", "", s.Bad, o.Quarantined(), o.Rows(), o.What, "are quarantined"+reasons(o.Bad)))
+		bad, n := withoutRepeats(o.Bad)
+		out = append(out, s.share("bad", "", s.Bad, n, o.Rows(), "rows", "are quarantined"+reasons(bad)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Columns)) {
 		c := s.Columns[name]
@@ -92,10 +93,23 @@ func (s Set) Judge(o Seen) []Verdict {
 			out = append(out, s.share("nulls", name, c.Nulls, o.Nulls[name], o.Kept, o.What, fmt.Sprintf("have no %q", name)))
 		}
 		if c.Bad != nil {
-			out = append(out, s.share("bad", name, c.Bad, o.QuarantinedFor(name), o.Rows(), o.What, fmt.Sprintf("are quarantined for %q%s", name, reasons(map[string]map[Reason]int64{name: o.Bad[name]}))))
+			out = append(out, s.share("bad", name, c.Bad, o.QuarantinedFor(name), o.Rows(), "rows", fmt.Sprintf("are quarantined for %q%s", name, reasons(map[string]map[Reason]int64{name: o.Bad[name]}))))
 		}
 	}
 	return out
+}
+
+// withoutRepeats leaves out the rows that were dropped because they repeat another, which duplicates judges, and counts the others.
+func withoutRepeats(bad map[string]map[Reason]int64) (rest map[string]map[Reason]int64, n int64) {
+	rest = map[string]map[Reason]int64{}
+	for column, reasons := range bad {
+		rest[column] = maps.Clone(reasons)
+		delete(rest[column], Duplicate)
+		for _, k := range rest[column] {
+			n += k
+		}
+	}
+	return rest, n
 }
 
 // reasons lists why rows were quarantined, the most frequent reason first: ": 4 not a number, 1 null".

@@ -40,7 +40,7 @@ var (
 		PastRetention: "these events are older than the purpose keeps them: lengthen keep.events only if the purpose needs it",
 		Erased:        "these subjects were erased: remove them from the source as well",
 		NotYetValid:   "these events lie before the subjects' current consent began: no remedy, unless the consent table lacks earlier records",
-		BadRow:        "these rows lack an id or a time, hold no number where one should be, or break a rule of the source: correct the producer; rapport runs show --quarantine lists them by file and row",
+		BadRow:        "these rows lack an id or a time, hold no number where one should be, break a rule of the source, or have a time that does not fit their file's day (too late: raise sources.events.lateness; after its file: check time_unit and zone): correct the producer; rapport runs show --quarantine lists them by file and row",
 	}
 )
 
