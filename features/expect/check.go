@@ -32,17 +32,16 @@ type check struct {
 	known    map[string]bool
 }
 
-// NewChecker compiles rules for rows with these columns. Numbers are checked to be numbers without a rule too; a rule of a column that
-// the rows do not have is left out.
+// NewChecker compiles rules for rows with these columns. A column without a rule is not looked at: what is no number there is no value to those
+// who compute with it, who count it. A rule of a column that the rows do not have is left out.
 func NewChecker(columns []table.Field, rules map[string]Rule) *Checker {
 	c := &Checker{}
 	for i, f := range columns {
 		r := rules[f.Name]
-		number := f.Type == table.Float64
-		if !number && r.none() {
+		if r.none() {
 			continue
 		}
-		k := check{at: i, name: f.Name, number: number, required: r.Required, min: r.Min, max: r.Max}
+		k := check{at: i, name: f.Name, number: f.Type == table.Float64, required: r.Required, min: r.Min, max: r.Max}
 		if r.Known != nil {
 			k.known = make(map[string]bool, len(r.Known))
 			for _, v := range r.Known {
