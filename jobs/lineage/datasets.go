@@ -119,7 +119,7 @@ func assertions(job *jobs.Job, run ledger.Run, set string) []assertion {
 		if v.Set != set || v.Outcome == expect.Unknown {
 			continue
 		}
-		name := v.Expectation
+		var name string
 		bound := 0.0
 		if v.Bound != nil {
 			bound = *v.Bound
