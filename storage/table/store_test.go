@@ -191,7 +191,7 @@ func TestLookupRefuses(t *testing.T) {
 	mem := storage.NewMemory(nil)
 	s := Store{mem}
 	for want, body := range map[string]string{
-		"made by a newer rapport": `{"format":2,"key":"k","whatever":{}}`,
+		"made by a newer rapport": `{"format":3,"key":"k","whatever":{}}`,
 		"not the JSON":            `{"format":1,`,
 		"commit format 0":         `{"key":"k"}`,
 		"is the commit of step":   `{"format":1,"key":"other"}`,
