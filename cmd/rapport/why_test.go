@@ -46,7 +46,7 @@ func TestWhy(t *testing.T) {
 				if err := s.raw.Delete(t.Context(), day6); err != nil {
 					t.Fatal(err)
 				}
-			}, jobs.ErrNoData, "no event that may be used", "volume", "no file of it holds rows of 2026-01-07",
+			}, jobs.ErrNoData, "no event that may be used", "expect", "no file of it holds rows of 2026-01-07",
 			[]string{"files of the interval: 1, ", "→ 0, 0 bytes", "funnel: read"},
 			"rapport plan nightly --at 2026-01-08T00:00:00Z",
 		},
@@ -66,7 +66,7 @@ func TestWhy(t *testing.T) {
 					}
 					return nil
 				})
-			}, nil, "far fewer usable events than usual", "volume", "1 file of the interval now", []string{"usable events of the interval: ", "funnel: "}, "rapport plan nightly",
+			}, nil, "far fewer usable events than usual", "expect", "1 file of the interval now", []string{"usable events of the interval: ", "funnel: "}, "rapport plan nightly",
 		},
 		{
 			"another project file", func() {
