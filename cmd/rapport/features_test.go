@@ -122,30 +122,34 @@ func (s *shop) tableOf(v features.View, key string) map[string]string {
 			s.Fatal(err)
 		}
 		for i := range b.N {
-			entity := b.Cols[0].Text
 			name := ""
 			if b.Cols[0].Int != nil {
 				name = fmt.Sprintf("%016x", uint64(b.Cols[0].Int[i]))
 			} else {
-				name = entity(i)
+				name = b.Cols[0].Text(i)
 			}
-			var values []any
-			for c := 1; c < len(b.Cols); c++ {
-				switch col := &b.Cols[c]; {
-				case col.Null(i):
-					values = append(values, nil)
-				case col.Float != nil:
-					values = append(values, col.Float[i])
-				case col.Int != nil:
-					values = append(values, col.Int[i])
-				default:
-					values = append(values, col.Text(i))
-				}
-			}
-			out[name] = fmt.Sprint(values)
+			out[name] = fmt.Sprint(valuesFrom(b, 1, i))
 		}
 	}
 	return out
+}
+
+// valuesFrom are the values of row i from a column on, nil where there is none.
+func valuesFrom(b *table.Batch, from, i int) []any {
+	var values []any
+	for c := from; c < len(b.Cols); c++ {
+		switch col := &b.Cols[c]; {
+		case col.Null(i):
+			values = append(values, nil)
+		case col.Float != nil:
+			values = append(values, col.Float[i])
+		case col.Int != nil:
+			values = append(values, col.Int[i])
+		default:
+			values = append(values, col.Text(i))
+		}
+	}
+	return values
 }
 
 // TestFeaturesJoin: at the interval's end a join gives each subject the row that was built; before its first event, none of it; somebody who is
@@ -194,19 +198,7 @@ func TestFeaturesJoin(t *testing.T) {
 			t.Errorf("rows have the columns %v, announced were %v", b.Schema, schema)
 		}
 		for i := range b.N {
-			var values []any
-			for c := 2; c < len(b.Cols); c++ {
-				switch col := &b.Cols[c]; {
-				case col.Null(i):
-					values = append(values, nil)
-				case col.Float != nil:
-					values = append(values, col.Float[i])
-				case col.Int != nil:
-					values = append(values, col.Int[i])
-				default:
-					values = append(values, col.Text(i))
-				}
-			}
+			values := valuesFrom(b, 2, i)
 			want, ok := rows[fmt.Sprintf("%016x", uint64(b.Cols[0].Int[i]))]
 			if b.Cols[1].Int[i] < table.Micros(iv.End) || !ok { // no event: counts are 0, the rest is 0 or null
 				without++
