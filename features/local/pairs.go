@@ -248,24 +248,31 @@ type gathered struct {
 
 // gather sorts the pairs by slot. Nothing may be added afterwards.
 func (t *pairs) gather(slots int) gathered {
-	g := gathered{t: t, starts: make([]uint32, slots+1), order: make([]uint32, t.n)}
-	for _, m := range t.marks {
+	g := gathered{t: t}
+	g.starts, g.order = marksBySlot(t.marks, t.n, slots)
+	return g
+}
+
+// marksBySlot sorts the places of n marks by their slots, of which there are so many: those of a slot stand in order[starts[slot]:starts[slot+1]].
+func marksBySlot(marks []uint32, n, slots int) (starts, order []uint32) {
+	starts, order = make([]uint32, slots+1), make([]uint32, n)
+	for _, m := range marks {
 		if m != 0 {
-			g.starts[m>>bucketBits]++ // the slot after the pair's
+			starts[m>>bucketBits]++ // the slot after the mark's
 		}
 	}
 	for i := range slots {
-		g.starts[i+1] += g.starts[i]
+		starts[i+1] += starts[i]
 	}
-	next := append([]uint32(nil), g.starts...)
-	for i, m := range t.marks {
+	next := slices.Clone(starts)
+	for i, m := range marks {
 		if m != 0 {
 			slot := m>>bucketBits - 1
-			g.order[next[slot]] = uint32(i)
+			order[next[slot]] = uint32(i)
 			next[slot]++
 		}
 	}
-	return g
+	return starts, order
 }
 
 // append writes the members of a slot that have an event at or after from.

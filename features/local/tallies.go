@@ -58,23 +58,7 @@ func (t *tallies) resize(size int) {
 
 // gather sorts the entries by slot. Nothing may be added afterwards.
 func (t *tallies) gather(slots int) {
-	t.starts, t.order = make([]uint32, slots+1), make([]uint32, t.n)
-	for _, m := range t.marks {
-		if m != 0 {
-			t.starts[m>>bucketBits]++ // the slot after the entry's
-		}
-	}
-	for i := range slots {
-		t.starts[i+1] += t.starts[i]
-	}
-	next := append([]uint32(nil), t.starts...)
-	for i, m := range t.marks {
-		if m != 0 {
-			slot := m>>bucketBits - 1
-			t.order[next[slot]] = uint32(i)
-			next[slot]++
-		}
-	}
+	t.starts, t.order = marksBySlot(t.marks, t.n, slots)
 }
 
 // of calls f with the entries of a slot, in any order.
