@@ -311,7 +311,7 @@ func TestNearlySingularRowsAreSolvedInDouble(t *testing.T) {
 	}
 	sys := newSystem(fixed, make([]float64, d*d), d, 1)
 	dst, sc := make([]float32, d), sys.scratch()
-	if !sys.solve(dst, []int32{0, 1, 2}, []float32{1, 1, 1}, 1e-3, sc) {
+	if !sys.solve(dst, []int32{0, 1, 2}, []float32{1, 1, 1}, 1e-3, nil, sc) {
 		t.Fatal("not solved")
 	}
 	var y float64

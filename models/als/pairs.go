@@ -28,6 +28,7 @@ type pairs struct {
 	bySubj   sparse // col: index into items
 	byItem   sparse // col: index of a subject
 	subjects int
+	rows     []int32 // the subjects' rows in the data set, ascending
 }
 
 // collect gathers the pairs of d's events in [d.Cuts.Base, until). Two passes over the events: the first counts distinct subjects an item, the second sums the decayed weights of each pair. Memory: 16 bytes a pair.
@@ -77,6 +78,7 @@ func collect(d *models.Dataset, until int64, h *Hyper) (*pairs, error) {
 		if len(sum.seen) > 0 {
 			p.bySubj.col, p.bySubj.conf = sum.flush(h, p.bySubj.col, p.bySubj.conf)
 			p.bySubj.off = append(p.bySubj.off, len(p.bySubj.col))
+			p.rows = append(p.rows, int32(s))
 		}
 	}
 	p.subjects = p.bySubj.rows()

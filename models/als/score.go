@@ -96,7 +96,7 @@ func (s *scorer) fold(dst []float32, q *models.Query, f *folder) error {
 	if err := s.confidences(q, f); err != nil {
 		return fmt.Errorf("als: %w", err)
 	}
-	if !s.system.solve(dst, f.col, f.conf, s.shrink(f), f.scratch) {
+	if !s.system.solve(dst, f.col, f.conf, s.shrink(f), nil, f.scratch) {
 		return fmt.Errorf("als fold-in of %d items: %w", len(f.col), ErrDiverged)
 	}
 	return nil

@@ -36,14 +36,17 @@ func (s *system) scratch() *scratch {
 // solve sets dst (d) to the minimizer for one row, the other side fixed (Hu, Koren & Volinsky 2008, eq. 4, in the weights of the
 // package comment):
 //
-//	w = (α₀·FᵀF + Σ c·f·fᵀ + shrink·I)⁻¹ Σ c·f
+//	w = (α₀·FᵀF + Σ c·f·fᵀ + shrink·I)⁻¹ (Σ c·f + shrink·m)
 //
-// over the row's columns. It works in float32, and in float64 if that fails; it reports false if both do. O(n·d²/2 + d³/3).
+// over the row's columns. m is centre (d), what the row is drawn towards; nil is 0. It works in float32, and in float64 if that fails; it reports false if both do. O(n·d²/2 + d³/3).
 // It overwrites sc.
-func (s *system) solve(dst []float32, col []int32, conf []float32, shrink float64, sc *scratch) bool {
+func (s *system) solve(dst []float32, col []int32, conf []float32, shrink float64, centre []float32, sc *scratch) bool {
 	d := s.d
 	clear(dst)
-	if len(col) == 0 {
+	switch {
+	case centre != nil:
+		vec.Axpy(dst, float32(shrink), centre)
+	case len(col) == 0:
 		return true
 	}
 	copy(sc.a, s.gram32)
@@ -68,6 +71,9 @@ func (s *system) solve(dst []float32, col []int32, conf []float32, shrink float6
 		return false
 	}
 	b := make([]float64, d)
+	for i, m := range centre {
+		b[i] = shrink * float64(m)
+	}
 	for k, c := range col {
 		for i, v := range s.vector(c) {
 			b[i] += float64(conf[k]) * float64(v)

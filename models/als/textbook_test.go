@@ -4,8 +4,11 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/rapport-ml/rapport/models/internal/vec"
 )
 
 // textbook is iALS written from the formula of the package comment alone: dense, float64, Gauss–Jordan.
@@ -163,5 +166,101 @@ func TestTrainingIsTheTextbook(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Rows are drawn towards their centres: with every centre 0 nothing changes, and with others the gradient of the objective,
+// Σ c·(w·f − 1)·f + α₀·FᵀF·w + r·(w − m), is 0 at the solution, also of a row without pairs.
+func TestCentresDrawRows(t *testing.T) {
+	const d, n = 5, 7
+	r := rand.New(rand.NewPCG(3, 1))
+	draw := func(n int) []float32 {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = float32(r.NormFloat64())
+		}
+		return x
+	}
+	fixed, centre := draw(n*d), draw(d)
+	gram := make([]float64, d*d)
+	vec.Gram(gram, fixed, n, d)
+	const weight, shrink = .3, .7
+	sys := newSystem(fixed, gram, d, weight)
+	w, plain := make([]float32, d), make([]float32, d)
+	for _, row := range []struct {
+		col  []int32
+		conf []float32
+	}{{[]int32{0, 3, 5}, []float32{1, .5, 2}}, {nil, nil}} {
+		if !sys.solve(plain, row.col, row.conf, shrink, nil, sys.scratch()) || !sys.solve(w, row.col, row.conf, shrink, make([]float32, d), sys.scratch()) {
+			t.Fatal("not solved")
+		}
+		if !slices.Equal(w, plain) {
+			t.Errorf("a centre of 0 gives %v, none %v", w, plain)
+		}
+		if !sys.solve(w, row.col, row.conf, shrink, centre, sys.scratch()) {
+			t.Fatal("not solved")
+		}
+		for i := range d {
+			g := shrink * float64(w[i]-centre[i])
+			for j := range d {
+				g += weight * gram[i*d+j] * float64(w[j])
+			}
+			for k, c := range row.col {
+				g += float64(row.conf[k]) * (vec.Dot64(w, sys.vector(c)) - 1) * float64(sys.vector(c)[i])
+			}
+			if math.Abs(g) > 1e-5 {
+				t.Errorf("%d pairs: gradient %g at %d", len(row.col), g, i)
+			}
+		}
+	}
+}
+
+// Centres are refit after each half of an epoch, for the side just solved, and what they cost stands in the objective.
+func TestCentresAreRefitAfterEachHalf(t *testing.T) {
+	h := Hyper{Dim: 4, Epochs: 2, Weight: .3, Regularization: .5, Exponent: 1, MinSubjects: 1}
+	p, err := collect(dataset(9, groups(rand.New(rand.NewPCG(7, 7)), 13, 9, 3, 6)), 90*day, &h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFit(p, &h, 42)
+	f.centres.subjects, f.centres.items = make([]float32, len(f.subjects)), make([]float32, len(f.items))
+	var sides []string
+	f.centres.refit = func(_ context.Context, side side, vectors []float32, reg []float64) (float64, error) {
+		sides = append(sides, side.String())
+		if len(reg)*h.Dim != len(vectors) {
+			t.Errorf("%s: %d vectors' elements for %d rows", side, len(vectors), len(reg))
+		}
+		for i, v := range vectors { // any map that comes closer to the vectors lowers the objective
+			f.centres.of(side)[i] = v / 2
+		}
+		return 0, nil
+	}
+	for range h.Epochs {
+		if err := f.epoch(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"subjects", "items", "subjects", "items"}; !slices.Equal(sides, want) {
+		t.Errorf("refit after %v, want %v", sides, want)
+	}
+	// By hand: half of each vector is left to the regularizer.
+	b := &textbook{Hyper: h, w: rows(f.subjects, h.Dim), h: rows(f.items, h.Dim)}
+	b.c = make([][]float64, p.subjects)
+	for s := range b.c {
+		b.c[s] = make([]float64, len(p.items))
+		col, conf := p.bySubj.row(s)
+		for k, i := range col {
+			b.c[s][i] = float64(conf[k])
+		}
+	}
+	want := b.objective()
+	for s, w := range b.w {
+		want -= .75 * f.subjReg[s] * dot(w, w)
+	}
+	for i, h := range b.h {
+		want -= .75 * f.itemReg[i] * dot(h, h)
+	}
+	if math.Abs(f.objective-want) > 1e-6*want {
+		t.Errorf("objective %.9g, want %.9g", f.objective, want)
 	}
 }

@@ -70,6 +70,36 @@ type fit struct {
 	subjGram, itemGram []float64 // WᵀW and HᵀH, d×d
 	objective          float64
 	subjReg, itemReg   []float64 // λ·#^ν a row
+	centres            centres
+}
+
+// centres are what the regularizer draws rows towards: λ·#^ν·‖w − m‖² for a row w and its centre m. Its zero value draws all rows
+// towards 0.
+type centres struct {
+	subjects, items []float32 // rows×d, or nil for 0
+	// refit, if not nil, is called after every half with the side just solved, its vectors (rows×d) and their λ·#^ν. It may change that
+	// side's centres in place, and returns what they cost: a penalty that belongs to the objective, which must not rise by the refit.
+	refit   func(ctx context.Context, side side, vectors []float32, reg []float64) (penalty float64, err error)
+	penalty [2]float64 // by side, of the last refit
+}
+
+// side is one of the two that take turns. Its rows are pairs.rows of subjects, or pairs.items.
+type side int
+
+const (
+	subjectSide side = iota
+	itemSide
+)
+
+func (s side) String() string { return [...]string{"subjects", "items"}[s] }
+
+func (c *centres) of(s side) []float32 { return [...][]float32{c.subjects, c.items}[s] }
+
+func (c *centres) fit(ctx context.Context, s side, vectors []float32, reg []float64) (err error) {
+	if c.refit != nil {
+		c.penalty[s], err = c.refit(ctx, s, vectors, reg)
+	}
+	return err
 }
 
 // newFit draws the item vectors: independent normals of standard deviation 0.1/√d from a PCG of seed. Subject vectors are solved first,
@@ -101,12 +131,12 @@ func regularizers(s *sparse, others int, h *Hyper) []float64 {
 // epoch solves all subjects against the items, then all items against the subjects, and computes the objective, which exact solves
 // never raise.
 func (f *fit) epoch(ctx context.Context) error {
-	d := f.h.Dim
-	if err := f.half(ctx, f.subjects, &f.p.bySubj, newSystem(f.items, f.itemGram, d, f.h.Weight), f.subjReg); err != nil {
+	n, d := f.p.subjects, f.h.Dim
+	if err := f.half(ctx, subjectSide, f.subjects, &f.p.bySubj, newSystem(f.items, f.itemGram, d, f.h.Weight), f.subjReg); err != nil {
 		return fmt.Errorf("subjects: %w", err)
 	}
-	vec.Gram(f.subjGram, f.subjects, f.p.subjects, d)
-	if err := f.half(ctx, f.items, &f.p.byItem, newSystem(f.subjects, f.subjGram, d, f.h.Weight), f.itemReg); err != nil {
+	vec.Gram(f.subjGram, f.subjects, n, d)
+	if err := f.half(ctx, itemSide, f.items, &f.p.byItem, newSystem(f.subjects, f.subjGram, d, f.h.Weight), f.itemReg); err != nil {
 		return fmt.Errorf("items: %w", err)
 	}
 	vec.Gram(f.itemGram, f.items, len(f.p.items), d)
@@ -119,11 +149,12 @@ func (f *fit) epoch(ctx context.Context) error {
 	return nil
 }
 
-// half solves every row of s into dst.
-func (f *fit) half(ctx context.Context, dst []float32, s *sparse, sys *system, reg []float64) error {
+// half solves every row of s, the pairs of one side, into dst, and refits that side's centres.
+func (f *fit) half(ctx context.Context, side side, dst []float32, s *sparse, sys *system, reg []float64) error {
 	const rowsPerChunk = 32
 	n, d := s.rows(), f.h.Dim
 	chunks := (n + rowsPerChunk - 1) / rowsPerChunk
+	centre := f.centres.of(side)
 	var failed atomic.Bool
 	vec.Chunks(chunks, sys.scratch, func(sc *scratch, chunk int) {
 		if ctx.Err() != nil {
@@ -132,7 +163,7 @@ func (f *fit) half(ctx context.Context, dst []float32, s *sparse, sys *system, r
 		lo, hi := vec.Span(n, chunks, chunk)
 		for r := lo; r < hi; r++ {
 			col, conf := s.row(r)
-			if !sys.solve(dst[r*d:][:d], col, conf, reg[r], sc) {
+			if !sys.solve(dst[r*d:][:d], col, conf, reg[r], row(centre, r, d), sc) {
 				failed.Store(true)
 			}
 		}
@@ -143,7 +174,26 @@ func (f *fit) half(ctx context.Context, dst []float32, s *sparse, sys *system, r
 	if failed.Load() {
 		return fmt.Errorf("%w (a row's matrix is not positive definite)", ErrDiverged)
 	}
-	return nil
+	return f.centres.fit(ctx, side, dst, reg)
+}
+
+// row returns row r of m (rows×d), or nil if m is.
+func row(m []float32, r, d int) []float32 {
+	if m == nil {
+		return nil
+	}
+	return m[r*d:][:d]
+}
+
+// apart is ‖w − m‖² in float64; a nil m is 0. It overwrites diff (d) if m is not nil.
+func apart(w, m, diff []float32) float64 {
+	if m == nil {
+		return vec.Dot64(w, w)
+	}
+	for i, v := range w {
+		diff[i] = v - m[i]
+	}
+	return vec.Dot64(diff, diff)
 }
 
 // loss returns the objective of the package comment in float64. The sum over all pairs is ⟨WᵀW, HᵀH⟩. O(pairs·d).
@@ -151,7 +201,7 @@ func (f *fit) loss() float64 {
 	const chunks = 64
 	d, p := f.h.Dim, f.p
 	var parts [chunks]float64
-	vec.Chunks(chunks, func() struct{} { return struct{}{} }, func(_ struct{}, chunk int) {
+	vec.Chunks(chunks, func() []float32 { return make([]float32, d) }, func(diff []float32, chunk int) {
 		lo, hi := vec.Span(p.subjects, chunks, chunk)
 		var sum float64
 		for s := lo; s < hi; s++ {
@@ -161,17 +211,16 @@ func (f *fit) loss() float64 {
 				e := vec.Dot64(w, f.items[int(i)*d:][:d]) - 1
 				sum += float64(conf[k]) * e * e
 			}
-			sum += f.subjReg[s] * vec.Dot64(w, w)
+			sum += f.subjReg[s] * apart(w, row(f.centres.subjects, s, d), diff)
 		}
 		parts[chunk] = sum
 	})
-	var total float64
+	total, diff := f.centres.penalty[subjectSide]+f.centres.penalty[itemSide], make([]float32, d)
 	for _, part := range parts {
 		total += part
 	}
 	for i, reg := range f.itemReg {
-		h := f.items[i*d:][:d]
-		total += reg * vec.Dot64(h, h)
+		total += reg * apart(f.items[i*d:][:d], row(f.centres.items, i, d), diff)
 	}
 	for i, g := range f.subjGram {
 		total += f.h.Weight * g * f.itemGram[i]
