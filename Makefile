@@ -14,6 +14,7 @@ FUZZ   ?= 10s# for each fuzz target
 BENCH  ?= .# which Go benchmarks
 COUNT  ?= 1x# how often each runs (-benchtime)
 FEATURES ?=# flags of make bench-features
+TRAIN  ?=# flags of make bench-train
 
 # Where the tools stand. Tests look for the S3 server there.
 TOOLS := $(or $(RAPPORT_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rapport/bin)
@@ -55,11 +56,12 @@ dist: ## Static binaries for each of TARGETS in dist/, with their checksums; the
 	@cd dist && sha256sum rapport-* > SHA256SUMS && cat SHA256SUMS
 
 # Packages below cmd may be answered from the test cache. Those of cmd read what subprocesses say, which the cache cannot see.
-# The peer of make bench-features is built with a C++ compiler.
-.PHONY: packages bench-packages
+# The peer of make bench-features is built with a C++ compiler, that of make bench-train with a C compiler and OpenBLAS, which has a header and no command.
+.PHONY: packages bench-packages bench-train-packages
 bench-packages: PACKAGES := gcc=gcc g++=g++
-packages bench-packages: ## Install the Debian packages that tests (benchmarks) need; who is not root is told their names
-	@missing=; for p in $(PACKAGES); do command -v "$${p%%=*}" > /dev/null || missing="$$missing $${p#*=}"; done; \
+bench-train-packages: PACKAGES := gcc=gcc /usr/include/*/openblas_config.h=libopenblas-dev
+packages bench-packages bench-train-packages: ## Install the Debian packages that tests (benchmarks) need; who is not root is told their names
+	@missing=; for p in $(PACKAGES); do command -v "$${p%%=*}" > /dev/null || compgen -G "$${p%%=*}" > /dev/null || missing="$$missing $${p#*=}"; done; \
 	[ -z "$$missing" ] && exit 0; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then echo "needed are the Debian packages$$missing: sudo apt-get install$$missing" >&2; exit 1; fi; \
 	for try in 1 2 3; do \
@@ -101,6 +103,10 @@ bench-job: ## Time and peak memory of the demo and of a night of MovieLens 1M's 
 .PHONY: bench-features
 bench-features: bench-packages ## The feature engine against DuckDB: speed, memory, the same answers (SIZE=ci: small; FEATURES=flags, as -only a,b)
 	$(GO) run ./cmd/internal/benchfeatures -size $(SIZE) $(FEATURES)
+
+.PHONY: bench-train
+bench-train: bench-train-packages ## Kernels against OpenBLAS, and whole fits: speed, memory, objectives (SIZE=ci: small; TRAIN=flags, as -only gram,ials)
+	$(GO) run ./cmd/internal/benchtrain -size $(SIZE) $(TRAIN)
 
 .PHONY: quality
 quality: build ## A year of real purchases, week by week, and the figures of docs/quality.md (DATA=folder of The Complete Journey)
