@@ -8,6 +8,7 @@ import (
 
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/artifact"
+	"github.com/rapport-ml/rapport/models/internal/encode"
 )
 
 // Hyper are the hyperparameters. Zero values of Bins, Ridge and MinSubjects mean the default.
@@ -68,9 +69,9 @@ func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, see
 	if err := t.Hyper.Validate(); err != nil {
 		return nil, fmt.Errorf("train content: %w", err)
 	}
-	m := &Model{hyper: t.Hyper.withDefaults(), space: newSpace(d.Catalog.Attrs, t.Hyper.withDefaults().Bins)}
+	m := &Model{hyper: t.Hyper.withDefaults(), space: encode.New(d.Catalog.Attrs, encode.Options{Bins: t.Hyper.withDefaults().Bins})}
 	var err error
-	if m.prior, err = learnPrior(ctx, &m.hyper, d, until, m.space.vectors(d.Catalog), len(m.space.idf)); err != nil {
+	if m.prior, err = learnPrior(ctx, &m.hyper, d, until, m.space.Rows(d.Catalog.Attrs, d.Catalog.Len()), m.space.Len()); err != nil {
 		return nil, fmt.Errorf("train content: %w", err)
 	}
 	return m, nil
@@ -79,7 +80,7 @@ func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, see
 // Model is a trained content model. It is immutable.
 type Model struct {
 	hyper Hyper
-	space *space
+	space *encode.Space
 	prior *prior
 }
 
@@ -89,8 +90,8 @@ func (m *Model) Name() string { return "content" }
 // Save writes the feature space, the prior and the value "hyper".
 func (m *Model) Save(w *artifact.Writer) error {
 	w.JSON("hyper", m.hyper)
-	m.space.save(w)
-	m.prior.save(w, len(m.space.idf))
+	m.space.Save(w)
+	m.prior.save(w, m.space.Len())
 	return nil
 }
 
@@ -104,10 +105,10 @@ func Load(r *artifact.Reader) (models.Model, error) {
 		return nil, err
 	}
 	var err error
-	if m.space, err = loadSpace(r); err != nil {
+	if m.space, err = encode.Load(r, false); err != nil {
 		return nil, err
 	}
-	if m.prior, err = loadPrior(r, len(m.space.idf)); err != nil {
+	if m.prior, err = loadPrior(r, m.space.Len()); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -115,5 +116,5 @@ func Load(r *artifact.Reader) (models.Model, error) {
 
 // Bind places the items of c in the feature space. An item without any known attribute scores 0.
 func (m *Model) Bind(ctx context.Context, c *models.Catalog, subjectColumns []string) (models.Scorer, error) {
-	return &scorer{hyper: &m.hyper, prior: m.prior, nf: len(m.space.idf), ids: c.IDs, items: m.space.vectors(c), columns: subjectColumns}, nil
+	return &scorer{hyper: &m.hyper, prior: m.prior, nf: m.space.Len(), ids: c.IDs, items: m.space.Rows(c.Attrs, c.Len()), columns: subjectColumns}, nil
 }

@@ -2,7 +2,6 @@ package content
 
 import (
 	"math"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -25,56 +24,6 @@ func shelf() *models.Catalog {
 		},
 		Nums: []models.NumColumn{{Name: "price", Values: []float64{1, 2, 3, math.NaN()}}},
 	}}
-}
-
-func TestSpace(t *testing.T) {
-	sp := newSpace(shelf().Attrs, 2)
-	if got := sp.cats[0].names; !slices.Equal(got, []string{"x", "y"}) {
-		t.Errorf("genres %v", got)
-	}
-	if len(sp.cats[1].names) != 0 {
-		t.Errorf("titles of one item each are features: %v", sp.cats[1].names)
-	}
-	// Two bins of three finite prices: the lower holds 1 and 2, the upper 3 alone, which is not a feature.
-	if got := sp.nums[0].edges; !slices.Equal(got, []float64{2}) {
-		t.Errorf("edges %v", got)
-	}
-	ln2 := float32(math.Log(2))
-	if want := []float32{ln2, ln2, ln2, 0}; !slices.Equal(sp.idf, want) {
-		t.Errorf("idf %v, want %v", sp.idf, want)
-	}
-	v := sp.vectors(shelf())
-	r := float32(1 / math.Sqrt2)
-	for i, want := range []map[int32]float32{{0: r, 2: r}, {0: r, 2: r}, {1: 1}, {1: 1}} {
-		got := map[int32]float32{}
-		fs, xs := v.item(int32(i))
-		for j, f := range fs {
-			got[f] = xs[j]
-		}
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("item %d: %v, want %v", i, got, want)
-		}
-	}
-}
-
-func TestQuantiles(t *testing.T) {
-	nan, inf := math.NaN(), math.Inf(1)
-	for _, c := range []struct {
-		values []float64
-		n      int
-		want   []float64
-	}{
-		{[]float64{4, 1, 3, 2, nan, inf}, 4, []float64{1, 2, 3}}, // of the finite ones, at positions ⌊3q/4⌋ = 0, 1, 2
-		{[]float64{1, 1, 1, 9}, 4, []float64{1}},
-		{[]float64{5, 5}, 4, nil},
-		{[]float64{nan}, 4, nil},
-		{nil, 4, nil},
-		{[]float64{1, 2}, 1, nil},
-	} {
-		if got := quantiles(c.values, c.n); !slices.Equal(got, c.want) {
-			t.Errorf("quantiles(%v, %d) = %v, want %v", c.values, c.n, got, c.want)
-		}
-	}
 }
 
 // TestPriorByHand checks the ridge regression of two subjects on one attribute.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/artifact"
+	"github.com/rapport-ml/rapport/models/internal/encode"
 	"github.com/rapport-ml/rapport/models/internal/vec"
 )
 
@@ -61,7 +62,7 @@ func (p *prior) find(a attribute) (int, bool) {
 //
 // A has one row a subject with events, a 1 and then one-hot levels; P its profile. Entries of AᵀP to which fewer than MinSubjects
 // subjects contributed are 0. O(events·columns + features·levels²).
-func learnPrior(ctx context.Context, h *Hyper, d *models.Dataset, until int64, items *vectors, nf int) (*prior, error) {
+func learnPrior(ctx context.Context, h *Hyper, d *models.Dataset, until int64, items *encode.Rows, nf int) (*prior, error) {
 	p := &prior{}
 	active := func(s int) bool { hist := d.Events.SubjectBetween(s, d.Cuts.Base, until); return hist.Len() > 0 }
 	p.levels = frequentLevels(d, h.MinSubjects, active)
@@ -84,7 +85,7 @@ func learnPrior(ctx context.Context, h *Hyper, d *models.Dataset, until int64, i
 		for j, item := range hist.Item {
 			c := float64(hist.Weight[j]) * models.Decay(until-hist.Time[j], h.HalfLife)
 			total += c
-			fs, xs := items.item(item)
+			fs, xs := items.Row(item)
 			for i, f := range fs {
 				if !used[f] {
 					used[f], touched = true, append(touched, f)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/internal/encode"
 )
 
 type scorer struct {
@@ -14,7 +15,7 @@ type scorer struct {
 	prior   *prior
 	nf      int // features
 	ids     []string
-	items   *vectors
+	items   *encode.Rows
 	columns []string // of the queries' subject attributes
 }
 
@@ -38,7 +39,7 @@ func (s *scorer) Score(ctx context.Context, q []models.Query, dst []float32) err
 }
 
 func (s *scorer) dot(profile []float64, item int32) float64 {
-	fs, xs := s.items.item(item)
+	fs, xs := s.items.Row(item)
 	var sum float64
 	for i, f := range fs {
 		sum += profile[f] * float64(xs[i])
@@ -83,7 +84,7 @@ func (s *scorer) profile(dst []float64, q *models.Query) error {
 			dst[f] += share * float64(w)
 		}
 	}, func(item int32, share float64) {
-		fs, xs := s.items.item(item)
+		fs, xs := s.items.Row(item)
 		for i, f := range fs {
 			dst[f] += share * float64(xs[i])
 		}
@@ -136,7 +137,7 @@ func (s *scorer) Explain(ctx context.Context, q *models.Query, items []int32) (*
 		return nil, fmt.Errorf("explain content: %w", err)
 	}
 	for i, item := range items {
-		fs, xs := s.items.item(item)
+		fs, xs := s.items.Row(item)
 		for j, f := range fs {
 			target[f] = float64(xs[j])
 		}
