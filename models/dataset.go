@@ -88,7 +88,7 @@ func (d *Dataset) SubjectColumns() []string {
 // Query returns the query for the best k items for subject row s at time at (µs): all that was known of it before. The history is a
 // view into d.
 func (d *Dataset) Query(s int, at int64, k int) Query {
-	q := Query{At: at, History: d.Events.SubjectBetween(s, d.Cuts.Base, at), K: k, Contexts: d.Contexts}
+	q := Query{At: at, History: d.Events.SubjectBetween(s, d.Cuts.Base, at), K: k, Draw: d.Events.Subjects[s], Contexts: d.Contexts}
 	if d.Subjects != nil {
 		q.Subject = make([]string, len(d.Subjects.Cats))
 		for i := range q.Subject {

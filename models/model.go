@@ -17,6 +17,7 @@ type Query struct {
 	Candidates []int32  // if not nil, only these may be ranked (ascending)
 	Exclude    []int32  // never ranked (ascending)
 	K          int
+	Draw       uint64 // whatever is left to chance in a list is drawn by it: another for each subject, the same every day
 
 	// Contexts says what History.Context and Context mean; nil if no context is known. Context is that of the request at hand; nil
 	// asks for the mean over the contexts that the subject has come in.

@@ -1,0 +1,302 @@
+package lists
+
+import (
+	"math"
+
+	"github.com/rapport-ml/rapport/models"
+)
+
+// Candidates are a query's best items, best first, and the new items that its list may owe places to, in the order in which they are to be
+// taken. An item may stand in both.
+type Candidates struct {
+	Items       []int32
+	Scores      []float32
+	Fresh       []int32
+	FreshScores []float32
+}
+
+// List is one list as served.
+type List struct {
+	Items  []int32
+	Scores []float32
+	Before []int32 // as in Lists
+	By     []Rule
+}
+
+// smoothing is α of Steck 2018: how much of the history's spread is mixed into the list's, so that the divergence is finite.
+const smoothing = 0.01
+
+// Fill makes the list of q from candidates, of q.K items at most. It is one query of Rank.
+func (s *Stage) Fill(q *models.Query, c Candidates) List {
+	var f filler
+	return f.fill(s, q, c)
+}
+
+// filler fills one list after another; its slices are scratch.
+type filler struct {
+	s      *Stage
+	item   []int32
+	score  []float64 // ŝ
+	raw    []float32
+	before []int32
+	by     []Rule
+	taken  []bool
+	near   []float64 // max similarity to the page
+
+	used   []int32   // per limit and level, in the page
+	levels []int     // of the attribute that is calibrated: those with p > 0
+	p      []float64 // of all levels
+	q      []float64 // of all levels, in Kths
+}
+
+func (f *filler) fill(s *Stage, q *models.Query, c Candidates) List {
+	f.begin(s, c)
+	calibrated := f.target(q)
+	owed := s.owed(q.Draw)
+	var out List
+	var chosen []int
+	fresh := 0 // in the page
+	for len(chosen) < q.K {
+		place := len(chosen) % s.k
+		if place == 0 {
+			f.turn(calibrated)
+			fresh = 0
+		}
+		at, why := f.choose(calibrated, fresh < owed*(place+1)/s.k)
+		if at < 0 {
+			break
+		}
+		f.pass(at, why, calibrated)
+		f.take(at, calibrated)
+		if s.IsFresh(f.item[at]) {
+			fresh++
+		}
+		chosen = append(chosen, at)
+	}
+	for j, at := range chosen {
+		out.Items, out.Scores, out.Before = append(out.Items, f.item[at]), append(out.Scores, f.raw[at]), append(out.Before, f.before[at])
+		by := Rule(0)
+		if f.before[at] != int32(j+1) {
+			by = f.by[at]
+		}
+		out.By = append(out.By, by)
+	}
+	return out
+}
+
+// begin takes the candidates in: those ranked, then new items that are not among them.
+func (f *filler) begin(s *Stage, c Candidates) {
+	f.s = s
+	f.item, f.raw = append(f.item[:0], c.Items...), append(f.raw[:0], c.Scores...)
+	f.before = f.before[:0]
+	known := make(map[int32]bool, len(c.Items))
+	for i, item := range c.Items {
+		f.before = append(f.before, int32(i+1))
+		known[item] = true
+	}
+	for i, item := range c.Fresh {
+		if !known[item] {
+			f.item, f.raw, f.before = append(f.item, item), append(f.raw, c.FreshScores[i]), append(f.before, 0)
+		}
+	}
+	n := len(f.item)
+	f.score, f.near, f.by, f.taken = sized(f.score, n), sized(f.near, n), sized(f.by, n), sized(f.taken, n)
+	if m := len(c.Scores); m > 0 {
+		hi, lo := float64(c.Scores[0]), float64(c.Scores[m-1])
+		for i, x := range f.raw {
+			if hi > lo {
+				f.score[i] = max(0, (float64(x)-lo)/(hi-lo))
+			}
+		}
+	}
+	total := 0
+	for _, l := range s.limits {
+		total += l.n
+	}
+	f.used = sized(f.used, total)
+}
+
+// sized returns a slice of n zeros, of s's memory if it is large enough.
+func sized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	s = s[:n]
+	clear(s)
+	return s
+}
+
+// target reads how the history spreads over the attribute that is calibrated, and reports whether it does.
+func (f *filler) target(q *models.Query) bool {
+	if f.s.spread == nil {
+		return false
+	}
+	n := len(f.s.spread.Levels)
+	f.p, f.q, f.levels = sized(f.p, n), sized(f.q, n), f.levels[:0]
+	var sum float64
+	for j, item := range q.History.Item {
+		if l := f.s.spread.Values[item]; l >= 0 {
+			f.p[l] += float64(q.History.Weight[j])
+			sum += float64(q.History.Weight[j])
+		}
+	}
+	for l := range f.p {
+		if f.p[l] > 0 {
+			f.p[l] /= sum
+			f.levels = append(f.levels, l)
+		}
+	}
+	return sum > 0
+}
+
+// turn begins a page.
+func (f *filler) turn(calibrated bool) {
+	clear(f.used)
+	clear(f.near)
+	if calibrated {
+		clear(f.q)
+	}
+}
+
+// blocked reports whether a limit keeps candidate x out of the page.
+func (f *filler) blocked(x int) bool {
+	for _, l := range f.s.limits {
+		if v := l.of[f.item[x]]; v >= 0 && f.used[l.used+int(v)] >= l.most {
+			return true
+		}
+	}
+	return false
+}
+
+// weights are w and v of the gain.
+func (f *filler) weights(calibrated bool) (w, v float64) {
+	if f.s.rules.Diversity != nil {
+		w = f.s.rules.Diversity.Weight
+	}
+	if calibrated {
+		v = f.s.rules.Calibrate.Weight
+	}
+	return w, v
+}
+
+// closer is K·[C(S ∪ x) − C(S)] of candidate x: how much nearer it brings the page to the history's spread.
+func (f *filler) closer(x int) float64 {
+	l := f.s.spread.Values[f.item[x]]
+	if l < 0 || f.p[l] == 0 {
+		return 0
+	}
+	k := float64(f.s.k)
+	base := smoothing * f.p[l]
+	now, then := base+(1-smoothing)*f.q[l], base+(1-smoothing)*(f.q[l]+1/k)
+	return k * f.p[l] * math.Log(then/now)
+}
+
+// gain is what candidate x would add to the page.
+func (f *filler) gain(x int, w, v float64) float64 {
+	g := (1 - w - v) * f.score[x]
+	if w > 0 {
+		g -= w * f.near[x]
+	}
+	if v > 0 {
+		g += v * f.closer(x)
+	}
+	return g
+}
+
+// choose returns the candidate for the next place, or −1. Where a new item is due, it is one if any may stand there.
+func (f *filler) choose(calibrated, due bool) (at int, why Rule) {
+	w, v := f.weights(calibrated)
+	best, bestFresh := -1, -1
+	var gain, gainFresh float64
+	for x := range f.item {
+		if f.taken[x] || f.blocked(x) {
+			continue
+		}
+		ranked := f.before[x] > 0
+		if !ranked && !due {
+			continue
+		}
+		g := f.gain(x, w, v)
+		if ranked && (best < 0 || g > gain) {
+			best, gain = x, g
+		}
+		if due && f.s.IsFresh(f.item[x]) && (bestFresh < 0 || g > gainFresh) {
+			bestFresh, gainFresh = x, g
+		}
+	}
+	if bestFresh >= 0 && bestFresh != best {
+		return bestFresh, Freshness
+	}
+	return best, 0
+}
+
+// pass notes, of each better ranked candidate that the choice goes past, which rule did that, and the same of the choice.
+func (f *filler) pass(at int, why Rule, calibrated bool) {
+	w, v := f.weights(calibrated)
+	for x := range f.item[:at] {
+		if f.taken[x] || f.before[x] == 0 {
+			continue
+		}
+		r := why
+		switch {
+		case f.blocked(x):
+			r = AtMost
+		case r != 0:
+		case w > 0 && (v == 0 || w*(f.near[x]-f.near[at]) >= v*(f.closer(at)-f.closer(x))):
+			r = Diverse
+		case v > 0:
+			r = Calibrated
+		}
+		f.by[x] |= r
+		f.by[at] |= r
+	}
+}
+
+// take puts candidate x on the page.
+func (f *filler) take(x int, calibrated bool) {
+	f.taken[x] = true
+	item := f.item[x]
+	for _, l := range f.s.limits {
+		if v := l.of[item]; v >= 0 {
+			f.used[l.used+int(v)]++
+		}
+	}
+	if calibrated {
+		if l := f.s.spread.Values[item]; l >= 0 {
+			f.q[l] += 1 / float64(f.s.k)
+		}
+	}
+	if f.s.rules.Diversity == nil {
+		return
+	}
+	for y := range f.item {
+		if !f.taken[y] {
+			f.near[y] = max(f.near[y], f.s.Similarity(item, f.item[y]))
+		}
+	}
+}
+
+// Similarity returns how alike two items are, 0 to 1, as Diversity compares them; 0 without it. O(attributes), with vectors O(dim).
+func (s *Stage) Similarity(a, b int32) float64 {
+	if s.vectors != nil {
+		x, y := s.vectors[a], s.vectors[b]
+		if x == nil || y == nil {
+			return 0
+		}
+		var dot float64
+		for i := range x {
+			dot += float64(x[i]) * float64(y[i])
+		}
+		return min(1, max(0, dot))
+	}
+	if len(s.similar) == 0 {
+		return 0
+	}
+	same := 0
+	for _, of := range s.similar {
+		if of[a] >= 0 && of[a] == of[b] {
+			same++
+		}
+	}
+	return float64(same) / float64(len(s.similar))
+}

@@ -1,0 +1,175 @@
+package lists
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Rules is what a project declares about its lists. The zero value declares nothing.
+type Rules struct {
+	Exclude   []Exclusion `json:"exclude,omitempty"`
+	AtMost    []Limit     `json:"at_most,omitempty"`
+	Diversity *Diversity  `json:"diversity,omitempty"`
+	Calibrate *Calibrate  `json:"calibrate,omitempty"`
+	Fresh     *Fresh      `json:"fresh,omitempty"`
+}
+
+// Exclusion takes the items out of all lists that meet every one of its conditions.
+type Exclusion []Condition
+
+// Condition is met by the items whose Column is one of In, or at least Min and at most Max; with Not, by those for which that is false. An
+// item without a value meets neither.
+type Condition struct {
+	Column string   `json:"column"`
+	In     []string `json:"in,omitempty"`  // of a category
+	Min    *float64 `json:"min,omitempty"` // of a number
+	Max    *float64 `json:"max,omitempty"`
+	Not    bool     `json:"not,omitempty"`
+}
+
+// Limit is how many items of one level of a category a page may hold.
+type Limit struct {
+	Column string `json:"column"`
+	Most   int    `json:"most"`
+}
+
+// Vectors in place of attributes says that items are compared by the model's own vectors.
+const Vectors = "vectors"
+
+// Diversity trades score for items that are unlike those before them.
+type Diversity struct {
+	By     []string `json:"by"` // categories, or Vectors alone
+	Weight float64  `json:"weight"`
+}
+
+// Calibrate trades score for lists whose categories are spread as the subject's history is.
+type Calibrate struct {
+	By     string  `json:"by"`
+	Weight float64 `json:"weight"`
+}
+
+// Fresh gives new items a share of the places.
+type Fresh struct {
+	Age   time.Duration `json:"age"`             // an item is new for so long
+	Share float64       `json:"share"`           // of the places of a page
+	Since string        `json:"since,omitempty"` // the attribute that says since when there is the item, as 2026-03-01 or RFC 3339; empty: its first event
+}
+
+// Off reports whether the rules change no list.
+func (r *Rules) Off() bool {
+	return r == nil || len(r.Exclude) == 0 && len(r.AtMost) == 0 && r.Diversity == nil && r.Calibrate == nil && r.Fresh == nil
+}
+
+// Columns names the item attributes that the rules read, each once, in the order of the rules.
+func (r *Rules) Columns() (out []string) {
+	seen := map[string]bool{"": true, Vectors: true}
+	add := func(c string) {
+		if !seen[c] {
+			seen[c] = true
+			out = append(out, c)
+		}
+	}
+	for _, e := range r.Exclude {
+		for _, c := range e {
+			add(c.Column)
+		}
+	}
+	for _, l := range r.AtMost {
+		add(l.Column)
+	}
+	if r.Diversity != nil {
+		for _, c := range r.Diversity.By {
+			add(c)
+		}
+	}
+	if r.Calibrate != nil {
+		add(r.Calibrate.By)
+	}
+	if r.Fresh != nil {
+		add(r.Fresh.Since)
+	}
+	return out
+}
+
+// A Fault is what is wrong with one rule. Key is where it stands under lists:, as at_most.category.
+type Fault struct{ Key, Problem string }
+
+func (f *Fault) Error() string { return f.Key + ": " + f.Problem }
+
+// Validate reports every fault of the rules at once, as joined Faults.
+func (r *Rules) Validate() error {
+	var faults []error
+	fault := func(key, format string, args ...any) {
+		faults = append(faults, &Fault{key, fmt.Sprintf(format, args...)})
+	}
+	for i, e := range r.Exclude {
+		key := fmt.Sprintf("exclude[%d]", i)
+		if len(e) == 0 {
+			fault(key, "says nothing, and would take out every item: name an attribute, as {category: [gift]}")
+		}
+		for _, c := range e {
+			at := key + "." + c.Column
+			switch {
+			case c.Column == "":
+				fault(key, "names no attribute")
+			case len(c.In) == 0 && c.Min == nil && c.Max == nil:
+				fault(at, "says neither which values nor a range, as [gift] or {max: 5}")
+			case len(c.In) > 0 && (c.Min != nil || c.Max != nil):
+				fault(at, "is values or a range, not both at once")
+			case c.Min != nil && !finite(*c.Min) || c.Max != nil && !finite(*c.Max):
+				fault(at, "a bound is not finite")
+			case c.Min != nil && c.Max != nil && *c.Min > *c.Max:
+				fault(at, "min is above max: no item lies between")
+			}
+		}
+	}
+	for _, l := range r.AtMost {
+		if l.Most < 1 {
+			fault("at_most."+l.Column, "is %d, and must be at least 1: to take a level out of all lists, exclude it", l.Most)
+		}
+	}
+	var sum float64
+	if d := r.Diversity; d != nil {
+		weight(fault, "diversity.weight", d.Weight)
+		sum += d.Weight
+		seen := map[string]bool{}
+		for _, c := range d.By {
+			if seen[c] || c == Vectors && len(d.By) > 1 {
+				fault("diversity.by", "%q stands beside itself or others: name each attribute once, or %s alone", c, Vectors)
+			}
+			seen[c] = true
+		}
+		if len(d.By) == 0 {
+			fault("diversity.by", "is missing: an attribute, several, or %s", Vectors)
+		}
+	}
+	if c := r.Calibrate; c != nil {
+		weight(fault, "calibrate.weight", c.Weight)
+		sum += c.Weight
+		if c.By == "" {
+			fault("calibrate.by", "is missing: the attribute whose levels are to be spread as in the history")
+		}
+	}
+	if len(faults) == 0 && sum >= 1 {
+		fault("diversity.weight", "adds up to %g with that of calibrate, which leaves nothing to the score: they must stay under 1", sum)
+	}
+	if f := r.Fresh; f != nil {
+		if f.Age <= 0 {
+			fault("fresh.age", "is missing: for how long an item is new, as 14d")
+		}
+		if !(f.Share > 0 && f.Share <= 1) {
+			fault("fresh.share", "is %g, and must be above 0 and at most 1", f.Share)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func weight(fault func(string, string, ...any), key string, w float64) {
+	if !(w > 0 && w < 1) {
+		fault(key, "is %g, and must be above 0 and under 1", w)
+	}
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

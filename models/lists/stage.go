@@ -1,0 +1,424 @@
+package lists
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-ml/rapport/models"
+)
+
+// Options are what rules need to know beside a catalog.
+type Options struct {
+	K  int   // places of a page: how many items readers show
+	At int64 // µs since the epoch; an item is new or not at this time
+	// First holds the time of each item's first event before At in µs, math.MaxInt64 where there is none. Only Fresh without Since reads it.
+	First []int64
+	// Vectors returns an item's vector, or nil where it has none; only Diversity by Vectors reads it. The vectors are of one length.
+	Vectors func(item int32) []float32
+}
+
+// Stage is rules bound to a catalog. It is safe for concurrent use.
+type Stage struct {
+	rules    *Rules
+	k, items int
+	excluded []int32 // ascending
+	limits   []limit
+	similar  [][]int32   // levels of the attributes that items are compared by
+	vectors  [][]float32 // of length 1, nil: no vector
+	spread   *models.CatColumn
+	fresh    []int32 // new items that are not excluded, ascending
+	isFresh  []bool
+}
+
+type limit struct {
+	of   []int32 // level of each item
+	most int32
+	used int // where its counters begin
+	n    int // levels
+}
+
+// Bind prepares the rules for the items of c. Rules that name an attribute that the catalog lacks, or one of the wrong sort, are an error, and
+// so is a column of times that cannot be read. O(items · rules).
+func (r *Rules) Bind(c *models.Catalog, o Options) (*Stage, error) {
+	if err := r.Validate(); err != nil {
+		return nil, fmt.Errorf("list rules: %w", err)
+	}
+	if o.K < 1 {
+		return nil, fmt.Errorf("list rules: a page of %d places", o.K)
+	}
+	s := &Stage{rules: r, k: o.K, items: c.Len()}
+	if err := s.exclude(c); err != nil {
+		return nil, fmt.Errorf("list rules: %w", err)
+	}
+	used := 0
+	for _, l := range r.AtMost {
+		col, err := category(c, "at_most", l.Column)
+		if err != nil {
+			return nil, fmt.Errorf("list rules: %w", err)
+		}
+		s.limits = append(s.limits, limit{of: col.Values, most: int32(l.Most), used: used, n: len(col.Levels)})
+		used += len(col.Levels)
+	}
+	if err := s.bindObjectives(c, o); err != nil {
+		return nil, fmt.Errorf("list rules: %w", err)
+	}
+	if err := s.bindFresh(c, o); err != nil {
+		return nil, fmt.Errorf("list rules: %w", err)
+	}
+	return s, nil
+}
+
+func category(c *models.Catalog, rule, name string) (*models.CatColumn, error) {
+	if col := c.Attrs.Cat(name); col != nil {
+		return col, nil
+	}
+	if c.Attrs.Num(name) != nil {
+		return nil, fmt.Errorf("%s: the item attribute %q holds numbers, and the rule needs a category", rule, name)
+	}
+	return nil, fmt.Errorf("%s: the items have no attribute %q: declare it under sources.items and let the purpose read it", rule, name)
+}
+
+func (s *Stage) exclude(c *models.Catalog) error {
+	if len(s.rules.Exclude) == 0 {
+		return nil
+	}
+	out := make([]bool, c.Len())
+	for _, e := range s.rules.Exclude {
+		meets := make([]bool, c.Len())
+		for i := range meets {
+			meets[i] = true
+		}
+		for _, cond := range e {
+			if err := cond.narrow(c, meets); err != nil {
+				return err
+			}
+		}
+		for i, yes := range meets {
+			out[i] = out[i] || yes
+		}
+	}
+	for i, yes := range out {
+		if yes {
+			s.excluded = append(s.excluded, int32(i))
+		}
+	}
+	return nil
+}
+
+// narrow takes the items out of meets that do not meet the condition.
+func (cond *Condition) narrow(c *models.Catalog, meets []bool) error {
+	if cond.Min != nil || cond.Max != nil {
+		col := c.Attrs.Num(cond.Column)
+		if col == nil {
+			return fmt.Errorf("exclude: the items have no attribute %q that holds numbers: name it under sources.items.numbers, and let the purpose read it", cond.Column)
+		}
+		for i, x := range col.Values {
+			inside := (cond.Min == nil || x >= *cond.Min) && (cond.Max == nil || x <= *cond.Max)
+			meets[i] = meets[i] && !math.IsNaN(x) && inside != cond.Not
+		}
+		return nil
+	}
+	col, err := category(c, "exclude", cond.Column)
+	if err != nil {
+		return err
+	}
+	for i, l := range col.Values {
+		meets[i] = meets[i] && l >= 0 && slices.Contains(cond.In, col.Levels[l]) != cond.Not
+	}
+	return nil
+}
+
+func (s *Stage) bindObjectives(c *models.Catalog, o Options) (err error) {
+	if v := s.rules.Calibrate; v != nil {
+		if s.spread, err = category(c, "calibrate", v.By); err != nil {
+			return err
+		}
+	}
+	d := s.rules.Diversity
+	if d == nil {
+		return nil
+	}
+	if d.By[0] != Vectors {
+		for _, name := range d.By {
+			col, err := category(c, "diversity", name)
+			if err != nil {
+				return err
+			}
+			s.similar = append(s.similar, col.Values)
+		}
+		return nil
+	}
+	if o.Vectors == nil {
+		return fmt.Errorf("diversity: no part of the model has item vectors: name attributes, or add als to its parts")
+	}
+	s.vectors = make([][]float32, s.items)
+	for i := range s.vectors {
+		v := o.Vectors(int32(i))
+		var norm float64
+		for _, x := range v {
+			norm += float64(x) * float64(x)
+		}
+		if norm == 0 {
+			continue
+		}
+		unit := make([]float32, len(v))
+		for j, x := range v {
+			unit[j] = float32(float64(x) / math.Sqrt(norm))
+		}
+		s.vectors[i] = unit
+	}
+	return nil
+}
+
+func (s *Stage) bindFresh(c *models.Catalog, o Options) error {
+	f := s.rules.Fresh
+	if f == nil {
+		return nil
+	}
+	since := o.First
+	if f.Since != "" {
+		col, err := category(c, "fresh.since", f.Since)
+		if err != nil {
+			return err
+		}
+		at := make([]int64, len(col.Levels))
+		for i, text := range col.Levels {
+			t, err := time.Parse(time.DateOnly, text)
+			if err != nil {
+				t, err = time.Parse(time.RFC3339, text)
+			}
+			if err != nil {
+				return fmt.Errorf("fresh.since: %q of the item attribute %q is no time: want 2026-03-01 or RFC 3339", text, f.Since)
+			}
+			at[i] = t.UnixMicro()
+		}
+		since = make([]int64, s.items)
+		for i, l := range col.Values {
+			if since[i] = math.MaxInt64; l >= 0 {
+				since[i] = at[l]
+			}
+		}
+	}
+	if len(since) != s.items {
+		return fmt.Errorf("fresh: first events of %d items for a catalog of %d", len(since), s.items)
+	}
+	s.isFresh = make([]bool, s.items)
+	from := o.At - f.Age.Microseconds()
+	for i, t := range since {
+		if _, out := slices.BinarySearch(s.excluded, int32(i)); t > from && t <= o.At && !out {
+			s.isFresh[i] = true
+			s.fresh = append(s.fresh, int32(i))
+		}
+	}
+	return nil
+}
+
+// Excluded returns the items that stand in no list, ascending, as a view.
+func (s *Stage) Excluded() []int32 { return s.excluded }
+
+// IsFresh reports whether an item is new and may stand in a list.
+func (s *Stage) IsFresh(item int32) bool { return s.isFresh != nil && s.isFresh[item] }
+
+// Without returns exclude and the items that stand in no list, ascending. It is exclude itself, or a view of the stage's own, where one of them is empty.
+func (s *Stage) Without(exclude []int32) []int32 {
+	switch {
+	case len(s.excluded) == 0:
+		return exclude
+	case len(exclude) == 0:
+		return s.excluded
+	}
+	out := make([]int32, 0, len(exclude)+len(s.excluded))
+	out = append(append(out, exclude...), s.excluded...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Rule is a set of rules.
+type Rule uint8
+
+// The rules that move items. Exclusions leave no item of which anything could be said.
+const (
+	AtMost Rule = 1 << iota
+	Freshness
+	Diverse
+	Calibrated
+)
+
+// ruleNames are the rules' keys in a project file, by bit.
+var ruleNames = [...]string{"at_most", "fresh", "diversity", "calibrate"}
+
+// Names returns the rules of the set by their keys in a project file.
+func (r Rule) Names() (out []string) {
+	for i, name := range ruleNames {
+		if r&(1<<i) != 0 {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// Lists receives lists as served: a Ranking whose order is the rules', and for each entry what they did.
+type Lists struct {
+	models.Ranking
+	Before []int32 // the place that the scores alone would give, from 1; 0: it was no candidate
+	By     []Rule  // which rules moved it, or others past it; 0: none
+}
+
+// Pool is how many candidates the stage chooses from to make a list of n items.
+func (s *Stage) Pool(n int) int { return max(10*s.k, 2*n) }
+
+// Rank makes the list of each query, of q.K items at most, from the scores of m, which is bound to the stage's catalog. It overwrites out. A
+// query's list does not depend on the others, nor on the number of cores.
+func (s *Stage) Rank(ctx context.Context, m models.Scorer, q []models.Query, out *Lists) error {
+	pool := slices.Clone(q)
+	for i := range pool {
+		pool[i].Exclude = s.Without(q[i].Exclude)
+		pool[i].K = 0
+		if q[i].K > 0 {
+			pool[i].K = s.Pool(q[i].K)
+		}
+	}
+	var best models.Ranking
+	if err := models.Rank(ctx, m, s.items, pool, &best); err != nil {
+		return err
+	}
+	extra, err := s.rankFresh(ctx, m, pool)
+	if err != nil {
+		return err
+	}
+	made := make([]List, len(q))
+	g, gctx := errgroup.WithContext(ctx)
+	workers := min(runtime.GOMAXPROCS(0), len(q))
+	for w := range workers {
+		g.Go(func() error {
+			var f filler
+			for i := w; i < len(q); i += workers {
+				if err := gctx.Err(); err != nil {
+					return err
+				}
+				items, scores := best.Query(i)
+				c := Candidates{Items: items, Scores: scores}
+				if extra != nil {
+					c.Fresh, c.FreshScores = extra.Query(i)
+				}
+				made[i] = f.fill(s, &q[i], c)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	*out = Lists{}
+	out.Off = append(out.Off, 0)
+	for _, l := range made {
+		out.Item, out.Score = append(out.Item, l.Items...), append(out.Score, l.Scores...)
+		out.Before, out.By = append(out.Before, l.Before...), append(out.By, l.By...)
+		out.Off = append(out.Off, len(out.Item))
+	}
+	return nil
+}
+
+// drawn is how many of the new items a query is offered for each place that they have a right to, and how many at least.
+const (
+	drawn      = 8
+	leastDrawn = 64
+)
+
+// rankFresh scores a draw of the new items for each query whose list owes them places, or returns nil where there is no such rule.
+func (s *Stage) rankFresh(ctx context.Context, m models.Scorer, q []models.Query) (*models.Ranking, error) {
+	if len(s.fresh) == 0 {
+		return nil, nil
+	}
+	asked := slices.Clone(q)
+	for i := range asked {
+		places := 0
+		if q[i].K > 0 {
+			places = s.owed(q[i].Draw) * ((q[i].K + s.k - 1) / s.k)
+		}
+		asked[i].K = 0
+		if places > 0 {
+			asked[i].Candidates = within(s.draw(q[i].Draw, max(leastDrawn, drawn*places)), q[i].Candidates)
+			asked[i].K = len(asked[i].Candidates)
+		}
+	}
+	var out models.Ranking
+	if err := models.Rank(ctx, m, s.items, asked, &out); err != nil {
+		return nil, err
+	}
+	for i := range asked { // what ties is put in an order of the query's own, else the first of the catalog would always be shown
+		items, scores := out.Query(i)
+		for a := 0; a < len(items); {
+			b := a + 1
+			for b < len(items) && scores[b] == scores[a] {
+				b++
+			}
+			slices.SortFunc(items[a:b], byDraw(q[i].Draw))
+			a = b
+		}
+	}
+	return &out, nil
+}
+
+// within keeps those of items that are candidates too; nil candidates are all.
+func within(items, candidates []int32) []int32 {
+	if candidates == nil {
+		return items
+	}
+	out := make([]int32, 0, len(items))
+	for _, i := range items {
+		if _, ok := slices.BinarySearch(candidates, i); ok {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// owed is how many places of a page are owed to new items: share·K, rounded down or up by the draw.
+func (s *Stage) owed(draw uint64) int {
+	if s.rules.Fresh == nil {
+		return 0
+	}
+	u := float64(mix(draw, math.MaxInt32)>>11) * 0x1p-53
+	return int(s.rules.Fresh.Share*float64(s.k) + u)
+}
+
+// draw returns n of the new items, ascending: each with the same chance over draws. All of them if there are no more.
+func (s *Stage) draw(draw uint64, n int) []int32 {
+	if n >= len(s.fresh) {
+		return s.fresh
+	}
+	out := slices.Clone(s.fresh)
+	slices.SortFunc(out, byDraw(draw))
+	out = out[:n]
+	slices.Sort(out)
+	return out
+}
+
+// byDraw orders items by chance, in an order that the draw fixes.
+func byDraw(draw uint64) func(a, b int32) int {
+	return func(a, b int32) int {
+		x, y := mix(draw, a), mix(draw, b)
+		switch {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		}
+		return int(a) - int(b)
+	}
+}
+
+// mix is a hash of a draw and an item (the finalizer of SplitMix64; Steele, Lea & Flood 2014).
+func mix(draw uint64, item int32) uint64 {
+	z := draw + (uint64(uint32(item))+1)*0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
