@@ -15,7 +15,7 @@ type Explainer interface {
 
 // Source is what an additive part of a score is due to.
 type Source struct {
-	Kind string // "event", "attribute", "popularity", "again", "bias", "rule"
+	Kind string // "event", "attribute", "item-attribute", "popularity", "again", "bias", "rule"
 	Ref  string // item id, attribute=level, ...
 }
 
@@ -25,7 +25,33 @@ type Attribution struct {
 	Sources []Source
 	Scores  []float64
 	Values  []float64
+	Doubts  [][]Doubt // of each item, why its score deserves little trust, ascending; nil: none of any
 }
+
+// Doubt is why a score deserves little trust.
+type Doubt string
+
+// The doubts.
+const (
+	FewEvents Doubt = "few-events" // the subject's history says little
+	NewItem   Doubt = "new-item"   // too few people have chosen the item yet: it is judged by its attributes
+)
+
+// doubt adds doubts to an item; equal ones are one.
+func (a *Attribution) doubt(item int, ds []Doubt) {
+	if len(ds) == 0 {
+		return
+	}
+	if a.Doubts == nil {
+		a.Doubts = make([][]Doubt, len(a.Scores))
+	}
+	all := append(slices.Clone(a.Doubts[item]), ds...)
+	slices.Sort(all)
+	a.Doubts[item] = slices.Compact(all)
+}
+
+// Doubt adds a doubt to an item.
+func (a *Attribution) Doubt(item int, d Doubt) { a.doubt(item, []Doubt{d}) }
 
 // NewAttribution returns the attribution of n items over sources, all zeros.
 func NewAttribution(n int, sources []Source) *Attribution {
@@ -50,7 +76,8 @@ func SelfAttribution(kind string, ids []string, items []int32, scores []float64)
 	return a
 }
 
-// Sum returns Σ factors[p]·parts[p] of attributions of one list: sources that are the same in several parts are one.
+// Sum returns Σ factors[p]·parts[p] of attributions of one list: sources that are the same in several parts are one, and so are doubts.
+// A part whose factor is 0 raises none.
 func Sum(factors []float64, parts []*Attribution) *Attribution {
 	var sources []Source
 	columns, at := make([][]int, len(parts)), map[Source]int{}
@@ -72,6 +99,9 @@ func Sum(factors []float64, parts []*Attribution) *Attribution {
 			to := sum.Row(i)
 			for s, v := range part.Row(i) {
 				to[columns[p][s]] += float64(factors[p] * v)
+			}
+			if part.Doubts != nil && factors[p] != 0 {
+				sum.doubt(i, part.Doubts[i])
 			}
 		}
 	}
@@ -96,6 +126,7 @@ type Explanation struct {
 	Score   float64  `json:"score"`
 	Error   float64  `json:"error"` // |score − Σ contributions| upper bound, absolute
 	Reasons []Reason `json:"reasons"`
+	Doubts  []Doubt  `json:"doubts,omitempty"`
 }
 
 // Explanation explains item i: its reasons in descending magnitude (ties by kind, then ref), without those that contribute nothing.
@@ -110,6 +141,9 @@ func (a *Attribution) Explanation(i int) Explanation {
 	}
 	slices.SortFunc(order, func(x, y int) int { return a.compare(row, x, y) })
 	e := Explanation{Score: a.Scores[i], Reasons: a.reasons(row, order)}
+	if a.Doubts != nil {
+		e.Doubts = a.Doubts[i]
+	}
 	var sum, size float64
 	for _, r := range e.Reasons {
 		sum += r.Contribution

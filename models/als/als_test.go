@@ -166,7 +166,7 @@ func TestObjectiveNeverRises(t *testing.T) {
 	}
 }
 
-func encode(t testing.TB, m models.Model) (artifact.Files, string) {
+func encoded(t testing.TB, m models.Model) (artifact.Files, string) {
 	t.Helper()
 	files, digest, err := models.Encode(m)
 	if err != nil {
@@ -182,7 +182,7 @@ func TestArtifactDoesNotDependOnProcessors(t *testing.T) {
 	var first string
 	for _, procs := range []int{1, 2, 3, 8} {
 		old := runtime.GOMAXPROCS(procs)
-		_, digest := encode(t, train(t, d, h, 200*day))
+		_, digest := encoded(t, train(t, d, h, 200*day))
 		runtime.GOMAXPROCS(old)
 		if first == "" {
 			first = digest
@@ -195,7 +195,7 @@ func TestArtifactDoesNotDependOnProcessors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, digest := encode(t, m); digest == first {
+	if _, digest := encoded(t, m); digest == first {
 		t.Error("another seed gave the same artifact")
 	}
 }
@@ -219,12 +219,12 @@ func TestEventsOutsideTheCutsDoNotCount(t *testing.T) {
 	d := dataset(20, inside)
 	h := Hyper{Dim: 4, MinSubjects: 1}
 	d.Cuts.Base = 10 * day
-	_, want := encode(t, train(t, d, h, 60*day))
+	_, want := encoded(t, train(t, d, h, 60*day))
 	cut := slices.DeleteFunc(slices.Clone(inside), func(e event) bool { return e.time < 10*day || e.time >= 60*day })
 	if len(cut) == len(inside) {
 		t.Fatal("nothing to cut")
 	}
-	if _, got := encode(t, train(t, dataset(20, cut), h, 60*day)); got != want {
+	if _, got := encoded(t, train(t, dataset(20, cut), h, 60*day)); got != want {
 		t.Error("events outside [base, until) change the artifact")
 	}
 }
@@ -234,7 +234,7 @@ func TestEdges(t *testing.T) {
 	for _, events := range [][]event{nil, {{0, 0, 1, 1}}} { // nothing, and nothing with enough subjects
 		d := dataset(3, events)
 		m := train(t, d, Hyper{}, 100)
-		files, _ := encode(t, m)
+		files, _ := encoded(t, m)
 		r, err := artifact.Open(files)
 		if err != nil {
 			t.Fatal(err)

@@ -17,3 +17,13 @@ func TestConformanceWithDecay(t *testing.T) {
 	h.Dim, h.HalfLife, h.Exponent = 7, 10*24*time.Hour, .5
 	modelstest.TestTrainer(t, &als.Trainer{Hyper: h}, als.Load)
 }
+
+func TestConformanceWithAttributes(t *testing.T) {
+	for _, attributes := range []string{"true", "bias", "auto"} {
+		t.Run(attributes, func(t *testing.T) {
+			h := als.Defaults()
+			h.Attributes = attributes
+			modelstest.TestTrainer(t, &als.Trainer{Hyper: h}, als.Load)
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/rapport-ml/rapport/models"
@@ -11,14 +12,16 @@ import (
 
 // Hyper are the hyperparameters. Zero values of Dim, Epochs, Weight, Regularization and MinSubjects mean the default.
 type Hyper struct {
-	Dim            int           `json:"dim"`            // d; 0: by rule from the data's shape, a multiple of 16 from 32 to 128
-	Epochs         int           `json:"epochs"`         // passes over subjects and items; 0: 8
-	Weight         float64       `json:"weight"`         // α₀, the weight of every pair, seen or not; 0: 0.1
-	Regularization float64       `json:"regularization"` // λ; 0: 0.003
-	Exponent       float64       `json:"exponent"`       // ν: 0 regularizes all rows alike, 1 in proportion to their frequency
-	HalfLife       time.Duration `json:"half_life"`      // ns; an event's confidence halves with this age; 0: never
-	Saturation     float64       `json:"saturation"`     // m of c = m·ln(1 + s/m); 0: c = s
-	MinSubjects    int           `json:"min_subjects"`   // items of fewer distinct subjects take no part; 0: models.MinSubjects
+	Dim            int           `json:"dim"`                  // d; 0: by rule from the data's shape, a multiple of 16 from 32 to 128
+	Epochs         int           `json:"epochs"`               // passes over subjects and items; 0: 8
+	Weight         float64       `json:"weight"`               // α₀, the weight of every pair, seen or not; 0: 0.1
+	Regularization float64       `json:"regularization"`       // λ; 0: 0.003
+	Exponent       float64       `json:"exponent"`             // ν: 0 regularizes all rows alike, 1 in proportion to their frequency
+	HalfLife       time.Duration `json:"half_life"`            // ns; an event's confidence halves with this age; 0: never
+	Saturation     float64       `json:"saturation"`           // m of c = m·ln(1 + s/m); 0: c = s
+	MinSubjects    int           `json:"min_subjects"`         // items of fewer distinct subjects take no part; 0: models.MinSubjects
+	Attributes     string        `json:"attributes,omitempty"` // true, auto, bias or false: what rows are drawn towards (attributes.go); "": false
+	Ridge          float64       `json:"ridge,omitempty"`      // κ, what a level of an attribute must outweigh, in rows; 0: 10
 }
 
 // Defaults returns the hyperparameters that a project starts with: Rendle et al.'s middle of the grid, frequency-scaled
@@ -64,6 +67,8 @@ func (h Hyper) Validate() error {
 	bad(h.HalfLife >= 0, "half_life", h.HalfLife, "a positive duration, or 0 for no decay")
 	bad(h.Saturation >= 0 && !math.IsInf(h.Saturation, 1), "saturation", h.Saturation, "a positive number, or 0 for none")
 	bad(h.MinSubjects >= 0, "min_subjects", h.MinSubjects, "1 or more, or 0 for the default")
+	bad(slices.Contains([]string{"", noAttributes, allAttributes, autoAttributes, biasAttributes}, h.Attributes), "attributes", h.Attributes, "true, auto, bias or false")
+	bad(h.Ridge >= 0 && h.Ridge <= 1e9, "ridge", h.Ridge, "a positive number up to 1e9, or 0 for the default")
 	return errors.Join(errs...)
 }
 

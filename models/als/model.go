@@ -8,12 +8,13 @@ import (
 	"github.com/rapport-ml/rapport/models/artifact"
 )
 
-// Model is a trained model: items, their vectors, HᵀH and hyperparameters. It is immutable.
+// Model is a trained model: items, their vectors, HᵀH, attribute maps and hyperparameters. It is immutable.
 type Model struct {
 	hyper   Hyper
 	items   []string  // ascending
 	factors []float32 // H, len(items)×Dim
 	gram    []float64 // HᵀH, Dim×Dim
+	maps    maps      // what attributes say of rows; zero where Hyper.Attributes is off
 	record  record
 }
 
@@ -33,7 +34,7 @@ var _ models.Model = (*Model)(nil)
 func (m *Model) Name() string { return "als" }
 
 // Save writes the strings "items", the tensors "factors" (items × dim, float32) and "gram" (dim × dim, float64), and the values "hyper"
-// and "training".
+// and "training"; and with attributes, in the sections "item_attributes" and "subject_attributes", a feature space and the tensor "map".
 func (m *Model) Save(w *artifact.Writer) error {
 	d := m.hyper.Dim
 	w.Strings("items", m.items)
@@ -41,6 +42,10 @@ func (m *Model) Save(w *artifact.Writer) error {
 	w.F64("gram", []int{d, d}, m.gram)
 	w.JSON("hyper", m.hyper)
 	w.JSON("training", m.record)
+	if m.hyper.Attributes != "" {
+		m.maps.items.save(w.Section("item_attributes"))
+		m.maps.subjects.save(w.Section("subject_attributes"))
+	}
 	return nil
 }
 
@@ -77,7 +82,20 @@ func (m *Model) load(r *artifact.Reader) error {
 	if m.factors, err = r.F32("factors", len(m.items), d); err != nil {
 		return err
 	}
-	m.gram, err = r.F64("gram", d, d)
+	if m.gram, err = r.F64("gram", d, d); err != nil {
+		return err
+	}
+	switch m.hyper.Attributes {
+	case "":
+		return nil
+	case allAttributes, biasAttributes:
+	default:
+		return fmt.Errorf("a trained model states whether attributes are used; this one says %q", m.hyper.Attributes)
+	}
+	if m.maps.items, err = loadAttributeMap(r.Section("item_attributes"), d, true); err != nil {
+		return err
+	}
+	m.maps.subjects, err = loadAttributeMap(r.Section("subject_attributes"), d, false)
 	return err
 }
 

@@ -4,32 +4,48 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/internal/encode"
 	"github.com/rapport-ml/rapport/models/internal/vec"
 )
 
-// Bind matches the model's items with those of c by id; both ascend. Items that the model does not know score 0, and count for nothing
-// in a history. Subject columns are not used. Memory: two copies of the known items' vectors.
+// Bind matches the model's items with those of c by id; both ascend. An item that the model was not trained on has the vector that its
+// attributes give it, if the model maps attributes and knows one of them; without, it scores 0 and counts for nothing in a history.
+// Subject columns are used where the model maps the subjects' attributes. Memory: two copies of the vectors.
 func (m *Model) Bind(ctx context.Context, c *models.Catalog, subjectColumns []string) (models.Scorer, error) {
 	if err := ascending(c.IDs); err != nil {
 		return nil, fmt.Errorf("bind als: catalog: %w", err)
 	}
 	d := m.hyper.Dim
-	s := &scorer{hyper: m.hyper, catalog: c, index: make([]int32, len(c.IDs)), trained: len(m.items)}
+	s := &scorer{hyper: m.hyper, catalog: c, index: make([]int32, len(c.IDs)), trained: len(m.items), maps: m.maps}
 	var vectors []float32
-	row := 0
+	if m.maps.items != nil {
+		s.features = m.maps.items.space.Rows(c.Attrs, c.Len())
+	}
+	if m.maps.subjects != nil && len(m.items) > 0 {
+		s.levels = m.maps.subjects.space.Levels(subjectColumns)
+	}
+	row, cold := 0, make([]float32, d)
 	for i, id := range c.IDs {
 		for row < len(m.items) && m.items[row] < id {
 			row++
 		}
-		s.index[i] = -1
-		if row < len(m.items) && m.items[row] == id {
-			s.index[i] = int32(len(s.known))
-			s.known = append(s.known, int32(i))
-			vectors = append(vectors, m.factors[row*d:][:d]...)
+		vector := cold
+		switch {
+		case row < len(m.items) && m.items[row] == id:
+			vector = m.factors[row*d:][:d]
+		case !s.describes(int32(i), cold):
+			s.index[i] = -1
+			continue
+		default:
+			s.cold = append(s.cold, int32(len(s.known)))
 		}
+		s.index[i] = int32(len(s.known))
+		s.known = append(s.known, int32(i))
+		vectors = append(vectors, vector...)
 	}
 	s.system = newSystem(vectors, m.gram, d, m.hyper.Weight)
 	for at := 0; at < len(s.known); at += strip {
@@ -37,30 +53,54 @@ func (m *Model) Bind(ctx context.Context, c *models.Catalog, subjectColumns []st
 		s.packed = append(s.packed, vec.Pack(vectors[at*d:], n, d))
 	}
 	s.pool.New = func() any {
-		return &folder{sums: newSums(len(s.known)), scratch: s.system.scratch()}
+		f := &folder{sums: newSums(len(s.known)), scratch: s.system.scratch()}
+		if s.levels != nil {
+			f.centre = make([]float32, d)
+		}
+		return f
 	}
 	return s, nil
 }
 
-// scorer is a Model bound to a catalog. It implements models.Scorer, models.Explainer and models.FolderIn.
+// describes sets dst to the vector that the item's attributes give it, and reports whether the model knows any of them.
+func (s *scorer) describes(item int32, dst []float32) bool {
+	if s.features == nil {
+		return false
+	}
+	fs, xs := s.features.Row(item)
+	if len(fs) > 0 {
+		s.maps.items.centre(dst, fs, xs)
+	}
+	return len(fs) > 0
+}
+
+// scorer is a Model bound to a catalog. It implements models.Scorer, models.Explainer, models.FolderIn, models.Relater and
+// models.Counterfactual.
 type scorer struct {
-	hyper   Hyper
-	catalog *models.Catalog
-	known   []int32       // catalog positions of the items that the model knows, ascending
-	index   []int32       // catalog position → position in known, or -1
-	trained int           // items in the model, known to the catalog or not: |I|
-	system  *system       // fixed: vectors of the known items
-	packed  []*vec.Packed // the same vectors, laid out for Score, a strip each
-	pool    sync.Pool
+	hyper    Hyper
+	catalog  *models.Catalog
+	known    []int32       // catalog positions of the items that have a vector, ascending
+	cold     []int32       // positions in known of those that training never saw, ascending
+	index    []int32       // catalog position → position in known, or -1
+	trained  int           // items in the model, known to the catalog or not: |I|
+	system   *system       // fixed: vectors of the known items
+	packed   []*vec.Packed // the same vectors, laid out for Score, a strip each
+	maps     maps
+	features *encode.Rows   // the catalog's, in the items' space; nil without attributes
+	levels   *encode.Levels // places subjects in their space; nil without attributes
+	related  related
+	pool     sync.Pool
 }
 
 // strip is how many items are scored before their scores are scattered to the catalog's positions.
 const strip = 1024
 
 var (
-	_ models.Scorer    = (*scorer)(nil)
-	_ models.Explainer = (*scorer)(nil)
-	_ models.FolderIn  = (*scorer)(nil)
+	_ models.Scorer         = (*scorer)(nil)
+	_ models.Explainer      = (*scorer)(nil)
+	_ models.FolderIn       = (*scorer)(nil)
+	_ models.Relater        = (*scorer)(nil)
+	_ models.Counterfactual = (*scorer)(nil)
 )
 
 // folder is the memory of one fold-in.
@@ -68,6 +108,9 @@ type folder struct {
 	sums    *sums
 	col     []int32
 	conf    []float32
+	fs      []int32 // the subject's features, and their values
+	xs      []float32
+	centre  []float32 // what they draw it towards; nil without attributes
 	scratch *scratch
 }
 
@@ -91,15 +134,33 @@ func (s *scorer) confidences(q *models.Query, f *folder) error {
 	return nil
 }
 
-// fold sets dst (Dim) to the subject vector of q and leaves its row in f.
-func (s *scorer) fold(dst []float32, q *models.Query, f *folder) error {
+// row leaves in f the row of q: the confidences of its history, and where attributes draw it.
+func (s *scorer) row(q *models.Query, f *folder) error {
 	if err := s.confidences(q, f); err != nil {
 		return fmt.Errorf("als: %w", err)
 	}
-	if !s.system.solve(dst, f.col, f.conf, s.shrink(f), nil, f.scratch) {
+	if s.levels != nil {
+		f.fs, f.xs = s.levels.Row(q.Subject)
+		s.maps.subjects.centre(f.centre, f.fs, f.xs)
+	}
+	return nil
+}
+
+// fold sets dst (Dim) to the subject vector of q and leaves its row in f.
+func (s *scorer) fold(dst []float32, q *models.Query, f *folder) error {
+	if err := s.row(q, f); err != nil {
+		return err
+	}
+	if !s.system.solve(dst, f.col, f.conf, s.shrink(f), f.centre, f.scratch) {
 		return fmt.Errorf("als fold-in of %d items: %w", len(f.col), ErrDiverged)
 	}
 	return nil
+}
+
+// isCold reports whether training never saw an item that has a vector.
+func (s *scorer) isCold(item int32) bool {
+	_, cold := slices.BinarySearch(s.cold, s.index[item])
+	return cold
 }
 
 func (s *scorer) shrink(f *folder) float64 { return s.hyper.shrink(len(f.col), s.trained) }
@@ -152,7 +213,7 @@ func (s *scorer) Score(ctx context.Context, q []models.Query, dst []float32) err
 // Dim returns the length of vectors.
 func (s *scorer) Dim() int { return s.system.d }
 
-// FoldIn sets dst (Dim) to the subject's vector; it is zero if the model knows no item of the history.
+// FoldIn sets dst (Dim) to the subject's vector; it is zero if the model knows no item of the history and maps no attributes.
 func (s *scorer) FoldIn(ctx context.Context, q *models.Query, dst []float32) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -162,7 +223,7 @@ func (s *scorer) FoldIn(ctx context.Context, q *models.Query, dst []float32) err
 	return s.fold(dst[:s.system.d], q, f)
 }
 
-// ItemVector returns the vector of a catalog item (Dim values, not to be changed), or nil if the model does not know it.
+// ItemVector returns the vector of a catalog item (Dim values, not to be changed), or nil if it has none.
 func (s *scorer) ItemVector(item int32) []float32 {
 	if k := s.index[item]; k >= 0 {
 		return s.system.vector(k)

@@ -146,7 +146,7 @@ func TestSaveLoadBindKeepScores(t *testing.T) {
 	h := Defaults()
 	h.Dim, h.MinSubjects = 6, 2
 	m := train(t, d, h, 200*day)
-	files, digest := encode(t, m)
+	files, digest := encoded(t, m)
 	r, err := artifact.Open(files)
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func TestSaveLoadBindKeepScores(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, again := encode(t, loaded); again != digest {
+	if _, again := encoded(t, loaded); again != digest {
 		t.Error("a loaded model saves other bytes")
 	}
 	// Another catalog: one new item first, every third item gone.

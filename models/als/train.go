@@ -40,8 +40,9 @@ func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, see
 	if h.Dim == 0 {
 		h.Dim = dimFor(len(p.bySubj.col), p.subjects, len(p.items))
 	}
+	h.resolveAttributes(d, p)
 	f := newFit(p, &h, seed)
-	m := &Model{hyper: h, factors: f.items, gram: f.itemGram, record: record{
+	m := &Model{maps: f.useAttributes(d), hyper: h, factors: f.items, gram: f.itemGram, record: record{
 		Kernels: vec.Class(), Until: until, Seed: seed, Pairs: len(p.bySubj.col), Subjects: p.subjects,
 	}}
 	for _, i := range p.items {
