@@ -15,6 +15,7 @@ BENCH  ?= .# which Go benchmarks
 COUNT  ?= 1x# how often each runs (-benchtime)
 FEATURES ?=# flags of make bench-features
 TRAIN  ?=# flags of make bench-train
+PEERS  ?=# flags of make bench-peers
 
 # Where the tools stand. Tests look for the S3 server there.
 TOOLS := $(or $(RAPPORT_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rapport/bin)
@@ -57,10 +58,12 @@ dist: ## Static binaries for each of TARGETS in dist/, with their checksums; the
 
 # Packages below cmd may be answered from the test cache. Those of cmd read what subprocesses say, which the cache cannot see.
 # The peer of make bench-features is built with a C++ compiler, that of make bench-train with a C compiler and OpenBLAS, which has a header and no command.
-.PHONY: packages bench-packages bench-train-packages
+# The peers of make bench-peers are Python packages; one of them is compiled.
+.PHONY: packages bench-packages bench-train-packages bench-peers-packages
 bench-packages: PACKAGES := gcc=gcc g++=g++
 bench-train-packages: PACKAGES := gcc=gcc /usr/include/*/openblas_config.h=libopenblas-dev
-packages bench-packages bench-train-packages: ## Install the Debian packages that tests (benchmarks) need; who is not root is told their names
+bench-peers-packages: PACKAGES := python3=python3 gcc=gcc /usr/lib/python3*/ensurepip/__init__.py=python3-venv /usr/include/python3*/Python.h=python3-dev
+packages bench-packages bench-train-packages bench-peers-packages: ## Install the Debian packages that tests (benchmarks) need; who is not root is told their names
 	@missing=; for p in $(PACKAGES); do command -v "$${p%%=*}" > /dev/null || compgen -G "$${p%%=*}" > /dev/null || missing="$$missing $${p#*=}"; done; \
 	[ -z "$$missing" ] && exit 0; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then echo "needed are the Debian packages$$missing: sudo apt-get install$$missing" >&2; exit 1; fi; \
@@ -107,6 +110,10 @@ bench-features: bench-packages ## The feature engine against DuckDB: speed, memo
 .PHONY: bench-train
 bench-train: bench-train-packages ## Kernels against OpenBLAS, and whole fits: speed, memory, objectives (SIZE=ci: small; TRAIN=flags, as -only gram,ials)
 	$(GO) run ./cmd/internal/benchtrain -size $(SIZE) $(TRAIN)
+
+.PHONY: bench-peers
+bench-peers: bench-peers-packages ## Our als against Python's implicit, same problem: speed, objective, nDCG; BPR and WARP in nDCG (SIZE=ci: small; PEERS=flags, as -dims 64)
+	$(GO) run ./cmd/internal/benchpeers -size $(SIZE) $(PEERS)
 
 .PHONY: quality
 quality: build ## A year of real purchases, week by week, and the figures of docs/quality.md (DATA=folder of The Complete Journey)

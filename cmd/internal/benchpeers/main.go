@@ -1,0 +1,290 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rapport-ml/rapport/cmd/internal/benchpeers/peers"
+	"github.com/rapport-ml/rapport/models/als"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "benchpeers:", err)
+		os.Exit(1)
+	}
+}
+
+// scale is how large a run is.
+type scale struct {
+	shape
+	dims           string
+	epochs         int
+	bpr, warp      int     // epochs of the stochastic peers
+	regularization float64 // λ
+}
+
+var scales = map[string]scale{
+	"full": {shape{138_493, 26_744, 20_000_000, 5000}, "64,128", 8, 30, 5, 5},
+	"ci":   {shape{5000, 1500, 200_000, 1000}, "16", 3, 3, 3, 2},
+}
+
+// weight is α₀ of the problem: implicit's confidence of 11 for a seen pair.
+const weight = 0.1
+
+const seed = 1
+
+func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
+	flags := flag.NewFlagSet("benchpeers", flag.ContinueOnError)
+	size := flags.String("size", "full", "full, or ci: small, without targets")
+	only := flags.String("only", "als,sgd", "what to run: als (implicit's ALS beside ours), sgd (BPR and WARP, in quality alone)")
+	dims := flags.String("dims", "", "dimensions, with commas, if not those of the size")
+	epochs := flags.Int("epochs", 0, "epochs of alternating least squares, if not those of the size")
+	keep := flags.String("keep", "", "folder that keeps the peers' Python environment; empty: rapport's in the user's cache")
+	python := flags.String("python", "", "the Python that makes the environment (3.11); empty: python3.11 or python3 of the PATH")
+	child := flags.Bool("child", false, "train our als by a task on the standard input (the program calls itself so)")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *child {
+		return work(ctx, in, out)
+	}
+	s, ok := scales[*size]
+	if !ok {
+		return fmt.Errorf("-size %s: want full or ci", *size)
+	}
+	s.dims, s.epochs = cmp.Or(*dims, s.dims), cmp.Or(*epochs, s.epochs)
+	if s.epochs < 2 {
+		return fmt.Errorf("-epochs %d: want 2 or more", s.epochs)
+	}
+	wanted := strings.Split(*only, ",")
+	for _, name := range wanted {
+		if name != "als" && name != "sgd" {
+			return fmt.Errorf("-only %s: no such part", name)
+		}
+	}
+	var widths []int
+	for _, text := range strings.Split(s.dims, ",") {
+		d, err := strconv.Atoi(text)
+		if err != nil || d < 1 || d > 1024 {
+			return fmt.Errorf("-dims %s: %q is no dimension from 1 to 1024", s.dims, text)
+		}
+		widths = append(widths, d)
+	}
+	cache := *keep
+	if cache == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return fmt.Errorf("find a folder for the peers: %w: name one with -keep", err)
+		}
+		cache = filepath.Join(user, "rapport")
+	}
+	env, err := peers.Open(ctx, cache, *python, os.Stderr)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "rapport-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{scale: s, ci: *size == "ci", env: env, path: filepath.Join(dir, "matrix"), out: out}
+	b.say("machine", "%d cores, as many threads for each side, %s %s/%s%s", runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH, load())
+	f := env.Facts
+	b.say("peers", "Python %s, implicit %s, NumPy %s, SciPy %s with %s; LightFM %s", f.Python, f.Implicit, f.NumPy, f.SciPy, f.BLAS, cmp.Or(f.LightFM, "missing"))
+	if env.NoLightFM != "" {
+		b.say("", "%s", env.NoLightFM)
+	}
+	began := time.Now()
+	b.world = generate(s.shape, seed)
+	if err := b.world.train.WriteFile(b.path); err != nil {
+		return err
+	}
+	m := b.world.train
+	b.say("data", "%d subjects × %d items, %d pairs, and %d held out of %d subjects; %.1f s", m.Subjects(), m.Items, len(m.Col), b.held(), len(b.world.judged), time.Since(began).Seconds())
+	c := 1 + 1/weight
+	b.say("problem", "α₀ = %g, λ = %g, ν = 0: implicit's confidence %g and regularization %g; init sd 0.1/√d; %d epochs", weight, s.regularization, c, c*s.regularization, s.epochs)
+	if slices.Contains(wanted, "als") {
+		if err := b.als(ctx, widths); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(wanted, "sgd") {
+		if err := b.sgd(ctx, widths[0]); err != nil {
+			return err
+		}
+	}
+	for _, line := range b.targets {
+		fmt.Fprintln(out, line)
+	}
+	return nil
+}
+
+// load tells how busy the machine was when the run began, where the kernel says so.
+func load() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return ""
+	}
+	one, _, _ := strings.Cut(string(b), " ")
+	return fmt.Sprintf(", load %s before", one)
+}
+
+// bench is one run.
+type bench struct {
+	scale
+	ci      bool
+	env     *peers.Env
+	world   *world
+	path    string // of the matrix
+	out     io.Writer
+	targets []string
+}
+
+func (b *bench) say(subject, format string, args ...any) {
+	fmt.Fprintf(b.out, "%-18s %s\n", subject, fmt.Sprintf(format, args...))
+}
+
+func (b *bench) held() int {
+	n := 0
+	for _, h := range b.world.held {
+		n += len(h)
+	}
+	return n
+}
+
+// entrant is a finished training, as it is compared.
+type entrant struct {
+	epoch, whole, cpu float64 // seconds: median epoch, fit, processor time of the fit
+	objective         float64
+	ndcg              []float64 // by judged subject
+}
+
+func (b *bench) row(name string, d int, e entrant, remark string) {
+	b.say(name, "d=%-4d epoch %8.3f s  fit %8.2f s  processor %8.2f s  objective %.6g  nDCG@10 %.4f%s", d, e.epoch, e.whole, e.cpu, e.objective, mean(e.ndcg), remark)
+}
+
+// als trains ours and implicit's two, one after the other, at each dimension.
+func (b *bench) als(ctx context.Context, dims []int) error {
+	p := problem{weight: weight, regularization: b.regularization}
+	kinds := []string{peers.CG, peers.Cholesky}
+	speedup, objective := map[string]float64{peers.CG: math.Inf(1), peers.Cholesky: math.Inf(1)}, map[string]float64{}
+	quality, tolerance := math.Inf(1), 0.0
+	for _, d := range dims {
+		our, err := b.ours(ctx, d)
+		if err != nil {
+			return err
+		}
+		b.row("als (ours)", d, our, "")
+		for _, kind := range kinds {
+			v, err := b.env.Train(ctx, b.path, b.world.train, peers.Fit{
+				Kind: kind, Factors: d, Iterations: b.epochs, Seed: seed, Weight: weight, Regularization: b.regularization,
+				InitSD: 0.1 / math.Sqrt(float64(d)), Fold: b.world.judged,
+			})
+			if err != nil {
+				return err
+			}
+			their := entrant{epoch: median(v.Epochs), whole: v.Seconds, cpu: v.CPU, objective: p.objective(b.world.train, v.Users, v.Items, v.Width)}
+			if their.ndcg, err = ndcg(b.world, v.Folded, v.Items, v.Width); err != nil {
+				return fmt.Errorf("%s: %w", kind, err)
+			}
+			b.row(kind, d, their, fmt.Sprintf("  (BLAS threads: %d)", v.BLASThreads))
+			ratio, half := compare(our.ndcg, their.ndcg)
+			b.say("", "d=%-4d ours is %.2f× as fast by epoch, %.2f× by fit, %.2f× by processor time; objective %.5f and nDCG@10 %.4f (± %.4f) of theirs",
+				d, their.epoch/our.epoch, their.whole/our.whole, their.cpu/our.cpu, our.objective/their.objective, ratio, half)
+			speedup[kind] = min(speedup[kind], their.epoch/our.epoch, their.whole/our.whole)
+			objective[kind] = max(objective[kind], our.objective/their.objective)
+			if ratio+half < quality+tolerance {
+				quality, tolerance = ratio, half
+			}
+		}
+	}
+	b.atLeast("peers_implicit_cg_speedup", speedup[peers.CG], 2)
+	b.atLeast("peers_implicit_cholesky_speedup", speedup[peers.Cholesky], 2)
+	b.atMost("peers_objective", objective[peers.CG], 1)
+	b.atMost("peers_objective_exact", objective[peers.Cholesky], 1.001)
+	b.atLeast("peers_ndcg", quality, 1-tolerance)
+	return nil
+}
+
+func (b *bench) ours(ctx context.Context, d int) (entrant, error) {
+	o, err := ours(ctx, task{
+		Matrix: b.path, Seed: seed, Fold: b.world.judged,
+		Hyper: als.Hyper{Dim: d, Epochs: b.epochs, Weight: weight, Regularization: b.regularization, MinSubjects: 1},
+	})
+	if err != nil {
+		return entrant{}, err
+	}
+	e := entrant{epoch: median(o.Epochs), whole: o.Seconds, cpu: o.CPU, objective: o.Objective[len(o.Objective)-1]}
+	e.ndcg, err = ndcg(b.world, o.Folded, o.Items, d)
+	return e, err
+}
+
+// sgd trains the stochastic peers.
+func (b *bench) sgd(ctx context.Context, d int) error {
+	for _, peer := range []struct {
+		kind   string
+		epochs int
+	}{{peers.BPR, b.bpr}, {peers.WARP, b.warp}} {
+		if peer.kind == peers.WARP && b.env.Facts.LightFM == "" {
+			b.say(peer.kind, "not run: %s", b.env.NoLightFM)
+			continue
+		}
+		v, err := b.env.Train(ctx, b.path, b.world.train, peers.Fit{Kind: peer.kind, Factors: d, Iterations: peer.epochs, Seed: seed})
+		if err != nil {
+			return err
+		}
+		users := make([]float32, 0, len(b.world.judged)*v.Width)
+		for _, s := range b.world.judged {
+			users = append(users, v.Users[s*v.Width:][:v.Width]...)
+		}
+		each, err := ndcg(b.world, users, v.Items, v.Width)
+		if err != nil {
+			return fmt.Errorf("%s: %w", peer.kind, err)
+		}
+		b.say(peer.kind, "d=%-4d fit %8.2f s  processor %8.2f s  nDCG@10 %.4f after %d epochs", d, v.Seconds, v.CPU, mean(each), peer.epochs)
+	}
+	return nil
+}
+
+// atLeast and atMost keep a target for the end of the output. Size ci has none: a small world on a busy machine says nothing of speed.
+func (b *bench) atLeast(name string, value, goal float64) {
+	b.target(name, ">=", value, goal, value >= goal)
+}
+
+func (b *bench) atMost(name string, value, goal float64) {
+	b.target(name, "<=", value, goal, value <= goal)
+}
+
+func (b *bench) target(name, sign string, value, goal float64, ok bool) {
+	if b.ci {
+		return
+	}
+	verdict := "ok"
+	if !ok {
+		verdict = "short"
+	}
+	b.targets = append(b.targets, fmt.Sprintf("target %s %.6g %s %.6g %s", name, value, sign, goal, verdict))
+}
+
+func median(values []float64) float64 {
+	s := slices.Sorted(slices.Values(values))
+	return s[len(s)/2]
+}
