@@ -159,7 +159,7 @@ func browserReports(t *testing.T) map[string]*Report {
 	}, refused.Quality, Drift{Report: refused.Drift})
 	passed := exampleReport(t)
 	passed.Decision = Gate([]Budget{{Metric: "ndcg@5", Against: Popular, Ratio: ptr(1.0), Owner: "ml-lead", Why: "no worse than best sellers"}}, passed.Quality, Drift{})
-	passed.Drift, passed.Rerank = nil, exampleRerank()
+	passed.Drift, passed.Rerank, passed.Lists = nil, exampleRerank(), exampleLists()
 	first := exampleReport(t)
 	first.Trend, first.Drift, first.Published = nil, nil, nil
 	first.Quality.Contenders = first.Quality.Contenders[:1]

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/lists"
 )
 
 const (
@@ -125,7 +126,7 @@ func (e *evaluation) score(ctx context.Context, wave []row) error {
 		queries[i].K = e.depth
 	}
 	for c := range e.contenders {
-		if err := models.Rank(ctx, e.contenders[c].Scorer, len(e.task.Catalog.IDs), queries, &e.lists[c]); err != nil {
+		if err := e.rank(ctx, c, queries); err != nil {
 			return fmt.Errorf("rank with %s: %w", e.contenders[c].Name, err)
 		}
 		for i := range wave {
@@ -134,6 +135,20 @@ func (e *evaluation) score(ctx context.Context, wave []row) error {
 			e.measure(e.values[at:at+len(splits)*e.figures], &wave[i], items)
 		}
 	}
+	return nil
+}
+
+// rank makes the lists of contender c for one wave: as they would be served, if it has rules.
+func (e *evaluation) rank(ctx context.Context, c int, queries []models.Query) error {
+	rules := e.contenders[c].Rules
+	if rules == nil {
+		return models.Rank(ctx, e.contenders[c].Scorer, len(e.task.Catalog.IDs), queries, &e.lists[c])
+	}
+	var made lists.Lists
+	if err := rules.Rank(ctx, e.contenders[c].Scorer, queries, &made); err != nil {
+		return err
+	}
+	e.lists[c] = made.Ranking
 	return nil
 }
 

@@ -443,7 +443,7 @@ func BenchmarkEvaluate6040x3700(b *testing.B) {
 		task.Cohorts = append(task.Cohorts, cohort)
 	}
 	noise := scorerFunc(func(q *models.Query, i int) float32 { return float32(i * 2654435761 % 3701) })
-	contenders := []Contender{{"a", noise, Candidate}, {"b", noise, Live}, {Popular, descending, Baseline}, {"d", noise, Baseline}}
+	contenders := []Contender{{Name: "a", Scorer: noise, Role: Candidate}, {Name: "b", Scorer: noise, Role: Live}, {Name: Popular, Scorer: descending, Role: Baseline}, {Name: "d", Scorer: noise, Role: Baseline}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := Evaluate(context.Background(), task, contenders); err != nil {

@@ -155,7 +155,7 @@ type partRow struct {
 }
 
 func newPage(r *Report) *page {
-	p := &page{Report: r, Title: r.Run.Job, figures: definitions(), uses: map[string]int{}}
+	p := &page{Report: r, Title: r.Run.Job, figures: r.definitions(), uses: map[string]int{}}
 	if r.Model.Name != "" {
 		p.Title = r.Model.Name
 	}
@@ -201,6 +201,9 @@ func newPage(r *Report) *page {
 		{"rights", "People’s rights"},
 		{"lineage", "Lineage"},
 		{"definitions", "Definitions"},
+	}
+	if r.Lists != nil {
+		p.Sections = slices.Insert(p.Sections, 2, section{"lists", "What do list rules do?"})
 	}
 	if r.Subjects != nil {
 		p.Sections = append([]section{{"subjects", "Real people’s lists"}}, p.Sections...)

@@ -35,6 +35,9 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 		m.figures(r.Quality)
 		m.cohorts(r)
 	}
+	if r.Lists != nil {
+		m.lists(r.Lists)
+	}
 	if r.Drift != nil {
 		m.drift(r.Drift)
 	}

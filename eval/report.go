@@ -22,9 +22,10 @@ type Report struct {
 	Decision     Decision            `json:"decision"`
 	Model        ModelFacts          `json:"model"`
 	Quality      *Quality            `json:"quality"`
-	Rerank       *RerankFacts        `json:"rerank"` // nil: the model has no re-ranker
-	Drift        *drift.Report       `json:"drift"`  // nil without a reference window
-	Trend        []TrendPoint        `json:"trend"`  // the versions that were live before, oldest first
+	Rerank       *RerankFacts        `json:"rerank"`          // nil: the model has no re-ranker
+	Lists        *ListFacts          `json:"lists,omitempty"` // absent: no rule makes lists of the scores
+	Drift        *drift.Report       `json:"drift"`           // nil without a reference window
+	Trend        []TrendPoint        `json:"trend"`           // the versions that were live before, oldest first
 	Funnel       []FunnelRow         `json:"funnel"`
 	Data         DataFacts           `json:"data"`
 	Purposes     []PurposeFacts      `json:"purposes"`   // under which it was made and judged
@@ -170,7 +171,7 @@ type Definition struct {
 // WriteJSON writes the report as indented JSON with its schema and definitions. A figure that is not finite is an error.
 func (r *Report) WriteJSON(w io.Writer) error {
 	full := *r
-	full.Schema, full.Definitions = ReportSchema, definitions()
+	full.Schema, full.Definitions = ReportSchema, r.definitions()
 	body, err := json.MarshalIndent(&full, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write report of run %s: %w", r.Run.ID, err)
@@ -193,7 +194,22 @@ func ParseReport(body []byte) (*Report, error) {
 	return &r, nil
 }
 
-// definitions lists what every figure of a report means.
+// definitions lists what every figure of the report means.
+func (r *Report) definitions() []Definition {
+	if r.Lists != nil {
+		return append(listDefinitions(), definitions()...)
+	}
+	return definitions()
+}
+
+func listDefinitions() []Definition {
+	return []Definition{
+		{"list rules", "What a project declares about lists, beside what the model scores: which items stand in none, how many of a kind, how unlike each other, how near to what the person took before, how many new ones. They move items and change no score."},
+		{"diversity", "The mean, over all pairs of a list, of the share of the named attributes in which the two items differ. 1: no two are alike."},
+		{"divergence", "How far the spread of a list over an attribute is from the spread of the person’s history (Kullback–Leibler, in nats, the history mixed in by a hundredth). 0: the same spread."},
+	}
+}
+
 func definitions() []Definition {
 	return []Definition{
 		{NDCG, "How well the list is ordered: each item that the person really took in the test window counts 1/log₂(rank + 1), over the best that any order could reach within the list's length. 1 is perfect, 0 is no hit."},

@@ -134,7 +134,7 @@ func TestReportGolden(t *testing.T) {
 		task.Cohorts[0].Of[i] = min(l, 1)
 	}
 	ascending := scorerFunc(func(_ *models.Query, item int) float32 { return float32((item * 5) % 6) })
-	q, err := Evaluate(context.Background(), task, []Contender{{"home", descending, Candidate}, {Popular, ascending, Baseline}})
+	q, err := Evaluate(context.Background(), task, []Contender{{Name: "home", Scorer: descending, Role: Candidate}, {Name: Popular, Scorer: ascending, Role: Baseline}})
 	if err != nil {
 		t.Fatal(err)
 	}

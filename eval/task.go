@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/lists"
 )
 
 // ErrEmptyTask is wrapped by Evaluate when the test window leaves nothing to measure.
@@ -66,6 +67,7 @@ type Contender struct {
 	Name   string
 	Scorer models.Scorer
 	Role   Role
+	Rules  *lists.Stage // by which its scores become lists; nil: by the scores alone
 }
 
 // check reports every fault of the task at once, and fills the defaults.
