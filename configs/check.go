@@ -433,10 +433,7 @@ func (p *Project) checkModel(name string, m Model) {
 			p.dec.at(path+".weights."+kind, "0 leaves these events out", "a weight may not be negative")
 		}
 	}
-	if m.Lists.K < 1 || m.Lists.K > 1000 {
-		p.dec.at(path+".lists.k", "", "%d is not between 1 and 1000", m.Lists.K)
-	}
-	oneOf(p.dec, path+".lists.seen", m.Lists.Seen, "auto", "keep", "mask")
+	p.checkLists(path+".lists", m.Lists)
 }
 
 // checkRanker refuses a job whose model has a re-ranker and that leaves it nothing to learn from, or more circumstances than it takes.
@@ -505,6 +502,7 @@ func (p *Project) checkJob(name string, j Job) {
 			d.at(path+".purpose.train", "", "purpose %q is declared for evaluation alone", j.Purpose.Train)
 		}
 		p.checkReads(name, j)
+		p.checkListReads(name, j)
 	}
 	if len(j.Evaluate.Cohorts) > 0 {
 		if _, ok := p.Purposes[j.Purpose.Evaluate]; !ok {

@@ -347,6 +347,9 @@ func (o *Opened) model(name string) jobs.Model {
 		t.Parts = append(t.Parts, s.trainer)
 	}
 	out := jobs.Model{Name: name, Trainer: t, Seed: m.Seed, Weights: m.Weights, Lists: jobs.Lists{K: m.Lists.K, Seen: m.Lists.Seen}}
+	if r := m.Lists.rules(); !r.Off() {
+		out.Lists.Rules = r
+	}
 	made := struct {
 		Parts  []spec      `json:"parts"`
 		Blend  blend.Hyper `json:"blend"`

@@ -283,8 +283,34 @@ type Ranker struct{ Part }
 
 // Lists says what a published list holds.
 type Lists struct {
-	K    int    // items served; three times as many are published
-	Seen string // auto (by the data's repeat share), keep or mask
+	K         int                    // items served; three times as many are published
+	Seen      string                 // auto (by the data's repeat share), keep or mask
+	Exclude   []map[string]condition // items that stand in no list: each entry names those that meet all of its conditions on attributes, as {category: [gift]} or {price: {min: 500}}; an item without the attribute is not among them
+	AtMost    map[string]int         // attribute → how many items of one of its values a list of k may hold, as {category: 3}
+	Diversity *ListDiversity
+	Calibrate *ListCalibrate
+	Fresh     *ListFresh
+}
+
+// ListDiversity makes lists of items that are unlike one another: each next item has the largest (1 − weight)·score − weight·(its likeness to the
+// nearest item before it), the scores of a list brought to 0 … 1.
+type ListDiversity struct {
+	By     oneOrMore // the attributes in which likeness is counted, or vectors: the model's own
+	Weight float64   // above 0 and, with that of calibrate, under 1; the report shows what others would cost and bring
+}
+
+// ListCalibrate makes lists whose items are spread over an attribute as those of the person's history are.
+type ListCalibrate struct {
+	By     string  // the attribute
+	Weight float64 // of the divergence from the history, against the scores
+}
+
+// ListFresh gives new items a share of the places of each list, spread over the list; which of them is drawn for each person by chance, the best
+// scores first.
+type ListFresh struct {
+	Age   time.Duration // for how long an item is new
+	Share float64       // of the places, 0 to 1
+	Since string        // attribute that says since when there is the item, as 2026-03-01 or RFC 3339; its first event if left out, and then an item without any is not new
 }
 
 // Job is one recurring piece of work.

@@ -9,6 +9,7 @@ import (
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/jobs/schedule"
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -74,6 +75,8 @@ type Model struct {
 type Lists struct {
 	K    int    `json:"k"`
 	Seen string `json:"seen"` // "auto", "keep" or "mask"
+	// Rules make the lists of the scores; nil: the scores alone do.
+	Rules *lists.Rules `json:"rules,omitempty"`
 }
 
 // Drift says what happens when an input or the scores have drifted.

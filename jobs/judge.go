@@ -12,6 +12,7 @@ import (
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/storage"
 )
 
@@ -87,6 +88,11 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
+	rules, err := w.bindRules(ctx, d, w.model, candidate, d.Cuts.Test)
+	if err != nil {
+		return result{}, err
+	}
+	contenders = asServed(contenders, rules)
 	task, err := w.task(ctx, d)
 	if err != nil {
 		return result{}, err
@@ -104,6 +110,9 @@ func (w *work) judge(ctx context.Context) (result, error) {
 
 	rep, err := w.describe(ctx, d, q, dr, decision, candidate)
 	if err != nil {
+		return result{}, err
+	}
+	if rep.Lists, err = w.tradeoff(ctx, d, &task, candidate, rules); err != nil {
 		return result{}, err
 	}
 	facts := judged{Decision: decision, Report: w.reportKey(), Assembled: w.plan.assemble.key, Metrics: figures(q), Cohorts: gaps(q)}
@@ -218,6 +227,19 @@ func (w *work) contenders(ctx context.Context, d *dataset) ([]eval.Contender, mo
 		}
 	}
 	return out, candidate, nil
+}
+
+// asServed gives rules to the contenders whose lists may be served, and shows the candidate without them beside it. Parts are shown by their scores.
+func asServed(contenders []eval.Contender, rules *lists.Stage) []eval.Contender {
+	if rules == nil {
+		return contenders
+	}
+	for i := range contenders {
+		if c := &contenders[i]; c.Role != eval.Part {
+			c.Rules = rules
+		}
+	}
+	return append(contenders, eval.Contender{Name: withoutRules, Scorer: contenders[0].Scorer, Role: eval.Part})
 }
 
 // baseline trains a baseline on the events before until.

@@ -18,6 +18,7 @@ import (
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage/online"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -29,6 +30,7 @@ type loadedFacts struct {
 	Digest   string `json:"digest"`
 	Entities int    `json:"entities"` // subjects with a list
 	Rows     int64  `json:"rows"`
+	Short    int    `json:"short,omitempty"` // lists that rules leave shorter than what is served
 }
 
 // depth is how many times longer a published list is than what is served, so that readers can filter.
@@ -47,7 +49,8 @@ func (w *work) loaded(ctx context.Context, v registry.Version) (uint64, loadedFa
 		K       int
 		Views   []features.View
 		Basis   policy.Basis
-	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Published, w.job.Training.Basis}, w.plan.evaluate.key, w.plan.build.key, w.expiries())}
+		Rules   *lists.Rules `json:",omitempty"`
+	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Published, w.job.Training.Basis, w.job.Model.Lists.Rules}, w.plan.evaluate.key, w.plan.build.key, w.expiries())}
 	c, err := w.do(ctx, s, func(ctx context.Context) (result, error) {
 		g, facts, err := w.fill(ctx, v)
 		made = g
@@ -134,7 +137,7 @@ func (w *work) fill(ctx context.Context, v registry.Version) (uint64, loadedFact
 	if have[next] != digest {
 		return 0, loadedFacts{}, fmt.Errorf("online store: generation %d reads back with digest %.12s, not %.12s: not made live", next, have[next], digest)
 	}
-	return next, loadedFacts{Digest: digest, Entities: f.entities, Rows: f.rows}, nil
+	return next, loadedFacts{Digest: digest, Entities: f.entities, Rows: f.rows, Short: f.short}, nil
 }
 
 // nextGeneration is one above every generation that the store or the registry knows.
@@ -169,8 +172,10 @@ type filler struct {
 	v        registry.Version
 	out      online.Loader
 	online   map[policy.Subject]string
+	rules    *lists.Stage // nil: none
 	entities int
 	rows     int64
+	short    int
 }
 
 func (f *filler) put(ctx context.Context, entries ...online.Entry) error {
@@ -202,6 +207,9 @@ func (f *filler) lists(ctx context.Context) error {
 	}
 	s, err := m.Bind(ctx, d.Catalog, d.SubjectColumns())
 	if err != nil {
+		return err
+	}
+	if f.rules, err = f.bindRules(ctx, d, m, s, d.Cuts.End); err != nil {
 		return err
 	}
 	if err := f.unprofiled(ctx, k); err != nil {
@@ -255,18 +263,26 @@ func (f *filler) rank(ctx context.Context, s models.Scorer, folder models.Folder
 			if d.facts.Mask {
 				q.Exclude = distinct(q.History.Item)
 			}
+			if f.rules != nil {
+				q.Exclude = f.rules.Without(q.Exclude) // candidates for a request are without them too
+			}
 			queries, subjects = append(queries, q), append(subjects, subject)
 		}
-		var ranking models.Ranking
-		if err := models.Rank(ctx, s, d.Catalog.Len(), queries, &ranking); err != nil {
+		ranking, err := f.ranked(ctx, s, queries)
+		if err != nil {
 			return err
+		}
+		for i := range queries {
+			if items, _ := ranking.Query(i); f.rules != nil && len(items) < f.job.Model.Lists.K {
+				f.short++
+			}
 		}
 		entries := make([][]online.Entry, len(queries))
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(runtime.GOMAXPROCS(0))
 		for i := range queries {
 			g.Go(func() (err error) {
-				entries[i], err = f.subject(gctx, s, folder, &queries[i], subjects[i], &ranking, i)
+				entries[i], err = f.subject(gctx, s, folder, &queries[i], subjects[i], ranking, i)
 				return err
 			})
 		}
@@ -281,6 +297,22 @@ func (f *filler) rank(ctx context.Context, s models.Scorer, folder models.Folder
 		f.entities += len(queries)
 	}
 	return nil
+}
+
+// ranked makes the lists of queries: by the job's rules if it has any.
+func (f *filler) ranked(ctx context.Context, s models.Scorer, q []models.Query) (*lists.Lists, error) {
+	out := &lists.Lists{}
+	if f.rules != nil {
+		return out, f.rules.Rank(ctx, s, q, out)
+	}
+	return out, models.Rank(ctx, s, f.d.Catalog.Len(), q, &out.Ranking)
+}
+
+// told adds what rules did to the list of query i.
+func (f *filler) told(l *online.List, r *lists.Lists, i int) {
+	if f.rules != nil {
+		ruled(l, r.Before[r.Off[i]:r.Off[i+1]], r.By[r.Off[i]:r.Off[i+1]])
+	}
 }
 
 // folderIn finds what folds subjects into vectors: the model's scorer, or that of the first of its parts that can. nil: the model has no
@@ -306,7 +338,7 @@ func folderIn(ctx context.Context, m models.Model, s models.Scorer, d *dataset) 
 }
 
 // subject makes the entries of one subject: its list and, where the model has one, its vector.
-func (f *filler) subject(ctx context.Context, s models.Scorer, folder models.FolderIn, q *models.Query, subject policy.Subject, r *models.Ranking, i int) ([]online.Entry, error) {
+func (f *filler) subject(ctx context.Context, s models.Scorer, folder models.FolderIn, q *models.Query, subject policy.Subject, r *lists.Lists, i int) ([]online.Entry, error) {
 	items, scores := r.Query(i)
 	l := f.list(items, scores)
 	l.ID = listID(f.v, f.online[subject])
@@ -327,6 +359,7 @@ func (f *filler) subject(ctx context.Context, s models.Scorer, folder models.Fol
 	} else if err := f.explain(ctx, s, q, items, &l); err != nil {
 		return nil, err
 	}
+	f.told(&l, r, i)
 	e, err := online.ListEntry(f.online[subject], l, expires)
 	if err != nil {
 		return nil, err
@@ -414,8 +447,8 @@ func (f *filler) unprofiled(ctx context.Context, k int) error {
 		return err
 	}
 	q := []models.Query{{At: f.d.Cuts.End, K: k, Subject: make([]string, len(f.d.SubjectColumns()))}}
-	var r models.Ranking
-	if err := models.Rank(ctx, s, f.d.Catalog.Len(), q, &r); err != nil {
+	r, err := f.ranked(ctx, s, q)
+	if err != nil {
 		return err
 	}
 	items, scores := r.Query(0)
@@ -424,6 +457,7 @@ func (f *filler) unprofiled(ctx context.Context, k int) error {
 	if err := f.explain(ctx, s, &q[0], items, &l); err != nil {
 		return err
 	}
+	f.told(&l, r, 0)
 	e, err := online.UnprofiledEntry(l)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -483,7 +484,7 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Spec   any
 		Seed   uint64
 		Kernel string
-	}{j.Model.Name, j.Model.Spec, j.Model.Seed, models.KernelClass}, p.assemble.key)}
+	}{j.Model.Name, j.Model.Spec, j.Model.Seed, models.KernelClass()}, p.assemble.key)}
 
 	live, err := w.reg.Live(ctx)
 	if err != nil {
@@ -504,7 +505,9 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Budgets   any
 		Drift     Drift
 		Baselines []string
-	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames()}, p.train.key, p.cohorts.keyOrNone(), liveDigest)}
+		Rules     *lists.Rules `json:",omitempty"`
+		Page      int          `json:",omitempty"`
+	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page()}, p.train.key, p.cohorts.keyOrNone(), liveDigest)}
 
 	steps := []*step{&p.build, &p.assemble, &p.train, &p.evaluate}
 	g, gctx := errgroup.WithContext(ctx)
@@ -512,6 +515,14 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		g.Go(func() (err error) { s.done, err = w.tables.Done(gctx, s.key); return err })
 	}
 	return g.Wait()
+}
+
+// page is how many places a list has that rules fill; 0: there are no rules.
+func (j *Job) page() int {
+	if j.Model.Lists.Rules == nil {
+		return 0
+	}
+	return j.Model.Lists.K
 }
 
 // buildSpec is the part of a job that a build reads.

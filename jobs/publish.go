@@ -33,7 +33,7 @@ func (w *work) register(ctx context.Context, d eval.Decision) (registry.Version,
 	v := registry.Version{
 		Key: strings.ReplaceAll(w.plan.evaluate.key, "/", "__"), Interval: w.iv, Created: w.now, Metrics: map[string]float64{}, Verdict: registry.Passed,
 		Report: registry.Report{Digest: w.plan.judged.SHA256, Link: w.plan.judged.Report}, Inputs: w.plan.set.Days, Seed: w.job.Model.Seed,
-		KernelClass: models.KernelClass, Spec: spec,
+		KernelClass: models.KernelClass(), Spec: spec,
 	}
 	for _, m := range w.plan.judged.Metrics {
 		if m.Value != nil {
@@ -138,6 +138,9 @@ func (w *work) publish(ctx context.Context, v registry.Version) error {
 	generation, facts, err := w.loaded(ctx, v)
 	if err != nil {
 		return err
+	}
+	if facts.Short > 0 {
+		w.res.Flags = append(w.res.Flags, fmt.Sprintf("list rules leave %s lists with fewer than %d items: no candidate was left that they let in; see at_most and exclude", smallCount(facts.Short), w.job.Model.Lists.K))
 	}
 	w.report("publish", 0, 0, "")
 	if err := w.refreshPolicy(ctx); err != nil {

@@ -136,8 +136,12 @@ func (f *filler) target(q *models.Query) bool {
 	var sum float64
 	for j, item := range q.History.Item {
 		if l := f.s.spread.Values[item]; l >= 0 {
-			f.p[l] += float64(q.History.Weight[j])
-			sum += float64(q.History.Weight[j])
+			w := 1.0
+			if q.History.Weight != nil {
+				w = float64(q.History.Weight[j])
+			}
+			f.p[l] += w
+			sum += w
 		}
 	}
 	for l := range f.p {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -60,6 +62,135 @@ type Fresh struct {
 // Off reports whether the rules change no list.
 func (r *Rules) Off() bool {
 	return r == nil || len(r.Exclude) == 0 && len(r.AtMost) == 0 && r.Diversity == nil && r.Calibrate == nil && r.Fresh == nil
+}
+
+// Yardstick is rules by which lists are measured, whether or not these rules change them: how alike their items are by the attributes of the
+// first rule that names any (diversity, at_most, calibrate), how far they are from the history in one of them, and which items are new.
+func (r *Rules) Yardstick() *Rules {
+	const any = 0.5 // of no effect on what is measured
+	var by []string
+	switch {
+	case r.Diversity != nil:
+		by = r.Diversity.By
+	case len(r.AtMost) > 0:
+		for _, l := range r.AtMost {
+			by = append(by, l.Column)
+		}
+	case r.Calibrate != nil:
+		by = []string{r.Calibrate.By}
+	}
+	out := &Rules{Fresh: r.Fresh}
+	if len(by) > 0 {
+		out.Diversity = &Diversity{By: by, Weight: any / 2}
+		if by[0] != Vectors {
+			out.Calibrate = &Calibrate{By: by[len(by)-1], Weight: any / 2}
+		}
+	}
+	if r.Calibrate != nil {
+		out.Calibrate = &Calibrate{By: r.Calibrate.By, Weight: any / 2}
+	}
+	return out
+}
+
+// Variant is the same rules with another weight of one objective.
+type Variant struct {
+	Rule   string // diversity or calibrate
+	Weight float64
+	Rules  Rules
+}
+
+// DiversityWeight is the declared weight of Diversity, 0 without it.
+func (r *Rules) DiversityWeight() float64 {
+	if r.Diversity == nil {
+		return 0
+	}
+	return r.Diversity.Weight
+}
+
+// CalibrateWeight is the declared weight of Calibrate, 0 without it.
+func (r *Rules) CalibrateWeight() float64 {
+	if r.Calibrate == nil {
+		return 0
+	}
+	return r.Calibrate.Weight
+}
+
+// Variants returns the rules at several weights of each objective that they declare, from none on, the declared weight among them.
+func (r *Rules) Variants() (out []Variant) {
+	curve := func(rule string, declared, other float64, with func(Rules, float64) Rules) {
+		weights := []float64{0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, declared}
+		slices.Sort(weights)
+		for _, w := range slices.Compact(weights) {
+			if w+other < 1 {
+				out = append(out, Variant{rule, w, with(*r, w)})
+			}
+		}
+	}
+	w, v := r.DiversityWeight(), r.CalibrateWeight()
+	if r.Diversity != nil {
+		curve("diversity", w, v, func(n Rules, w float64) Rules {
+			n.Diversity = nil
+			if w > 0 {
+				n.Diversity = &Diversity{r.Diversity.By, w}
+			}
+			return n
+		})
+	}
+	if r.Calibrate != nil {
+		curve("calibrate", v, w, func(n Rules, v float64) Rules {
+			n.Calibrate = nil
+			if v > 0 {
+				n.Calibrate = &Calibrate{r.Calibrate.By, v}
+			}
+			return n
+		})
+	}
+	return out
+}
+
+// Says tells the rules in words, one a rule.
+func (r *Rules) Says() (out []string) {
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	for _, e := range r.Exclude {
+		var parts []string
+		for _, c := range e {
+			parts = append(parts, c.String())
+		}
+		say("no item whose %s", strings.Join(parts, " and "))
+	}
+	for _, l := range r.AtMost {
+		say("at most %d of one %s in a list", l.Most, l.Column)
+	}
+	if d := r.Diversity; d != nil {
+		say("unlike items by %s, with weight %g", strings.Join(d.By, " and "), d.Weight)
+	}
+	if c := r.Calibrate; c != nil {
+		say("%s spread as in the person's history, with weight %g", c.By, c.Weight)
+	}
+	if f := r.Fresh; f != nil {
+		say("%g %% of the places for items that are at most %g days old", 100*f.Share, f.Age.Hours()/24)
+	}
+	return out
+}
+
+func (cond *Condition) String() string {
+	var says string
+	switch {
+	case len(cond.In) > 0 && cond.Not:
+		return cond.Column + " is none of " + strings.Join(cond.In, ", ")
+	case len(cond.In) > 0:
+		return cond.Column + " is " + strings.Join(cond.In, " or ")
+	case cond.Min != nil && cond.Max != nil:
+		says = fmt.Sprintf("from %g to %g", *cond.Min, *cond.Max)
+	case cond.Min != nil:
+		says = fmt.Sprintf("at least %g", *cond.Min)
+	case cond.Max != nil:
+		says = fmt.Sprintf("at most %g", *cond.Max)
+	}
+	if cond.Not {
+		says = "not " + says
+	}
+	return cond.Column + " is " + says
 }
 
 // Columns names the item attributes that the rules read, each once, in the order of the rules.

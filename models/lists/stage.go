@@ -225,6 +225,9 @@ func (s *Stage) Excluded() []int32 { return s.excluded }
 // IsFresh reports whether an item is new and may stand in a list.
 func (s *Stage) IsFresh(item int32) bool { return s.isFresh != nil && s.isFresh[item] }
 
+// HasFresh reports whether the rules know new items.
+func (s *Stage) HasFresh() bool { return s.isFresh != nil }
+
 // Without returns exclude and the items that stand in no list, ascending. It is exclude itself, or a view of the stage's own, where one of them is empty.
 func (s *Stage) Without(exclude []int32) []int32 {
 	switch {
@@ -270,25 +273,16 @@ type Lists struct {
 	By     []Rule  // which rules moved it, or others past it; 0: none
 }
 
+// K returns the places of a page.
+func (s *Stage) K() int { return s.k }
+
 // Pool is how many candidates the stage chooses from to make a list of n items.
 func (s *Stage) Pool(n int) int { return max(10*s.k, 2*n) }
 
 // Rank makes the list of each query, of q.K items at most, from the scores of m, which is bound to the stage's catalog. It overwrites out. A
 // query's list does not depend on the others, nor on the number of cores.
 func (s *Stage) Rank(ctx context.Context, m models.Scorer, q []models.Query, out *Lists) error {
-	pool := slices.Clone(q)
-	for i := range pool {
-		pool[i].Exclude = s.Without(q[i].Exclude)
-		pool[i].K = 0
-		if q[i].K > 0 {
-			pool[i].K = s.Pool(q[i].K)
-		}
-	}
-	var best models.Ranking
-	if err := models.Rank(ctx, m, s.items, pool, &best); err != nil {
-		return err
-	}
-	extra, err := s.rankFresh(ctx, m, pool)
+	candidates, err := s.Candidates(ctx, m, q)
 	if err != nil {
 		return err
 	}
@@ -302,12 +296,7 @@ func (s *Stage) Rank(ctx context.Context, m models.Scorer, q []models.Query, out
 				if err := gctx.Err(); err != nil {
 					return err
 				}
-				items, scores := best.Query(i)
-				c := Candidates{Items: items, Scores: scores}
-				if extra != nil {
-					c.Fresh, c.FreshScores = extra.Query(i)
-				}
-				made[i] = f.fill(s, &q[i], c)
+				made[i] = f.fill(s, &q[i], candidates[i])
 			}
 			return nil
 		})
@@ -325,6 +314,35 @@ func (s *Stage) Rank(ctx context.Context, m models.Scorer, q []models.Query, out
 	return nil
 }
 
+// Candidates returns what the list of each query is to be filled from, by the scores of m. A stage of the same exclusions, page and Fresh may fill
+// lists from them too.
+func (s *Stage) Candidates(ctx context.Context, m models.Scorer, q []models.Query) ([]Candidates, error) {
+	pool := slices.Clone(q)
+	for i := range pool {
+		pool[i].Exclude = s.Without(q[i].Exclude)
+		pool[i].K = 0
+		if q[i].K > 0 {
+			pool[i].K = s.Pool(q[i].K)
+		}
+	}
+	var best models.Ranking
+	if err := models.Rank(ctx, m, s.items, pool, &best); err != nil {
+		return nil, err
+	}
+	extra, err := s.rankFresh(ctx, m, pool, q)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Candidates, len(q))
+	for i := range out {
+		out[i].Items, out[i].Scores = best.Query(i)
+		if extra != nil {
+			out[i].Fresh, out[i].FreshScores = extra.Query(i)
+		}
+	}
+	return out, nil
+}
+
 // drawn is how many of the new items a query is offered for each place that they have a right to, and how many at least.
 const (
 	drawn      = 8
@@ -332,16 +350,13 @@ const (
 )
 
 // rankFresh scores a draw of the new items for each query whose list owes them places, or returns nil where there is no such rule.
-func (s *Stage) rankFresh(ctx context.Context, m models.Scorer, q []models.Query) (*models.Ranking, error) {
+func (s *Stage) rankFresh(ctx context.Context, m models.Scorer, pool, q []models.Query) (*models.Ranking, error) {
 	if len(s.fresh) == 0 {
 		return nil, nil
 	}
-	asked := slices.Clone(q)
+	asked := slices.Clone(pool)
 	for i := range asked {
-		places := 0
-		if q[i].K > 0 {
-			places = s.owed(q[i].Draw) * ((q[i].K + s.k - 1) / s.k)
-		}
+		places := s.owed(q[i].Draw) * ((q[i].K + s.k - 1) / s.k)
 		asked[i].K = 0
 		if places > 0 {
 			asked[i].Candidates = within(s.draw(q[i].Draw, max(leastDrawn, drawn*places)), q[i].Candidates)

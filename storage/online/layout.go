@@ -80,6 +80,8 @@ type Reason struct {
 	Kind         string  `json:"kind"`
 	Ref          string  `json:"ref"`
 	Contribution float64 `json:"contribution"`
+	Before       int     `json:"before,omitempty"` // of a rule: the place in the list that the scores alone would give, from 1; 0: none
+	After        int     `json:"after,omitempty"`  // of a rule: the place that the item has
 }
 
 // Vector is an embedding. Its JSON is a string: base64 (standard, padded) of the little-endian float32s.

@@ -1,0 +1,92 @@
+package configs
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/rapport-ml/rapport/models/lists"
+)
+
+// rules are the list rules that a model declares.
+func (l Lists) rules() *lists.Rules {
+	r := &lists.Rules{}
+	for _, entry := range l.Exclude {
+		e := lists.Exclusion{}
+		for _, column := range sortedKeys(entry) {
+			for _, c := range entry[column].conditions(column) {
+				e = append(e, lists.Condition{Column: column, In: c.In, Min: c.Min, Max: c.Max, Not: c.Not})
+			}
+		}
+		r.Exclude = append(r.Exclude, e)
+	}
+	for _, column := range sortedKeys(l.AtMost) {
+		r.AtMost = append(r.AtMost, lists.Limit{Column: column, Most: l.AtMost[column]})
+	}
+	if d := l.Diversity; d != nil {
+		r.Diversity = &lists.Diversity{By: d.By, Weight: d.Weight}
+	}
+	if c := l.Calibrate; c != nil {
+		r.Calibrate = &lists.Calibrate{By: c.By, Weight: c.Weight}
+	}
+	if f := l.Fresh; f != nil {
+		r.Fresh = &lists.Fresh{Age: f.Age, Share: f.Share, Since: f.Since}
+	}
+	return r
+}
+
+// checkLists reports what is wrong with the lists of a model.
+func (p *Project) checkLists(path string, l Lists) {
+	if l.K < 1 || l.K > 1000 {
+		p.dec.at(path+".k", "", "%d is not between 1 and 1000", l.K)
+	}
+	oneOf(p.dec, path+".seen", l.Seen, "auto", "keep", "mask")
+	r := l.rules()
+	p.eachRule(path, r.Validate())
+	for _, c := range r.Columns() {
+		if p.Sources.Items == nil {
+			p.dec.at(path, "declare sources.items", "rules name the item attribute %q, and no items are declared", c)
+			return
+		}
+	}
+	ranged := map[string]bool{}
+	for _, e := range r.Exclude {
+		for _, c := range e {
+			ranged[c.Column] = ranged[c.Column] || c.Min != nil || c.Max != nil
+		}
+	}
+	for _, c := range r.Columns() {
+		number := slices.Contains(p.Sources.Items.Numbers, c)
+		switch {
+		case number && !ranged[c]:
+			p.dec.at(path, "name a category, or a range in exclude", "a rule wants the values of %q, which holds numbers", c)
+		case !number && ranged[c]:
+			p.dec.at(path, "name it under sources.items.numbers", "exclude gives a range of %q, which holds no numbers", c)
+		}
+	}
+}
+
+// eachRule reports every fault of list rules where it stands.
+func (p *Project) eachRule(path string, err error) {
+	var many interface{ Unwrap() []error }
+	if errors.As(err, &many) {
+		for _, e := range many.Unwrap() {
+			p.eachRule(path, e)
+		}
+		return
+	}
+	var f *lists.Fault
+	if errors.As(err, &f) {
+		p.dec.at(path+"."+f.Key, "", "%s", strings.TrimSpace(f.Problem))
+	}
+}
+
+// checkListReads refuses a job whose lists have rules on attributes that its purpose does not read.
+func (p *Project) checkListReads(name string, j Job) {
+	pu := p.purpose(j.Purpose.Train)
+	for _, c := range p.Models[j.Train.Model].Lists.rules().Columns() {
+		if !pu.Allows("items", c) {
+			p.dec.at("purposes."+pu.Name+".reads.items", "add "+c+", or leave it out of models."+j.Train.Model+".lists", "the lists of job %s have a rule on the item attribute %q, which purpose %q does not read", name, c, pu.Name)
+		}
+	}
+}
