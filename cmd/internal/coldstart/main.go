@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/cmd/internal/synth"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/als"
+	"github.com/rapport-ml/rapport/models/content"
+	"github.com/rapport-ml/rapport/models/popular"
+)
+
+func main() {
+	size := synth.World{Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	flag.IntVar(&size.Users, "users", 3000, "subjects of a world")
+	flag.IntVar(&size.Items, "items", 1200, "items of a world")
+	flag.IntVar(&size.Days, "days", 60, "days of a world, of which the last tenth is asked for")
+	seeds := flag.Int("seeds", 3, "worlds")
+	flag.Parse()
+	if err := run(context.Background(), size, *seeds, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "coldstart:", err)
+		os.Exit(1)
+	}
+}
+
+// k is the length of the lists.
+const k = 10
+
+// contender is a model under test. permuted gives it the item and subject attributes of others.
+type contender struct {
+	name     string
+	trainer  models.Trainer
+	permuted bool
+}
+
+func contenders() []contender {
+	with := func(attributes string) models.Trainer {
+		h := als.Defaults()
+		h.Attributes = attributes
+		return &als.Trainer{Hyper: h}
+	}
+	return []contender{
+		{"als, constant bias columns", with("bias"), false},
+		{"als without attributes", with("false"), false},
+		{"als with attributes", with("true"), false},
+		{"als with permuted attributes", with("true"), true},
+		{"content", &content.Trainer{Hyper: content.Defaults()}, false},
+		{"popularity", &popular.Trainer{Hyper: popular.Defaults()}, false},
+	}
+}
+
+// The tasks, in the order of the table.
+var tasks = []string{"warm", "all items", "cold items", "cold subjects"}
+
+func run(ctx context.Context, size synth.World, seeds int, out io.Writer) error {
+	all := contenders()
+	figures, err := measure(ctx, size, seeds, all)
+	if err != nil {
+		return err
+	}
+	printTable(out, all, figures)
+	return nil
+}
+
+// measure returns nDCG@k by contender and task, of each subject and seed.
+func measure(ctx context.Context, size synth.World, seeds int, all []contender) ([][][]float64, error) {
+	figures := make([][][]float64, len(all))
+	for c := range figures {
+		figures[c] = make([][]float64, len(tasks))
+	}
+	for seed := range seeds {
+		size.Seed = uint64(seed) + 1
+		w, err := newWorld(ctx, size)
+		if err != nil {
+			return nil, err
+		}
+		for c, x := range all {
+			s, err := w.train(ctx, x)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", x.name, err)
+			}
+			for t, task := range tasks {
+				of, err := w.judge(ctx, s, task)
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", x.name, err)
+				}
+				figures[c][t] = append(figures[c][t], of...)
+			}
+		}
+	}
+	return figures, nil
+}
+
+func printTable(out io.Writer, all []contender, figures [][][]float64) {
+	fmt.Fprintf(out, "| nDCG@%d |", k)
+	for _, t := range tasks {
+		fmt.Fprintf(out, " %s | minus bias columns |", t)
+	}
+	fmt.Fprintf(out, "\n|---|%s\n", strings.Repeat("---|", 2*len(tasks)))
+	for c, x := range all {
+		fmt.Fprintf(out, "| %s |", x.name)
+		for t := range tasks {
+			mean, _ := meanOf(figures[c][t], nil)
+			diff, half := meanOf(figures[c][t], figures[0][t])
+			if c == 0 {
+				fmt.Fprintf(out, " %.4f | (n = %d) |", mean, len(figures[c][t]))
+				continue
+			}
+			fmt.Fprintf(out, " %.4f | %+.4f ± %.4f |", mean, diff, half)
+		}
+		fmt.Fprintln(out)
+	}
+}
+
+// meanOf returns the mean of x, or of x − y, and half of its 95 % interval.
+func meanOf(x, y []float64) (mean, half float64) {
+	n := float64(len(x))
+	at := func(i int) float64 {
+		if y == nil {
+			return x[i]
+		}
+		return x[i] - y[i]
+	}
+	for i := range x {
+		mean += at(i) / n
+	}
+	var v float64
+	for i := range x {
+		v += (at(i) - mean) * (at(i) - mean)
+	}
+	return mean, 1.96 * math.Sqrt(v/(n-1)/n)
+}
+
+// train returns a contender's scorer over all items.
+func (w *world) train(ctx context.Context, c contender) (models.Scorer, error) {
+	d := *w.seen
+	if c.permuted {
+		d = permuted(d)
+	}
+	m, err := c.trainer.Train(ctx, &d, d.Cuts.Test, 1)
+	if err != nil {
+		return nil, err
+	}
+	return m.Bind(ctx, d.Catalog, d.SubjectColumns())
+}
+
+// judge returns the nDCG of each subject who has an answer in the task.
+func (w *world) judge(ctx context.Context, s models.Scorer, task string) ([]float64, error) {
+	d := w.whole
+	asked := func(item int32) bool { return task == "all items" || w.coldItem[item] == (task == "cold items") }
+	var candidates []int32
+	for i := range w.coldItem {
+		if asked(int32(i)) {
+			candidates = append(candidates, int32(i))
+		}
+	}
+	var queries []models.Query
+	var relevant []map[int32]bool
+	for row, cold := range w.coldPerson {
+		if cold != (task == "cold subjects") {
+			continue
+		}
+		want := map[int32]bool{}
+		after := d.Events.SubjectBetween(row, d.Cuts.Test, d.Cuts.End)
+		for _, item := range after.Item {
+			if asked(item) {
+				want[item] = true
+			}
+		}
+		q := d.Query(row, d.Cuts.Test, k)
+		for i, gone := range w.coldItem {
+			if gone {
+				q = q.Without(int32(i))
+			}
+		}
+		if cold {
+			q.History = models.History{}
+		}
+		if len(want) == 0 || !cold && q.History.Len() == 0 {
+			continue
+		}
+		q.Candidates = candidates
+		queries, relevant = append(queries, q), append(relevant, want)
+	}
+	var r models.Ranking
+	if err := models.Rank(ctx, s, d.Catalog.Len(), queries, &r); err != nil {
+		return nil, err
+	}
+	out := make([]float64, len(queries))
+	for q := range queries {
+		items, _ := r.Query(q)
+		var dcg, ideal float64
+		for i, item := range items {
+			if relevant[q][item] {
+				dcg += 1 / math.Log2(float64(i)+2)
+			}
+			if i < len(relevant[q]) {
+				ideal += 1 / math.Log2(float64(i)+2)
+			}
+		}
+		out[q] = dcg / ideal
+	}
+	return out, nil
+}
+
+// permuted gives every item and subject the attributes of another.
+func permuted(d models.Dataset) models.Dataset {
+	r := rand.New(rand.NewPCG(1, 0x70))
+	shuffle := func(a *models.Attributes) *models.Attributes {
+		order := r.Perm(a.N)
+		out := &models.Attributes{N: a.N}
+		for _, c := range a.Cats {
+			values := make([]int32, a.N)
+			for i, from := range order {
+				values[i] = c.Values[from]
+			}
+			out.Cats = append(out.Cats, models.CatColumn{Name: c.Name, Levels: c.Levels, Values: values})
+		}
+		for _, c := range a.Nums {
+			values := make([]float64, a.N)
+			for i, from := range order {
+				values[i] = c.Values[from]
+			}
+			out.Nums = append(out.Nums, models.NumColumn{Name: c.Name, Values: values})
+		}
+		return out
+	}
+	catalog := *d.Catalog
+	catalog.Attrs = shuffle(catalog.Attrs)
+	d.Catalog, d.Subjects = &catalog, shuffle(d.Subjects)
+	return d
+}
