@@ -29,7 +29,8 @@ type sheet struct {
 	what  string // it is, for errors
 	last  bool   // no later sheet is made of the same partitions
 
-	// The rows so far, of a build that has spilled.
+	// The rows that merge wrote to the spill file.
+	mu     sync.Mutex
 	chunks []chunk
 	total  int64
 }
@@ -85,9 +86,6 @@ func emit(ctx context.Context, sh *sheet, parts []*partition, bg *budget, out fu
 		})
 	}
 	wait.Wait()
-	if first == nil && total == 0 {
-		first = out(sh.view.View, newBuffer(sh.schema, 0).head(0))
-	}
 	return total, first
 }
 
@@ -199,7 +197,7 @@ func viewSheet(p *program, v *viewProgram) *sheet {
 	return &sheet{
 		view: v, schema: v.Schema(p.schema), has: (*classState).some,
 		begin: func(pt *partition, c *classState, b *buffer) {
-			b.sets = c.countMembers(v, pt.n, p.end)
+			b.sets = pt.countsOf(c, v, p.end)
 			for _, f := range v.features {
 				if f.keep >= 0 {
 					c.keepers[f.keep].done(pt.n)
@@ -298,26 +296,35 @@ func (b *buffer) cut(col *table.Column) {
 	}
 }
 
-// countMembers returns, for each table of members that the view reads, the number of values by slot and bucket.
-func (c *classState) countMembers(v *viewProgram, slots int, end int64) [][]uint32 {
+// countsOf returns, for each table of members that the view reads, the number of values by slot and bucket.
+func (pt *partition) countsOf(c *classState, v *viewProgram, end int64) [][]uint32 {
 	counts := make([][]uint32, len(c.members))
 	for _, f := range v.features {
 		if f.Op != features.Distinct || counts[f.members] != nil {
 			continue
 		}
-		n := make([]uint32, slots*len(c.windows))
-		c.members[f.members].each(func(slot uint32, bucket uint8, time int64) {
-			b := int8(bucket)
-			if c.members[f.members].timed {
-				b = c.bucket(end, time)
-			}
-			if b >= 0 {
-				n[int(slot)*len(c.windows)+int(b)]++
-			}
-		})
-		counts[f.members] = n
+		x := c.class.members[f.members]
+		switch {
+		case pt.timed:
+			counts[f.members] = c.countTimed(&c.members[f.members], pt.n, end)
+		case x.shared != nil && !x.holds:
+			counts[f.members] = x.shared.countsOf(pt)
+		default:
+			counts[f.members] = c.counts[f.members]
+		}
 	}
 	return counts
+}
+
+// countTimed counts the pairs of a timed table by slot and bucket, as of end.
+func (c *classState) countTimed(t *pairs, slots int, end int64) []uint32 {
+	n := make([]uint32, slots*len(c.windows))
+	t.each(func(slot uint32, _ uint64, _ uint8, time int64) {
+		if b := c.bucket(end, time); b >= 0 {
+			n[int(slot)*len(c.windows)+int(b)]++
+		}
+	})
+	return n
 }
 
 // of reads a counter.

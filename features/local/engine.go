@@ -43,18 +43,29 @@ func build(ctx context.Context, p features.Plan) (features.Stats, error) {
 	if len(p.Views) == 0 {
 		return stats, nil
 	}
-	bg := &budget{limit: (p.Budget + 1) / 2, spill: spill{folder: p.Spill}}
+	bg := &budget{limit: share(p.Budget), spill: spill{folder: p.Spill}}
 	defer bg.spill.close()
-	s, err := states(ctx, p, bg, &stats)
-	if err == nil {
-		err = s.putOut(ctx, s.sheets(p), &stats)
+	err := attempt(ctx, p, bg, &stats, false)
+	if errors.Is(err, errAlike) { // which is known before anything is put out
+		stats = features.Stats{RowsOut: map[string]int64{}}
+		err = attempt(ctx, p, bg, &stats, true)
 	}
 	stats.Spilled, stats.Peak = bg.spill.end.Load(), bg.peak.Load()
 	return stats, err
 }
 
+// attempt is a build, in which groups share pairs, or do not.
+func attempt(ctx context.Context, p features.Plan, bg *budget, stats *features.Stats, unshared bool) error {
+	bg.held.Store(0)
+	s, err := states(ctx, p, bg, stats, unshared)
+	if err != nil {
+		return err
+	}
+	return s.putOut(ctx, s.sheets(p), stats)
+}
+
 // states computes the states of all views, from a prior build's if there is one of use.
-func states(ctx context.Context, p features.Plan, bg *budget, stats *features.Stats) (*scan, error) {
+func states(ctx context.Context, p features.Plan, bg *budget, stats *features.Stats, unshared bool) (*scan, error) {
 	start := p.Interval.Start.UnixMicro()
 	if p.Prior != nil {
 		prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: true, tile: p.Tile != nil})
@@ -73,7 +84,7 @@ func states(ctx context.Context, p features.Plan, bg *budget, stats *features.St
 			s.release()
 		}
 	}
-	prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: p.State != nil, tile: p.Tile != nil})
+	prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: p.State != nil, tile: p.Tile != nil, unshared: unshared})
 	if err != nil {
 		return nil, err
 	}
@@ -120,16 +131,11 @@ func (s *scan) sheets(p features.Plan) (all []*sheet) {
 
 // putOut puts out all tables, and counts the rows of views.
 func (s *scan) putOut(ctx context.Context, sheets []*sheet, stats *features.Stats) error {
-	merged, err := s.merge(ctx, sheets)
+	if err := s.merge(ctx, sheets); err != nil {
+		return err
+	}
 	for i, sh := range sheets {
-		n := int64(0)
-		switch {
-		case err != nil:
-		case merged:
-			n, err = s.copyOut(ctx, sh)
-		default:
-			n, err = emit(ctx, sh, s.partsOf(sh.view), s.budget, sh.out)
-		}
+		n, err := s.put(ctx, sh)
 		if err != nil {
 			return fmt.Errorf("%s %q: %w", sh.what, sh.view.Name, err)
 		}
@@ -143,10 +149,13 @@ func (s *scan) putOut(ctx context.Context, sheets []*sheet, stats *features.Stat
 func newScan(p *program, bg *budget) *scan {
 	s := &scan{prog: p, budget: bg, stats: newTally(p), parts: make([][]*partition, len(p.groups))}
 	s.types.types = make([]table.Type, len(p.columns))
-	bg.dicts = nil
+	bg.groups, bg.dicts, bg.numbers = len(p.groups), nil, nil
 	for _, c := range p.columns {
 		if c.dict != nil {
 			bg.dicts = append(bg.dicts, c.dict)
+		}
+		if c.numbering != nil {
+			bg.numbers = append(bg.numbers, c.numbering)
 		}
 	}
 	for i, g := range p.groups {

@@ -24,6 +24,7 @@ type reader struct {
 	names []translation[uint16] // by column: numbers of named values
 	codes []translation[uint32]
 	packs []translation[packed]
+	seens []lately // by column: numbers
 
 	// The run: rows [lo, hi) of the batch.
 	lo, hi int
@@ -67,7 +68,8 @@ func newReader(p *program, types *columnTypes) *reader {
 	n := len(p.columns)
 	return &reader{
 		prog: p, types: types, seen: make([]table.Type, n), cols: make([]table.Column, n), hashs: make([]translation[uint64], n),
-		names: make([]translation[uint16], n), codes: make([]translation[uint32], n), packs: make([]translation[packed], n), lanes: make([]laneData, len(p.lanes)), named: make([]namedData, n),
+		names: make([]translation[uint16], n), codes: make([]translation[uint32], n), packs: make([]translation[packed], n), seens: make([]lately, n),
+		lanes: make([]laneData, len(p.lanes)), named: make([]namedData, n),
 	}
 }
 
@@ -159,6 +161,8 @@ func (r *reader) lane(at int) *laneData {
 	case packedHead:
 		r.pack(d, r.lane(l.of), l)
 	case packedTail: // with its head
+	case ordinal:
+		r.ordinals(d, r.lane(l.of), l)
 	}
 	return d
 }
@@ -373,6 +377,24 @@ func (r *reader) pack(head, tail *laneData, l *lane) {
 		}
 	}
 	r.nulls(head, c)
+}
+
+// ordinals numbers the values of a lane of identities.
+func (r *reader) ordinals(d, of *laneData, l *lane) {
+	seen, t := &r.seens[l.column], r.prog.columns[l.column].numbering
+	if d.bad = of.bad; d.bad == nil {
+		for i, word := range of.words {
+			d.words[i] = uint64(seen.number(t, word))
+		}
+		return
+	}
+	for i, word := range of.words {
+		if of.bad[i] != usable {
+			d.words[i] = 0
+			continue
+		}
+		d.words[i] = uint64(seen.number(t, word))
+	}
 }
 
 func (r *reader) moments(d *laneData, l *lane) {

@@ -1,9 +1,13 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"slices"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -11,51 +15,98 @@ import (
 // errBeyond says that the states of a prior build don't fit into the budget: all events are read then, for which there is a way.
 var errBeyond = errors.New("the prior state is larger than the budget")
 
-// merge ends a build that has spilled: partition by partition it adds the records that were spilled, writes the rows of all sheets to the spill file,
-// since sheets are put out one after another, and gives the memory back. It returns false if nothing was spilled.
-func (s *scan) merge(ctx context.Context, sheets []*sheet) (bool, error) {
-	if !slices.ContainsFunc(s.parts, func(parts []*partition) bool {
-		return slices.ContainsFunc(parts, func(pt *partition) bool { return len(pt.chunks) > 0 })
-	}) {
-		return false, nil
-	}
-	scratch := newScratch(s.mostRows())
-	var coded []byte
-	for i, g := range s.prog.groups {
+// merge ends a build that has spilled: it adds the records that were spilled, partition by partition, some side by side. A partition that is complete and
+// for which there is no room writes its rows of all sheets to the spill file, since sheets are put out one after another, and gives its memory back.
+func (s *scan) merge(ctx context.Context, sheets []*sheet) error {
+	for _, i := range s.prog.byRank() { // who holds pairs comes before who counts them too
+		g := s.prog.groups[i]
+		var rows []*sheet
+		for _, sh := range sheets {
+			if sh.view.group == g {
+				rows = append(rows, sh)
+			}
+		}
+		var spilled []*partition
+		largest := int64(1)
 		for _, pt := range s.parts[i] {
-			if err := ctx.Err(); err != nil {
-				return true, err
+			if len(pt.chunks) > 0 {
+				spilled = append(spilled, pt)
+				largest = max(largest, pt.expected())
 			}
-			if err := pt.unspill(s.moves, scratch, s.budget); err != nil {
-				return true, err
-			}
-			for _, sh := range sheets {
-				if sh.view.group != g {
-					continue
+		}
+		// As many at a time as are sure not to take much more than the budget.
+		workers := min(int64(runtime.GOMAXPROCS(0)), max(1, s.budget.limit/16/largest), int64(len(spilled)))
+		var all errgroup.Group
+		var next atomic.Int64
+		for range workers {
+			all.Go(func() error {
+				m := merger{scan: s, sheets: rows, scratch: newScratch(s.mostRows())}
+				for {
+					at := int(next.Add(1)) - 1
+					if at >= len(spilled) {
+						return nil
+					}
+					if err := cmp.Or(ctx.Err(), m.merge(spilled[at])); err != nil {
+						next.Store(int64(len(spilled)))
+						return err
+					}
 				}
-				b := newBuffer(sh.schema, min(batchRows, pt.n))
-				err := pt.rows(sh, b, func(rows *table.Batch) error {
-					coded = appendBatch(coded[:0], rows)
-					c, err := s.budget.spill.write(coded)
-					sh.chunks, sh.total = append(sh.chunks, c), sh.total+int64(rows.N)
-					return err
-				})
-				if err != nil {
-					return true, err
-				}
-			}
-			pt.release(s.budget)
+			})
+		}
+		if err := all.Wait(); err != nil {
+			return err
 		}
 	}
-	return true, nil
+	return nil
 }
 
-// copyOut puts out the rows of a sheet that merge wrote.
-func (s *scan) copyOut(ctx context.Context, sh *sheet) (int64, error) {
+// merger completes partitions that were spilled, for one goroutine.
+type merger struct {
+	*scan
+	sheets  []*sheet
+	scratch *scratch
+	coded   []byte
+}
+
+func (m *merger) merge(pt *partition) error {
+	if err := pt.unspill(m.moves, m.scratch, m.budget); err != nil {
+		return err
+	}
+	if !pt.timed {
+		if err := pt.complete(m.budget); err != nil {
+			return err
+		}
+	}
+	if !m.budget.beyond() {
+		return nil
+	}
+	for _, sh := range m.sheets {
+		b := newBuffer(sh.schema, min(batchRows, pt.n))
+		err := pt.rows(sh, b, func(rows *table.Batch) error {
+			m.coded = appendBatch(m.coded[:0], rows)
+			c, err := m.budget.spill.write(m.coded)
+			sh.mu.Lock()
+			defer sh.mu.Unlock()
+			sh.chunks, sh.total = append(sh.chunks, c), sh.total+int64(rows.N)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	pt.release(m.budget)
+	return nil
+}
+
+// put puts out a sheet: the rows of partitions in memory, then those that merge wrote. It returns their number.
+func (s *scan) put(ctx context.Context, sh *sheet) (int64, error) {
+	n, err := emit(ctx, sh, s.partsOf(sh.view), s.budget, sh.out)
+	if err != nil {
+		return 0, err
+	}
 	var buf []byte
 	for _, c := range sh.chunks {
-		err := ctx.Err()
-		if err == nil {
+		if err = ctx.Err(); err == nil {
 			buf, err = s.budget.spill.read(c, buf)
 		}
 		if err == nil {
@@ -65,10 +116,10 @@ func (s *scan) copyOut(ctx context.Context, sh *sheet) (int64, error) {
 			return 0, err
 		}
 	}
-	if sh.total == 0 {
+	if n += sh.total; n == 0 {
 		return 0, sh.out(sh.view.View, newBuffer(sh.schema, 0).head(0))
 	}
-	return sh.total, nil
+	return n, nil
 }
 
 // mostRows is how many records are added at once, at most.

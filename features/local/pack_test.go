@@ -39,46 +39,50 @@ func TestOrdered(t *testing.T) {
 	}
 }
 
-// A table of pairs counts each value once, in the shortest bucket that it was seen in, when values grow beyond 32 bits too.
+// A table of pairs counts each value once, in the shortest bucket that it was seen in, whatever the values: those of a few bits, and those that come to be too
+// large for a shelf, or for 32 bits.
 func TestPairs(t *testing.T) {
 	type key struct {
 		slot uint32
 		id   uint64
 	}
-	want := map[key]uint8{}
-	var p pairs
-	s := newScratch(64)
-	for i := range 3000 {
-		var slots []uint32
-		var ids []uint64
-		var buckets []uint8
-		for j := range 64 {
-			k := key{uint32(i*j) % 97, uint64(i+j) * 2654435761 % 501}
-			if i > 1500 && j%7 == 0 {
-				k.id <<= 40
+	const buckets = 5
+	for name, large := range map[string]uint64{"small": 1, "to the limit": shelfLimit(3) / 501, "beyond a shelf": 1 << 20, "beyond 32 bits": 1 << 40, "both": 0} {
+		want := map[key]uint8{}
+		p := newPairs(buckets, false)
+		s := newScratch(64)
+		for i := range 3000 {
+			var slots []uint32
+			var ids []uint64
+			var in []uint8
+			for j := range 64 {
+				k := key{uint32(i*j) % 197, uint64(i+j) * 2654435761 % 501}
+				switch {
+				case large == 0 && i > 1000 && j%7 == 0:
+					k.id <<= 20 + 20*uint64(i/2000)
+				case i > 1500 && j%7 == 0:
+					k.id *= max(large, 1)
+				}
+				b := uint8((i + 3*j) % buckets)
+				slots, ids, in = append(slots, k.slot), append(ids, k.id), append(in, b)
+				if was, ok := want[k]; !ok || b < was {
+					want[k] = b
+				}
 			}
-			b := uint8((i + 3*j) % 5)
-			slots, ids, buckets = append(slots, k.slot), append(ids, k.id), append(buckets, b)
-			if was, ok := want[k]; !ok || b < was {
-				want[k] = b
+			p.add(slots, ids, in, nil, s.places)
+		}
+		n := 0
+		p.each(func(slot uint32, id uint64, bucket uint8, _ int64) {
+			n++
+			if w, ok := want[key{slot, id}]; !ok || w != bucket {
+				t.Fatalf("%s: slot %d has value %d in bucket %d, want %d, %v", name, slot, id, bucket, w, ok)
 			}
+		})
+		if n != len(want) || p.n != n {
+			t.Fatalf("%s: %d pairs by count, and %d by looking, want %d", name, p.n, n, len(want))
 		}
-		p.add(slots, ids, buckets, nil, s.places)
-	}
-	got := map[key]uint8{}
-	at := 0
-	for i, m := range p.marks {
-		if m != 0 {
-			at++
-			got[key{m>>bucketBits - 1, p.ids[i]}] = uint8(m & (1<<bucketBits - 1))
-		}
-	}
-	if at != len(want) || len(got) != len(want) || p.n != len(want) {
-		t.Fatalf("%d pairs, want %d", at, len(want))
-	}
-	for k, b := range want {
-		if g, ok := got[k]; !ok || g != b {
-			t.Fatalf("%v: bucket %d, want %d", k, g, b)
+		if form := map[string]bool{"small": p.shelves != nil, "to the limit": p.shelves != nil, "beyond a shelf": p.narrow != nil, "beyond 32 bits": p.ids != nil, "both": p.ids != nil}; !form[name] {
+			t.Errorf("%s: a table of the wrong form", name)
 		}
 	}
 }

@@ -10,19 +10,28 @@ import (
 )
 
 // pairs holds, for each entity of a partition and each value that it had, what is known of their last event: the shortest bucket that holds one,
-// or, if a later build is to go on from it, the time. An open-addressed table of words without pointers:
+// or, if a later build is to go on from it, the time. Open-addressed tables of words without pointers:
 //
-//	narrow  one word a pair, as long as all values are below 2^32: value << 32 | mark
+//	shelves  4 bytes a pair, as long as all values are below 2^20 to 2^26, by the number of buckets (shelfLimit)
+//	narrow  8 bytes a pair, as long as all values are below 2^32: value << 32 | mark
 //	wide    value and mark apart, 12 bytes a pair, and the time, if asked for
 //
 // A mark is (slot + 1) << 6 | bucket; 0 is a free place.
 type pairs struct {
-	n      int
-	narrow []uint64
-	ids    []uint64
-	marks  []uint32
-	times  []int64 // of a timed table alone, which is always wide
-	timed  bool
+	n          int
+	bucketBits int // that buckets take in a shelf
+	shelves    []shelf
+	held       int64 // bytes of their words
+	narrow     []uint64
+	ids        []uint64
+	marks      []uint32
+	times      []int64 // of a timed table alone, which is always wide
+	timed      bool
+}
+
+// newPairs returns an empty table for some buckets, or for times.
+func newPairs(buckets int, timed bool) pairs {
+	return pairs{bucketBits: bits.Len(uint(buckets - 1)), timed: timed}
 }
 
 const (
@@ -44,12 +53,24 @@ func spread(h uint64, n int) int {
 
 // add adds the pairs of slots and ids, with their buckets or times; places is scratch.
 func (t *pairs) add(slots []uint32, ids []uint64, buckets []uint8, times []int64, places []uint32) {
-	t.room(len(slots))
-	if t.narrowOnly(ids) {
-		t.addNarrow(slots, ids, buckets, places)
-		return
+	if !t.timed && t.ids == nil {
+		most := uint64(0)
+		for _, id := range ids {
+			most = max(most, id)
+		}
+		switch {
+		case t.narrow == nil && most < shelfLimit(t.bucketBits):
+			t.addShelved(slots, ids, buckets)
+			return
+		case most <= math.MaxUint32:
+			t.unshelve()
+			t.room(len(slots))
+			t.addNarrow(slots, ids, buckets, places)
+			return
+		}
+		t.widen()
 	}
-	t.widen()
+	t.room(len(slots))
 	n := len(t.ids)
 	touched := uint32(0)
 	for i, slot := range slots {
@@ -88,16 +109,27 @@ func (t *pairs) add(slots []uint32, ids []uint64, buckets []uint8, times []int64
 	}
 }
 
-// narrowOnly reports whether the table is narrow and stays so with these values.
-func (t *pairs) narrowOnly(ids []uint64) bool {
-	if t.timed || t.ids != nil {
-		return false
+// unshelve turns shelves into a narrow table.
+func (t *pairs) unshelve() {
+	if t.narrow != nil {
+		return
 	}
-	all := uint64(0)
-	for _, id := range ids {
-		all |= id
+	t.narrow = make([]uint64, t.n*6/5+8)
+	t.eachShelved(func(slot uint32, id uint64, bucket uint8) {
+		t.placeNarrow(id<<32 | uint64(slot+1)<<bucketBits | uint64(bucket))
+	})
+	t.shelves, t.held = nil, 0
+}
+
+// placeNarrow puts a pair that the table does not hold into a free place.
+func (t *pairs) placeNarrow(x uint64) {
+	at := spread(hashPair(uint32(x)>>bucketBits-1, x>>32), len(t.narrow))
+	for t.narrow[at] != 0 {
+		if at++; at == len(t.narrow) {
+			at = 0
+		}
 	}
-	return all <= math.MaxUint32
+	t.narrow[at] = x
 }
 
 func (t *pairs) addNarrow(slots []uint32, ids []uint64, buckets []uint8, places []uint32) {
@@ -143,16 +175,9 @@ func (t *pairs) resize(size int) {
 		old := t.narrow
 		t.narrow = make([]uint64, size)
 		for _, x := range old {
-			if x == 0 {
-				continue
+			if x != 0 {
+				t.placeNarrow(x)
 			}
-			at := spread(hashPair(uint32(x)>>bucketBits-1, x>>32), size)
-			for t.narrow[at] != 0 {
-				if at++; at == size {
-					at = 0
-				}
-			}
-			t.narrow[at] = x
 		}
 		return
 	}
@@ -188,26 +213,22 @@ func (t *pairs) place(mark uint32, id uint64) int {
 	return at
 }
 
-// widen turns a narrow table into a wide one.
+// widen turns any table into a wide one.
 func (t *pairs) widen() {
-	if t.ids != nil {
-		return
-	}
-	old := t.narrow
-	t.narrow = nil
-	t.wide(max(len(old), 8))
-	for _, x := range old {
-		if x != 0 {
-			t.place(uint32(x), x>>32)
-		}
-	}
+	old := *t
+	t.shelves, t.held, t.narrow = nil, 0, nil
+	t.wide(t.n*6/5 + 8)
+	old.each(func(slot uint32, id uint64, bucket uint8, _ int64) {
+		t.place((slot+1)<<bucketBits|uint32(bucket), id)
+	})
 }
 
 // each calls f with every pair: its bucket, or its time if the table is timed.
-func (t *pairs) each(f func(slot uint32, bucket uint8, time int64)) {
+func (t *pairs) each(f func(slot uint32, id uint64, bucket uint8, time int64)) {
+	t.eachShelved(func(slot uint32, id uint64, bucket uint8) { f(slot, id, bucket, 0) })
 	for _, x := range t.narrow {
 		if x != 0 {
-			f(uint32(x)>>bucketBits-1, uint8(x&(1<<bucketBits-1)), 0)
+			f(uint32(x)>>bucketBits-1, x>>32, uint8(x&(1<<bucketBits-1)), 0)
 		}
 	}
 	for i, m := range t.marks {
@@ -218,12 +239,12 @@ func (t *pairs) each(f func(slot uint32, bucket uint8, time int64)) {
 		if t.timed {
 			time = t.times[i]
 		}
-		f(m>>bucketBits-1, uint8(m&(1<<bucketBits-1)), time)
+		f(m>>bucketBits-1, t.ids[i], uint8(m&(1<<bucketBits-1)), time)
 	}
 }
 
 func (t *pairs) bytes() int64 {
-	return int64(8*cap(t.narrow) + 8*cap(t.ids) + 4*cap(t.marks) + 8*cap(t.times))
+	return int64(32*cap(t.shelves)+8*cap(t.narrow)+8*cap(t.ids)+4*cap(t.marks)+8*cap(t.times)) + t.held
 }
 
 // addMembers adds an entity's values, with their last times, to a timed table.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime/metrics"
 	"sync"
 	"sync/atomic"
 
@@ -31,7 +32,7 @@ type partition struct {
 	classes []classState
 	size    int64 // bytes, as of the last records
 
-	// Once the build is beyond its budget, a partition that gets records keeps its state as it is, and these are the records that came since.
+	// Once the build is beyond its budget, these are the records that came since.
 	chunks []chunk
 	coded  []byte
 }
@@ -42,6 +43,7 @@ type classState struct {
 	words   []uint64                   // stride a slot
 	rests   map[uint32]*features.Total // what did not fit into a sum, by the place of its first word
 	members []pairs
+	counts  [][]uint32 // of members, by slot and bucket, once they are counted; nil where another group holds the pairs
 	keepers []keeper
 }
 
@@ -91,7 +93,7 @@ func (pt *partition) begin() {
 	for _, c := range pt.group.classes {
 		state := classState{class: c, members: make([]pairs, len(c.members))}
 		for i := range c.members {
-			state.members[i].timed = pt.timed
+			state.members[i] = newPairs(len(c.windows), pt.timed)
 		}
 		for _, k := range c.keeps {
 			state.keepers = append(state.keepers, newKeeper(k, len(c.windows)))
@@ -137,7 +139,7 @@ func (pt *partition) take(m *moves, r *records, s *scratch, bg *budget) error {
 	if m.leave && bg.beyond() {
 		return errBeyond
 	}
-	if len(pt.chunks) == 0 && !bg.beyond() {
+	if !bg.beyond() || !bg.spills(pt.group) {
 		err := pt.aggregate(m, r, s)
 		bg.grown(pt)
 		return err
@@ -146,6 +148,15 @@ func (pt *partition) take(m *moves, r *records, s *scratch, bg *budget) error {
 	c, err := bg.spill.write(pt.coded)
 	pt.chunks = append(pt.chunks, c)
 	return err
+}
+
+// expected is about how many bytes the partition will hold when the records that were spilled are added: not more than they are.
+func (pt *partition) expected() int64 {
+	n := pt.size
+	for _, c := range pt.chunks {
+		n += int64(c.n)
+	}
+	return n
 }
 
 // unspill adds the records that were spilled.
@@ -168,6 +179,7 @@ func (pt *partition) unspill(m *moves, s *scratch, bg *budget) (err error) {
 // release gives the partition's memory back.
 func (pt *partition) release(bg *budget) {
 	bg.held.Add(-pt.size)
+	pt.group.held.Add(-pt.size)
 	pt.size, pt.entities, pt.classes = 0, entities{}, nil
 }
 
@@ -327,7 +339,9 @@ func (c *classState) addTimed(g *group, m *moves, recs []uint64, in chosen, s *s
 		}
 	}
 	for i, x := range c.class.members {
-		c.member(&c.members[i], x, recs, g, in.rows, in.slots, in.buckets, s)
+		if x.shared == nil || x.holds {
+			c.member(&c.members[i], x, recs, g, in.rows, in.slots, in.buckets, s)
+		}
 	}
 }
 
@@ -485,6 +499,9 @@ func (pt *partition) bytes() int64 {
 		for j := range c.members {
 			n += c.members[j].bytes()
 		}
+		for _, x := range c.counts {
+			n += int64(4 * cap(x))
+		}
 		for _, k := range c.keepers {
 			n += k.bytes()
 		}
@@ -492,23 +509,46 @@ func (pt *partition) bytes() int64 {
 	return n
 }
 
+// share is how much of a plan's budget states may hold: regions and readers take their part, and the collector lets lie about, in percent of what is held,
+// what it is set to.
+func share(budget int64) int64 {
+	if budget <= 0 {
+		return 0
+	}
+	s := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(s)
+	percent := min(s[0].Value.Uint64(), 100) // more if it is off, which is not ours to make up for
+	return max(1, int64(0.8*float64(budget)/(1+float64(percent)/100)))
+}
+
 // budget is what a build may hold in memory, and what it does beyond.
 type budget struct {
-	// limit is how many bytes of states are held: half of the plan's budget, since the collector lets as much lie about again, and regions and
-	// readers take their part. 0: none.
-	limit int64
-	held  atomic.Int64
-	peak  atomic.Int64
-	spill spill
-	dicts []*dictionary // of the build
+	// limit is how many bytes of states are held (share). 0: none.
+	limit  int64
+	groups int // of the build
+	held   atomic.Int64
+	peak   atomic.Int64
+	spill  spill
+	// Of the build:
+	dicts   []*dictionary
+	numbers []*numbering
+}
+
+// spills reports whether records of a group go to the file, once the build is beyond its budget: not those of one that holds so little that this would help
+// nobody. There always is one whose records do.
+func (b *budget) spills(g *group) bool {
+	return g.held.Load() >= min(b.limit/16, (b.limit-b.texts())/int64(b.groups))
 }
 
 func (b *budget) beyond() bool { return b.limit > 0 && b.held.Load()+b.texts() > b.limit }
 
-// texts is what the dictionaries hold. They are in memory until the build ends: a state holds numbers of texts.
+// texts is what dictionaries and numberings hold. They are in memory until the build ends: states hold numbers.
 func (b *budget) texts() (n int64) {
 	for _, d := range b.dicts {
 		n += d.size.Load()
+	}
+	for _, t := range b.numbers {
+		n += t.size.Load()
 	}
 	return n
 }
@@ -516,6 +556,7 @@ func (b *budget) texts() (n int64) {
 // grown accounts for what a partition holds now.
 func (b *budget) grown(pt *partition) {
 	size := pt.bytes()
+	pt.group.held.Add(size - pt.size)
 	held := b.held.Add(size-pt.size) + b.texts()
 	pt.size = size
 	for {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
@@ -29,6 +30,8 @@ type program struct {
 type use struct {
 	timed bool // they must tell times, since a later build goes on from them, or this one goes on from those of an earlier one
 	tile  bool // they hold a tile: the events of the interval alone
+
+	unshared bool // each group holds its own pairs
 }
 
 // apart reports whether views keep their states apart, since each has its own tables of states.
@@ -44,6 +47,8 @@ type column struct {
 	named   []string
 	numbers map[string]uint16 // of named
 	dict    *dictionary       // of a column of text whose values come out again
+	// numbering is that of a key whose entities another group counts in pairs that both share.
+	numbering *numbering
 }
 
 // timeColumn is the position of "time" in program.columns.
@@ -72,7 +77,7 @@ func (c *column) number(value string) uint16 {
 type lane struct {
 	form    form
 	column  int // position in program.columns; -1: none (a weight alone)
-	of      int // decaying: the lane of what decays; product: that of the numbers; -1: none, which is 1
+	of      int // decaying: the lane of what decays; product: that of the numbers; -1: none, which is 1; ordinal: the identities
 	decay   aggregate.Decay
 	base    int64      // decaying: the exponent relative to which terms are kept
 	kind    int        // product: the column "kind"
@@ -91,6 +96,7 @@ const (
 	moment                 // µs
 	packedHead             // a text as a key: pack's first word
 	packedTail             // and its second
+	ordinal                // the number of a value in the column's numbering
 )
 
 // weighted says what an event of a kind adds: weight, or weight times the column.
@@ -113,10 +119,11 @@ type group struct {
 	lanes   []int // positions in program.lanes
 	classes []*class
 	longest int64
-	views   []int // positions in program.views
-	mask    int   // words of the mask
-	words   int   // of a record
-	needs   []int // positions in program.columns, sorted: those that the group reads
+	views   []int        // positions in program.views
+	mask    int          // words of the mask
+	words   int          // of a record
+	held    atomic.Int64 // bytes of the states of all its partitions
+	needs   []int        // positions in program.columns, sorted: those that the group reads
 }
 
 // predicate is a bit of a record's mask: whether the event passes tests, and whether a lane has a value.
@@ -190,6 +197,9 @@ type (
 	}
 	members struct { // a table of (entity, value)
 		pred, lane, time int
+		value            int     // the lane, among the program's
+		shared           *shared // the pairs are those of another group's members, too
+		holds            bool    // in this group
 	}
 )
 
@@ -246,6 +256,7 @@ func compile(views []features.View, schema table.Schema, end time.Time, u use) (
 		g.views = append(g.views, i)
 		p.view(g, v)
 	}
+	p.share()
 	classes := 0
 	for _, g := range p.groups {
 		p.layout(g)
@@ -369,7 +380,7 @@ func (p *program) feature(g *group, c *class, v features.View, f features.Featur
 		if p.use.timed {
 			time = g.carry(p.moment())
 		}
-		fp.members = c.member(fp.pred, g.carry(fp.lane), time)
+		fp.members = c.member(fp.pred, fp.lane, time)
 	case features.Top, features.Quantile, features.First, features.Last, features.Sequence, features.ApproxDistinct:
 		fp.keep = p.keep(g, c, f, tests, reader, &fp)
 	}
@@ -576,6 +587,13 @@ func (g *group) pred(tests []test, lane int) int {
 
 // layout fixes the group's records, now that all its views are known.
 func (p *program) layout(g *group) {
+	for _, c := range g.classes {
+		for i := range c.members {
+			if x := &c.members[i]; x.shared == nil || x.holds {
+				x.lane = g.carry(x.value)
+			}
+		}
+	}
 	g.mask = max(1, (len(g.preds)+predBits-1)/predBits)
 	g.words = len(g.key) + g.mask + len(g.lanes)
 	need := slices.Clone(g.keys)
@@ -652,8 +670,8 @@ func (c *class) latest(pred, lane int) int {
 	return len(c.newest) - 1
 }
 
-func (c *class) member(pred, lane, time int) int {
-	x := members{pred: pred, lane: lane, time: time}
+func (c *class) member(pred, value, time int) int {
+	x := members{pred: pred, value: value, time: time}
 	if i := slices.Index(c.members, x); i >= 0 {
 		return i
 	}

@@ -1,12 +1,15 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -76,10 +79,34 @@ func (s *scan) run(ctx context.Context, splits []task, m *moves) error {
 		})
 	}
 	workers.Wait()
-	if err := ctx.Err(); err != nil {
-		return err
+	if err := ctx.Err(); err != nil || s.err != nil {
+		return cmp.Or(err, s.err)
 	}
-	return s.err
+	return s.countPairs()
+}
+
+// eachPartition calls f with all partitions, side by side, and returns the first error.
+func (s *scan) eachPartition(f func(*partition) error) error {
+	var all []*partition
+	for _, parts := range s.parts {
+		all = append(all, parts...)
+	}
+	var g errgroup.Group
+	var next atomic.Int64
+	for range runtime.GOMAXPROCS(0) {
+		g.Go(func() error {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(all) {
+					return nil
+				}
+				if err := f(all[i]); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return g.Wait()
 }
 
 // worker reads splits.
