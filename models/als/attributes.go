@@ -103,7 +103,6 @@ type maps struct {
 	items, subjects *attributeMap
 }
 
-
 // useAttributes makes f's centres those of the attributes of d, to be refit after each half, and returns the maps that the refits fill.
 func (f *fit) useAttributes(d *models.Dataset) maps {
 	if f.h.Attributes == "" {
