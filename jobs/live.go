@@ -387,7 +387,7 @@ func (r *Runner) Verify(ctx context.Context, job *Job, version int) (Verified, e
 	if err != nil {
 		return out, err
 	}
-	again := registry.Retrained{KernelClass: models.KernelClass}
+	again := registry.Retrained{KernelClass: models.KernelClass()}
 	if _, again.Digest, err = models.Encode(m); err != nil {
 		return out, err
 	}

@@ -36,7 +36,7 @@ func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *dr
 		Decision: decision,
 		Model: eval.ModelFacts{
 			Name: w.job.Model.Name, Digest: p.trained.Digest, Weights: w.job.Model.Weights, Length: w.job.Model.Lists.K, Seed: w.job.Model.Seed,
-			Kernel: models.KernelClass, Spec: spec,
+			Kernel: models.KernelClass(), Spec: spec,
 		},
 		Quality: q,
 		Drift:   dr,

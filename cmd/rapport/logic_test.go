@@ -28,7 +28,7 @@ const logicGolden = "testdata/logic.golden"
 // jobs/keys.go, and so its key. -update refuses the same.
 func TestLogicNumbers(t *testing.T) {
 	// Computed numbers differ in their last bits from one kind of processor to another.
-	class := fmt.Sprintf("# %s %s", runtime.GOARCH, models.KernelClass)
+	class := fmt.Sprintf("# %s %s", runtime.GOARCH, models.KernelClass())
 	s := newShop(t, smallWorld)
 	s.night(6)
 	s.night(7)

@@ -17,6 +17,7 @@ import (
 	"github.com/rapport-ml/rapport/configs"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/jobs/ledger"
+	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage"
 )
@@ -123,6 +124,9 @@ func (a *app) root() *cobra.Command {
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			if a.output != "table" && a.output != "json" {
 				return usageError{fmt.Errorf("-o %s: want table or json", a.output)}
+			}
+			if err := models.CheckKernels(); err != nil {
+				return usageError{err}
 			}
 			return nil
 		},

@@ -42,7 +42,7 @@ func (a *app) versionCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Say which build this is", Args: usage(noArgs),
 		RunE: func(*cobra.Command, []string) error {
-			b := build{revision(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, models.KernelClass}
+			b := build{revision(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, models.KernelClass()}
 			return a.print(b, func(w io.Writer) {
 				row(w, "version", b.Version)
 				row(w, "go", b.Go)

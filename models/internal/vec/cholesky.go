@@ -3,91 +3,108 @@ package vec
 import "math"
 
 // Cholesky overwrites the upper triangle of a (n×n, symmetric positive definite, only the upper triangle is read) with U, where
-// A = Uᵀ·U. The rest is left alone. It reports false, with a in an undefined state, if A is not positive definite in float32 or holds a
-// NaN. Left-looking in blocks of four rows (Golub & Van Loan, Matrix Computations, §4.2). O(n³/6) multiply-adds.
+// A = Uᵀ·U. Elements up to 15 columns left of the diagonal may be overwritten too. It reports false, with a in an undefined state, if A is not
+// positive definite in float32 or holds a NaN. Left-looking in blocks of eight rows (Golub & Van Loan, Matrix Computations, §4.2). O(n³/6)
+// multiply-adds.
 func Cholesky(a []float32, n int) bool {
-	for i0 := 0; i0 < n; i0 += tileRows {
-		rows := min(tileRows, n-i0)
-		subtractFinished(a, n, i0, rows)
-		if !factorRows(a, n, i0, rows) {
+	if n < tileCols {
+		return choleskySmall(a, n)
+	}
+	for i := 0; i < n; i += tileRows {
+		if !choleskyRows(a, n, i) {
 			return false
 		}
 	}
 	return true
 }
 
-// subtractFinished takes U[:i0, i0:i0+rows]ᵀ·U[:i0, i0:] from the rows of a from i0 on: what the rows above, which are finished, add
-// to them.
-func subtractFinished(a []float32, n, i0, rows int) {
-	if i0 == 0 {
-		return
-	}
-	if n < tileCols {
-		for i := i0; i < i0+rows; i++ {
-			for j := i; j < n; j++ {
-				var s float32
-				for k := range i0 {
-					s += float32(a[k*n+i] * a[k*n+j])
-				}
-				a[i*n+j] -= s
-			}
-		}
-		return
-	}
-	// Tiles that would stick out are moved back inside, and what they compute again is left aside.
-	iTile := min(i0, n-tileRows)
-	var c tile
-	for j0 := i0; j0 < n; j0 += tileCols {
-		jTile := min(j0, n-tileCols)
-		mulTile(&c, i0, a[iTile:], 1, n, a[jTile:], n)
-		for i := i0; i < i0+rows; i++ {
-			lo := max(i, j0)
-			hi := min(j0+tileCols, n)
-			if lo >= hi {
-				continue
-			}
-			to, from := a[i*n+lo:i*n+hi], c.row(i-iTile, lo-jTile)
-			for j, v := range from[:len(to)] {
-				to[j] -= v
-			}
-		}
-	}
-}
-
-// factorRows finishes rows [i0, i0+rows) of U, from which the rows above i0 are already subtracted.
-func factorRows(a []float32, n, i0, rows int) bool {
-	for i := i0; i < i0+rows; i++ {
+// choleskySmall is Cholesky of a matrix that is smaller than a tile.
+func choleskySmall(a []float32, n int) bool {
+	for i := range n {
 		row := a[i*n+i : (i+1)*n]
-		for k := i0; k < i; k++ {
-			above := a[k*n+i : (k+1)*n]
-			x := above[0]
-			for j, v := range above[:len(row)] {
-				row[j] -= float32(x * v)
-			}
-		}
 		if !(row[0] > 0) || math.IsInf(float64(row[0]), 1) {
 			return false
 		}
 		root := float32(math.Sqrt(float64(row[0])))
-		inverse := 1 / root
 		row[0] = root
 		for j := range row[1:] {
-			row[1+j] *= inverse
+			row[1+j] /= root
+		}
+		for k := i + 1; k < n; k++ {
+			Axpy(a[k*n+k:(k+1)*n], -row[k-i], row[k-i:])
 		}
 	}
 	return true
 }
 
-// CholeskySolve overwrites b (n) with the solution x of Uᵀ·U·x = b, for the U that Cholesky left in a. O(n²).
-func CholeskySolve(u []float32, n int, b []float32) {
-	b = b[:n]
-	for i := range b {
-		row := u[i*n+i : (i+1)*n]
-		b[i] /= row[0]
-		Axpy(b[i+1:], -b[i], row[1:])
+// choleskyRows finishes eight rows of U, or those from i on that are left; those above are finished.
+func choleskyRows(a []float32, n, i int) bool {
+	// Whole strips from the diagonal's on are worked on where they are, and what is left of columns beside. If fewer than eight rows are left,
+	// that is all.
+	j, whole := i/tileCols*tileCols, n/tileCols*tileCols
+	strips, left := (whole-j)/tileCols, n-whole
+	for at := 0; at < strips; {
+		w := widest(strips - at)
+		c := j + at*tileCols
+		mulTile(subtract, a[i*n+c:], n, w, i, a[i:], 1, n, a[c:], tileCols, n)
+		at += w
 	}
-	for i := n - 1; i >= 0; i-- {
-		row := u[i*n+i : (i+1)*n]
-		b[i] = (b[i] - dot4(row[1:], b[i+1:])) / row[0]
+	var beside [tileRows * tileCols]float32
+	rows := min(tileRows, n-i)
+	if left > 0 {
+		for r := range rows {
+			copy(beside[r*tileCols:][:left], a[(i+r)*n+whole:])
+		}
+		mulTile(subtract, beside[:], tileCols, 1, i, a[i:], 1, n, a[whole:], tileCols, n)
 	}
+	diagonal, ld := a[i*n+i:], n
+	if strips == 0 {
+		diagonal, ld = beside[i-whole:], tileCols
+	}
+	var u factors
+	if !u.factor(diagonal, rows, ld) {
+		return false
+	}
+	if strips > 0 {
+		solveRows(a[i*n+j:], n, strips, &u)
+	}
+	if left > 0 {
+		solveRows(beside[:], tileCols, 1, &u)
+		for r := range rows {
+			copy(a[(i+r)*n+whole:][:left], beside[r*tileCols:])
+		}
+	}
+	return true
+}
+
+// factors is U of a diagonal block of eight rows: its elements right of the diagonal, and the inverse of those on it.
+type factors struct {
+	u       [tileRows * tileRows]float32
+	inverse [tileRows]float32
+}
+
+// factor sets f to the factor of the block at a (rows×rows, row stride lda, of which the upper triangle is read), zeros beyond `rows`.
+func (f *factors) factor(a []float32, rows, lda int) bool {
+	for i := range rows {
+		copy(f.u[i*tileRows+i:(i+1)*tileRows], a[i*lda+i:i*lda+rows])
+	}
+	for i := range rows {
+		row := f.u[i*tileRows:][:tileRows]
+		pivot := row[i]
+		if !(pivot > 0) || math.IsInf(float64(pivot), 1) {
+			return false
+		}
+		inverse := 1 / float32(math.Sqrt(float64(pivot)))
+		f.inverse[i] = inverse
+		for k := i + 1; k < tileRows; k++ {
+			row[k] *= inverse
+		}
+		for r := i + 1; r < rows; r++ {
+			x, to := row[r], f.u[r*tileRows:][:tileRows]
+			for k := r; k < tileRows; k++ {
+				to[k] -= float32(x * row[k])
+			}
+		}
+	}
+	return true
 }

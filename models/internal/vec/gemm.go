@@ -9,7 +9,7 @@ type Packed struct {
 
 // Pack copies B (n×k, row-major). Memory: 4·k bytes a row.
 func Pack(b []float32, n, k int) *Packed {
-	p := &Packed{n: n, k: k, strips: make([]float32, (n+tileCols-1)/tileCols*tileCols*k)}
+	p := &Packed{n: n, k: k, strips: aligned(roundUp(n) * k)}
 	for j := range n {
 		strip := p.strips[j/tileCols*tileCols*k+j%tileCols:]
 		for l, v := range b[j*k:][:k] {
@@ -21,7 +21,7 @@ func Pack(b []float32, n, k int) *Packed {
 
 // PackColumns is Pack of the transpose: b is k×n with row stride ldb.
 func PackColumns(b []float32, ldb, n, k int) *Packed {
-	p := &Packed{n: n, k: k, strips: make([]float32, (n+tileCols-1)/tileCols*tileCols*k)}
+	p := &Packed{n: n, k: k, strips: aligned(roundUp(n) * k)}
 	for j := 0; j < n; j += tileCols {
 		strip, cols := p.strips[j*k:], min(tileCols, n-j)
 		for l := range k {
@@ -31,8 +31,8 @@ func PackColumns(b []float32, ldb, n, k int) *Packed {
 	return p
 }
 
-// MulNT sets dst = A·Bᵀ: A is m×k with row stride lda, dst is m×n with row stride ldd. An element has the bits of Dot of its two rows,
-// whatever m is. O(m·n·k).
+// MulNT sets dst = A·Bᵀ: A is m×k with row stride lda, dst is m×n with row stride ldd. An element depends on its two rows
+// alone, to the bit, whatever m and n are: it is their sum of products in ascending order. O(m·n·k).
 func (p *Packed) MulNT(dst []float32, ldd int, a []float32, lda, m int) {
 	p.mul(dst, ldd, a, lda, 1, m)
 }
@@ -44,20 +44,28 @@ func (p *Packed) MulTT(dst []float32, ldd int, a []float32, lda, m int) {
 
 // mul multiplies the matrix whose element (i, l) is a[i·ai + l·ak].
 func (p *Packed) mul(dst []float32, ldd int, a []float32, ai, ak, m int) {
-	var c tile
-	for j0 := 0; j0 < p.n; j0 += tileCols { // a strip of B stays in cache while all rows of A pass over it
-		strip, cols := p.strips[j0*p.k:][:tileCols*p.k], min(tileCols, p.n-j0)
-		for i0 := 0; i0 < m; {
-			// Fewer rows than a tile has are computed one by one, each as all rows of a tile.
+	strips := (p.n + tileCols - 1) / tileCols
+	for js := 0; js < strips; { // these strips of B stay in cache while all rows of A pass over them
+		w := widest(strips - js)
+		b, j := p.strips[js*tileCols*p.k:], js*tileCols
+		cols := min(w*tileCols, p.n-j)
+		i := 0
+		for ; i+tileRows <= m && cols == w*tileCols; i += tileRows {
+			mulTile(set, dst[i*ldd+j:], ldd, w, p.k, a[i*ai:], ai, ak, b, tileCols*p.k, tileCols)
+		}
+		// Fewer rows than a tile has are computed one by one, each as all rows of a tile, and columns that stick out are left aside.
+		var beside [tileRows * 3 * tileCols]float32
+		for i < m {
 			rows, between := tileRows, ai
-			if m-i0 < tileRows {
+			if m-i < tileRows {
 				rows, between = 1, 0
 			}
-			mulTile(&c, p.k, a[i0*ai:], between, ak, strip, tileCols)
-			for i := range rows {
-				copy(dst[(i0+i)*ldd+j0:][:cols], c.row(i, 0))
+			mulTile(set, beside[:], w*tileCols, w, p.k, a[i*ai:], between, ak, b, tileCols*p.k, tileCols)
+			for r := range rows {
+				copy(dst[(i+r)*ldd+j:][:cols], beside[r*w*tileCols:])
 			}
-			i0 += rows
+			i += rows
 		}
+		js += w
 	}
 }

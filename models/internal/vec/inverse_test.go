@@ -6,7 +6,9 @@ import (
 	"testing"
 )
 
-func TestInvertSPDAgainstFloat64(t *testing.T) {
+func TestInvertSPDAgainstFloat64(t *testing.T) { atLevels(t, invertSPDAgainstFloat64) }
+
+func invertSPDAgainstFloat64(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 1))
 	for _, n := range append(sizes, 255, 256, 257) {
 		a := spd(r, n)
@@ -42,7 +44,9 @@ func TestInvertSPDAgainstFloat64(t *testing.T) {
 	}
 }
 
-func TestInvertSPDRefuses(t *testing.T) {
+func TestInvertSPDRefuses(t *testing.T) { atLevels(t, invertSPDRefuses) }
+
+func invertSPDRefuses(t *testing.T) {
 	for _, n := range []int{1, 5, 16, 65, 130} {
 		for _, bad := range []float64{0, -1, math.NaN(), math.Inf(1)} {
 			for _, at := range []int{0, n / 2, n - 1} {

@@ -1,9 +1,12 @@
 package vec
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
-// PanelWidth is how many gathered rows a Panel holds before it is multiplied out.
-const PanelWidth = 256
+// PanelWidth is how many gathered rows a Panel holds before it is multiplied out: a strip of 48 columns of them fits in a core's first cache.
+const PanelWidth = 128
 
 // Panel gathers weighted rows of length d and adds their outer products to a matrix: Σ w·x·xᵀ. It is scratch of one worker.
 type Panel struct {
@@ -14,8 +17,8 @@ type Panel struct {
 
 // NewPanel returns an empty panel for rows of length d.
 func NewPanel(d int) *Panel {
-	stride := (d + tileCols - 1) / tileCols * tileCols
-	return &Panel{d: d, stride: stride, p: make([]float32, PanelWidth*stride)}
+	stride := roundUp(d)
+	return &Panel{d: d, stride: stride, p: aligned(PanelWidth * stride)}
 }
 
 // Full reports whether the panel must be flushed before the next Add.
@@ -24,40 +27,67 @@ func (p *Panel) Full() bool { return p.n == PanelWidth }
 // Add gathers row x with weight w ≥ 0. len(x) = d.
 func (p *Panel) Add(x []float32, w float32) {
 	s := float32(math.Sqrt(float64(w)))
-	row := p.p[p.n*p.stride:][:p.d]
-	for i, v := range x[:len(row)] {
-		row[i] = s * v
-	}
+	scaleTo(p.p[p.n*p.stride:][:p.d], s, x)
 	p.n++
 }
 
-// Flush adds the gathered rows' Σ w·x·xᵀ to the upper triangle of dst (d×d) and empties the panel. The rest of dst is left alone.
-// O(n·d²/2).
+// Flush adds the gathered rows' Σ w·x·xᵀ to the upper triangle of dst (d×d) and empties the panel, as Syrk. O(n·d²/2).
 func (p *Panel) Flush(dst []float32) {
-	if p.n == 0 {
-		return
-	}
-	var c tile
-	for i0 := 0; i0 < p.d; i0 += tileRows {
-		for j0 := i0 / tileCols * tileCols; j0 < p.d; j0 += tileCols {
-			mulTile(&c, p.n, p.p[i0:], 1, p.stride, p.p[j0:], p.stride)
-			for i := i0; i < min(i0+tileRows, p.d); i++ {
-				lo, hi := max(i, j0), min(j0+tileCols, p.d)
-				if lo >= hi {
-					continue
-				}
-				from := c.row(i-i0, lo-j0)
-				for j, v := range from[:hi-lo] {
-					dst[i*p.d+lo+j] += v
-				}
-			}
-		}
-	}
+	Syrk(dst, p.d, p.p, p.n, p.d, p.stride)
 	p.n = 0
 }
 
+// Syrk adds Σ_k x_k·x_kᵀ to the upper triangle of dst (d×d, row stride ldd) for the n rows of x, which have stride `stride`: at least d, rounded
+// up to a multiple of 16; what stands there beyond d is read and does not matter. Elements up to 15 columns left of the diagonal may be
+// overwritten too. An element is the sum over all n rows, in ascending order from 0, that is then added. It is quickest if d is a multiple of 16
+// and n at most PanelWidth or so. O(n·d²/2).
+func Syrk(dst []float32, ldd int, x []float32, n, d, stride int) {
+	if n == 0 || d == 0 {
+		return
+	}
+	strips := roundUp(d) / tileCols
+	for js := 0; js < strips; {
+		w := widest(strips - js)
+		// These columns of x stay in the first cache while the rows of dst pass.
+		for i := 0; i < min(d, (js+w)*tileCols); i += tileRows {
+			first := max(js, i/tileCols)
+			rankUpdate(add, dst, ldd, d, i, first*tileCols, js+w-first, n, x, stride)
+		}
+		js += w
+	}
+}
+
+// rankUpdate joins the tile at row i and column j of c (rows and columns up to d) with Σ_k x_k[i…]·x_k[j…].
+func rankUpdate(how int, c []float32, ldc, d, i, j, strips, n int, x []float32, stride int) {
+	if i+tileRows <= d && j+strips*tileCols <= d {
+		mulTile(how, c[i*ldc+j:], ldc, strips, n, x[i:], 1, stride, x[j:], tileCols, stride)
+		return
+	}
+	// A tile that sticks out is joined beside, and the part that is inside taken.
+	var beside [tileRows * 3 * tileCols]float32
+	width := strips * tileCols
+	rows, cols := min(tileRows, d-i), min(width, d-j)
+	for r := range rows {
+		copy(beside[r*width:][:cols], c[(i+r)*ldc+j:])
+	}
+	mulTile(how, beside[:], width, strips, n, x[i:], 1, stride, x[j:], tileCols, stride)
+	for r := range rows {
+		copy(c[(i+r)*ldc+j:][:cols], beside[r*width:])
+	}
+}
+
+// roundUp returns d rounded up to whole strips.
+func roundUp(d int) int { return (d + tileCols - 1) / tileCols * tileCols }
+
+// aligned returns n zeros that begin at a line of the cache.
+func aligned(n int) []float32 {
+	x := make([]float32, n+tileCols)
+	off := int(-uintptr(unsafe.Pointer(&x[0])) / 4 % tileCols)
+	return x[off : off+n : off+n]
+}
+
 // Gram sets dst (d×d, float64, full and symmetric) to XᵀX; X is n×d. The rows are cut into a fixed number of chunks whose partial
-// sums are added in order, so dst does not depend on GOMAXPROCS. Products are summed in float32 over at most PanelWidth rows, and in
+// sums are added in order, so dst does not depend on GOMAXPROCS. Products are summed in float32 over at most gramRows rows, and in
 // float64 beyond. O(n·d²/2).
 func Gram(dst []float64, x []float32, n, d int) {
 	parts := make([][]float64, gramChunks)
@@ -65,19 +95,29 @@ func Gram(dst []float64, x []float32, n, d int) {
 		tile  []float32
 		panel *Panel
 	}
-	Chunks(gramChunks, func() scratch { return scratch{make([]float32, d*d), NewPanel(d)} }, func(s scratch, chunk int) {
+	Chunks(gramChunks, func() scratch { return scratch{aligned(d * d), NewPanel(d)} }, func(s scratch, chunk int) {
 		lo, hi := Span(n, gramChunks, chunk)
 		if lo == hi {
 			return
 		}
-		sum, tile, panel := make([]float64, d*d), s.tile, s.panel
-		for r := lo; r < hi; r++ {
-			panel.Add(x[r*d:][:d], 1)
-			if panel.Full() || r == hi-1 {
-				clear(tile)
-				panel.Flush(tile)
-				for i, v := range tile {
-					sum[i] += float64(v)
+		sum := make([]float64, d*d)
+		for ; lo < hi; lo += gramRows {
+			clear(s.tile)
+			for r := lo; r < min(hi, lo+gramRows); r += PanelWidth {
+				rows := x[r*d : min(hi, lo+gramRows, r+PanelWidth)*d]
+				if d%tileCols == 0 {
+					Syrk(s.tile, d, rows, len(rows)/d, d, d)
+					continue
+				}
+				for ; len(rows) > 0; rows = rows[d:] {
+					s.panel.Add(rows[:d], 1)
+				}
+				s.panel.Flush(s.tile)
+			}
+			for i := range d {
+				to := sum[i*d+i : (i+1)*d]
+				for j, v := range s.tile[i*d+i:][:len(to)] {
+					to[j] += float64(v)
 				}
 			}
 		}
@@ -96,4 +136,7 @@ func Gram(dst []float64, x []float32, n, d int) {
 	}
 }
 
-const gramChunks = 16
+const (
+	gramChunks = 16
+	gramRows   = 4 * PanelWidth
+)

@@ -1,23 +1,35 @@
+//go:build !purego
+
 package vec
 
-import "golang.org/x/sys/cpu"
-
-// useAVX is a variable so that tests can compare both kernels.
-var useAVX = cpu.X86.HasAVX
-
-//go:noescape
-func tileAVX(c *float32, n int, a *float32, ai, ak int, b *float32, bk int)
-
-// mulTile sets c to the product of tile, in assembly where the processor has AVX (every x86-64 since 2013).
-func mulTile(c *tile, n int, a []float32, ai, ak int, b []float32, bk int) {
-	if !useAVX {
-		mulTilePortable(c, n, a, ai, ak, b, bk)
+// mulTileFMA is mulTile in assembly.
+func mulTileFMA(how int, c []float32, ldc, strips, n int, a []float32, ai, ak int, b []float32, bs, bk int) {
+	if level == avx512 {
+		switch strips {
+		case 1:
+			tile16AVX512(how, &c[0], ldc, n, &a[0], ai, ak, &b[0], bs, bk)
+		case 2:
+			tile32AVX512(how, &c[0], ldc, n, &a[0], ai, ak, &b[0], bs, bk)
+		default:
+			tile48AVX512(how, &c[0], ldc, n, &a[0], ai, ak, &b[0], bs, bk)
+		}
 		return
 	}
-	if n > 0 { // the last elements that are read: the assembly does not check
-		_, _ = a[(n-1)*ak+3*ai], b[(n-1)*bk+tileCols-1]
-		tileAVX(&c[0], n, &a[0], ai, ak, &b[0], bk)
+	switch strips {
+	case 1:
+		tile16AVX2(how, &c[0], ldc, n, &a[0], ai, ak, &b[0], bs, bk)
+	case 2:
+		tile32AVX2(how, &c[0], ldc, n, &a[0], ai, ak, &b[0], bs, bk)
+	default:
+		tile48AVX2(how, &c[0], ldc, n, &a[0], ai, ak, &b[0], bs, bk)
+	}
+}
+
+// solveRowsFMA is solveRows in assembly.
+func solveRowsFMA(c []float32, ldc, strips int, f *factors) {
+	if level == avx512 {
+		solveAVX512(&c[0], ldc, strips, &f.u[0], &f.inverse[0])
 	} else {
-		*c = tile{}
+		solveAVX2(&c[0], ldc, strips, &f.u[0], &f.inverse[0])
 	}
 }

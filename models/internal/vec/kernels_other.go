@@ -1,0 +1,25 @@
+//go:build !amd64 || purego
+
+package vec
+
+// There is no assembly here: level is portable, and nothing below is called.
+
+func best() int { return portable }
+
+const absent = "vec: there is no assembly in this build"
+
+func mulTileFMA(how int, c []float32, ldc, strips, n int, a []float32, ai, ak int, b []float32, bs, bk int) {
+	panic(absent)
+}
+
+func solveRowsFMA(c []float32, ldc, strips int, f *factors) { panic(absent) }
+
+func dotChain(a, b []float32) float32 { panic(absent) }
+
+func axpyFMA(dst []float32, alpha float32, x []float32) { panic(absent) }
+
+func scaleFMA(dst []float32, alpha float32, x []float32) { panic(absent) }
+
+func takeRowsFMA(dst []float32, strips int, x []float32, stride int, w []float32) { panic(absent) }
+
+func dotRowsFMA(dst []float32, strips int, x []float32, stride int, p []float32) { panic(absent) }
