@@ -71,7 +71,6 @@ type fit struct {
 // bitset is a set of small numbers.
 type bitset []uint64
 
-func newBitset(n int) bitset        { return make(bitset, (n+63)/64) }
 func (b bitset) set(i int)          { b[i/64] |= 1 << (i % 64) }
 func (b bitset) has(i int) bool     { return b[i/64]>>(i%64)&1 != 0 }
 func (f *fit) words() int           { return (f.n + 63) / 64 }
