@@ -1,0 +1,155 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/models/lists"
+	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// catalogOf reads the items that the shop's newest night has read: item → attribute → value.
+func (s *shop) catalogOf() map[string]map[string]string {
+	s.Helper()
+	out := map[string]map[string]string{}
+	for c, err := range (table.Store{Bucket: s.opened.Bucket}).List(s.Context(), "items/snapshot/") {
+		if err != nil {
+			s.Fatal(err)
+		}
+		for b, err := range table.Read(s.Context(), s.opened.Bucket, c.Outputs["rows"], table.ReadOptions{}) {
+			if err != nil {
+				s.Fatal(err)
+			}
+			for i := range b.N {
+				row := map[string]string{}
+				for c, f := range b.Schema {
+					if f.Type == table.String {
+						row[f.Name] = b.Cols[c].Str[i]
+					}
+				}
+				out[row["item"]] = row
+			}
+		}
+	}
+	return out
+}
+
+// lists returns the live lists of subjects, and the one not based on profiling last.
+func (s *shop) lists() (out []online.List) {
+	s.Helper()
+	for _, e := range slices.Concat(s.rows("list/"), s.rows(online.UnprofiledKey)) {
+		l, err := online.DecodeList(e)
+		if err != nil {
+			s.Fatal(err)
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// TestListRules: what is published keeps the declared rules, for everybody and in the list not based on profiling; entries say what the rules did;
+// the report says what they cost; and other rules are another evaluation and load, of the same model.
+func TestListRules(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.night(6)
+	before := s.outcome()
+	items := s.catalogOf()
+	var categories []string
+	for _, attrs := range items {
+		categories = append(categories, attrs["category"])
+	}
+	slices.Sort(categories)
+	categories = slices.Compact(categories)
+	banned := categories[0]
+	s.job.Model.Lists = jobs.Lists{K: 8, Seen: "auto", Rules: &lists.Rules{
+		Exclude:   []lists.Exclusion{{{Column: "category", In: []string{banned}}}},
+		AtMost:    []lists.Limit{{Column: "category", Most: 3}},
+		Diversity: &lists.Diversity{By: []string{"brand"}, Weight: 0.3},
+		Calibrate: &lists.Calibrate{By: "category", Weight: 0.2},
+		Fresh:     &lists.Fresh{Age: 3 * 24 * time.Hour, Share: 0.1},
+	}}
+	s.night(6)
+	after := s.outcome()
+	if before.Digest != after.Digest || before.Content == after.Content {
+		t.Errorf("list rules changed the model (%v), or no list (%v)", before.Digest != after.Digest, before.Content == after.Content)
+	}
+	moved, published := 0, s.lists()
+	if len(published) < 20 {
+		t.Fatalf("%d lists", len(published))
+	}
+	for _, l := range published {
+		for from := 0; from < len(l.Items); from += 8 {
+			count := map[string]int{}
+			for _, item := range l.Items[from:min(from+8, len(l.Items))] {
+				c := items[item.Item]["category"]
+				if count[c]++; c == banned || count[c] > 3 {
+					t.Fatalf("a list has %d items of category %q in a page", count[c], c)
+				}
+			}
+		}
+		for i, item := range l.Items {
+			var sum float64
+			for _, r := range item.Reasons {
+				sum += r.Contribution
+				if r.Kind != "rule" {
+					continue
+				}
+				moved++
+				if r.After != i+1 || r.Before == i+1 || r.Contribution != 0 || !slices.Contains([]string{"at_most", "fresh", "diversity", "calibrate"}, r.Ref) {
+					t.Fatalf("entry %d has the reason %+v", i+1, r)
+				}
+			}
+		}
+	}
+	if moved == 0 {
+		t.Error("no entry says that a rule moved it")
+	}
+	var facts *eval.ListFacts
+	var withRules *eval.Report
+	for key, body := range objects(t, s.opened.Bucket) {
+		if !strings.HasPrefix(key, "reports/") || !strings.HasSuffix(key, ".json") {
+			continue
+		}
+		r, err := eval.ParseReport(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Lists != nil {
+			facts, withRules = r.Lists, r
+		} else if strings.Contains(string(body), `"lists"`) {
+			t.Error("the report of a night without rules speaks of lists")
+		}
+	}
+	if facts == nil || facts.N == 0 || facts.K != 8 || facts.Excluded == 0 || len(facts.Rows) != 2 || len(facts.Curves) < 8 || len(facts.Rules) != 5 {
+		t.Fatalf("the report says of the rules: %+v", facts)
+	}
+	if *facts.Rows[1].Diversity <= *facts.Rows[0].Diversity || *facts.Rows[1].Divergence >= 10 {
+		t.Errorf("as served %+v, by the scores %+v", facts.Rows[1], facts.Rows[0])
+	}
+	if withRules.Quality.Comparison(withRules.Quality.Headline, eval.All, "without list rules") == nil {
+		t.Error("the candidate is not compared with itself without rules")
+	}
+	if v, err := s.runner.OnlineVerify(t.Context(), s.job, 0); err != nil || !v.Same {
+		t.Errorf("online verify: %+v %v", v, err)
+	}
+
+	// What cannot be made is told, and what was live stays.
+	s.job.Model.Lists.Rules = &lists.Rules{AtMost: []lists.Limit{{Column: "colour", Most: 1}}}
+	if _, err := s.try(6); err == nil || !strings.Contains(err.Error(), `"colour"`) {
+		t.Errorf("a rule on an attribute that items lack: %v", err)
+	}
+	if now := s.outcome(); now.Content != after.Content {
+		t.Error("a night that failed changed what is live")
+	}
+	// Too few categories for a page: lists are short, and the run says so.
+	s.job.Model.Lists = jobs.Lists{K: 20, Seen: "auto", Rules: &lists.Rules{AtMost: []lists.Limit{{Column: "category", Most: 2}}}}
+	res := s.night(6)
+	if !slices.ContainsFunc(res.Flags, func(f string) bool { return strings.Contains(f, "fewer than 20 items") }) {
+		t.Errorf("flags %q do not say that lists are short", res.Flags)
+	}
+}
