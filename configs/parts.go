@@ -12,6 +12,8 @@ import (
 	"github.com/rapport-ml/rapport/models/als"
 	"github.com/rapport-ml/rapport/models/blend"
 	"github.com/rapport-ml/rapport/models/content"
+	"github.com/rapport-ml/rapport/models/ease"
+	"github.com/rapport-ml/rapport/models/next"
 	"github.com/rapport-ml/rapport/models/popular"
 	"github.com/rapport-ml/rapport/models/rerank"
 )
@@ -19,10 +21,10 @@ import (
 // Loaders reads every kind of model that a project can train.
 var Loaders = map[string]models.Loader{"blend": blend.Loader(partLoaders), "rerank": rerank.Loader(partLoaders)}
 
-var partLoaders = map[string]models.Loader{"popular": popular.Load, "again": again.Load, "als": als.Load, "content": content.Load}
+var partLoaders = map[string]models.Loader{"popular": popular.Load, "again": again.Load, "als": als.Load, "content": content.Load, "ease": ease.Load, "next": next.Load}
 
 // partNames are the algorithms that a model may be made of.
-var partNames = []string{"again", "als", "content", "popular"}
+var partNames = []string{"again", "als", "content", "ease", "next", "popular"}
 
 // rankerNames are the algorithms that may correct a model's blend.
 var rankerNames = []string{"neural"}
@@ -54,6 +56,14 @@ func (p *Project) trainer(part Part) (spec, bool) {
 		h := content.Defaults()
 		ok := p.hyper(part, &h)
 		return spec{part.Name, h, &content.Trainer{Hyper: h}}, ok
+	case "ease":
+		h := ease.Defaults()
+		ok := p.hyper(part, &h)
+		return spec{part.Name, h, &ease.Trainer{Hyper: h}}, ok
+	case "next":
+		h := next.Defaults()
+		ok := p.hyper(part, &h)
+		return spec{part.Name, h, &next.Trainer{Hyper: h}}, ok
 	}
 	oneOf(p.dec, part.path, part.Name, partNames...)
 	return spec{}, false
