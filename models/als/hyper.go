@@ -20,6 +20,9 @@ type Hyper struct {
 	HalfLife       time.Duration `json:"half_life"`            // ns; an event's confidence halves with this age; 0: never
 	Saturation     float64       `json:"saturation"`           // m of c = m·ln(1 + s/m); 0: c = s
 	MinSubjects    int           `json:"min_subjects"`         // items of fewer distinct subjects take no part; 0: models.MinSubjects
+	Solver         string        `json:"solver,omitempty"`     // auto, cholesky, cg or blocks: how a row is solved (plan.go); "": auto
+	Steps          int           `json:"steps,omitempty"`      // of conjugate gradients a row and epoch; 0: 2
+	Block          int           `json:"block,omitempty"`      // elements of a row that solver blocks sets at a time, a multiple of 16; 0: 32
 	Attributes     string        `json:"attributes,omitempty"` // true, auto, bias or false: what rows are drawn towards (attributes.go); "": false
 	Ridge          float64       `json:"ridge,omitempty"`      // κ, what a level of an attribute must outweigh, in rows; 0: 10
 }
@@ -48,6 +51,15 @@ func (h Hyper) withDefaults() Hyper {
 	if h.MinSubjects == 0 {
 		h.MinSubjects = d.MinSubjects
 	}
+	if h.Solver == "" {
+		h.Solver = autoSolver
+	}
+	if h.Steps == 0 {
+		h.Steps = 2
+	}
+	if h.Block == 0 {
+		h.Block = 32
+	}
 	return h
 }
 
@@ -67,6 +79,9 @@ func (h Hyper) Validate() error {
 	bad(h.HalfLife >= 0, "half_life", h.HalfLife, "a positive duration, or 0 for no decay")
 	bad(h.Saturation >= 0 && !math.IsInf(h.Saturation, 1), "saturation", h.Saturation, "a positive number, or 0 for none")
 	bad(h.MinSubjects >= 0, "min_subjects", h.MinSubjects, "1 or more, or 0 for the default")
+	bad(slices.Contains([]string{"", autoSolver, choleskySolver, cgSolver, blockSolver}, h.Solver), "solver", h.Solver, "auto, cholesky, cg or blocks")
+	bad(h.Steps >= 0 && h.Steps <= 100, "steps", h.Steps, "1 to 100, or 0 for the default")
+	bad(h.Block >= 0 && h.Block <= maxDim && h.Block%16 == 0, "block", h.Block, fmt.Sprintf("a multiple of 16 up to %d, or 0 for the default", maxDim))
 	bad(slices.Contains([]string{"", noAttributes, allAttributes, autoAttributes, biasAttributes}, h.Attributes), "attributes", h.Attributes, "true, auto, bias or false")
 	bad(h.Ridge >= 0 && h.Ridge <= 1e9, "ridge", h.Ridge, "a positive number up to 1e9, or 0 for the default")
 	return errors.Join(errs...)

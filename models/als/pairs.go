@@ -8,18 +8,38 @@ import (
 	"github.com/rapport-ml/rapport/models"
 )
 
-// sparse is one orientation of the pairs: row r owns [off[r], off[r+1]) of col (ascending) and conf.
+// sparse is one orientation of the pairs: row r owns [off[r], off[r+1]) of col (ascending) and conf, which is nil if every confidence is same.
 type sparse struct {
 	off  []int
 	col  []int32
 	conf []float32
+	same float32
 }
 
 func (s *sparse) rows() int { return len(s.off) - 1 }
 
 func (s *sparse) row(r int) ([]int32, []float32) {
 	lo, hi := s.off[r], s.off[r+1]
-	return s.col[lo:hi], s.conf[lo:hi]
+	return s.col[lo:hi], part(s.conf, lo, hi)
+}
+
+// confide takes the confidences of the columns appended last. They are kept only from the first on that differs.
+func (s *sparse) confide(conf []float32) {
+	for k, c := range conf {
+		before := len(s.col) - len(conf) + k
+		switch {
+		case s.conf != nil:
+			s.conf = append(s.conf, c)
+		case before == 0:
+			s.same = c
+		case c != s.same:
+			s.conf = make([]float32, before, cap(s.col))
+			for i := range s.conf {
+				s.conf[i] = s.same
+			}
+			s.conf = append(s.conf, c)
+		}
+	}
 }
 
 // pairs is S in both orientations, over the items that take part (catalog positions, ascending) and the subjects that have any.
@@ -29,9 +49,12 @@ type pairs struct {
 	byItem   sparse // col: index of a subject
 	subjects int
 	rows     []int32 // the subjects' rows in the data set, ascending
+
+	confidence float64 // Σ c over all pairs: the objective where all vectors are 0
 }
 
-// collect gathers the pairs of d's events in [d.Cuts.Base, until). Two passes over the events: the first counts distinct subjects an item, the second sums the decayed weights of each pair. Memory: 16 bytes a pair.
+// collect gathers the pairs of d's events in [d.Cuts.Base, until). Two passes over the events: the first counts distinct subjects an item, the second sums
+// the decayed weights of each pair. Memory: 8 bytes a pair, 16 where confidences differ.
 func collect(d *models.Dataset, until int64, h *Hyper) (*pairs, error) {
 	l, n := &d.Events, len(d.Catalog.IDs)
 	inside := func(e int) bool { return l.Time[e] >= d.Cuts.Base && l.Time[e] < until }
@@ -67,8 +90,8 @@ func collect(d *models.Dataset, until int64, h *Hyper) (*pairs, error) {
 		}
 	}
 
-	p.bySubj = sparse{off: []int{0}, col: make([]int32, 0, total), conf: make([]float32, 0, total)}
-	sum := newSums(len(p.items))
+	p.bySubj = sparse{off: []int{0}, col: make([]int32, 0, total)}
+	sum, conf := newSums(len(p.items)), []float32(nil)
 	for s := range l.Subjects {
 		for e := l.Off[s]; e < l.Off[s+1]; e++ {
 			if inside(e) && index[l.Item[e]] >= 0 {
@@ -76,7 +99,11 @@ func collect(d *models.Dataset, until int64, h *Hyper) (*pairs, error) {
 			}
 		}
 		if len(sum.seen) > 0 {
-			p.bySubj.col, p.bySubj.conf = sum.flush(h, p.bySubj.col, p.bySubj.conf)
+			p.bySubj.col, conf = sum.flush(h, p.bySubj.col, conf[:0])
+			p.bySubj.confide(conf)
+			for _, c := range conf {
+				p.confidence += float64(c)
+			}
 			p.bySubj.off = append(p.bySubj.off, len(p.bySubj.col))
 			p.rows = append(p.rows, int32(s))
 		}
@@ -88,7 +115,10 @@ func collect(d *models.Dataset, until int64, h *Hyper) (*pairs, error) {
 
 // transpose turns s (rows × cols) by counting; columns of the result ascend because the rows of s are taken in order.
 func transpose(s *sparse, cols int) sparse {
-	t := sparse{off: make([]int, cols+1), col: make([]int32, len(s.col)), conf: make([]float32, len(s.col))}
+	t := sparse{off: make([]int, cols+1), col: make([]int32, len(s.col)), same: s.same}
+	if s.conf != nil {
+		t.conf = make([]float32, len(s.col))
+	}
 	for _, c := range s.col {
 		t.off[c+1]++
 	}
@@ -99,7 +129,10 @@ func transpose(s *sparse, cols int) sparse {
 	for r := range s.rows() {
 		col, conf := s.row(r)
 		for k, c := range col {
-			t.col[next[c]], t.conf[next[c]] = int32(r), conf[k]
+			t.col[next[c]] = int32(r)
+			if conf != nil {
+				t.conf[next[c]] = conf[k]
+			}
 			next[c]++
 		}
 	}

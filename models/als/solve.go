@@ -1,6 +1,8 @@
 package als
 
 import (
+	"math"
+
 	"github.com/rapport-ml/rapport/models/internal/vec"
 )
 
@@ -10,10 +12,12 @@ type system struct {
 	fixed  []float32 // n×d
 	gram   []float64 // α₀·FᵀF, d×d
 	gram32 []float32
+	same   float32   // what stands for nil confidences
+	diag   []float32 // the diagonal of gram, if it has no other elements: after turn (basis.go), in whole lanes
 }
 
 func newSystem(fixed []float32, gram []float64, d int, weight float64) *system {
-	s := &system{d: d, fixed: fixed, gram: make([]float64, d*d), gram32: make([]float32, d*d)}
+	s := &system{d: d, fixed: fixed, same: 1, gram: make([]float64, d*d), gram32: make([]float32, d*d)}
 	for i, g := range gram {
 		s.gram[i] = weight * g
 		s.gram32[i] = float32(s.gram[i])
@@ -23,14 +27,52 @@ func newSystem(fixed []float32, gram []float64, d int, weight float64) *system {
 
 func (s *system) vector(r int32) []float32 { return s.fixed[int(r)*s.d:][:s.d] }
 
-// scratch is one worker's memory for solves: O(d²).
+// lanes returns d in whole lanes of the kernels.
+func lanes(d int) int { return (d + vec.Lanes - 1) / vec.Lanes * vec.Lanes }
+
+// scratch is one worker's memory for solves: O(d²), and 4·(d+2) bytes for each row that it gathers at once. Vectors are in whole lanes,
+// with zeros behind d.
 type scratch struct {
-	a     []float32
-	panel *vec.Panel
+	stride        int
+	a             []float32 // d×d
+	x             []float32 // gathered rows, times the roots of their confidences
+	y, root, same []float32 // a number for each gathered row
+	b             []float32
+	steps         *steps // made by the first row that is solved by steps
 }
 
-func (s *system) scratch() *scratch {
-	return &scratch{a: make([]float32, s.d*s.d), panel: vec.NewPanel(s.d)}
+// scratch makes the memory of exact solves.
+func (s *system) scratch() *scratch { return s.gathers(vec.PanelWidth) }
+
+// gathers makes memory for `rows` gathered rows.
+func (s *system) gathers(rows int) *scratch {
+	stride := lanes(s.d)
+	sc := &scratch{
+		stride: stride, a: make([]float32, s.d*s.d), x: make([]float32, rows*stride),
+		y: make([]float32, rows), root: make([]float32, rows), same: make([]float32, rows), b: make([]float32, stride),
+	}
+	for k := range sc.same {
+		sc.same[k] = float32(math.Sqrt(float64(s.same)))
+	}
+	return sc
+}
+
+// gather copies the fixed vectors that col names to sc.x, times the roots of their confidences, which it returns.
+func (s *system) gather(col []int32, conf []float32, sc *scratch) (roots []float32) {
+	switch {
+	case conf == nil && s.same == 1:
+		vec.Gather(sc.x, sc.stride, s.fixed, s.d, col, nil)
+		return sc.same[:len(col)]
+	case conf == nil:
+		roots = sc.same[:len(col)]
+	default:
+		roots = sc.root[:len(col)]
+		for k, c := range conf {
+			roots[k] = float32(math.Sqrt(float64(c)))
+		}
+	}
+	vec.Gather(sc.x, sc.stride, s.fixed, s.d, col, roots)
+	return roots
 }
 
 // solve sets dst (d) to the minimizer for one row, the other side fixed (Hu, Koren & Volinsky 2008, eq. 4, in the weights of the
@@ -38,30 +80,29 @@ func (s *system) scratch() *scratch {
 //
 //	w = (α₀·FᵀF + Σ c·f·fᵀ + shrink·I)⁻¹ (Σ c·f + shrink·m)
 //
-// over the row's columns. m is centre (d), what the row is drawn towards; nil is 0. It works in float32, and in float64 if that fails; it reports false if both do. O(n·d²/2 + d³/3).
-// It overwrites sc.
+// over the row's columns. m is centre (d), what the row is drawn towards; nil is 0. It works in float32, and in float64 if that fails; it
+// reports false if both do. O(n·d²/2 + d³/3). It overwrites sc.
 func (s *system) solve(dst []float32, col []int32, conf []float32, shrink float64, centre []float32, sc *scratch) bool {
 	d := s.d
-	clear(dst)
-	switch {
-	case centre != nil:
-		vec.Axpy(dst, float32(shrink), centre)
-	case len(col) == 0:
+	if len(col) == 0 && centre == nil {
+		clear(dst)
 		return true
 	}
 	copy(sc.a, s.gram32)
 	for i := range d {
 		sc.a[i*d+i] += float32(shrink)
 	}
-	for k, c := range col {
-		f := s.vector(c)
-		vec.Axpy(dst, conf[k], f)
-		sc.panel.Add(f, conf[k])
-		if sc.panel.Full() {
-			sc.panel.Flush(sc.a)
-		}
+	clear(sc.b)
+	for i, m := range centre {
+		sc.b[i] = float32(shrink) * m
 	}
-	sc.panel.Flush(sc.a)
+	for at := 0; at < len(col); at += vec.PanelWidth {
+		end := min(at+vec.PanelWidth, len(col))
+		roots := s.gather(col[at:end], part(conf, at, end), sc)
+		vec.AddRows(sc.b, sc.x, sc.stride, roots)
+		vec.Syrk(sc.a, d, sc.x, end-at, d, sc.stride)
+	}
+	copy(dst, sc.b[:d])
 	if vec.Cholesky(sc.a, d) {
 		vec.CholeskySolve(sc.a, d, dst)
 		return true
@@ -76,7 +117,7 @@ func (s *system) solve(dst []float32, col []int32, conf []float32, shrink float6
 	}
 	for k, c := range col {
 		for i, v := range s.vector(c) {
-			b[i] += float64(conf[k]) * float64(v)
+			b[i] += s.confidence(conf, k) * float64(v)
 		}
 	}
 	vec.CholeskySolve64(l, d, b, 1)
@@ -84,6 +125,22 @@ func (s *system) solve(dst []float32, col []int32, conf []float32, shrink float6
 		dst[i] = float32(v)
 	}
 	return true
+}
+
+// part is conf[at:end], or nil if conf is.
+func part(conf []float32, at, end int) []float32 {
+	if conf == nil {
+		return nil
+	}
+	return conf[at:end]
+}
+
+// confidence is that of a row's pair k.
+func (s *system) confidence(conf []float32, k int) float64 {
+	if conf == nil {
+		return float64(s.same)
+	}
+	return float64(conf[k])
 }
 
 // factor64 returns the Cholesky factor of the row's matrix in float64 (lower triangle, d×d).
@@ -97,7 +154,7 @@ func (s *system) factor64(col []int32, conf []float32, shrink float64) ([]float6
 	for k, c := range col {
 		f := s.vector(c)
 		for i, v := range f {
-			x, row := float64(conf[k])*float64(v), a[i*d:][:i+1]
+			x, row := s.confidence(conf, k)*float64(v), a[i*d:][:i+1]
 			for j := range row {
 				row[j] += float64(x * float64(f[j]))
 			}

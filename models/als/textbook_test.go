@@ -115,6 +115,8 @@ func TestTrainingIsTheTextbook(t *testing.T) {
 		{Dim: 5, Epochs: 4, Weight: .1, Regularization: .2, Exponent: 0, Saturation: 3, MinSubjects: 1},
 		{Dim: 8, Epochs: 3, Weight: 1, Regularization: .1, Exponent: .5, HalfLife: 20 * 24 * time.Hour, Saturation: 2, MinSubjects: 1},
 	} {
+		h.Solver = choleskySolver
+		h = h.withDefaults()
 		const subjects, items, until = 13, 9, 90
 		events := groups(rand.New(rand.NewPCG(7, 7)), subjects, items, 3, 6)
 		d := dataset(items, events)
@@ -217,7 +219,7 @@ func TestCentresDrawRows(t *testing.T) {
 
 // Centres are refit after each half of an epoch, for the side just solved, and what they cost stands in the objective.
 func TestCentresAreRefitAfterEachHalf(t *testing.T) {
-	h := Hyper{Dim: 4, Epochs: 2, Weight: .3, Regularization: .5, Exponent: 1, MinSubjects: 1}
+	h := Hyper{Dim: 4, Epochs: 2, Weight: .3, Regularization: .5, Exponent: 1, MinSubjects: 1}.withDefaults()
 	p, err := collect(dataset(9, groups(rand.New(rand.NewPCG(7, 7)), 13, 9, 3, 6)), 90*day, &h)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 
 	"github.com/rapport-ml/rapport/models"
@@ -26,8 +27,9 @@ type Trainer struct {
 func (t *Trainer) Name() string { return "als" }
 
 // Train learns from the events of d in [d.Cuts.Base, until). A data set in which no item has enough subjects gives a model that knows
-// no item. It returns ErrDiverged, ctx's error, or what is wrong with the hyperparameters or the events. Time: epochs · (pairs·d² +
-// (subjects+items)·d³/3) multiply-adds, on all cores; memory: 16 bytes a pair and 4·d bytes a row.
+// no item. It returns ErrDiverged, ctx's error, or what is wrong with the hyperparameters or the events. Time: epochs · 2·pairs·d·(2+2·Steps)
+// multiply-adds, where the solver is "cholesky" epochs · (pairs·d² + (subjects+items)·d³/3), on all cores. Memory: 8 bytes a pair, 16 where
+// confidences differ, 4·d bytes a row, and about a megabyte a core.
 func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, seed uint64) (models.Model, error) {
 	if err := t.Hyper.Validate(); err != nil {
 		return nil, fmt.Errorf("train als: %w", err)
@@ -72,6 +74,13 @@ type fit struct {
 	objective          float64
 	subjReg, itemReg   []float64 // λ·#^ν a row
 	centres            centres
+	plan               planner
+	spans              [2][]span // by side
+	turns              [2]bool   // by side: are rows solved in the basis of the other side's eigenvectors?
+
+	hiring  sync.Mutex
+	workers []*worker
+	busy    int // of workers, in this half
 }
 
 // centres are what the regularizer draws rows towards: λ·#^ν·‖w − m‖² for a row w and its centre m. Its zero value draws all rows
@@ -103,15 +112,17 @@ func (c *centres) fit(ctx context.Context, s side, vectors []float32, reg []floa
 	return err
 }
 
-// newFit draws the item vectors: independent normals of standard deviation 0.1/√d from a PCG of seed. Subject vectors are solved first,
-// so they need no start.
+// newFit draws the item vectors: independent normals of standard deviation 0.1/√d from a PCG of seed. Subject vectors are solved first: they
+// start from 0.
 func newFit(p *pairs, h *Hyper, seed uint64) *fit {
-	d := h.Dim
+	d, plan := h.Dim, newPlanner(h)
 	f := &fit{
-		h: h, p: p, objective: math.Inf(1),
+		h: h, p: p, objective: math.Inf(1), plan: plan,
 		subjects: make([]float32, p.subjects*d), items: make([]float32, len(p.items)*d),
 		subjGram: make([]float64, d*d), itemGram: make([]float64, d*d),
 		subjReg: regularizers(&p.bySubj, len(p.items), h), itemReg: regularizers(&p.byItem, p.subjects, h),
+		spans: [...][]span{subjectSide: plan.spans(&p.bySubj), itemSide: plan.spans(&p.byItem)},
+		turns: [...]bool{subjectSide: plan.turns(&p.bySubj), itemSide: plan.turns(&p.byItem)},
 	}
 	r, sd := rand.New(rand.NewPCG(seed, 0x616c73)), 0.1/math.Sqrt(float64(d))
 	for i := range f.items {
@@ -129,53 +140,157 @@ func regularizers(s *sparse, others int, h *Hyper) []float64 {
 	return reg
 }
 
-// epoch solves all subjects against the items, then all items against the subjects, and computes the objective, which exact solves
-// never raise.
+// epoch solves all subjects against the items, then all items against the subjects, and sets the objective, which neither exact solves nor
+// steps ever raise.
 func (f *fit) epoch(ctx context.Context) error {
-	n, d := f.p.subjects, f.h.Dim
-	if err := f.half(ctx, subjectSide, f.subjects, &f.p.bySubj, newSystem(f.items, f.itemGram, d, f.h.Weight), f.subjReg); err != nil {
+	d := f.h.Dim
+	if _, err := f.half(ctx, subjectSide, f.subjects, &f.p.bySubj, newSystem(f.items, f.itemGram, d, f.h.Weight), f.subjReg); err != nil {
 		return fmt.Errorf("subjects: %w", err)
 	}
-	vec.Gram(f.subjGram, f.subjects, n, d)
-	if err := f.half(ctx, itemSide, f.items, &f.p.byItem, newSystem(f.subjects, f.subjGram, d, f.h.Weight), f.itemReg); err != nil {
+	vec.Gram(f.subjGram, f.subjects, f.p.subjects, d)
+	loss, err := f.half(ctx, itemSide, f.items, &f.p.byItem, newSystem(f.subjects, f.subjGram, d, f.h.Weight), f.itemReg)
+	if err != nil {
 		return fmt.Errorf("items: %w", err)
 	}
 	vec.Gram(f.itemGram, f.items, len(f.p.items), d)
 	before := f.objective
-	f.objective = f.loss()
-	// Float32 vectors are minimizers to about seven digits, so a converged objective may flicker in the sixth.
-	if !(f.objective <= before*(1+1e-5)) || math.IsInf(f.objective, 1) {
+	f.objective = loss + f.regularization(f.subjects, f.centres.subjects, f.subjReg) + f.regularization(f.items, f.centres.items, f.itemReg) +
+		f.centres.penalty[subjectSide] + f.centres.penalty[itemSide]
+	// Float32 rows are minimizers to about seven digits of what they would cost at 0, so a converged objective may flicker.
+	if !(f.objective <= before*(1+1e-5)+1e-6*f.p.confidence) || math.IsInf(f.objective, 1) {
 		return fmt.Errorf("%w (objective %g after %g)", ErrDiverged, f.objective, before)
 	}
 	return nil
 }
 
-// half solves every row of s, the pairs of one side, into dst, and refits that side's centres.
-func (f *fit) half(ctx context.Context, side side, dst []float32, s *sparse, sys *system, reg []float64) error {
-	const rowsPerChunk = 32
-	n, d := s.rows(), f.h.Dim
-	chunks := (n + rowsPerChunk - 1) / rowsPerChunk
-	centre := f.centres.of(side)
+// half improves every row of s, the pairs of one side, in dst, and refits that side's centres. It returns what the rows add to the
+// objective, without their regularizers: each solve knows its own, so no pass over the pairs is needed for it.
+func (f *fit) half(ctx context.Context, side side, dst []float32, s *sparse, sys *system, reg []float64) (loss float64, err error) {
+	sys.same = s.same
+	var turned *basis
+	if f.turns[side] {
+		var ok bool
+		if turned, ok = sys.turn(); !ok {
+			return 0, fmt.Errorf("%w (the other side's vectors are not finite)", ErrDiverged)
+		}
+	}
+	spans, centre := f.spans[side], f.centres.of(side)
+	losses := make([]float64, len(spans))
 	var failed atomic.Bool
-	vec.Chunks(chunks, sys.scratch, func(sc *scratch, chunk int) {
-		if ctx.Err() != nil {
+	f.busy = 0
+	vec.Chunks(len(spans), func() *worker { return f.worker(sys) }, func(w *worker, chunk int) {
+		if ctx.Err() != nil || failed.Load() {
 			return
 		}
-		lo, hi := vec.Span(n, chunks, chunk)
-		for r := lo; r < hi; r++ {
-			col, conf := s.row(r)
-			if !sys.solve(dst[r*d:][:d], col, conf, reg[r], row(centre, r, d), sc) {
-				failed.Store(true)
-			}
+		rows := spans[chunk]
+		if !w.solve(&losses[chunk], dst, s, rows, centre, reg, turned) {
+			failed.Store(true)
 		}
 	})
 	if err := ctx.Err(); err != nil {
-		return err
+		return 0, err
 	}
 	if failed.Load() {
-		return fmt.Errorf("%w (a row's matrix is not positive definite)", ErrDiverged)
+		return 0, fmt.Errorf("%w (a row's matrix is not positive definite)", ErrDiverged)
 	}
-	return f.centres.fit(ctx, side, dst, reg)
+	if turned != nil {
+		turned.restore(sys.fixed)
+	}
+	for _, l := range losses {
+		loss += l
+	}
+	return loss, f.centres.fit(ctx, side, dst, reg)
+}
+
+// worker solves rows one span after another.
+type worker struct {
+	sys  *system
+	plan planner
+	sc   *scratch
+	w, m []float32 // the span's rows and centres, in the turned basis and whole lanes
+}
+
+// worker returns a worker for sys. Workers are used again from half to half, for their memory.
+func (f *fit) worker(sys *system) *worker {
+	f.hiring.Lock()
+	defer f.hiring.Unlock()
+	if f.busy == len(f.workers) {
+		w := &worker{plan: f.plan, sc: sys.gathers(f.plan.room)}
+		w.w, w.m = make([]float32, maxSpan*w.sc.stride), make([]float32, maxSpan*w.sc.stride)
+		f.workers = append(f.workers, w)
+	}
+	w := f.workers[f.busy]
+	w.sys = sys
+	f.busy++
+	return w
+}
+
+// solve improves the rows of a span and sets loss to what they add to the objective without their regularizers.
+func (w *worker) solve(loss *float64, dst []float32, s *sparse, rows span, centre []float32, reg []float64, turned *basis) bool {
+	d, stride, n := w.sys.d, w.sc.stride, rows.hi-rows.lo
+	mine := dst[rows.lo*d : rows.hi*d]
+	if turned == nil {
+		for r := rows.lo; r < rows.hi; r++ {
+			if !w.exact(loss, dst[r*d:][:d], s, r, row(centre, r, d), reg[r]) {
+				return false
+			}
+		}
+		return true
+	}
+	turned.to.MulNT(w.w, stride, mine, d, n)
+	var m []float32
+	if centre != nil {
+		m = w.m
+		turned.to.MulNT(m, stride, centre[rows.lo*d:], d, n)
+	}
+	for k := range n {
+		if !w.improve(loss, w.w[k*stride:][:stride], s, rows.lo+k, row(m, k, stride), reg[rows.lo+k]) {
+			return false
+		}
+	}
+	turned.from.MulNT(mine, d, w.w, stride, n)
+	return true
+}
+
+// improve solves row r as planned, in the turned basis, and exactly if that fails. v and centre are in whole lanes.
+func (w *worker) improve(loss *float64, v []float32, s *sparse, r int, centre []float32, shrink float64) bool {
+	col, conf := s.row(r)
+	var l float64
+	ok := false
+	switch w.plan.of(len(col)) {
+	case byConjugateGradients:
+		l, ok = w.sys.conjugate(v, col, conf, shrink, centre, w.plan.steps, w.sc)
+	case byBlocks:
+		l, ok = w.sys.blocks(v, col, conf, shrink, centre, w.plan.width, w.sc)
+	}
+	if ok {
+		*loss += l - shrink*apart(v, centre)
+		return true
+	}
+	if centre != nil {
+		centre = centre[:w.sys.d]
+	}
+	return w.exact(loss, v[:w.sys.d], s, r, centre, shrink)
+}
+
+// exact solves row r. For the minimizer w of a row, Σ c·(w·f − 1)² + α₀·wᵀFᵀF·w + shrink·‖w − m‖² is Σ c + shrink·‖m‖² − w·b.
+func (w *worker) exact(loss *float64, v []float32, s *sparse, r int, centre []float32, shrink float64) bool {
+	col, conf := s.row(r)
+	if !w.sys.solve(v, col, conf, shrink, centre, w.sc) {
+		return false
+	}
+	l := float64(s.same) * float64(len(col))
+	if conf != nil {
+		l = 0
+		for _, c := range conf {
+			l += float64(c)
+		}
+	}
+	if centre != nil {
+		l += shrink * vec.Dot64(centre, centre)
+	}
+	*loss += l - vec.Dot64(v, w.sc.b[:len(v)]) - shrink*apart(v, centre)
+	return true
 }
 
 // row returns row r of m (rows×d), or nil if m is.
@@ -186,45 +301,23 @@ func row(m []float32, r, d int) []float32 {
 	return m[r*d:][:d]
 }
 
-// apart is ‖w − m‖² in float64; a nil m is 0. It overwrites diff (d) if m is not nil.
-func apart(w, m, diff []float32) float64 {
+// apart is ‖w − m‖² in float64; a nil m is 0.
+func apart(w, m []float32) (sum float64) {
 	if m == nil {
 		return vec.Dot64(w, w)
 	}
 	for i, v := range w {
-		diff[i] = v - m[i]
+		x := float64(v) - float64(m[i])
+		sum += float64(x * x)
 	}
-	return vec.Dot64(diff, diff)
+	return sum
 }
 
-// loss returns the objective of the package comment in float64. The sum over all pairs is ⟨WᵀW, HᵀH⟩. O(pairs·d).
-func (f *fit) loss() float64 {
-	const chunks = 64
-	d, p := f.h.Dim, f.p
-	var parts [chunks]float64
-	vec.Chunks(chunks, func() []float32 { return make([]float32, d) }, func(diff []float32, chunk int) {
-		lo, hi := vec.Span(p.subjects, chunks, chunk)
-		var sum float64
-		for s := lo; s < hi; s++ {
-			w := f.subjects[s*d:][:d]
-			col, conf := p.bySubj.row(s)
-			for k, i := range col {
-				e := vec.Dot64(w, f.items[int(i)*d:][:d]) - 1
-				sum += float64(conf[k]) * e * e
-			}
-			sum += f.subjReg[s] * apart(w, row(f.centres.subjects, s, d), diff)
-		}
-		parts[chunk] = sum
-	})
-	total, diff := f.centres.penalty[subjectSide]+f.centres.penalty[itemSide], make([]float32, d)
-	for _, part := range parts {
-		total += part
+// regularization is Σ λ·#^ν·‖w − m‖² over a side's rows.
+func (f *fit) regularization(vectors, centre []float32, reg []float64) (sum float64) {
+	d := f.h.Dim
+	for r, x := range reg {
+		sum += x * apart(vectors[r*d:][:d], row(centre, r, d))
 	}
-	for i, reg := range f.itemReg {
-		total += reg * apart(f.items[i*d:][:d], row(f.centres.items, i, d), diff)
-	}
-	for i, g := range f.subjGram {
-		total += f.h.Weight * g * f.itemGram[i]
-	}
-	return total
+	return sum
 }
