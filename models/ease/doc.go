@@ -28,7 +28,7 @@
 //
 // X is held once, by subject, with columns in descending popularity; it is turned around in blocks of a million pairs for the Gram matrix,
 // whose rows are then summed in cache, one worker a row. The inverse overwrites the Gram matrix, in float32, and weights are read off it. A
-// bit for each pair of the core remembers which have enough subjects. So a fit of n items takes 4·n² bytes, n²/8 for the bits and 4 bytes
+// bit for each pair of the core remembers which have enough subjects. So a fit of n items takes 4·n² bytes, n²/8 for the bits and 2 bytes
 // a pair of X. Each sum runs in the order of subjects, whatever worker takes it.
 //
 // λ = 20·√m by rule, m the mean of Σ_u x_ui² over the core: the published optima (500 at MovieLens-20M's shape, 1,000 at Netflix's) are near

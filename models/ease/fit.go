@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 
 	"github.com/rapport-ml/rapport/models"
@@ -26,7 +27,7 @@ func (t *Trainer) Name() string { return "ease" }
 // Train learns from the events of d in [Cuts.Base, until). A data set in which no item has enough subjects gives a model that knows no
 // item. seed is not used: nothing is drawn. It returns ErrSingular, ctx's error, or what is wrong with the hyperparameters. With n items
 // in the core: n³ multiply-adds and Σ_u |row u|²/2 additions, on all cores; memory 4·n² bytes, n²/8 for the pairs that are common
-// enough, and 4 bytes a pair of a subject and an item (8 unless values are binary without decay).
+// enough, and 2 bytes a pair of a subject and an item (6 unless values are binary without decay; 2 more in the tail).
 func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, seed uint64) (models.Model, error) {
 	m, err := t.train(ctx, d, until)
 	if err != nil {
@@ -44,7 +45,7 @@ func (t *Trainer) train(ctx context.Context, d *models.Dataset, until int64) (*M
 	if err != nil {
 		return nil, err
 	}
-	f := &fit{h: &h, x: x, n: x.core}
+	f := &fit{h: &h, x: x, n: x.n}
 	if err := f.gram(ctx); err != nil {
 		return nil, err
 	}
@@ -55,7 +56,10 @@ func (t *Trainer) train(ctx context.Context, d *models.Dataset, until int64) (*M
 	if err != nil {
 		return nil, err
 	}
-	return f.model(d.Catalog.IDs, into, record{Kernels: vec.Class(), Until: until, Pairs: len(x.col), Subjects: x.subjects(), Core: f.n}), nil
+	r := record{
+		Kernels: vec.Class(), Until: until, Pairs: len(x.core.col) + len(x.tail.col), Subjects: x.core.rows(), Core: f.n,
+	}
+	return f.model(d.Catalog.IDs, into, r), nil
 }
 
 // fit is the state of one training.
@@ -83,11 +87,17 @@ func (f *fit) pair(i, j int) bool { return f.row(min(i, j)).has(max(i, j)) }
 // gram sets the upper triangle of a to XᵀX of the core and marks the pairs of enough subjects.
 func (f *fit) gram(ctx context.Context) error {
 	f.a, f.common = make([]float32, f.n*f.n), make(bitset, f.n*f.words())
-	return each(ctx, f.x, 0, f.n, f.counters, func(counts []int32, i int, by []having) error {
-		f.products(f.line(i), counts, by)
-		common := f.row(i)
-		for j := i + 1; j < f.n; j++ {
-			if int(counts[j]) >= f.h.MinSubjects {
+	core := &f.x.core
+	return each(ctx, core, f.x.count[:f.n], f.counters, func(counts []int32, i int, by []having) error {
+		line, common := f.line(i), f.row(i)
+		for _, b := range by {
+			core.products(line, counts, core.value(b.at), b.at, core.off[b.row+1])
+		}
+		for j := i; j < f.n; j++ {
+			if core.val == nil {
+				line[j] = float32(counts[j])
+			}
+			if j > i && int(counts[j]) >= f.h.MinSubjects {
 				common.set(j)
 			}
 		}
@@ -98,29 +108,17 @@ func (f *fit) gram(ctx context.Context) error {
 
 func (f *fit) counters() []int32 { return make([]int32, f.n) }
 
-// products sets sum and counts, over the core's items, to the products of their values with those of an item and to the numbers of its
-// subjects that have them. by says who has the item. Where that is one of the core, the items before it are left out.
-func (f *fit) products(sum []float32, counts []int32, by []having) {
-	x := f.x
-	for _, b := range by {
-		from := b.at
-		if from >= b.mid {
-			from = b.from
-		}
-		col := x.col[from:b.mid]
-		for _, j := range col {
-			counts[j]++
-		}
-		if x.val != nil {
-			v, val := x.val[b.at], x.val[from:b.mid]
-			for k, j := range col {
-				sum[j] += v * val[k]
-			}
-		}
+// products adds a subject's pairs [from, to) to what an item, of which it has v, has in common with their items: the products of values to sum,
+// unless all are 1, and the subject to counts.
+func (p *pairs[C]) products(sum []float32, counts []int32, v float32, from, to uint32) {
+	col := p.col[from:to]
+	for _, j := range col {
+		counts[j]++
 	}
-	if x.val == nil {
-		for j, c := range counts {
-			sum[j] = float32(c)
+	if p.val != nil {
+		val := p.val[from:to]
+		for k, j := range col {
+			sum[j] += v * val[k]
 		}
 	}
 }
@@ -195,11 +193,21 @@ func (f *fit) columns(ctx context.Context) ([][]entry, error) {
 // tail sets the columns of the items beyond the core: the ridge regression of such an item on the whole core is b = P·g, where g = Xᵀx is what
 // the core has in common with it. Only weights of pairs of enough subjects are worked out.
 func (f *fit) tail(ctx context.Context, into [][]entry) error {
-	return each(ctx, f.x, f.n, len(f.x.items), f.picker, func(p *picker, t int, by []having) (err error) {
+	core, tail := &f.x.core, &f.x.tail
+	return each(ctx, tail, f.x.count[f.n:], f.picker, func(p *picker, t int, by []having) (err error) {
 		clear(p.weights)
-		f.products(p.weights, p.counts, by)
-		p.near, p.enough = p.near[:0], p.enough[:0]
+		own := f.h.Regularization
+		for _, b := range by {
+			v := tail.value(b.at)
+			own += float64(v) * float64(v)
+			core.products(p.weights, p.counts, v, core.off[b.row], core.off[b.row+1])
+		}
+		f.scale[f.n+t] = float32(1 / math.Sqrt(own))
+		p.near, p.enough, p.sums = p.near[:0], p.enough[:0], p.sums[:0]
 		for j, c := range p.counts {
+			if core.val == nil {
+				p.weights[j] = float32(c)
+			}
 			if c > 0 {
 				p.near = append(p.near, int32(j))
 			}
@@ -207,7 +215,6 @@ func (f *fit) tail(ctx context.Context, into [][]entry) error {
 				p.enough = append(p.enough, int32(j))
 			}
 		}
-		p.sums = p.sums[:0]
 		for _, j := range p.enough {
 			line, sum := f.line(int(j)), float64(0)
 			for _, k := range p.near {
@@ -215,17 +222,12 @@ func (f *fit) tail(ctx context.Context, into [][]entry) error {
 			}
 			p.sums = append(p.sums, float32(sum))
 		}
-		own := f.h.Regularization
-		for _, b := range by {
-			own += float64(f.x.value(b.at)) * float64(f.x.value(b.at))
-		}
-		f.scale[t] = float32(1 / math.Sqrt(own))
 		clear(p.weights)
 		for k, j := range p.enough {
 			p.weights[j] = p.sums[k]
 		}
 		clear(p.counts)
-		into[t], err = p.pick()
+		into[f.n+t], err = p.pick()
 		return err
 	})
 }
@@ -271,6 +273,8 @@ func (f *fit) model(ids []string, into [][]entry, r record) *Model {
 	for i := range order {
 		order[i] = i
 	}
+	f.a, f.common, f.x.core, f.x.tail = nil, nil, pairs[uint16]{}, pairs[int32]{}
+	runtime.GC() // so that the model takes the place of the inverse, whose memory bounds the fit's
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(f.x.items[a], f.x.items[b]) })
 	at := make([]int32, n)
 	m := &Model{hyper: *f.h, record: r, items: make([]string, n), off: make([]int32, n+1), scale: make([]float32, n)}

@@ -6,50 +6,74 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sort"
 
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/internal/vec"
 )
 
-// rows is X: the pairs of subjects and items before the cut. Columns are ranks: items by descending number of subjects (ties: the lower
-// position), so that the core's columns come first in every row.
+// rows is X: the pairs of subjects and items before the cut. Items are known by rank: by descending number of subjects, ties by the lower
+// position. The first of them, the core, are inverted; what subjects have of the others, the tail, is kept apart.
 type rows struct {
-	items []int32   // catalog position of each rank
-	count []int     // distinct subjects of each rank
-	off   []uint32  // subject u owns [off[u], off[u+1]) of col and val; those with a pair alone are here
-	mid   []uint32  // and [off[u], mid[u]) of that is in the core
-	col   []int32   // ranks, ascending in a row
-	val   []float32 // nil: all are 1
-	core  int       // ranks below it are inverted
+	items []int32 // catalog position of each rank
+	count []int   // distinct subjects of each rank
+	n     int     // ranks below it are the core
+	core  pairs[uint16]
+	tail  pairs[int32] // columns count from the core's end
 }
 
-func (x *rows) subjects() int { return len(x.mid) }
+// pairs is one part of X, by subject: row u owns [off[u], off[u+1]) of col, ascending, and val.
+type pairs[C uint16 | int32] struct {
+	off []uint32
+	col []C
+	val []float32 // nil: all are 1
+}
 
-func (x *rows) value(at uint32) float32 {
-	if x.val == nil {
+func newPairs[C uint16 | int32](count []int, h *Hyper) (pairs[C], error) {
+	n := 0
+	for _, c := range count {
+		n += c
+	}
+	if n > math.MaxInt32 {
+		return pairs[C]{}, fmt.Errorf("%d pairs of subjects and items are more than this algorithm takes (%d); shorten train.window", n, math.MaxInt32)
+	}
+	p := pairs[C]{off: []uint32{0}, col: make([]C, 0, n)}
+	if !h.counts() {
+		p.val = make([]float32, 0, n)
+	}
+	return p, nil
+}
+
+func (p *pairs[C]) rows() int { return len(p.off) - 1 }
+
+func (p *pairs[C]) add(c C, v float32) {
+	p.col = append(p.col, c)
+	if p.val != nil {
+		p.val = append(p.val, v)
+	}
+}
+
+func (p *pairs[C]) endRow() { p.off = append(p.off, uint32(len(p.col))) }
+
+// value returns x of the pair at a place of col.
+func (p *pairs[C]) value(at uint32) float32 {
+	if p.val == nil {
 		return 1
 	}
-	return x.val[at]
+	return p.val[at]
 }
 
-// collect gathers X from the events of d in [Cuts.Base, until). Two passes over the events. Memory: 4 bytes a pair, 8 where pairs do not
-// all count 1.
+// collect gathers X from the events of d in [Cuts.Base, until). Two passes over the events. Memory: 2 bytes a pair of the core and 4 of the
+// tail, and 4 more where pairs do not all count 1.
 func collect(ctx context.Context, d *models.Dataset, until int64, h *Hyper) (*rows, error) {
 	x, rank, err := ranks(ctx, d, until, h)
 	if err != nil {
 		return nil, err
 	}
-	pairs := 0
-	for _, c := range x.count {
-		pairs += c
+	if x.core, err = newPairs[uint16](x.count[:x.n], h); err != nil {
+		return nil, err
 	}
-	if pairs > math.MaxInt32 {
-		return nil, fmt.Errorf("%d pairs of subjects and items are more than this algorithm takes (%d); shorten train.window", pairs, math.MaxInt32)
-	}
-	x.off, x.col = []uint32{0}, make([]int32, 0, pairs)
-	if !h.counts() {
-		x.val = make([]float32, 0, pairs)
+	if x.tail, err = newPairs[int32](x.count[x.n:], h); err != nil {
+		return nil, err
 	}
 	sum := newSums(len(x.items))
 	for s := range d.Events.Subjects {
@@ -62,18 +86,16 @@ func collect(ctx context.Context, d *models.Dataset, until int64, h *Hyper) (*ro
 		if len(sum.seen) == 0 {
 			continue
 		}
-		from := len(x.col)
 		for _, r := range sum.sorted() {
-			v := h.value(sum.by[r])
-			x.col = append(x.col, r)
-			if x.val != nil {
-				x.val = append(x.val, v)
+			if v := h.value(sum.by[r]); int(r) < x.n {
+				x.core.add(uint16(r), v)
+			} else {
+				x.tail.add(r-int32(x.n), v)
 			}
 		}
+		x.core.endRow()
+		x.tail.endRow()
 		sum.reset()
-		core := sort.Search(len(x.col)-from, func(k int) bool { return int(x.col[from+k]) >= x.core })
-		x.mid = append(x.mid, uint32(from+core))
-		x.off = append(x.off, uint32(len(x.col)))
 	}
 	return x, ctx.Err()
 }
@@ -100,7 +122,7 @@ func ranks(ctx context.Context, d *models.Dataset, until int64, h *Hyper) (*rows
 		}
 	}
 	slices.SortFunc(x.items, func(a, b int32) int { return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b)) })
-	x.core = min(len(x.items), h.Items)
+	x.n = min(len(x.items), h.Items)
 	rank := last
 	for i := range rank {
 		rank[i] = -1
@@ -112,46 +134,41 @@ func ranks(ctx context.Context, d *models.Dataset, until int64, h *Hyper) (*rows
 	return x, rank, nil
 }
 
-// having is one subject that has an item: where its row begins, where it holds the item, and where its part in the core ends.
-type having struct{ from, at, mid uint32 }
+// having is one subject that has an item: its row, and where that holds the item.
+type having struct{ row, at uint32 }
 
 // blockPairs bounds how many pairs are turned around at a time.
 const blockPairs = 1 << 20
 
-// each calls f for each rank in [lo, hi) with the subjects that have it, ascending, on all cores and in blocks: X is turned around piece by
-// piece, so that it is never held twice. What f writes must belong to its rank alone; the error of the lowest rank is returned.
-// O(pairs + blocks·subjects), beside f's.
-func each[S any](ctx context.Context, x *rows, lo, hi int, scratch func() S, f func(s S, rank int, by []having) error) error {
-	next := make([]uint32, x.subjects()) // the first pair of each row from the block on
-	for u := range next {
-		row := x.col[x.off[u]:x.off[u+1]]
-		next[u] = x.off[u] + uint32(sort.Search(len(row), func(k int) bool { return int(row[k]) >= lo }))
-	}
+// each calls f for each column of p with the subjects that have it, ascending, on all cores and in blocks: p is turned around piece by piece,
+// so that it is never held twice. count is the number of pairs of each column. What f writes must belong to its column alone; the error of
+// the lowest column is returned. O(pairs + blocks·rows), beside f's.
+func each[C uint16 | int32, S any](ctx context.Context, p *pairs[C], count []int, scratch func() S, f func(s S, column int, by []having) error) error {
+	next := slices.Clone(p.off[:p.rows()]) // the first pair of each row from the block on
 	var turned []having
-	for lo < hi {
+	for lo := 0; lo < len(count); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		end, off := lo, []int{0}
-		for end < hi && (end == lo || off[end-lo]+x.count[end] <= blockPairs) {
-			off = append(off, off[end-lo]+x.count[end])
+		for end < len(count) && (end == lo || off[end-lo]+count[end] <= blockPairs) {
+			off = append(off, off[end-lo]+count[end])
 			end++
 		}
 		turned = slices.Grow(turned[:0], off[end-lo])[:off[end-lo]]
 		put := slices.Clone(off)
-		for u := range next {
-			at, last := next[u], x.off[u+1]
-			for ; at < last && int(x.col[at]) < end; at++ {
-				r := int(x.col[at]) - lo
-				turned[put[r]] = having{x.off[u], at, x.mid[u]}
-				put[r]++
+		for u, at := range next {
+			for ; at < p.off[u+1] && int(p.col[at]) < end; at++ {
+				c := int(p.col[at]) - lo
+				turned[put[c]] = having{uint32(u), at}
+				put[c]++
 			}
 			next[u] = at
 		}
 		errs := make([]error, end-lo)
-		vec.Chunks(end-lo, scratch, func(s S, r int) {
-			if errs[r] = ctx.Err(); errs[r] == nil {
-				errs[r] = f(s, lo+r, turned[off[r]:off[r+1]])
+		vec.Chunks(end-lo, scratch, func(s S, c int) {
+			if errs[c] = ctx.Err(); errs[c] == nil {
+				errs[c] = f(s, lo+c, turned[off[c]:off[c+1]])
 			}
 		})
 		for _, err := range errs {
