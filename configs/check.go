@@ -3,6 +3,7 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"slices"
@@ -429,8 +430,8 @@ func (p *Project) checkModel(name string, m Model) {
 		p.ranker(m.Ranker.Part, &blend.Trainer{})
 	}
 	for _, kind := range sortedKeys(m.Weights) {
-		if m.Weights[kind] < 0 {
-			p.dec.at(path+".weights."+kind, "0 leaves these events out", "a weight may not be negative")
+		if w := m.Weights[kind]; math.IsNaN(w) || math.Abs(w) > math.MaxFloat32 {
+			p.dec.at(path+".weights."+kind, "0 leaves these events out, a negative weight their items too", "is no weight")
 		}
 	}
 	p.checkLists(path+".lists", m.Lists)

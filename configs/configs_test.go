@@ -182,7 +182,7 @@ func TestEveryKey(t *testing.T) {
 		{"sequence", byName["history"], features.Feature{Name: "history", Op: "sequence", N: 20}},
 		{"a pair", p.view("pairs"), features.View{Name: "pairs", Key: "subject+item", Windows: []time.Duration{7 * day}, Hop: time.Hour, Features: []features.Feature{{Name: "events", Op: "count"}}}},
 		{"views of the job", p.Jobs["nightly"].jobViews(), []string{"activity", "pairs", "devices"}},
-		{"weights", p.Models["home"].Weights, map[string]float64{"view": 1, "buy": 4.5, "return": 0}},
+		{"weights", p.Models["home"].Weights, map[string]float64{"view": 1, "buy": 4.5, "return": -1}},
 		{"second part", p.Models["home"].Parts[1].Name, "als"},
 		{"what is expected of events", p.expected("events", p.Sources.Events.Expect), expect.Set{
 			Name: "events", Volume: expect.Volume{Most: 3, OnLeast: expect.Warn, OnMost: expect.Fail, Where: "sources.events.expect.volume, every_key.yaml:31"},

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -49,20 +50,35 @@ func (p *Project) checkLists(path string, l Lists) {
 			return
 		}
 	}
-	ranged := map[string]bool{}
-	for _, e := range r.Exclude {
-		for _, c := range e {
-			ranged[c.Column] = ranged[c.Column] || c.Min != nil || c.Max != nil
+	wants := func(at, column string, number bool) {
+		switch declared := slices.Contains(p.Sources.Items.Numbers, column); {
+		case column == "" || column == lists.Vectors || declared == number:
+		case declared:
+			p.dec.at(at, "name a category, or a range in exclude", "wants the values of %q, which holds numbers", column)
+		default:
+			p.dec.at(at, "name it under sources.items.numbers", "is a range of %q, which holds no numbers", column)
 		}
 	}
-	for _, c := range r.Columns() {
-		number := slices.Contains(p.Sources.Items.Numbers, c)
-		switch {
-		case number && !ranged[c]:
-			p.dec.at(path, "name a category, or a range in exclude", "a rule wants the values of %q, which holds numbers", c)
-		case !number && ranged[c]:
-			p.dec.at(path, "name it under sources.items.numbers", "exclude gives a range of %q, which holds no numbers", c)
+	for i, e := range r.Exclude {
+		for _, c := range e {
+			if ranged := c.Min != nil || c.Max != nil; ranged || len(c.In) > 0 {
+				wants(fmt.Sprintf("%s.exclude[%d].%s", path, i, c.Column), c.Column, ranged)
+			}
 		}
+	}
+	for _, c := range r.AtMost {
+		wants(path+".at_most."+c.Column, c.Column, false)
+	}
+	if r.Diversity != nil {
+		for _, c := range r.Diversity.By {
+			wants(path+".diversity.by", c, false)
+		}
+	}
+	if r.Calibrate != nil {
+		wants(path+".calibrate.by", r.Calibrate.By, false)
+	}
+	if r.Fresh != nil {
+		wants(path+".fresh.since", r.Fresh.Since, false)
 	}
 }
 

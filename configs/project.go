@@ -250,7 +250,7 @@ type excluded struct {
 type Model struct {
 	Parts   []Part
 	Ranker  *Ranker            // neural, or {neural: {hyperparameters}}: corrects the best candidates of the parts' blend; none if left out
-	Weights map[string]float64 // event kind → confidence; others 1
+	Weights map[string]float64 // event kind → confidence; others 1; 0: these events are no signal; negative, as of a return or a thumbs-down: nor are they, and from then on their item is in no list of that person
 	Lists   Lists
 	Seed    uint64 // of all that is drawn at random; 1 if left out
 }

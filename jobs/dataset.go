@@ -15,7 +15,8 @@ import (
 // dataset is a training set in memory, with the facts that assemble commits.
 type dataset struct {
 	models.Dataset
-	facts assembled
+	facts    assembled
+	refusals refusals // of the permitted events of negative weight
 }
 
 // assembled are the facts of an assemble step: the training set as references, never as copies, so that an erasure has nothing to
@@ -126,6 +127,8 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 		d.Events = models.NewContextLog(log.events)
 	}
 	log.events = nil
+	d.refusals = log.against
+	d.refusals.sort()
 	if subjects != nil {
 		d.addSubjects(subjects, p.trainingDecisions)
 	}
@@ -144,6 +147,16 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 	d.MaskSeen = d.facts.Mask
 	w.data = d
 	return d, nil
+}
+
+// leftOut returns the items that may not stand in the list of subject row s at time at (µs), of which history is what is known: those it spoke
+// against and, if seen items are masked, those it had.
+func (d *dataset) leftOut(s int, at int64, history *models.History) []int32 {
+	var seen []int32
+	if d.facts.Mask {
+		seen = distinct(history.Item)
+	}
+	return union(seen, d.refusals.of(d.Events.Subjects[s], at))
 }
 
 var eventSchema = table.Schema{{Name: "subject", Type: table.Int64}, {Name: "item", Type: table.String}, {Name: "time", Type: table.Time}, {Name: "kind", Type: table.String}}

@@ -272,6 +272,44 @@ type logBuilder struct {
 	weights []float32 // by kind
 	context func(batch *table.Batch, row int) models.Context
 	events  []models.Event
+	against []against
+}
+
+// against is an event that speaks against its item: from then on it stands in no list of that subject.
+type against struct {
+	subject uint64
+	time    int64 // µs
+	item    int32
+}
+
+// refusals are all of them, by subject and time.
+type refusals []against
+
+func (r refusals) sort() {
+	slices.SortFunc(r, func(a, b against) int {
+		return cmp.Or(cmp.Compare(a.subject, b.subject), cmp.Compare(a.time, b.time), cmp.Compare(a.item, b.item))
+	})
+}
+
+// of returns the items that a subject's events before a time speak against, ascending; nil if there are none. O(log n) and theirs.
+func (r refusals) of(subject uint64, before int64) (items []int32) {
+	at, _ := slices.BinarySearchFunc(r, subject, func(a against, s uint64) int { return cmp.Compare(a.subject, s) })
+	for ; at < len(r) && r[at].subject == subject && r[at].time < before; at++ {
+		items = append(items, r[at].item)
+	}
+	slices.Sort(items)
+	return slices.Compact(items)
+}
+
+// union returns the items of both ascending lists, ascending: one of the two itself, if the other is empty.
+func union(a, b []int32) []int32 {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0:
+		return a
+	}
+	return distinct(slices.Concat(a, b))
 }
 
 func newLogBuilder(c *models.Catalog, kinds []string, weights map[string]float64) (*logBuilder, error) {
@@ -293,7 +331,7 @@ func newLogBuilder(c *models.Catalog, kinds []string, weights map[string]float64
 	return b, nil
 }
 
-// add appends the events of a batch; events of a kind whose weight is zero are left out.
+// add appends the events of a batch; events of a kind whose weight is zero are left out, and those of a negative weight stand apart.
 func (b *logBuilder) add(batch *table.Batch) error {
 	subjects, items, times, kinds := batch.Col("subject"), batch.Col("item"), batch.Col("time"), batch.Col("kind")
 	for i := range batch.N {
@@ -304,6 +342,9 @@ func (b *logBuilder) add(batch *table.Batch) error {
 		kind, ok := b.kinds[kinds.Str[i]]
 		if !ok {
 			return fmt.Errorf("an event has kind %q, which the training set does not know", kinds.Str[i])
+		}
+		if b.weights[kind] < 0 {
+			b.against = append(b.against, against{uint64(subjects.Int[i]), times.Int[i], item})
 		}
 		if b.weights[kind] <= 0 {
 			continue

@@ -272,9 +272,7 @@ func (w *work) task(ctx context.Context, d *dataset) (eval.Task, error) {
 		}
 		q := d.Query(s, d.Cuts.Test, 0)
 		seen := distinct(q.History.Item)
-		if d.facts.Mask {
-			q.Exclude = seen
-		}
+		q.Exclude = d.leftOut(s, d.Cuts.Test, &q.History)
 		rows = append(rows, s)
 		t.Queries, t.Relevant, t.Seen = append(t.Queries, q), append(t.Relevant, distinct(h.Item)), append(t.Seen, seen)
 	}

@@ -260,9 +260,7 @@ func (f *filler) rank(ctx context.Context, s models.Scorer, folder models.Folder
 				continue // erased since the training set was read
 			}
 			q := d.Query(row, d.Cuts.End, k)
-			if d.facts.Mask {
-				q.Exclude = distinct(q.History.Item)
-			}
+			q.Exclude = d.leftOut(row, d.Cuts.End, &q.History)
 			if f.rules != nil {
 				q.Exclude = f.rules.Without(q.Exclude) // candidates for a request are without them too
 			}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/storage/online"
@@ -152,4 +154,80 @@ func TestListRules(t *testing.T) {
 	if !slices.ContainsFunc(res.Flags, func(f string) bool { return strings.Contains(f, "fewer than 20 items") }) {
 		t.Errorf("flags %q do not say that lists are short", res.Flags)
 	}
+}
+
+// TestNegativeWeightsExclude: an event of negative weight is no signal, and its item stands in no list of that subject; others keep it.
+func TestNegativeWeightsExclude(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.job.Model.Lists.Seen = "keep"
+	s.night(6)
+	before := map[string][]string{} // owner → items
+	for _, e := range s.rows("list/") {
+		l, err := online.DecodeList(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range l.Items {
+			before[e.Owner] = append(before[e.Owner], item.Item)
+		}
+	}
+	s.job.Model.Weights = map[string]float64{"view": 1, "buy": -1}
+	s.night(6)
+	bought := s.eventsOf("buy")
+	left, elsewhere := 0, 0
+	for _, e := range s.rows("list/") {
+		l, err := online.DecodeList(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range l.Items {
+			if bought[e.Owner][item.Item] {
+				t.Fatalf("an item that its subject gave back stands in the list")
+			}
+			for owner := range bought {
+				if bought[owner][item.Item] {
+					elsewhere++
+					break
+				}
+			}
+		}
+		for _, item := range before[e.Owner] {
+			if bought[e.Owner][item] {
+				left++
+			}
+		}
+	}
+	if left == 0 || elsewhere == 0 {
+		t.Errorf("%d entries were left out; %d of those left are items that others gave back", left, elsewhere)
+	}
+}
+
+// eventsOf returns the items of all ingested events of a kind, by the online key of who they are of.
+func (s *shop) eventsOf(kind string) map[string]map[string]bool {
+	s.Helper()
+	ids, err := event.OpenIdentities(s.Context(), s.opened.Bucket, s.opened.Keys)
+	if err != nil {
+		s.Fatal(err)
+	}
+	keys, out := ids.OnlineKeys(), map[string]map[string]bool{}
+	for c, err := range (table.Store{Bucket: s.opened.Bucket}).List(s.Context(), "ingest/") {
+		if err != nil {
+			s.Fatal(err)
+		}
+		for b, err := range table.Read(s.Context(), s.opened.Bucket, c.Outputs["events"], table.ReadOptions{}) {
+			if err != nil {
+				s.Fatal(err)
+			}
+			for i := range b.N {
+				if b.Col("kind").Str[i] == kind {
+					key := keys[policy.Subject(uint64(b.Col("subject").Int[i]))]
+					if out[key] == nil {
+						out[key] = map[string]bool{}
+					}
+					out[key][b.Col("item").Str[i]] = true
+				}
+			}
+		}
+	}
+	return out
 }
