@@ -79,14 +79,20 @@ type recommended struct {
 }
 
 func (a *app) recommendCmd() *cobra.Command {
-	var ids, request string
+	var ids, request, cart string
 	var k int
 	var explain bool
 	c := &cobra.Command{
-		Use:   "recommend --ids FILE|- [-k N] [--explain | --context COLUMN=LEVEL,…,at=TIME]",
-		Short: "What serving systems would read for a subject, and why",
+		Use:   "recommend --ids FILE|-|--cart ITEM,… [-k N] [--explain | --context COLUMN=LEVEL,…,at=TIME]",
+		Short: "What serving systems would read for a subject, and why; or a list for the cart of a visitor who is not known",
 		Args:  usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("cart") {
+				if ids != "" || request != "" {
+					return usageError{errors.New("recommend: --cart is for a visitor of whom nothing else is known: without --ids and --context")}
+				}
+				return a.cartList(cmd.Context(), cart, k, explain)
+			}
 			p, err := a.open(cmd.Context(), true)
 			if err != nil {
 				return err
@@ -138,6 +144,7 @@ func (a *app) recommendCmd() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&ids, "ids", "", "file of raw ids, one a line, or - for standard input")
+	c.Flags().StringVar(&cart, "cart", "", "items, joined by commas, instead of --ids: the live model's list for a visitor who has these in the cart")
 	c.Flags().IntVarP(&k, "k", "k", 0, "how many items (default: lists.k of the model that is live)")
 	c.Flags().BoolVar(&explain, "explain", false, "say why")
 	c.Flags().StringVar(&request, "context", "", "rank again for a request, as device=phone,channel=app,at=2026-03-01T18:30:00Z")

@@ -140,7 +140,7 @@ func (a *app) root() *cobra.Command {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log each step to stderr")
 	root.AddCommand(
 		a.initCmd(), a.synthCmd(), a.importCmd(), a.validateCmd(), a.planCmd(), a.runCmd(), a.backfillCmd(), a.statusCmd(),
-		a.runsCmd(), a.alertsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.subjectCmd(), a.reportCmd(),
+		a.runsCmd(), a.alertsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.similarCmd(), a.subjectCmd(), a.reportCmd(),
 		a.onlineCmd(), a.serveCmd(), a.jobsCmd(), a.versionCmd(), a.schemaCmd(), a.duCmd(), a.gcCmd(), a.inspectCmd(),
 	)
 	a.completeArgs(root)

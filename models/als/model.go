@@ -33,6 +33,9 @@ var _ models.Model = (*Model)(nil)
 // Name returns "als".
 func (m *Model) Name() string { return "als" }
 
+// Items returns the ids of the items that have a vector of their own.
+func (m *Model) Items() []string { return m.items }
+
 // Save writes the strings "items", the tensors "factors" (items × dim, float32) and "gram" (dim × dim, float64), and the values "hyper"
 // and "training"; and with attributes, in the sections "item_attributes" and "subject_attributes", a feature space and the tensor "map".
 func (m *Model) Save(w *artifact.Writer) error {

@@ -29,6 +29,9 @@ func (m *Model) Record() Record { return m.record }
 // Parts returns the trained parts, in the order of Record's; those of weight 0 too.
 func (m *Model) Parts() []models.Model { return m.parts }
 
+// Items returns the ids of the items that any part tells apart.
+func (m *Model) Items() []string { return models.KnownItems(m.parts...) }
+
 // BindParts binds every part by itself, those of weight 0 too, to be shown beside the blend.
 func (m *Model) BindParts(ctx context.Context, c *models.Catalog, subjectColumns []string) ([]models.Part, error) {
 	parts := make([]models.Part, len(m.parts))
@@ -198,4 +201,23 @@ func (s *scorer) Explain(ctx context.Context, q *models.Query, items []int32) (*
 		factors, parts = append(factors, p.factor), append(parts, part)
 	}
 	return models.Sum(factors, parts), nil
+}
+
+// Without adds up what the parts say of the shorter history.
+func (s *scorer) Without(ctx context.Context, q *models.Query, gone int32, items []int32, dst []float64) error {
+	dst = dst[:len(items)]
+	clear(dst)
+	part := make([]float64, len(items))
+	for _, p := range s.parts {
+		if p.factor == 0 {
+			continue
+		}
+		if err := models.ScoresWithout(ctx, p.Scorer, s.items, q, gone, items, part); err != nil {
+			return fmt.Errorf("blend without an item: part %s: %w", p.name, err)
+		}
+		for i, v := range part {
+			dst[i] += float64(p.factor * v)
+		}
+	}
+	return nil
 }

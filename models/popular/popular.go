@@ -105,6 +105,9 @@ type Model struct {
 // Name returns "popular".
 func (m *Model) Name() string { return "popular" }
 
+// Items returns the ids of the items that have a score of their own.
+func (m *Model) Items() []string { return m.items }
+
 // Save writes the strings "items", the tensor "scores" (one float32 an item) and the values "hyper" and "tail".
 func (m *Model) Save(w *artifact.Writer) error {
 	w.Strings("items", m.items)

@@ -36,6 +36,9 @@ func (m *Model) Record() Record { return m.record }
 // Blend returns the blend whose scores are corrected.
 func (m *Model) Blend() *blend.Model { return m.snapshot.blend }
 
+// Items returns the ids of the items that the blend tells apart.
+func (m *Model) Items() []string { return m.snapshot.blend.Items() }
+
 // Corrects reports whether the correction won.
 func (m *Model) Corrects() bool { return m.record.Choice == chosenCorrected }
 
