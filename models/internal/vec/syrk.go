@@ -51,28 +51,10 @@ func Syrk(dst []float32, ldd int, x []float32, n, d, stride int) {
 		// These columns of x stay in the first cache while the rows of dst pass.
 		for i := 0; i < min(d, (js+w)*tileCols); i += tileRows {
 			first := max(js, i/tileCols)
-			rankUpdate(add, dst, ldd, d, i, first*tileCols, js+w-first, n, x, stride)
+			j := first * tileCols
+			mulInside(add, dst[i*ldd+j:], ldd, d-i, d-j, js+w-first, n, x[i:], 1, stride, x[j:], tileCols, stride)
 		}
 		js += w
-	}
-}
-
-// rankUpdate joins the tile at row i and column j of c (rows and columns up to d) with Σ_k x_k[i…]·x_k[j…].
-func rankUpdate(how int, c []float32, ldc, d, i, j, strips, n int, x []float32, stride int) {
-	if i+tileRows <= d && j+strips*tileCols <= d {
-		mulTile(how, c[i*ldc+j:], ldc, strips, n, x[i:], 1, stride, x[j:], tileCols, stride)
-		return
-	}
-	// A tile that sticks out is joined beside, and the part that is inside taken.
-	var beside [tileRows * 3 * tileCols]float32
-	width := strips * tileCols
-	rows, cols := min(tileRows, d-i), min(width, d-j)
-	for r := range rows {
-		copy(beside[r*width:][:cols], c[(i+r)*ldc+j:])
-	}
-	mulTile(how, beside[:], width, strips, n, x[i:], 1, stride, x[j:], tileCols, stride)
-	for r := range rows {
-		copy(c[(i+r)*ldc+j:][:cols], beside[r*width:])
 	}
 }
 

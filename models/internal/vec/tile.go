@@ -43,6 +43,24 @@ func mulTile(how int, c []float32, ldc, strips, n int, a []float32, ai, ak int, 
 	mulTileFMA(how, c, ldc, strips, n, a, ai, ak, b, bs, bk)
 }
 
+// mulInside is mulTile of a tile of which only the first `rows` rows and `cols` columns are in c.
+func mulInside(how int, c []float32, ldc, rows, cols, strips, n int, a []float32, ai, ak int, b []float32, bs, bk int) {
+	if rows >= tileRows && cols >= strips*tileCols {
+		mulTile(how, c, ldc, strips, n, a, ai, ak, b, bs, bk)
+		return
+	}
+	var beside [tileRows * 3 * tileCols]float32
+	width := strips * tileCols
+	rows, cols = min(tileRows, rows), min(width, cols)
+	for r := range rows {
+		copy(beside[r*width:][:cols], c[r*ldc:])
+	}
+	mulTile(how, beside[:], width, strips, n, a, ai, ak, b, bs, bk)
+	for r := range rows {
+		copy(c[r*ldc:][:cols], beside[r*width:])
+	}
+}
+
 // mulTilePortable computes 2×2 elements at a time: what the compiler keeps in registers everywhere. The conversions forbid fused
 // multiply-add, which it would otherwise use on some architectures.
 func mulTilePortable(how int, c []float32, ldc, strips, n int, a []float32, ai, ak int, b []float32, bs, bk int) {

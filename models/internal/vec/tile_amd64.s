@@ -5,35 +5,64 @@
 #include "textflag.h"
 
 // func tile16AVX512(how int, c *float32, ldc int, n int, a *float32, ai int, ak int, b *float32, bs int, bk int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile16AVX512(SB), NOSPLIT, $0-80
-	MOVQ   how+0(FP), AX
-	MOVQ   c+8(FP), CX
-	MOVQ   ldc+16(FP), DX
-	MOVQ   n+24(FP), BX
-	MOVQ   a+32(FP), SI
-	MOVQ   ai+40(FP), DI
-	MOVQ   ak+48(FP), R8
-	MOVQ   b+56(FP), R9
-	MOVQ   bs+64(FP), R10
-	MOVQ   bk+72(FP), R11
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, DI
-	SHLQ   $0x02, R8
-	SHLQ   $0x02, R10
-	SHLQ   $0x02, R11
-	LEAQ   (DI)(DI*2), R10
-	LEAQ   (SI)(DI*4), R12
-	VPXORQ Z0, Z0, Z0
-	VPXORQ Z1, Z1, Z1
-	VPXORQ Z2, Z2, Z2
-	VPXORQ Z3, Z3, Z3
-	VPXORQ Z4, Z4, Z4
-	VPXORQ Z5, Z5, Z5
-	VPXORQ Z6, Z6, Z6
-	VPXORQ Z7, Z7, Z7
-	TESTQ  BX, BX
-	JLE    join
+	MOVQ       how+0(FP), AX
+	MOVQ       c+8(FP), CX
+	MOVQ       ldc+16(FP), DX
+	MOVQ       n+24(FP), BX
+	MOVQ       a+32(FP), SI
+	MOVQ       ai+40(FP), DI
+	MOVQ       ak+48(FP), R8
+	MOVQ       b+56(FP), R9
+	MOVQ       bs+64(FP), R10
+	MOVQ       bk+72(FP), R11
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, DI
+	SHLQ       $0x02, R8
+	SHLQ       $0x02, R10
+	SHLQ       $0x02, R11
+	LEAQ       (DI)(DI*2), R10
+	LEAQ       (SI)(DI*4), R12
+	VPXORQ     Z0, Z0, Z0
+	VPXORQ     Z1, Z1, Z1
+	VPXORQ     Z2, Z2, Z2
+	VPXORQ     Z3, Z3, Z3
+	VPXORQ     Z4, Z4, Z4
+	VPXORQ     Z5, Z5, Z5
+	VPXORQ     Z6, Z6, Z6
+	VPXORQ     Z7, Z7, Z7
+	TESTQ      BX, BX
+	JLE        join
+	CMPQ       BX, $0x80
+	JLT        loop
+	CMPQ       AX, $0x00
+	JEQ        loop
+	MOVQ       CX, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 60(R13)
+	ADDQ       DX, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 60(R13)
+	ADDQ       DX, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 60(R13)
+	ADDQ       DX, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 60(R13)
+	ADDQ       DX, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 60(R13)
+	ADDQ       DX, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 60(R13)
+	ADDQ       DX, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 60(R13)
+	ADDQ       DX, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 60(R13)
+	ADDQ       DX, R13
 
 loop:
 	VMOVUPS      (R9), Z24
@@ -373,43 +402,80 @@ next1:
 	RET
 
 // func tile32AVX512(how int, c *float32, ldc int, n int, a *float32, ai int, ak int, b *float32, bs int, bk int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile32AVX512(SB), NOSPLIT, $0-80
-	MOVQ   how+0(FP), AX
-	MOVQ   c+8(FP), CX
-	MOVQ   ldc+16(FP), DX
-	MOVQ   n+24(FP), BX
-	MOVQ   a+32(FP), SI
-	MOVQ   ai+40(FP), DI
-	MOVQ   ak+48(FP), R8
-	MOVQ   b+56(FP), R9
-	MOVQ   bs+64(FP), R10
-	MOVQ   bk+72(FP), R11
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, DI
-	SHLQ   $0x02, R8
-	SHLQ   $0x02, R10
-	SHLQ   $0x02, R11
-	LEAQ   (DI)(DI*2), R12
-	LEAQ   (SI)(DI*4), R13
-	VPXORQ Z0, Z0, Z0
-	VPXORQ Z1, Z1, Z1
-	VPXORQ Z2, Z2, Z2
-	VPXORQ Z3, Z3, Z3
-	VPXORQ Z4, Z4, Z4
-	VPXORQ Z5, Z5, Z5
-	VPXORQ Z6, Z6, Z6
-	VPXORQ Z7, Z7, Z7
-	VPXORQ Z8, Z8, Z8
-	VPXORQ Z9, Z9, Z9
-	VPXORQ Z10, Z10, Z10
-	VPXORQ Z11, Z11, Z11
-	VPXORQ Z12, Z12, Z12
-	VPXORQ Z13, Z13, Z13
-	VPXORQ Z14, Z14, Z14
-	VPXORQ Z15, Z15, Z15
-	TESTQ  BX, BX
-	JLE    join
+	MOVQ       how+0(FP), AX
+	MOVQ       c+8(FP), CX
+	MOVQ       ldc+16(FP), DX
+	MOVQ       n+24(FP), BX
+	MOVQ       a+32(FP), SI
+	MOVQ       ai+40(FP), DI
+	MOVQ       ak+48(FP), R8
+	MOVQ       b+56(FP), R9
+	MOVQ       bs+64(FP), R10
+	MOVQ       bk+72(FP), R11
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, DI
+	SHLQ       $0x02, R8
+	SHLQ       $0x02, R10
+	SHLQ       $0x02, R11
+	LEAQ       (DI)(DI*2), R12
+	LEAQ       (SI)(DI*4), R13
+	VPXORQ     Z0, Z0, Z0
+	VPXORQ     Z1, Z1, Z1
+	VPXORQ     Z2, Z2, Z2
+	VPXORQ     Z3, Z3, Z3
+	VPXORQ     Z4, Z4, Z4
+	VPXORQ     Z5, Z5, Z5
+	VPXORQ     Z6, Z6, Z6
+	VPXORQ     Z7, Z7, Z7
+	VPXORQ     Z8, Z8, Z8
+	VPXORQ     Z9, Z9, Z9
+	VPXORQ     Z10, Z10, Z10
+	VPXORQ     Z11, Z11, Z11
+	VPXORQ     Z12, Z12, Z12
+	VPXORQ     Z13, Z13, Z13
+	VPXORQ     Z14, Z14, Z14
+	VPXORQ     Z15, Z15, Z15
+	TESTQ      BX, BX
+	JLE        join
+	CMPQ       BX, $0x80
+	JLT        loop
+	CMPQ       AX, $0x00
+	JEQ        loop
+	MOVQ       CX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 124(R14)
+	ADDQ       DX, R14
 
 loop:
 	VMOVUPS      (R9), Z24
@@ -1015,51 +1081,96 @@ next3:
 	RET
 
 // func tile48AVX512(how int, c *float32, ldc int, n int, a *float32, ai int, ak int, b *float32, bs int, bk int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile48AVX512(SB), NOSPLIT, $0-80
-	MOVQ   how+0(FP), AX
-	MOVQ   c+8(FP), CX
-	MOVQ   ldc+16(FP), DX
-	MOVQ   n+24(FP), BX
-	MOVQ   a+32(FP), SI
-	MOVQ   ai+40(FP), DI
-	MOVQ   ak+48(FP), R8
-	MOVQ   b+56(FP), R9
-	MOVQ   bs+64(FP), R10
-	MOVQ   bk+72(FP), R11
-	SHLQ   $0x02, DX
-	SHLQ   $0x02, DI
-	SHLQ   $0x02, R8
-	SHLQ   $0x02, R10
-	SHLQ   $0x02, R11
-	LEAQ   (DI)(DI*2), R12
-	LEAQ   (SI)(DI*4), R13
-	VPXORQ Z0, Z0, Z0
-	VPXORQ Z1, Z1, Z1
-	VPXORQ Z2, Z2, Z2
-	VPXORQ Z3, Z3, Z3
-	VPXORQ Z4, Z4, Z4
-	VPXORQ Z5, Z5, Z5
-	VPXORQ Z6, Z6, Z6
-	VPXORQ Z7, Z7, Z7
-	VPXORQ Z8, Z8, Z8
-	VPXORQ Z9, Z9, Z9
-	VPXORQ Z10, Z10, Z10
-	VPXORQ Z11, Z11, Z11
-	VPXORQ Z12, Z12, Z12
-	VPXORQ Z13, Z13, Z13
-	VPXORQ Z14, Z14, Z14
-	VPXORQ Z15, Z15, Z15
-	VPXORQ Z16, Z16, Z16
-	VPXORQ Z17, Z17, Z17
-	VPXORQ Z18, Z18, Z18
-	VPXORQ Z19, Z19, Z19
-	VPXORQ Z20, Z20, Z20
-	VPXORQ Z21, Z21, Z21
-	VPXORQ Z22, Z22, Z22
-	VPXORQ Z23, Z23, Z23
-	TESTQ  BX, BX
-	JLE    join
+	MOVQ       how+0(FP), AX
+	MOVQ       c+8(FP), CX
+	MOVQ       ldc+16(FP), DX
+	MOVQ       n+24(FP), BX
+	MOVQ       a+32(FP), SI
+	MOVQ       ai+40(FP), DI
+	MOVQ       ak+48(FP), R8
+	MOVQ       b+56(FP), R9
+	MOVQ       bs+64(FP), R10
+	MOVQ       bk+72(FP), R11
+	SHLQ       $0x02, DX
+	SHLQ       $0x02, DI
+	SHLQ       $0x02, R8
+	SHLQ       $0x02, R10
+	SHLQ       $0x02, R11
+	LEAQ       (DI)(DI*2), R12
+	LEAQ       (SI)(DI*4), R13
+	VPXORQ     Z0, Z0, Z0
+	VPXORQ     Z1, Z1, Z1
+	VPXORQ     Z2, Z2, Z2
+	VPXORQ     Z3, Z3, Z3
+	VPXORQ     Z4, Z4, Z4
+	VPXORQ     Z5, Z5, Z5
+	VPXORQ     Z6, Z6, Z6
+	VPXORQ     Z7, Z7, Z7
+	VPXORQ     Z8, Z8, Z8
+	VPXORQ     Z9, Z9, Z9
+	VPXORQ     Z10, Z10, Z10
+	VPXORQ     Z11, Z11, Z11
+	VPXORQ     Z12, Z12, Z12
+	VPXORQ     Z13, Z13, Z13
+	VPXORQ     Z14, Z14, Z14
+	VPXORQ     Z15, Z15, Z15
+	VPXORQ     Z16, Z16, Z16
+	VPXORQ     Z17, Z17, Z17
+	VPXORQ     Z18, Z18, Z18
+	VPXORQ     Z19, Z19, Z19
+	VPXORQ     Z20, Z20, Z20
+	VPXORQ     Z21, Z21, Z21
+	VPXORQ     Z22, Z22, Z22
+	VPXORQ     Z23, Z23, Z23
+	TESTQ      BX, BX
+	JLE        join
+	CMPQ       BX, $0x80
+	JLT        loop
+	CMPQ       AX, $0x00
+	JEQ        loop
+	MOVQ       CX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 128(R14)
+	PREFETCHT0 188(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 128(R14)
+	PREFETCHT0 188(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 128(R14)
+	PREFETCHT0 188(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 128(R14)
+	PREFETCHT0 188(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 128(R14)
+	PREFETCHT0 188(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 128(R14)
+	PREFETCHT0 188(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 128(R14)
+	PREFETCHT0 188(R14)
+	ADDQ       DX, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	PREFETCHT0 128(R14)
+	PREFETCHT0 188(R14)
+	ADDQ       DX, R14
 
 loop:
 	VMOVUPS      (R9), Z24

@@ -76,6 +76,7 @@ func tile512(columns int) {
 	}
 	TESTQ(x.n, x.n)
 	JLE(LabelRef("join"))
+	prefetch(x, strips)
 
 	Label("loop")
 	for s := range strips {
@@ -126,6 +127,23 @@ func tile512(columns int) {
 		VSUBPS(sum, Z31, Z31)
 		VMOVUPS(Z31, at)
 	})
+}
+
+// prefetch fetches the tile of c, if the sums take long and will be joined with it: in a large matrix it is in no cache.
+func prefetch(x arguments, strips int) {
+	CMPQ(x.n, Imm(128))
+	JLT(LabelRef("loop"))
+	CMPQ(x.how, Imm(set))
+	JEQ(LabelRef("loop"))
+	at := GP64()
+	MOVQ(x.c, at)
+	for range 8 {
+		for s := range strips {
+			PREFETCHT0(Mem{Base: at, Disp: 64 * s})
+		}
+		PREFETCHT0(Mem{Base: at, Disp: 64*strips - 4})
+		ADDQ(x.ldc, at)
+	}
 }
 
 // tile256 computes the tile in pieces of 4 rows and 2 or 3 vectors of 8 columns, which is what sixteen registers hold: the pieces pass over a
