@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-ml/rapport/models/internal/vec"
 )
 
 // Ranking receives the answers of a batch of queries. Query q owns [Off[q], Off[q+1]) of Item and Score, best first;
@@ -129,95 +132,35 @@ func (q *Query) most(nItems int) int {
 // which stands for q.K), best first, and returns their number. q's lists must ascend within the catalog. It is Rank for one row of
 // scores that are there already. O(len(row)).
 func Best(row []float32, q *Query, items []int32, scores []float32) (int, error) {
-	h := worstFirst{items: items, scores: scores}
-	if q.Candidates != nil {
-		for _, item := range q.Candidates {
-			if v := row[item]; v-v != 0 {
-				return 0, notFinite(int(item), v)
-			} else if h.wants(v) && !excluded(q, item) {
-				h.add(item, v)
-			}
+	top := tops.Get().(*vec.Top)
+	defer tops.Put(top)
+	top.Reset(len(items))
+	if q.Candidates == nil {
+		if !top.Offer(row, 0, q.Exclude) {
+			i := slices.IndexFunc(row, func(v float32) bool { return v-v != 0 })
+			return 0, notFinite(i, row[i])
 		}
-	} else {
-		for i, v := range row {
-			if v-v != 0 {
-				return 0, notFinite(i, v)
-			} else if h.wants(v) && !excluded(q, int32(i)) {
-				h.add(int32(i), v)
-			}
+		return top.Best(items, scores), nil
+	}
+	exclude := q.Exclude
+	for _, item := range q.Candidates {
+		v := row[item]
+		if v-v != 0 {
+			return 0, notFinite(int(item), v)
+		}
+		for len(exclude) > 0 && exclude[0] < item {
+			exclude = exclude[1:]
+		}
+		if len(exclude) == 0 || exclude[0] != item {
+			top.Add(v, item)
 		}
 	}
-	h.sort()
-	return h.n, nil
+	return top.Best(items, scores), nil
 }
+
+// tops keeps the memory of selections.
+var tops = sync.Pool{New: func() any { return new(vec.Top) }}
 
 func notFinite(item int, v float32) error {
 	return fmt.Errorf("the score of item %d is %v: the model diverged, or was fed numbers that are not finite", item, v)
-}
-
-func excluded(q *Query, item int32) bool {
-	_, found := slices.BinarySearch(q.Exclude, item)
-	return found
-}
-
-// worstFirst is a heap of the best items so far, the worst of them at the root. Items are offered in ascending order, hence one that
-// ties with the root never replaces it.
-type worstFirst struct {
-	items  []int32
-	scores []float32
-	n      int
-}
-
-func (h *worstFirst) wants(v float32) bool {
-	return h.n < len(h.items) || (h.n > 0 && v > h.scores[0])
-}
-
-// worse reports whether entry a comes after entry b in the answer.
-func (h *worstFirst) worse(a, b int) bool {
-	return h.scores[a] < h.scores[b] || (h.scores[a] == h.scores[b] && h.items[a] > h.items[b])
-}
-
-func (h *worstFirst) swap(a, b int) {
-	h.items[a], h.items[b] = h.items[b], h.items[a]
-	h.scores[a], h.scores[b] = h.scores[b], h.scores[a]
-}
-
-func (h *worstFirst) add(item int32, v float32) {
-	if h.n == len(h.items) {
-		h.items[0], h.scores[0] = item, v
-		h.down(0, h.n)
-		return
-	}
-	i := h.n
-	h.items[i], h.scores[i] = item, v
-	h.n++
-	for i > 0 && h.worse(i, (i-1)/2) {
-		h.swap(i, (i-1)/2)
-		i = (i - 1) / 2
-	}
-}
-
-func (h *worstFirst) down(i, n int) {
-	for {
-		c := 2*i + 1
-		if c >= n {
-			return
-		}
-		if c+1 < n && h.worse(c+1, c) {
-			c++
-		}
-		if !h.worse(c, i) {
-			return
-		}
-		h.swap(i, c)
-		i = c
-	}
-}
-
-// sort orders the heap best first.
-func (h *worstFirst) sort() {
-	for n := h.n - 1; n > 0; n-- {
-		h.swap(0, n)
-		h.down(0, n)
-	}
 }

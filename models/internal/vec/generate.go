@@ -4,4 +4,5 @@ package vec
 
 //go:generate go run -C asm . tile -out ../tile_amd64.s -stubs ../tile_stubs_amd64.go -pkg vec
 //go:generate go run -C asm . vector -out ../vector_amd64.s -stubs ../vector_stubs_amd64.go -pkg vec
+//go:generate go run -C asm . top -out ../top_amd64.s -stubs ../top_stubs_amd64.go -pkg vec
 //go:generate go run -C asm . rows -out ../rows_amd64.s -stubs ../rows_stubs_amd64.go -pkg vec

@@ -37,3 +37,13 @@ func dotRowsFMA(dst []float32, strips int, x []float32, stride int, p []float32)
 		dotRowsAVX2(&dst[0], strips, &x[0], stride, &p[0])
 	}
 }
+
+func aboveFMA(at []int32, value, x []float32, groups int, limit float32, first int32) (done, found int, finite bool) {
+	var odd int
+	if level == avx512 {
+		done, found, odd = aboveAVX512(&at[0], &value[0], len(value), &x[0], groups, limit, first)
+	} else {
+		done, found, odd = aboveAVX2(&at[0], &value[0], len(value), &x[0], groups, limit, first)
+	}
+	return done, found, odd == 0
+}
