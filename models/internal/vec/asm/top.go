@@ -18,7 +18,7 @@ func above(wide bool) {
 	l := lanes{wide}
 	name := "above" + suffix(wide)
 	TEXT(name, NOSPLIT, "func(at *int32, value *float32, room int, x *float32, groups int, limit float32, first int32) (done, found, odd int)")
-	Doc(name + " is the loop of Top.Offer, over groups of 16 elements while there is room for 16 more: elements greater than limit go to value and their",
+	Doc(name+" is the loop of Top.Offer, over groups of 16 elements while there is room for 16 more: elements greater than limit go to value and their",
 		"positions, counted from first, to at. odd is not 0 if an element of the groups that are done is not finite.")
 	Pragma("noescape")
 	at, value, room := Load(Param("at"), GP64()), Load(Param("value"), GP64()), Load(Param("room"), GP64())
