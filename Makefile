@@ -85,6 +85,20 @@ lint: $(call stamp,$(GOFUMPT)) $(call stamp,$(STATICCHECK)) ## Layout (gofumpt),
 	$(GO) vet ./...
 	$(TOOLS)/staticcheck ./...
 	$(GO) mod tidy -diff
+	@$(MAKE) --no-print-directory lint-assembly
+
+# The assembly that is committed must be what its generator writes. The generator's modules are not those of the product: who cannot get them is told so.
+.PHONY: lint-assembly
+lint-assembly: ## The committed assembly is what models/internal/vec/asm writes
+	@cd models/internal/vec && if ! (cd asm && $(GO) mod download) > /dev/null 2>&1; then \
+		[ -z "$${CI:-}" ] || { echo "the modules of models/internal/vec/asm cannot be had" >&2; exit 1; }; \
+		echo "skipped: the modules of models/internal/vec/asm cannot be had"; exit 0; fi; \
+	(cd asm && $(GO) vet .); dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	sed -n 's|^//go:generate go run -C asm \. \([a-z]*\) .*|\1|p' generate.go | while read -r unit; do \
+		$(GO) run -C asm . "$$unit" -out "$$dir/$${unit}_amd64.s" -stubs "$$dir/$${unit}_stubs_amd64.go" -pkg vec; \
+		for f in "$${unit}_amd64.s" "$${unit}_stubs_amd64.go"; do \
+			diff <(sed 1d "$$f") <(sed 1d "$$dir/$$f") > /dev/null || { echo "models/internal/vec/$$f is not what its generator writes: go generate ./models/internal/vec" >&2; exit 1; }; \
+		done; done
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for a while each (FUZZ=10s)
