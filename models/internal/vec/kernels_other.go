@@ -20,10 +20,6 @@ func axpyFMA(dst []float32, alpha float32, x []float32) { panic(absent) }
 
 func scaleFMA(dst []float32, alpha float32, x []float32) { panic(absent) }
 
-func takeRowsFMA(dst []float32, strips int, x []float32, stride int, w []float32) { panic(absent) }
-
-func dotRowsFMA(dst []float32, strips int, x []float32, stride int, p []float32) { panic(absent) }
-
 func aboveFMA(at []int32, value, x []float32, groups int, limit float32, first int32) (done, found int, finite bool) {
 	panic(absent)
 }

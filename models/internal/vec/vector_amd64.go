@@ -2,7 +2,7 @@
 
 package vec
 
-// The assembly of dot.go and solve.go. Slices are not empty, and of the length that their functions say.
+// The assembly of dot.go and top.go. Slices are not empty, and of the length that their functions say.
 
 func dotChain(a, b []float32) float32 { return dotFMA(&a[0], &b[0], len(a)) }
 
@@ -19,22 +19,6 @@ func scaleFMA(dst []float32, alpha float32, x []float32) {
 		scaleAVX512(&dst[0], alpha, &x[0], len(x))
 	} else {
 		scaleAVX2(&dst[0], alpha, &x[0], len(x))
-	}
-}
-
-func takeRowsFMA(dst []float32, strips int, x []float32, stride int, w []float32) {
-	if level == avx512 {
-		takeRowsAVX512(&dst[0], strips, &x[0], stride, &w[0])
-	} else {
-		takeRowsAVX2(&dst[0], strips, &x[0], stride, &w[0])
-	}
-}
-
-func dotRowsFMA(dst []float32, strips int, x []float32, stride int, p []float32) {
-	if level == avx512 {
-		dotRowsAVX512(&dst[0], strips, &x[0], stride, &p[0])
-	} else {
-		dotRowsAVX2(&dst[0], strips, &x[0], stride, &p[0])
 	}
 }
 

@@ -19,16 +19,6 @@ func axpyAVX512(dst *float32, alpha float32, x *float32, n int)
 //go:noescape
 func scaleAVX512(dst *float32, alpha float32, x *float32, n int)
 
-// takeRowsAVX512 takes w[k]·x[k·stride + j] from dst[j] for k = 0 … 7 and all j < 16·strips, in ascending k by fused multiply-adds.
-//
-//go:noescape
-func takeRowsAVX512(dst *float32, strips int, x *float32, stride int, w *float32)
-
-// dotRowsAVX512 sets dst[k] to Σ x[k·stride + j]·p[j] over j < 16·strips for k = 0 … 3, in 16 lanes.
-//
-//go:noescape
-func dotRowsAVX512(dst *float32, strips int, x *float32, stride int, p *float32)
-
 // axpyAVX2 adds alpha·x to dst, each element by one fused multiply-add.
 //
 //go:noescape
@@ -38,13 +28,3 @@ func axpyAVX2(dst *float32, alpha float32, x *float32, n int)
 //
 //go:noescape
 func scaleAVX2(dst *float32, alpha float32, x *float32, n int)
-
-// takeRowsAVX2 takes w[k]·x[k·stride + j] from dst[j] for k = 0 … 7 and all j < 16·strips, in ascending k by fused multiply-adds.
-//
-//go:noescape
-func takeRowsAVX2(dst *float32, strips int, x *float32, stride int, w *float32)
-
-// dotRowsAVX2 sets dst[k] to Σ x[k·stride + j]·p[j] over j < 16·strips for k = 0 … 3, in 16 lanes.
-//
-//go:noescape
-func dotRowsAVX2(dst *float32, strips int, x *float32, stride int, p *float32)

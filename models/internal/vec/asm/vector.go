@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -15,8 +13,6 @@ func vector() {
 	for _, wide := range []bool{true, false} {
 		axpy(wide)
 		scale(wide)
-		takeRows(wide)
-		dotRows(wide)
 	}
 }
 
@@ -133,108 +129,6 @@ func scale(wide bool) {
 		VMULSS(Mem{Base: x}, X0, X4)
 		VMOVSS(X4, Mem{Base: dst})
 	})
-}
-
-// takeRows is a step of the forward substitution: eight rows of U at a time leave the right-hand side. AVX2 broadcasts the weights anew for
-// each vector, as its registers are few.
-func takeRows(wide bool) {
-	l := lanes{wide}
-	name := "takeRows" + suffix(wide)
-	TEXT(name, NOSPLIT, "func(dst *float32, strips int, x *float32, stride int, w *float32)")
-	Doc(name + " takes w[k]·x[k·stride + j] from dst[j] for k = 0 … 7 and all j < 16·strips, in ascending k by fused multiply-adds.")
-	Pragma("noescape")
-	dst, strips := Load(Param("dst"), GP64()), Load(Param("strips"), GP64())
-	x, stride, w := Load(Param("x"), GP64()), Load(Param("stride"), GP64()), Load(Param("w"), GP64())
-	SHLQ(Imm(2), stride)
-	stride3, low := GP64(), GP64()
-	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
-	LEAQ(Mem{Base: x, Index: stride, Scale: 4}, low)
-	weight := func(k int) VecPhysical { return ymm(4 + k) }
-	if wide {
-		weight = func(k int) VecPhysical { return zmm(4 + k) }
-	}
-	for k := range 8 {
-		VBROADCASTSS(Mem{Base: w, Disp: 4 * k}, weight(k))
-	}
-	TESTQ(strips, strips)
-	JLE(LabelRef("done"))
-	Label("loop")
-	for p, v := range l.parts(0) {
-		VMOVUPS(Mem{Base: dst, Disp: p * l.size()}, v)
-	}
-	for k := range 8 {
-		base := x
-		if k >= 4 {
-			base = low
-		}
-		for p, v := range l.parts(0) {
-			m := row(base, stride, stride3, k%4)
-			m.Disp = p * l.size()
-			VFNMADD231PS(m, weight(k), v)
-		}
-	}
-	for p, v := range l.parts(0) {
-		VMOVUPS(v, Mem{Base: dst, Disp: p * l.size()})
-	}
-	ADDQ(Imm(64), dst)
-	ADDQ(Imm(64), x)
-	ADDQ(Imm(64), low)
-	DECQ(strips)
-	JNZ(LabelRef("loop"))
-	Label("done")
-	VZEROUPPER()
-	RET()
-}
-
-// dotRows is a step of the back substitution: four dot products at a time, each in 16 lanes, which are added in a tree: lane l and lane l+8,
-// then 4, 2 and 1.
-func dotRows(wide bool) {
-	l := lanes{wide}
-	name := "dotRows" + suffix(wide)
-	TEXT(name, NOSPLIT, "func(dst *float32, strips int, x *float32, stride int, p *float32)")
-	Doc(fmt.Sprintf("%s sets dst[k] to Σ x[k·stride + j]·p[j] over j < 16·strips for k = 0 … 3, in 16 lanes.", name))
-	Pragma("noescape")
-	dst, strips := Load(Param("dst"), GP64()), Load(Param("strips"), GP64())
-	x, stride, p := Load(Param("x"), GP64()), Load(Param("stride"), GP64()), Load(Param("p"), GP64())
-	SHLQ(Imm(2), stride)
-	stride3 := GP64()
-	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
-	for k := range 4 {
-		for _, v := range l.parts(k) {
-			VPXOR(low256(v), low256(v), low256(v))
-		}
-	}
-	TESTQ(strips, strips)
-	JLE(LabelRef("fold"))
-	Label("loop")
-	for part, v := range l.parts(4) {
-		VMOVUPS(Mem{Base: p, Disp: part * l.size()}, v)
-	}
-	for k := range 4 {
-		for part, v := range l.parts(k) {
-			m := row(x, stride, stride3, k)
-			m.Disp = part * l.size()
-			VFMADD231PS(m, l.parts(4)[part], v)
-		}
-	}
-	ADDQ(Imm(64), x)
-	ADDQ(Imm(64), p)
-	DECQ(strips)
-	JNZ(LabelRef("loop"))
-	Label("fold")
-	for k := range 4 {
-		v := l.parts(k)
-		y := low256(v[0])
-		if wide {
-			VEXTRACTF64X4(Imm(1), v[0], Y15)
-			VADDPS(Y15, y, y)
-		} else {
-			VADDPS(v[1], v[0], y)
-		}
-		fold(y, Mem{Base: dst, Disp: 4 * k})
-	}
-	VZEROUPPER()
-	RET()
 }
 
 // fold adds the eight lanes of y in a tree and stores the sum. It uses Y15.
