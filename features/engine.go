@@ -43,19 +43,19 @@ type Plan struct {
 	// Out receives each view's rows: schema View.Schema(Schema), each entity once, in any order, in one or more batches that are valid only during the
 	// call. Views come one after another in the order of Views. A view without rows is one batch of none. Calls don't overlap.
 	Out func(view View, rows *table.Batch) error
-	// State and Tile, if not nil, receive in the same way, after the rows of all views, what a later build takes as its Prior: schema
-	// View.StateSchema(Schema). State is as of Interval.End; Tile is of the events of Interval alone.
-	State func(view View, rows *table.Batch) error
-	Tile  func(view View, rows *table.Batch) error
+	// State and Tile, if not nil, receive in the same way, after the rows of all views, what a later build takes as its Prior: one table for all views
+	// of a key, in the order of Keys(Views), schema StateSchema. State is as of Interval.End; Tile is of the events of Interval alone.
+	State func(key string, rows *table.Batch) error
+	Tile  func(key string, rows *table.Batch) error
 }
 
 // Prior is what a build kept for later builds of the same views. The caller answers for its being of the same events: none that
 // lies before End has come, gone or changed its value since, and each is permitted now if and only if it was.
 type Prior struct {
 	End   time.Time
-	State map[string][]Split // by view
-	// Tile returns the tile of a view over exactly w; false if there is none, and the events of w are read instead.
-	Tile func(view string, w table.Interval) ([]Split, bool)
+	State map[string][]Split // by the key of views
+	// Tile returns the tile of the views of a key over exactly w; false if there is none, and the events of w are read instead.
+	Tile func(key string, w table.Interval) ([]Split, bool)
 }
 
 // JoinPlan asks for views as of many moments: what would have been known at each example (training rows).
@@ -91,7 +91,7 @@ type Stats struct {
 	Refused map[string]int64 `json:"refused,omitempty"`
 
 	Prior   *time.Time `json:"prior,omitempty"`      // as of when the state was that the build went on from
-	States  int64      `json:"states,omitempty"`     // rows of states and tiles that were read
+	States  int64      `json:"states,omitempty"`     // entities of states and tiles that were read
 	Spilled int64      `json:"spilled,omitempty"`    // bytes written to spill files
 	Peak    int64      `json:"peak_state,omitempty"` // bytes of state at the most, as the engine estimates them for its budget
 }

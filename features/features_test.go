@@ -85,7 +85,6 @@ func TestSchemaFollowsTheEvents(t *testing.T) {
 			{Name: "c_1d", Type: table.Float64},
 			{Name: "d_1d", Type: table.String},
 		}},
-		{"its states", v.StateSchema(events), table.Schema{{Name: "due", Type: table.Time}, {Name: "subject", Type: table.Int64}, {Name: "state", Type: table.Bytes}}},
 		{"one column", View{Key: "rating"}.KeySchema(events), table.Schema{{Name: "entity", Type: table.Int64}}},
 		{"one column that is not known", View{Key: "rating"}.KeySchema(nil), table.Schema{{Name: "entity", Type: table.String}}},
 	} {
@@ -93,8 +92,12 @@ func TestSchemaFollowsTheEvents(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, c.got, c.want)
 		}
 	}
-	if len(v.StateSchema(events)) != 3 || len(v.KeySchema(events)) != 2 {
+	if len(v.Schema(events)) != 6 || len(v.KeySchema(events)) != 2 {
 		t.Error("one schema has grown into another")
+	}
+	views := []View{{Key: "item"}, {Key: "subject+item"}, {Key: "item"}, {Key: "subject"}}
+	if got := Keys(views); !slices.Equal(got, []string{"item", "subject+item", "subject"}) {
+		t.Errorf("keys %v", got)
 	}
 }
 

@@ -144,12 +144,28 @@ func (v View) Schema(events table.Schema) table.Schema {
 	return s
 }
 
-// StateColumn holds an entity's running state, or tile, in the engine's own encoding.
-const StateColumn = "state"
+// The columns of StateSchema.
+const (
+	PartColumn  = "part"
+	StateColumn = "state"
+)
 
-// StateSchema returns the columns of the tables in which an engine keeps the view's running state and tiles.
-func (v View) StateSchema(events table.Schema) table.Schema {
-	return append(v.KeySchema(events), table.Field{Name: StateColumn, Type: table.Bytes})
+// StateSchema returns the columns of the tables in which an engine keeps the running state, and the tiles, of all views of a key: a number that no
+// other row of the table has, and a part of the whole in the engine's own encoding, which names entities. The numbers are the bits of unsigned ones
+// and spread over all of their range, so that a table may be sharded by them.
+func StateSchema() table.Schema {
+	return table.Schema{{Name: PartColumn, Type: table.Int64}, {Name: StateColumn, Type: table.Bytes}}
+}
+
+// Keys returns the keys of the views, each once, in the order of their first views.
+func Keys(views []View) []string {
+	var keys []string
+	for _, v := range views {
+		if !slices.Contains(keys, v.Key) {
+			keys = append(keys, v.Key)
+		}
+	}
+	return keys
 }
 
 // SortedWindows returns the view's windows, shortest first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -12,12 +13,16 @@ import (
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// The outputs of a build are its views' tables, by name, and what the builds of later intervals may go on from: the running state of each view as of the
-// interval's end, and its tile, the sums of the interval alone. No name of a view holds a dot.
+// The outputs of a build are its views' tables, by name, and what the builds of later intervals may go on from: of the views of each key their running state
+// as of the interval's end, and their tile, the sums of the interval alone. No name of a view holds a dot.
 const (
 	statePrefix = "state."
 	tilePrefix  = "tile."
 )
+
+// stateOutput and tileOutput name what is kept of the views of a key: state.subject, tile.subject+item. What can't stand in a file's name is escaped, as in a URL.
+func stateOutput(key string) string { return statePrefix + url.PathEscape(key) }
+func tileOutput(key string) string  { return tilePrefix + url.PathEscape(key) }
 
 // keptForBuilds reports whether an output of a build is for later builds alone, and no table of a view.
 func keptForBuilds(output string) bool {
@@ -80,21 +85,24 @@ func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, err
 	}
 	plan.Events = func(_ context.Context, win table.Interval) ([]features.Split, error) { return events.splits(win), nil }
 	res := result{outputs: map[string]table.Manifest{}}
-	views := &tableSink{ctx: ctx, out: res.outputs, writer: w.viewWriter}
-	state := &tableSink{ctx: ctx, out: res.outputs, prefix: statePrefix, writer: w.stateWriter}
-	tile := &tableSink{ctx: ctx, out: res.outputs, prefix: tilePrefix, writer: w.stateWriter}
-	plan.Out = views.add
+	sink := &tableSink{ctx: ctx, out: res.outputs}
+	plan.Out = func(v features.View, rows *table.Batch) error {
+		return sink.add(v.Name, func() *table.Writer { return w.viewWriter(v) }, rows)
+	}
 	if w.mayGoOn() == "" {
-		plan.State, plan.Tile = state.add, tile.add
+		keep := func(name func(key string) string) func(string, *table.Batch) error {
+			return func(key string, rows *table.Batch) error {
+				return sink.add(name(key), func() *table.Writer { return w.stateWriter(name(key)) }, rows)
+			}
+		}
+		plan.State, plan.Tile = keep(stateOutput), keep(tileOutput)
 	}
 	stats, err := w.Engine.Build(ctx, plan)
 	if err != nil {
 		return result{}, err
 	}
-	for _, s := range []*tableSink{views, state, tile} {
-		if err := s.finish(); err != nil {
-			return result{}, err
-		}
+	if err := sink.finish(); err != nil {
+		return result{}, err
 	}
 	for _, v := range w.job.Views {
 		m, ok := res.outputs[v.Name]
@@ -117,24 +125,23 @@ func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, err
 
 // tableSink writes the tables that an engine hands over one after another, each as soon as it is whole.
 type tableSink struct {
-	ctx    context.Context
-	prefix string // of the outputs' names
-	writer func(name string, v features.View) *table.Writer
-	out    map[string]table.Manifest
+	ctx context.Context
+	out map[string]table.Manifest
 
 	name string
 	open *table.Writer
 }
 
-func (s *tableSink) add(v features.View, rows *table.Batch) error {
-	if name := s.prefix + v.Name; s.open == nil || name != s.name {
+// add appends rows to the table of a name, which writer begins.
+func (s *tableSink) add(name string, writer func() *table.Writer, rows *table.Batch) error {
+	if s.open == nil || name != s.name {
 		if err := s.finish(); err != nil {
 			return err
 		}
 		if _, ok := s.out[name]; ok {
 			return fmt.Errorf("the engine hands over %s twice", name)
 		}
-		s.name, s.open = name, s.writer(name, v)
+		s.name, s.open = name, writer()
 	}
 	return s.open.Append(rows)
 }
@@ -148,16 +155,9 @@ func (s *tableSink) finish() error {
 	return err
 }
 
-// viewWriter stages a view's table, and stateWriter a table of its states: by subject in shards, as events are.
-func (w *work) viewWriter(name string, v features.View) *table.Writer {
-	return w.entityWriter(name, v, v.Schema(w.job.eventSchema()))
-}
-
-func (w *work) stateWriter(name string, v features.View) *table.Writer {
-	return w.entityWriter(name, v, v.StateSchema(w.job.eventSchema()))
-}
-
-func (w *work) entityWriter(name string, v features.View, s table.Schema) *table.Writer {
+// viewWriter stages a view's table: by subject in shards, as events are.
+func (w *work) viewWriter(v features.View) *table.Writer {
+	s := v.Schema(w.job.eventSchema())
 	o := table.WriteOptions{}
 	for _, f := range v.KeySchema(w.job.eventSchema()) {
 		o.SortBy = append(o.SortBy, f.Name)
@@ -165,7 +165,21 @@ func (w *work) entityWriter(name string, v features.View, s table.Schema) *table
 	if i := slices.Index(v.Keys(), features.KeySubject); i >= 0 {
 		o.Shards, o.ShardBy = w.job.Shards, s[i].Name
 	}
-	return table.NewWriter(w.Bucket, dataPrefix(w.plan.build.key, name), s, o)
+	return table.NewWriter(w.Bucket, dataPrefix(w.plan.build.key, v.Name), s, o)
+}
+
+// A table of states is written in a few files, which are read side by side, and in row groups of a few MiB: rows are some hundred KiB each. They are packed
+// already, so that the quicker codec does.
+const (
+	stateShards   = 4
+	stateRowGroup = 64
+)
+
+// stateWriter stages a table of states or tiles.
+func (w *work) stateWriter(output string) *table.Writer {
+	return table.NewWriter(w.Bucket, dataPrefix(w.plan.build.key, output), features.StateSchema(), table.WriteOptions{
+		SortBy: []string{features.PartColumn}, Shards: stateShards, ShardBy: features.PartColumn, RowGroup: stateRowGroup, Codec: "snappy",
+	})
 }
 
 func clip(a, b table.Interval) table.Interval {

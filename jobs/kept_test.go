@@ -225,3 +225,40 @@ func TestLastBuildsOfEachKind(t *testing.T) {
 		t.Errorf("%d builds are looked at: %v", len(got), got)
 	}
 }
+
+// TestSpareOfOlderPrograms: what a program kept by view, when each had a state of its own, goes as what is kept by key does.
+func TestSpareOfOlderPrograms(t *testing.T) {
+	now := time.Date(2026, 3, 30, 0, 0, 0, 0, time.UTC)
+	var builds []keeping
+	for i := range priorsKept + 1 {
+		iv := dayOf(i + 1)
+		k, ok := keepingOf(&table.Commit{
+			Key: fmt.Sprint(iv), Step: "build", Interval: &iv, At: now, Facts: raw(buildFacts{Rests: rests{Views: "v"}}),
+			Outputs: map[string]table.Manifest{"activity": {}, "state.activity": {}, "tile.activity": {}, stateOutput("subject"): {}, tileOutput("a/b+due.at"): {}},
+		})
+		if !ok || len(k.outputs) != 4 {
+			t.Fatalf("it keeps %v", k.outputs)
+		}
+		builds = append(builds, k)
+	}
+	got := spare(builds, now.Add(time.Hour))[fmt.Sprint(dayOf(1))]
+	for _, output := range []string{"state.activity", "tile.activity", "state.subject", "tile.a%2Fb+due.at"} {
+		if !got[output] {
+			t.Errorf("%s of the oldest build is not spare: %v", output, got)
+		}
+	}
+}
+
+// TestTogether: what spans cover is counted once.
+func TestTogether(t *testing.T) {
+	hours := func(from, to int) table.Interval {
+		start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+		return table.Interval{Start: start.Add(time.Duration(from) * time.Hour), End: start.Add(time.Duration(to) * time.Hour)}
+	}
+	if got := together([]table.Interval{hours(20, 24), hours(3, 5), hours(0, 4), hours(1, 2), hours(24, 25)}); got != 10*time.Hour {
+		t.Errorf("they cover %s, want 10h", got)
+	}
+	if together(nil) != 0 {
+		t.Error("nothing covers something")
+	}
+}

@@ -28,7 +28,7 @@ type PreviewBuild struct {
 
 // previewBuild says what the build step would read. Cost: that of looking for an earlier build, and where there is none a small read for each day that is ingested.
 func (w *work) previewBuild(ctx context.Context, p *plan) (*PreviewBuild, error) {
-	now, all := map[string]restDay{}, w.viewsWindow()
+	now := map[string]restDay{}
 	for _, d := range p.days {
 		now[d.label] = restDay{Key: d.key}
 	}
@@ -36,35 +36,18 @@ func (w *work) previewBuild(ctx context.Context, p *plan) (*PreviewBuild, error)
 	if err != nil {
 		return nil, err
 	}
-	out := &PreviewBuild{Anew: why}
-	read := map[string]restDay{}
-	add := func(d restDay) {
-		if _, ok := read[d.label()]; !ok {
-			read[d.label()] = d
-			out.Days, out.Rows, out.Bytes = out.Days+1, out.Rows+d.Rows, out.Bytes+d.Bytes
-		}
-	}
 	if c == nil {
-		for _, d := range p.days {
-			if !d.unit.Start.Before(all.End) || !all.Start.Before(d.unit.End) {
-				continue
-			}
-			size := restDay{Key: d.key}
-			if d.done {
-				c, _, err := w.tables.Lookup(ctx, d.key)
-				if err != nil {
-					return nil, err
-				}
-				size = restDayOf(day{key: d.key, manifest: c.Outputs["events"]})
-			}
-			add(size)
-		}
-		return out, nil
+		return w.previewAnew(ctx, p, why)
 	}
-	out.From, out.AsOf = c.Key, &c.Interval.End
-	for _, v := range w.job.Views {
-		for _, part := range c.Outputs[statePrefix+v.Name].Parts {
-			out.State += part.Size
+	out := &PreviewBuild{From: c.Key, AsOf: &c.Interval.End}
+	for _, key := range features.Keys(w.job.Views) {
+		out.State += sizeOf(c.Outputs[stateOutput(key)])
+	}
+	read := map[string]bool{}
+	add := func(d restDay) {
+		if !read[d.label()] {
+			read[d.label()] = true
+			out.Days, out.Rows, out.Bytes = out.Days+1, out.Rows+d.Rows, out.Bytes+d.Bytes
 		}
 	}
 	for _, d := range p.days {
@@ -78,25 +61,28 @@ func (w *work) previewBuild(ctx context.Context, p *plan) (*PreviewBuild, error)
 			now[d.label()] = d
 		}
 	}
+	spans := []table.Interval{{Start: c.Interval.End, End: w.iv.End}}
 	seen := map[time.Duration]bool{}
 	for _, v := range w.job.Views {
+		if features.RetentionNeeded([]features.View{v}) <= w.iv.End.Sub(c.Interval.End) {
+			continue // nothing of its state counts any more
+		}
 		for _, length := range v.Windows {
-			gone := table.Interval{Start: c.Interval.End.Add(-length), End: w.iv.End.Add(-length)}
 			if seen[length] {
 				continue
 			}
 			seen[length] = true
+			gone := table.Interval{Start: c.Interval.End.Add(-length), End: w.iv.End.Add(-length)}
 			if tile := before.tile(ctx, gone); tile != nil {
 				out.Tiles++
-				for _, v := range w.job.Views {
-					for _, part := range tile.Outputs[tilePrefix+v.Name].Parts {
-						if slices.Contains(v.Windows, length) {
-							out.State += part.Size
-						}
+				for _, key := range features.Keys(w.job.Views) {
+					if slices.ContainsFunc(w.job.Views, func(v features.View) bool { return v.Key == key && slices.Contains(v.Windows, length) }) {
+						out.State += sizeOf(tile.Outputs[tileOutput(key)])
 					}
 				}
 				continue
 			}
+			spans = append(spans, gone)
 			for _, d := range facts.Rests.Days {
 				if iv, err := w.job.unit().Parse(d.label()); err == nil && iv.Start.Before(gone.End) && gone.Start.Before(iv.End) {
 					add(d)
@@ -104,7 +90,54 @@ func (w *work) previewBuild(ctx context.Context, p *plan) (*PreviewBuild, error)
 			}
 		}
 	}
+	if all := w.viewsWindow(); together(spans) > all.End.Sub(all.Start)/2 {
+		return w.previewAnew(ctx, p, "what would have to be read to go on from that of "+c.Interval.End.UTC().Format(time.RFC3339)+" is more than half of the longest window")
+	}
 	return out, nil
+}
+
+// previewAnew is a build that reads all events.
+func (w *work) previewAnew(ctx context.Context, p *plan, why string) (*PreviewBuild, error) {
+	out, all := &PreviewBuild{Anew: why}, w.viewsWindow()
+	for _, d := range p.days {
+		if !d.unit.Start.Before(all.End) || !all.Start.Before(d.unit.End) {
+			continue
+		}
+		out.Days++
+		if !d.done {
+			continue
+		}
+		c, _, err := w.tables.Lookup(ctx, d.key)
+		if err != nil {
+			return nil, err
+		}
+		size := restDayOf(day{key: d.key, manifest: c.Outputs["events"]})
+		out.Rows, out.Bytes = out.Rows+size.Rows, out.Bytes+size.Bytes
+	}
+	return out, nil
+}
+
+// sizeOf is the size of a table's files.
+func sizeOf(m table.Manifest) (n int64) {
+	for _, p := range m.Parts {
+		n += p.Size
+	}
+	return n
+}
+
+// together is how much time some spans cover.
+func together(spans []table.Interval) (all time.Duration) {
+	slices.SortFunc(spans, func(a, b table.Interval) int { return a.Start.Compare(b.Start) })
+	var end time.Time
+	for _, s := range spans {
+		if s.Start.Before(end) {
+			s.Start = end
+		}
+		if s.Start.Before(s.End) {
+			all, end = all+s.End.Sub(s.Start), s.End
+		}
+	}
+	return all
 }
 
 // again is the command that makes the views of the intervals from one to another again.

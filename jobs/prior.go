@@ -78,9 +78,14 @@ func (w *work) rests() rests {
 	return r
 }
 
-// mayGoOn says why no build of the job goes on from another, or "".
+// mayGoOn says why no build of the job goes on from another, or "": then states need not be kept either.
 func (w *work) mayGoOn() string {
-	if keep, ok := w.job.Training.Keep["events"]; ok && keep < features.RetentionNeeded(w.job.Views) {
+	longest := features.RetentionNeeded(w.job.Views)
+	next := w.job.Every.Next(w.iv)
+	if half := longest / 2; min(w.iv.End.Sub(w.iv.Start), next.End.Sub(next.Start)) > half {
+		return fmt.Sprintf("an interval is more than half of the longest window (%s), so that there would be no less to read", features.FormatWindow(longest))
+	}
+	if keep, ok := w.job.Training.Keep["events"]; ok && keep < longest {
 		return fmt.Sprintf("keep.events (%s) is shorter than the longest window, so that events leave it by their retention", features.FormatWindow(keep))
 	}
 	if pending, _ := w.plan.journal.Pending(); len(pending) > 0 {
@@ -191,13 +196,9 @@ func (w *work) refuses(c *table.Commit, r rests, spec string, now map[string]res
 	if c.Interval == nil || r.Views != spec {
 		return "it kept nothing that this program reads"
 	}
-	for _, v := range w.job.Views {
-		m, ok := c.Outputs[statePrefix+v.Name]
-		if !ok {
+	for _, key := range features.Keys(w.job.Views) {
+		if _, ok := c.Outputs[stateOutput(key)]; !ok {
 			return "what it kept has been removed, by an erasure or by gc"
-		}
-		if !slices.Equal(m.Schema, v.StateSchema(w.job.eventSchema())) {
-			return "the columns of events have changed"
 		}
 	}
 	if changed := w.changed(r, now); len(changed) > 0 {
@@ -251,18 +252,18 @@ func (w *work) changed(r rests, now map[string]restDay) []string {
 // prior is what the build kept, as an engine takes it.
 func (p *prior) prior(ctx context.Context) *features.Prior {
 	out := &features.Prior{End: p.end, State: map[string][]features.Split{}}
-	for _, v := range p.w.job.Views {
-		out.State[v.Name] = p.kept(p.commit, statePrefix+v.Name)
+	for _, key := range features.Keys(p.w.job.Views) {
+		out.State[key] = p.kept(p.commit, stateOutput(key))
 	}
-	out.Tile = func(view string, iv table.Interval) ([]features.Split, bool) {
+	out.Tile = func(key string, iv table.Interval) ([]features.Split, bool) {
 		c := p.tile(ctx, iv)
 		if c == nil {
 			return nil, false
 		}
-		if _, ok := c.Outputs[tilePrefix+view]; !ok {
+		if _, ok := c.Outputs[tileOutput(key)]; !ok {
 			return nil, false
 		}
-		return p.kept(c, tilePrefix+view), true
+		return p.kept(c, tileOutput(key)), true
 	}
 	return out
 }

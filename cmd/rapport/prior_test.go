@@ -18,8 +18,8 @@ import (
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// keeper is an engine that keeps a state and a tile of each view, and notes what it is given to go on from. Its states are the interval's end and, for
-// views that are not of subjects, all subjects' numbers: what must not outlive an erasure. It computes all views from all events.
+// keeper is an engine that keeps a state and a tile of the views of each key, and notes what it is given to go on from. Its states are the interval's end and
+// all subjects' numbers: what must not outlive an erasure. It computes all views from all events.
 type keeper struct {
 	features.Engine
 	t      testing.TB
@@ -30,7 +30,7 @@ type keeper struct {
 type priorSeen struct {
 	end    time.Time       // of the prior; zero: there was none
 	states int             // rows
-	tiles  map[string]bool // by view and interval: those there were
+	tiles  map[string]bool // by key and interval: those there were
 	left   int             // events that have left the longest window since the prior
 }
 
@@ -48,7 +48,6 @@ func (k *keeper) Build(ctx context.Context, p features.Plan) (features.Stats, er
 	}
 	k.builds = append(k.builds, seen)
 	subjects := map[int64]bool{}
-	keys := map[string]*table.Batch{}
 	inner.Events = func(ctx context.Context, w table.Interval) ([]features.Split, error) {
 		splits, err := p.Events(ctx, w)
 		for _, s := range splits {
@@ -63,33 +62,17 @@ func (k *keeper) Build(ctx context.Context, p features.Plan) (features.Stats, er
 		}
 		return splits, err
 	}
-	inner.Out = func(v features.View, rows *table.Batch) error {
-		if keys[v.Name] == nil {
-			keys[v.Name] = &table.Batch{Schema: v.StateSchema(p.Schema), Cols: make([]table.Column, 2)}
-		}
-		to, from := keys[v.Name], rows.Cols[0]
-		to.N += rows.N
-		to.Cols[0].Int, to.Cols[0].Str = append(to.Cols[0].Int, from.Int...), append(to.Cols[0].Str, from.Str...)
-		return p.Out(v, rows)
-	}
 	stats, err := k.Engine.Build(ctx, inner)
 	if err != nil || p.State == nil {
 		return stats, err
 	}
-	for _, to := range []func(features.View, *table.Batch) error{p.State, p.Tile} {
-		for _, v := range p.Views {
-			b := keys[v.Name]
-			b.Cols[1].Str = nil
-			state := []byte(p.Interval.End.Format(stateDay))
-			if v.Key != features.KeySubject {
-				for n := range subjects {
-					state = binary.LittleEndian.AppendUint64(state, uint64(n))
-				}
-			}
-			for range b.N {
-				b.Cols[1].Str = append(b.Cols[1].Str, string(state))
-			}
-			if err := to(v, b); err != nil {
+	state := []byte(p.Interval.End.Format(stateDay))
+	for n := range subjects {
+		state = binary.LittleEndian.AppendUint64(state, uint64(n))
+	}
+	for _, to := range []func(string, *table.Batch) error{p.State, p.Tile} {
+		for _, key := range features.Keys(p.Views) {
+			if err := to(key, &table.Batch{Schema: features.StateSchema(), N: 1, Cols: []table.Column{{Int: []int64{0}}, {Str: []string{string(state)}}}}); err != nil {
 				return stats, err
 			}
 		}
@@ -119,13 +102,13 @@ func (k *keeper) read(ctx context.Context, p features.Plan, seen *priorSeen) err
 		return nil
 	}
 	for _, v := range p.Views {
-		if err := check(p.Prior.State[v.Name], p.Prior.End); err != nil {
+		if err := check(p.Prior.State[v.Key], p.Prior.End); err != nil {
 			return err
 		}
 		for _, w := range v.Windows {
 			gone := table.Interval{Start: p.Prior.End.Add(-w), End: p.Interval.End.Add(-w)}
-			splits, ok := p.Prior.Tile(v.Name, gone)
-			if seen.tiles[v.Name+" "+gone.Start.Format(stateDay)] = ok; ok {
+			splits, ok := p.Prior.Tile(v.Key, gone)
+			if seen.tiles[v.Key+" "+gone.Start.Format(stateDay)] = ok; ok {
 				if err := check(splits, gone.End); err != nil {
 					return err
 				}
@@ -213,11 +196,11 @@ func TestPrior(t *testing.T) {
 	if !got.end.Equal(s.interval(5).End) || got.states == 0 || s.buildFacts(6).From != from.Key || s.buildFacts(6).Prior == nil {
 		t.Errorf("the second build goes on from %v (%d rows of state), %q", got.end, got.states, s.buildFacts(6).From)
 	}
-	if want := map[string]bool{"activity 2026-01-06": true, "activity 2026-01-04": false, "activity 2025-12-31": false, "demand 2026-01-06": true, "demand 2026-01-04": false}; !same(got.tiles, want) {
+	if want := map[string]bool{"subject 2026-01-06": true, "subject 2026-01-04": false, "subject 2025-12-31": false, "item 2026-01-06": true, "item 2026-01-04": false}; !same(got.tiles, want) {
 		t.Errorf("tiles %v, want %v", got.tiles, want)
 	}
 	s.buildNight(7)
-	if got := last(); !got.end.Equal(s.interval(6).End) || got.left == 0 || !got.tiles["activity 2026-01-07"] {
+	if got := last(); !got.end.Equal(s.interval(6).End) || got.left == 0 || !got.tiles["subject 2026-01-07"] {
 		t.Errorf("the third build: %+v", got)
 	}
 
@@ -277,7 +260,7 @@ func TestPrior(t *testing.T) {
 	night8("retention is short", func(c *shop) { c.job.Training.Keep = map[string]time.Duration{"events": 3 * 24 * time.Hour} }, "keep.events (3d) is shorter than the longest window")
 	night8("a state is damaged", func(c *shop) {
 		again(c)
-		p := c.lastBuild(6).Outputs["state.demand"].Parts[0]
+		p := c.lastBuild(6).Outputs["state.item"].Parts[0]
 		if _, err := c.opened.Bucket.Put(c.Context(), p.Object, storage.Bytes(make([]byte, p.Size)), storage.Cond{}); err != nil {
 			c.Fatal(err)
 		}
@@ -342,7 +325,7 @@ func (s *shop) activeID() string {
 	return ""
 }
 
-// TestErasureOfStates: what builds keep for later ones holds no trace of who was erased: rows of subjects are taken out, states of items go as a whole.
+// TestErasureOfStates: what builds keep for later ones holds no trace of who was erased: it goes as a whole.
 func TestErasureOfStates(t *testing.T) {
 	s := newShop(t, smallWorld)
 	s.keep()
@@ -362,7 +345,7 @@ func TestErasureOfStates(t *testing.T) {
 		})
 		return where
 	}
-	if found := strings.Join(states(), "\n"); !strings.Contains(found, "state.demand") || !strings.Contains(found, "tile.demand") || !strings.Contains(found, "state.activity") {
+	if found := strings.Join(states(), "\n"); !strings.Contains(found, "state.item") || !strings.Contains(found, "tile.item") || !strings.Contains(found, "state.subject") {
 		t.Fatalf("before the erasure the scan finds a subject only in %s", found)
 	}
 	if _, err := s.erase(id); err != nil {
@@ -374,7 +357,7 @@ func TestErasureOfStates(t *testing.T) {
 		kept = append(kept, name)
 	}
 	slices.Sort(kept)
-	if want := []string{"activity", "demand", "state.activity", "tile.activity"}; !slices.Equal(kept, want) {
+	if want := []string{"activity", "demand"}; !slices.Equal(kept, want) {
 		t.Errorf("after an erasure a build has %v, want %v", kept, want)
 	}
 	s.night(7)
@@ -411,10 +394,10 @@ func TestRetiredStates(t *testing.T) {
 			s.buildNight(day)
 		}
 	}
-	if got := keeps("state.activity"); got[0] != 7 || len(got) != 17 || got[16] != 23 {
+	if got := keeps("state.subject"); got[0] != 7 || len(got) != 17 || got[16] != 23 {
 		t.Errorf("states of days %v are kept", got)
 	}
-	if got := keeps("tile.demand"); got[0] != 5 || got[len(got)-1] != 23 {
+	if got := keeps("tile.item"); got[0] != 5 || got[len(got)-1] != 23 {
 		t.Errorf("tiles of days %v are kept", got)
 	}
 	before := s.made("build/")
@@ -427,7 +410,7 @@ func TestRetiredStates(t *testing.T) {
 	if err != nil || len(out.Removed) == 0 {
 		t.Fatalf("gc removes %d objects (%v)", len(out.Removed), err)
 	}
-	if got := keeps("state.activity"); len(got) != 16 || got[0] != 8 {
+	if got := keeps("state.subject"); len(got) != 16 || got[0] != 8 {
 		t.Errorf("after gc the states of days %v are kept", got)
 	}
 	if u, err := s.runner.Usage(t.Context()); err != nil || u.Garbage != 0 {

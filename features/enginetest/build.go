@@ -29,7 +29,7 @@ type task struct {
 // built is what a build gave, and what it asked for.
 type built struct {
 	result
-	state, tile []tableOf // by view; nil without keep
+	state, tile []tableOf // by key; nil without keep
 	asked       []table.Interval
 	columns     map[string]bool
 }
@@ -43,14 +43,19 @@ func build(ctx context.Context, eng features.Engine, t task) (built, error) {
 	src := &source{events: t.events, shape: t.shape, calls: t.calls}
 	schema := t.events.schema
 	var phase atomic.Int32
-	out := &sink{views: t.views, phase: &phase, schema: func(v features.View) tableOf { return newTable(v, schema) }}
-	p := features.Plan{
-		Views: t.views, Interval: t.interval, Schema: schema, Events: src.list, Prior: t.prior, Budget: t.budget, Out: out.put,
+	out := &sink{phase: &phase}
+	for _, v := range t.views {
+		out.wanted = append(out.wanted, newTable(v, schema))
 	}
-	state := &sink{views: t.views, phase: &phase, number: 1, schema: func(v features.View) tableOf {
-		return tableOf{view: v.Name, keys: len(v.Keys()), schema: v.StateSchema(schema)}
-	}}
-	tile := &sink{views: t.views, phase: &phase, number: 1, schema: state.schema}
+	p := features.Plan{
+		Views: t.views, Interval: t.interval, Schema: schema, Events: src.list, Prior: t.prior, Budget: t.budget,
+		Out: func(v features.View, b *table.Batch) error { return out.put(v.Name, b) },
+	}
+	state, tile := &sink{phase: &phase, number: 1}, &sink{phase: &phase, number: 1}
+	for _, key := range features.Keys(t.views) {
+		kept := tableOf{view: key, keys: 1, schema: features.StateSchema()}
+		state.wanted, tile.wanted = append(state.wanted, kept), append(tile.wanted, kept)
+	}
 	if t.keep {
 		p.State, p.Tile = state.put, tile.put
 	}
@@ -109,41 +114,41 @@ func (b built) onlyNamedColumns(views []features.View) error {
 
 // sink is a Plan.Out, State or Tile that keeps the rows and checks the contract.
 type sink struct {
-	views  []features.View
-	schema func(v features.View) tableOf
+	wanted []tableOf     // without rows, in their order
 	phase  *atomic.Int32 // of the sinks of one build: the highest number of those called so far
 	number int32         // Out: 0; State and Tile, which come after: 1
 	tables []tableOf
 	inside atomic.Bool
 }
 
-func (s *sink) put(v features.View, b *table.Batch) error {
+// put takes rows of the table of a view, or of the views of a key.
+func (s *sink) put(name string, b *table.Batch) error {
 	if !s.inside.CompareAndSwap(false, true) {
-		return fmt.Errorf("view %s: two calls overlap", v.Name)
+		return fmt.Errorf("view %s: two calls overlap", name)
 	}
 	defer s.inside.Store(false)
 	if s.phase.Load() > s.number {
-		return fmt.Errorf("view %s is put out after states and tiles: they come after the rows of all views", v.Name)
+		return fmt.Errorf("view %s is put out after states and tiles: they come after the rows of all views", name)
 	}
 	s.phase.Store(s.number)
-	if n := len(s.tables); n == 0 || s.tables[n-1].view != v.Name {
-		if n >= len(s.views) || s.views[n].Name != v.Name {
-			return fmt.Errorf("view %s is put out as number %d: views come in the order of the plan, each once", v.Name, n)
+	if n := len(s.tables); n == 0 || s.tables[n-1].view != name {
+		if n >= len(s.wanted) || s.wanted[n].view != name {
+			return fmt.Errorf("view %s is put out as number %d: views, and keys, come in the order of the plan, each once", name, n)
 		}
-		s.tables = append(s.tables, s.schema(v))
+		s.tables = append(s.tables, s.wanted[n])
 	}
 	t := &s.tables[len(s.tables)-1]
 	if !slices.Equal(b.Schema, t.schema) {
-		return fmt.Errorf("view %s: schema %v, want %v", v.Name, b.Schema, t.schema)
+		return fmt.Errorf("view %s: schema %v, want %v", name, b.Schema, t.schema)
 	}
 	rows := events{schema: t.schema}
 	if err := rows.add(b); err != nil {
-		return fmt.Errorf("view %s: %w", v.Name, err)
+		return fmt.Errorf("view %s: %w", name, err)
 	}
 	for _, row := range rows.rows {
 		for i, x := range row {
 			if f, ok := x.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0) || f == 0 && math.Signbit(f)) {
-				return fmt.Errorf("view %s, %s: %v is no value of a feature", v.Name, t.schema[i].Name, f)
+				return fmt.Errorf("view %s, %s: %v is no value of a feature", name, t.schema[i].Name, f)
 			}
 		}
 	}
@@ -154,8 +159,8 @@ func (s *sink) put(v features.View, b *table.Batch) error {
 
 // finish checks that all views came, and sorts their rows.
 func (s *sink) finish() error {
-	if len(s.tables) != len(s.views) {
-		return fmt.Errorf("the engine put out %d views of %d: a view without rows is one empty batch", len(s.tables), len(s.views))
+	if len(s.tables) != len(s.wanted) {
+		return fmt.Errorf("the engine put out %d tables of %d: one without rows is one empty batch", len(s.tables), len(s.wanted))
 	}
 	for i := range s.tables {
 		if err := s.tables[i].sort(); err != nil {

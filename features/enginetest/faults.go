@@ -29,8 +29,11 @@ func faultChecks() []check {
 // mustFail builds and returns an error unless the build fails with is (or a message that holds says) and puts nothing out.
 func mustFail(ctx context.Context, eng features.Engine, t task, events features.Source, is error, says string) error {
 	puts := 0
-	put := func(features.View, *table.Batch) error { puts++; return nil }
-	p := features.Plan{Views: t.views, Interval: t.interval, Schema: t.events.schema, Events: events, Out: put, State: put, Tile: put}
+	keep := func(string, *table.Batch) error { puts++; return nil }
+	p := features.Plan{
+		Views: t.views, Interval: t.interval, Schema: t.events.schema, Events: events, State: keep, Tile: keep,
+		Out: func(features.View, *table.Batch) error { puts++; return nil },
+	}
 	_, err := eng.Build(ctx, p)
 	switch {
 	case err == nil:
@@ -231,12 +234,13 @@ func wrongUses(ctx context.Context, eng features.Engine, t task) error {
 // outputFails: errors of Out, State and Tile come back as they are.
 func outputFails(ctx context.Context, eng features.Engine) error {
 	t := task{views: mixed(0), interval: lastDay(theEnd), events: world{seed: 105, rows: 60}.generate()}
-	good := func(features.View, *table.Batch) error { return nil }
-	bad := func(features.View, *table.Batch) error { return errOut }
-	for i, outs := range [][3]func(features.View, *table.Batch) error{{bad, nil, nil}, {bad, good, good}, {good, bad, good}, {good, good, bad}, {good, bad, nil}} {
+	good := func(string, *table.Batch) error { return nil }
+	bad := func(string, *table.Batch) error { return errOut }
+	for i, outs := range [][3]func(string, *table.Batch) error{{bad, nil, nil}, {bad, good, good}, {good, bad, good}, {good, good, bad}, {good, bad, nil}} {
 		src := &source{events: t.events, shape: shape{batch: 10}}
 		_, err := eng.Build(ctx, features.Plan{
-			Views: t.views, Interval: t.interval, Schema: t.events.schema, Events: src.list, Out: outs[0], State: outs[1], Tile: outs[2],
+			Views: t.views, Interval: t.interval, Schema: t.events.schema, Events: src.list, State: outs[1], Tile: outs[2],
+			Out: func(v features.View, b *table.Batch) error { return outs[0](v.Name, b) },
 		})
 		if !errors.Is(err, errOut) {
 			return fmt.Errorf("case %d: error %v does not wrap %q", i, err, errOut)

@@ -392,11 +392,11 @@ func TestWrongEnginesFail(t *testing.T) {
 		}), []string{"order/skewed-key", "oracle/mixed-3"}},
 		"has states that depend on the order": {mutant(func(p features.Plan) features.Plan {
 			if state := p.State; state != nil {
-				p.State = func(v features.View, b *table.Batch) error {
+				p.State = func(key string, b *table.Batch) error {
 					for i := range b.N {
 						b.Cols[len(b.Cols)-1].Str[i] += strings.Repeat(" ", int(turn.Add(1)%2))
 					}
-					return state(v, b)
+					return state(key, b)
 				}
 			}
 			return p

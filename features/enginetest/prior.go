@@ -107,9 +107,9 @@ func (k *kept) prior(rng *rand.Rand) *features.Prior {
 	for _, t := range k.state {
 		p.State[t.view] = t.splits(rng)
 	}
-	p.Tile = func(view string, w table.Interval) ([]features.Split, bool) {
+	p.Tile = func(key string, w table.Interval) ([]features.Split, bool) {
 		for _, t := range k.tiles[spanOfInterval(w)] {
-			if t.view == view {
+			if t.view == key {
 				return t.splits(rand.New(rand.NewPCG(7, uint64(w.End.Unix())))), true
 			}
 		}
@@ -306,7 +306,7 @@ func twoDays(ctx context.Context, eng features.Engine, seed uint64) (k kept, nex
 	return k, next, want, err
 }
 
-// priorThatDoesNotFit: a prior without a view's state, of the build's own end, and of one later: the right result all the same.
+// priorThatDoesNotFit: a prior without a key's state, of the build's own end, and of one later: the right result all the same.
 func priorThatDoesNotFit(ctx context.Context, eng features.Engine) error {
 	k, t, want, err := twoDays(ctx, eng, 460)
 	if err != nil {
@@ -323,10 +323,10 @@ func priorThatDoesNotFit(ctx context.Context, eng features.Engine) error {
 		return nil
 	}
 	rng := rand.New(rand.NewPCG(460, 1))
-	for _, v := range t.views {
+	for _, key := range features.Keys(t.views) {
 		t.prior = k.prior(rng)
-		delete(t.prior.State, v.Name)
-		if err := compare("without the state of view " + v.Name); err != nil {
+		delete(t.prior.State, key)
+		if err := compare("without the state of the views by " + key); err != nil {
 			return err
 		}
 	}
@@ -353,7 +353,7 @@ func priorThatDoesNotFit(ctx context.Context, eng features.Engine) error {
 	return compare("the state of a later end")
 }
 
-// priorDamaged: a state or a tile in which bytes are changed, cut off, added or swapped between entities, or that comes twice, never gives a wrong number.
+// priorDamaged: a state or a tile in which bytes are changed, cut off, added or swapped between rows, or that comes twice, or not at all, never gives a wrong number.
 func priorDamaged(ctx context.Context, eng features.Engine) error {
 	k, t, want, err := twoDays(ctx, eng, 470)
 	if err != nil {
@@ -361,33 +361,41 @@ func priorDamaged(ctx context.Context, eng features.Engine) error {
 	}
 	rng := rand.New(rand.NewPCG(470, 1))
 	tile := spanOfInterval(lastDay(k.end))
-	for round := range 7 * 6 {
-		view, kind := round%len(t.views), round/len(t.views)
+	keys := len(k.state)
+	for round := range 2 * kinds * keys {
+		key, kind := round%keys, round/keys
 		broken := kept{end: k.end, state: slices.Clone(k.state), tiles: map[span][]tableOf{tile: slices.Clone(k.tiles[tile])}}
-		what, victim := "state", &broken.state[view]
-		if kind >= 7 {
-			what, victim = "tile", &broken.tiles[tile][view]
+		what, victim := "state", &broken.state[key]
+		if kind >= kinds {
+			what, victim = "tile", &broken.tiles[tile][key]
 		}
 		if len(victim.rows) < 2 {
-			return fmt.Errorf("view %s: %d rows in the %s: too few to break", victim.view, len(victim.rows), what)
+			return fmt.Errorf("key %s: %d rows in the %s: too few to break", victim.view, len(victim.rows), what)
 		}
 		victim.rows = slices.Clone(victim.rows)
-		how := damage(rng, victim, kind%7)
+		how := damage(rng, victim, kind%kinds)
 		t.prior = broken.prior(rng)
 		got, err := build(ctx, eng, t)
 		if err != nil {
 			continue // that is what is asked for
 		}
 		if err := agreeTables(got.tables, want.tables, true); err != nil {
-			return fmt.Errorf("view %s, %s in the %s, and no error: %w", victim.view, how, what, err)
+			return fmt.Errorf("key %s, %s in the %s, and no error: %w", victim.view, how, what, err)
 		}
 	}
 	return nil
 }
 
+// kinds is how many kinds of damage there are.
+const kinds = 8
+
 // damage changes one row of a table of states or tiles and says how.
 func damage(rng *rand.Rand, t *tableOf, kind int) string {
 	i := rng.IntN(len(t.rows))
+	if kind == 7 {
+		t.rows = slices.Delete(t.rows, i, i+1)
+		return "one missing"
+	}
 	row := slices.Clone(t.rows[i])
 	t.rows[i] = row
 	at := len(row) - 1
@@ -401,7 +409,7 @@ func damage(rng *rand.Rand, t *tableOf, kind int) string {
 		return "one with a byte more"
 	case 3:
 		row[at] = t.rows[(i+1)%len(t.rows)][at]
-		return "that of another entity"
+		return "that of another row"
 	case 4:
 		row[at] = nil
 		return "a null"
@@ -439,9 +447,9 @@ func priorFails(ctx context.Context, eng features.Engine) error {
 		}
 		return splits
 	}
-	for _, v := range t.views {
+	for _, key := range features.Keys(t.views) {
 		t.prior = k.prior(rand.New(rand.NewPCG(480, 1)))
-		t.prior.State[v.Name] = failing(t.prior.State[v.Name])
+		t.prior.State[key] = failing(t.prior.State[key])
 		got, err := build(ctx, eng, t)
 		switch {
 		case err == nil:
@@ -450,7 +458,7 @@ func priorFails(ctx context.Context, eng features.Engine) error {
 			err = nil
 		}
 		if err != nil {
-			return fmt.Errorf("the state of view %s can't be read: %w", v.Name, err)
+			return fmt.Errorf("the state of the views by %s can't be read: %w", key, err)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -31,13 +32,13 @@ func (d definitions) Build(ctx context.Context, p features.Plan) (features.Stats
 	r := reader{definitions: d, ctx: ctx, events: layout(p.Schema, p.Views), views: p.Views, stats: &stats}
 	window := table.Interval{Start: p.Interval.End.Add(-features.RetentionNeeded(p.Views)), End: p.Interval.End}
 	r.window = window
-	past := make([]events, len(p.Views)) // what a prior says of each view
-	if usable(p) {
-		window.Start = p.Prior.End
-		stats.Prior = &p.Prior.End
-		for i, v := range p.Views {
-			past[i].schema = r.events.schema
-			if err := r.states(&past[i], v, p.Prior.State[v.Name]); err != nil {
+	past := map[string]*events{} // what a prior says of the views of each key
+	for _, key := range features.Keys(p.Views) {
+		past[key] = &events{schema: r.events.schema}
+		if usable(p) {
+			window.Start = p.Prior.End
+			stats.Prior = &p.Prior.End
+			if err := r.states(past[key], key, p.Prior.State[key]); err != nil {
 				return stats, err
 			}
 		}
@@ -52,10 +53,8 @@ func (d definitions) Build(ctx context.Context, p features.Plan) (features.Stats
 	if err := r.spill(p); err != nil {
 		return stats, err
 	}
-	var all []events
-	for i, v := range p.Views {
-		of := r.events.with(past[i].rows...)
-		all = append(all, of)
+	for _, v := range p.Views {
+		of := r.events.with(past[v.Key].rows...)
 		res := oracle([]features.View{v}, p.Interval.End, of)
 		stats.RowsOut[v.Name] = res.stats.RowsOut[v.Name]
 		for what, n := range res.stats.Refused {
@@ -72,17 +71,19 @@ func (d definitions) Build(ctx context.Context, p features.Plan) (features.Stats
 			return stats, err
 		}
 	}
-	for i, v := range p.Views {
-		longest := table.Interval{Start: p.Interval.End.Add(-features.RetentionNeeded([]features.View{v})), End: p.Interval.End}
+	for _, key := range features.Keys(p.Views) {
+		views := slices.DeleteFunc(slices.Clone(p.Views), func(v features.View) bool { return v.Key != key })
+		longest := table.Interval{Start: p.Interval.End.Add(-features.RetentionNeeded(views)), End: p.Interval.End}
 		if p.State != nil {
-			if err := p.State(v, all[i].blobs(v, longest).whole()); err != nil {
+			if err := p.State(key, r.events.with(past[key].rows...).blobs(views, longest).whole()); err != nil {
 				return stats, err
 			}
 		}
 	}
-	for i, v := range p.Views {
+	for _, key := range features.Keys(p.Views) {
+		views := slices.DeleteFunc(slices.Clone(p.Views), func(v features.View) bool { return v.Key != key })
 		if p.Tile != nil {
-			if err := p.Tile(v, all[i].blobs(v, p.Interval).whole()); err != nil {
+			if err := p.Tile(key, r.events.with(past[key].rows...).blobs(views, p.Interval).whole()); err != nil {
 				return stats, err
 			}
 		}
@@ -135,8 +136,8 @@ func usable(p features.Plan) bool {
 	if p.Prior == nil || !p.Prior.End.Before(p.Interval.End) || p.Interval.End.Sub(p.Prior.End) > features.RetentionNeeded(p.Views) {
 		return false
 	}
-	for _, v := range p.Views {
-		if _, ok := p.Prior.State[v.Name]; !ok {
+	for _, key := range features.Keys(p.Views) {
+		if _, ok := p.Prior.State[key]; !ok {
 			return false
 		}
 	}
@@ -308,38 +309,44 @@ func (r *reader) batch(b *table.Batch, columns []string, timeless bool, at time.
 	return nil
 }
 
-// blobs is a table of states: of each entity its events of w, with a checksum.
-func (e events) blobs(v features.View, w table.Interval) events {
+// blobs is a table of the states of views of one key: of each entity its events of w, with a checksum. All are counted in the first row, so that one that lacks
+// is missed.
+func (e events) blobs(views []features.View, w table.Interval) events {
 	of := map[string][]string{}
-	out := events{schema: v.StateSchema(e.schema)}
 	needed := []int{colTime}
-	for _, c := range v.Columns() {
-		if i := e.schema.Index(c); i != colTime {
-			needed = append(needed, i)
+	for _, v := range views {
+		for _, c := range v.Columns() {
+			if i := e.schema.Index(c); !slices.Contains(needed, i) {
+				needed = append(needed, i)
+			}
 		}
 	}
 	for _, row := range e.rows {
-		key := e.key(v, row)
+		key := e.key(views[0], row)
 		if t, ok := row[colTime].(int64); !ok || key == nil || t < w.Start.UnixMicro() || t >= w.End.UnixMicro() {
 			continue
-		}
-		name := nameOf(key)
-		if of[name] == nil {
-			out.rows = append(out.rows, key)
 		}
 		line := make([]string, len(row))
 		for _, i := range needed {
 			line[i] = encode(row[i])
 		}
-		of[name] = append(of[name], strings.Join(line, "\t"))
+		of[nameOf(key)] = append(of[nameOf(key)], strings.Join(line, "\t"))
 	}
-	for i, key := range out.rows {
-		name := nameOf(key)
+	bodies := []string{fmt.Sprint(len(of))}
+	for _, name := range slices.Sorted(maps.Keys(of)) {
 		slices.Sort(of[name])
-		body := strings.Join(of[name], "\n")
-		out.rows[i] = append(key, fmt.Sprintf("%08x%s", crc32.ChecksumIEEE([]byte(name+body)), body))
+		bodies = append(bodies, strings.Join(of[name], "\n"))
+	}
+	out := events{schema: features.StateSchema()}
+	for i, body := range bodies {
+		out.rows = append(out.rows, []any{int64(i), sumOf(int64(i), body) + body})
 	}
 	return out
+}
+
+// sumOf is the checksum of a row of states.
+func sumOf(part int64, body string) string {
+	return fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(fmt.Sprint(part, " ", body))))
 }
 
 func encode(x any) string {
@@ -368,24 +375,28 @@ func decode(s string) (any, error) {
 }
 
 // states adds the events that a table of states holds.
-func (r *reader) states(e *events, v features.View, splits []features.Split) error {
-	t := reader{ctx: r.ctx, events: events{schema: v.StateSchema(e.schema)}, stats: r.stats}
+func (r *reader) states(e *events, key string, splits []features.Split) error {
+	t := reader{ctx: r.ctx, events: events{schema: features.StateSchema()}, stats: r.stats}
 	if err := t.read(splits, everything); err != nil {
 		return err
 	}
-	seen := map[string]bool{}
+	seen, all := map[int64]bool{}, ""
 	for _, row := range t.events.rows {
 		r.stats.States++
-		key, blob := row[:len(row)-1], row[len(row)-1]
-		if seen[nameOf(key)] {
-			return fmt.Errorf("a state of view %s comes twice", v.Name)
+		part, ok := row[0].(int64)
+		blob, both := row[1].(string)
+		if seen[part] {
+			return fmt.Errorf("a state of the views by %s comes twice", key)
 		}
-		seen[nameOf(key)] = true
-		s, ok := blob.(string)
-		if !ok || len(s) < 8 || slices.Contains(key, nil) || !r.trusting && s[:8] != fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(nameOf(key)+s[8:]))) {
-			return fmt.Errorf("a state of view %s is damaged", v.Name)
+		seen[part] = true
+		if !ok || !both || len(blob) < 8 || !r.trusting && blob[:8] != sumOf(part, blob[8:]) {
+			return fmt.Errorf("a state of the views by %s is damaged", key)
 		}
-		for line := range strings.SplitSeq(s[8:], "\n") {
+		if part == 0 {
+			all = blob[8:]
+			continue
+		}
+		for line := range strings.SplitSeq(blob[8:], "\n") {
 			var cells []any
 			for field := range strings.SplitSeq(line, "\t") {
 				x, err := decode(field)
@@ -396,6 +407,9 @@ func (r *reader) states(e *events, v features.View, splits []features.Split) err
 			}
 			e.rows = append(e.rows, cells)
 		}
+	}
+	if !r.trusting && all != fmt.Sprint(len(seen)-1) {
+		return fmt.Errorf("of %s entities, by %s, %d have a state", all, key, len(seen)-1)
 	}
 	return nil
 }

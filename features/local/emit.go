@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"runtime"
 	"slices"
@@ -16,28 +17,27 @@ import (
 // batchRows is how many rows of a view are put out at a time, at most.
 const batchRows = 8192
 
-// sheet is one table that a build puts out: the rows of a view, its state, or its tile.
+// sheet is one table that a build puts out: the rows of a view, or the states or tiles of a group.
 type sheet struct {
-	view   *viewProgram
+	what   string       // it is, for errors
+	view   *viewProgram // nil: of states or tiles
+	group  *group
 	schema table.Schema
-	// has reports whether a slot has a row; fill writes the rows of the buffer's slots behind their keys.
-	has  func(c *classState, slot int) bool
-	fill func(pt *partition, c *classState, b *buffer)
-	// begin prepares a partition.
-	begin func(pt *partition, c *classState, b *buffer)
-	out   func(features.View, *table.Batch) error
-	what  string // it is, for errors
-	last  bool   // no later sheet is made of the same partitions
+	// rows puts out those of a partition, which has this number among those of the group.
+	rows func(pt *partition, number int, b *buffer, out func(*table.Batch) error) error
+	out  func(*table.Batch) error
+	last bool // no later sheet is made of the same partitions
 
-	// The rows that merge wrote to the spill file.
-	mu     sync.Mutex
-	chunks []chunk
-	total  int64
+	// The rows that merge wrote to the spill file, and of which partitions they are.
+	mu      sync.Mutex
+	written [partitions]bool
+	chunks  []chunk
+	total   int64
 }
 
 // emit puts out a sheet, and returns the number of its rows. Batches are filled side by side, partition by partition; out is called by one
 // goroutine at a time. Partitions of which it is the last are released one by one: whoever keeps the rows needs the memory.
-func emit(ctx context.Context, sh *sheet, parts []*partition, bg *budget, out func(features.View, *table.Batch) error) (int64, error) {
+func emit(ctx context.Context, sh *sheet, parts []*partition, bg *budget) (int64, error) {
 	var (
 		mu    sync.Mutex // of out, total and first
 		total int64
@@ -53,7 +53,10 @@ func emit(ctx context.Context, sh *sheet, parts []*partition, bg *budget, out fu
 			if i >= len(parts) {
 				return nil
 			}
-			err := parts[i].rows(sh, b, func(rows *table.Batch) error {
+			if sh.written[i] {
+				continue
+			}
+			err := sh.rows(parts[i], i, b, func(rows *table.Batch) error {
 				mu.Lock()
 				defer mu.Unlock()
 				if err := ctx.Err(); err != nil {
@@ -63,7 +66,7 @@ func emit(ctx context.Context, sh *sheet, parts []*partition, bg *budget, out fu
 					return first
 				}
 				total += int64(rows.N)
-				first = out(sh.view.View, rows)
+				first = sh.out(rows)
 				return first
 			})
 			if err != nil {
@@ -92,11 +95,11 @@ func emit(ctx context.Context, sh *sheet, parts []*partition, bg *budget, out fu
 // buffer is a batch of fixed capacity, filled again and again. The slot of a null is zero.
 type buffer struct {
 	table.Batch
-	slots   []uint32 // of the rows
-	sets    [][]uint32
-	members []gathered
-	bytes   []byte
-	ends    []int
+	slots  []uint32 // of the rows
+	sets   [][]uint32
+	bytes  []byte
+	ends   []int
+	pieces pieces
 }
 
 // rowsOf is how many rows a buffer has for some partitions.
@@ -145,40 +148,124 @@ func (b *buffer) head(n int) *table.Batch {
 	return head
 }
 
-// rows fills the buffer with the sheet's rows of the partition, and hands it to out as often as it is full.
-func (pt *partition) rows(sh *sheet, b *buffer, out func(*table.Batch) error) error {
-	if pt.n == 0 {
+// viewSheet is the table of a view.
+func viewSheet(p *program, v *viewProgram) *sheet {
+	sh := &sheet{what: fmt.Sprintf("view %q", v.Name), view: v, group: v.group, schema: v.Schema(p.schema)}
+	sh.rows = func(pt *partition, _ int, b *buffer, out func(*table.Batch) error) error {
+		if pt.n == 0 {
+			return nil
+		}
+		c := &pt.classes[v.classNo]
+		b.sets = pt.countsOf(c, v, p.end)
+		for _, f := range v.features {
+			if f.keep >= 0 {
+				c.keepers[f.keep].done(pt.n)
+			}
+		}
+		for slot := 0; slot < pt.n; {
+			b.slots = b.slots[:0]
+			for ; slot < pt.n && len(b.slots) < len(b.Cols[0].Valid); slot++ {
+				if c.some(slot) {
+					b.slots = append(b.slots, uint32(slot))
+				}
+			}
+			if len(b.slots) == 0 {
+				continue
+			}
+			b.clear(len(b.slots))
+			pt.putKeys(b)
+			at := len(pt.group.keys)
+			for i := range v.features {
+				c.put(&v.features[i], p.end, b.slots, b.sets, b.Cols[at:][:len(c.windows)])
+				at += len(c.windows)
+			}
+			if err := out(b.head(len(b.slots))); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
-	c := &pt.classes[sh.view.classNo]
-	sh.begin(pt, c, b)
-	for slot := 0; slot < pt.n; {
-		b.slots = b.slots[:0]
-		for ; slot < pt.n && len(b.slots) < len(b.Cols[0].Valid); slot++ {
-			if sh.has(c, slot) {
-				b.slots = append(b.slots, uint32(slot))
-			}
-		}
-		n := len(b.slots)
-		if n == 0 {
-			continue
-		}
-		for i := range b.Cols {
-			col := &b.Cols[i]
-			clear(col.Float[:min(n, len(col.Float))])
-			clear(col.Str[:min(n, len(col.Str))])
-			clear(col.Int[:min(n, len(col.Int))])
-			for j := range n {
-				col.Valid[j] = true
-			}
-		}
-		pt.putKeys(b)
-		sh.fill(pt, c, b)
-		if err := out(b.head(n)); err != nil {
-			return err
+	return sh
+}
+
+// clear makes the buffer's first n rows zeros that are not null.
+func (b *buffer) clear(n int) {
+	for i := range b.Cols {
+		col := &b.Cols[i]
+		clear(col.Float[:min(n, len(col.Float))])
+		clear(col.Str[:min(n, len(col.Str))])
+		clear(col.Int[:min(n, len(col.Int))])
+		for j := range n {
+			col.Valid[j] = true
 		}
 	}
-	return nil
+}
+
+// stateSheet is the table of a group's running state.
+func stateSheet(p *program, g *group) *sheet {
+	sh := &sheet{what: fmt.Sprintf("state of the views by %s", p.keyOf(g)), group: g, schema: features.StateSchema()}
+	seed := seedOf(p, g, p.end, p.end)
+	sh.rows = func(pt *partition, number int, b *buffer, out func(*table.Batch) error) error {
+		w := &b.pieces
+		pt.begin()
+		w.members = w.members[:0]
+		for i := range pt.classes {
+			c := &pt.classes[i]
+			c.done(pt.n)
+			var sets []gathered
+			for j := range c.members {
+				sets = append(sets, c.members[j].gather(pt.n))
+			}
+			w.members = append(w.members, sets)
+		}
+		w.order(&pt.entities, func(slot int) bool {
+			return slices.ContainsFunc(pt.classes, func(c classState) bool { return c.some(slot) })
+		})
+		return b.putPieces(pt, number, seed, func(dst []byte, class int, slots []uint32) []byte {
+			return pt.classes[class].appendState(dst, slots, p.end, w.members[class], w.col[:len(slots)], w.low[:len(slots)])
+		}, out)
+	}
+	return sh
+}
+
+// tileSheet is the table of a group's tile, of the events of [start, p.end). A class whose windows don't hold all of it has none.
+func tileSheet(p *program, g *group, start int64) *sheet {
+	sh := &sheet{what: fmt.Sprintf("tile of the views by %s", p.keyOf(g)), group: g, schema: features.StateSchema()}
+	seed := seedOf(p, g, start, p.end)
+	sh.rows = func(pt *partition, number int, b *buffer, out func(*table.Batch) error) error {
+		w := &b.pieces
+		pt.begin()
+		for i := range pt.classes {
+			pt.classes[i].done(pt.n)
+		}
+		w.order(&pt.entities, func(slot int) bool {
+			return slices.ContainsFunc(pt.classes, func(c classState) bool {
+				at := c.tileBucket(p.end - start)
+				return at >= 0 && uint32(c.words[slot*c.stride()+int(at)*c.cells]) != 0
+			})
+		})
+		return b.putPieces(pt, number, seed, func(dst []byte, class int, slots []uint32) []byte {
+			c := &pt.classes[class]
+			if at := c.tileBucket(p.end - start); at >= 0 {
+				dst = c.appendBucket(dst, slots, int(at), start, w.col[:len(slots)], w.low[:len(slots)])
+			}
+			return dst
+		}, out)
+	}
+	return sh
+}
+
+// putPieces puts out the pieces of a partition, each as a batch of one row.
+func (b *buffer) putPieces(pt *partition, number int, seed uint64, section func(dst []byte, class int, slots []uint32) []byte, out func(*table.Batch) error) error {
+	return b.pieces.put(pt, number, seed, section, func(part int64, piece string) error {
+		return out(&table.Batch{Schema: b.Schema, N: 1, Cols: []table.Column{{Int: []int64{part}}, {Str: []string{piece}}}})
+	})
+}
+
+func (c *classState) done(slots int) {
+	for _, k := range c.keepers {
+		k.done(slots)
+	}
 }
 
 // some reports whether a slot has events in one of the windows.
@@ -190,79 +277,6 @@ func (c *classState) some(slot int) bool {
 		}
 	}
 	return false
-}
-
-// viewSheet is the table of a view.
-func viewSheet(p *program, v *viewProgram) *sheet {
-	return &sheet{
-		view: v, schema: v.Schema(p.schema), has: (*classState).some,
-		begin: func(pt *partition, c *classState, b *buffer) {
-			b.sets = pt.countsOf(c, v, p.end)
-			for _, f := range v.features {
-				if f.keep >= 0 {
-					c.keepers[f.keep].done(pt.n)
-				}
-			}
-		},
-		fill: func(pt *partition, c *classState, b *buffer) {
-			at := len(pt.group.keys)
-			for i := range v.features {
-				c.put(&v.features[i], p.end, b.slots, b.sets, b.Cols[at:][:len(c.windows)])
-				at += len(c.windows)
-			}
-		},
-	}
-}
-
-// stateSheet is the table of a view's running state.
-func stateSheet(p *program, v *viewProgram) *sheet {
-	seed := seedOf(p, v.View, p.end, p.end)
-	return &sheet{
-		view: v, schema: v.StateSchema(p.schema), has: (*classState).some,
-		begin: func(pt *partition, c *classState, b *buffer) {
-			c.done(pt.n)
-			b.members = b.members[:0]
-			for i := range c.members {
-				b.members = append(b.members, c.members[i].gather(pt.n))
-			}
-		},
-		fill: func(pt *partition, c *classState, b *buffer) {
-			b.encode(pt, seed, func(dst []byte, slot uint32) []byte { return c.appendState(dst, slot, p.end, b.members) })
-		},
-	}
-}
-
-// tileSheet is the table of a view's tile, of the events of [start, p.end).
-func tileSheet(p *program, v *viewProgram, start int64) *sheet {
-	seed := seedOf(p, v.View, start, p.end)
-	bucket := v.class.tileBucket(p.end - start)
-	return &sheet{
-		view: v, schema: v.StateSchema(p.schema),
-		has: func(c *classState, slot int) bool {
-			return bucket >= 0 && uint32(c.words[slot*c.stride()+int(bucket)*c.cells]) != 0
-		},
-		begin: func(pt *partition, c *classState, _ *buffer) { c.done(pt.n) },
-		fill: func(pt *partition, c *classState, b *buffer) {
-			b.encode(pt, seed, func(dst []byte, slot uint32) []byte { return c.appendBucket(dst, slot, int(bucket), start) })
-		},
-	}
-}
-
-func (c *classState) done(slots int) {
-	for _, k := range c.keepers {
-		k.done(slots)
-	}
-}
-
-// encode writes the last column: for each row what row appends, and its check.
-func (b *buffer) encode(pt *partition, seed uint64, row func(dst []byte, slot uint32) []byte) {
-	b.bytes, b.ends = b.bytes[:0], b.ends[:0]
-	for _, slot := range b.slots {
-		at := len(b.bytes)
-		b.bytes = seal(row(b.bytes, slot), at, seed, pt.keys[int(slot)*pt.entities.words:][:pt.entities.words])
-		b.ends = append(b.ends, len(b.bytes))
-	}
-	b.cut(&b.Cols[len(b.Cols)-1])
 }
 
 // putKeys writes the keys of the buffer's rows.

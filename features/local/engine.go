@@ -106,25 +106,25 @@ func states(ctx context.Context, p features.Plan, bg *budget, stats *features.St
 func (s *scan) sheets(p features.Plan) (all []*sheet) {
 	for i := range s.prog.views {
 		sh := viewSheet(s.prog, &s.prog.views[i])
-		sh.out, sh.what = p.Out, "view"
+		sh.out = func(rows *table.Batch) error { return p.Out(sh.view.View, rows) }
 		all = append(all, sh)
 	}
-	for i := range s.prog.views {
+	for _, g := range s.prog.groups {
 		if p.State != nil {
-			sh := stateSheet(s.prog, &s.prog.views[i])
-			sh.out, sh.what = p.State, "state of view"
+			sh := stateSheet(s.prog, g)
+			sh.out = func(rows *table.Batch) error { return p.State(s.prog.keyOf(g), rows) }
 			all = append(all, sh)
 		}
 	}
-	for i := range s.prog.views {
+	for _, g := range s.prog.groups {
 		if p.Tile != nil {
-			sh := tileSheet(s.prog, &s.prog.views[i], p.Interval.Start.UnixMicro())
-			sh.out, sh.what = p.Tile, "tile of view"
+			sh := tileSheet(s.prog, g, p.Interval.Start.UnixMicro())
+			sh.out = func(rows *table.Batch) error { return p.Tile(s.prog.keyOf(g), rows) }
 			all = append(all, sh)
 		}
 	}
 	for i, sh := range all {
-		sh.last = !slices.ContainsFunc(all[i+1:], func(later *sheet) bool { return later.view.group == sh.view.group })
+		sh.last = !slices.ContainsFunc(all[i+1:], func(later *sheet) bool { return later.group == sh.group })
 	}
 	return all
 }
@@ -134,12 +134,12 @@ func (s *scan) putOut(ctx context.Context, sheets []*sheet, stats *features.Stat
 	if err := s.merge(ctx, sheets); err != nil {
 		return err
 	}
-	for i, sh := range sheets {
+	for _, sh := range sheets {
 		n, err := s.put(ctx, sh)
 		if err != nil {
-			return fmt.Errorf("%s %q: %w", sh.what, sh.view.Name, err)
+			return fmt.Errorf("%s: %w", sh.what, err)
 		}
-		if i < len(s.prog.views) {
+		if sh.view != nil {
 			stats.RowsOut[sh.view.Name] = n
 		}
 	}
@@ -166,15 +166,8 @@ func newScan(p *program, bg *budget) *scan {
 	return s
 }
 
-// partsOf returns the partitions that hold a view's entities.
-func (s *scan) partsOf(v *viewProgram) []*partition {
-	for i, g := range s.prog.groups {
-		if g == v.group {
-			return s.parts[i]
-		}
-	}
-	return nil
-}
+// partsOf returns the partitions that hold a group's entities.
+func (s *scan) partsOf(g *group) []*partition { return s.parts[slices.Index(s.prog.groups, g)] }
 
 // report writes what the scan counted, as features.Stats has it.
 func (t *tally) report(p *program, stats *features.Stats) {

@@ -66,11 +66,8 @@ func TestMovesHaveNumbers(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	for views, ok := range map[int]bool{500: true, 550: false} { // two cuts a window
-		prior := &features.Prior{End: joinEnd.Add(-time.Second), State: map[string][]features.Split{}}
 		vs := manyWindows(views, 3*time.Second)
-		for _, v := range vs {
-			prior.State[v.Name] = []features.Split{}
-		}
+		prior := &features.Prior{End: joinEnd.Add(-time.Second), State: map[string][]features.Split{vs[0].Key: {}}}
 		p, err := compile(vs[:1], nil, joinEnd, use{timed: true})
 		if err != nil {
 			t.Fatal(err)
@@ -176,7 +173,7 @@ func TestMomentsOfAges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.plan(&features.Prior{End: time.Unix(-1<<60, 0), State: map[string][]features.Split{"v0": {}}}, 0) != nil {
+	if p.plan(&features.Prior{End: time.Unix(-1<<60, 0), State: map[string][]features.Split{features.KeySubject: {}}}, 0) != nil {
 		t.Error("a prior state of ages ago is of use")
 	}
 }
@@ -190,7 +187,7 @@ func TestStatesAreOfTypes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		seed := seedOf(p, v, 0, p.end)
+		seed := seedOf(p, p.groups[0], 0, p.end)
 		if other, ok := seeds[seed]; ok {
 			t.Errorf("states of %s and %s are not told apart", typ, other)
 		}

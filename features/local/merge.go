@@ -22,15 +22,15 @@ func (s *scan) merge(ctx context.Context, sheets []*sheet) error {
 		g := s.prog.groups[i]
 		var rows []*sheet
 		for _, sh := range sheets {
-			if sh.view.group == g {
+			if sh.group == g {
 				rows = append(rows, sh)
 			}
 		}
-		var spilled []*partition
+		var spilled []int // partitions
 		largest := int64(1)
-		for _, pt := range s.parts[i] {
+		for number, pt := range s.parts[i] {
 			if len(pt.chunks) > 0 {
-				spilled = append(spilled, pt)
+				spilled = append(spilled, number)
 				largest = max(largest, pt.expected())
 			}
 		}
@@ -46,7 +46,7 @@ func (s *scan) merge(ctx context.Context, sheets []*sheet) error {
 					if at >= len(spilled) {
 						return nil
 					}
-					if err := cmp.Or(ctx.Err(), m.merge(spilled[at])); err != nil {
+					if err := cmp.Or(ctx.Err(), m.merge(s.parts[i][spilled[at]], spilled[at])); err != nil {
 						next.Store(int64(len(spilled)))
 						return err
 					}
@@ -68,7 +68,8 @@ type merger struct {
 	coded   []byte
 }
 
-func (m *merger) merge(pt *partition) error {
+// merge completes a partition, which has this number among those of its group.
+func (m *merger) merge(pt *partition, number int) error {
 	if err := pt.unspill(m.moves, m.scratch, m.budget); err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (m *merger) merge(pt *partition) error {
 	}
 	for _, sh := range m.sheets {
 		b := newBuffer(sh.schema, min(batchRows, pt.n))
-		err := pt.rows(sh, b, func(rows *table.Batch) error {
+		err := sh.rows(pt, number, b, func(rows *table.Batch) error {
 			m.coded = appendBatch(m.coded[:0], rows)
 			c, err := m.budget.spill.write(m.coded)
 			sh.mu.Lock()
@@ -93,6 +94,9 @@ func (m *merger) merge(pt *partition) error {
 		if err != nil {
 			return err
 		}
+		sh.mu.Lock()
+		sh.written[number] = true
+		sh.mu.Unlock()
 	}
 	pt.release(m.budget)
 	return nil
@@ -100,7 +104,7 @@ func (m *merger) merge(pt *partition) error {
 
 // put puts out a sheet: the rows of partitions in memory, then those that merge wrote. It returns their number.
 func (s *scan) put(ctx context.Context, sh *sheet) (int64, error) {
-	n, err := emit(ctx, sh, s.partsOf(sh.view), s.budget, sh.out)
+	n, err := emit(ctx, sh, s.partsOf(sh.group), s.budget)
 	if err != nil {
 		return 0, err
 	}
@@ -110,14 +114,14 @@ func (s *scan) put(ctx context.Context, sh *sheet) (int64, error) {
 			buf, err = s.budget.spill.read(c, buf)
 		}
 		if err == nil {
-			err = sh.out(sh.view.View, decodeBatch(buf, sh.schema))
+			err = sh.out(decodeBatch(buf, sh.schema))
 		}
 		if err != nil {
 			return 0, err
 		}
 	}
 	if n += sh.total; n == 0 {
-		return 0, sh.out(sh.view.View, newBuffer(sh.schema, 0).head(0))
+		return 0, sh.out(newBuffer(sh.schema, 0).head(0))
 	}
 	return n, nil
 }

@@ -16,13 +16,13 @@ import (
 // shelf keeps what builds put out for later ones.
 type shelf map[string][]*table.Batch
 
-func (s shelf) sink(prefix string) func(features.View, *table.Batch) error {
-	return func(v features.View, b *table.Batch) error {
+func (s shelf) sink(prefix string) func(string, *table.Batch) error {
+	return func(key string, b *table.Batch) error {
 		kept := &table.Batch{Schema: b.Schema, N: b.N}
 		for _, c := range b.Cols {
 			kept.Cols = append(kept.Cols, table.Column{Int: slices.Clone(c.Int), Str: slices.Clone(c.Str)})
 		}
-		s[prefix+v.Name] = append(s[prefix+v.Name], kept)
+		s[prefix+key] = append(s[prefix+key], kept)
 		return nil
 	}
 }
@@ -82,13 +82,13 @@ func BenchmarkNightly(b *testing.B) {
 		}
 		build(end.Add(-day*time.Duration(w+1)), nil, true)
 	}
-	prior := &features.Prior{End: end.Add(-day), State: map[string][]features.Split{}, Tile: func(view string, w table.Interval) ([]features.Split, bool) {
-		name := "tile " + w.End.String() + " " + view
+	prior := &features.Prior{End: end.Add(-day), State: map[string][]features.Split{}, Tile: func(key string, w table.Interval) ([]features.Split, bool) {
+		name := "tile " + w.End.String() + " " + key
 		_, ok := kept[name]
 		return kept.splits(name), ok
 	}}
-	for _, v := range views {
-		prior.State[v.Name] = kept.splits("state " + v.Name)
+	for _, key := range features.Keys(views) {
+		prior.State[key] = kept.splits("state " + key)
 	}
 	b.Run(fmt.Sprintf("rows=%d/from=all", rows), func(b *testing.B) {
 		for b.Loop() {

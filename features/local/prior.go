@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -22,25 +21,27 @@ type progress struct {
 	moves *moves
 	spans []span // whose events are read, ascending
 	tiles []tile // that are read in place of events
-	gone  []bool // by view: its longest window holds no event of the prior state, which is not read then
+	gone  []bool // by class number: its longest window holds no event of the prior state, which is not read then
 }
 
 type span struct{ lo, hi int64 }
 
-// tile is a span of one view that moves as a whole.
+// tile is a span of one group that moves as a whole in some of its classes.
 type tile struct {
-	view     int
-	span     span
-	from, to int8
-	splits   []features.Split
+	group  int
+	span   span
+	moves  []tileMove // by class
+	splits []features.Split
 }
+
+type tileMove struct{ from, to int8 }
 
 // plan finds what has to be read to go on from a prior build; nil if the build had better read all events, or must.
 func (p *program) plan(prior *features.Prior, tileStart int64) *progress {
 	if !fits(prior.End) {
 		return nil
 	}
-	pr := &progress{start: prior.End.UnixMicro(), gone: make([]bool, len(p.views))}
+	pr := &progress{start: prior.End.UnixMicro()}
 	if pr.start > p.end || p.use.tile && pr.start > tileStart {
 		return nil
 	}
@@ -51,45 +52,57 @@ func (p *program) plan(prior *features.Prior, tileStart int64) *progress {
 		tile     bool
 	}
 	var parts []part
-	for i := range p.views {
-		v := &p.views[i]
-		if prior.State[v.Name] == nil {
+	for number, g := range p.groups {
+		if prior.State[p.keyOf(g)] == nil {
 			return nil
 		}
-		for _, k := range v.class.keeps {
-			if k.op == features.First && k.cells {
-				return nil // the state knows hours, the windows start within one
-			}
-		}
-		cuts := []int64{pr.start, p.end}
-		pr.gone[i] = p.end-pr.start >= v.class.longest()
-		for _, w := range v.class.windows {
-			if cuts = append(cuts, p.end-w); !pr.gone[i] {
-				cuts = append(cuts, pr.start-w)
-			}
-		}
-		if p.use.tile {
-			cuts = append(cuts, tileStart)
-		}
-		slices.Sort(cuts)
-		cuts = slices.Compact(cuts)
-		for j, lo := range cuts[:len(cuts)-1] {
-			if lo < pr.start && pr.gone[i] {
-				continue
-			}
-			x := part{span: span{lo, cuts[j+1]}, class: v.class, from: v.class.bucket(pr.start, lo), to: v.class.bucket(p.end, lo)}
-			x.tile = p.use.tile && lo >= tileStart && v.class.tileBucket(p.end-tileStart) >= 0
-			if x.from == x.to && !x.tile {
-				continue
-			}
-			if lo < pr.start && v.class.tileBucket(x.hi-x.lo) >= 0 && prior.Tile != nil {
-				iv := table.Interval{Start: time.UnixMicro(x.lo).UTC(), End: time.UnixMicro(x.hi).UTC()}
-				if splits, ok := prior.Tile(v.Name, iv); ok {
-					pr.tiles = append(pr.tiles, tile{view: i, span: x.span, from: x.from, to: x.to, splits: splits})
-					continue
+		tiles := map[span]*tile{} // nil: there is none
+		for at, c := range g.classes {
+			for _, k := range c.keeps {
+				if k.op == features.First && k.cells {
+					return nil // the state knows hours, the windows start within one
 				}
 			}
-			parts = append(parts, x)
+			cuts := []int64{pr.start, p.end}
+			gone := p.end-pr.start >= c.longest()
+			pr.gone = append(pr.gone, gone) // classes are numbered in this order
+			for _, w := range c.windows {
+				if cuts = append(cuts, p.end-w); !gone {
+					cuts = append(cuts, pr.start-w)
+				}
+			}
+			if p.use.tile {
+				cuts = append(cuts, tileStart)
+			}
+			slices.Sort(cuts)
+			cuts = slices.Compact(cuts)
+			for j, lo := range cuts[:len(cuts)-1] {
+				if lo < pr.start && gone {
+					continue
+				}
+				x := part{span: span{lo, cuts[j+1]}, class: c, from: c.bucket(pr.start, lo), to: c.bucket(p.end, lo)}
+				x.tile = p.use.tile && lo >= tileStart && c.tileBucket(p.end-tileStart) >= 0
+				if x.from == x.to && !x.tile {
+					continue
+				}
+				if lo < pr.start && c.tileBucket(x.hi-x.lo) >= 0 && prior.Tile != nil {
+					t, asked := tiles[x.span]
+					if !asked {
+						t = p.tileOf(prior, number, x.span)
+						tiles[x.span] = t
+					}
+					if t != nil {
+						t.moves[at] = tileMove{x.from, x.to}
+						continue
+					}
+				}
+				parts = append(parts, x)
+			}
+		}
+		for _, t := range tiles {
+			if t != nil {
+				pr.tiles = append(pr.tiles, *t)
+			}
 		}
 	}
 	var cuts []int64
@@ -130,6 +143,19 @@ func (p *program) plan(prior *features.Prior, tileStart int64) *progress {
 	return pr
 }
 
+// keyOf returns the key of a group's views.
+func (p *program) keyOf(g *group) string { return p.views[g.views[0]].Key }
+
+// tileOf returns the tile of a group over a span, which moves nothing yet; nil if none was kept.
+func (p *program) tileOf(prior *features.Prior, group int, x span) *tile {
+	g := p.groups[group]
+	splits, ok := prior.Tile(p.keyOf(g), table.Interval{Start: time.UnixMicro(x.lo).UTC(), End: time.UnixMicro(x.hi).UTC()})
+	if !ok {
+		return nil
+	}
+	return &tile{group: group, span: x, moves: slices.Repeat([]tileMove{{outside, outside}}, len(g.classes)), splits: splits}
+}
+
 // goOn builds the states from a prior build's. The error is errInconsistent, or aggregate.ErrDamaged, if the prior state is of no use.
 func (s *scan) goOn(ctx context.Context, p features.Plan, pr *progress) (states int64, err error) {
 	var tasks []task
@@ -143,16 +169,14 @@ func (s *scan) goOn(ctx context.Context, p features.Plan, pr *progress) (states 
 		}
 	}
 	var loads []load
-	for i := range s.prog.views {
-		if pr.gone[i] {
-			continue // and sums that decay so far would not be exact
+	for i, g := range s.prog.groups {
+		if !slices.ContainsFunc(g.classes, func(c *class) bool { return !pr.gone[c.number] }) {
+			continue
 		}
-		v := &s.prog.views[i]
-		seed := seedOf(s.prog, v.View, pr.start, pr.start)
-		for _, split := range p.Prior.State[v.Name] {
-			loads = append(loads, load{view: v, split: split, seed: seed, row: func(c *classState, slot uint32, row []byte, l *loader) error {
-				return c.readState(slot, row, pr.start, &l.bucket, &l.set, l.scratch)
-			}})
+		x := load{group: i, seed: seedOf(s.prog, g, pr.start, pr.start), whole: newWhole()}
+		x.add = func(pt *partition, l *loader) error { return l.addStates(pt, pr) }
+		for _, x.split = range p.Prior.State[s.prog.keyOf(g)] {
+			loads = append(loads, x)
 		}
 	}
 	states, err = s.load(ctx, loads)
@@ -160,29 +184,18 @@ func (s *scan) goOn(ctx context.Context, p features.Plan, pr *progress) (states 
 		return states, err
 	}
 	loads = loads[:0]
-	for _, t := range pr.tiles {
-		v := &s.prog.views[t.view]
-		seed := seedOf(s.prog, v.View, t.span.lo, t.span.hi)
-		for _, split := range t.splits {
-			loads = append(loads, load{view: v, split: split, seed: seed, row: func(c *classState, slot uint32, row []byte, l *loader) error {
-				rest, err := c.readBucket(&l.bucket, row, t.span.lo)
-				if err == nil && len(rest) > 0 {
-					err = aggregate.ErrDamaged
-				}
-				if err == nil && t.to >= 0 {
-					err = c.addBucket(slot, int(t.to), &l.bucket, 1)
-				}
-				if err == nil && t.from >= 0 {
-					err = c.addBucket(slot, int(t.from), &l.bucket, -1)
-				}
-				return err
-			}})
+	for i := range pr.tiles {
+		t := &pr.tiles[i]
+		x := load{group: t.group, seed: seedOf(s.prog, s.prog.groups[t.group], t.span.lo, t.span.hi), whole: newWhole()}
+		x.add = func(pt *partition, l *loader) error { return l.addTile(pt, t) }
+		for _, x.split = range t.splits {
+			loads = append(loads, x)
 		}
 	}
 	tiles, err := s.load(ctx, loads)
 	for _, parts := range s.parts {
 		for _, pt := range parts {
-			for i := range pt.classes { // a view may lack entities that another one of the key has
+			for i := range pt.classes { // a class may lack entities that another one of the key has
 				pt.classes[i].room(pt.n)
 			}
 			s.budget.grown(pt)
@@ -211,35 +224,28 @@ func (s *scan) settled() bool {
 	return true
 }
 
-// load is a split of a table of states or tiles, and what a row does.
+// load is a split of a table of states or tiles, and what a piece does.
 type load struct {
-	view  *viewProgram
+	group int
 	split features.Split
 	seed  uint64
-	row   func(c *classState, slot uint32, row []byte, l *loader) error
+	whole *whole // of the table
+	add   func(pt *partition, l *loader) error
 }
 
-// loader reads loads, for one goroutine. Rows of a batch are added partition by partition, so that the machine waits for many places of memory at a time.
+// loader reads loads, for one goroutine.
 type loader struct {
 	scan    *scan
-	first   int // the partition that is the first to be added to: loaders keep out of each other's way
 	scratch *scratch
+	body    []byte
+	piece   piece
+	col     []uint64
 	bucket  bucketData
 	set     aggregate.Members
-	row     []byte
 	rows    int64
-
-	// Of some rows of a batch, by partition:
-	order []uint32 // which row of the batch
-	keys  []uint64 // words a row
-	texts []string // of the keys
-	ends  [partitions]int
-	// The same in the batch's order.
-	words []uint64
-	parts []uint8
 }
 
-// load reads tables of states or tiles, side by side, and returns the number of their rows.
+// load reads tables of states or tiles, side by side, and returns the number of their entities.
 func (s *scan) load(ctx context.Context, loads []load) (rows int64, err error) {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -248,16 +254,15 @@ func (s *scan) load(ctx context.Context, loads []load) (rows int64, err error) {
 		next atomic.Int64
 		wait sync.WaitGroup
 	)
-	workers := min(runtime.GOMAXPROCS(0), len(loads))
-	for w := range workers {
+	for range min(runtime.GOMAXPROCS(0), len(loads)) {
 		wait.Go(func() {
-			l := &loader{scan: s, first: w * partitions / workers, scratch: newScratch(loadRows)}
+			l := &loader{scan: s, scratch: newScratch(pieceRows), col: make([]uint64, pieceRows)}
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= len(loads) {
 					break
 				}
-				if e := l.read(inner, &loads[i]); e != nil {
+				if e := l.read(inner, &loads[i], &mu); e != nil {
 					mu.Lock()
 					if err == nil {
 						err = e
@@ -276,157 +281,134 @@ func (s *scan) load(ctx context.Context, loads []load) (rows int64, err error) {
 	if e := ctx.Err(); e != nil {
 		return rows, e
 	}
+	for i := range loads {
+		if err == nil && !loads[i].whole.complete() {
+			err = fmt.Errorf("read the state of the views by %s: some of it is missing: %w", s.prog.keyOf(s.prog.groups[loads[i].group]), aggregate.ErrDamaged)
+		}
+	}
 	return rows, err
 }
 
-// loadRows is how many rows of a state, or values of a set, are added at a time.
-const loadRows = 8192
-
-func (l *loader) read(ctx context.Context, x *load) error {
-	schema := x.view.StateSchema(l.scan.prog.schema)
-	columns := make([]string, len(schema))
-	for i, f := range schema {
-		columns[i] = f.Name
+// read adds a split to its partitions. mu guards what all splits of a table share.
+func (l *loader) read(ctx context.Context, x *load, mu *sync.Mutex) error {
+	schema := features.StateSchema()
+	g := l.scan.prog.groups[x.group]
+	wrap := func(err error) error {
+		return fmt.Errorf("read the state of the views by %s: %w", l.scan.prog.keyOf(g), err)
 	}
-	for b, err := range x.split.Read(ctx, columns) {
+	for b, err := range x.split.Read(ctx, []string{features.PartColumn, features.StateColumn}) {
 		if err != nil {
-			return fmt.Errorf("read the state of view %q: %w", x.view.Name, err)
+			return wrap(err)
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		cols := make([]*table.Column, len(schema))
-		for i, f := range schema {
-			at := b.Schema.Index(f.Name)
-			if at < 0 || at >= len(b.Cols) || b.Schema[at].Type != f.Type || b.Cols[at].Valid != nil && slices.Contains(b.Cols[at].Valid, false) {
-				return fmt.Errorf("read the state of view %q: column %q: %w", x.view.Name, f.Name, aggregate.ErrDamaged)
-			}
-			cols[i] = &b.Cols[at]
-			if n := max(len(cols[i].Int), len(cols[i].Str), len(cols[i].Code)); n != b.N {
-				return fmt.Errorf("read the state of view %q: column %q: %w", x.view.Name, f.Name, aggregate.ErrDamaged)
-			}
+		parts, states, err := pieceColumns(b, schema)
+		if err != nil {
+			return wrap(err)
 		}
-		for lo := 0; lo < b.N; lo += loadRows {
-			if err := l.add(x, cols, lo, min(lo+loadRows, b.N)); err != nil {
-				if errors.Is(err, aggregate.ErrDamaged) || errors.Is(err, errInconsistent) {
-					return fmt.Errorf("read the state of view %q: %w", x.view.Name, err)
+		for i, part := range parts.Int {
+			l.body = append(l.body[:0], rowText(states, i)...)
+			body, err := open(l.body, x.seed, part)
+			if err == nil {
+				err = l.piece.read(g, part, body, l.col)
+			}
+			if err == nil {
+				mu.Lock()
+				if !x.whole.add(part, &l.piece) {
+					err = aggregate.ErrDamaged
 				}
-				return err
+				mu.Unlock()
 			}
+			if err == nil && l.piece.rows > 0 {
+				err = l.addTo(l.scan.parts[x.group][l.piece.partition], x)
+			}
+			if err != nil {
+				return wrap(err)
+			}
+			l.rows += int64(l.piece.rows)
 		}
 	}
 	return nil
 }
 
-// add adds rows [lo, hi) of a batch to their partitions.
-func (l *loader) add(x *load, cols []*table.Column, lo, hi int) error {
-	l.arrange(x.view.group, cols, lo, hi)
-	parts := l.scan.partsOf(x.view)
-	for i := range partitions {
-		p := (l.first + i) % partitions
-		start := 0
-		if p > 0 {
-			start = l.ends[p-1]
-		}
-		if start == l.ends[p] {
-			continue
-		}
-		if err := l.addTo(parts[p], x, cols[len(cols)-1], start, l.ends[p]); err != nil {
-			return err
-		}
-	}
-	l.rows += int64(hi - lo)
-	if l.scan.budget.beyond() {
-		return errBeyond
-	}
-	return nil
-}
-
-// arrange lists rows [lo, hi) by partition, with their keys.
-func (l *loader) arrange(g *group, cols []*table.Column, lo, hi int) {
-	n, k, t := hi-lo, len(g.key), g.texts
-	l.words, l.keys = slices.Grow(l.words[:0], n*k)[:n*k], slices.Grow(l.keys[:0], n*k)[:n*k]
-	l.parts, l.order = slices.Grow(l.parts[:0], n)[:n], slices.Grow(l.order[:0], n)[:n]
-	l.texts = slices.Grow(l.texts[:0], n*t)[:n*t]
-	word := 0
-	for i := range g.keys {
-		if !g.isText(i) {
-			for j, x := range cols[i].Int[lo:hi] {
-				l.words[j*k+word] = uint64(x)
-			}
-			word++
-			continue
-		}
-		for j := range n {
-			p := packText(rowText(cols[i], lo+j))
-			l.words[j*k+word], l.words[j*k+word+1] = p.head, p.tail
-		}
-		word += 2
-	}
-	clear(l.ends[:])
-	for j := range n {
-		p := hashKey(l.words[j*k:][:k]) >> (64 - partitionBits)
-		l.parts[j] = uint8(p)
-		l.ends[p]++
-	}
-	at := 0
-	for p, n := range l.ends {
-		l.ends[p] = at // where it begins, till its rows are there
-		at += n
-	}
-	for j, p := range l.parts {
-		to := l.ends[p]
-		l.ends[p]++
-		l.order[to] = uint32(lo + j)
-		copy(l.keys[to*k:][:k], l.words[j*k:])
-		text := 0
-		for i := range g.keys {
-			if g.isText(i) {
-				l.texts[to*t+text] = rowText(cols[i], lo+j)
-				text++
-			}
-		}
-	}
-}
-
-// addTo adds rows [lo, hi) of l.order to their partition.
-func (l *loader) addTo(pt *partition, x *load, data *table.Column, lo, hi int) error {
-	k, t := len(x.view.group.key), x.view.group.texts
-	keys, slots := l.keys[lo*k:hi*k], l.scratch.slots[:hi-lo]
+// addTo adds the piece to its partition.
+func (l *loader) addTo(pt *partition, x *load) error {
 	pt.mu.Lock()
 	defer pt.mu.Unlock()
-	if err := pt.find(keys, k, l.texts[lo*t:hi*t], l.scratch.hashes, slots); err != nil {
-		return err
+	if pt.n == 0 {
+		pt.grow(min(l.piece.total, mostAhead))
 	}
 	pt.begin()
-	c := &pt.classes[x.view.classNo]
-	stride := c.stride()
-	if pt.n*stride > math.MaxUint32 {
-		return errFull
+	if err := x.add(pt, l); err != nil {
+		return err
 	}
-	c.room(pt.n)
-	touched := uint64(0)
-	for i, slot := range slots {
-		if text := rowText(data, int(l.order[lo+i])); text != "" {
-			touched += uint64(text[0]) + uint64(text[len(text)-1])
-		}
-		for at := 0; at < stride; at += 8 {
-			touched += c.words[int(slot)*stride+at]
+	if l.scan.budget.limit > 0 {
+		if l.scan.budget.grown(pt); l.scan.budget.beyond() {
+			return errBeyond
 		}
 	}
-	sink(touched)
-	for i, slot := range slots {
-		l.row = append(l.row[:0], rowText(data, int(l.order[lo+i]))...)
-		row, err := open(l.row, x.seed, keys[i*k:][:k])
-		if err == nil {
-			err = x.row(c, slot, row, l)
+	return nil
+}
+
+// mostAhead is for how many entities of a partition room is made before they come: a piece may say any number.
+const mostAhead = 1 << 16
+
+// slots returns those of the piece's entities, in a partition that has room for what it holds of each.
+func (l *loader) slots(pt *partition) ([]uint32, error) {
+	slots := l.scratch.slots[:l.piece.rows]
+	if err := pt.find(l.piece.keys, pt.words, l.piece.texts, l.scratch.hashes, slots); err != nil {
+		return nil, err
+	}
+	for i := range pt.classes {
+		c := &pt.classes[i]
+		if pt.n*c.stride() > math.MaxUint32 {
+			return nil, errFull
 		}
-		if err != nil {
+		c.room(pt.n)
+	}
+	return slots, nil
+}
+
+// addStates adds a piece of states, whose entities must be new.
+func (l *loader) addStates(pt *partition, pr *progress) error {
+	first := uint32(pt.n)
+	for i := range pt.classes {
+		if c := &pt.classes[i]; c.words == nil {
+			c.words = make([]uint64, 0, min(l.piece.total, mostAhead)*c.stride()*9/8)
+		}
+	}
+	if _, err := l.slots(pt); err != nil {
+		return err
+	}
+	if pt.n != int(first)+l.piece.rows {
+		return errInconsistent // an entity stands twice
+	}
+	for i := range pt.classes {
+		c := &pt.classes[i]
+		if pr.gone[c.number] {
+			continue // and sums that decay so far would not be exact
+		}
+		if err := c.readState(first, l.piece.rows, l.piece.sections[i], pr.start, &l.bucket, &l.set, l.scratch); err != nil {
 			return err
 		}
 	}
-	if l.scan.budget.limit > 0 {
-		l.scan.budget.grown(pt)
+	return nil
+}
+
+// addTile moves the events of a piece of a tile.
+func (l *loader) addTile(pt *partition, t *tile) error {
+	slots, err := l.slots(pt)
+	if err != nil {
+		return err
+	}
+	for i, m := range t.moves {
+		if m.from < 0 && m.to < 0 {
+			continue
+		}
+		if err := pt.classes[i].readTile(slots, l.piece.sections[i], t.span.lo, m.from, m.to, &l.bucket); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -34,8 +34,8 @@ type use struct {
 	unshared bool // each group holds its own pairs
 }
 
-// apart reports whether views keep their states apart, since each has its own tables of states.
-func (u use) apart() bool { return u.timed || u.tile }
+// kept reports whether what each group holds is put out for later builds, or comes from an earlier one.
+func (u use) kept() bool { return u.timed || u.tile }
 
 // column is a column of the events that some view reads.
 type column struct {
@@ -303,7 +303,7 @@ func (p *program) view(g *group, v features.View) {
 		windows = append(windows, w.Microseconds())
 	}
 	g.longest = max(g.longest, windows[len(windows)-1])
-	vp.classNo = slices.IndexFunc(g.classes, func(c *class) bool { return !p.use.apart() && slices.Equal(c.windows, windows) })
+	vp.classNo = slices.IndexFunc(g.classes, func(c *class) bool { return slices.Equal(c.windows, windows) })
 	if vp.classNo < 0 {
 		vp.classNo = len(g.classes)
 		c := &class{windows: windows, buckets: len(windows)}

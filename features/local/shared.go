@@ -29,7 +29,7 @@ var errAlike = errors.New("two texts of one column have the same hash")
 
 // share finds the members of two groups that are the same pairs, before records are laid out.
 func (p *program) share() {
-	if p.use.apart() || p.use.unshared {
+	if p.use.kept() || p.use.unshared {
 		return
 	}
 	for i, g := range p.groups {

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -12,78 +11,102 @@ import (
 	"github.com/rapport-ml/rapport/features/aggregate"
 )
 
-// A row of a state is, after the entity's key, for each bucket its cells, then what tells times:
+// What a piece (piece.go) says of the entities of one class is, for each bucket, then of what tells times:
 //
-//	bucket  the number of events; if that is not 0: the other counters, the sums (aggregate.Exact), the counts by value (aggregate.Tallies)
-//	timed   the latest times (0, or 1 and the time), the lists of keepers, the members (aggregate.Members)
-//	check   8 bytes: a hash of all of this, the key, the view, and the end as of which it is
+//	bucket  columns: the number of events, the other counters, and of each sum its two words, as the exact number that it is; behind those of a sum the
+//	        rows of which two words don't hold it, with the sum (aggregate.Exact). Then for each row that has events the counts by value (aggregate.Tallies).
+//	timed   a column of each latest time; then, row by row, the lists of each keeper, and the members of each set (aggregate.Members)
 //
-// A row of a tile is one bucket and the check. What of a state no window needs any more is left out, and sums are written as the exact
-// number that they are, so equal events give equal bytes.
+// Of a tile it is one bucket. What of a state no window needs any more is left out, and sums are written as the exact number that they are, so equal
+// events give equal bytes.
 
 // stateFormat is part of every check: it changes with the encoding.
-const stateFormat = 1
+const stateFormat = 2
 
-// seedOf returns what the checks of a view's states as of an end, or of its tiles of a span, begin with: a hash of the view, the types of the
-// columns that it reads and puts out, and the span.
-func seedOf(p *program, v features.View, start, end int64) uint64 {
-	text, err := json.Marshal(v)
-	if err != nil {
-		text = fmt.Appendf(nil, "%v", v) // no float of a valid view is NaN
-	}
-	text = fmt.Appendf(text, "%d %d %d %v", stateFormat, start, end, v.Schema(p.schema))
-	for _, c := range v.Columns() {
-		text = fmt.Appendf(text, " %s", features.TypeOf(p.schema, c))
+// seedOf returns what the checks of a group's states as of an end, or of its tiles of a span, begin with: a hash of its views, the types of the
+// columns that they read and put out, and the span.
+func seedOf(p *program, g *group, start, end int64) uint64 {
+	text := fmt.Appendf(nil, "%d %d %d %d %d", stateFormat, partitions, pieceRows, start, end)
+	for _, i := range g.views {
+		v := p.views[i].View
+		body, err := json.Marshal(v)
+		if err != nil {
+			body = fmt.Appendf(nil, "%v", v) // no float of a valid view is NaN
+		}
+		text = fmt.Appendf(text, " %s %v", body, v.Schema(p.schema))
+		for _, c := range v.Columns() {
+			text = fmt.Appendf(text, " %s", features.TypeOf(p.schema, c))
+		}
 	}
 	return xxh3.Hash(text)
 }
 
-// check returns the check of a row.
-func check(seed uint64, key []uint64, row []byte) uint64 {
-	return aggregate.HashBits(xxh3.Hash(row)+seed) ^ hashKey(key)
-}
-
-// seal appends the check of what was appended to dst from at on.
-func seal(dst []byte, at int, seed uint64, key []uint64) []byte {
-	return binary.LittleEndian.AppendUint64(dst, check(seed, key, dst[at:]))
-}
-
-// open returns a row without its check, if it is what was written.
-func open(row []byte, seed uint64, key []uint64) ([]byte, error) {
-	n := len(row) - 8
-	if n < 0 || binary.LittleEndian.Uint64(row[n:]) != check(seed, key, row[:n]) {
-		return nil, aggregate.ErrDamaged
-	}
-	return row[:n], nil
-}
-
-// appendBucket writes a bucket of a slot. Sums that decay are written relative to the base of the time from.
-func (c *classState) appendBucket(dst []byte, slot uint32, bucket int, from int64) []byte {
-	at := int(slot)*c.stride() + bucket*c.cells
-	cells := c.words[at:][:c.cells]
-	n := c.counters[0].of(cells)
-	if dst = aggregate.AppendUint(dst, uint64(n)); n == 0 {
-		return dst
-	}
-	for _, x := range c.counters[1:] {
-		dst = aggregate.AppendUint(dst, uint64(x.of(cells)))
+// appendBucket writes a bucket of some slots. Sums that decay are written relative to the base of the time from. col and low are scratch of as many words.
+func (c *classState) appendBucket(dst []byte, slots []uint32, bucket int, from int64, col, low []uint64) []byte {
+	stride, first := c.stride(), bucket*c.cells
+	for _, x := range c.counters {
+		at, shift := first+x.word, x.shift&63
+		for i, slot := range slots {
+			col[i] = uint64(uint32(c.words[int(slot)*stride+at] >> shift))
+		}
+		dst = appendWords(dst, col)
 	}
 	for _, x := range c.sums {
-		shift := x.shift(from)
-		if shift == 0 && len(c.rests) == 0 {
-			dst = aggregate.AppendSum(dst, aggregate.Sum{Hi: math.Float64frombits(cells[x.word]), Lo: math.Float64frombits(cells[x.word+1])})
-			continue
+		scale := math.Ldexp(1, x.shift(from))
+		at := first + x.word
+		for i, slot := range slots {
+			w := c.words[int(slot)*stride+at:][:2]
+			hi, lo := canonical(math.Float64frombits(w[0]), math.Float64frombits(w[1]))
+			col[i], low[i] = math.Float64bits(hi*scale+0), math.Float64bits(lo*scale+0)
 		}
-		s := c.exact(at + x.word)
-		s.Scale(shift)
-		dst = s.Append(dst)
+		dst = c.appendSums(dst, slots, at, x.shift(from), col, low)
 	}
 	for _, k := range c.keepers {
 		if t, ok := k.(*tallied); ok {
-			dst = t.append(dst, slot, bucket)
+			for _, slot := range slots {
+				if uint32(c.words[int(slot)*stride+first]) != 0 {
+					dst = t.append(dst, slot, bucket)
+				}
+			}
 		}
 	}
 	return dst
+}
+
+// appendSums writes the two columns of a sum, and apart from them the sums of which more is kept beside.
+func (c *classState) appendSums(dst []byte, slots []uint32, at, shift int, col, low []uint64) []byte {
+	var apart []byte
+	n := uint64(0)
+	if len(c.rests) > 0 {
+		stride := c.stride()
+		for i, slot := range slots {
+			place := int(slot)*stride + at
+			rest := c.rests[uint32(place)]
+			if rest == nil || len(rest.Partials()) == 0 {
+				continue
+			}
+			s := c.exact(place)
+			s.Scale(shift)
+			body := s.Append(nil)
+			if s, _, err := aggregate.DecodeSum(body); err == nil && len(s.Rest.Partials()) == 0 {
+				hi, lo := canonical(s.Hi, s.Lo)
+				col[i], low[i] = math.Float64bits(hi), math.Float64bits(lo)
+				continue
+			}
+			col[i], low[i] = 0, 0
+			apart = append(aggregate.AppendUint(apart, uint64(i)), body...)
+			n++
+		}
+	}
+	dst = appendWords(appendWords(dst, col), low)
+	return append(aggregate.AppendUint(dst, n), apart...)
+}
+
+// canonical returns the sum of two floats as the rounded sum and what is left of it: equal sums are equal floats.
+func canonical(hi, lo float64) (rounded, left float64) {
+	rounded = hi + lo
+	y := rounded - hi
+	return rounded + 0, (hi - (rounded - y)) + (lo - y) + 0
 }
 
 // shift is the power of two by which a sum that decays is multiplied to be relative to the base of the time from.
@@ -101,40 +124,105 @@ func (c *classState) exact(at int) aggregate.Exact {
 	return s
 }
 
-// bucketData is a bucket that was read.
+// bucketData is a bucket that was read, of some rows: columns, nil where all words are 0.
 type bucketData struct {
-	counts  []uint64 // of the class's counters
-	sums    []aggregate.Exact
-	tallies [][]aggregate.Tally[int64] // of the class's keepers
+	counts  [][]uint64    // by counter
+	sums    [][2][]uint64 // by sum
+	apart   [][]sumApart  // by sum
+	tallies [][]tallyOf   // by keeper
+	room    []uint64      // of the columns
+	used    int           // words of room
 }
 
-// readBucket reads what appendBucket wrote, from being the same, and returns the bytes behind it.
-func (c *classState) readBucket(d *bucketData, src []byte, from int64) (rest []byte, err error) {
-	d.counts, d.sums, d.tallies = d.counts[:0], d.sums[:0], d.tallies[:0]
+// sumApart is a sum that two words don't hold.
+type sumApart struct {
+	row int
+	sum aggregate.Exact
+}
+
+// tallyOf is a count by value of a row.
+type tallyOf struct {
+	row int
+	aggregate.Tally[int64]
+}
+
+// reset makes the data of no rows, for buckets of the class.
+func (d *bucketData) reset(c *classState, rows int) {
+	d.counts, d.sums, d.tallies, d.used = d.counts[:0], d.sums[:0], d.tallies[:0], 0
+	if need := rows * (len(c.counters) + 2*len(c.sums)); len(d.room) < need {
+		d.room = make([]uint64, need)
+	}
+	for len(d.apart) < len(c.sums) {
+		d.apart = append(d.apart, nil)
+	}
+	for i := range d.apart {
+		d.apart[i] = d.apart[i][:0]
+	}
+}
+
+// column reads a column of so many rows; nil if all of it is 0.
+func (d *bucketData) column(rows int, src []byte) (col []uint64, all uint64, rest []byte, err error) {
+	col = d.room[d.used:][:rows]
+	if all, rest, err = readWords(col, src); all == 0 {
+		return nil, 0, rest, err
+	}
+	d.used += rows
+	return col, all, rest, err
+}
+
+// maxSum is the largest magnitude of a sum of fewer than 2^62 values.
+const maxSum = features.MaxValue * (1 << 62)
+
+// readBucket reads what appendBucket wrote of so many rows, from being the same, and returns the bytes behind it.
+func (c *classState) readBucket(d *bucketData, rows int, src []byte, from int64) (rest []byte, err error) {
+	d.reset(c, rows)
 	for i := range c.counters {
-		var n uint64
-		if len(src) > 0 && src[0] < 1<<7 { // nearly always
-			n, src = uint64(src[0]), src[1:]
-		} else if n, src, err = aggregate.DecodeUint(src); err != nil {
+		var col []uint64
+		var all uint64
+		if col, all, src, err = d.column(rows, src); err != nil {
 			return nil, err
 		}
-		if i == 0 && n == 0 {
-			return src, nil
+		if d.counts = append(d.counts, col); col == nil {
+			continue
 		}
-		if n > math.MaxUint32 || i > 0 && n > d.counts[0] {
+		if all > math.MaxUint32 || i > 0 && d.counts[0] == nil {
 			return nil, aggregate.ErrDamaged
 		}
-		d.counts = append(d.counts, n)
+		for j, n := range d.counts[0] {
+			if col[j] > n {
+				return nil, aggregate.ErrDamaged
+			}
+		}
 	}
-	for _, x := range c.sums {
-		s, rest, err := aggregate.DecodeSum(src)
-		if err != nil {
+	for i, x := range c.sums {
+		var pair [2][]uint64
+		for k := range pair {
+			if pair[k], _, src, err = d.column(rows, src); err != nil {
+				return nil, err
+			}
+		}
+		if d.sums = append(d.sums, pair); !scaleSums(pair, math.Ldexp(1, -x.shift(from))) {
+			return nil, aggregate.ErrDamaged
+		}
+		var n uint64
+		if n, src, err = aggregate.DecodeUint(src); err != nil {
 			return nil, err
 		}
-		if shift := x.shift(from); shift != 0 {
-			s.Scale(-shift)
+		for next := 0; n > 0; n-- {
+			var row uint64
+			if row, src, err = aggregate.DecodeUint(src); err != nil {
+				return nil, err
+			}
+			s := sumApart{row: int(row)}
+			if s.sum, src, err = aggregate.DecodeSum(src); err != nil {
+				return nil, err
+			}
+			if row >= uint64(rows) || s.row < next {
+				return nil, aggregate.ErrDamaged
+			}
+			s.sum.Scale(-x.shift(from))
+			d.apart[i], next = append(d.apart[i], s), s.row+1
 		}
-		d.sums, src = append(d.sums, s), rest
 	}
 	for _, k := range c.keepers {
 		t, ok := k.(*tallied)
@@ -142,129 +230,232 @@ func (c *classState) readBucket(d *bucketData, src []byte, from int64) (rest []b
 			d.tallies = append(d.tallies, nil)
 			continue
 		}
-		list, rest, err := t.decode(src)
-		if err != nil {
-			return nil, err
+		var all []tallyOf
+		for row := range rows {
+			if d.counts[0] == nil || d.counts[0][row] == 0 {
+				continue
+			}
+			var list []aggregate.Tally[int64]
+			if list, src, err = t.decode(src); err != nil {
+				return nil, err
+			}
+			for _, x := range list {
+				all = append(all, tallyOf{row, x})
+			}
 		}
-		d.tallies, src = append(d.tallies, list), rest
+		d.tallies = append(d.tallies, all)
 	}
 	return src, nil
 }
 
-// addBucket adds a bucket that was read to a slot's; with sign −1 it takes it away.
-func (c *classState) addBucket(slot uint32, bucket int, d *bucketData, sign int64) error {
-	if len(d.counts) == 0 {
-		return nil
+// scaleSums multiplies the sums of two columns by a power of two; false if some are no sums.
+func scaleSums(pair [2][]uint64, scale float64) bool {
+	if pair[0] == nil {
+		return pair[1] == nil
 	}
-	at := int(slot)*c.stride() + bucket*c.cells
-	fresh := sign > 0 && c.counters[0].of(c.words[at:]) == 0
-	for i, x := range c.counters {
-		n := x.of(c.words[at:]) + sign*int64(d.counts[i])
-		if n < 0 || n > math.MaxUint32 {
-			return errInconsistent
+	for i, hi := range pair[0] {
+		if !(math.Abs(math.Float64frombits(hi)) <= maxSum) {
+			return false
 		}
-		p := &c.words[at+x.word]
-		*p = *p&^(math.MaxUint32<<x.shift) | uint64(n)<<x.shift
+		if scale != 1 {
+			pair[0][i] = math.Float64bits(math.Float64frombits(hi) * scale)
+		}
+	}
+	for i, w := range pair[1] {
+		lo, hi := math.Float64frombits(w)*scale, math.Float64frombits(pair[0][i])
+		if hi+lo != hi {
+			return false
+		}
+		pair[1][i] = math.Float64bits(lo)
+	}
+	return true
+}
+
+// setBucket puts a bucket that was read into that of slots first, first+1, …, which have no events yet.
+func (c *classState) setBucket(first uint32, bucket int, d *bucketData) error {
+	stride := c.stride()
+	at := int(first)*stride + bucket*c.cells
+	for i, x := range c.counters {
+		words, shift := c.words[at+x.word:], x.shift&63
+		for j, n := range d.counts[i] {
+			words[j*stride] |= n << shift
+		}
 	}
 	for i, x := range c.sums {
-		if fresh && len(d.sums[i].Rest.Partials()) == 0 && c.words[at+x.word]|c.words[at+x.word+1] == 0 {
-			c.words[at+x.word], c.words[at+x.word+1] = math.Float64bits(d.sums[i].Hi), math.Float64bits(d.sums[i].Lo)
-			continue
+		for k, col := range d.sums[i] {
+			words := c.words[at+x.word+k:]
+			for j, w := range col {
+				words[j*stride] = w
+			}
 		}
-		s := aggregate.Exact{Sum: aggregate.Sum{Hi: math.Float64frombits(c.words[at+x.word]), Lo: math.Float64frombits(c.words[at+x.word+1])}}
-		if sign > 0 {
-			s.Merge(&d.sums[i])
-		} else {
-			s.Subtract(&d.sums[i])
-		}
-		c.words[at+x.word], c.words[at+x.word+1] = math.Float64bits(s.Hi), math.Float64bits(s.Lo)
-		if len(s.Rest.Partials()) > 0 {
-			c.rest(uint32(at + x.word)).Merge(&s.Rest)
+		for _, s := range d.apart[i] {
+			c.addSum(at+s.row*stride+x.word, &s.sum, 1)
 		}
 	}
-	for i, k := range c.keepers {
-		if t, ok := k.(*tallied); ok {
-			for _, x := range d.tallies[i] {
-				if !t.t.add(slot, uint8(bucket), x.Key, sign*x.N) {
-					return errInconsistent
-				}
+	for i, list := range d.tallies {
+		for _, x := range list {
+			if !c.keepers[i].(*tallied).t.add(first+uint32(x.row), uint8(bucket), x.Key, x.N) {
+				return errInconsistent
 			}
 		}
 	}
 	return nil
 }
 
-// appendState writes the state of a slot as of end.
-func (c *classState) appendState(dst []byte, slot uint32, end int64, members []gathered) []byte {
+// addBucket adds a bucket that was read to that of some slots; with sign −1 it takes it away.
+func (c *classState) addBucket(slots []uint32, bucket int, d *bucketData, sign int64) error {
+	stride, first := c.stride(), bucket*c.cells
+	for i, x := range c.counters {
+		at, shift := first+x.word, x.shift&63
+		for j, n := range d.counts[i] {
+			p := &c.words[int(slots[j])*stride+at]
+			sum := int64(uint32(*p>>shift)) + sign*int64(n)
+			if uint64(sum) > math.MaxUint32 {
+				return errInconsistent
+			}
+			*p = *p&^(math.MaxUint32<<shift) | uint64(sum)<<shift
+		}
+	}
+	minus := uint64(sign) & (1 << 63)
+	for i, x := range c.sums {
+		at := first + x.word
+		for _, col := range d.sums[i] {
+			for j, v := range col {
+				if v == 0 {
+					continue
+				}
+				place := int(slots[j])*stride + at
+				w := c.words[place:][:2]
+				s := aggregate.Sum{Hi: math.Float64frombits(w[0]), Lo: math.Float64frombits(w[1])}
+				rest := s.Add(math.Float64frombits(v ^ minus))
+				w[0], w[1] = math.Float64bits(s.Hi), math.Float64bits(s.Lo)
+				if rest != 0 {
+					c.rest(uint32(place)).Add(rest)
+				}
+			}
+		}
+		for _, s := range d.apart[i] {
+			c.addSum(int(slots[s.row])*stride+at, &s.sum, sign)
+		}
+	}
+	for i, list := range d.tallies {
+		for _, x := range list {
+			if !c.keepers[i].(*tallied).t.add(slots[x.row], uint8(bucket), x.Key, sign*x.N) {
+				return errInconsistent
+			}
+		}
+	}
+	return nil
+}
+
+// addSum adds a sum to that at a place; with sign −1 it takes it away.
+func (c *classState) addSum(at int, x *aggregate.Exact, sign int64) {
+	s := aggregate.Exact{Sum: aggregate.Sum{Hi: math.Float64frombits(c.words[at]), Lo: math.Float64frombits(c.words[at+1])}}
+	if sign > 0 {
+		s.Merge(x)
+	} else {
+		s.Subtract(x)
+	}
+	c.words[at], c.words[at+1] = math.Float64bits(s.Hi), math.Float64bits(s.Lo)
+	if len(s.Rest.Partials()) > 0 {
+		c.rest(uint32(at)).Merge(&s.Rest)
+	}
+}
+
+// appendState writes the states of some slots as of end. col and low are scratch of as many words.
+func (c *classState) appendState(dst []byte, slots []uint32, end int64, members []gathered, col, low []uint64) []byte {
 	from := end - c.longest()
 	for b := range c.windows {
-		dst = c.appendBucket(dst, slot, b, from)
+		dst = c.appendBucket(dst, slots, b, from, col, low)
 	}
-	whole := c.words[int(slot)*c.stride()+c.wholeAt():]
 	for _, x := range c.newest {
-		if t := int64(orderedTime(whole[x.word])); whole[x.word] != 0 && t >= from {
-			dst = aggregate.AppendInt(aggregate.AppendUint(dst, 1), t)
-		} else {
-			dst = aggregate.AppendUint(dst, 0)
+		at, stride := c.wholeAt()+x.word, c.stride()
+		for i, slot := range slots {
+			w := c.words[int(slot)*stride+at]
+			if col[i] = 0; w != 0 && int64(orderedTime(w)) >= from {
+				col[i] = orderedTime(w) - uint64(from) + 1
+			}
 		}
+		dst = appendWords(dst, col)
 	}
 	for _, k := range c.keepers {
 		if t, ok := k.(timedKeeper); ok {
-			dst = t.append(dst, slot, from)
+			for _, slot := range slots {
+				dst = t.append(dst, slot, from)
+			}
 		}
 	}
 	for i := range members {
-		dst = members[i].append(dst, slot, from)
+		for _, slot := range slots {
+			dst = members[i].append(dst, slot, from)
+		}
 	}
 	return dst
 }
 
-// readState reads into a slot what appendState wrote as of end. The slot must have no events yet.
-func (c *classState) readState(slot uint32, src []byte, end int64, d *bucketData, set *aggregate.Members, s *scratch) (err error) {
-	from, some := end-c.longest(), false
-	at := int(slot) * c.stride()
+// readState reads what appendState wrote of some entities as of end into as many slots from first on, which must have no events yet.
+func (c *classState) readState(first uint32, rows int, src []byte, end int64, d *bucketData, set *aggregate.Members, s *scratch) (err error) {
+	from := end - c.longest()
 	for b := range c.windows {
-		if c.counters[0].of(c.words[at+b*c.cells:]) != 0 {
-			return errInconsistent // the entity stands twice
-		}
-		if src, err = c.readBucket(d, src, from); err != nil {
+		if src, err = c.readBucket(d, rows, src, from); err != nil {
 			return err
 		}
-		some = some || len(d.counts) > 0
-		if err = c.addBucket(slot, b, d, 1); err != nil {
+		if err = c.setBucket(first, b, d); err != nil {
 			return err
 		}
 	}
 	for _, x := range c.newest {
-		var has uint64
-		if has, src, err = aggregate.DecodeUint(src); err != nil {
+		d.reset(c, rows)
+		if len(d.room) < rows {
+			d.room = make([]uint64, rows)
+		}
+		var col []uint64
+		if col, _, src, err = d.column(rows, src); err != nil {
 			return err
 		}
-		if has != 0 {
-			var t int64
-			if t, src, err = aggregate.DecodeInt(src); err != nil {
-				return err
+		words, stride := c.words[int(first)*c.stride()+c.wholeAt()+x.word:], c.stride()
+		for i, w := range col {
+			if w != 0 {
+				words[i*stride] = orderedTime(w - 1 + uint64(from))
 			}
-			c.words[at+c.wholeAt()+x.word] = orderedTime(uint64(t))
 		}
 	}
 	for _, k := range c.keepers {
 		if t, ok := k.(timedKeeper); ok {
-			if src, err = t.decode(slot, src); err != nil {
-				return err
+			for i := range rows {
+				if src, err = t.decode(first+uint32(i), src); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	for i := range c.members {
-		if *set, src, err = aggregate.DecodeMembers(*set, src); err != nil {
-			return err
+		for row := range rows {
+			if *set, src, err = aggregate.DecodeMembers(*set, src); err != nil {
+				return err
+			}
+			c.members[i].addMembers(first+uint32(row), *set, s)
 		}
-		c.members[i].addMembers(slot, *set, s)
 	}
-	if len(src) > 0 || !some {
+	if len(src) > 0 {
 		return aggregate.ErrDamaged
 	}
 	return nil
+}
+
+// readTile reads what appendBucket wrote of a tile that begins at start, and moves it from a bucket of some slots, and to another.
+func (c *classState) readTile(slots []uint32, src []byte, start int64, from, to int8, d *bucketData) error {
+	rest, err := c.readBucket(d, len(slots), src, start)
+	if err == nil && len(rest) > 0 {
+		err = aggregate.ErrDamaged
+	}
+	if err == nil && to >= 0 {
+		err = c.addBucket(slots, int(to), d, 1)
+	}
+	if err == nil && from >= 0 {
+		err = c.addBucket(slots, int(from), d, -1)
+	}
+	return err
 }
 
 // settle checks, after events have left buckets, that nothing is left in one that has none; false if the prior state was not of the same events.
@@ -281,6 +472,9 @@ func (c *classState) settle(slots int) bool {
 				}
 			}
 			for _, x := range c.sums {
+				if c.words[at+x.word]|c.words[at+x.word+1] == 0 && len(c.rests) == 0 {
+					continue
+				}
 				if s := c.exact(at + x.word); !s.Zero() {
 					return false
 				}

@@ -2,6 +2,7 @@ package local
 
 import (
 	"bytes"
+	"math"
 	"testing"
 	"time"
 
@@ -39,15 +40,18 @@ func everything(t testing.TB) (*program, *partition) {
 	}
 	pt := newPartition(p, p.groups[0])
 	pt.begin()
-	var slots [1]uint32
-	if err := pt.find([]uint64{1, 2, 3 << 56}, 3, []string{""}, make([]uint64, 1), slots[:]); err != nil {
+	var slots [entitiesOfEverything]uint32
+	if err := pt.find([]uint64{1, 2, 3 << 56, 1, 5, 3 << 56}, 3, []string{"", ""}, make([]uint64, len(slots)), slots[:]); err != nil {
 		t.Fatal(err)
 	}
 	pt.classes[0].room(pt.n)
 	return p, pt
 }
 
-// encoded returns the state of the partition's only slot.
+// entitiesOfEverything is how many entities its partition has.
+const entitiesOfEverything = 2
+
+// encoded returns the states of the partition's slots.
 func encoded(p *program, pt *partition) []byte {
 	c := &pt.classes[0]
 	c.done(pt.n)
@@ -55,7 +59,14 @@ func encoded(p *program, pt *partition) []byte {
 	for i := range c.members {
 		members = append(members, c.members[i].gather(pt.n))
 	}
-	return c.appendState(nil, 0, p.end, members)
+	return c.appendState(nil, []uint32{0, 1}, p.end, members, make([]uint64, pt.n), make([]uint64, pt.n))
+}
+
+// readBack reads states into the slots of a partition.
+func readBack(p *program, pt *partition, src []byte) error {
+	var d bucketData
+	var set aggregate.Members
+	return pt.classes[0].readState(0, pt.n, src, p.end, &d, &set, newScratch(8))
 }
 
 // Whatever bytes stand in a state, reading it ends without a panic; what it takes it writes again as it was, but for what is past all windows.
@@ -65,48 +76,53 @@ func FuzzState(f *testing.F) {
 	f.Add(encoded(p, pt))
 	c := &pt.classes[0]
 	var d bucketData
-	d.counts = []uint64{3}
+	d.counts = [][]uint64{{3, 1}}
 	for range c.counters[1:] {
-		d.counts = append(d.counts, 2)
+		d.counts = append(d.counts, []uint64{2, 0})
 	}
 	for i := range c.sums {
 		var s aggregate.Exact
-		s.Add(1e300 * float64(i+1))
-		s.Add(3)
-		d.sums = append(d.sums, s)
+		for _, x := range []float64{1e300, 3, 1e-300} {
+			s.Add(x * float64(i+1))
+		}
+		d.sums = append(d.sums, [2][]uint64{{0, math.Float64bits(0.1)}, {0, math.Float64bits(0.1 * 0x1p-60)}})
+		d.apart = append(d.apart, []sumApart{{0, s}})
 	}
-	d.tallies = make([][]aggregate.Tally[int64], len(c.keepers))
-	for i, k := range c.keepers {
+	for _, k := range c.keepers {
+		var list []tallyOf
 		switch k := k.(type) {
 		case *tallied:
 			word := int64(7)
 			if k.values.isText() {
 				word = int64(k.values.dict.code("phone"))
 			}
-			d.tallies[i] = []aggregate.Tally[int64]{{Key: word, N: 2}}
+			list = []tallyOf{{0, aggregate.Tally[int64]{Key: word, N: 2}}}
 		case timedKeeper:
-			k.add(0, 0, 0, p.end-5)
+			k.add(1, 0, 0, p.end-5)
 		}
+		d.tallies = append(d.tallies, list)
 	}
-	if err := c.addBucket(0, 1, &d, 1); err != nil {
+	if err := c.setBucket(0, 1, &d); err != nil {
 		f.Fatal(err)
 	}
-	c.members[0].addMembers(0, []aggregate.Member{{ID: 5, Time: p.end - 9}}, newScratch(8))
+	c.words[c.wholeAt()] = orderedTime(uint64(p.end - 7))
+	c.members[0].addMembers(1, []aggregate.Member{{ID: 5, Time: p.end - 9}}, newScratch(8))
 	state := encoded(p, pt)
 	f.Add(state)
-	if _, fresh := everything(f); fresh.classes[0].readState(0, state, p.end, &d, new(aggregate.Members), newScratch(8)) != nil || !bytes.Equal(encoded(p, fresh), state) {
+	if len(c.rests) == 0 {
+		f.Fatal("all sums are two words")
+	}
+	if _, fresh := everything(f); readBack(p, fresh, state) != nil || !bytes.Equal(encoded(p, fresh), state) {
 		f.Fatal("a state does not come back as it was")
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
 		_, fresh := everything(t)
-		var d bucketData
-		var set aggregate.Members
-		if fresh.classes[0].readState(0, src, p.end, &d, &set, newScratch(8)) != nil {
+		if readBack(p, fresh, src) != nil {
 			return
 		}
 		first := encoded(p, fresh)
 		_, again := everything(t)
-		if err := again.classes[0].readState(0, first, p.end, &d, &set, newScratch(8)); err != nil {
+		if err := readBack(p, again, first); err != nil {
 			t.Fatalf("%x is written as %x, which is no state: %v", src, first, err)
 		}
 		if second := encoded(p, again); !bytes.Equal(first, second) {

@@ -70,7 +70,7 @@ func (b *bench) compareNights(ctx context.Context, n night) error {
 		if write {
 			goal, what, target = n.written, "with writing", target+"_written"
 		}
-		var full, tiled []float64
+		var full, tiled, fullCPU, tiledCPU []float64
 		var fullRSS, tiledRSS int64
 		var last measured
 		for range n.repeats {
@@ -91,12 +91,14 @@ func (b *bench) compareNights(ctx context.Context, n night) error {
 				b.say(name, "the engine did not go on from the prior state")
 			}
 			full, tiled = append(full, f.Seconds), append(tiled, p.Seconds)
+			fullCPU, tiledCPU = append(fullCPU, f.CPU), append(tiledCPU, p.CPU)
 			fullRSS, tiledRSS = max(fullRSS, f.RSS), max(tiledRSS, p.RSS)
 			last = p
 		}
 		share := median(tiled) / median(full)
-		b.say(name, "%-15s all events %6.2f s (%s), %5.0f MB; from a prior %6.2f s (%s), %5.0f MB: 1/%.1f; it read %d events, %d states and tiles",
+		b.say(name, "%-15s all events %6.2f s (%s), %5.0f MB; from a prior %6.2f s (%s), %5.0f MB: 1/%.1f; it read %d events, states and tiles of %d entities",
 			what, median(full), listed(full), float64(fullRSS)/1e6, median(tiled), listed(tiled), float64(tiledRSS)/1e6, 1/share, last.Rows, last.Stats.States)
+		b.say(name, "%-15s of processor time: %.2f s and %.2f s: 1/%.1f", what, median(fullCPU), median(tiledCPU), median(fullCPU)/median(tiledCPU))
 		if goal > 0 {
 			b.atMost(target, share, goal)
 		}
@@ -107,8 +109,8 @@ func (b *bench) compareNights(ctx context.Context, n night) error {
 // kept is what the eve of a night leaves in a folder: states and tiles as tables.
 type kept struct {
 	End   time.Time
-	State map[string]table.Manifest
-	Tiles map[string]map[string]table.Manifest // by view, by the tile's interval
+	State map[string]table.Manifest            // by key
+	Tiles map[string]map[string]table.Manifest // by key, by the tile's interval
 }
 
 // keptFile holds it, below a task's folder; tables stand beside.
@@ -137,11 +139,11 @@ func runEve(ctx context.Context, t task) (m measured, err error) {
 		if err := tile.finish(); err != nil {
 			return err
 		}
-		for v, man := range tile.done {
-			if k.Tiles[v] == nil {
-				k.Tiles[v] = map[string]table.Manifest{}
+		for key, man := range tile.done {
+			if k.Tiles[key] == nil {
+				k.Tiles[key] = map[string]table.Manifest{}
 			}
-			k.Tiles[v][iv.String()] = man
+			k.Tiles[key][iv.String()] = man
 		}
 		return nil
 	}
@@ -198,11 +200,11 @@ func runNight(ctx context.Context, t task) (m measured, err error) {
 	p := features.Plan{Views: t.Views, Interval: t.Data.day(len(t.Data.Days) - 1), Schema: schema(t.Data.Text, false), Events: events, Out: drop}
 	rows, state, tile := newTables(ctx, b, "rows"), newTables(ctx, b, "state"), newTables(ctx, b, "tile")
 	if t.Write {
-		p.Out = rows.take
+		p.Out = rows.rows
 	}
 	if t.Prior {
 		p.Prior = k.prior(b)
-		p.State, p.Tile = drop, drop
+		p.State, p.Tile = dropState, dropState
 		if t.Write {
 			p.State, p.Tile = state.take, tile.take
 		}
@@ -227,24 +229,25 @@ func runNight(ctx context.Context, t task) (m measured, err error) {
 
 func (k kept) prior(b storage.Bucket) *features.Prior {
 	p := &features.Prior{End: k.End, State: map[string][]features.Split{}}
-	for v, m := range k.State {
-		p.State[v] = splits(b, m, table.Interval{})
+	for key, m := range k.State {
+		p.State[key] = splits(b, m, table.Interval{})
 	}
-	p.Tile = func(view string, w table.Interval) ([]features.Split, bool) {
-		m, ok := k.Tiles[view][w.String()]
+	p.Tile = func(key string, w table.Interval) ([]features.Split, bool) {
+		m, ok := k.Tiles[key][w.String()]
 		return splits(b, m, w), ok
 	}
 	return p
 }
 
 func drop(features.View, *table.Batch) error { return nil }
+func dropState(string, *table.Batch) error   { return nil }
 
-// tables writes batches to a table a view. When the next view begins, the one before is sorted, encoded and stored beside it.
+// tables writes batches to a table a view, or a key. When the next begins, the one before is sorted, encoded and stored beside it, as jobs do.
 type tables struct {
 	ctx    context.Context
 	b      storage.Bucket
 	prefix string
-	view   string
+	name   string
 	w      *table.Writer
 	group  *errgroup.Group
 	order  []string
@@ -258,16 +261,25 @@ func newTables(ctx context.Context, b storage.Bucket, prefix string) *tables {
 	return &tables{ctx: ctx, b: b, prefix: prefix, group: group, done: map[string]table.Manifest{}}
 }
 
-// take is Plan.Out, State or Tile.
-func (t *tables) take(v features.View, b *table.Batch) error {
-	if v.Name != t.view {
+// rows is Plan.Out.
+func (t *tables) rows(v features.View, b *table.Batch) error {
+	o := table.WriteOptions{SortBy: []string{b.Schema[0].Name}}
+	if v.Key == features.KeySubject && b.Schema[0].Type == table.Int64 {
+		o.Shards, o.ShardBy = 4, b.Schema[0].Name
+	}
+	return t.add(v.Name, o, b)
+}
+
+// take is Plan.State or Tile.
+func (t *tables) take(key string, b *table.Batch) error {
+	return t.add(key, table.WriteOptions{SortBy: []string{features.PartColumn}, Shards: 4, ShardBy: features.PartColumn, RowGroup: 64, Codec: "snappy"}, b)
+}
+
+func (t *tables) add(name string, o table.WriteOptions, b *table.Batch) error {
+	if name != t.name {
 		t.flush()
-		t.view = v.Name
-		o := table.WriteOptions{SortBy: []string{b.Schema[0].Name}}
-		if v.Key == features.KeySubject && b.Schema[0].Type == table.Int64 {
-			o.Shards, o.ShardBy = 4, b.Schema[0].Name
-		}
-		t.w = table.NewWriter(t.b, t.prefix+"/"+v.Name, b.Schema, o)
+		t.name = name
+		t.w = table.NewWriter(t.b, t.prefix+"/"+name, b.Schema, o)
 	}
 	return t.w.Append(b)
 }
@@ -278,7 +290,7 @@ func (t *tables) flush() {
 	}
 	w, m := t.w, &table.Manifest{}
 	t.w = nil
-	t.order, t.stored = append(t.order, t.view), append(t.stored, m)
+	t.order, t.stored = append(t.order, t.name), append(t.stored, m)
 	t.group.Go(func() (err error) {
 		*m, err = w.Finish(t.ctx)
 		return err
@@ -291,11 +303,11 @@ func (t *tables) finish() error {
 	if err := t.group.Wait(); err != nil {
 		return err
 	}
-	for i, v := range t.order {
-		if _, ok := t.done[v]; ok {
-			return fmt.Errorf("rows of view %q came in two runs", v)
+	for i, name := range t.order {
+		if _, ok := t.done[name]; ok {
+			return fmt.Errorf("rows of %q came in two runs", name)
 		}
-		t.done[v] = *t.stored[i]
+		t.done[name] = *t.stored[i]
 	}
 	return nil
 }

@@ -1,0 +1,263 @@
+package local
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/rapport-ml/rapport/features/aggregate"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// A row of a table of states, or of tiles, of a group is a piece: some entities of one partition, in the order of their hashes.
+//
+//	part   the partition << 56 | the number of the piece among those of the partition, from 0
+//	state  how many entities all pieces of the partition have; how many this one has
+//	       of each word of the keys a column (words.go); then the texts of keys that words don't hold, behind their lengths
+//	       for each class how many bytes it has, and these (state.go)
+//	       8 bytes: a hash of all of this, the part, and what seedOf hashes
+//
+// Each partition has a piece, if only one of no entities, so that a table that lacks one is found out.
+const (
+	pieceRows  = 1024    // entities of a piece, at most
+	pieceBytes = 4 << 20 // beyond which a piece of several entities is made in two
+	partShift  = 64 - partitionBits
+	mostParts  = 1 << 40 // pieces of a partition
+)
+
+// check returns the check of a piece.
+func check(seed uint64, part int64, body []byte) uint64 {
+	return aggregate.HashBits(xxh3.Hash(body)+seed) ^ aggregate.HashBits(uint64(part))
+}
+
+// open returns a piece without its check, if it is what was written.
+func open(piece []byte, seed uint64, part int64) ([]byte, error) {
+	n := len(piece) - 8
+	if n < 0 || binary.LittleEndian.Uint64(piece[n:]) != check(seed, part, piece[:n]) {
+		return nil, aggregate.ErrDamaged
+	}
+	return piece[:n], nil
+}
+
+// pieces is what a goroutine needs to write pieces.
+type pieces struct {
+	slots    []uint32
+	hashes   []uint64
+	wrapped  []uint32
+	col, low []uint64
+	body     []byte
+	section  []byte
+	members  [][]gathered // by class
+}
+
+// put writes the pieces of a partition of the entities in b.slots. section appends what one class says of some of them.
+func (b *pieces) put(pt *partition, number int, seed uint64, section func(dst []byte, class int, slots []uint32) []byte, out func(part int64, piece string) error) error {
+	if b.col == nil {
+		b.col, b.low = make([]uint64, pieceRows), make([]uint64, pieceRows)
+	}
+	total, left, most := len(b.slots), b.slots, pieceRows
+	for i := 0; i == 0 || len(left) > 0; i++ {
+		n := min(len(left), most)
+		for {
+			if b.encode(pt, total, left[:n], section); len(b.body) <= pieceBytes || n <= 1 {
+				break
+			}
+			most = (n + 1) / 2
+			n = most
+		}
+		part := int64(uint64(number)<<partShift | uint64(i))
+		b.body = binary.LittleEndian.AppendUint64(b.body, check(seed, part, b.body))
+		if err := out(part, string(b.body)); err != nil {
+			return err
+		}
+		left = left[n:]
+	}
+	return nil
+}
+
+// encode makes b.body the piece of some slots, without its check.
+func (b *pieces) encode(pt *partition, total int, slots []uint32, section func(dst []byte, class int, slots []uint32) []byte) {
+	e := &pt.entities
+	dst := aggregate.AppendUint(aggregate.AppendUint(b.body[:0], uint64(total)), uint64(len(slots)))
+	col := b.col[:len(slots)]
+	for w := range e.words {
+		for i, slot := range slots {
+			col[i] = e.keys[int(slot)*e.words+w]
+		}
+		dst = appendWords(dst, col)
+	}
+	for j := range e.texts {
+		for _, slot := range slots {
+			if isLong(e.keys[int(slot)*e.words+e.long[j]]) {
+				text := e.textOf(slot, j)
+				dst = append(aggregate.AppendUint(dst, uint64(len(text))), text...)
+			}
+		}
+	}
+	for i := range pt.classes {
+		b.section = section(b.section[:0], i, slots)
+		dst = append(aggregate.AppendUint(dst, uint64(len(b.section))), b.section...)
+	}
+	b.body = dst
+}
+
+// order sets b.slots to the slots that keep is true of, by their hashes and, where these are equal, their keys: the same for the same entities,
+// in whatever order they came. The places of the table are all but in that order.
+func (b *pieces) order(e *entities, keep func(slot int) bool) {
+	b.slots, b.hashes, b.wrapped = b.slots[:0], b.hashes[:0], b.wrapped[:0]
+	for at, x := range e.index {
+		if x == 0 || !keep(int(uint32(x)-1)) {
+			continue
+		}
+		slot := uint32(x) - 1
+		h := hashKey(e.keys[int(slot)*e.words:][:e.words]) << partitionBits
+		if place(h>>partitionBits, len(e.index)) > at { // it found no place before the table's end
+			b.wrapped = append(b.wrapped, slot)
+			continue
+		}
+		b.insert(e, slot, h)
+	}
+	for _, slot := range b.wrapped {
+		b.insert(e, slot, hashKey(e.keys[int(slot)*e.words:][:e.words])<<partitionBits)
+	}
+}
+
+// insert puts a slot where it belongs, which is near the end.
+func (b *pieces) insert(e *entities, slot uint32, h uint64) {
+	at := len(b.slots)
+	for at > 0 && (b.hashes[at-1] > h || b.hashes[at-1] == h && e.compare(b.slots[at-1], slot) > 0) {
+		at--
+	}
+	b.slots, b.hashes = slices.Insert(b.slots, at, slot), slices.Insert(b.hashes, at, h)
+}
+
+// compare orders two slots by their keys.
+func (e *entities) compare(a, b uint32) int {
+	if c := slices.Compare(e.keys[int(a)*e.words:][:e.words], e.keys[int(b)*e.words:][:e.words]); c != 0 {
+		return c
+	}
+	for j := range e.texts {
+		if isLong(e.keys[int(a)*e.words+e.long[j]]) {
+			if c := slices.Compare(e.textOf(a, j), e.textOf(b, j)); c != 0 {
+				return c
+			}
+		}
+	}
+	return 0
+}
+
+// piece is one that was read.
+type piece struct {
+	partition int
+	total     int // entities of the partition
+	rows      int
+	keys      []uint64 // the key's words a row
+	texts     []string
+	sections  [][]byte // by class
+}
+
+// read takes a piece apart; body is what open returned.
+func (b *piece) read(g *group, part int64, body []byte, col []uint64) (err error) {
+	b.partition = int(uint64(part) >> partShift)
+	var n [2]uint64
+	for i := range n {
+		if n[i], body, err = aggregate.DecodeUint(body); err != nil {
+			return err
+		}
+	}
+	if n[0] > maxSlot || n[1] > pieceRows || n[1] > n[0] {
+		return fmt.Errorf("a piece of %d of %d entities: %w", n[1], n[0], aggregate.ErrDamaged)
+	}
+	b.total, b.rows = int(n[0]), int(n[1])
+	k := len(g.key)
+	b.keys, b.texts, b.sections = slices.Grow(b.keys[:0], b.rows*k)[:b.rows*k], slices.Grow(b.texts[:0], b.rows*g.texts)[:b.rows*g.texts], b.sections[:0]
+	for w := range k {
+		if _, body, err = readWords(col[:b.rows], body); err != nil {
+			return err
+		}
+		for i, x := range col[:b.rows] {
+			b.keys[i*k+w] = x
+		}
+	}
+	for j, at := range g.longWords() {
+		for i := range b.rows {
+			text := &b.texts[i*g.texts+j]
+			if *text = ""; !isLong(b.keys[i*k+at]) {
+				continue
+			}
+			var n uint64
+			if n, body, err = aggregate.DecodeUint(body); err != nil || n > uint64(len(body)) {
+				return aggregate.ErrDamaged
+			}
+			*text, body = string(body[:n]), body[n:]
+			if packText(*text) != (packed{b.keys[i*k+at-1], b.keys[i*k+at]}) {
+				return aggregate.ErrDamaged
+			}
+		}
+	}
+	for i := range b.rows {
+		if int(hashKey(b.keys[i*k:][:k])>>partShift) != b.partition {
+			return aggregate.ErrDamaged
+		}
+	}
+	for range g.classes {
+		n, rest, err := aggregate.DecodeUint(body)
+		if err != nil || n > uint64(len(rest)) {
+			return aggregate.ErrDamaged
+		}
+		b.sections, body = append(b.sections, rest[:n]), rest[n:]
+	}
+	if len(body) > 0 {
+		return aggregate.ErrDamaged
+	}
+	return nil
+}
+
+// whole is how many pieces of one table have been read: a table that lacks one, or has one twice, is damaged.
+type whole struct {
+	seen map[int64]bool // by part
+	rows [partitions]int
+	all  [partitions]int // as the pieces say; −1: there was none yet
+}
+
+func newWhole() *whole {
+	w := &whole{seen: map[int64]bool{}}
+	for i := range w.all {
+		w.all[i] = -1
+	}
+	return w
+}
+
+// add counts a piece; false if it does not belong to those that came before.
+func (w *whole) add(part int64, b *piece) bool {
+	p := b.partition
+	if w.seen[part] || w.all[p] >= 0 && w.all[p] != b.total || w.rows[p]+b.rows > b.total {
+		return false
+	}
+	w.seen[part], w.all[p] = true, b.total
+	w.rows[p] += b.rows
+	return true
+}
+
+// complete reports whether all pieces have come.
+func (w *whole) complete() bool {
+	return w.rows == w.all
+}
+
+// pieceColumns returns the two columns of a batch of pieces.
+func pieceColumns(b *table.Batch, schema table.Schema) (part, state *table.Column, err error) {
+	cols := [2]*table.Column{}
+	for i, f := range schema {
+		at := b.Schema.Index(f.Name)
+		if at < 0 || at >= len(b.Cols) || b.Schema[at].Type != f.Type || b.Cols[at].Valid != nil && slices.Contains(b.Cols[at].Valid, false) {
+			return nil, nil, fmt.Errorf("column %q: %w", f.Name, aggregate.ErrDamaged)
+		}
+		cols[i] = &b.Cols[at]
+		if n := max(len(cols[i].Int), len(cols[i].Str), len(cols[i].Code)); n != b.N {
+			return nil, nil, fmt.Errorf("column %q: %w", f.Name, aggregate.ErrDamaged)
+		}
+	}
+	return cols[0], cols[1], nil
+}
