@@ -21,7 +21,7 @@ type Hyper struct {
 	Saturation     float64       `json:"saturation"`           // m of c = m·ln(1 + s/m); 0: c = s
 	MinSubjects    int           `json:"min_subjects"`         // items of fewer distinct subjects take no part; 0: models.MinSubjects
 	Solver         string        `json:"solver,omitempty"`     // auto, cholesky, cg or blocks: how a row is solved (plan.go); "": auto
-	Steps          int           `json:"steps,omitempty"`      // of conjugate gradients a row and epoch; 0: 2
+	Steps          int           `json:"steps,omitempty"`      // of conjugate gradients a row and epoch at most; 0: 3
 	Block          int           `json:"block,omitempty"`      // elements of a row that solver blocks sets at a time, a multiple of 16; 0: 32
 	Attributes     string        `json:"attributes,omitempty"` // true, auto, bias or false: what rows are drawn towards (attributes.go); "": false
 	Ridge          float64       `json:"ridge,omitempty"`      // κ, what a level of an attribute must outweigh, in rows; 0: 10
@@ -55,7 +55,7 @@ func (h Hyper) withDefaults() Hyper {
 		h.Solver = autoSolver
 	}
 	if h.Steps == 0 {
-		h.Steps = 2
+		h.Steps = 3
 	}
 	if h.Block == 0 {
 		h.Block = 32

@@ -33,8 +33,16 @@ type planner struct {
 // maxSpan bounds the rows of a span.
 const maxSpan = 64
 
-func newPlanner(h *Hyper) planner {
-	return planner{solver: h.Solver, d: h.Dim, steps: h.Steps, width: h.Block, room: max(gatheredBytes/4/lanes(h.Dim), 64)}
+// exactEpoch is what an epoch of exact solves may cost, in nanoseconds of one core, so that "auto" makes it of nothing else: steps would gain
+// little time there, and small data that are fitted closely need many.
+const exactEpoch = 2e9
+
+func newPlanner(h *Hyper, p *pairs) planner {
+	plan := planner{solver: h.Solver, d: h.Dim, steps: h.Steps, width: h.Block, room: max(gatheredBytes/4/lanes(h.Dim), 64)}
+	if plan.solver == autoSolver && 2*plan.exact(len(p.bySubj.col))+float64(p.subjects+len(p.items))*plan.factor() < exactEpoch {
+		plan.solver = choleskySolver
+	}
+	return plan
 }
 
 // The price list: to gather a row from memory, to multiply a gathered row twice, to add its outer product to a matrix, and to factor and solve.

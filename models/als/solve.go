@@ -34,10 +34,10 @@ func lanes(d int) int { return (d + vec.Lanes - 1) / vec.Lanes * vec.Lanes }
 // with zeros behind d.
 type scratch struct {
 	stride        int
-	a             []float32 // d×d
+	a, kept       []float32 // d×d
 	x             []float32 // gathered rows, times the roots of their confidences
 	y, root, same []float32 // a number for each gathered row
-	b             []float32
+	b, v          []float32
 	steps         *steps // made by the first row that is solved by steps
 }
 
@@ -48,8 +48,8 @@ func (s *system) scratch() *scratch { return s.gathers(vec.PanelWidth) }
 func (s *system) gathers(rows int) *scratch {
 	stride := lanes(s.d)
 	sc := &scratch{
-		stride: stride, a: make([]float32, s.d*s.d), x: make([]float32, rows*stride),
-		y: make([]float32, rows), root: make([]float32, rows), same: make([]float32, rows), b: make([]float32, stride),
+		stride: stride, a: make([]float32, s.d*s.d), kept: make([]float32, s.d*s.d), x: make([]float32, rows*stride),
+		y: make([]float32, rows), root: make([]float32, rows), same: make([]float32, rows), b: make([]float32, stride), v: make([]float32, stride),
 	}
 	for k := range sc.same {
 		sc.same[k] = float32(math.Sqrt(float64(s.same)))
@@ -59,20 +59,24 @@ func (s *system) gathers(rows int) *scratch {
 
 // gather copies the fixed vectors that col names to sc.x, times the roots of their confidences, which it returns.
 func (s *system) gather(col []int32, conf []float32, sc *scratch) (roots []float32) {
-	switch {
-	case conf == nil && s.same == 1:
-		vec.Gather(sc.x, sc.stride, s.fixed, s.d, col, nil)
-		return sc.same[:len(col)]
-	case conf == nil:
-		roots = sc.same[:len(col)]
-	default:
-		roots = sc.root[:len(col)]
-		for k, c := range conf {
-			roots[k] = float32(math.Sqrt(float64(c)))
-		}
+	roots = s.roots(conf, len(col), sc)
+	scale := roots
+	if conf == nil && s.same == 1 {
+		scale = nil
 	}
-	vec.Gather(sc.x, sc.stride, s.fixed, s.d, col, roots)
+	vec.Gather(sc.x, sc.stride, s.fixed, s.d, col, scale)
 	return roots
+}
+
+// roots returns the roots of n confidences.
+func (s *system) roots(conf []float32, n int, sc *scratch) []float32 {
+	if conf == nil {
+		return sc.same[:n]
+	}
+	for k, c := range conf {
+		sc.root[k] = float32(math.Sqrt(float64(c)))
+	}
+	return sc.root[:n]
 }
 
 // solve sets dst (d) to the minimizer for one row, the other side fixed (Hu, Koren & Volinsky 2008, eq. 4, in the weights of the
@@ -80,8 +84,8 @@ func (s *system) gather(col []int32, conf []float32, sc *scratch) (roots []float
 //
 //	w = (α₀·FᵀF + Σ c·f·fᵀ + shrink·I)⁻¹ (Σ c·f + shrink·m)
 //
-// over the row's columns. m is centre (d), what the row is drawn towards; nil is 0. It works in float32, and in float64 if that fails; it
-// reports false if both do. O(n·d²/2 + d³/3). It overwrites sc.
+// over the row's columns. m is centre (d), what the row is drawn towards; nil is 0. It works in float32, and in float64 where that would
+// leave too few digits; it reports false if both fail. O(n·d²/2 + d³/3). It overwrites sc.
 func (s *system) solve(dst []float32, col []int32, conf []float32, shrink float64, centre []float32, sc *scratch) bool {
 	d := s.d
 	if len(col) == 0 && centre == nil {
@@ -102,8 +106,11 @@ func (s *system) solve(dst []float32, col []int32, conf []float32, shrink float6
 		vec.AddRows(sc.b, sc.x, sc.stride, roots)
 		vec.Syrk(sc.a, d, sc.x, end-at, d, sc.stride)
 	}
+	if len(col) > vec.PanelWidth {
+		copy(sc.kept, sc.a)
+	}
 	copy(dst, sc.b[:d])
-	if vec.Cholesky(sc.a, d) {
+	if vec.Cholesky(sc.a, d) && conditioned(sc.a, d) {
 		vec.CholeskySolve(sc.a, d, dst)
 		return true
 	}
@@ -125,6 +132,54 @@ func (s *system) solve(dst []float32, col []int32, conf []float32, shrink float6
 		dst[i] = float32(v)
 	}
 	return true
+}
+
+// conditioned reports whether a triangular factor promises a solution with about a digit in a thousand or better in float32: the square of the
+// ratio of its largest and smallest pivot is of the order of the matrix's condition.
+func conditioned(u []float32, d int) bool {
+	low, high := u[0], u[0]
+	for i := range d {
+		low, high = min(low, u[i*d+i]), max(high, u[i*d+i])
+	}
+	return high <= 1000*low
+}
+
+// lossOf returns what the row that solve has just set w to adds to the objective, without its regularizer,
+//
+//	Σ c·(w·f − 1)² + α₀·wᵀFᵀF·w.
+//
+// A row whose vectors are still gathered is asked what it predicts. For a longer one that is wᵀA·w − 2·w·Σ c·f + Σ c, less the
+// regularizer's part, from the sums that solve has made. O(n·d + d²).
+func (s *system) lossOf(w []float32, col []int32, conf, centre []float32, shrink float64, sc *scratch) (loss float64) {
+	d := s.d
+	if len(col) <= vec.PanelWidth {
+		clear(sc.v[copy(sc.v, w):])
+		y := sc.y[:len(col)]
+		vec.Dots(y, sc.x, sc.stride, sc.v)
+		for k, root := range s.roots(conf, len(col), sc) {
+			e := float64(root - y[k])
+			loss += e * e
+		}
+		for i, x := range w {
+			loss += float64(x) * vec.Dot64(s.gram32[i*d:][:d], w)
+		}
+		return loss
+	}
+	loss = float64(s.same) * float64(len(col))
+	if conf != nil {
+		loss = 0
+		for _, c := range conf {
+			loss += float64(c)
+		}
+	}
+	for i, x := range w {
+		row, b := sc.kept[i*d:][:d], float64(sc.b[i])
+		if centre != nil {
+			b -= shrink * float64(centre[i])
+		}
+		loss += float64(x) * ((float64(row[i])-shrink)*float64(x) + 2*(vec.Dot64(row[i+1:], w[i+1:])-b))
+	}
+	return loss
 }
 
 // part is conf[at:end], or nil if conf is.

@@ -31,8 +31,8 @@ func (s *system) begin(shrink float64, sc *scratch) *steps {
 	return st
 }
 
-// Conjugate gradients are stopped where the squared residual has fallen to this share of what it was.
-const residualLeft = 1e-5
+// Conjugate gradients are stopped where the squared residual, weighed by the conditioner, has fallen to this share of what it was.
+const residualLeft = 2e-3
 
 // conjugate improves w (whole lanes), one row of a turned system, by at most `most` steps of preconditioned conjugate gradients (Golub & Van
 // Loan, Matrix Computations, §11.5) for

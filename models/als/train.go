@@ -62,6 +62,10 @@ func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, see
 			t.Progress(epoch, f.objective)
 		}
 	}
+	// A subject who is folded in may have the shortest of histories. With half of that row's regularizer the matrix must still have a factor.
+	if _, ok := newSystem(f.items, f.itemGram, h.Dim, h.Weight).factor64(nil, nil, h.shrink(0, len(p.items))/2); !ok {
+		return nil, fmt.Errorf("train als, after %d epochs: %w (the system of a subject without history is singular)", h.Epochs, ErrDiverged)
+	}
 	return m, nil
 }
 
@@ -71,7 +75,7 @@ type fit struct {
 	p                  *pairs
 	subjects, items    []float32 // rows×d
 	subjGram, itemGram []float64 // WᵀW and HᵀH, d×d
-	objective          float64
+	objective, atStart float64   // atStart: of vectors that are 0, and of the start's regularizers
 	subjReg, itemReg   []float64 // λ·#^ν a row
 	centres            centres
 	plan               planner
@@ -115,7 +119,7 @@ func (c *centres) fit(ctx context.Context, s side, vectors []float32, reg []floa
 // newFit draws the item vectors: independent normals of standard deviation 0.1/√d from a PCG of seed. Subject vectors are solved first: they
 // start from 0.
 func newFit(p *pairs, h *Hyper, seed uint64) *fit {
-	d, plan := h.Dim, newPlanner(h)
+	d, plan := h.Dim, newPlanner(h, p)
 	f := &fit{
 		h: h, p: p, objective: math.Inf(1), plan: plan,
 		subjects: make([]float32, p.subjects*d), items: make([]float32, len(p.items)*d),
@@ -129,6 +133,7 @@ func newFit(p *pairs, h *Hyper, seed uint64) *fit {
 		f.items[i] = float32(sd * r.NormFloat64())
 	}
 	vec.Gram(f.itemGram, f.items, len(p.items), d)
+	f.atStart = p.confidence + f.regularization(f.items, nil, f.itemReg)
 	return f
 }
 
@@ -156,8 +161,8 @@ func (f *fit) epoch(ctx context.Context) error {
 	before := f.objective
 	f.objective = loss + f.regularization(f.subjects, f.centres.subjects, f.subjReg) + f.regularization(f.items, f.centres.items, f.itemReg) +
 		f.centres.penalty[subjectSide] + f.centres.penalty[itemSide]
-	// Float32 rows are minimizers to about seven digits of what they would cost at 0, so a converged objective may flicker.
-	if !(f.objective <= before*(1+1e-5)+1e-6*f.p.confidence) || math.IsInf(f.objective, 1) {
+	// Float32 rows are minimizers to about seven digits of what they cost at 0 or at the start, so a converged objective may flicker.
+	if !(f.objective <= before*(1+1e-5)+1e-6*f.atStart) || math.IsInf(f.objective, 1) {
 		return fmt.Errorf("%w (objective %g after %g)", ErrDiverged, f.objective, before)
 	}
 	return nil
@@ -273,23 +278,13 @@ func (w *worker) improve(loss *float64, v []float32, s *sparse, r int, centre []
 	return w.exact(loss, v[:w.sys.d], s, r, centre, shrink)
 }
 
-// exact solves row r. For the minimizer w of a row, Σ c·(w·f − 1)² + α₀·wᵀFᵀF·w + shrink·‖w − m‖² is Σ c + shrink·‖m‖² − w·b.
+// exact solves row r.
 func (w *worker) exact(loss *float64, v []float32, s *sparse, r int, centre []float32, shrink float64) bool {
 	col, conf := s.row(r)
 	if !w.sys.solve(v, col, conf, shrink, centre, w.sc) {
 		return false
 	}
-	l := float64(s.same) * float64(len(col))
-	if conf != nil {
-		l = 0
-		for _, c := range conf {
-			l += float64(c)
-		}
-	}
-	if centre != nil {
-		l += shrink * vec.Dot64(centre, centre)
-	}
-	*loss += l - vec.Dot64(v, w.sc.b[:len(v)]) - shrink*apart(v, centre)
+	*loss += w.sys.lossOf(v, col, conf, centre, shrink, w.sc)
 	return true
 }
 
