@@ -339,6 +339,14 @@ func (p *Project) checkSources() {
 		}
 		p.zone("sources.consent.zone", c.Zone)
 	}
+	if c := p.Sources.Preferences; c != nil {
+		if c.Path == "" {
+			d.at("sources.preferences.path", "", "missing")
+		} else {
+			p.checkURL("sources.preferences.path", c.Path, true)
+		}
+		p.zone("sources.preferences.zone", c.Zone)
+	}
 }
 
 // checkExport checks what tells Rapport how a real export writes events.

@@ -36,6 +36,15 @@ func (l Lists) rules() *lists.Rules {
 	return r
 }
 
+// columns are the item attributes that lists need.
+func (l Lists) columns() []string {
+	out := l.rules().Columns()
+	if l.Broad != "" && !slices.Contains(out, l.Broad) {
+		out = append(out, l.Broad)
+	}
+	return out
+}
+
 // checkLists reports what is wrong with the lists of a model.
 func (p *Project) checkLists(path string, l Lists) {
 	if l.K < 1 || l.K > 1000 {
@@ -44,15 +53,18 @@ func (p *Project) checkLists(path string, l Lists) {
 	oneOf(p.dec, path+".seen", l.Seen, "auto", "keep", "mask")
 	r := l.rules()
 	p.eachRule(path, r.Validate())
-	for _, c := range r.Columns() {
+	for _, c := range l.columns() {
 		if p.Sources.Items == nil {
 			p.dec.at(path, "declare sources.items", "rules name the item attribute %q, and no items are declared", c)
 			return
 		}
 	}
 	wants := func(at, column string, number bool) {
+		if column == "" || column == lists.Vectors {
+			return
+		}
 		switch declared := slices.Contains(p.Sources.Items.Numbers, column); {
-		case column == "" || column == lists.Vectors || declared == number:
+		case declared == number:
 		case declared:
 			p.dec.at(at, "name a category, or a range in exclude", "wants the values of %q, which holds numbers", column)
 		default:
@@ -80,6 +92,7 @@ func (p *Project) checkLists(path string, l Lists) {
 	if r.Fresh != nil {
 		wants(path+".fresh.since", r.Fresh.Since, false)
 	}
+	wants(path+".broad", l.Broad, false)
 }
 
 // eachRule reports every fault of list rules where it stands.
@@ -100,7 +113,7 @@ func (p *Project) eachRule(path string, err error) {
 // checkListReads refuses a job whose lists have rules on attributes that its purpose does not read.
 func (p *Project) checkListReads(name string, j Job) {
 	pu := p.purpose(j.Purpose.Train)
-	for _, c := range p.Models[j.Train.Model].Lists.rules().Columns() {
+	for _, c := range p.Models[j.Train.Model].Lists.columns() {
 		if !pu.Allows("items", c) {
 			p.dec.at("purposes."+pu.Name+".reads.items", "add "+c+", or leave it out of models."+j.Train.Model+".lists", "the lists of job %s have a rule on the item attribute %q, which purpose %q does not read", name, c, pu.Name)
 		}

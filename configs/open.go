@@ -317,6 +317,18 @@ func (o *Opened) sources(ctx context.Context, j *jobs.Job) (err error) {
 		d.Expect = o.expected("consent", c.Expect)
 		j.Consent = &d
 	}
+	if c := o.Sources.Preferences; c != nil {
+		d, err := o.dataSet(ctx, "preferences", c.Path, c.Columns)
+		if err != nil {
+			return err
+		}
+		if c.Zone != "" {
+			if d.Zone, err = time.LoadLocation(c.Zone); err != nil {
+				return err
+			}
+		}
+		j.Preferences = &d
+	}
 	return nil
 }
 
@@ -350,6 +362,7 @@ func (o *Opened) model(name string) jobs.Model {
 	if r := m.Lists.rules(); !r.Off() {
 		out.Lists.Rules = r
 	}
+	out.Lists.Broad = m.Lists.Broad
 	made := struct {
 		Parts  []spec      `json:"parts"`
 		Blend  blend.Hyper `json:"blend"`
@@ -381,6 +394,9 @@ func (p *Project) sourceURLs() []string {
 		}
 	}
 	if c := p.Sources.Consent; c != nil {
+		out = append(out, c.Path)
+	}
+	if c := p.Sources.Preferences; c != nil {
 		out = append(out, c.Path)
 	}
 	return out

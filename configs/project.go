@@ -96,6 +96,8 @@ type Sources struct {
 	Subjects *Attributes
 	Cohorts  *Attributes
 	Consent  *Consent
+
+	Preferences *Preferences
 }
 
 // Events maps the columns of the event files.
@@ -187,6 +189,15 @@ type Consent struct {
 	Columns map[string]string // name here → column, where they differ
 	Zone    string            // of times without one
 	Expect  *Expect           // no record is left out for what it holds
+}
+
+// Preferences names the files with what people want of their lists: Parquet, CSV or JSON Lines with the columns subject, preference, value and time.
+// Preferences are level (off: the list not based on profiling, broad: a list by levels of lists.broad, full), pause (on, off), reset, exclude and
+// include (attribute=level), forget (an item).
+type Preferences struct {
+	Path    string            // pattern of the files
+	Columns map[string]string // name here → column, where they differ
+	Zone    string            // of times without one
 }
 
 // Purpose is one declared use of data.
@@ -290,6 +301,7 @@ type Lists struct {
 	Diversity *ListDiversity
 	Calibrate *ListCalibrate
 	Fresh     *ListFresh
+	Broad     string // the item attribute by whose levels the lists of those are made whose preference is level broad; they are as off if left out
 }
 
 // ListDiversity makes lists of items that are unlike one another: each next item has the largest (1 − weight)·score − weight·(its likeness to the

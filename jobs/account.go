@@ -136,6 +136,9 @@ func (w *work) sources() []ledger.Source {
 	if p.consent.key != "" {
 		out = append(out, ledger.Source{Name: "consent", Digest: inputsPart(p.consent.key)})
 	}
+	if p.wishes != nil && p.wishes.key != "" {
+		out = append(out, ledger.Source{Name: "preferences", Digest: inputsPart(p.wishes.key)})
+	}
 	return out
 }
 
@@ -182,7 +185,7 @@ func (w *work) inputs(s step) []ledger.Input {
 	}
 	var out []ledger.Input
 	switch s.name {
-	case "items", "subjects", "cohorts", "ingest", "consent":
+	case "items", "subjects", "cohorts", "ingest", "consent", "preferences":
 		name := s.name
 		if name == "ingest" {
 			name = "events"
@@ -248,6 +251,11 @@ func (j *Job) counted(m *cost.Meter) *Job {
 		d := *c.Consent
 		d.Bucket = m.Bucket(d.Bucket)
 		c.Consent = &d
+	}
+	if c.Preferences != nil {
+		d := *c.Preferences
+		d.Bucket = m.Bucket(d.Bucket)
+		c.Preferences = &d
 	}
 	return &c
 }

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
@@ -17,6 +18,9 @@ type dataset struct {
 	models.Dataset
 	facts    assembled
 	refusals refusals // of the permitted events of negative weight
+
+	wished sync.Mutex
+	haves  map[string][]int32 // items by attribute=level, of those that somebody wants left out
 }
 
 // assembled are the facts of an assemble step: the training set as references, never as copies, so that an erasure has nothing to
@@ -150,13 +154,13 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 }
 
 // leftOut returns the items that may not stand in the list of subject row s at time at (µs), of which history is what is known: those it spoke
-// against and, if seen items are masked, those it had.
-func (d *dataset) leftOut(s int, at int64, history *models.History) []int32 {
+// against since a time and, if seen items are masked, those it had.
+func (d *dataset) leftOut(s int, since, at int64, history *models.History) []int32 {
 	var seen []int32
 	if d.facts.Mask {
 		seen = distinct(history.Item)
 	}
-	return union(seen, d.refusals.of(d.Events.Subjects[s], at))
+	return union(seen, d.refusals.of(d.Events.Subjects[s], since, at))
 }
 
 var eventSchema = table.Schema{{Name: "subject", Type: table.Int64}, {Name: "item", Type: table.String}, {Name: "time", Type: table.Time}, {Name: "kind", Type: table.String}}

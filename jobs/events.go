@@ -291,11 +291,13 @@ func (r refusals) sort() {
 	})
 }
 
-// of returns the items that a subject's events before a time speak against, ascending; nil if there are none. O(log n) and theirs.
-func (r refusals) of(subject uint64, before int64) (items []int32) {
+// of returns the items that a subject's events in [since, before) speak against, ascending; nil if there are none. O(log n) and theirs.
+func (r refusals) of(subject uint64, since, before int64) (items []int32) {
 	at, _ := slices.BinarySearchFunc(r, subject, func(a against, s uint64) int { return cmp.Compare(a.subject, s) })
 	for ; at < len(r) && r[at].subject == subject && r[at].time < before; at++ {
-		items = append(items, r[at].item)
+		if r[at].time >= since {
+			items = append(items, r[at].item)
+		}
 	}
 	slices.Sort(items)
 	return slices.Compact(items)

@@ -29,6 +29,8 @@ type Job struct {
 	Subjects *AttributeSource
 	Cohorts  *AttributeSource
 	Consent  *event.DataSet
+	// Preferences is what people want of their lists; nil: nobody is asked.
+	Preferences *event.DataSet
 
 	Training   policy.Purpose  // under which events are read, models trained and lists published
 	Evaluation *policy.Purpose // under which cohorts are read; nil: no cohorts
@@ -77,6 +79,8 @@ type Lists struct {
 	Seen string `json:"seen"` // "auto", "keep" or "mask"
 	// Rules make the lists of the scores; nil: the scores alone do.
 	Rules *lists.Rules `json:"rules,omitempty"`
+	// Broad is the item attribute by whose levels the lists of those are made who want no more to be known of them.
+	Broad string `json:"broad,omitempty"`
 }
 
 // Drift says what happens when an input or the scores have drifted.

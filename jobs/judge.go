@@ -270,9 +270,14 @@ func (w *work) task(ctx context.Context, d *dataset) (eval.Task, error) {
 		if h.Len() == 0 {
 			continue
 		}
+		if wants := w.plan.wants(policy.Subject(d.Events.Subjects[s])); wants.Unprofiled() || wants.Level == policy.Broad {
+			continue // reads no list of the candidate's
+		}
 		q := d.Query(s, d.Cuts.Test, 0)
+		if err := w.honour(d, s, &q); err != nil {
+			return t, err
+		}
 		seen := distinct(q.History.Item)
-		q.Exclude = d.leftOut(s, d.Cuts.Test, &q.History)
 		rows = append(rows, s)
 		t.Queries, t.Relevant, t.Seen = append(t.Queries, q), append(t.Relevant, distinct(h.Item)), append(t.Seen, seen)
 	}

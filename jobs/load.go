@@ -50,7 +50,8 @@ func (w *work) loaded(ctx context.Context, v registry.Version) (uint64, loadedFa
 		Views   []features.View
 		Basis   policy.Basis
 		Rules   *lists.Rules `json:",omitempty"`
-	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Published, w.job.Training.Basis, w.job.Model.Lists.Rules}, w.plan.evaluate.key, w.plan.build.key, w.expiries())}
+		Broad   string       `json:",omitempty"`
+	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Published, w.job.Training.Basis, w.job.Model.Lists.Rules, w.job.Model.Lists.Broad}, append([]string{w.plan.evaluate.key, w.plan.build.key, w.expiries()}, w.plan.wishInput()...)...)}
 	c, err := w.do(ctx, s, func(ctx context.Context) (result, error) {
 		g, facts, err := w.fill(ctx, v)
 		made = g
@@ -240,7 +241,9 @@ func (f *filler) lists(ctx context.Context) error {
 		}
 		return nil
 	})
-	err = f.rank(ctx, s, folder, k, chunks)
+	if err = f.rank(ctx, s, folder, k, chunks); err == nil {
+		err = f.broad(ctx, k, chunks)
+	}
 	close(chunks)
 	return cmp.Or(writer.Wait(), err) // the writer's error is the cause of the other, if there are both
 }
@@ -256,11 +259,14 @@ func (f *filler) rank(ctx context.Context, s models.Scorer, folder models.Folder
 		var subjects []policy.Subject
 		for row := from; row < to; row++ {
 			subject := policy.Subject(d.Events.Subjects[row])
-			if f.online[subject] == "" {
-				continue // erased since the training set was read
+			wants := f.plan.wants(subject)
+			if f.online[subject] == "" || wants.Unprofiled() || wants.Level == policy.Broad {
+				continue // erased since the training set was read, or no list of the model's is wanted
 			}
 			q := d.Query(row, d.Cuts.End, k)
-			q.Exclude = d.leftOut(row, d.Cuts.End, &q.History)
+			if err := f.honour(d, row, &q); err != nil {
+				return err
+			}
 			if f.rules != nil {
 				q.Exclude = f.rules.Without(q.Exclude) // candidates for a request are without them too
 			}
@@ -433,6 +439,76 @@ func (f *filler) ranker(ctx context.Context, s models.Shortlister) error {
 func listID(v registry.Version, key string) string {
 	sum := sha256.Sum256([]byte(v.Name + "\x00" + strconv.Itoa(v.Number) + "\x00" + key))
 	return hex.EncodeToString(sum[:8])
+}
+
+// broad makes the lists of those who want no more to be known of them than how their history spreads over one attribute: everybody's scores,
+// filled up by that spread.
+func (f *filler) broad(ctx context.Context, k int, out chan<- []online.Entry) error {
+	rules := f.job.broadRules()
+	var queries []models.Query
+	var subjects []policy.Subject
+	for row, number := range f.d.Events.Subjects {
+		subject := policy.Subject(number)
+		if wants := f.plan.wants(subject); rules == nil || f.online[subject] == "" || wants.Level != policy.Broad || wants.Unprofiled() {
+			continue
+		}
+		q := f.d.Query(row, f.d.Cuts.End, k)
+		if err := f.honour(f.d, row, &q); err != nil {
+			return err
+		}
+		q.Subject, q.Contexts, q.Context = make([]string, len(f.d.SubjectColumns())), nil, nil
+		q.History.Time, q.History.Kind, q.History.Context = nil, nil, nil
+		queries, subjects = append(queries, q), append(subjects, subject)
+	}
+	if len(queries) == 0 {
+		return nil
+	}
+	stage, err := rules.Bind(f.d.Catalog, lists.Options{K: f.job.Model.Lists.K, At: f.d.Cuts.End, First: f.d.firstEvents(f.d.Cuts.End)})
+	if err != nil {
+		return err
+	}
+	s, err := f.baseline(ctx, f.d, f.job.Baselines[0], f.d.Cuts.End)
+	if err != nil {
+		return err
+	}
+	var made lists.Lists
+	if err := stage.Rank(ctx, anyone{s, len(f.d.SubjectColumns())}, queries, &made); err != nil {
+		return err
+	}
+	var entries []online.Entry
+	for i := range queries {
+		items, scores := made.Query(i)
+		l := f.list(items, scores)
+		l.ID, l.Personalized, l.Variant = listID(f.v, f.online[subjects[i]]), true, string(policy.Broad)
+		ruled(&l, made.Before[made.Off[i]:made.Off[i+1]], made.By[made.Off[i]:made.Off[i+1]])
+		e, err := online.ListEntry(f.online[subjects[i]], l, f.plan.trainingDecisions.Of(subjects[i]).Expires)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, e)
+	}
+	f.entities += len(entries)
+	select {
+	case out <- entries:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// anyone scores every query as that of somebody of whom nothing is known.
+type anyone struct {
+	models.Scorer
+	columns int // subject columns that queries carry
+}
+
+// Score implements models.Scorer.
+func (a anyone) Score(ctx context.Context, q []models.Query, dst []float32) error {
+	nobody := make([]models.Query, len(q))
+	for i := range q {
+		nobody[i] = models.Query{At: q[i].At, Subject: make([]string, a.columns)}
+	}
+	return a.Scorer.Score(ctx, nobody, dst)
 }
 
 // unprofiled writes the list not based on profiling: what the first baseline says of nobody in particular.

@@ -27,6 +27,7 @@ type plan struct {
 	journal *event.Journal
 	sup     *event.Suppressions
 	consent *consent
+	wishes  *wishes
 
 	trainingDecisions   *policy.Decisions
 	evaluationDecisions *policy.Decisions // nil without an evaluation purpose
@@ -128,6 +129,9 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 	if h := p.consent.facts.Hold; h != nil && h.Held {
 		w.res.Flags = append(w.res.Flags, "consent: "+h.String())
 	}
+	if p.wishes, err = w.readWishes(ctx, p); err != nil {
+		return err
+	}
 	w.decide(p, w.now)
 	return nil
 }
@@ -135,6 +139,7 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 // decide makes the decisions of both purposes as of now, from the records of p, the journal's withdrawals and its pending erasures.
 func (w *work) decide(p *plan, now time.Time) {
 	records := slices.Concat(p.consent.records, p.journal.Withdrawals())
+	p.wish(now)
 	pending, _ := p.journal.Pending()
 	p.trainingDecisions = policy.Decide(w.job.Training, now, records, pending)
 	if w.job.Evaluation != nil {
@@ -507,7 +512,7 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Baselines []string
 		Rules     *lists.Rules `json:",omitempty"`
 		Page      int          `json:",omitempty"`
-	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page()}, p.train.key, p.cohorts.keyOrNone(), liveDigest)}
+	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page()}, append([]string{p.train.key, p.cohorts.keyOrNone(), liveDigest}, p.wishInput()...)...)}
 
 	steps := []*step{&p.build, &p.assemble, &p.train, &p.evaluate}
 	g, gctx := errgroup.WithContext(ctx)

@@ -179,12 +179,15 @@ func (w *work) refreshPolicy(ctx context.Context) error {
 	if w.plan.consent, err = w.readConsent(ctx, w.plan); err != nil {
 		return err
 	}
+	if w.plan.wishes, err = w.readWishes(ctx, w.plan); err != nil {
+		return err
+	}
 	w.decide(w.plan, w.Now())
 	return nil
 }
 
-// deny brings the online deny set in line with today's decisions: every known subject without a valid basis is denied, and who has one
-// again is let back in. Keys that no known subject has are left alone: they are erased subjects. A fallback that the store has lost is on again first.
+// deny brings the online deny set in line with today's decisions: every known subject without a valid basis, or that wants no list of its own, is denied,
+// and who has one again is let back in. Keys that no known subject has are left alone: they are erased subjects. A fallback that the store has lost is on again first.
 func (w *work) deny(ctx context.Context) error {
 	restored, err := w.restoreFallback(ctx)
 	if err != nil {
@@ -206,7 +209,7 @@ func (w *work) deny(ctx context.Context) error {
 	var deny, allow []string
 	for s, key := range w.plan.ids.OnlineKeys() {
 		is := have[key] || have[online.ErasedName(key)] // an erased subject who has come back stands there by a hash
-		switch no := w.plan.trainingDecisions.Of(s).Denied(); {
+		switch no := w.unprofiled(s); {
 		case no && !is:
 			deny = append(deny, key)
 		case !no && is:

@@ -1,0 +1,146 @@
+package event
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/features/expect"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// PreferenceFacts count the rows of a data set of preferences: each row is a record or stands in one of the others.
+type PreferenceFacts struct {
+	Rows     int64 `json:"rows"`
+	Records  int64 `json:"records"`
+	Erased   int64 `json:"erased"`   // rows of before their subject was erased
+	BadRows  int64 `json:"bad_rows"` // rows without a subject
+	Withheld int64 `json:"withheld"` // rows whose value held the subject's id: they are left out
+}
+
+// maxPreference bounds the value of a preference, in bytes.
+const maxPreference = 512
+
+// ReadPreferences reads what people want of their lists and pseudonymizes it. Columns: subject, preference, value, time. A row whose preference
+// or value is not known, or that has no time, is an error that names file and row: a lost row may be a lost objection. New subjects are buffered in
+// ids: Flush it.
+func ReadPreferences(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions) ([]policy.Wish, PreferenceFacts, error) {
+	var facts PreferenceFacts
+	fail := func(err error) ([]policy.Wish, PreferenceFacts, error) {
+		return nil, facts, fmt.Errorf("read preferences: %w", err)
+	}
+	if len(ids.keys) == 0 {
+		return fail(ErrNoKey)
+	}
+	objs, err := d.list(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	const subject, preference, value, at = 0, 1, 2, 3
+	wants := []table.Want{
+		{Name: d.column("subject"), Type: table.String},
+		{Name: d.column("preference"), Type: table.String},
+		{Name: d.column("value"), Type: table.String, Optional: true},
+		{Name: d.column("time"), Type: table.Time},
+	}
+	var out []policy.Wish
+	var counts expect.Counts
+	for r, err := range d.scan(ctx, objs, wants, &counts) {
+		if err != nil {
+			return fail(err)
+		}
+		facts.Rows++
+		id, ok := idAt(&r.b.Cols[subject], r.i)
+		if !ok {
+			facts.BadRows++
+			continue
+		}
+		w := policy.Wish{Name: policy.WishName(strings.ToLower(r.text(preference))), Value: r.text(value)}
+		if err := w.Check(); err != nil {
+			return fail(fmt.Errorf("%s: %w", r.at(), err))
+		}
+		if len(w.Value) > maxPreference {
+			return fail(fmt.Errorf("%s: a value of %d bytes, at most %d are taken", r.at(), len(w.Value), maxPreference))
+		}
+		if w.At, ok, err = d.timeAt(r, at); err == nil && !ok {
+			err = fmt.Errorf("%s: %s is missing", r.at(), wants[at].Name)
+		}
+		if err != nil {
+			return fail(err)
+		}
+		if erased, ok := sup.ErasedAt(id); ok && w.At.UnixMicro() <= erased {
+			facts.Erased++
+			continue
+		}
+		switch w.Name {
+		case policy.WishLevel, policy.WishPause:
+			w.Value = strings.ToLower(w.Value)
+			if !slices.Contains([]string{"off", "broad", "full", "on"}, w.Value) {
+				w.Value = "" // read as the most careful one; what was written may be anything
+			}
+		case policy.WishReset:
+			w.Value = ""
+		default:
+			if strings.Contains(strings.ToLower(w.Value), strings.ToLower(id)) {
+				facts.Withheld++
+				continue
+			}
+		}
+		if w.Subject, err = ids.Number(id); err != nil {
+			return fail(err)
+		}
+		out = append(out, w)
+	}
+	slices.SortFunc(out, policy.Wish.Compare)
+	out = slices.CompactFunc(out, func(a, b policy.Wish) bool { return a.Compare(b) == 0 })
+	facts.Records = int64(len(out))
+	return out, facts, nil
+}
+
+// preferenceSchema is the table of pseudonymized preferences.
+var preferenceSchema = table.Schema{
+	{Name: "subject", Type: table.Int64}, {Name: "preference", Type: table.String}, {Name: "value", Type: table.String}, {Name: "time", Type: table.Time},
+}
+
+// StorePreferences writes records as a content-addressed snapshot under prefix: equal sets give the same digest and objects.
+func StorePreferences(ctx context.Context, b storage.Bucket, prefix string, records []policy.Wish) (table.Manifest, error) {
+	w := table.NewWriter(b, prefix, preferenceSchema, table.WriteOptions{Shards: consentShards, ShardBy: "subject", SortBy: []string{"subject", "time", "preference", "value"}})
+	for chunk := range slices.Chunk(records, 8192) {
+		cols := make([]table.Column, len(preferenceSchema))
+		for _, r := range chunk {
+			cols[0].Int, cols[1].Str = append(cols[0].Int, int64(r.Subject)), append(cols[1].Str, string(r.Name))
+			cols[2].Str, cols[3].Int = append(cols[2].Str, r.Value), append(cols[3].Int, table.Micros(r.At))
+		}
+		if err := w.Append(&table.Batch{Schema: preferenceSchema, N: len(chunk), Cols: cols}); err != nil {
+			return table.Manifest{}, fmt.Errorf("store preferences: %w", err)
+		}
+	}
+	m, err := w.Finish(ctx)
+	if err != nil {
+		return table.Manifest{}, fmt.Errorf("store preferences: %w", err)
+	}
+	return m, nil
+}
+
+// LoadPreferences reads a snapshot that StorePreferences wrote, in the order of policy.Wish.Compare.
+func LoadPreferences(ctx context.Context, b storage.Bucket, m table.Manifest) ([]policy.Wish, error) {
+	if !slices.Equal(m.Schema, preferenceSchema) {
+		return nil, fmt.Errorf("load preferences: the table is no snapshot of preferences of this version")
+	}
+	out := make([]policy.Wish, 0, m.Rows)
+	for b, err := range table.Read(ctx, b, m, table.ReadOptions{}) {
+		if err != nil {
+			return nil, fmt.Errorf("load preferences: %w", err)
+		}
+		c := b.Cols
+		for i := range b.N {
+			out = append(out, policy.Wish{Subject: policy.Subject(c[0].Int[i]), Name: policy.WishName(c[1].Str[i]), Value: c[2].Str[i], At: time.UnixMicro(c[3].Int[i]).UTC()})
+		}
+	}
+	slices.SortFunc(out, policy.Wish.Compare)
+	return out, nil
+}

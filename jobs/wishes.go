@@ -1,0 +1,230 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/lists"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// wishes is what the preferences source says now. The zero value is that of a job without one.
+type wishes struct {
+	records []policy.Wish
+	key     string // of the snapshot
+	facts   wishFacts
+	wanted  policy.Wishes // as of now
+}
+
+// wishFacts are the facts of a snapshot of preferences.
+type wishFacts struct {
+	event.PreferenceFacts
+	Number int    `json:"number"` // of the snapshot: 1, 2, …
+	Source string `json:"source"` // digest of the files and of how they are read
+}
+
+// readWishes returns the preferences: the last snapshot if the source's files are those that it was made of, else a new one. Snapshots are
+// numbered, and each holds the records of the one before: a record that is missing from a file means nothing, and only a later one takes it back.
+func (w *work) readWishes(ctx context.Context, p *plan) (*wishes, error) {
+	src := w.job.Preferences
+	if src == nil {
+		return &wishes{}, nil
+	}
+	before, err := w.lastWishes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if w.Keys.IsZero() {
+		if before.key == "" {
+			return nil, fmt.Errorf("preferences: no snapshot has been taken, and without the pseudonym key none can be: run --step ingest with it first")
+		}
+		return before, nil
+	}
+	var objs []storage.Info
+	for info, err := range storage.Glob(ctx, src.Bucket, src.Path) {
+		if err != nil {
+			return nil, fmt.Errorf("preferences: list %s: %w", src.Path, err)
+		}
+		objs = append(objs, info)
+	}
+	zone := ""
+	if src.Zone != nil {
+		zone = src.Zone.String()
+	}
+	facts := wishFacts{Number: before.facts.Number + 1, Source: hash([]any{event.Fingerprint(objs), src.Columns, zone, src.TimeUnit})}
+	if before.key != "" && before.facts.Source == facts.Source {
+		return before, nil
+	}
+	read, counts, err := event.ReadPreferences(ctx, *src, p.ids, p.sup)
+	if err != nil {
+		return nil, err
+	}
+	facts.PreferenceFacts = counts
+	all := slices.Concat(before.records, read)
+	slices.SortFunc(all, policy.Wish.Compare)
+	all = slices.CompactFunc(all, func(a, b policy.Wish) bool { return a.Compare(b) == 0 })
+	label := fmt.Sprintf("%08d", facts.Number)
+	out := &wishes{records: all, facts: facts, key: stepKey("preferences", label, table.Interval{}, logicSnapshot, facts.Source, before.key)}
+	if w.dry {
+		return out, nil
+	}
+	_, err = w.do(ctx, step{name: "preferences", label: label, key: out.key, iv: w.iv}, func(ctx context.Context) (result, error) {
+		m, err := event.StorePreferences(ctx, w.Bucket, dataPrefix(out.key, "records"), all)
+		if err != nil {
+			return result{}, err
+		}
+		if err := p.ids.Flush(ctx); err != nil {
+			return result{}, err
+		}
+		return result{outputs: map[string]table.Manifest{"records": m}, facts: facts, rowsIn: counts.Rows, rows: m.Rows}, nil
+	})
+	return out, err
+}
+
+// lastWishes returns the newest snapshot of preferences, or an empty one. Cost: one listing, and the snapshot.
+func (w *work) lastWishes(ctx context.Context) (*wishes, error) {
+	last := ""
+	for info, err := range w.Bucket.List(ctx, "done/preferences/", storage.ListOpt{}) {
+		if err != nil {
+			return nil, fmt.Errorf("preferences: list snapshots: %w", err)
+		}
+		last = strings.TrimPrefix(info.Key, "done/")
+	}
+	if last == "" {
+		return &wishes{}, nil
+	}
+	c, _, err := w.tables.Lookup(ctx, last)
+	if err != nil {
+		return nil, fmt.Errorf("preferences: %w", err)
+	}
+	records, err := event.LoadPreferences(ctx, w.Bucket, c.Outputs["records"])
+	if err != nil {
+		return nil, err
+	}
+	facts, err := factsOf[wishFacts](c)
+	return &wishes{records: records, key: last, facts: facts}, err
+}
+
+// wish decides what everybody wants as of now.
+func (p *plan) wish(now time.Time) {
+	if p.wishes != nil {
+		p.wishes.wanted = policy.Wanted(now, p.wishes.records)
+	}
+}
+
+// wants is what a subject wants.
+func (p *plan) wants(s policy.Subject) policy.Wants {
+	if p.wishes == nil {
+		return policy.Wants{}
+	}
+	return p.wishes.wanted[s]
+}
+
+// wishInput is what of preferences is in the keys of the steps that honour them; none for a job without a source.
+func (p *plan) wishInput() []string {
+	if p.wishes == nil || p.wishes.key == "" {
+		return nil
+	}
+	return []string{"preferences " + p.wishes.wanted.Digest()}
+}
+
+// unprofiled reports whether a subject reads the list not based on profiling: it may not be profiled, or does not want to be, or no more than
+// the project knows to do.
+func (w *work) unprofiled(s policy.Subject) bool {
+	wants := w.plan.wants(s)
+	return w.plan.trainingDecisions.Of(s).Denied() || wants.Unprofiled() || wants.Level == policy.Broad && w.job.Model.Lists.Broad == ""
+}
+
+// honour makes the query of subject row s what the subject wants it to be: without what it wants forgotten, and without what it wants left out.
+// It sets q.Exclude.
+func (w *work) honour(d *dataset, s int, q *models.Query) error {
+	wants := w.plan.wants(policy.Subject(d.Events.Subjects[s]))
+	if wants.Since > 0 {
+		q.History = d.Events.SubjectBetween(s, max(d.Cuts.Base, wants.Since), q.At)
+	}
+	if len(wants.Forget) > 0 {
+		q.History = without(q.History, d.Catalog, wants.Forget)
+	}
+	q.Exclude = d.leftOut(s, wants.Since, q.At, &q.History)
+	for _, x := range wants.Exclude {
+		items, err := d.having(x)
+		if err != nil {
+			return err
+		}
+		q.Exclude = union(q.Exclude, items)
+	}
+	return nil
+}
+
+// without returns a history without the events of items before the time from which they are to be forgotten.
+func without(h models.History, c *models.Catalog, forget map[string]int64) (out models.History) {
+	until := map[int32]int64{}
+	for id, at := range forget {
+		if item, ok := c.Lookup(id); ok {
+			until[item] = at
+		}
+	}
+	for i, item := range h.Item {
+		if h.Time[i] < until[item] {
+			continue
+		}
+		out.Item, out.Time, out.Kind, out.Weight = append(out.Item, item), append(out.Time, h.Time[i]), append(out.Kind, h.Kind[i]), append(out.Weight, h.Weight[i])
+		if h.Context != nil {
+			out.Context = append(out.Context, h.Context[i])
+		}
+	}
+	return out
+}
+
+// having returns the items with attribute=level, ascending. An attribute or a level that no item has leaves nothing out; one that holds numbers
+// compares by its printed value.
+func (d *dataset) having(x string) ([]int32, error) {
+	d.wished.Lock()
+	defer d.wished.Unlock()
+	if items, ok := d.haves[x]; ok {
+		return items, nil
+	}
+	column, level, _ := strings.Cut(x, "=")
+	var items []int32
+	if col := d.Catalog.Attrs.Cat(column); col != nil {
+		if l, ok := slices.BinarySearch(col.Levels, level); ok {
+			for i, v := range col.Values {
+				if v == int32(l) {
+					items = append(items, int32(i))
+				}
+			}
+		}
+	} else if d.Catalog.Attrs.Num(column) != nil {
+		return nil, fmt.Errorf("a preference names levels of the item attribute %q, which holds numbers: name it as a category", column)
+	}
+	if d.haves == nil {
+		d.haves = map[string][]int32{}
+	}
+	d.haves[x] = items
+	return items, nil
+}
+
+// broadWeight is the weight of the history in a list by levels: that of the scores, which are everybody's, is the rest.
+const broadWeight = 0.5
+
+// broadRules are the rules of lists that know of their subject only how its history spreads over the levels of one attribute, or nil where the
+// project names none.
+func (j *Job) broadRules() *lists.Rules {
+	by := j.Model.Lists.Broad
+	if by == "" {
+		return nil
+	}
+	r := lists.Rules{}
+	if j.Model.Lists.Rules != nil {
+		r = *j.Model.Lists.Rules
+	}
+	r.Diversity, r.Calibrate = nil, &lists.Calibrate{By: by, Weight: broadWeight}
+	return &r
+}
