@@ -37,7 +37,8 @@ const (
 	sweepCols   = 3 * tileCols  // columns of a strip: those of the widest tile
 	pivotRows   = 5 * sweepCols // rows of a block: a strip of as many rows fits beside others in a core's second cache
 	updateArea  = 10            // strips of a task's rows and of its columns
-	mirrorBlock = 64
+	turnRows    = 16 // rows of a block that are turned into columns at a time
+	mirrorBlock = 32
 )
 
 // sweep is the memory of one inversion. Panels hold a block's rows in strips of 48 columns, each strip row by row.
@@ -131,9 +132,12 @@ func (s *sweep) load(a []float32, lda, k, rows, t int) {
 	strip := s.rows[s.block*sweepCols*t:][:s.block*sweepCols]
 	clear(strip)
 	j0, j1 := t*sweepCols, min((t+1)*sweepCols, s.n)
-	for j := j0; j < min(j1, k); j++ {
-		for r, v := range a[j*lda+k:][:rows] {
-			strip[r*sweepCols+j-j0] = v
+	for r0 := 0; r0 < rows; r0 += turnRows { // what is turned at a time stays in the first cache, on both sides
+		for j := j0; j < min(j1, k); j++ {
+			to := strip[r0*sweepCols+j-j0:]
+			for r, v := range a[j*lda+k+r0:][:min(turnRows, rows-r0)] {
+				to[r*sweepCols] = v
+			}
 		}
 	}
 	for r := range rows {
@@ -173,10 +177,12 @@ func (s *sweep) update(a []float32, lda, row, col, first, last int) {
 func (s *sweep) store(a []float32, lda, k, rows, t int) {
 	strip := s.w[s.block*sweepCols*t:]
 	j0, j1 := t*sweepCols, min((t+1)*sweepCols, s.n)
-	for j := j0; j < min(j1, k); j++ {
-		to := a[j*lda+k:][:rows]
-		for r := range to {
-			to[r] = strip[r*sweepCols+j-j0]
+	for r0 := 0; r0 < rows; r0 += turnRows {
+		for j := j0; j < min(j1, k); j++ {
+			to, from := a[j*lda+k+r0:][:min(turnRows, rows-r0)], strip[r0*sweepCols+j-j0:]
+			for r := range to {
+				to[r] = from[r*sweepCols]
+			}
 		}
 	}
 	for r := range rows {

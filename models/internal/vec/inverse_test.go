@@ -113,7 +113,7 @@ func TestInvertSPDIsOfItsClass(t *testing.T) {
 }
 
 func BenchmarkInvertSPD(b *testing.B) {
-	const n = 2000
+	n := 2000
 	r := rand.New(rand.NewPCG(1, 1))
 	before, a := make([]float32, n*n), make([]float32, n*n)
 	for i := range n {
@@ -129,5 +129,5 @@ func BenchmarkInvertSPD(b *testing.B) {
 			b.Fatal("refused")
 		}
 	}
-	gflops(b, n*n*n)
+	gflops(b, float64(n)*float64(n)*float64(n))
 }
