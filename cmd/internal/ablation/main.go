@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/cmd/internal/synth"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/again"
+	"github.com/rapport-ml/rapport/models/als"
+	"github.com/rapport-ml/rapport/models/blend"
+	"github.com/rapport-ml/rapport/models/content"
+	"github.com/rapport-ml/rapport/models/ease"
+	"github.com/rapport-ml/rapport/models/next"
+	"github.com/rapport-ml/rapport/models/popular"
+)
+
+func main() {
+	size := synth.World{Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	flag.IntVar(&size.Users, "users", 5000, "subjects of a world")
+	flag.IntVar(&size.Items, "items", 2000, "items of a world")
+	flag.IntVar(&size.Days, "days", 60, "days of a world")
+	seeds := flag.Int("seeds", 2, "worlds")
+	journey := flag.String("journey", "", "folder of The Complete Journey; empty: synthetic worlds")
+	weeks := flag.Int("weeks", 8, "weeks of The Complete Journey, the last one being the last of 2017")
+	flag.Parse()
+	ctx := context.Background()
+	var err error
+	if *journey != "" {
+		err = journeys(ctx, *journey, *weeks, os.Stdout)
+	} else {
+		err = worlds(ctx, size, *seeds, os.Stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ablation:", err)
+		os.Exit(1)
+	}
+}
+
+// k is the length of the lists.
+const k = 10
+
+// contender makes a ranking of a data set.
+type contender struct {
+	name string
+	fit  func(ctx context.Context, d *models.Dataset) (models.Scorer, error)
+}
+
+// trained is a contender with a trainer.
+func trained(name string, t models.Trainer) contender {
+	return contender{name, func(ctx context.Context, d *models.Dataset) (models.Scorer, error) {
+		m, err := t.Train(ctx, d, d.Cuts.Test, 1)
+		if err != nil {
+			return nil, err
+		}
+		return m.Bind(ctx, d.Catalog, d.SubjectColumns())
+	}}
+}
+
+// contenders are the blend of a new project's parts, the same with more, and each part alone.
+func contenders() []contender {
+	usual := []models.Trainer{
+		&popular.Trainer{Hyper: popular.Defaults()}, &again.Trainer{Hyper: again.Defaults()}, &als.Trainer{Hyper: als.Defaults()},
+		&content.Trainer{Hyper: content.Defaults()},
+	}
+	easy, following := &ease.Trainer{Hyper: ease.Defaults()}, &next.Trainer{Hyper: next.Defaults()}
+	mixed := func(name string, more ...models.Trainer) contender {
+		return trained(name, &blend.Trainer{Parts: append(usual[:len(usual):len(usual)], more...), Hyper: blend.Defaults()})
+	}
+	all := []contender{mixed("blend"), mixed("blend with ease", easy), mixed("blend with next", following), mixed("blend with both", easy, following)}
+	for _, t := range append(usual[:len(usual):len(usual)], easy, following) {
+		all = append(all, trained(t.Name(), t))
+	}
+	return append(all, contender{"item-kNN", nearest})
+}
+
+// figures holds the nDCG of each subject by contender.
+type figures [][]float64
+
+// measure adds the figures of a data set, with or without what subjects had before.
+func (f figures) measure(ctx context.Context, all []contender, d *models.Dataset, mask bool) error {
+	d.MaskSeen = mask
+	t := newTask(d, mask)
+	for c, x := range all {
+		s, err := x.fit(ctx, d)
+		if err != nil {
+			return fmt.Errorf("%s: %w", x.name, err)
+		}
+		of, err := t.judge(ctx, s)
+		if err != nil {
+			return fmt.Errorf("%s: %w", x.name, err)
+		}
+		f[c] = append(f[c], of...)
+	}
+	return nil
+}
+
+func worlds(ctx context.Context, size synth.World, seeds int, out io.Writer) error {
+	all := contenders()
+	everything, fresh := make(figures, len(all)), make(figures, len(all))
+	for seed := range seeds {
+		size.Seed = uint64(seed) + 1
+		d, err := synthetic(ctx, size)
+		if err != nil {
+			return err
+		}
+		if err := everything.measure(ctx, all, d, false); err != nil {
+			return err
+		}
+		if err := fresh.measure(ctx, all, d, true); err != nil {
+			return err
+		}
+	}
+	table(out, all, []string{"all items", "new items"}, []figures{everything, fresh})
+	return nil
+}
+
+func journeys(ctx context.Context, dir string, weeks int, out io.Writer) error {
+	all := contenders()
+	f := make(figures, len(all))
+	sales, err := readJourney(ctx, dir)
+	if err != nil {
+		return err
+	}
+	for w := range weeks {
+		if err := f.measure(ctx, all, sales.until(journeyEnd.AddDate(0, 0, -7*(weeks-1-w))), false); err != nil {
+			return fmt.Errorf("week %d of %d: %w", w+1, weeks, err)
+		}
+	}
+	table(out, all, []string{"all items"}, []figures{f})
+	return nil
+}
+
+func table(out io.Writer, all []contender, tasks []string, f []figures) {
+	fmt.Fprintf(out, "| nDCG@%d |", k)
+	for _, t := range tasks {
+		fmt.Fprintf(out, " %s | minus the blend |", t)
+	}
+	fmt.Fprintf(out, "\n|---|%s\n", strings.Repeat("---|", 2*len(tasks)))
+	for c, x := range all {
+		fmt.Fprintf(out, "| %s |", x.name)
+		for t := range tasks {
+			mean, _ := meanOf(f[t][c], nil)
+			if c == 0 {
+				fmt.Fprintf(out, " %.4f | (n = %d) |", mean, len(f[t][c]))
+				continue
+			}
+			diff, half := meanOf(f[t][c], f[t][0])
+			fmt.Fprintf(out, " %.4f | %+.4f ± %.4f |", mean, diff, half)
+		}
+		fmt.Fprintln(out)
+	}
+}
+
+// meanOf returns the mean of x, or of x − y, and half of its 95 % interval.
+func meanOf(x, y []float64) (mean, half float64) {
+	n := float64(len(x))
+	at := func(i int) float64 {
+		if y == nil {
+			return x[i]
+		}
+		return x[i] - y[i]
+	}
+	for i := range x {
+		mean += at(i) / n
+	}
+	var v float64
+	for i := range x {
+		v += (at(i) - mean) * (at(i) - mean)
+	}
+	return mean, 1.96 * math.Sqrt(v/(n-1)/n)
+}
