@@ -12,7 +12,10 @@ import (
 func TestAttributesFindWhatIsNew(t *testing.T) {
 	size := synth.World{Users: 800, Items: 400, Days: 30, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	all := contenders()[:4] // bias, without, with, permuted
-	figures, err := measure(t.Context(), size, 1, all)
+	figures, err := measure(t.Context(), func(seed int) (*happened, error) {
+		size.Seed = uint64(seed) + 1
+		return synthetic(t.Context(), size)
+	}, 1, all)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,12 @@
 // Command coldstart measures what attributes are worth where there is no history: it prints the table "Cold start" of docs/quality.md.
 //
 //	coldstart [-users N] [-items N] [-days N] [-seeds N]
+//	coldstart -journey FOLDER
 //
 // # Protocol
 //
-// On a synthetic world (cmd/internal/synth), split in time: what comes before the last tenth of the days is learned from, the rest is
-// asked for. One item in five and one subject in five are held out of training altogether, drawn by a hash of their names. Then, with full
+// On synthetic worlds (cmd/internal/synth) or The Complete Journey, split in time: what comes before the last tenth is learned from, the rest
+// is asked for. One item in five and one subject in five are held out of training altogether, drawn by a hash of their names. Then, with full
 // ranking and nDCG@10 over the subjects who have an answer:
 //
 //   - warm: subjects with a history, among the items of training. What attributes must not cost.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,8 +25,9 @@ func main() {
 	flag.IntVar(&size.Items, "items", 1200, "items of a world")
 	flag.IntVar(&size.Days, "days", 60, "days of a world, of which the last tenth is asked for")
 	seeds := flag.Int("seeds", 3, "worlds")
+	dir := flag.String("journey", "", "the folder of The Complete Journey, instead of synthetic worlds")
 	flag.Parse()
-	if err := run(context.Background(), size, *seeds, os.Stdout); err != nil {
+	if err := run(context.Background(), size, *seeds, *dir, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "coldstart:", err)
 		os.Exit(1)
 	}
@@ -60,9 +62,16 @@ func contenders() []contender {
 // The tasks, in the order of the table.
 var tasks = []string{"warm", "all items", "cold items", "cold subjects"}
 
-func run(ctx context.Context, size synth.World, seeds int, out io.Writer) error {
+func run(ctx context.Context, size synth.World, seeds int, dir string, out io.Writer) error {
 	all := contenders()
-	figures, err := measure(ctx, size, seeds, all)
+	worlds := func(seed int) (*happened, error) {
+		size.Seed = uint64(seed) + 1
+		return synthetic(ctx, size)
+	}
+	if dir != "" {
+		seeds, worlds = 1, func(int) (*happened, error) { return journey(ctx, dir) }
+	}
+	figures, err := measure(ctx, worlds, seeds, all)
 	if err != nil {
 		return err
 	}
@@ -71,17 +80,17 @@ func run(ctx context.Context, size synth.World, seeds int, out io.Writer) error 
 }
 
 // measure returns nDCG@k by contender and task, of each subject and seed.
-func measure(ctx context.Context, size synth.World, seeds int, all []contender) ([][][]float64, error) {
+func measure(ctx context.Context, worlds func(seed int) (*happened, error), seeds int, all []contender) ([][][]float64, error) {
 	figures := make([][][]float64, len(all))
 	for c := range figures {
 		figures[c] = make([][]float64, len(tasks))
 	}
 	for seed := range seeds {
-		size.Seed = uint64(seed) + 1
-		w, err := newWorld(ctx, size)
+		past, err := worlds(seed)
 		if err != nil {
 			return nil, err
 		}
+		w := newWorld(past)
 		for c, x := range all {
 			s, err := w.train(ctx, x)
 			if err != nil {
@@ -176,9 +185,9 @@ func (w *world) judge(ctx context.Context, s models.Scorer, task string) ([]floa
 			}
 		}
 		q := d.Query(row, d.Cuts.Test, k)
-		for i, gone := range w.coldItem {
-			if gone {
-				q = q.Without(int32(i))
+		for _, item := range slices.Clone(q.History.Item) {
+			if w.coldItem[item] {
+				q = q.Without(item)
 			}
 		}
 		if cold {

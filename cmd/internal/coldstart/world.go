@@ -5,18 +5,20 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"maps"
+	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/rapport-ml/rapport/cmd/internal/importer"
 	"github.com/rapport-ml/rapport/cmd/internal/synth"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/storage"
 )
 
-// world is a synthetic world as a data set, and who of it is held out.
+// world is a data set, and who of it is held out.
 type world struct {
 	whole, seen          *models.Dataset // all that happened; what may be learned from
 	coldItem, coldPerson []bool          // by catalog position; by subject row
@@ -42,6 +44,19 @@ type subjectRow struct {
 	AgeBand string `parquet:"age_band"`
 }
 
+type purchaseRow struct {
+	Household string `parquet:"household_id"`
+	Product   string `parquet:"product_id"`
+	Time      int64  `parquet:"ts,timestamp(microsecond)"`
+}
+
+type productRow struct {
+	Product    string `parquet:"product_id"`
+	Department string `parquet:"department,optional"`
+	Category   string `parquet:"category,optional"`
+	Brand      string `parquet:"brand,optional"`
+}
+
 // weights are the confidences of actions, as the quickstart's project file has them.
 var weights = map[string]float32{"view": 1, "cart": 2, "buy": 3}
 
@@ -57,7 +72,28 @@ func read[T any](ctx context.Context, b storage.Bucket, key string) ([]T, error)
 	return rows, nil
 }
 
-func newWorld(ctx context.Context, w synth.World) (*world, error) {
+// happened is what a data set holds, by raw names.
+type happened struct {
+	events   []event
+	items    map[string]attributes
+	subjects map[string]attributes
+	test     int64 // µs: what comes then or later is asked for
+}
+
+type event struct {
+	subject, item string
+	at            int64
+	weight        float32
+}
+
+// attributes are the levels of columns and a number, NaN where there is none.
+type attributes struct {
+	levels []string
+	number float64
+}
+
+// synthetic makes a world.
+func synthetic(ctx context.Context, w synth.World) (*happened, error) {
 	b := storage.NewMemory(func() time.Time { return w.Start })
 	if _, err := w.Write(ctx, b, "w"); err != nil {
 		return nil, err
@@ -70,92 +106,124 @@ func newWorld(ctx context.Context, w synth.World) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range items { // synth numbers the most popular items first: ties must not be broken by that
-		items[i].SKU = unnumbered(items[i].SKU)
+	out := &happened{items: map[string]attributes{}, subjects: map[string]attributes{}, test: w.Start.AddDate(0, 0, w.Days-max(1, w.Days/10)).UnixMicro()}
+	for _, x := range items {
+		out.items[unnumbered(x.SKU)] = attributes{[]string{x.Brand, x.Category}, x.Price}
 	}
-	slices.SortFunc(items, func(a, b itemRow) int { return strings.Compare(a.SKU, b.SKU) })
-	slices.SortFunc(people, func(a, b subjectRow) int { return strings.Compare(a.UserID, b.UserID) })
+	for _, x := range people {
+		out.subjects[x.UserID] = attributes{[]string{x.AgeBand, x.Region}, math.NaN()}
+	}
+	return out, eachEvent(ctx, b, func(x eventRow) {
+		out.events = append(out.events, event{x.UserID, unnumbered(x.SKU), x.Time, weights[x.Action]})
+	})
+}
 
-	d := &models.Dataset{Catalog: &models.Catalog{}, Kinds: []string{"buy", "cart", "view"}}
-	var category, brand, region, age []string
-	var price []float64
-	item, person := map[string]int32{}, map[string]uint64{}
-	out := &world{whole: d}
-	for i, x := range items {
-		item[x.SKU] = int32(i)
-		d.Catalog.IDs = append(d.Catalog.IDs, x.SKU)
-		category, brand, price = append(category, x.Category), append(brand, x.Brand), append(price, x.Price)
-		out.coldItem = append(out.coldItem, held(x.SKU))
+// journey reads the files of The Complete Journey. What is known of its households may be used for evaluation alone, so they have no attributes.
+func journey(ctx context.Context, dir string) (*happened, error) {
+	b := storage.NewMemory(time.Now)
+	if _, err := importer.CompleteJourney(ctx, dir, b, "w"); err != nil {
+		return nil, err
 	}
-	d.Catalog.Attrs = &models.Attributes{
-		N: len(items), Cats: []models.CatColumn{models.NewCatColumn("brand", brand), models.NewCatColumn("category", category)},
-		Nums: []models.NumColumn{{Name: "price", Values: price}},
+	items, err := read[productRow](ctx, b, "w/items.parquet")
+	if err != nil {
+		return nil, err
 	}
-	for i, x := range people {
-		person[x.UserID] = uint64(i)
+	out := &happened{items: map[string]attributes{}, subjects: map[string]attributes{}}
+	for _, x := range items {
+		out.items[x.Product] = attributes{[]string{x.Brand, x.Category, x.Department}, math.NaN()}
 	}
-	var events, visible []models.Event
+	first, last := int64(math.MaxInt64), int64(0)
+	err = eachEvent(ctx, b, func(x purchaseRow) {
+		if _, ok := out.items[x.Product]; !ok {
+			out.items[x.Product] = attributes{[]string{"", "", ""}, math.NaN()}
+		}
+		out.subjects[x.Household] = attributes{nil, math.NaN()}
+		out.events = append(out.events, event{x.Household, x.Product, x.Time, 1})
+		first, last = min(first, x.Time), max(last, x.Time)
+	})
+	out.test = last - (last-first)/10
+	return out, err
+}
+
+func eachEvent[T any](ctx context.Context, b storage.Bucket, f func(T)) error {
 	for info, err := range b.List(ctx, "w/events/", storage.ListOpt{}) {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		rows, err := read[eventRow](ctx, b, info.Key)
+		rows, err := read[T](ctx, b, info.Key)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, x := range rows {
-			e := models.Event{
-				Subject: person[x.UserID], Item: item[unnumbered(x.SKU)], Time: x.Time, Kind: uint8(slices.Index(d.Kinds, x.Action)), Weight: weights[x.Action],
-			}
-			events = append(events, e)
-			if !out.coldItem[e.Item] && !held(x.UserID) {
-				visible = append(visible, e)
-			}
+			f(x)
 		}
 	}
-	day := (24 * time.Hour).Microseconds()
-	start := w.Start.UnixMicro()
-	test := start + int64(w.Days-max(1, w.Days/10))*day
-	end := start + int64(w.Days)*day
-	d.Cuts = models.Cuts{Base: start, Rerank: test, Validation: test, Test: test, End: end}
-	d.Events = models.NewEventLog(events)
-	for _, n := range d.Events.Subjects {
-		x := people[n]
-		region, age = append(region, x.Region), append(age, x.AgeBand)
-		out.coldPerson = append(out.coldPerson, held(x.UserID))
-	}
-	d.Subjects = &models.Attributes{N: len(region), Cats: []models.CatColumn{models.NewCatColumn("age_band", age), models.NewCatColumn("region", region)}}
+	return nil
+}
 
+// newWorld splits what happened.
+func newWorld(x *happened) *world {
+	d := &models.Dataset{Kinds: []string{"event"}, Catalog: &models.Catalog{IDs: slices.Sorted(maps.Keys(x.items))}}
+	d.Catalog.Attrs = table(d.Catalog.IDs, x.items)
+	out, people := &world{whole: d}, slices.Sorted(maps.Keys(x.subjects))
+	for _, id := range d.Catalog.IDs {
+		out.coldItem = append(out.coldItem, held(id))
+	}
+	var events, visible []models.Event
+	end := x.test
+	for _, e := range x.events {
+		item, _ := d.Catalog.Lookup(e.item)
+		subject, _ := slices.BinarySearch(people, e.subject)
+		row := models.Event{Subject: uint64(subject), Item: item, Time: e.at, Weight: e.weight}
+		events, end = append(events, row), max(end, e.at+1)
+		if !out.coldItem[item] && !held(e.subject) {
+			visible = append(visible, row)
+		}
+	}
+	d.Cuts = models.Cuts{Rerank: x.test, Validation: x.test, Test: x.test, End: end}
+	d.Events = models.NewEventLog(events)
+	name := func(n uint64) string { return people[n] }
+	d.Subjects = table(each(d.Events.Subjects, name), x.subjects)
+	for _, n := range d.Events.Subjects {
+		out.coldPerson = append(out.coldPerson, held(name(n)))
+	}
 	// The rows of what may be learned from are those of the subjects who have any of it.
 	seen := *d
 	seen.Events = models.NewEventLog(visible)
-	seen.Subjects = of(d.Subjects, d.Events.Subjects, seen.Events.Subjects)
+	seen.Subjects = table(each(seen.Events.Subjects, name), x.subjects)
 	out.seen = &seen
-	return out, nil
+	return out
+}
+
+func each[T, U any](list []T, f func(T) U) []U {
+	out := make([]U, len(list))
+	for i, x := range list {
+		out[i] = f(x)
+	}
+	return out
+}
+
+// table returns the attributes of the names, in their order.
+func table(names []string, of map[string]attributes) *models.Attributes {
+	out := &models.Attributes{N: len(names)}
+	if len(names) == 0 {
+		return out
+	}
+	for c := range of[names[0]].levels {
+		out.Cats = append(out.Cats, models.NewCatColumn(fmt.Sprintf("column-%d", c), each(names, func(n string) string { return of[n].levels[c] })))
+	}
+	out.Nums = []models.NumColumn{{Name: "number", Values: each(names, func(n string) float64 { return of[n].number })}}
+	return out
 }
 
 // held draws one name in five.
 func held(name string) bool { return hash(name)%5 == 0 }
 
-// unnumbered gives an item a name whose order means nothing.
+// unnumbered gives an item a name whose order means nothing: synth numbers the most popular first, and ties must not be broken by that.
 func unnumbered(sku string) string { return fmt.Sprintf("%08x-%s", hash("of "+sku), sku) }
 
 func hash(name string) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(name))
 	return h.Sum32()
-}
-
-// of returns the attributes of the subjects `some`, who are among all.
-func of(a *models.Attributes, all, some []uint64) *models.Attributes {
-	out := &models.Attributes{N: len(some)}
-	for _, c := range a.Cats {
-		values := make([]int32, len(some))
-		for i, n := range some {
-			at, _ := slices.BinarySearch(all, n)
-			values[i] = c.Values[at]
-		}
-		out.Cats = append(out.Cats, models.CatColumn{Name: c.Name, Levels: c.Levels, Values: values})
-	}
-	return out
 }
