@@ -42,7 +42,8 @@ type Tuned struct {
 	At        time.Time      `json:"at"`
 	Revision  string         `json:"revision"` // of the program
 	Digest    table.Digest   `json:"digest"`   // of the permitted rows
-	Cuts      models.Cuts    `json:"cuts"`     // trained on [base, validation), judged on [validation, test)
+	Learned   table.Interval `json:"learned"`  // what was trained on
+	Judged    table.Interval `json:"judged"`   // what was judged on
 	Seed      uint64         `json:"seed"`
 	K         int            `json:"k"` // figures are mean nDCG@K over the questions, with 95 % intervals
 	Questions int            `json:"questions"`
@@ -144,8 +145,8 @@ func (r *Runner) Tune(ctx context.Context, job *Job, iv table.Interval, o Tuning
 		progress: func(part string, done, total int64) { r.Progressed("tune", part, done, total, "trials") },
 	}
 	out := &Tuned{
-		Format: tunedFormat, Job: job.Name, Model: job.Model.Name, Interval: iv, At: w.now, Revision: r.Revision, Digest: d.facts.Digest, Cuts: d.Cuts,
-		Seed: job.Model.Seed, K: t.k, Missing: missing,
+		Format: tunedFormat, Job: job.Name, Model: job.Model.Name, Interval: iv, At: w.now, Revision: r.Revision, Digest: d.facts.Digest,
+		Learned: between(d.Cuts.Base, d.Cuts.Validation), Judged: between(d.Cuts.Validation, d.Cuts.Test), Seed: job.Model.Seed, K: t.k, Missing: missing,
 	}
 	if err := t.run(ctx, out); err != nil {
 		return nil, fmt.Errorf("tune %s: %w", job.Name, err)
@@ -160,6 +161,11 @@ func (r *Runner) Tune(ctx context.Context, job *Job, iv table.Interval, o Tuning
 		return nil, fmt.Errorf("tune %s: keep the outcome: %w", job.Name, err)
 	}
 	return out, nil
+}
+
+// between is the interval of two times in µs.
+func between(from, to int64) table.Interval {
+	return table.Interval{Start: time.UnixMicro(from).UTC(), End: time.UnixMicro(to).UTC()}
 }
 
 func (o *Tuning) check() error {

@@ -16,11 +16,10 @@ import (
 
 // sharp is a part that recognizes each subject's own item, better the nearer its value is to 1: a planted best.
 type sharp struct {
-	value  float64
-	events int
-	clock  *time.Time
-	err    error
-	train  func(d *models.Dataset, until int64)
+	value float64
+	clock *time.Time
+	err   error
+	train func(d *models.Dataset, until int64)
 }
 
 func (s *sharp) Name() string { return "sharp" }

@@ -127,13 +127,16 @@ func Set[H any](h H, s Space, v Values) (H, error) {
 	return out, nil
 }
 
-// Text writes a value of the space as it stands in a project file: 64, 0.003, 90d.
+// Text writes a value of the space as it stands in a project file: 64, 0.003, 90d, 6h.
 func (s Space) Text(name string, x float64) string {
-	text := strconv.FormatFloat(x, 'f', -1, 64)
+	unit := ""
 	if slices.ContainsFunc(s, func(r Range) bool { return r.Name == name && r.Days }) && x > 0 {
-		text += "d"
+		unit = "d"
+		if hours := math.Round(24 * x); x < 1 && math.Abs(24*x-hours) < 1e-9 {
+			x, unit = hours, "h"
+		}
 	}
-	return text
+	return strconv.FormatFloat(x, 'f', -1, 64) + unit
 }
 
 // String writes v in the order of the space, as {dim: 64, half_life: 90d}.

@@ -51,6 +51,9 @@ func TestSpaceSet(t *testing.T) {
 	if text := space.String(v); text != "{dim: 64, half_life: 90d}" {
 		t.Errorf("written as %s", text)
 	}
+	if text := space.String(now); text != "{dim: 8, weight: 3, half_life: 12h}" {
+		t.Errorf("written as %s", text)
+	}
 	if _, err := Set(h, space, Values{"keep": 1}); err == nil {
 		t.Error("a value outside the space is set")
 	}
