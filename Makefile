@@ -82,7 +82,7 @@ race: packages $(call stamp,$(VERSITYGW)) ## Run every test under the race detec
 .PHONY: lint
 lint: $(call stamp,$(GOFUMPT)) $(call stamp,$(STATICCHECK)) ## Layout (gofumpt), go vet, staticcheck (staticcheck.conf says why each check)
 	@unformatted=$$($(TOOLS)/gofumpt -l .); if [ -n "$$unformatted" ]; then echo "not as gofumpt wants it (gofumpt -w):"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet ./...
+	$(GO) vet ./... && $(GO) vet -tags purego ./models/internal/vec
 	$(TOOLS)/staticcheck ./...
 	$(GO) mod tidy -diff
 	@$(MAKE) --no-print-directory lint-assembly

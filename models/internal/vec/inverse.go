@@ -37,7 +37,7 @@ const (
 	sweepCols   = 3 * tileCols  // columns of a strip: those of the widest tile
 	pivotRows   = 5 * sweepCols // rows of a block: a strip of as many rows fits beside others in a core's second cache
 	updateArea  = 10            // strips of a task's rows and of its columns
-	turnRows    = 16 // rows of a block that are turned into columns at a time
+	turnRows    = 16            // rows of a block that are turned into columns at a time
 	mirrorBlock = 32
 )
 
