@@ -219,7 +219,12 @@ func stateSheet(p *program, g *group) *sheet {
 			w.members = append(w.members, sets)
 		}
 		w.order(&pt.entities, func(slot int) bool {
-			return slices.ContainsFunc(pt.classes, func(c classState) bool { return c.some(slot) })
+			for i := range pt.classes {
+				if pt.classes[i].some(slot) {
+					return true
+				}
+			}
+			return false
 		})
 		return b.putPieces(pt, number, seed, func(dst []byte, class int, slots []uint32) []byte {
 			return pt.classes[class].appendState(dst, slots, p.end, w.members[class], w.col[:len(slots)], w.low[:len(slots)])
@@ -239,10 +244,13 @@ func tileSheet(p *program, g *group, start int64) *sheet {
 			pt.classes[i].done(pt.n)
 		}
 		w.order(&pt.entities, func(slot int) bool {
-			return slices.ContainsFunc(pt.classes, func(c classState) bool {
-				at := c.tileBucket(p.end - start)
-				return at >= 0 && uint32(c.words[slot*c.stride()+int(at)*c.cells]) != 0
-			})
+			for i := range pt.classes {
+				c := &pt.classes[i]
+				if at := c.tileBucket(p.end - start); at >= 0 && uint32(c.words[slot*c.stride()+int(at)*c.cells]) != 0 {
+					return true
+				}
+			}
+			return false
 		})
 		return b.putPieces(pt, number, seed, func(dst []byte, class int, slots []uint32) []byte {
 			c := &pt.classes[class]

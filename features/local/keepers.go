@@ -2,6 +2,7 @@ package local
 
 import (
 	"math"
+	"slices"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/aggregate"
@@ -36,10 +37,32 @@ type keeper interface {
 type timedKeeper interface {
 	keeper
 	add(slot uint32, bucket uint8, word uint64, time int64)
-	// append writes what a window that starts at or after from needs of a slot; decode reads it into a slot that has no events yet, and returns
-	// the bytes behind it.
-	append(dst []byte, slot uint32, from int64) []byte
-	decode(slot uint32, src []byte) ([]byte, error)
+	// append writes what a window that starts at or after from needs of some slots; decode reads it into as many from first on, which have no events
+	// yet, and returns the bytes behind it.
+	append(dst []byte, slots []uint32, from int64) []byte
+	decode(first uint32, rows int, src []byte, from int64) ([]byte, error)
+}
+
+// lists is a timedKeeper whose states are written one after another.
+type lists interface {
+	appendOne(dst []byte, slot uint32, from int64) []byte
+	decodeOne(slot uint32, src []byte) ([]byte, error)
+}
+
+func appendEach(dst []byte, k lists, slots []uint32, from int64) []byte {
+	for _, slot := range slots {
+		dst = k.appendOne(dst, slot, from)
+	}
+	return dst
+}
+
+func decodeEach(k lists, first uint32, rows int, src []byte) (_ []byte, err error) {
+	for i := range rows {
+		if src, err = k.decodeOne(first+uint32(i), src); err != nil {
+			return nil, err
+		}
+	}
+	return src, nil
 }
 
 func newKeeper(k keep, windows int) keeper {
@@ -253,12 +276,20 @@ func (k *firsts) put(_ *featureProgram, slot uint32, starts []int64, dst []table
 	}
 }
 
-func (k *firsts) append(dst []byte, slot uint32, from int64) []byte {
+func (k *firsts) append(dst []byte, slots []uint32, from int64) []byte {
+	return appendEach(dst, k, slots, from)
+}
+
+func (k *firsts) decode(first uint32, rows int, src []byte, _ int64) ([]byte, error) {
+	return decodeEach(k, first, rows, src)
+}
+
+func (k *firsts) appendOne(dst []byte, slot uint32, from int64) []byte {
 	k.lists[slot].Cut(from)
 	return k.values.append(dst, k.lists[slot])
 }
 
-func (k *firsts) decode(slot uint32, src []byte) (rest []byte, err error) {
+func (k *firsts) decodeOne(slot uint32, src []byte) (rest []byte, err error) {
 	k.lists[slot], rest, err = k.values.decode(src, true)
 	k.held += 16 * int64(len(k.lists[slot]))
 	return rest, err
@@ -303,11 +334,19 @@ func (k *recents) put(_ *featureProgram, slot uint32, starts []int64, dst []tabl
 	}
 }
 
-func (k *recents) append(dst []byte, slot uint32, from int64) []byte {
+func (k *recents) append(dst []byte, slots []uint32, from int64) []byte {
+	return appendEach(dst, k, slots, from)
+}
+
+func (k *recents) decode(first uint32, rows int, src []byte, _ int64) ([]byte, error) {
+	return decodeEach(k, first, rows, src)
+}
+
+func (k *recents) appendOne(dst []byte, slot uint32, from int64) []byte {
 	return k.values.append(dst, k.lists[slot].Result(from))
 }
 
-func (k *recents) decode(slot uint32, src []byte) (rest []byte, err error) {
+func (k *recents) decodeOne(slot uint32, src []byte) (rest []byte, err error) {
 	k.lists[slot], rest, err = k.values.decode(src, false)
 	if err == nil && len(k.lists[slot]) > k.n {
 		err = aggregate.ErrDamaged
@@ -368,12 +407,20 @@ func (k *registers) put(_ *featureProgram, slot uint32, starts []int64, dst []ta
 	}
 }
 
-func (k *registers) append(dst []byte, slot uint32, from int64) []byte {
+func (k *registers) append(dst []byte, slots []uint32, from int64) []byte {
+	return appendEach(dst, k, slots, from)
+}
+
+func (k *registers) decode(first uint32, rows int, src []byte, _ int64) ([]byte, error) {
+	return decodeEach(k, first, rows, src)
+}
+
+func (k *registers) appendOne(dst []byte, slot uint32, from int64) []byte {
 	k.lists[slot].list.Cut(from)
 	return k.lists[slot].list.Append(dst)
 }
 
-func (k *registers) decode(slot uint32, src []byte) ([]byte, error) {
+func (k *registers) decodeOne(slot uint32, src []byte) ([]byte, error) {
 	list, rest, err := aggregate.DecodeRegisters(nil, src)
 	k.lists[slot] = rankedList{list: list, sorted: len(list)}
 	k.held += 16 * int64(len(list))
@@ -387,6 +434,7 @@ type extremes struct {
 	keep
 	lists []extremeList
 	held  int64
+	col   [3][]uint64 // scratch: lengths, times, values
 }
 
 // extremeList is a state, of Max: of the negative values. Its first sorted entries are in order; the rest are as they came, so that many late events
@@ -447,27 +495,80 @@ func (k *extremes) done(int) {
 }
 
 func (k *extremes) put(_ *featureProgram, slot uint32, starts []int64, dst []table.Column, row int) {
+	list := k.lists[slot].list
+	at := len(list)
 	for b := range dst {
-		if x, ok := k.lists[slot].list.Result(starts[b]); ok {
-			dst[b].Float[row] = k.sign()*x + 0
+		for at > 0 && list[at-1].Time >= starts[b] {
+			at--
+		}
+		if at < len(list) {
+			dst[b].Float[row] = k.sign()*list[at].Value + 0
 		} else {
 			dst[b].Valid[row] = false
 		}
 	}
 }
 
-func (k *extremes) append(dst []byte, slot uint32, from int64) []byte {
-	l := &k.lists[slot]
-	l.list.Cut(from)
-	l.sorted = len(l.list)
-	return l.list.Append(dst)
+// append writes the number of entries, and columns: of each slot how many there are; of each entry how long it was after from, and the value.
+func (k *extremes) append(dst []byte, slots []uint32, from int64) []byte {
+	for i := range k.col {
+		k.col[i] = k.col[i][:0]
+	}
+	for _, slot := range slots {
+		list := k.lists[slot].list
+		for len(list) > 0 && list[0].Time < from {
+			list = list[1:]
+		}
+		k.col[0] = append(k.col[0], uint64(len(list)))
+		for _, e := range list {
+			k.col[1] = append(k.col[1], uint64(e.Time-from))
+			k.col[2] = append(k.col[2], math.Float64bits(e.Value))
+		}
+	}
+	dst = aggregate.AppendUint(dst, uint64(len(k.col[1])))
+	for _, col := range k.col {
+		dst = appendWords(dst, col)
+	}
+	return dst
 }
 
-func (k *extremes) decode(slot uint32, src []byte) ([]byte, error) {
-	list, rest, err := aggregate.DecodeExtreme(nil, src)
-	k.lists[slot] = extremeList{list: list, sorted: len(list)}
-	k.held += 16 * int64(len(list))
-	return rest, err
+func (k *extremes) decode(first uint32, rows int, src []byte, from int64) ([]byte, error) {
+	n, src, err := aggregate.DecodeUint(src)
+	if err != nil || n > uint64(rows+len(src)) { // all times of a list but the first take a byte at least
+		return nil, aggregate.ErrDamaged
+	}
+	for i, size := range []int{rows, int(n), int(n)} {
+		k.col[i] = slices.Grow(k.col[i][:0], size)[:size]
+		if _, src, err = readWords(k.col[i], src); err != nil {
+			return nil, err
+		}
+	}
+	all := make(aggregate.Extreme, n)
+	for i, t := range k.col[1] {
+		all[i] = aggregate.Event[float64]{Time: from + int64(t), Value: math.Float64frombits(k.col[2][i])}
+		if all[i].Time < from || !features.Computable(all[i].Value) {
+			return nil, aggregate.ErrDamaged
+		}
+	}
+	at := uint64(0)
+	for i, size := range k.col[0] {
+		if size > n-at {
+			return nil, aggregate.ErrDamaged
+		}
+		list := all[at : at+size : at+size]
+		for j := 1; j < len(list); j++ {
+			if list[j].Time <= list[j-1].Time || list[j].Value <= list[j-1].Value {
+				return nil, aggregate.ErrDamaged
+			}
+		}
+		k.lists[int(first)+i] = extremeList{list: list, sorted: len(list)}
+		at += size
+	}
+	if at != n {
+		return nil, aggregate.ErrDamaged
+	}
+	k.held += 16 * int64(n)
+	return src, nil
 }
 
 func (k *extremes) bytes() int64 { return 32*int64(cap(k.lists)) + k.held }

@@ -3,7 +3,9 @@ package local
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
+	"unsafe"
 
 	"github.com/zeebo/xxh3"
 
@@ -16,7 +18,7 @@ import (
 //	part   the partition << 56 | the number of the piece among those of the partition, from 0
 //	state  how many entities all pieces of the partition have; how many this one has
 //	       of each word of the keys a column (words.go); then the texts of keys that words don't hold, behind their lengths
-//	       for each class how many bytes it has, and these (state.go)
+//	       for each class how many bytes it has, in 4 bytes, and these (state.go)
 //	       8 bytes: a hash of all of this, the part, and what seedOf hashes
 //
 // Each partition has a piece, if only one of no entities, so that a table that lacks one is found out.
@@ -24,7 +26,6 @@ const (
 	pieceRows  = 1024    // entities of a piece, at most
 	pieceBytes = 4 << 20 // beyond which a piece of several entities is made in two
 	partShift  = 64 - partitionBits
-	mostParts  = 1 << 40 // pieces of a partition
 )
 
 // check returns the check of a piece.
@@ -48,7 +49,6 @@ type pieces struct {
 	wrapped  []uint32
 	col, low []uint64
 	body     []byte
-	section  []byte
 	members  [][]gathered // by class
 }
 
@@ -69,7 +69,9 @@ func (b *pieces) put(pt *partition, number int, seed uint64, section func(dst []
 		}
 		part := int64(uint64(number)<<partShift | uint64(i))
 		b.body = binary.LittleEndian.AppendUint64(b.body, check(seed, part, b.body))
-		if err := out(part, string(b.body)); err != nil {
+		body := b.body
+		b.body = make([]byte, 0, len(body)) // the receiver may keep the text, as it is
+		if err := out(part, unsafe.String(&body[0], len(body))); err != nil {
 			return err
 		}
 		left = left[n:]
@@ -97,8 +99,9 @@ func (b *pieces) encode(pt *partition, total int, slots []uint32, section func(d
 		}
 	}
 	for i := range pt.classes {
-		b.section = section(b.section[:0], i, slots)
-		dst = append(aggregate.AppendUint(dst, uint64(len(b.section))), b.section...)
+		at := len(dst)
+		dst = section(append(dst, 0, 0, 0, 0), i, slots)
+		binary.LittleEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
 	}
 	b.body = dst
 }
@@ -131,6 +134,39 @@ func (b *pieces) insert(e *entities, slot uint32, h uint64) {
 		at--
 	}
 	b.slots, b.hashes = slices.Insert(b.slots, at, slot), slices.Insert(b.hashes, at, h)
+}
+
+// fill adds the keys of a piece, all of which are new: they come in the order of their places. False if one is not new.
+func (e *entities) fill(p *piece, hashes []uint64) (bool, error) {
+	n := p.rows
+	if (e.n+n)*5 > len(e.index)*4 {
+		e.grow(e.n + n)
+	}
+	if e.n+n > maxSlot {
+		return false, errFull
+	}
+	for i := range n {
+		hashes[i] = hashKey(p.keys[i*e.words:][:e.words])
+	}
+	for i, h := range hashes[:n] {
+		at := place(h, len(e.index))
+		key := p.keys[i*e.words:][:e.words]
+		for e.index[at] != 0 {
+			if x := e.index[at]; x&^math.MaxUint32 == h<<32 {
+				slot := uint32(x) - 1
+				if e.sameKey(int(slot)*e.words, key) && (e.texts == 0 || e.sameTexts(slot, p.texts, i)) {
+					return false, nil
+				}
+			}
+			if at++; at == len(e.index) {
+				at = 0
+			}
+		}
+		if err := e.insert(at, h<<32, key, p.texts, i); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // compare orders two slots by their keys.
@@ -203,8 +239,11 @@ func (b *piece) read(g *group, part int64, body []byte, col []uint64) (err error
 		}
 	}
 	for range g.classes {
-		n, rest, err := aggregate.DecodeUint(body)
-		if err != nil || n > uint64(len(rest)) {
+		if len(body) < 4 {
+			return aggregate.ErrDamaged
+		}
+		n, rest := binary.LittleEndian.Uint32(body), body[4:]
+		if uint64(n) > uint64(len(rest)) {
 			return aggregate.ErrDamaged
 		}
 		b.sections, body = append(b.sections, rest[:n]), rest[n:]

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/aggregate"
@@ -237,7 +238,6 @@ type load struct {
 type loader struct {
 	scan    *scan
 	scratch *scratch
-	body    []byte
 	piece   piece
 	col     []uint64
 	bucket  bucketData
@@ -308,8 +308,8 @@ func (l *loader) read(ctx context.Context, x *load, mu *sync.Mutex) error {
 			return wrap(err)
 		}
 		for i, part := range parts.Int {
-			l.body = append(l.body[:0], rowText(states, i)...)
-			body, err := open(l.body, x.seed, part)
+			text := rowText(states, i)
+			body, err := open(unsafe.Slice(unsafe.StringData(text), len(text)), x.seed, part) // nobody writes to it
 			if err == nil {
 				err = l.piece.read(g, part, body, l.col)
 			}
@@ -336,8 +336,9 @@ func (l *loader) read(ctx context.Context, x *load, mu *sync.Mutex) error {
 func (l *loader) addTo(pt *partition, x *load) error {
 	pt.mu.Lock()
 	defer pt.mu.Unlock()
-	if pt.n == 0 {
-		pt.grow(min(l.piece.total, mostAhead))
+	if total := min(l.piece.total, mostAhead); pt.n == 0 {
+		pt.grow(total + total/8 + 2*pieceRows) // and for those that tiles and events bring, which come many at a time
+		pt.keys = make([]uint64, 0, (total+total/8)*pt.words)
 	}
 	pt.begin()
 	if err := x.add(pt, l); err != nil {
@@ -354,20 +355,16 @@ func (l *loader) addTo(pt *partition, x *load) error {
 // mostAhead is for how many entities of a partition room is made before they come: a piece may say any number.
 const mostAhead = 1 << 16
 
-// slots returns those of the piece's entities, in a partition that has room for what it holds of each.
-func (l *loader) slots(pt *partition) ([]uint32, error) {
-	slots := l.scratch.slots[:l.piece.rows]
-	if err := pt.find(l.piece.keys, pt.words, l.piece.texts, l.scratch.hashes, slots); err != nil {
-		return nil, err
-	}
+// room makes room for what the partition holds of each of its entities.
+func (pt *partition) room() error {
 	for i := range pt.classes {
 		c := &pt.classes[i]
 		if pt.n*c.stride() > math.MaxUint32 {
-			return nil, errFull
+			return errFull
 		}
 		c.room(pt.n)
 	}
-	return slots, nil
+	return nil
 }
 
 // addStates adds a piece of states, whose entities must be new.
@@ -378,11 +375,15 @@ func (l *loader) addStates(pt *partition, pr *progress) error {
 			c.words = make([]uint64, 0, min(l.piece.total, mostAhead)*c.stride()*9/8)
 		}
 	}
-	if _, err := l.slots(pt); err != nil {
-		return err
+	fresh, err := pt.fill(&l.piece, l.scratch.hashes)
+	if err == nil && !fresh {
+		err = errInconsistent // an entity stands twice
 	}
-	if pt.n != int(first)+l.piece.rows {
-		return errInconsistent // an entity stands twice
+	if err == nil {
+		err = pt.room()
+	}
+	if err != nil {
+		return err
 	}
 	for i := range pt.classes {
 		c := &pt.classes[i]
@@ -398,8 +399,11 @@ func (l *loader) addStates(pt *partition, pr *progress) error {
 
 // addTile moves the events of a piece of a tile.
 func (l *loader) addTile(pt *partition, t *tile) error {
-	slots, err := l.slots(pt)
-	if err != nil {
+	slots := l.scratch.slots[:l.piece.rows]
+	if err := pt.find(l.piece.keys, pt.words, l.piece.texts, l.scratch.hashes, slots); err != nil {
+		return err
+	}
+	if err := pt.room(); err != nil {
 		return err
 	}
 	for i, m := range t.moves {

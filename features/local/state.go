@@ -15,7 +15,7 @@ import (
 //
 //	bucket  columns: the number of events, the other counters, and of each sum its two words, as the exact number that it is; behind those of a sum the
 //	        rows of which two words don't hold it, with the sum (aggregate.Exact). Then for each row that has events the counts by value (aggregate.Tallies).
-//	timed   a column of each latest time; then, row by row, the lists of each keeper, and the members of each set (aggregate.Members)
+//	timed   a column of each latest time; then, the lists of each keeper, and row by row the members of each set (aggregate.Members)
 //
 // Of a tile it is one bucket. What of a state no window needs any more is left out, and sums are written as the exact number that they are, so equal
 // events give equal bytes.
@@ -380,9 +380,7 @@ func (c *classState) appendState(dst []byte, slots []uint32, end int64, members 
 	}
 	for _, k := range c.keepers {
 		if t, ok := k.(timedKeeper); ok {
-			for _, slot := range slots {
-				dst = t.append(dst, slot, from)
-			}
+			dst = t.append(dst, slots, from)
 		}
 	}
 	for i := range members {
@@ -422,10 +420,8 @@ func (c *classState) readState(first uint32, rows int, src []byte, end int64, d 
 	}
 	for _, k := range c.keepers {
 		if t, ok := k.(timedKeeper); ok {
-			for i := range rows {
-				if src, err = t.decode(first+uint32(i), src); err != nil {
-					return err
-				}
+			if src, err = t.decode(first, rows, src, from); err != nil {
+				return err
 			}
 		}
 	}

@@ -56,7 +56,7 @@ func work(ctx context.Context, in io.Reader, out io.Writer) error {
 		return fmt.Errorf("task: %w", err)
 	}
 	kinds := map[string]func(context.Context, task) (measured, error){
-		"build": t.profiled(runBuild), "way": runWay, "eve": runEve, "night": runNight,
+		"build": t.profiled(runBuild), "way": runWay, "eve": runEve, "night": t.profiled(runNight),
 	}
 	run := kinds[t.Kind]
 	if run == nil {
