@@ -31,6 +31,14 @@ const (
 	batchFloats = 8 << 20
 )
 
+// TileScorer is an optional power of a Scorer: it scores a few items at a time, so that the scores of a batch of queries are still in a core's
+// cache when Rank selections the best of them.
+type TileScorer interface {
+	// ScoreTiles scores as Score does, to the bit, and calls tile for pieces of consecutive items, in ascending order, that together are the catalog:
+	// scores is len(q)×width, row-major, for the items from first on, and belongs to the scorer. It returns tile's error at once.
+	ScoreTiles(ctx context.Context, q []Query, tile func(first, width int, scores []float32) error) error
+}
+
 // Rank scores the queries with s and selects the best K items of each into out, which it overwrites: among q.Candidates if they are
 // given, else among all nItems of the catalog that s is bound to, without q.Exclude. Fewer than K stand in the answer where fewer may.
 //
@@ -53,7 +61,11 @@ func Rank(ctx context.Context, s Scorer, nItems int, q []Query, out *Ranking) er
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	tiles, byTile := s.(TileScorer)
 	rows := max(1, min(maxRows, batchFloats/max(1, nItems)))
+	if byTile {
+		rows = maxRows
+	}
 	batches := make(chan int)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -69,19 +81,36 @@ func Rank(ctx context.Context, s Scorer, nItems int, q []Query, out *Ranking) er
 	})
 	for range min(runtime.GOMAXPROCS(0), (len(q)+rows-1)/rows) {
 		g.Go(func() error {
-			buf := make([]float32, min(rows, len(q))*nItems)
+			var buf []float32
+			if !byTile {
+				buf = make([]float32, min(rows, len(q))*nItems)
+			}
+			selections := make([]selection, min(rows, len(q)))
 			for a := range batches {
 				b := min(a+rows, len(q))
-				dst := buf[:(b-a)*nItems]
-				if err := s.Score(gctx, q[a:b], dst); err != nil {
+				for i := a; i < b; i++ {
+					selections[i-a].start(&q[i], room[i+1]-room[i])
+				}
+				// take hands on the scores of all queries of the batch for some items.
+				take := func(first, width int, scores []float32) error {
+					for i := range b - a {
+						if err := selections[i].take(first, scores[i*width:(i+1)*width]); err != nil {
+							return fmt.Errorf("rank query %d: %w", a+i, err)
+						}
+					}
+					return nil
+				}
+				var err error
+				if byTile {
+					err = tiles.ScoreTiles(gctx, q[a:b], take)
+				} else if err = s.Score(gctx, q[a:b], buf[:(b-a)*nItems]); err == nil {
+					err = take(0, nItems, buf)
+				}
+				if err != nil {
 					return fmt.Errorf("score queries %d to %d: %w", a, b-1, err)
 				}
 				for i := a; i < b; i++ {
-					n, err := Best(dst[(i-a)*nItems:(i-a+1)*nItems], &q[i], items[room[i]:room[i+1]], scores[room[i]:room[i+1]])
-					if err != nil {
-						return fmt.Errorf("rank query %d: %w", i, err)
-					}
-					found[i] = n
+					found[i] = selections[i-a].top.Best(items[room[i]:room[i+1]], scores[room[i]:room[i+1]])
 				}
 			}
 			return nil
@@ -132,34 +161,61 @@ func (q *Query) most(nItems int) int {
 // which stands for q.K), best first, and returns their number. q's lists must ascend within the catalog. It is Rank for one row of
 // scores that are there already. O(len(row)).
 func Best(row []float32, q *Query, items []int32, scores []float32) (int, error) {
-	top := tops.Get().(*vec.Top)
-	defer tops.Put(top)
-	top.Reset(len(items))
-	if q.Candidates == nil {
-		if !top.Offer(row, 0, q.Exclude) {
-			i := slices.IndexFunc(row, func(v float32) bool { return v-v != 0 })
-			return 0, notFinite(i, row[i])
-		}
-		return top.Best(items, scores), nil
+	p := selections.Get().(*selection)
+	defer selections.Put(p)
+	p.start(q, len(items))
+	if err := p.take(0, row); err != nil {
+		return 0, err
 	}
-	exclude := q.Exclude
-	for _, item := range q.Candidates {
-		v := row[item]
-		if v-v != 0 {
-			return 0, notFinite(int(item), v)
-		}
-		for len(exclude) > 0 && exclude[0] < item {
-			exclude = exclude[1:]
-		}
-		if len(exclude) == 0 || exclude[0] != item {
-			top.Add(v, item)
-		}
-	}
-	return top.Best(items, scores), nil
+	return p.top.Best(items, scores), nil
 }
 
-// tops keeps the memory of selections.
-var tops = sync.Pool{New: func() any { return new(vec.Top) }}
+// selections keeps the memory of selections.
+var selections = sync.Pool{New: func() any { return new(selection) }}
+
+// selection selects the best items of one query from scores that come in pieces.
+type selection struct {
+	top        vec.Top
+	among      bool    // candidates are given
+	candidates []int32 // not yet reached
+	exclude    []int32 // not yet reached
+}
+
+func (p *selection) start(q *Query, k int) {
+	p.top.Reset(k)
+	p.among, p.candidates, p.exclude = q.Candidates != nil, q.Candidates, q.Exclude
+}
+
+// take offers the scores of the items from first on. Pieces ascend.
+func (p *selection) take(first int, scores []float32) error {
+	end := int32(first + len(scores))
+	if !p.among {
+		if !p.top.Offer(scores, int32(first), p.exclude) {
+			i := slices.IndexFunc(scores, func(v float32) bool { return v-v != 0 })
+			return notFinite(first+i, scores[i])
+		}
+	}
+	for ; len(p.candidates) > 0 && p.candidates[0] < end; p.candidates = p.candidates[1:] {
+		item := p.candidates[0]
+		v := scores[int(item)-first]
+		if v-v != 0 {
+			return notFinite(int(item), v)
+		}
+		p.skip(item)
+		if len(p.exclude) == 0 || p.exclude[0] != item {
+			p.top.Add(v, item)
+		}
+	}
+	p.skip(end)
+	return nil
+}
+
+// skip forgets excluded items before item.
+func (p *selection) skip(item int32) {
+	for len(p.exclude) > 0 && p.exclude[0] < item {
+		p.exclude = p.exclude[1:]
+	}
+}
 
 func notFinite(item int, v float32) error {
 	return fmt.Errorf("the score of item %d is %v: the model diverged, or was fed numbers that are not finite", item, v)

@@ -40,6 +40,30 @@ func (s *table) Score(ctx context.Context, q []Query, dst []float32) error {
 	return ctx.Err()
 }
 
+// tiled is a table that scores some items at a time.
+type tiled struct {
+	table
+	width int
+}
+
+func (s *tiled) ScoreTiles(ctx context.Context, q []Query, tile func(first, width int, scores []float32) error) error {
+	all := make([]float32, len(q)*s.items)
+	if err := s.Score(ctx, q, all); err != nil {
+		return err
+	}
+	for first := 0; first < s.items; first += s.width {
+		width := min(s.width, s.items-first)
+		scores := make([]float32, len(q)*width)
+		for i := range q {
+			copy(scores[i*width:][:width], all[i*s.items+first:])
+		}
+		if err := tile(first, width, scores); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // byTheBook ranks with a full sort.
 func byTheBook(s *table, q []Query) Ranking {
 	out := Ranking{Off: []int{0}, Item: []int32{}, Score: []float32{}}
@@ -107,6 +131,16 @@ func TestRankAgainstFullSort(t *testing.T) {
 			if most := s.most.Load(); most > maxRows {
 				t.Errorf("%d queries at once", most)
 			}
+			for _, width := range []int{1, 7, 16, 64} {
+				pieces := &tiled{table: table{rows: s.rows, items: s.items}, width: width}
+				var again Ranking
+				if err := Rank(t.Context(), pieces, s.items, q, &again); err != nil {
+					t.Fatal(err)
+				}
+				if !reflect.DeepEqual(again, got) {
+					t.Fatalf("%d queries over %d items, %d at a time, on %d procs:\ngot  %v\nwant %v", size[0], size[1], width, procs, again, got)
+				}
+			}
 		}
 	}
 }
@@ -143,6 +177,9 @@ func TestRankRefuses(t *testing.T) {
 		var out Ranking
 		if err := Rank(t.Context(), s, 3, []Query{{K: 1}, c.q}, &out); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "query 1") {
 			t.Errorf("got %v, want %q of query 1", err, c.want)
+		}
+		if err := Rank(t.Context(), &tiled{table: table{rows: s.rows, items: 3}, width: 1}, 3, []Query{{K: 1}, c.q}, &out); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "query 1") {
+			t.Errorf("one item at a time: got %v, want %q of query 1", err, c.want)
 		}
 	}
 	// A candidate list without the bad item does not look at it.

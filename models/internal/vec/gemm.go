@@ -31,6 +31,14 @@ func PackColumns(b []float32, ldb, n, k int) *Packed {
 	return p
 }
 
+// Part returns rows [lo, hi) of B, which share its memory. lo is a multiple of 16.
+func (p *Packed) Part(lo, hi int) *Packed {
+	if lo%tileCols != 0 {
+		panic("vec: a part of a packed matrix that begins within a strip")
+	}
+	return &Packed{n: hi - lo, k: p.k, strips: p.strips[lo*p.k : roundUp(hi)*p.k]}
+}
+
 // MulNT sets dst = A·Bᵀ: A is m×k with row stride lda, dst is m×n with row stride ldd. An element depends on its two rows
 // alone, to the bit, whatever m and n are: it is their sum of products in ascending order. O(m·n·k).
 func (p *Packed) MulNT(dst []float32, ldd int, a []float32, lda, m int) {

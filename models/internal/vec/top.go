@@ -16,7 +16,7 @@ type Top struct {
 }
 
 // topRoom is how many candidates are kept beside the best k before they are cut down to k again.
-const topRoom = 256
+const topRoom = 128
 
 // Reset makes t select k elements anew.
 func (t *Top) Reset(k int) {
