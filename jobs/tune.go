@@ -215,6 +215,19 @@ func (r *Runner) tuning(ctx context.Context, job *Job, iv table.Interval) (*work
 	return w, missing, nil
 }
 
+// TrainingSet reads what a run of iv would learn from, as far as it is ingested, under the policy of now: for measurements. It writes nothing.
+func (r *Runner) TrainingSet(ctx context.Context, job *Job, iv table.Interval) (*models.Dataset, error) {
+	w, _, err := r.tuning(ctx, job, iv)
+	if err != nil {
+		return nil, err
+	}
+	d, err := w.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &d.Dataset, nil
+}
+
 // tuner is one search over a training set in memory.
 type tuner struct {
 	Tuning

@@ -1,33 +1,38 @@
-// Command quality pools the evaluation reports of a job's intervals into the table of docs/quality.md.
-//
-//	quality BUCKET-URL JOB
-//
-// Each report's figure is a mean over the subjects of its test window; the pooled figure is the mean over all subject-intervals. Its
-// standard error takes the intervals for independent, which flatters it a little: people come back from week to week.
 package main
 
 import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
 	"math"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/storage"
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: quality BUCKET-URL JOB")
-		os.Exit(2)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	var err error
+	switch args := os.Args[1:]; {
+	case len(args) > 0 && args[0] == "protocols":
+		err = protocols(ctx, args[1:], os.Stdout)
+	case len(args) == 2:
+		err = pool(ctx, args[0], args[1], os.Stdout)
+	default:
+		err = errors.New("usage: quality BUCKET-URL JOB, or quality protocols [flags] PROJECT-FILE JOB")
 	}
-	if err := run(context.Background(), os.Args[1], os.Args[2], os.Stdout); err != nil {
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "quality:", err)
 		os.Exit(1)
 	}
@@ -59,7 +64,8 @@ type column struct {
 
 var columns = []column{{"ndcg@10", eval.All}, {"ndcg@10", eval.Repeat}, {"ndcg@10", eval.Explore}, {"recall@10", eval.All}, {"coverage@10", eval.All}}
 
-func run(ctx context.Context, url, job string, out io.Writer) error {
+// pool prints the tables of a job's reports.
+func pool(ctx context.Context, url, job string, out io.Writer) error {
 	b, err := storage.Open(ctx, url, storage.Options{})
 	if err != nil {
 		return err
