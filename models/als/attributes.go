@@ -129,6 +129,12 @@ func (f *fit) useAttributes(d *models.Dataset) maps {
 		subjectSide: newRidge(m.subjects, m.subjects.space.Rows(subjects, len(d.Events.Subjects)), f.p.rows, f.subjReg, f.h.Ridge),
 		itemSide:    newRidge(m.items, m.items.space.Rows(items, d.Catalog.Len()), f.p.items, f.itemReg, f.h.Ridge),
 	}
+	if f.h.Attributes == allAttributes {
+		ridges[itemSide].passedBy(f.h.shrink(0, f.p.subjects))
+	}
+	for _, r := range ridges {
+		r.factor()
+	}
 	f.centres.subjects, f.centres.items = make([]float32, len(f.subjects)), make([]float32, len(f.items))
 	f.centres.refit = func(ctx context.Context, s side, vectors []float32, reg []float64) (float64, error) {
 		if err := ctx.Err(); err != nil {
@@ -145,42 +151,68 @@ func (f *fit) useAttributes(d *models.Dataset) maps {
 //
 // which is the exact minimizer of the training objective in B. GᵀRG does not change while training goes on: it is factored once.
 type ridge struct {
-	to    *attributeMap
-	rows  *encode.Rows
-	at    []int32   // row of the side → row of rows
-	l     []float64 // the factor, (1+features)²
-	kappa float64
-	fault error
+	to     *attributeMap
+	rows   *encode.Rows
+	at     []int32   // row of the side → row of rows
+	l      []float64 // GᵀRG + κI, then its factor, (1+features)²
+	kappa  float64
+	others []int32 // rows of rows that count with a vector of 0, and their weight
+	weight float64
+	fault  error
 }
 
-// newRidge factors for the rows `at` of rows, whose weights are reg. O(rows·features of a row² + features³).
+// newRidge adds up the rows `at` of rows, whose weights are reg. O(rows·features of a row²).
 func newRidge(to *attributeMap, rows *encode.Rows, at []int32, reg []float64, ridgeRows float64) *ridge {
 	n := 1 + to.space.Len()
 	r := &ridge{to: to, rows: rows, at: at, l: make([]float64, n*n)}
 	for i, row := range at {
-		r.kappa += reg[i] / float64(len(at))
-		fs, xs := rows.Row(row)
-		r.l[0] += reg[i]
-		for a, f := range fs { // the lower triangle: features ascend
-			v, line := reg[i]*float64(xs[a]), r.l[(1+int(f))*n:]
-			line[0] += v
-			for b, g := range fs[:a+1] {
-				line[1+int(g)] += float64(v * float64(xs[b]))
-			}
-		}
+		r.kappa += ridgeRows * reg[i] / float64(len(at))
+		r.add(row, reg[i])
 	}
-	r.kappa *= ridgeRows
 	for f := range n {
 		r.l[f*n+f] += r.kappa
-	}
-	if !vec.Cholesky64(r.l, n) {
-		r.fault = fmt.Errorf("%w (the regression on %d features is singular: raise ridge)", ErrDiverged, n-1)
 	}
 	return r
 }
 
-// refit sets the map to the minimizer for vectors (rows×d) and centres to what it makes of the rows, and returns κ·‖B‖².
-// O(features²·d + rows·features of a row·d).
+// add adds a row to GᵀRG: to the lower triangle, as features ascend.
+func (r *ridge) add(row int32, weight float64) {
+	n := 1 + r.to.space.Len()
+	fs, xs := r.rows.Row(row)
+	r.l[0] += weight
+	for a, f := range fs {
+		v, line := weight*float64(xs[a]), r.l[(1+int(f))*n:]
+		line[0] += v
+		for b, g := range fs[:a+1] {
+			line[1+int(g)] += float64(v * float64(xs[b]))
+		}
+	}
+}
+
+// passedBy counts every other row that has a feature with a vector of 0 and this weight: items that were there and that too few people chose. Without
+// them a feature's vector would be that of its best-liked items, and new items would be taken for those.
+func (r *ridge) passedBy(weight float64) {
+	r.weight = weight
+	next := 0
+	for row := range int32(r.rows.Len()) {
+		if next < len(r.at) && r.at[next] == row {
+			next++
+		} else if fs, _ := r.rows.Row(row); len(fs) > 0 {
+			r.others = append(r.others, row)
+			r.add(row, weight)
+		}
+	}
+}
+
+// factor ends the sums. O(features³).
+func (r *ridge) factor() {
+	if n := 1 + r.to.space.Len(); !vec.Cholesky64(r.l, n) {
+		r.fault = fmt.Errorf("%w (the regression on %d features is singular: raise ridge)", ErrDiverged, n-1)
+	}
+}
+
+// refit sets the map to the minimizer for vectors (rows×d) and centres to what it makes of the rows, and returns what the map itself costs: κ·‖B‖²,
+// and the weight of the others times their distance from 0. O(features²·d + rows·features of a row·d).
 func (r *ridge) refit(centres, vectors []float32, reg []float64) (penalty float64, err error) {
 	if r.fault != nil {
 		return 0, r.fault
@@ -224,5 +256,12 @@ func (r *ridge) refit(centres, vectors []float32, reg []float64) (penalty float6
 			r.to.centre(centres[i*d:][:d], fs, xs)
 		}
 	})
-	return r.kappa * penalty, nil
+	penalty *= r.kappa
+	vector := make([]float32, d)
+	for _, row := range r.others {
+		fs, xs := r.rows.Row(row)
+		r.to.centre(vector, fs, xs)
+		penalty += r.weight * vec.Dot64(vector, vector)
+	}
+	return penalty, nil
 }

@@ -50,14 +50,21 @@ func bindSubjects(t testing.TB, m models.Model, c *models.Catalog, columns ...st
 	return s.(*scorer)
 }
 
-// The refit is the exact minimizer of Σ r‖v − Bᵀg‖² + κ‖B‖², as a dense solve of the normal equations in the test says.
+// The refit is the exact minimizer of Σ r‖v − Bᵀg‖² + κ‖B‖², as a dense solve of the normal equations in the test says; and with the rows
+// that were passed by, of that plus Σ weight·‖Bᵀg‖² over those of them that have a feature.
 func TestRefitIsTheRidgeRegression(t *testing.T) {
+	for _, passed := range []float64{0, .4} {
+		t.Run(fmt.Sprint("passed by ", passed), func(t *testing.T) { refitIsTheRidgeRegression(t, passed) })
+	}
+}
+
+func refitIsTheRidgeRegression(t *testing.T, passed float64) {
 	const n, d, ridgeRows = 40, 5, 3
 	r := rand.New(rand.NewPCG(1, 9))
 	a := &models.Attributes{N: n}
 	var one, two []string
 	for range n {
-		one, two = append(one, string(rune('a'+r.IntN(4)))), append(two, []string{"x", "y", ""}[r.IntN(3)])
+		one, two = append(one, []string{"a", "b", "c", "d", ""}[r.IntN(5)]), append(two, []string{"x", "y", ""}[r.IntN(3)])
 	}
 	a.Cats = []models.CatColumn{models.NewCatColumn("one", one), models.NewCatColumn("two", two)}
 	var at []int32 // the rows that take part: not all, and not from the first on
@@ -76,30 +83,43 @@ func TestRefitIsTheRidgeRegression(t *testing.T) {
 		vectors[i] = float32(r.NormFloat64())
 	}
 	m := &attributeMap{space: sp, d: d, b: make([]float32, (1+sp.Len())*d)}
-	penalty, err := newRidge(m, rows, at, reg, ridgeRows).refit(centres, vectors, reg)
+	fit := newRidge(m, rows, at, reg, ridgeRows)
+	if passed > 0 {
+		fit.passedBy(passed)
+	}
+	fit.factor()
+	penalty, err := fit.refit(centres, vectors, reg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := 1 + sp.Len()
+	f, all, weight := 1+sp.Len(), slices.Clone(at), slices.Clone(reg)
+	for i := range int32(n) {
+		if fs, _ := rows.Row(i); passed > 0 && len(fs) > 0 && !slices.Contains(at, i) {
+			all, weight, vectors = append(all, i), append(weight, passed), append(vectors, make([]float32, d)...)
+		}
+	}
+	if passed > 0 && len(all) == len(at) {
+		t.Fatal("no row was passed by")
+	}
 	g := func(i int) []float64 {
 		out := make([]float64, f)
 		out[0] = 1
-		fs, xs := rows.Row(at[i])
+		fs, xs := rows.Row(all[i])
 		for k := range fs {
 			out[1+fs[k]] = float64(xs[k])
 		}
 		return out
 	}
-	var norm float64
+	var norm, away float64
 	for dim := range d {
 		normal, right := make([][]float64, f), make([]float64, f)
 		for x := range normal {
 			normal[x] = make([]float64, f)
 			normal[x][x] = ridgeRows * mean
-			for i := range at {
-				right[x] += reg[i] * g(i)[x] * float64(vectors[i*d+dim])
+			for i := range all {
+				right[x] += weight[i] * g(i)[x] * float64(vectors[i*d+dim])
 				for y := range normal {
-					normal[x][y] += reg[i] * g(i)[x] * g(i)[y]
+					normal[x][y] += weight[i] * g(i)[x] * g(i)[y]
 				}
 			}
 		}
@@ -110,13 +130,16 @@ func TestRefitIsTheRidgeRegression(t *testing.T) {
 			}
 			norm += right[x] * right[x]
 		}
+		for i := len(at); i < len(all); i++ {
+			away += passed * dot(g(i), right) * dot(g(i), right)
+		}
 		for i := range at {
 			if want := dot(g(i), right); math.Abs(float64(centres[i*d+dim])-want) > 1e-5 {
 				t.Errorf("centre %d, dimension %d: %g, want %g", i, dim, centres[i*d+dim], want)
 			}
 		}
 	}
-	if want := ridgeRows * mean * norm; math.Abs(penalty-want) > 1e-6*want {
+	if want := ridgeRows*mean*norm + away; math.Abs(penalty-want) > 1e-6*want {
 		t.Errorf("penalty %g, want %g", penalty, want)
 	}
 }
