@@ -23,6 +23,7 @@ type Hyper struct {
 	Solver         string        `json:"solver,omitempty"`     // auto, cholesky, cg or blocks: how a row is solved (plan.go); "": auto
 	Steps          int           `json:"steps,omitempty"`      // of conjugate gradients a row and epoch at most; 0: 3
 	Block          int           `json:"block,omitempty"`      // elements of a row that solver blocks sets at a time, a multiple of 16; 0: 32
+	Patience       int           `json:"patience,omitempty"`   // training stops after as many epochs without improvement (stop.go); 0: it never stops early
 	Attributes     string        `json:"attributes,omitempty"` // true, auto, bias or false: what rows are drawn towards (attributes.go); "": false
 	Ridge          float64       `json:"ridge,omitempty"`      // κ, what a level of an attribute must outweigh, in rows; 0: 10
 }
@@ -81,6 +82,7 @@ func (h Hyper) Validate() error {
 	bad(h.MinSubjects >= 0, "min_subjects", h.MinSubjects, "1 or more, or 0 for the default")
 	bad(slices.Contains([]string{"", autoSolver, choleskySolver, cgSolver, blockSolver}, h.Solver), "solver", h.Solver, "auto, cholesky, cg or blocks")
 	bad(h.Steps >= 0 && h.Steps <= 100, "steps", h.Steps, "1 to 100, or 0 for the default")
+	bad(h.Patience >= 0 && h.Patience <= 1000, "patience", h.Patience, "1 to 1000, or 0 to make all epochs")
 	bad(h.Block >= 0 && h.Block <= maxDim && h.Block%16 == 0, "block", h.Block, fmt.Sprintf("a multiple of 16 up to %d, or 0 for the default", maxDim))
 	bad(slices.Contains([]string{"", noAttributes, allAttributes, autoAttributes, biasAttributes}, h.Attributes), "attributes", h.Attributes, "true, auto, bias or false")
 	bad(h.Ridge >= 0 && h.Ridge <= 1e9, "ridge", h.Ridge, "a positive number up to 1e9, or 0 for the default")

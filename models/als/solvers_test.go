@@ -409,7 +409,7 @@ func TestEqualConfidencesTakeNoMemory(t *testing.T) {
 }
 
 func TestSolverOptionsAreChecked(t *testing.T) {
-	for what, h := range map[string]Hyper{"solver": {Solver: "lu"}, "steps": {Steps: -1}, "block": {Block: 40}} {
+	for what, h := range map[string]Hyper{"solver": {Solver: "lu"}, "steps": {Steps: -1}, "block": {Block: 40}, "patience": {Patience: -1}} {
 		if err := h.Validate(); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)
 		}

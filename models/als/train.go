@@ -21,6 +21,10 @@ type Trainer struct {
 	Hyper Hyper
 	// Progress, if not nil, is called after each epoch (1, 2, …) with the objective, on the goroutine that called Train.
 	Progress func(epoch int, objective float64)
+	// Parent, if not nil, is a warm start: items that it knows begin with its vectors, if it has as many dimensions, the others as they
+	// would without it. What it learned from stays in the result, also from subjects who have been erased since: whoever sets it keeps a
+	// digest of it with the inputs, and leaves it out of the first training that an erasure makes due.
+	Parent *Model
 }
 
 // Name returns "als".
@@ -35,9 +39,40 @@ func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, see
 		return nil, fmt.Errorf("train als: %w", err)
 	}
 	h := t.Hyper.withDefaults()
-	p, err := collect(d, until, &h)
+	var stop watch
+	if h.Patience > 0 {
+		best, err := t.rehearse(ctx, d, until, seed, h)
+		if err != nil {
+			return nil, fmt.Errorf("train als: %w", err)
+		}
+		if best > 0 {
+			h.Epochs = best
+		} else {
+			stop = plateau(h.Patience)
+		}
+	}
+	epoch := 0
+	m, err := learn(ctx, d, until, seed, h, t.Parent, func(ctx context.Context, m *Model, objective float64) (bool, error) {
+		epoch++
+		if t.Progress != nil {
+			t.Progress(epoch, objective)
+		}
+		if stop != nil {
+			return stop(ctx, m, objective)
+		}
+		return false, nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("train als: %w", err)
+	}
+	return m, nil
+}
+
+// learn trains for at most h.Epochs epochs, or until after says that it is enough.
+func learn(ctx context.Context, d *models.Dataset, until int64, seed uint64, h Hyper, parent *Model, after watch) (*Model, error) {
+	p, err := collect(d, until, &h)
+	if err != nil {
+		return nil, err
 	}
 	if h.Dim == 0 {
 		h.Dim = dimFor(len(p.bySubj.col), p.subjects, len(p.items))
@@ -53,18 +88,23 @@ func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, see
 	if len(p.items) == 0 {
 		return m, nil
 	}
+	f.start(m.items, parent)
 	for epoch := 1; epoch <= h.Epochs; epoch++ {
 		if err := f.epoch(ctx); err != nil {
-			return nil, fmt.Errorf("train als, epoch %d of %d: %w", epoch, h.Epochs, err)
+			return nil, fmt.Errorf("epoch %d of %d: %w", epoch, h.Epochs, err)
 		}
 		m.record.Objective = append(m.record.Objective, f.objective)
-		if t.Progress != nil {
-			t.Progress(epoch, f.objective)
+		enough, err := after(ctx, m, f.objective)
+		if err != nil {
+			return nil, fmt.Errorf("after epoch %d of %d: %w", epoch, h.Epochs, err)
+		}
+		if enough {
+			break
 		}
 	}
 	// A subject who is folded in may have the shortest of histories. With half of that row's regularizer the matrix must still have a factor.
 	if _, ok := newSystem(f.items, f.itemGram, h.Dim, h.Weight).factor64(nil, nil, h.shrink(0, len(p.items))/2); !ok {
-		return nil, fmt.Errorf("train als, after %d epochs: %w (the system of a subject without history is singular)", h.Epochs, ErrDiverged)
+		return nil, fmt.Errorf("after %d epochs: %w (the system of a subject without history is singular)", len(m.record.Objective), ErrDiverged)
 	}
 	return m, nil
 }
@@ -135,6 +175,24 @@ func newFit(p *pairs, h *Hyper, seed uint64) *fit {
 	vec.Gram(f.itemGram, f.items, len(p.items), d)
 	f.atStart = p.confidence + f.regularization(f.items, nil, f.itemReg)
 	return f
+}
+
+// start takes the vectors of items that parent knows from it.
+func (f *fit) start(items []string, parent *Model) {
+	if parent == nil || parent.hyper.Dim != f.h.Dim {
+		return
+	}
+	d, row := f.h.Dim, 0
+	for i, id := range items { // both ascend
+		for row < len(parent.items) && parent.items[row] < id {
+			row++
+		}
+		if row < len(parent.items) && parent.items[row] == id {
+			copy(f.items[i*d:][:d], parent.factors[row*d:])
+		}
+	}
+	vec.Gram(f.itemGram, f.items, len(items), d)
+	f.atStart = f.p.confidence + f.regularization(f.items, nil, f.itemReg)
 }
 
 func regularizers(s *sparse, others int, h *Hyper) []float64 {
