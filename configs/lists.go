@@ -39,8 +39,10 @@ func (l Lists) rules() *lists.Rules {
 // columns are the item attributes that lists need.
 func (l Lists) columns() []string {
 	out := l.rules().Columns()
-	if l.Broad != "" && !slices.Contains(out, l.Broad) {
-		out = append(out, l.Broad)
+	for _, c := range []string{l.Broad, l.Title} {
+		if c != "" && !slices.Contains(out, c) {
+			out = append(out, c)
+		}
 	}
 	return out
 }
@@ -51,6 +53,9 @@ func (p *Project) checkLists(path string, l Lists) {
 		p.dec.at(path+".k", "", "%d is not between 1 and 1000", l.K)
 	}
 	oneOf(p.dec, path+".seen", l.Seen, "auto", "keep", "mask")
+	if l.Related < 0 || l.Related > 1000 {
+		p.dec.at(path+".related", "", "%d is not between 0 and 1000", l.Related)
+	}
 	r := l.rules()
 	p.eachRule(path, r.Validate())
 	for _, c := range l.columns() {
@@ -93,6 +98,10 @@ func (p *Project) checkLists(path string, l Lists) {
 		wants(path+".fresh.since", r.Fresh.Since, false)
 	}
 	wants(path+".broad", l.Broad, false)
+	wants(path+".title", l.Title, false)
+	if l.Title != "" && (l.Title == l.Broad || slices.Contains(r.Columns(), l.Title)) {
+		p.dec.at(path+".title", "name another attribute", "a rule reads %q, and titles are taken away from what rules and models see", l.Title)
+	}
 }
 
 // eachRule reports every fault of list rules where it stands.
@@ -113,6 +122,13 @@ func (p *Project) eachRule(path string, err error) {
 // checkListReads refuses a job whose lists have rules on attributes that its purpose does not read.
 func (p *Project) checkListReads(name string, j Job) {
 	pu := p.purpose(j.Purpose.Train)
+	for _, c := range p.Models[j.Train.Model].Lists.UnprofiledBy {
+		attribute := pu.Allows("items", c) && p.Sources.Items != nil && !slices.Contains(p.Sources.Items.Numbers, c)
+		context := pu.Allows("events", c) && p.Sources.Events.Columns[c] != "" && !slices.Contains(p.Sources.Events.Numbers, c)
+		if !attribute && !context {
+			p.dec.at("models."+j.Train.Model+".lists.unprofiled_by", "name a category of the items or a context column", "%q is neither of what purpose %q reads", c, pu.Name)
+		}
+	}
 	for _, c := range p.Models[j.Train.Model].Lists.columns() {
 		if !pu.Allows("items", c) {
 			p.dec.at("purposes."+pu.Name+".reads.items", "add "+c+", or leave it out of models."+j.Train.Model+".lists", "the lists of job %s have a rule on the item attribute %q, which purpose %q does not read", name, c, pu.Name)

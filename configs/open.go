@@ -362,7 +362,7 @@ func (o *Opened) model(name string) jobs.Model {
 	if r := m.Lists.rules(); !r.Off() {
 		out.Lists.Rules = r
 	}
-	out.Lists.Broad = m.Lists.Broad
+	out.Lists.Broad, out.Lists.Related, out.Lists.UnprofiledBy, out.Lists.Title = m.Lists.Broad, m.Lists.Related, m.Lists.UnprofiledBy, m.Lists.Title
 	made := struct {
 		Parts  []spec      `json:"parts"`
 		Blend  blend.Hyper `json:"blend"`

@@ -302,6 +302,10 @@ type Lists struct {
 	Calibrate *ListCalibrate
 	Fresh     *ListFresh
 	Broad     string // the item attribute by whose levels the lists of those are made whose preference is level broad; they are as off if left out
+
+	Title        string    // the item attribute that holds what people call an item, for sentences that say why; models do not learn from it
+	Related      int       // items in the lists that are published beside each item: similar ones, and those taken with it; none if left out
+	UnprofiledBy oneOrMore // item attributes and context columns of events: for each value a list not based on profiling is published, without what fewer than 11 people took in a context
 }
 
 // ListDiversity makes lists of items that are unlike one another: each next item has the largest (1 − weight)·score − weight·(its likeness to the

@@ -18,6 +18,7 @@ type dataset struct {
 	models.Dataset
 	facts    assembled
 	refusals refusals // of the permitted events of negative weight
+	titles   []string // of items; nil: none are named
 
 	wished sync.Mutex
 	haves  map[string][]int32 // items by attribute=level, of those that somebody wants left out
@@ -109,6 +110,9 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 			at[i], _ = d.Catalog.Lookup(id)
 		}
 		d.Catalog.Attrs = attributes(items, "item", d.Catalog.Len(), at)
+		if err := d.takeTitles(w.job.Model.Lists.Title); err != nil {
+			return nil, err
+		}
 	}
 	d.Kinds = sortedSet(kinds)
 	log, err := newLogBuilder(d.Catalog, d.Kinds, w.job.Model.Weights)
@@ -151,6 +155,24 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 	d.MaskSeen = d.facts.Mask
 	w.data = d
 	return d, nil
+}
+
+// takeTitles sets the titles of items from an attribute, "": none, and takes that away: every item has its own, and no model learns from it.
+func (d *dataset) takeTitles(column string) error {
+	if column == "" {
+		return nil
+	}
+	a := d.Catalog.Attrs
+	i := slices.IndexFunc(a.Cats, func(c models.CatColumn) bool { return c.Name == column })
+	if i < 0 {
+		return fmt.Errorf("lists.title: the items have no text attribute %q", column)
+	}
+	d.titles = make([]string, a.N)
+	for item := range d.titles {
+		d.titles[item] = a.Cats[i].Level(item)
+	}
+	a.Cats = slices.Delete(a.Cats, i, i+1)
+	return nil
 }
 
 // leftOut returns the items that may not stand in the list of subject row s at time at (µs), of which history is what is known: those it spoke

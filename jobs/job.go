@@ -81,6 +81,11 @@ type Lists struct {
 	Rules *lists.Rules `json:"rules,omitempty"`
 	// Broad is the item attribute by whose levels the lists of those are made who want no more to be known of them.
 	Broad string `json:"broad,omitempty"`
+	// Related is how many items the lists beside items hold, 0: none are made; UnprofiledBy names the item attributes and context columns of whose
+	// values lists not based on profiling are made.
+	Related      int      `json:"related,omitempty"`
+	UnprofiledBy []string `json:"unprofiled_by,omitempty"`
+	Title        string   `json:"title,omitempty"` // the item attribute that holds what people call an item; models do not see it
 }
 
 // Drift says what happens when an input or the scores have drifted.

@@ -18,7 +18,7 @@ const (
 	logicAssemble = 1
 	logicTrain    = 2 // 2: rows of als are solved otherwise, those of large data by steps
 	logicEvaluate = 2 // 2: the report answers more, says which ranking ships, and nothing of a split of few
-	logicLoad     = 1
+	logicLoad     = 2 // 2: entries say why they deserve little trust
 )
 
 // logicState is the number of the form in which builds keep states and tiles. It is in no key: what another form has is not read, and the result is the same.

@@ -51,7 +51,9 @@ func (w *work) loaded(ctx context.Context, v registry.Version) (uint64, loadedFa
 		Basis   policy.Basis
 		Rules   *lists.Rules `json:",omitempty"`
 		Broad   string       `json:",omitempty"`
-	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Published, w.job.Training.Basis, w.job.Model.Lists.Rules, w.job.Model.Lists.Broad}, append([]string{w.plan.evaluate.key, w.plan.build.key, w.expiries()}, w.plan.wishInput()...)...)}
+		Related int          `json:",omitempty"`
+		By      []string     `json:",omitempty"`
+	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Published, w.job.Training.Basis, w.job.Model.Lists.Rules, w.job.Model.Lists.Broad, w.job.Model.Lists.Related, w.job.Model.Lists.UnprofiledBy}, append([]string{w.plan.evaluate.key, w.plan.build.key, w.expiries()}, w.plan.wishInput()...)...)}
 	c, err := w.do(ctx, s, func(ctx context.Context) (result, error) {
 		g, facts, err := w.fill(ctx, v)
 		made = g
@@ -214,6 +216,15 @@ func (f *filler) lists(ctx context.Context) error {
 		return err
 	}
 	if err := f.unprofiled(ctx, k); err != nil {
+		return err
+	}
+	if err := f.titles(ctx); err != nil {
+		return err
+	}
+	if err := f.unprofiledBy(ctx, k); err != nil {
+		return err
+	}
+	if err := f.relatedLists(ctx, m, s); err != nil {
 		return err
 	}
 	folder, err := folderIn(ctx, m, s, d)
@@ -404,11 +415,17 @@ func (f *filler) explain(ctx context.Context, s models.Scorer, q *models.Query, 
 	return nil
 }
 
-// reasons adds the largest reasons of each item to a list.
+// reasons adds to a list the largest reasons of each item, and why it deserves little trust.
 func reasons(l *online.List, why *models.Attribution) {
 	for j := range l.Items {
 		for _, r := range why.Top(j, reasonsKept) {
 			l.Items[j].Reasons = append(l.Items[j].Reasons, online.Reason{Kind: r.Kind, Ref: r.Ref, Contribution: r.Contribution})
+		}
+		if why.Doubts == nil {
+			continue
+		}
+		for _, d := range why.Doubts[j] {
+			l.Items[j].Doubts = append(l.Items[j].Doubts, string(d))
 		}
 	}
 }

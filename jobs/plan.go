@@ -482,7 +482,8 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Seen                      string
 		Rerank                    time.Duration `json:",omitempty"`
 		Contexts                  []string      `json:",omitempty"`
-	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen, j.Rerank, j.contexts()}, append(keysIn(p.training), p.filter, p.items.keyOrNone(), p.subjects.keyOrNone())...)}
+		Title                     string        `json:",omitempty"`
+	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen, j.Rerank, j.contexts(), j.Model.Lists.Title}, append(keysIn(p.training), p.filter, p.items.keyOrNone(), p.subjects.keyOrNone())...)}
 
 	p.train = step{name: "train", label: w.label, iv: w.iv, key: stepKey("train", w.label, w.iv, logicTrain, struct {
 		Model  string

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -230,4 +232,164 @@ func (s *shop) eventsOf(kind string) map[string]map[string]bool {
 		}
 	}
 	return out
+}
+
+// TestListsOfNobody: lists beside items and lists of one category or market are published with the generation, keep the rules, and tell nothing that
+// few people did.
+func TestListsOfNobody(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.night(6)
+	items := s.catalogOf()
+	if len(s.rows("related/")) != 0 || len(s.rows("unprofiled/")) != 0 {
+		t.Fatal("lists of nobody are published, and nobody asked for them")
+	}
+	banned := ""
+	for _, attrs := range items {
+		banned = max(banned, attrs["category"])
+	}
+	s.job.Model.Lists.Rules = &lists.Rules{Exclude: []lists.Exclusion{{{Column: "category", In: []string{banned}}}}}
+	s.job.Model.Lists.Related, s.job.Model.Lists.UnprofiledBy = 5, []string{"category", "device"}
+	s.night(6)
+	now := table.Micros(s.runner.Now())
+	beside := 0
+	for item, attrs := range items {
+		l, _, err := online.LookupRelated(t.Context(), s.opened.Online, "similar", item, 5, now)
+		if errors.Is(err, online.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		beside++
+		for _, x := range l.Items {
+			if x.Item == item || items[x.Item]["category"] == banned || attrs["category"] == banned || len(l.Items) > 5 {
+				t.Errorf("beside %s stands %s", item, x.Item)
+			}
+		}
+	}
+	if beside < len(items)/3 {
+		t.Errorf("%d of %d items have a list beside them", beside, len(items))
+	}
+	categories := map[string]bool{}
+	for _, attrs := range items {
+		categories[attrs["category"]] = true
+	}
+	for c := range categories {
+		l, _, err := online.LookupUnprofiledBy(t.Context(), s.opened.Online, "category", c, 4, now)
+		if (c == banned) != errors.Is(err, online.ErrNotFound) {
+			t.Errorf("the list of category %s: %v", c, err)
+		}
+		for _, x := range l.Items {
+			if items[x.Item]["category"] != c {
+				t.Errorf("an item of category %q stands in the list of %q", items[x.Item]["category"], c)
+			}
+		}
+	}
+	people := s.peopleBy("device")
+	devices := 0
+	for device, taken := range people {
+		l, _, err := online.LookupUnprofiledBy(t.Context(), s.opened.Online, "device", device, 1000, now)
+		if errors.Is(err, online.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		devices++
+		for i, x := range l.Items {
+			if n := taken[x.Item]; n < 11 || float64(n) != x.Score || i > 0 && l.Items[i-1].Score < x.Score {
+				t.Errorf("%d people took an item that has the score %v among those of a device", n, x.Score)
+			}
+		}
+	}
+	if devices == 0 {
+		t.Error("no device has a list")
+	}
+	if v, err := s.runner.OnlineVerify(t.Context(), s.job, 0); err != nil || !v.Same {
+		t.Errorf("online verify: %+v %v", v, err)
+	}
+}
+
+// peopleBy counts the people with an ingested event of an item, by the value of a context column.
+func (s *shop) peopleBy(column string) map[string]map[string]int {
+	s.Helper()
+	seen, out := map[string]bool{}, map[string]map[string]int{}
+	end := table.Micros(s.interval(6).End)
+	for c, err := range (table.Store{Bucket: s.opened.Bucket}).List(s.Context(), "ingest/") {
+		if err != nil {
+			s.Fatal(err)
+		}
+		for b, err := range table.Read(s.Context(), s.opened.Bucket, c.Outputs["events"], table.ReadOptions{}) {
+			if err != nil {
+				s.Fatal(err)
+			}
+			for i := range b.N {
+				level, item := b.Col(column).Str[i], b.Col("item").Str[i]
+				key := fmt.Sprint(b.Col("subject").Int[i], "\x00", level, "\x00", item)
+				if seen[key] || b.Col("time").Int[i] >= end {
+					continue
+				}
+				seen[key] = true
+				if out[level] == nil {
+					out[level] = map[string]int{}
+				}
+				out[level][item]++
+			}
+		}
+	}
+	return out
+}
+
+// TestReasonsAreTold: reasons stand in lists as codes, titles beside them, and become sentences where somebody reads them; a title is nothing that a
+// model learns from.
+func TestReasonsAreTold(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.job.Model.Lists.Title = "brand"
+	s.job.Model.Lists.Rules = &lists.Rules{Diversity: &lists.Diversity{By: []string{"category"}, Weight: 0.4}}
+	s.night(6)
+	items := s.catalogOf()
+	if n := len(s.rows("item-title/")); n != len(items) {
+		t.Errorf("%d titles of %d items", n, len(items))
+	}
+	for _, l := range s.lists() {
+		for _, item := range l.Items {
+			for _, r := range item.Reasons {
+				if r.Kind == "attribute" && strings.HasPrefix(r.Ref, "brand=") {
+					t.Fatalf("the model has learned from a title: %s", r.Ref)
+				}
+			}
+		}
+	}
+	p := &project{Opened: s.opened, runner: s.runner}
+	var told []recommended
+	for _, l := range s.lists() {
+		told = append(told, recommended{Items: l.Items, Personalized: l.Personalized})
+	}
+	for language, words := range map[string][]string{"en": {"because you chose ", "instead of", "because many people choose it"}, "de": {"weil Sie ", "statt", "weil viele es wählen"}} {
+		said, err := (&app{}).sentences(t.Context(), p, language, told)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all strings.Builder
+		named := false
+		for _, l := range told {
+			for _, item := range l.Items {
+				all.WriteString(said.why(item) + "\n")
+				for _, r := range item.Reasons {
+					named = named || r.Kind == "event" && strings.Contains(said.why(item), items[r.Ref]["brand"])
+				}
+			}
+		}
+		for _, w := range words {
+			if !strings.Contains(all.String(), w) {
+				t.Errorf("%s: nobody is told %q", language, w)
+			}
+		}
+		if !named || strings.Contains(all.String(), "sku-") || strings.Contains(all.String(), "{") {
+			t.Errorf("%s: items are not told by their titles", language)
+		}
+	}
+	if _, err := (&app{}).sentences(t.Context(), p, "xx", told); err == nil {
+		t.Error("a language that is none")
+	}
 }

@@ -15,9 +15,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rapport-ml/rapport/configs"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/table"
 )
 
 // readIDs reads raw ids, one a line, from a file or, as "-", from standard input: never from the command line, which histories and process
@@ -79,7 +81,7 @@ type recommended struct {
 }
 
 func (a *app) recommendCmd() *cobra.Command {
-	var ids, request, cart string
+	var ids, request, cart, language string
 	var k int
 	var explain bool
 	c := &cobra.Command{
@@ -129,6 +131,10 @@ func (a *app) recommendCmd() *cobra.Command {
 				}
 				out = append(out, recommended{key, ptr.Generation, l.Version, l.ID, l.Personalized, l.Items})
 			}
+			said, err := a.sentences(cmd.Context(), p, language, out)
+			if err != nil {
+				return err
+			}
 			return a.print(out, func(w io.Writer) {
 				for _, r := range out {
 					kind := "personal list"
@@ -137,7 +143,7 @@ func (a *app) recommendCmd() *cobra.Command {
 					}
 					row(w, "subject "+r.Subject[:12], fmt.Sprintf("%s, version %s, generation %d", kind, r.Version, r.Generation))
 					for i, item := range r.Items {
-						row(w, fmt.Sprintf("  %d", i+1), item.Item, fmt.Sprintf("%.4f", item.Score), why(item.Reasons))
+						row(w, fmt.Sprintf("  %d", i+1), item.Item, fmt.Sprintf("%.4f", item.Score), said.why(item))
 					}
 				}
 			})
@@ -147,14 +153,55 @@ func (a *app) recommendCmd() *cobra.Command {
 	c.Flags().StringVar(&cart, "cart", "", "items, joined by commas, instead of --ids: the live model's list for a visitor who has these in the cart")
 	c.Flags().IntVarP(&k, "k", "k", 0, "how many items (default: lists.k of the model that is live)")
 	c.Flags().BoolVar(&explain, "explain", false, "say why")
+	c.Flags().StringVar(&language, "language", "en", "in which --explain says why: "+strings.Join(configs.ReasonLanguages, " or "))
 	c.Flags().StringVar(&request, "context", "", "rank again for a request, as device=phone,channel=app,at=2026-03-01T18:30:00Z")
 	return c
 }
 
-func why(rs []online.Reason) string {
-	parts := make([]string, len(rs))
-	for i, r := range rs {
-		parts[i] = fmt.Sprintf("%s %s %+.4f", r.Kind, r.Ref, r.Contribution)
+// spoken tells the reasons of lists in sentences.
+type spoken struct {
+	*configs.Sentences
+	titles map[string]string
+}
+
+// sentences prepares what the reasons of lists need to be told: the sentences of a language, and the titles of the items that they speak of.
+func (a *app) sentences(ctx context.Context, p *project, language string, lists []recommended) (*spoken, error) {
+	s, err := configs.Reasons(language)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--language: %w", err)}
+	}
+	out := &spoken{s, map[string]string{}}
+	now := table.Micros(p.runner.Now())
+	for _, l := range lists {
+		for _, item := range l.Items {
+			for _, r := range item.Reasons {
+				if r.Kind != "event" && r.Kind != "again" && r.Kind != "popularity" {
+					continue
+				}
+				if _, known := out.titles[r.Ref]; known {
+					continue
+				}
+				if out.titles[r.Ref], err = online.LookupTitle(ctx, p.Online, r.Ref, now); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// why says why an entry stands in a list, and how far that is to be trusted.
+func (s *spoken) why(item online.ListItem) string {
+	var parts []string
+	for _, r := range item.Reasons {
+		if text := s.Say(r, func(id string) string { return cmp.Or(s.titles[id], id) }); !slices.Contains(parts, text) {
+			parts = append(parts, text)
+		}
+	}
+	if len(parts) > 0 {
+		for _, d := range item.Doubts {
+			parts = append(parts, s.Doubt(d))
+		}
 	}
 	return strings.Join(parts, "; ")
 }

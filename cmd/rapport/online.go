@@ -22,7 +22,7 @@ var (
 
 func (a *app) onlineCmd() *cobra.Command {
 	c := group(&cobra.Command{Use: "online", Short: "The store that serving systems read: fill it, compare it, switch profiling off"})
-	c.AddCommand(a.onlineStatusCmd(), a.onlineLoadCmd(), a.onlineVerifyCmd(), a.fallbackCmd())
+	c.AddCommand(a.onlineStatusCmd(), a.onlineListCmd(), a.onlineLoadCmd(), a.onlineVerifyCmd(), a.fallbackCmd())
 	return c
 }
 

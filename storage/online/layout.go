@@ -14,10 +14,13 @@ import (
 //
 //	meta                        what the generation was made of and how it was judged: the publisher's JSON
 //	unprofiled                  List: the list not based on profiling
+//	unprofiled/<column>/<level> List: that of one value of an item attribute or a context column; only where the project asks for it
+//	related/<kind>/<item>       List: the items that stand beside an item, kind similar or together; only where the project asks for it
 //	list/<online key>           List, owned by the online key
 //	vector/<online key>         Vector, owned by the online key
 //	item-vector/<item>          Vector
 //	candidates/<online key>     Candidates, owned by the online key; only where a re-ranker ships
+//	item-title/<item>           JSON string: what people call the item; only where the project names titles
 //	ranker                      what scores Candidates in the context of a request: the model's JSON; only where a re-ranker ships
 //	features/<view>/<entity>    Features; a subject's entity is its online key, which owns the row
 //
@@ -73,6 +76,7 @@ type ListItem struct {
 	Item    string   `json:"item"`
 	Score   float64  `json:"score"`
 	Reasons []Reason `json:"reasons,omitempty"`
+	Doubts  []string `json:"doubts,omitempty"` // why the score deserves little trust: few-events, new-item
 }
 
 // Reason is one additive part of an item's score.
