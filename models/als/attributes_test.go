@@ -147,7 +147,10 @@ func refitIsTheRidgeRegression(t *testing.T, passed float64) {
 // Refits are exact minimizers of what training minimizes, so the objective falls with them as well as without.
 func TestObjectiveNeverRisesWithAttributes(t *testing.T) {
 	d := described(dataset(90, groups(rand.New(rand.NewPCG(1, 2)), 150, 90, 6, 25)), 6)
-	for _, change := range []func(*Hyper){func(*Hyper) {}, func(h *Hyper) { h.Attributes = biasAttributes }, func(h *Hyper) { h.Regularization, h.Ridge = 2, .01 }} {
+	for _, change := range []func(*Hyper){
+		func(*Hyper) {}, func(h *Hyper) { h.Attributes = biasAttributes }, func(h *Hyper) { h.Regularization, h.Ridge = 2, .01 },
+		func(h *Hyper) { h.Solver = "cg" }, func(h *Hyper) { h.Solver = "blocks" },
+	} {
 		h := withAttributes()
 		h.Epochs = 25
 		change(&h)

@@ -205,6 +205,9 @@ func (s *scorer) Explain(ctx context.Context, q *models.Query, items []int32) (*
 
 // Without adds up what the parts say of the shorter history.
 func (s *scorer) Without(ctx context.Context, q *models.Query, gone int32, items []int32, dst []float64) error {
+	if gone < 0 || int(gone) >= s.items {
+		return fmt.Errorf("blend without an item: item %d of a catalog of %d", gone, s.items)
+	}
 	dst = dst[:len(items)]
 	clear(dst)
 	part := make([]float64, len(items))

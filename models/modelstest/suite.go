@@ -52,6 +52,7 @@ func TestTrainer(t *testing.T, trainer models.Trainer, load models.Loader, optio
 	t.Run("OneItem", s.oneItem)
 	t.Run("Cancelled", s.cancelled)
 	t.Run("Explanations", s.explanations)
+	t.Run("Without", s.without)
 	t.Run("ConcurrentAndBatched", s.concurrentAndBatched)
 }
 
