@@ -18,8 +18,8 @@
 // Artifacts hold no pair that fewer than MinSubjects subjects have in common: items of fewer subjects take no part at all, and a weight
 // between two items of fewer common subjects is dropped, as if it were 0. Of the rest each item keeps the `neighbours` weights of the greatest
 // magnitude. What is kept are the dense solution's own weights, neither rescaled nor fitted again: scores are lower by exactly what the
-// dropped weights would have added, so an item with few well-known companions is held back, and every explanation stays exact. Dropping costs
-// what the rule says and no more: a negative weight between items that hardly ever meet is most of what goes.
+// dropped weights would have added, so an item with few well-known companions is held back, and every explanation stays exact. On a
+// synthetic world of 5,000 people that costs nothing: nDCG@10 on new items is .083 with MinSubjects 11, with 25 and with 1.
 //
 // A weight that stays is still a function of all of X, as the vectors of als are: the rule bounds which pairs are told, it is no
 // differential privacy.
@@ -32,7 +32,9 @@
 // a pair of X. Each sum runs in the order of subjects, whatever worker takes it.
 //
 // λ = 20·√m by rule, m the mean of Σ_u x_ui² over the core: the published optima (500 at MovieLens-20M's shape, 1,000 at Netflix's) are near
-// it, and so are those of this repository's worlds.
+// it, and figures are flat around it: on new items of a synthetic world nDCG@10 is .083, and .088 at the best λ of 10 to 10,000. Values are binary
+// by default, for that is better at finding new items (.083 against .073); where lists may repeat what somebody had, confidence is (.155
+// against .135).
 //
 // Related lists are partial correlations: see Related.
 //

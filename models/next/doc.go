@@ -23,7 +23,7 @@
 //
 // A transition that fewer than MinSubjects subjects made, a pair that fewer had in one session, and items of fewer subjects are not in the
 // model, whatever they weigh: one subject's habit, however often repeated, is nothing that the model tells. Of the rest each item keeps its
-// Neighbours greatest.
+// Neighbours greatest. On a synthetic world of 5,000 people the rule costs nothing: nDCG@10 on new items is .074 with MinSubjects 11, and .072 with 1.
 //
 // # Design
 //
@@ -32,7 +32,8 @@
 // cause.
 //
 // Rejected: the closed form of SLIST (Choi et al., WWW 2021), which solves (SᵀS + λI)·B = SᵀT with S the decayed past and T what comes
-// next. On the synthetic worlds and on Complete Journey it was behind plain rates at each half-life tried (docs/quality.md), needs a dense
-// inverse, and mixes pairs that too few subjects have into every weight. Also rejected: T as lift over the items' popularity (behind the plain
-// rate, for a blend weighs popularity by itself), several half-lives at once (the blend takes a part once).
+// next. On a synthetic world of 5,000 people it had nDCG@10 .056 and .063 with memories of 6 hours and a day (λ = 1000, the better of two), where
+// plain rates have .087 and .104, took seventeen times the processor time and a dense inverse, and it mixes pairs that too few subjects have
+// into every weight. Also rejected: T less what chance would give (.075 to .133 for memories of an hour to 30 days against .078 to .136; a blend
+// weighs popularity by itself), and several half-lives at once (the blend takes a part once).
 package next
