@@ -31,8 +31,8 @@
 // bit for each pair of the core remembers which have enough subjects. So a fit of n items takes 4·n² bytes, n²/8 for the bits and 2 bytes
 // a pair of X. Each sum runs in the order of subjects, whatever worker takes it.
 //
-// λ = 20·√m by rule, m the mean of Σ_u x_ui² over the core: the published optima (500 at MovieLens-20M's shape, 1,000 at Netflix's) are near
-// it, and figures are flat around it: on new items of a synthetic world nDCG@10 is .083, and .088 at the best λ of 10 to 10,000. Values are binary
+// λ = 20·√m by rule, m the mean of Σ_u x_ui² over the core: published optima are of its order,
+// and figures are flat around it: on new items of a synthetic world nDCG@10 is .083, and .088 at the best λ of 10 to 10,000. Values are binary
 // by default, for that is better at finding new items (.083 against .073); where lists may repeat what somebody had, confidence is (.155
 // against .135).
 //
