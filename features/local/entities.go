@@ -15,11 +15,13 @@ type entities struct {
 	texts int   // of a key
 	long  []int // for each text the position of the word that says whether it is long (isLong); nil: all texts are compared
 
-	index []uint64 // the low half of the key's hash << 32 | slot + 1; 0: free
-	n     int
-	keys  []uint64 // words a slot
-	text  []byte   // the texts of all slots that words don't hold, one after another
-	ends  []uint32 // where each ends in text: texts a slot; nil as long as words hold all
+	// index is, by place of the key's hash, a tag of its low bits above slot + 1; 0: free. The last word is always 0: a search may look one place beyond.
+	index    []uint32
+	slotBits int // of slot + 1 in an index of this size
+	n        int
+	keys     []uint64 // words a slot
+	text     []byte   // the texts of all slots that words don't hold, one after another
+	ends     []uint32 // where each ends in text: texts a slot; nil as long as words hold all
 }
 
 // errFull says that a partition has no more room; partitions are so many that a machine's memory ends long before.
@@ -45,12 +47,10 @@ func place(h uint64, n int) int {
 }
 
 // find sets slots to those of the records' keys, and gives new keys theirs. hashes is scratch. The first loops have no branch that depends on what
-// they load, so that the machine waits for several places of memory at once.
+// they load, so that the machine waits for several places of memory at once: a key is nearly always in the first place of its search, or in the second.
 func (e *entities) find(records []uint64, stride int, texts []string, hashes []uint64, slots []uint32) error {
 	n := len(slots)
-	if (e.n+n)*5 > len(e.index)*4 {
-		e.grow(e.n + n)
-	}
+	e.reserve(n)
 	hashes = hashes[:n]
 	switch e.words {
 	case 1:
@@ -66,48 +66,81 @@ func (e *entities) find(records []uint64, stride int, texts []string, hashes []u
 			hashes[i] = hashKey(records[i*stride:][:e.words])
 		}
 	}
-	touched, index := uint64(0), e.index
-	for _, h := range hashes {
-		touched += index[place(h, len(index))]
-	}
-	if e.n > 0 {
-		keys, words := e.keys, e.words
-		for _, h := range hashes {
-			slot := int(uint32(index[place(h, len(index))]))
-			touched += keys[(slot-min(slot, 1))*words]
-		}
-	}
-	sink(touched)
+	index, shift := e.index, e.slotBits&31
+	places := len(index) - 1
 	for i, h := range hashes {
-		key := records[i*stride:]
-		tag := h << 32
-		at := place(h, len(index))
-		if x := index[at]; e.words == 1 && x&^math.MaxUint32 == tag && x != 0 && e.keys[uint32(x)-1] == key[0] { // nearly always
-			slots[i] = uint32(x) - 1
+		at := place(h, places)
+		x, next := index[at], index[at+1]
+		other := (x ^ uint32(h)<<shift) >> shift // not 0: it is another key's, or free
+		slots[i] = x ^ (x^next)&uint32(-int32((other|-other)>>31))
+	}
+	e.confirm(records, stride, slots)
+	long := e.texts > 0 && (e.long == nil || e.ends != nil) // words alone don't tell all keys apart
+	for i, slot := range slots {
+		if slot != noSlot && (!long || e.sameTexts(slot, texts, i)) {
 			continue
 		}
-		for {
-			x := index[at]
-			if x == 0 {
-				if err := e.insert(at, tag, key[:e.words], texts, i); err != nil {
-					return err
-				}
-				slots[i] = uint32(e.n - 1)
-				break
-			}
-			if x&^math.MaxUint32 == tag {
-				slot := uint32(x) - 1
-				if e.sameKey(int(slot)*e.words, key) && (e.texts == 0 || e.sameTexts(slot, texts, i)) {
-					slots[i] = slot
-					break
-				}
-			}
-			if at++; at == len(index) {
-				at = 0
-			}
+		slot, err := e.search(hashes[i], records[i*stride:][:e.words], texts, i)
+		if err != nil {
+			return err
 		}
+		slots[i] = slot
 	}
 	return nil
+}
+
+// confirm turns words of the index into the slots whose keys have the words of the records' keys, and all others into noSlot.
+func (e *entities) confirm(records []uint64, stride int, slots []uint32) {
+	if e.n == 0 {
+		for i := range slots {
+			slots[i] = noSlot
+		}
+		return
+	}
+	mask, keys, words := uint32(1)<<(e.slotBits&31)-1, e.keys, e.words
+	if words == 1 {
+		at := 0
+		for i, x := range slots {
+			slot := x & mask
+			d := keys[slot-min(slot, 1)] ^ records[at]
+			slots[i] = slot - 1 | uint32(-int64((d|-d)>>63))
+			at += stride
+		}
+		return
+	}
+	for i, x := range slots {
+		slot := x & mask
+		d, key := uint64(0), records[i*stride:][:words]
+		for j, k := range keys[int(slot-min(slot, 1))*words:][:words] {
+			d |= k ^ key[j]
+		}
+		slots[i] = slot - 1 | uint32(-int64((d|-d)>>63))
+	}
+}
+
+// search returns the slot of record i's key, which it inserts if it is new.
+func (e *entities) search(h uint64, key []uint64, texts []string, i int) (uint32, error) {
+	at, slot := e.seek(h, key, texts, i)
+	if slot != noSlot {
+		return slot, nil
+	}
+	err := e.insert(at, h, key, texts, i)
+	return uint32(e.n - 1), err
+}
+
+// seek returns the slot of record i's key, or noSlot and the place where it would be.
+func (e *entities) seek(h uint64, key []uint64, texts []string, i int) (at int, slot uint32) {
+	places := len(e.index) - 1
+	mask, tag := uint32(1)<<e.slotBits-1, uint32(h)<<e.slotBits
+	for at = place(h, places); e.index[at] != 0; {
+		if x := e.index[at]; x&^mask == tag && e.same(e.slotOf(x), key, texts, i) {
+			return at, e.slotOf(x)
+		}
+		if at++; at == places {
+			at = 0
+		}
+	}
+	return at, noSlot
 }
 
 // sink keeps what a loop of touches computed from being left out by the compiler.
@@ -115,13 +148,16 @@ func (e *entities) find(records []uint64, stride int, texts []string, hashes []u
 //go:noinline
 func sink(uint64) {}
 
-// insert adds record i's key at a free place.
-func (e *entities) insert(at int, tag uint64, key []uint64, texts []string, i int) error {
+// slotOf returns the slot of a word of the index; noSlot of a free place.
+func (e *entities) slotOf(x uint32) uint32 { return x&(1<<e.slotBits-1) - 1 }
+
+// insert adds record i's key, whose hash is h, at a free place.
+func (e *entities) insert(at int, h uint64, key []uint64, texts []string, i int) error {
 	if e.n >= maxSlot {
 		return errFull
 	}
 	e.n++
-	e.index[at] = tag | uint64(e.n)
+	e.index[at] = uint32(h)<<e.slotBits | uint32(e.n)
 	e.keys = append(e.keys, key...)
 	for j := range e.texts {
 		if e.long != nil && !isLong(key[e.long[j]]) {
@@ -142,17 +178,15 @@ func (e *entities) insert(at int, tag uint64, key []uint64, texts []string, i in
 	return nil
 }
 
-// sameKey reports whether the key at a place in e.keys has the same words.
-func (e *entities) sameKey(at int, key []uint64) bool {
-	if e.keys[at] != key[0] {
-		return false
-	}
-	for i := 1; i < e.words; i++ {
-		if e.keys[at+i] != key[i] {
+// same reports whether a slot has record i's key.
+func (e *entities) same(slot uint32, key []uint64, texts []string, i int) bool {
+	own := e.keys[int(slot)*e.words:][:len(key)]
+	for j, k := range key {
+		if own[j] != k {
 			return false
 		}
 	}
-	return true
+	return e.texts == 0 || e.sameTexts(slot, texts, i)
 }
 
 // sameTexts reports whether a slot, whose key has the same words, has the same texts.
@@ -188,26 +222,27 @@ func (e *entities) appendText(dst []byte, slot uint32, j int) []byte {
 	return append(dst, e.textOf(slot, j)...)
 }
 
-// grow makes room for n entities at a load of at most 4/5.
-func (e *entities) grow(n int) {
-	old := e.index
-	e.index = make([]uint64, max(n*5/4+8, len(old)*3/2))
-	for _, x := range old {
-		if x == 0 {
-			continue
-		}
-		slot := int(uint32(x) - 1)
-		at := place(hashKey(e.keys[slot*e.words:][:e.words]), len(e.index))
+// reserve makes room for n entities more, at a load of at most 5/8.
+func (e *entities) reserve(n int) {
+	if n += e.n; n*8 <= len(e.index)*5 {
+		return
+	}
+	places := max(n*8/5+8, len(e.index)*3/2)
+	e.index = make([]uint32, places+1)
+	e.slotBits = bits.Len(uint(min(places*5/8+1, maxSlot+1)))
+	for slot := range e.n {
+		h := hashKey(e.keys[slot*e.words:][:e.words])
+		at := place(h, places)
 		for e.index[at] != 0 {
-			if at++; at == len(e.index) {
+			if at++; at == places {
 				at = 0
 			}
 		}
-		e.index[at] = x
+		e.index[at] = uint32(h)<<e.slotBits | uint32(slot+1)
 	}
 }
 
 // bytes is what the table holds in memory.
 func (e *entities) bytes() int64 {
-	return int64(8*cap(e.index) + 8*cap(e.keys) + cap(e.text) + 4*cap(e.ends))
+	return int64(4*cap(e.index) + 8*cap(e.keys) + cap(e.text) + 4*cap(e.ends))
 }

@@ -186,19 +186,8 @@ func (e *entities) lookup(key []uint64, texts []string) uint32 {
 	if e.n == 0 {
 		return noSlot
 	}
-	h := hashKey(key)
-	for at := place(h, len(e.index)); e.index[at] != 0; {
-		if x := e.index[at]; x>>32 == h&(1<<32-1) {
-			slot := uint32(x) - 1
-			if slices.Equal(e.keys[int(slot)*e.words:][:e.words], key) && e.sameTexts(slot, texts, 0) {
-				return slot
-			}
-		}
-		if at++; at == len(e.index) {
-			at = 0
-		}
-	}
-	return noSlot
+	_, slot := e.seek(hashKey(key), key, texts, 0)
+	return slot
 }
 
 // join computes the block's results.

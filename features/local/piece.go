@@ -3,7 +3,6 @@ package local
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 	"slices"
 	"unsafe"
 
@@ -111,12 +110,12 @@ func (b *pieces) encode(pt *partition, total int, slots []uint32, section func(d
 func (b *pieces) order(e *entities, keep func(slot int) bool) {
 	b.slots, b.hashes, b.wrapped = b.slots[:0], b.hashes[:0], b.wrapped[:0]
 	for at, x := range e.index {
-		if x == 0 || !keep(int(uint32(x)-1)) {
+		slot := e.slotOf(x)
+		if x == 0 || !keep(int(slot)) {
 			continue
 		}
-		slot := uint32(x) - 1
 		h := hashKey(e.keys[int(slot)*e.words:][:e.words]) << partitionBits
-		if place(h>>partitionBits, len(e.index)) > at { // it found no place before the table's end
+		if place(h>>partitionBits, len(e.index)-1) > at { // it found no place before the table's end
 			b.wrapped = append(b.wrapped, slot)
 			continue
 		}
@@ -139,9 +138,7 @@ func (b *pieces) insert(e *entities, slot uint32, h uint64) {
 // fill adds the keys of a piece, all of which are new: they come in the order of their places. False if one is not new.
 func (e *entities) fill(p *piece, hashes []uint64) (bool, error) {
 	n := p.rows
-	if (e.n+n)*5 > len(e.index)*4 {
-		e.grow(e.n + n)
-	}
+	e.reserve(n)
 	if e.n+n > maxSlot {
 		return false, errFull
 	}
@@ -149,20 +146,12 @@ func (e *entities) fill(p *piece, hashes []uint64) (bool, error) {
 		hashes[i] = hashKey(p.keys[i*e.words:][:e.words])
 	}
 	for i, h := range hashes[:n] {
-		at := place(h, len(e.index))
 		key := p.keys[i*e.words:][:e.words]
-		for e.index[at] != 0 {
-			if x := e.index[at]; x&^math.MaxUint32 == h<<32 {
-				slot := uint32(x) - 1
-				if e.sameKey(int(slot)*e.words, key) && (e.texts == 0 || e.sameTexts(slot, p.texts, i)) {
-					return false, nil
-				}
-			}
-			if at++; at == len(e.index) {
-				at = 0
-			}
+		at, slot := e.seek(h, key, p.texts, i)
+		if slot != noSlot {
+			return false, nil
 		}
-		if err := e.insert(at, h<<32, key, p.texts, i); err != nil {
+		if err := e.insert(at, h, key, p.texts, i); err != nil {
 			return false, err
 		}
 	}

@@ -337,7 +337,7 @@ func (l *loader) addTo(pt *partition, x *load) error {
 	pt.mu.Lock()
 	defer pt.mu.Unlock()
 	if total := min(l.piece.total, mostAhead); pt.n == 0 {
-		pt.grow(total + total/8 + 2*pieceRows) // and for those that tiles and events bring, which come many at a time
+		pt.reserve(total + total/8 + 2*pieceRows) // and for those that tiles and events bring, which come many at a time
 		pt.keys = make([]uint64, 0, (total+total/8)*pt.words)
 	}
 	pt.begin()
