@@ -23,3 +23,5 @@ func scaleFMA(dst []float32, alpha float32, x []float32) { panic(absent) }
 func aboveFMA(at []int32, value, x []float32, groups int, limit float32, first int32) (done, found int, finite bool) {
 	panic(absent)
 }
+
+func countFMA(keys []int64, limit int64) int { panic(absent) }

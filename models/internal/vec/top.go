@@ -2,6 +2,7 @@ package vec
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -10,19 +11,22 @@ import (
 type Top struct {
 	k     int
 	limit float32   // what an element must exceed: the least of the best k, once there are k
-	keys  []uint64  // candidates, between 0 and room of them
+	keys  []int64   // candidates
 	at    []int32   // of one scan
 	value []float32 // of one scan
 }
 
-// topRoom is how many candidates are kept beside the best k before they are cut down to k again.
-const topRoom = 128
+// topRoom is how many candidates are kept beside the best k before they are cut down to about k again, and topSpare how many of them then stay.
+const (
+	topRoom  = 128
+	topSpare = 16
+)
 
 // Reset makes t select k elements anew.
 func (t *Top) Reset(k int) {
 	t.k, t.limit = k, float32(math.Inf(-1))
-	if room := k + max(k, topRoom); cap(t.keys) < room {
-		t.keys = make([]uint64, 0, room)
+	if room := (k + max(k, topRoom) + 7) / 8 * 8; cap(t.keys) < room {
+		t.keys = make([]int64, 0, room)
 		t.at, t.value = make([]int32, topRoom), make([]float32, topRoom)
 	}
 	t.keys = t.keys[:0]
@@ -65,76 +69,84 @@ func (t *Top) Add(v float32, at int32) {
 	}
 }
 
-// cut drops all but the best k of the candidates.
+// cut drops candidates that are not among the best k, most of them. The number of those that stay is not exact, but the least of them is a
+// limit all the same: at least k are better than what does not exceed it.
 func (t *Top) cut() {
-	if len(t.keys) <= t.k {
-		return
+	least, most := t.keys[0], t.keys[0]
+	for _, key := range t.keys {
+		least, most = min(least, key), max(most, key)
 	}
-	selectGreatest(t.keys, t.k)
-	t.keys = t.keys[:t.k]
+	// More than k+spare keys exceed from − 1, fewer than k exceed to.
+	from, to := least, most
+	for {
+		middle := from + int64(uint64(to-from)/2)
+		switch n := countAbove(t.keys, middle); {
+		case n < t.k:
+			to = middle
+		case n > t.k+topSpare && middle > from:
+			from = middle
+		default:
+			t.keep(middle)
+			return
+		}
+	}
+}
+
+// keep drops the candidates that do not exceed a key, without a branch for each.
+func (t *Top) keep(limit int64) {
+	const sign = 1 << 63
+	n := 0
+	for _, key := range t.keys {
+		t.keys[n] = key
+		_, above := bits.Sub64(uint64(limit)^sign, uint64(key)^sign, 0)
+		n += int(above)
+	}
+	t.keys = t.keys[:n]
 	t.limit = valueOf(slices.Min(t.keys))
+}
+
+// countAbove returns how many keys are greater than limit.
+func countAbove(keys []int64, limit int64) int {
+	if n := len(keys) / 8 * 8; level != portable && n > 0 {
+		return countFMA(keys[:n], limit) + countAbovePortable(keys[n:], limit)
+	}
+	return countAbovePortable(keys, limit)
+}
+
+func countAbovePortable(keys []int64, limit int64) int {
+	n := 0
+	for _, key := range keys {
+		if key > limit {
+			n++
+		}
+	}
+	return n
 }
 
 // Best writes positions and values of the best elements, the best first, and returns their number, at most k. at and value have length k.
 func (t *Top) Best(at []int32, value []float32) int {
-	t.cut()
+	if len(t.keys) > t.k+topSpare {
+		t.cut()
+	}
 	slices.Sort(t.keys)
-	n := len(t.keys)
-	for i, key := range t.keys {
+	n := min(t.k, len(t.keys))
+	for i, key := range t.keys[len(t.keys)-n:] {
 		at[n-1-i], value[n-1-i] = int32(^uint32(key)), valueOf(key)
 	}
 	return n
 }
 
 // key orders elements by value, and by position, the lower one first, among equal values: the greatest key is the best element.
-func key(v float32, at int32) uint64 {
-	bits := math.Float32bits(v + 0) // −0 is 0
-	if bits>>31 != 0 {
-		bits = ^bits
-	} else {
-		bits |= 1 << 31
-	}
-	return uint64(bits)<<32 | uint64(^uint32(at))
+func key(v float32, at int32) int64 {
+	order := int32(math.Float32bits(v + 0)) // −0 is 0
+	order ^= order >> 31 & math.MaxInt32    // the more negative, the less
+	return int64(order)<<32 | int64(^uint32(at))
 }
 
 // valueOf returns the value of a key.
-func valueOf(key uint64) float32 {
-	bits := uint32(key >> 32)
-	if bits>>31 != 0 {
-		return math.Float32frombits(bits &^ (1 << 31))
-	}
-	return math.Float32frombits(^bits)
-}
-
-// selectGreatest moves the k greatest of x to its front, 0 < k < len(x) (Hoare's selection, around the median of three). Keys are distinct.
-func selectGreatest(x []uint64, k int) {
-	lo, hi := 0, len(x)-1
-	for lo < hi {
-		a, b, c := x[lo], x[(lo+hi)/2], x[hi]
-		pivot := max(min(a, b), min(max(a, b), c))
-		i, j := lo, hi
-		for i <= j {
-			for x[i] > pivot {
-				i++
-			}
-			for x[j] < pivot {
-				j--
-			}
-			if i <= j {
-				x[i], x[j] = x[j], x[i]
-				i++
-				j--
-			}
-		}
-		switch {
-		case k-1 <= j:
-			hi = j
-		case k-1 >= i:
-			lo = i
-		default:
-			return
-		}
-	}
+func valueOf(key int64) float32 {
+	order := int32(key >> 32)
+	return math.Float32frombits(uint32(order ^ order>>31&math.MaxInt32))
 }
 
 // above writes to t.at and t.value which elements of x are greater than the limit, until there may be no room for more. It returns how many

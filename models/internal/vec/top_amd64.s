@@ -58,6 +58,27 @@ end:
 	MOVQ     R10, odd+64(FP)
 	RET
 
+// func countAVX512(keys *int64, groups int, limit int64) int
+// Requires: AVX, AVX512F, POPCNT
+TEXT ·countAVX512(SB), NOSPLIT, $0-32
+	MOVQ         keys+0(FP), AX
+	MOVQ         groups+8(FP), CX
+	VPBROADCASTQ limit+16(FP), Z0
+	XORQ         DX, DX
+
+loop:
+	VMOVUPS  (AX), Z1
+	VPCMPGTQ Z0, Z1, K1
+	KMOVW    K1, BX
+	POPCNTQ  BX, BX
+	ADDQ     BX, DX
+	ADDQ     $0x40, AX
+	DECQ     CX
+	JNZ      loop
+	VZEROUPPER
+	MOVQ     DX, ret+24(FP)
+	RET
+
 // func aboveAVX2(at *int32, value *float32, room int, x *float32, groups int, limit float32, first int32) (done int, found int, odd int)
 // Requires: AVX, AVX2
 TEXT ·aboveAVX2(SB), NOSPLIT, $0-72
@@ -122,4 +143,31 @@ end:
 	XORL      $0xff, R10
 	VZEROUPPER
 	MOVQ      R10, odd+64(FP)
+	RET
+
+// func countAVX2(keys *int64, groups int, limit int64) int
+// Requires: AVX, AVX2, POPCNT
+TEXT ·countAVX2(SB), NOSPLIT, $0-32
+	MOVQ         keys+0(FP), AX
+	MOVQ         groups+8(FP), CX
+	VPBROADCASTQ limit+16(FP), Y0
+	VPBROADCASTQ limit+16(FP), Y1
+	XORQ         DX, DX
+
+loop:
+	VMOVUPS   (AX), Y2
+	VPCMPGTQ  Y0, Y2, Y2
+	VMOVMSKPD Y2, BX
+	POPCNTQ   BX, BX
+	ADDQ      BX, DX
+	VMOVUPS   32(AX), Y3
+	VPCMPGTQ  Y1, Y3, Y3
+	VMOVMSKPD Y3, BX
+	POPCNTQ   BX, BX
+	ADDQ      BX, DX
+	ADDQ      $0x40, AX
+	DECQ      CX
+	JNZ       loop
+	VZEROUPPER
+	MOVQ      DX, ret+24(FP)
 	RET

@@ -10,8 +10,18 @@ package vec
 //go:noescape
 func aboveAVX512(at *int32, value *float32, room int, x *float32, groups int, limit float32, first int32) (done int, found int, odd int)
 
+// countAVX512 returns how many of 8·groups keys are greater than limit.
+//
+//go:noescape
+func countAVX512(keys *int64, groups int, limit int64) int
+
 // aboveAVX2 is the loop of Top.Offer, over groups of 16 elements while there is room for 16 more: elements greater than limit go to value and their
 // positions, counted from first, to at. odd is not 0 if an element of the groups that are done is not finite.
 //
 //go:noescape
 func aboveAVX2(at *int32, value *float32, room int, x *float32, groups int, limit float32, first int32) (done int, found int, odd int)
+
+// countAVX2 returns how many of 8·groups keys are greater than limit.
+//
+//go:noescape
+func countAVX2(keys *int64, groups int, limit int64) int

@@ -31,3 +31,10 @@ func aboveFMA(at []int32, value, x []float32, groups int, limit float32, first i
 	}
 	return done, found, odd == 0
 }
+
+func countFMA(keys []int64, limit int64) int {
+	if level == avx512 {
+		return countAVX512(&keys[0], len(keys)/8, limit)
+	}
+	return countAVX2(&keys[0], len(keys)/8, limit)
+}

@@ -9,8 +9,10 @@ import (
 func init() { units["top"] = top }
 
 func top() {
-	above(true)
-	above(false)
+	for _, wide := range []bool{true, false} {
+		above(wide)
+		count(wide)
+	}
 }
 
 // above looks at sixteen elements at a time; those that are kept, which are few, are stored one by one.
@@ -100,5 +102,46 @@ func above(wide bool) {
 	}
 	VZEROUPPER()
 	Store(mask.As64(), ReturnIndex(2))
+	RET()
+}
+
+// count compares eight keys at a time.
+func count(wide bool) {
+	l := lanes{wide}
+	name := "count" + suffix(wide)
+	TEXT(name, NOSPLIT, "func(keys *int64, groups int, limit int64) int")
+	Doc(name + " returns how many of 8·groups keys are greater than limit.")
+	Pragma("noescape")
+	keys, groups := Load(Param("keys"), GP64()), Load(Param("groups"), GP64())
+	limit, err := Param("limit").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	for _, v := range l.parts(0) {
+		VPBROADCASTQ(limit.Addr, v)
+	}
+	total, mask := GP64(), GP64()
+	XORQ(total, total)
+	Label("loop")
+	if wide {
+		VMOVUPS(Mem{Base: keys}, Z1)
+		VPCMPGTQ(Z0, Z1, K1)
+		KMOVW(K1, mask.As32())
+		POPCNTQ(mask, mask)
+		ADDQ(mask, total)
+	} else {
+		for p, v := range l.parts(1) {
+			VMOVUPS(Mem{Base: keys, Disp: p * l.size()}, v)
+			VPCMPGTQ(l.parts(0)[p], v, v)
+			VMOVMSKPD(v, mask.As32())
+			POPCNTQ(mask, mask)
+			ADDQ(mask, total)
+		}
+	}
+	ADDQ(Imm(64), keys)
+	DECQ(groups)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	Store(total, ReturnIndex(0))
 	RET()
 }
