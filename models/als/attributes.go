@@ -239,7 +239,12 @@ func (r *ridge) refit(centres, vectors []float32, reg []float64) (penalty float6
 			b[i*n+f] = right[f*d+i]
 		}
 	}
-	vec.CholeskySolve64(r.l, n, b, d)
+	const together = 4 // dimensions that share a pass over the factor
+	parts := (d + together - 1) / together
+	vec.Chunks(parts, func() struct{} { return struct{}{} }, func(_ struct{}, part int) {
+		lo, hi := part*together, min((part+1)*together, d)
+		vec.CholeskySolve64(r.l, n, b[lo*n:hi*n], hi-lo)
+	})
 	for f := range n {
 		for i := range d {
 			v := float32(b[i*n+f])
