@@ -79,7 +79,7 @@ func setsOf(job *jobs.Job) []string {
 	for _, s := range []struct {
 		name     string
 		declared bool
-	}{{"items", job.Items != nil}, {"subjects", job.Subjects != nil}, {"cohorts", job.Cohorts != nil}, {"consent", job.Consent != nil}} {
+	}{{"items", job.Items != nil}, {"subjects", job.Subjects != nil}, {"cohorts", job.Cohorts != nil}, {"consent", job.Consent != nil}, {"preferences", job.Preferences != nil}} {
 		if s.declared {
 			out = append(out, s.name)
 		}
@@ -161,6 +161,8 @@ func rawColumn(job *jobs.Job, set, name string) string {
 		columns = job.Cohorts.Data.Columns
 	case set == "consent" && job.Consent != nil:
 		columns = job.Consent.Columns
+	case set == "preferences" && job.Preferences != nil:
+		columns = job.Preferences.Columns
 	}
 	if c, ok := columns[name]; ok {
 		return c
