@@ -98,7 +98,7 @@ func TestQuery(t *testing.T) {
 	d := tiny()
 	d.Cuts.Base = 15
 	q := d.Query(1, 30, 4)
-	if want := (Query{At: 30, K: 4, Subject: []string{"old"}, History: History{Item: []int32{2}, Time: []int64{20}, Kind: []uint8{0}, Weight: []float32{2}}}); !reflect.DeepEqual(q, want) {
+	if want := (Query{At: 30, K: 4, Draw: 7, Subject: []string{"old"}, History: History{Item: []int32{2}, Time: []int64{20}, Kind: []uint8{0}, Weight: []float32{2}}}); !reflect.DeepEqual(q, want) {
 		t.Errorf("got %+v", q)
 	}
 	if got := d.Query(0, 30, 4).Subject; !slices.Equal(got, []string{""}) {
