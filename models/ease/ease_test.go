@@ -234,6 +234,31 @@ func TestWeightsAreTheTextbooks(t *testing.T) {
 	}
 }
 
+// A tail item of many companions keeps the strongest of those of the highest cosine, and each weight is still the textbook's.
+func TestTailOfFewNeighbours(t *testing.T) {
+	d, h := world(3, 250, 50), Hyper{MinSubjects: 1, Items: 20, Neighbours: 3}
+	s := bound(t, fitted(t, d, h), d)
+	o := oracle(d, h.withDefaults())
+	full := 0
+	for j := range int32(o.n) {
+		into := s.into(j)
+		for _, i := range into {
+			if got, want := float64(s.weight(i, j)), o.at(int(i), int(j)); math.Abs(got-want) > 2e-6*(1+math.Abs(want)) {
+				t.Errorf("%d speaks for %d with %v, want %v", i, j, got, want)
+			}
+		}
+		if len(into) > 3 {
+			t.Errorf("%d items speak for %d", len(into), j)
+		}
+		if len(into) == 3 && s.off[j] == s.off[j+1] {
+			full++
+		}
+	}
+	if full < 20 {
+		t.Errorf("%d tail items have as many neighbours as they may", full)
+	}
+}
+
 // into returns the items that speak for item.
 func (s *scorer) into(item int32) []int32 {
 	t := s.turn()

@@ -177,7 +177,7 @@ func (f *fit) columns(ctx context.Context) ([][]entry, error) {
 					p.weights[j] = -v / line[t]
 				}
 			}
-			if into[t], errs[chunk] = p.pick(); errs[chunk] != nil {
+			if into[t], errs[chunk] = p.pick(f.h.Neighbours); errs[chunk] != nil {
 				return
 			}
 		}
@@ -191,7 +191,7 @@ func (f *fit) columns(ctx context.Context) ([][]entry, error) {
 }
 
 // tail sets the columns of the items beyond the core: the ridge regression of such an item on the whole core is b = P·g, where g = Xᵀx is what
-// the core has in common with it. Only weights of pairs of enough subjects are worked out.
+// the core has in common with it. Weights are worked out for pairs of enough subjects, and of these for the 2·Neighbours of the highest cosine.
 func (f *fit) tail(ctx context.Context, into [][]entry) error {
 	core, tail := &f.x.core, &f.x.tail
 	return each(ctx, tail, f.x.count[f.n:], f.picker, func(p *picker, t int, by []having) (err error) {
@@ -203,7 +203,7 @@ func (f *fit) tail(ctx context.Context, into [][]entry) error {
 			core.products(p.weights, p.counts, v, core.off[b.row], core.off[b.row+1])
 		}
 		f.scale[f.n+t] = float32(1 / math.Sqrt(own))
-		p.near, p.enough, p.sums = p.near[:0], p.enough[:0], p.sums[:0]
+		p.near, p.sums = p.near[:0], p.sums[:0]
 		for j, c := range p.counts {
 			if core.val == nil {
 				p.weights[j] = float32(c)
@@ -211,9 +211,13 @@ func (f *fit) tail(ctx context.Context, into [][]entry) error {
 			if c > 0 {
 				p.near = append(p.near, int32(j))
 			}
-			if int(c) >= f.h.MinSubjects {
-				p.enough = append(p.enough, int32(j))
+			p.size[j] = 0
+			if c > 0 && int(c) >= f.h.MinSubjects {
+				p.size[j] = p.weights[j] / float32(math.Sqrt(float64(f.x.count[j])))
 			}
+		}
+		if p.enough, err = p.greatest(p.enough, 2*f.h.Neighbours); err != nil {
+			return err
 		}
 		for _, j := range p.enough {
 			p.sums = append(p.sums, p.dot(f.line(int(j))))
@@ -223,7 +227,7 @@ func (f *fit) tail(ctx context.Context, into [][]entry) error {
 			p.weights[j] = p.sums[k]
 		}
 		clear(p.counts)
-		into[f.n+t], err = p.pick()
+		into[f.n+t], err = p.pick(f.h.Neighbours)
 		return err
 	})
 }
@@ -233,13 +237,14 @@ type picker struct {
 	weights, size []float32 // of the core's items
 	counts        []int32
 	near, enough  []int32
+	kept          []int32
 	sums          []float32
 	items         []int32 // room for the answer
 	best          []float32
 }
 
 func (f *fit) picker() *picker {
-	k := min(f.h.Neighbours, f.n)
+	k := min(2*f.h.Neighbours, f.n)
 	return &picker{weights: make([]float32, f.n), size: make([]float32, f.n), counts: make([]int32, f.n), items: make([]int32, k), best: make([]float32, k)}
 }
 
@@ -256,22 +261,36 @@ func (p *picker) dot(line []float32) float32 {
 	return float32(sum)
 }
 
-// pick returns the largest weights by magnitude, ascending by rank.
-func (p *picker) pick() ([]entry, error) {
-	for j, w := range p.weights {
-		p.size[j] = float32(math.Abs(float64(w)))
-	}
-	n, err := models.Best(p.size, &models.Query{}, p.items, p.best)
+// greatest returns the items of the k greatest sizes above 0, ascending, in dst.
+func (p *picker) greatest(dst []int32, k int) ([]int32, error) {
+	k = min(k, len(p.items))
+	n, err := models.Best(p.size, &models.Query{}, p.items[:k], p.best[:k])
 	if err != nil {
 		return nil, fmt.Errorf("weights of an item: %w; lower the events' weights", err)
 	}
-	out := make([]entry, 0, n)
-	for k, j := range p.items[:n] {
-		if p.best[k] > 0 {
-			out = append(out, entry{j, p.weights[j]})
+	dst = dst[:0]
+	for i, j := range p.items[:n] {
+		if p.best[i] > 0 {
+			dst = append(dst, j)
 		}
 	}
-	slices.SortFunc(out, func(a, b entry) int { return cmp.Compare(a.rank, b.rank) })
+	slices.Sort(dst)
+	return dst, nil
+}
+
+// pick returns the k largest weights by magnitude, ascending by rank.
+func (p *picker) pick(k int) ([]entry, error) {
+	for j, w := range p.weights {
+		p.size[j] = float32(math.Abs(float64(w)))
+	}
+	var err error
+	if p.kept, err = p.greatest(p.kept, k); err != nil {
+		return nil, err
+	}
+	out := make([]entry, len(p.kept))
+	for i, j := range p.kept {
+		out[i] = entry{j, p.weights[j]}
+	}
 	return out, nil
 }
 
