@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func aboveAVX512(at *int32, value *float32, room int, x *float32, groups int, limit float32, first int32) (done int, found int, odd int)
-// Requires: AVX, AVX2, AVX512F
+// Requires: AVX, AVX2, AVX512F, POPCNT
 TEXT ·aboveAVX512(SB), NOSPLIT, $0-72
 	MOVQ         at+0(FP), AX
 	MOVQ         value+8(FP), CX
@@ -15,48 +15,65 @@ TEXT ·aboveAVX512(SB), NOSPLIT, $0-72
 	MOVL         first+44(FP), DI
 	VBROADCASTSS limit+40(FP), Z0
 	VPXOR        Y1, Y1, Y1
+	VPBROADCASTD DI, Z4
+	VPADDD       sixteenNumbers<>+0(SB), Z4, Z4
+	MOVL         $0x00000010, R9
+	VPBROADCASTD R9, Z6
+	XORQ         DI, DI
 	XORQ         R8, R8
-	XORQ         R9, R9
 	SUBQ         $0x10, DX
 
 loop:
-	CMPQ    R8, SI
-	JGE     end
-	CMPQ    R9, DX
-	JGT     end
-	VMOVUPS (BX), Z2
-	VSUBPS  Z2, Z2, Z3
-	VPORQ   Z3, Z1, Z1
-	VCMPPS  $0x1e, Z0, Z2, K1
-	KMOVW   K1, R10
-	TESTL   R10, R10
-	JZ      next
-
-keep:
-	BSFL R10, R11
-	MOVL (BX)(R11*4), R12
-	MOVL R12, (CX)(R9*4)
-	ADDL DI, R11
-	MOVL R11, (AX)(R9*4)
-	INCQ R9
-	LEAL -1(R10), R12
-	ANDL R12, R10
-	JNZ  keep
+	CMPQ          DI, SI
+	JGE           end
+	CMPQ          R8, DX
+	JGT           end
+	VMOVUPS       (BX), Z2
+	VSUBPS        Z2, Z2, Z3
+	VPORQ         Z3, Z1, Z1
+	VCMPPS        $0x1e, Z0, Z2, K1
+	KMOVW         K1, R9
+	TESTL         R9, R9
+	JZ            next
+	VPCOMPRESSD.Z Z4, K1, Z5
+	VMOVDQU32     Z5, (AX)(R8*4)
+	VCOMPRESSPS.Z Z2, K1, Z5
+	VMOVUPS       Z5, (CX)(R8*4)
+	POPCNTL       R9, R9
+	ADDQ          R9, R8
 
 next:
-	ADDQ $0x40, BX
-	ADDL $0x10, DI
-	INCQ R8
-	JMP  loop
+	ADDQ   $0x40, BX
+	VPADDD Z6, Z4, Z4
+	INCQ   DI
+	JMP    loop
 
 end:
-	MOVQ     R8, done+48(FP)
-	MOVQ     R9, found+56(FP)
+	MOVQ     DI, done+48(FP)
+	MOVQ     R8, found+56(FP)
 	VPTESTMD Z1, Z1, K1
-	KMOVW    K1, R10
+	KMOVW    K1, R9
 	VZEROUPPER
-	MOVQ     R10, odd+64(FP)
+	MOVQ     R9, odd+64(FP)
 	RET
+
+DATA sixteenNumbers<>+0(SB)/4, $0x00000000
+DATA sixteenNumbers<>+4(SB)/4, $0x00000001
+DATA sixteenNumbers<>+8(SB)/4, $0x00000002
+DATA sixteenNumbers<>+12(SB)/4, $0x00000003
+DATA sixteenNumbers<>+16(SB)/4, $0x00000004
+DATA sixteenNumbers<>+20(SB)/4, $0x00000005
+DATA sixteenNumbers<>+24(SB)/4, $0x00000006
+DATA sixteenNumbers<>+28(SB)/4, $0x00000007
+DATA sixteenNumbers<>+32(SB)/4, $0x00000008
+DATA sixteenNumbers<>+36(SB)/4, $0x00000009
+DATA sixteenNumbers<>+40(SB)/4, $0x0000000a
+DATA sixteenNumbers<>+44(SB)/4, $0x0000000b
+DATA sixteenNumbers<>+48(SB)/4, $0x0000000c
+DATA sixteenNumbers<>+52(SB)/4, $0x0000000d
+DATA sixteenNumbers<>+56(SB)/4, $0x0000000e
+DATA sixteenNumbers<>+60(SB)/4, $0x0000000f
+GLOBL sixteenNumbers<>(SB), RODATA|NOPTR, $64
 
 // func countAVX512(keys *int64, groups int, limit int64) int
 // Requires: AVX, AVX512F, POPCNT
@@ -110,21 +127,21 @@ loop:
 	VCMPPS    $0x1e, Y0, Y4, Y6
 	VCMPPS    $0x1e, Y1, Y5, Y7
 	VMOVMSKPS Y6, R10
-	VMOVMSKPS Y7, R12
-	SHLL      $0x08, R12
-	ORL       R12, R10
+	VMOVMSKPS Y7, R11
+	SHLL      $0x08, R11
+	ORL       R11, R10
 	TESTL     R10, R10
 	JZ        next
 
 keep:
-	BSFL R10, R11
-	MOVL (BX)(R11*4), R12
-	MOVL R12, (CX)(R9*4)
-	ADDL DI, R11
-	MOVL R11, (AX)(R9*4)
+	BSFL R10, R12
+	MOVL (BX)(R12*4), R11
+	MOVL R11, (CX)(R9*4)
+	ADDL DI, R12
+	MOVL R12, (AX)(R9*4)
 	INCQ R9
-	LEAL -1(R10), R12
-	ANDL R12, R10
+	LEAL -1(R10), R11
+	ANDL R11, R10
 	JNZ  keep
 
 next:

@@ -15,7 +15,8 @@ func top() {
 	}
 }
 
-// above looks at sixteen elements at a time; those that are kept, which are few, are stored one by one.
+// above looks at sixteen elements at a time. AVX-512 stores those that are kept side by side, whole vectors, as there is room for sixteen; AVX2
+// one by one.
 func above(wide bool) {
 	l := lanes{wide}
 	name := "above" + suffix(wide)
@@ -35,7 +36,17 @@ func above(wide bool) {
 	for _, v := range l.parts(1) {
 		VPXOR(low256(v), low256(v), low256(v)) // the differences of elements and themselves
 	}
-	done, found, mask, position, bits := GP64(), GP64(), GP32(), GP64(), GP32()
+	done, found, mask, bits := GP64(), GP64(), GP32(), GP32()
+	if wide { // the positions of the sixteen
+		numbers := GLOBL("sixteenNumbers", RODATA|NOPTR)
+		for i := range 16 {
+			DATA(4*i, U32(i))
+		}
+		VPBROADCASTD(first, Z4)
+		VPADDD(numbers, Z4, Z4)
+		MOVL(U32(16), mask)
+		VPBROADCASTD(mask, Z6)
+	}
 	XORQ(done, done)
 	XORQ(found, found)
 	SUBQ(Imm(16), room)
@@ -70,20 +81,24 @@ func above(wide bool) {
 	}
 	TESTL(mask, mask)
 	JZ(LabelRef("next"))
-	Label("keep")
-	BSFL(mask, position.As32())
-	MOVL(Mem{Base: x, Index: position, Scale: 4}, bits)
-	MOVL(bits, Mem{Base: value, Index: found, Scale: 4})
-	ADDL(first, position.As32())
-	MOVL(position.As32(), Mem{Base: at, Index: found, Scale: 4})
-	INCQ(found)
-	LEAL(Mem{Base: mask.As64(), Disp: -1}, bits) // the lowest bit goes
-	ANDL(bits, mask)
-	JNZ(LabelRef("keep"))
+	if wide {
+		VPCOMPRESSD_Z(Z4, K1, Z5)
+		VMOVDQU32(Z5, Mem{Base: at, Index: found, Scale: 4})
+		VCOMPRESSPS_Z(Z2, K1, Z5)
+		VMOVUPS(Z5, Mem{Base: value, Index: found, Scale: 4})
+		POPCNTL(mask, mask)
+		ADDQ(mask.As64(), found)
+	} else {
+		keepEach(at, value, x, first, found, mask)
+	}
 
 	Label("next")
 	ADDQ(Imm(64), x)
-	ADDL(Imm(16), first)
+	if wide {
+		VPADDD(Z6, Z4, Z4)
+	} else {
+		ADDL(Imm(16), first)
+	}
 	INCQ(done)
 	JMP(LabelRef("loop"))
 
@@ -103,6 +118,21 @@ func above(wide bool) {
 	VZEROUPPER()
 	Store(mask.As64(), ReturnIndex(2))
 	RET()
+}
+
+// keepEach stores the elements of a mask one by one.
+func keepEach(at, value, x, first, found Register, mask GPVirtual) {
+	position, bits := GP64(), GP32()
+	Label("keep")
+	BSFL(mask, position.As32())
+	MOVL(Mem{Base: x, Index: position, Scale: 4}, bits)
+	MOVL(bits, Mem{Base: value, Index: found, Scale: 4})
+	ADDL(first, position.As32())
+	MOVL(position.As32(), Mem{Base: at, Index: found, Scale: 4})
+	INCQ(found)
+	LEAL(Mem{Base: mask.As64(), Disp: -1}, bits) // the lowest bit goes
+	ANDL(bits, mask)
+	JNZ(LabelRef("keep"))
 }
 
 // count compares eight keys at a time.
