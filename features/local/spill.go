@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -90,14 +91,37 @@ func (s *spill) close() {
 	}
 }
 
-// appendRecords encodes records: their number, their words, and each text behind its length.
+// appendRecords encodes records: their number, then word by word of the first one: the word, which of its bytes differ in any other record, and of all records these bytes, byte by
+// byte of a word; then each text behind its length. A mask, a number of an entity or a small value so takes few bytes, and nothing is searched for.
 func appendRecords(dst []byte, r *records) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(r.n))
-	for _, w := range r.words {
-		dst = binary.LittleEndian.AppendUint64(dst, w)
+	k := len(r.words) / r.n
+	for w := range k {
+		first, differ := r.words[w], uint64(0)
+		for at := w; at < len(r.words); at += k {
+			differ |= r.words[at] ^ first
+		}
+		dst = append(binary.LittleEndian.AppendUint64(dst, first), 0)
+		planes := len(dst) - 1
+		for shift := 0; shift < 64; shift += 8 {
+			if differ>>shift&0xff != 0 {
+				dst[planes] |= 1 << (shift / 8)
+			}
+		}
+		for shift := 0; shift < 64; shift += 8 {
+			if differ>>shift&0xff == 0 {
+				continue
+			}
+			at, n := w, len(dst)
+			dst = slices.Grow(dst, r.n)[:n+r.n]
+			for i := range dst[n:] {
+				dst[n+i] = byte(r.words[at] >> shift)
+				at += k
+			}
+		}
 	}
 	for _, s := range r.texts {
-		dst = append(binary.LittleEndian.AppendUint32(dst, uint32(len(s))), s...)
+		dst = append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 	}
 	return dst
 }
@@ -106,15 +130,36 @@ func appendRecords(dst []byte, r *records) []byte {
 func decodeRecords(src []byte, g *group, r *records) {
 	r.n = int(binary.LittleEndian.Uint32(src))
 	src = src[4:]
-	r.words, r.texts = r.words[:0], r.texts[:0]
-	for range r.n * g.words {
-		r.words = append(r.words, binary.LittleEndian.Uint64(src))
-		src = src[8:]
+	k := g.words
+	r.words, r.texts = slices.Grow(r.words[:0], r.n*k)[:r.n*k], r.texts[:0]
+	for w := range k {
+		same, planes := binary.LittleEndian.Uint64(src), src[8]
+		src = src[9:]
+		for shift := 0; shift < 64; shift += 8 {
+			if planes>>(shift/8)&1 != 0 {
+				same &^= 0xff << shift
+			}
+		}
+		for at := w; at < len(r.words); at += k {
+			r.words[at] = same
+		}
+		for shift := 0; shift < 64; shift += 8 {
+			if planes>>(shift/8)&1 == 0 {
+				continue
+			}
+			at := w
+			for _, x := range src[:r.n] {
+				r.words[at] |= uint64(x) << shift
+				at += k
+			}
+			src = src[r.n:]
+		}
 	}
 	for range r.n * g.texts {
-		n := binary.LittleEndian.Uint32(src)
-		r.texts = append(r.texts, string(src[4:4+n]))
-		src = src[4+n:]
+		n, size := binary.Uvarint(src)
+		src = src[size:]
+		r.texts = append(r.texts, string(src[:n]))
+		src = src[n:]
 	}
 }
 

@@ -25,9 +25,9 @@ var works = []struct{ words, name string }{
 	{"rapport/storage. syscall. internal/poll", "reading files"},
 	{"main.(*answer)", "keeping the answer"},
 	{"local.(*buffer) ).put local.(*partition).rows", "putting rows out"},
-	{"local.(*reader) local.(*masker) local.(*scatter) local.newScatter local.hash aggregate.Hash", "hashing and scattering"},
+	{"local.(*reader) local.(*masker) local.(*scatter) local.newScatter local.hash local.(*numbering) local.(*numberShard) local.(*lately) aggregate.Hash", "hashing and scattering"},
 	{"local.(*entities)", "finding entities"},
-	{"local.(*classState) local.(*pairs) features/aggregate.", "aggregation"},
+	{"local.(*classState) local.(*pairs) local.(*shelf) local.(*shared) features/aggregate.", "aggregation"},
 }
 
 // shares runs a task once more under the profiler and says what share of the processor's time each kind of work took.
