@@ -47,7 +47,7 @@
 //
 // What is kept is one table of states, and of tiles, a key, as its views share entities and, where they have the same windows, states. A row is a piece: up to 1,024
 // entities of one partition, in the order of their hashes, their states turned into columns. What all words of a column have in common in zeros is left out, and nothing else
-// is done: a column is read about as fast as it is copied, codecs find little more, and a night costs what moves in memory. Pieces come in the order of
+// is done: a column is read about as fast as it is copied, codecs would find a sixth more, and a night costs what moves in memory. Pieces come in the order of
 // partitions, so that the states of one stand in a cache while it is read, and keys come in the order of their places in its table. The order, and sums as the exact
 // numbers that they are, make equal events equal bytes. A table of a row an entity and
 // view made a night cost twice as much at 20 M events, most of it in handling rows.

@@ -69,7 +69,7 @@ func (b *pieces) put(pt *partition, number int, seed uint64, section func(dst []
 		part := int64(uint64(number)<<partShift | uint64(i))
 		b.body = binary.LittleEndian.AppendUint64(b.body, check(seed, part, b.body))
 		body := b.body
-		b.body = make([]byte, 0, len(body)) // the receiver may keep the text, as it is
+		b.body = make([]byte, 0, len(body)+len(body)/8) // the receiver may keep the text, as it is
 		if err := out(part, unsafe.String(&body[0], len(body))); err != nil {
 			return err
 		}

@@ -16,7 +16,9 @@ import (
 )
 
 // compressions are the codecs of WriteOptions.
-var compressions = map[string]compress.Compression{"": compress.Codecs.Zstd, "zstd": compress.Codecs.Zstd, "snappy": compress.Codecs.Snappy}
+var compressions = map[string]compress.Compression{
+	"": compress.Codecs.Zstd, "zstd": compress.Codecs.Zstd, "snappy": compress.Codecs.Snappy, "none": compress.Codecs.Uncompressed,
+}
 
 // sumsKey names the entry of a footer that holds the CRC-32C of each column chunk, eight hexadecimal digits each, row group by row group.
 const sumsKey = "rapport.crc32c"

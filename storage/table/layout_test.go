@@ -70,7 +70,7 @@ func TestLayouts(t *testing.T) {
 		rows  int
 		nulls int // one of so many
 		codec string
-	}{{layoutSample + 3000, 0, "snappy"}, {20_011, 0, "zstd"}, {20_011, 7, ""}, {20_011, 900, "snappy"}} {
+	}{{layoutSample + 3000, 0, "snappy"}, {20_011, 0, "zstd"}, {20_011, 7, ""}, {20_011, 900, "snappy"}, {20_011, 700, "none"}} {
 		r := rand.New(rand.NewPCG(uint64(c.rows), uint64(c.nulls)))
 		b, want := layouts(r, c.rows)
 		if c.nulls > 0 {

@@ -27,7 +27,7 @@ type WriteOptions struct {
 	// set) and the digest covers it. An ordered table has one shard.
 	Ordered  bool
 	RowGroup int    // rows in a Parquet row group; 0 means 131,072
-	Codec    string // what parts are compressed with: "zstd" ("" means that), or "snappy", which is larger and read faster
+	Codec    string // what parts are compressed with: "zstd" ("" means that), "snappy", which is larger and read faster, or "none", for values that are packed already
 }
 
 const defaultRowGroup = 1 << 17
@@ -78,7 +78,7 @@ func (w *Writer) checkOptions() error {
 		return fmt.Errorf("row groups of %d rows: must be positive", o.RowGroup)
 	}
 	if _, ok := compressions[o.Codec]; !ok {
-		return fmt.Errorf("codec %q: want zstd or snappy", o.Codec)
+		return fmt.Errorf("codec %q: want zstd, snappy or none", o.Codec)
 	}
 	if o.Ordered && o.Shards > 1 {
 		return fmt.Errorf("an ordered table has one shard, not %d", o.Shards)

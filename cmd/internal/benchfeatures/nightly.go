@@ -272,7 +272,7 @@ func (t *tables) rows(v features.View, b *table.Batch) error {
 
 // take is Plan.State or Tile.
 func (t *tables) take(key string, b *table.Batch) error {
-	return t.add(key, table.WriteOptions{SortBy: []string{features.PartColumn}, Shards: 4, ShardBy: features.PartColumn, RowGroup: 64, Codec: "snappy"}, b)
+	return t.add(key, table.WriteOptions{SortBy: []string{features.PartColumn}, Shards: 4, ShardBy: features.PartColumn, RowGroup: 64, Codec: "none"}, b)
 }
 
 func (t *tables) add(name string, o table.WriteOptions, b *table.Batch) error {
