@@ -13,6 +13,7 @@ type task struct {
 	train     *models.Dataset // Cuts.Test is where learning ends
 	questions []question
 	metrics   []metric
+	mask      bool // without what the subject had before
 }
 
 // question is one subject's.
@@ -34,10 +35,10 @@ var atTen = []metric{{"nDCG@10", 10, true}, {"recall@10", 10, false}}
 // errNothing says that a protocol has nothing to ask.
 var errNothing = errors.New("the protocol leaves no question: too few subjects have events that fit it")
 
-// temporal asks at the test cut for what the test window holds.
-func temporal(d *models.Dataset) (*task, error) {
+// temporal asks at the test cut for what the test window holds, with repeats or without.
+func temporal(d *models.Dataset, mask bool) (*task, error) {
 	x := *d
-	t := &task{train: &x, metrics: atTen}
+	t := &task{train: &x, metrics: atTen, mask: mask}
 	for s := range d.Events.Subjects {
 		t.ask(s, d.Query(s, d.Cuts.Test, 0), d.Events.SubjectBetween(s, d.Cuts.Test, d.Cuts.End).Item)
 	}
@@ -46,7 +47,7 @@ func temporal(d *models.Dataset) (*task, error) {
 
 // last asks for the last item of each subject that it had not had before, from all before it.
 func last(d *models.Dataset) (*task, error) {
-	t := &task{metrics: atTen}
+	t := &task{metrics: atTen, mask: true}
 	type answer struct {
 		s, cut int
 		item   int32
@@ -69,7 +70,7 @@ func last(d *models.Dataset) (*task, error) {
 
 // strong takes a tenth of the subjects out, and asks them for a fifth of their items from the rest.
 func strong(d *models.Dataset, seed uint64) (*task, error) {
-	t := &task{metrics: []metric{{"recall@20", 20, false}, {"recall@50", 50, false}, {"nDCG@100", 100, true}}}
+	t := &task{mask: true, metrics: []metric{{"recall@20", 20, false}, {"recall@50", 50, false}, {"nDCG@100", 100, true}}}
 	r := rand.New(rand.NewPCG(seed, 0x7374726f6e67))
 	out := make([]bool, len(d.Events.Subjects))
 	for s := range out {
@@ -125,14 +126,16 @@ func without(d *models.Dataset, keep func(s int, h models.History) int) *models.
 	return &out
 }
 
-// ask adds a question, without what the subject had before, unless nothing is left to be found.
+// ask adds a question, unless nothing is left to be found or nothing is known of the subject.
 func (t *task) ask(row int, q models.Query, relevant []int32) {
-	q.Exclude = distinct(q.History.Item)
+	if t.mask {
+		q.Exclude = distinct(q.History.Item)
+	}
 	wanted := slices.DeleteFunc(distinct(relevant), func(i int32) bool {
 		_, had := slices.BinarySearch(q.Exclude, i)
 		return had
 	})
-	if len(wanted) > 0 && len(q.Exclude) > 0 {
+	if len(wanted) > 0 && q.History.Len() > 0 {
 		t.questions = append(t.questions, question{q, wanted, row})
 	}
 }
@@ -150,7 +153,7 @@ func (t *task) checked() (*task, error) {
 			q.K = max(q.K, m.k)
 		}
 	}
-	t.train.MaskSeen = true
+	t.train.MaskSeen = t.mask
 	return t, nil
 }
 

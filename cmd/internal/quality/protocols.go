@@ -28,6 +28,7 @@ func protocols(ctx context.Context, args []string, out io.Writer) error {
 	which := flags.String("protocol", "temporal,last,strong", "which, with commas")
 	kinds := flags.String("kind", "", "kinds of events that count, with commas; empty: all")
 	days := flags.Int("window", 0, "days of events, if not the job's window")
+	fresh := flags.Bool("new", false, "temporal: without items that the subject had before, also where the job's lists keep them")
 	withPeers := flags.Bool("peers", false, "also implicit's ALS and BPR and LightFM's WARP; made in the user's cache if they are missing")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -60,7 +61,7 @@ func protocols(ctx context.Context, args []string, out io.Writer) error {
 		var t *task
 		switch name {
 		case "temporal":
-			t, err = temporal(d)
+			t, err = temporal(d, d.MaskSeen || *fresh)
 		case "last":
 			t, err = last(d)
 		default:

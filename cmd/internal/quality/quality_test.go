@@ -41,7 +41,7 @@ func tasteful() *models.Dataset {
 func TestProtocols(t *testing.T) {
 	d := tasteful()
 	for name, make := range map[string]func() (*task, error){
-		"temporal": func() (*task, error) { return temporal(d) },
+		"temporal": func() (*task, error) { return temporal(d, true) },
 		"last":     func() (*task, error) { return last(d) },
 		"strong":   func() (*task, error) { return strong(d, 1) },
 	} {
@@ -93,9 +93,17 @@ func TestProtocols(t *testing.T) {
 	if d.MaskSeen {
 		t.Error("the data set itself was changed")
 	}
+	again := *d
+	again.Events = models.NewEventLog([]models.Event{{Subject: 1, Time: 1, Item: 1, Weight: 1}, {Subject: 1, Time: 9500, Item: 1, Weight: 1}})
+	if x, err := temporal(&again, false); err != nil || len(x.questions) != 1 || x.train.MaskSeen {
+		t.Errorf("a repeat is not asked for: %v", err)
+	}
+	if _, err := temporal(&again, true); !errors.Is(err, errNothing) {
+		t.Errorf("a repeat is asked for: %v", err)
+	}
 	few := *d
 	few.Events = models.NewEventLog([]models.Event{{Subject: 1, Time: 1, Item: 1, Weight: 1}})
-	for _, make := range []func() (*task, error){func() (*task, error) { return temporal(&few) }, func() (*task, error) { return last(&few) }, func() (*task, error) { return strong(&few, 1) }} {
+	for _, make := range []func() (*task, error){func() (*task, error) { return temporal(&few, true) }, func() (*task, error) { return last(&few) }, func() (*task, error) { return strong(&few, 1) }} {
 		if _, err := make(); !errors.Is(err, errNothing) {
 			t.Errorf("one event makes a protocol: %v", err)
 		}
