@@ -10,7 +10,7 @@
 // with T the cut in training and the query's own time after it. A score predicts x, so it means the same for each query.
 //
 // The `items` most popular items, the core, are inverted together. An item beyond it is regressed on the whole core by the inverse that is
-// there already, b = P·Xᵀx, which is the same ridge regression (λ) that a column of B is, worked out for the 2·`neighbours` core items of the highest cosine
+// there already, b = P·Xᵀx, which is the same ridge regression (λ) that a column of B is, worked out for the `neighbours` core items of the highest cosine
 // with it; it is spoken for by the core, and speaks for nothing itself. Below `items` (10,000: 400 MB) nothing is approximate but float32.
 //
 // # What is kept

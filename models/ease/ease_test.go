@@ -234,7 +234,7 @@ func TestWeightsAreTheTextbooks(t *testing.T) {
 	}
 }
 
-// A tail item of many companions keeps the strongest of those of the highest cosine, and each weight is still the textbook's.
+// A tail item of many companions keeps those of the highest cosine, and each weight is still the textbook's.
 func TestTailOfFewNeighbours(t *testing.T) {
 	d, h := world(3, 250, 50), Hyper{MinSubjects: 1, Items: 20, Neighbours: 3}
 	s := bound(t, fitted(t, d, h), d)

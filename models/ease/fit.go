@@ -149,6 +149,7 @@ func (f *fit) invert(ctx context.Context) error {
 		}
 		f.scale[i] = float32(math.Sqrt(float64(p)))
 	}
+	runtime.GC() // so that columns take the place of what the inverse worked with
 	return nil
 }
 
@@ -177,7 +178,7 @@ func (f *fit) columns(ctx context.Context) ([][]entry, error) {
 					p.weights[j] = -v / line[t]
 				}
 			}
-			if into[t], errs[chunk] = p.pick(f.h.Neighbours); errs[chunk] != nil {
+			if into[t], errs[chunk] = p.pick(); errs[chunk] != nil {
 				return
 			}
 		}
@@ -191,7 +192,7 @@ func (f *fit) columns(ctx context.Context) ([][]entry, error) {
 }
 
 // tail sets the columns of the items beyond the core: the ridge regression of such an item on the whole core is b = P·g, where g = Xᵀx is what
-// the core has in common with it. Weights are worked out for pairs of enough subjects, and of these for the 2·Neighbours of the highest cosine.
+// the core has in common with it. Weights are worked out for pairs of enough subjects, and of these for the Neighbours of the highest cosine.
 func (f *fit) tail(ctx context.Context, into [][]entry) error {
 	core, tail := &f.x.core, &f.x.tail
 	return each(ctx, tail, f.x.count[f.n:], f.picker, func(p *picker, t int, by []having) (err error) {
@@ -216,7 +217,7 @@ func (f *fit) tail(ctx context.Context, into [][]entry) error {
 				p.size[j] = p.weights[j] / float32(math.Sqrt(float64(f.x.count[j])))
 			}
 		}
-		if p.enough, err = p.greatest(p.enough, 2*f.h.Neighbours); err != nil {
+		if p.enough, err = p.greatest(p.enough); err != nil {
 			return err
 		}
 		for _, j := range p.enough {
@@ -227,7 +228,7 @@ func (f *fit) tail(ctx context.Context, into [][]entry) error {
 			p.weights[j] = p.sums[k]
 		}
 		clear(p.counts)
-		into[f.n+t], err = p.pick(f.h.Neighbours)
+		into[f.n+t], err = p.pick()
 		return err
 	})
 }
@@ -244,7 +245,7 @@ type picker struct {
 }
 
 func (f *fit) picker() *picker {
-	k := min(2*f.h.Neighbours, f.n)
+	k := min(f.h.Neighbours, f.n)
 	return &picker{weights: make([]float32, f.n), size: make([]float32, f.n), counts: make([]int32, f.n), items: make([]int32, k), best: make([]float32, k)}
 }
 
@@ -261,10 +262,9 @@ func (p *picker) dot(line []float32) float32 {
 	return float32(sum)
 }
 
-// greatest returns the items of the k greatest sizes above 0, ascending, in dst.
-func (p *picker) greatest(dst []int32, k int) ([]int32, error) {
-	k = min(k, len(p.items))
-	n, err := models.Best(p.size, &models.Query{}, p.items[:k], p.best[:k])
+// greatest returns the Neighbours items of the greatest sizes above 0, ascending, in dst.
+func (p *picker) greatest(dst []int32) ([]int32, error) {
+	n, err := models.Best(p.size, &models.Query{}, p.items, p.best)
 	if err != nil {
 		return nil, fmt.Errorf("weights of an item: %w; lower the events' weights", err)
 	}
@@ -278,13 +278,13 @@ func (p *picker) greatest(dst []int32, k int) ([]int32, error) {
 	return dst, nil
 }
 
-// pick returns the k largest weights by magnitude, ascending by rank.
-func (p *picker) pick(k int) ([]entry, error) {
+// pick returns the Neighbours largest weights by magnitude, ascending by rank.
+func (p *picker) pick() ([]entry, error) {
 	for j, w := range p.weights {
 		p.size[j] = float32(math.Abs(float64(w)))
 	}
 	var err error
-	if p.kept, err = p.greatest(p.kept, k); err != nil {
+	if p.kept, err = p.greatest(p.kept); err != nil {
 		return nil, err
 	}
 	out := make([]entry, len(p.kept))
