@@ -145,6 +145,14 @@ func (p *project) check(ctx context.Context) []check {
 			}
 			add("consent", count(n, "file"), err)
 		}
+		if j.Preferences != nil && !seen["preferences"] {
+			seen["preferences"] = true
+			n, _, err := first(ctx, j.Preferences.Bucket, j.Preferences.Path)
+			if err == nil && n == 0 {
+				err = fmt.Errorf("no file matches %s", j.Preferences.Path)
+			}
+			add("preferences", count(n, "file"), err)
+		}
 	}
 	slices.SortStableFunc(out[4:], func(a, b check) int { return strings.Compare(a.What, b.What) })
 	return out
