@@ -56,8 +56,8 @@
 // and of these views, and a table that lacks a piece, or has one twice, is found out, since a piece says how many entities its partition has. That it is of these events
 // the caller answers for. What tells nothing any more is not read: the states of windows that all begin after it.
 //
-// States may hold four fifths of what the collector leaves of the budget: it lets lie about, in percent of what is held, what GOGC says, so that they hold 0.73 of it at 10, to which
-// cmd sets it, and 0.4 at 100. The rest is for regions and readers. Beyond it records go to a file, but for keys that hold so little that it would help nobody; at the end partitions are completed
+// States may hold what regions, readers and the collector leave of the budget: 64 MiB are for the former, or half of a small budget, and the collector lets lie about, in percent of what is
+// held, what GOGC says, so that states hold 0.75 of 2 GiB at 10, to which cmd sets it, and 0.41 at 100. Beyond it records go to a file, but for keys that hold so little that it would help nobody; at the end partitions are completed
 // some side by side. One that has been completed holds counts in place of pairs, and stays in memory where there is room; if not, the rows of all its views go to the file, and come
 // out of it behind those in memory. A partition is 1/256 of the entities, and is completed as a whole: a budget below that is exceeded, and so is one below what the
 // largest entity of a skewed key holds. Texts that come out again are held once each, count in the budget, and are not spilled, since states

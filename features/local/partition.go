@@ -509,8 +509,11 @@ func (pt *partition) bytes() int64 {
 	return n
 }
 
-// share is how much of a plan's budget states may hold: regions and readers take their part, and the collector lets lie about, in percent of what is held,
-// what it is set to.
+// besides is about what regions, readers and the program itself take, in bytes.
+const besides = 64 << 20
+
+// share is how much of a plan's budget states may hold: what is besides takes its part, and the collector lets lie about, in percent of what is held,
+// what it is set to, and has some more in pieces that are too small.
 func share(budget int64) int64 {
 	if budget <= 0 {
 		return 0
@@ -518,7 +521,8 @@ func share(budget int64) int64 {
 	s := []metrics.Sample{{Name: "/gc/gogc:percent"}}
 	metrics.Read(s)
 	percent := min(s[0].Value.Uint64(), 100) // more if it is off, which is not ours to make up for
-	return max(1, int64(0.8*float64(budget)/(1+float64(percent)/100)))
+	left := budget - min(budget/2, besides)
+	return max(1, int64(0.85*float64(left)/(1+float64(percent)/100)))
 }
 
 // budget is what a build may hold in memory, and what it does beyond.
