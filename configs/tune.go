@@ -20,6 +20,7 @@ import (
 	"github.com/rapport-ml/rapport/models/blend"
 	"github.com/rapport-ml/rapport/models/content"
 	"github.com/rapport-ml/rapport/models/ease"
+	"github.com/rapport-ml/rapport/models/next"
 	"github.com/rapport-ml/rapport/models/popular"
 )
 
@@ -56,6 +57,8 @@ func tunable(s spec) jobs.Tunable {
 		return searched(s, h, content.Space(), func(h content.Hyper) models.Trainer { return &content.Trainer{Hyper: h} })
 	case ease.Hyper:
 		return searched(s, h, ease.Space(), func(h ease.Hyper) models.Trainer { return &ease.Trainer{Hyper: h} })
+	case next.Hyper:
+		return searched(s, h, next.Space(), func(h next.Hyper) models.Trainer { return &next.Trainer{Hyper: h} })
 	}
 	return jobs.Tunable{Part: s.Name, Trainer: func(models.Values) (models.Trainer, error) { return s.trainer, nil }}
 }
