@@ -26,7 +26,7 @@
 //
 // # Design
 //
-// X is held once, by subject, with columns in descending popularity; it is turned around in blocks of a million pairs for the Gram matrix,
+// X is held once, by subject, with columns in descending popularity; it is turned around in blocks of 262,144 pairs for the Gram matrix,
 // whose rows are then summed in cache, one worker a row. The inverse overwrites the Gram matrix, in float32, and weights are read off it. A
 // bit for each pair of the core remembers which have enough subjects. So a fit of n items takes 4·n² bytes, n²/8 for the bits and 2 bytes
 // a pair of X. Each sum runs in the order of subjects, whatever worker takes it.

@@ -138,6 +138,7 @@ func (f *fit) invert(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	runtime.GC() // so that the inverse works where pairs were turned around
 	if !vec.InvertSPD(f.a, f.n) {
 		return fmt.Errorf("%w (it is %g now, for %d items)", ErrSingular, f.h.Regularization, f.n)
 	}

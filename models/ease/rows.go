@@ -138,7 +138,7 @@ func ranks(ctx context.Context, d *models.Dataset, until int64, h *Hyper) (*rows
 type having struct{ row, at uint32 }
 
 // blockPairs bounds how many pairs are turned around at a time.
-const blockPairs = 1 << 20
+const blockPairs = 1 << 18
 
 // each calls f for each column of p with the subjects that have it, ascending, on all cores and in blocks: p is turned around piece by piece,
 // so that it is never held twice. count is the number of pairs of each column. What f writes must belong to its column alone; the error of
