@@ -89,7 +89,7 @@ func (r *Runner) PreviewView(ctx context.Context, job *Job, view features.View, 
 	var few []hashedRow
 	reading := w.meter.Begin()
 	stats, err := r.Engine.Build(ctx, features.Plan{
-		Views: w.job.Views, Interval: iv, Schema: w.job.eventSchema(),
+		Views: w.job.Views, Interval: iv, Schema: w.job.eventSchema(), Budget: r.Memory, Spill: r.Spill,
 		Events: func(_ context.Context, win table.Interval) ([]features.Split, error) {
 			splits := from.splits(clip(win, window))
 			for i := range splits {

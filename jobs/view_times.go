@@ -31,7 +31,7 @@ func (r *Runner) NewestEvents(ctx context.Context, job *Job, view features.View,
 	newest := newestView(view, w.job.eventSchema())
 	out := map[string]map[string]time.Time{}
 	_, err = r.Engine.Build(ctx, features.Plan{
-		Views: []features.View{newest}, Interval: iv, Schema: w.job.eventSchema(),
+		Views: []features.View{newest}, Interval: iv, Schema: w.job.eventSchema(), Budget: r.Memory, Spill: r.Spill,
 		Events: func(_ context.Context, win table.Interval) ([]features.Split, error) {
 			splits := from.splits(win)
 			for i := range splits {
