@@ -67,8 +67,9 @@ func attempt(ctx context.Context, p features.Plan, bg *budget, stats *features.S
 // states computes the states of all views, from a prior build's if there is one of use.
 func states(ctx context.Context, p features.Plan, bg *budget, stats *features.Stats, unshared bool) (*scan, error) {
 	start := p.Interval.Start.UnixMicro()
+	span := p.Interval.End.UnixMicro() - start
 	if p.Prior != nil {
-		prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: true, tile: p.Tile != nil})
+		prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: true, tile: p.Tile != nil, span: span})
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +85,7 @@ func states(ctx context.Context, p features.Plan, bg *budget, stats *features.St
 			s.release()
 		}
 	}
-	prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: p.State != nil, tile: p.Tile != nil, unshared: unshared})
+	prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: p.State != nil, tile: p.Tile != nil, span: span, unshared: unshared})
 	if err != nil {
 		return nil, err
 	}

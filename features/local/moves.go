@@ -73,7 +73,7 @@ func fullMoves(p *program, tile int64) *moves {
 			for i, at := range m.cuts[:len(m.cuts)-1] {
 				m.of[c.number].to[i] = c.bucket(p.end, at)
 				if p.use.tile && at >= tile {
-					m.of[c.number].tile[i] = c.tileBucket(p.end - tile)
+					m.of[c.number].tile[i] = c.ownTile(p.end - tile)
 				}
 			}
 		}
@@ -95,12 +95,26 @@ func (c *class) bucket(end, t int64) int8 {
 }
 
 // tileBucket is the bucket of a tile of some length; outside if the class's windows don't hold all of it: such a tile can't be built, and nobody
-// asks for it.
+// asks for it. A tile as long as the shortest window is the bucket of that.
 func (c *class) tileBucket(length int64) int8 {
-	if length > c.longest() {
+	switch {
+	case length > c.longest():
 		return outside
+	case c.endsWithTile(length):
+		return 0
 	}
 	return int8(len(c.windows))
+}
+
+// endsWithTile reports whether the shortest window is a tile of some length.
+func (c *class) endsWithTile(length int64) bool { return c.windows[0] == length }
+
+// ownTile is the tile's bucket, if it is not a window's: else outside, as the events go there anyway.
+func (c *class) ownTile(length int64) int8 {
+	if c.endsWithTile(length) {
+		return outside
+	}
+	return c.tileBucket(length)
 }
 
 // at returns the move of an event at t, and the span in which it is the same.

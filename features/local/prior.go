@@ -82,7 +82,7 @@ func (p *program) plan(prior *features.Prior, tileStart int64) *progress {
 					continue
 				}
 				x := part{span: span{lo, cuts[j+1]}, class: c, from: c.bucket(pr.start, lo), to: c.bucket(p.end, lo)}
-				x.tile = p.use.tile && lo >= tileStart && c.tileBucket(p.end-tileStart) >= 0
+				x.tile = p.use.tile && lo >= tileStart && c.ownTile(p.end-tileStart) >= 0
 				if x.from == x.to && !x.tile {
 					continue
 				}

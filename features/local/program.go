@@ -28,8 +28,9 @@ type program struct {
 
 // use is what becomes of the states after the build.
 type use struct {
-	timed bool // they must tell times, since a later build goes on from them, or this one goes on from those of an earlier one
-	tile  bool // they hold a tile: the events of the interval alone
+	timed bool  // they must tell times, since a later build goes on from them, or this one goes on from those of an earlier one
+	tile  bool  // they hold a tile: the events of the interval alone
+	span  int64 // of the tile, µs
 
 	unshared bool // each group holds its own pairs
 }
@@ -159,7 +160,7 @@ const (
 type class struct {
 	number   int     // among the classes of all groups
 	windows  []int64 // µs, ascending
-	buckets  int     // one for each window, and that of the tile, if there is one
+	buckets  int     // one for each window, and that of the tile, if there is one that is not the shortest window's
 	cells    int     // words of a bucket
 	whole    int     // words for all windows
 	counters []counter
@@ -307,7 +308,7 @@ func (p *program) view(g *group, v features.View) {
 	if vp.classNo < 0 {
 		vp.classNo = len(g.classes)
 		c := &class{windows: windows, buckets: len(windows)}
-		if p.use.tile {
+		if p.use.tile && !c.endsWithTile(p.use.span) {
 			c.buckets++
 		}
 		c.counter(always) // whether there is a row
