@@ -516,3 +516,64 @@ func BenchmarkFill(b *testing.B) {
 		}
 	})
 }
+
+// TestWithinOneLevel: a list of one level of an attribute is not ended by a limit on that attribute; other limits hold, and the stage is not changed.
+func TestWithinOneLevel(t *testing.T) {
+	c := catalog(280, "a", "b")
+	s := bind(t, Rules{AtMost: []Limit{{"category", 3}, {"brand", 2}}}, c, Options{K: 10})
+	q := []models.Query{{K: 30}}
+	for i := int32(0); i < 280; i += 2 {
+		q[0].Candidates = append(q[0].Candidates, i)
+	}
+	m := scorer(func(_ *models.Query, item int) float32 { return float32(-item) })
+	var within, before Lists
+	if err := s.Within("category").Rank(t.Context(), m, q, &within); err != nil {
+		t.Fatal(err)
+	}
+	if items, _ := within.Query(0); len(items) != 30 {
+		t.Errorf("a list of category a has %d items, and 140 would be left", len(items))
+	} else {
+		for from := 0; from < 30; from += 10 {
+			count := map[int32]int{}
+			for _, item := range items[from : from+10] {
+				if count[item%7]++; count[item%7] > 2 {
+					t.Errorf("page %v has more than 2 of brand b%d", items[from:from+10], item%7)
+				}
+			}
+		}
+	}
+	if err := s.Rank(t.Context(), m, q, &before); err != nil {
+		t.Fatal(err)
+	}
+	if items, _ := before.Query(0); len(items) != 3 {
+		t.Errorf("the stage itself lets %d of a category stand in a page, want 3", len(items))
+	}
+	if s.Within("price") != s {
+		t.Error("a column without a limit makes another stage")
+	}
+}
+
+// TestNewItemsAmongCandidates: the new items that a list is owed are drawn from those that may stand in it, however many others are new.
+func TestNewItemsAmongCandidates(t *testing.T) {
+	const n = 2000
+	first := make([]int64, n)
+	for i := range first {
+		if first[i] = 1; i >= 500 {
+			first[i] = 95
+		}
+	}
+	s := bind(t, Rules{Fresh: &Fresh{Age: 10 * time.Microsecond, Share: 0.5}}, catalog(n, "a", "b"), Options{K: 4, At: 100, First: first})
+	var candidates []int32
+	for i := range int32(500) {
+		candidates = append(candidates, i)
+	}
+	q := []models.Query{{K: 4, Candidates: append(candidates, 1998, 1999)}}
+	var l Lists
+	if err := s.Rank(t.Context(), scorer(func(_ *models.Query, item int) float32 { return float32(-item) }), q, &l); err != nil {
+		t.Fatal(err)
+	}
+	items, _ := l.Query(0)
+	if len(items) != 4 || !slices.Contains(items, 1998) || !slices.Contains(items, 1999) {
+		t.Errorf("list %v lacks the new items 1998 and 1999 among its candidates, which are owed half of the places", items)
+	}
+}

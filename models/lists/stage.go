@@ -228,6 +228,26 @@ func (s *Stage) IsFresh(item int32) bool { return s.isFresh != nil && s.isFresh[
 // HasFresh reports whether the rules know new items.
 func (s *Stage) HasFresh() bool { return s.isFresh != nil }
 
+// Within is the stage for lists of items that all have one level of a column: the same rules but for the limit on that column, which would end each
+// page after a few. It is s itself where there is none.
+func (s *Stage) Within(column string) *Stage {
+	at := slices.IndexFunc(s.rules.AtMost, func(l Limit) bool { return l.Column == column })
+	if at < 0 {
+		return s
+	}
+	rules, out := *s.rules, *s
+	rules.AtMost, out.rules, out.limits = nil, &rules, nil
+	used := 0
+	for i, l := range s.limits {
+		if s.rules.AtMost[i].Column == column {
+			continue
+		}
+		rules.AtMost, out.limits = append(rules.AtMost, s.rules.AtMost[i]), append(out.limits, limit{l.of, l.most, used, l.n})
+		used += l.n
+	}
+	return &out
+}
+
 // Without returns exclude and the items that stand in no list, ascending. It is exclude itself, or a view of the stage's own, where one of them is empty.
 func (s *Stage) Without(exclude []int32) []int32 {
 	switch {
@@ -359,7 +379,7 @@ func (s *Stage) rankFresh(ctx context.Context, m models.Scorer, pool, q []models
 		places := s.owed(q[i].Draw) * ((q[i].K + s.k - 1) / s.k)
 		asked[i].K = 0
 		if places > 0 {
-			asked[i].Candidates = within(s.draw(q[i].Draw, max(leastDrawn, drawn*places)), q[i].Candidates)
+			asked[i].Candidates = draw(within(s.fresh, q[i].Candidates), q[i].Draw, max(leastDrawn, drawn*places))
 			asked[i].K = len(asked[i].Candidates)
 		}
 	}
@@ -404,13 +424,13 @@ func (s *Stage) owed(draw uint64) int {
 	return int(s.rules.Fresh.Share*float64(s.k) + u)
 }
 
-// draw returns n of the new items, ascending: each with the same chance over draws. All of them if there are no more.
-func (s *Stage) draw(draw uint64, n int) []int32 {
-	if n >= len(s.fresh) {
-		return s.fresh
+// draw returns n of the items, ascending: each with the same chance over seeds. All of them if there are no more.
+func draw(items []int32, seed uint64, n int) []int32 {
+	if n >= len(items) {
+		return items
 	}
-	out := slices.Clone(s.fresh)
-	slices.SortFunc(out, byDraw(draw))
+	out := slices.Clone(items)
+	slices.SortFunc(out, byDraw(seed))
 	out = out[:n]
 	slices.Sort(out)
 	return out
