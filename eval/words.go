@@ -136,7 +136,7 @@ func reasonName(reason string) string {
 // partNames say in words what the parts of a blend look at; a part that is not among them is shown by its name alone.
 var partNames = map[string]string{
 	"popular": "what everybody takes lately", "again": "what this person takes again and again, and how long ago", "als": "what people with a similar history take",
-	"ease": "items that are taken together", "content": "items like those taken before, by their attributes", "next_item": "what people take next after the last item",
+	"ease": "items that are taken together", "content": "items like those taken before, by their attributes", "next": "what people take next after the last item",
 }
 
 // sourceName says in words what an additive part of a score is due to.
