@@ -43,12 +43,12 @@ func Check() error { return levelError }
 
 // Class names the arithmetic of this process. Two processes of one class give the same bits for the same inputs: AVX-512 and AVX2 do, which
 // fuse multiplication and addition in the same order; the portable kernels round after each. The architecture is part of it because package
-// math and float64 code may round differently there.
+// math and float64 code may round differently there, and so is "v3" of a build with GOAMD64=v3 or more, whose compiler fuses float64 too.
 func Class() string {
 	if level == portable {
-		return "portable-" + runtime.GOARCH
+		return "portable-" + runtime.GOARCH + built
 	}
-	return "fma-" + runtime.GOARCH
+	return "fma-" + runtime.GOARCH + built
 }
 
 // Kernels names the kernels that this process uses: portable, avx2 or avx512.
