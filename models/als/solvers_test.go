@@ -248,6 +248,38 @@ func TestSolversDoNotDependOnProcessors(t *testing.T) {
 	}
 }
 
+// A row whose products leave the range of float32 is refused, not left where it was, and nothing of it stays in the worker's memory, where
+// the rows that this worker happens to take next would meet it.
+func TestStepsOutOfRangeAreRefused(t *testing.T) {
+	refused := 0
+	for _, p := range problems() {
+		if len(p.col) == 0 || len(p.col) > 64 {
+			continue
+		}
+		for _, c := range []float32{1, 1e12, 1e13, 1e14, 1e16, 1e18, 1e25, 1e33} {
+			p.conf, p.same, p.centre, p.shrink = nil, c, nil, 1e-3
+			s, w := p.system(), make([]float32, lanes(p.d))
+			if _, ok := s.turn(); !ok {
+				t.Fatal("not turned")
+			}
+			loss, ok := s.conjugate(w, p.col, nil, p.shrink, nil, 3, s.gathers(64))
+			if !ok {
+				refused++
+			} else if start := float64(c) * float64(len(p.col)); !(loss < .999*start) {
+				t.Errorf("d=%d n=%d c=%g: the loss stayed at %g of %g", p.d, len(p.col), c, loss, start)
+			}
+			for i, x := range w {
+				if x != x || i >= p.d && x != 0 {
+					t.Fatalf("d=%d n=%d c=%g: element %d is left at %g", p.d, len(p.col), c, i, x)
+				}
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("no row left the range")
+	}
+}
+
 // Rows by cost: an exact solve where a row is too long to be gathered at once and its outer products are cheap, steps elsewhere.
 func TestPlan(t *testing.T) {
 	large := &pairs{subjects: 300_000, items: make([]int32, 20_000), bySubj: sparse{col: make([]int32, 1_000_000)}}

@@ -44,8 +44,8 @@ const residualLeft = 2e-3
 //
 //	Σ c·(w·f − 1)² + α₀·wᵀFᵀF·w + shrink·‖w − m‖²,
 //
-// which no step raises, and false if that left the range of float32. A row whose pairs fit in sc is gathered once, a longer one anew for
-// each product. O(most·n·d).
+// which no step raises, and false if that left the range of float32; w holds no NaN even then, which would stay behind d. A row whose pairs
+// fit in sc is gathered once, a longer one anew for each product. O(most·n·d).
 func (s *system) conjugate(w []float32, col []int32, conf []float32, shrink float64, centre []float32, most int, sc *scratch) (loss float64, ok bool) {
 	st, room := s.begin(shrink, sc), len(sc.y)
 	// r = b − A·w, from what the row predicts.
@@ -74,6 +74,9 @@ func (s *system) conjugate(w []float32, col []int32, conf []float32, shrink floa
 			outer(sc.x, sc.y[:end-at], st.p, st.q)
 		}
 		f := size / inner(st.q, st.p)
+		if !(f > 0 && f <= math.MaxFloat32) { // 0: the product left the range, and w would stay where it is
+			return 0, false
+		}
 		loss -= float64(f) * float64(size)
 		next := vec.Advance(w, st.r, f, st.p, st.q, st.inverse)
 		vec.Direct(st.p, st.inverse, st.r, next/size)

@@ -8,8 +8,12 @@ import (
 
 var _ models.TileScorer = (*scorer)(nil)
 
-// ScoreTiles implements models.TileScorer: a piece is a strip of known items and the unknown ones between and after them, which score 0. It runs on
-// one core, as Rank calls it from each. Memory: 4·len(q) bytes an item of the widest piece, twice if the model does not know them all.
+// widest bounds a piece, however few items of the catalog the model knows.
+const widest = 4 * strip
+
+// ScoreTiles implements models.TileScorer: a piece is a strip of known items and the unknown ones between and after them, which score 0, or a
+// part of that where these are many. It runs on one core, as Rank calls it from each. Memory: 4·len(q) bytes an item of a strip, five times that
+// if the model does not know all items.
 func (s *scorer) ScoreTiles(ctx context.Context, q []models.Query, tile func(first, width int, scores []float32) error) error {
 	n, d := len(s.index), s.system.d
 	w := make([]float32, len(q)*d)
@@ -29,28 +33,38 @@ func (s *scorer) ScoreTiles(ctx context.Context, q []models.Query, tile func(fir
 		if at+strip < len(s.known) {
 			end = int(s.known[at+strip])
 		}
-		width := end - first
-		if len(known) > 0 {
-			s.packed[at/strip].MulNT(scores, len(known), w, d, len(q))
+		columns := len(known)
+		if columns > 0 {
+			s.packed[at/strip].MulNT(scores, columns, w, d, len(q))
 		}
-		piece := scores
-		if len(known) < width {
+		if columns == end-first {
+			if err := tile(first, columns, scores); err != nil {
+				return err
+			}
+			first = end
+			continue
+		}
+		for done := 0; first < end; { // done: of the strip's known items
+			width, in := min(widest, end-first), done
+			for in < columns && int(known[in]) < first+width {
+				in++
+			}
 			if len(spread) < len(q)*width {
 				spread = make([]float32, len(q)*width)
 			}
-			piece = spread[:len(q)*width]
+			piece := spread[:len(q)*width]
 			clear(piece)
 			for i := range q {
-				row, from := piece[i*width:][:width], scores[i*len(known):]
-				for j, item := range known {
-					row[int(item)-first] = from[j]
+				row, from := piece[i*width:][:width], scores[i*columns:]
+				for j := done; j < in; j++ {
+					row[int(known[j])-first] = from[j]
 				}
 			}
+			if err := tile(first, width, piece); err != nil {
+				return err
+			}
+			first, done = first+width, in
 		}
-		if err := tile(first, width, piece); err != nil {
-			return err
-		}
-		first = end
 	}
 	return nil
 }

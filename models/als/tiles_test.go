@@ -18,7 +18,7 @@ func TestScoreTilesAreScores(t *testing.T) {
 	for _, c := range []struct {
 		items int
 		known float64
-	}{{0, 1}, {5, 0}, {5, 1}, {1024, 1}, {2500, 1}, {2500, .9}, {4000, .3}, {3000, 0}} {
+	}{{0, 1}, {5, 0}, {5, 1}, {1024, 1}, {2500, 1}, {2500, .9}, {4000, .3}, {3000, 0}, {9000, 0}, {20000, .02}} {
 		h := Defaults()
 		h.Dim = d
 		m := &Model{hyper: h, gram: make([]float64, d*d)}
@@ -56,7 +56,7 @@ func TestScoreTilesAreScores(t *testing.T) {
 		}
 		next := 0
 		if err := s.ScoreTiles(t.Context(), qs, func(first, width int, scores []float32) error {
-			if first != next || width <= 0 {
+			if first != next || width <= 0 || width > 4096 { // a batch of 64 queries takes a megabyte a piece
 				return fmt.Errorf("a piece of %d items at %d after %d", width, first, next)
 			}
 			for i := range qs {
