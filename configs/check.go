@@ -442,7 +442,7 @@ func (p *Project) checkModel(name string, m Model) {
 			p.dec.at(path+".weights."+kind, "0 leaves these events out, a negative weight their items too", "is no weight")
 		}
 	}
-	p.checkLists(path+".lists", m.Lists)
+	p.checkLists(path+".lists", m.Lists, seen)
 }
 
 // checkRanker refuses a job whose model has a re-ranker and that leaves it nothing to learn from, or more circumstances than it takes.

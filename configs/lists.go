@@ -47,14 +47,35 @@ func (l Lists) columns() []string {
 	return out
 }
 
-// checkLists reports what is wrong with the lists of a model.
-func (p *Project) checkLists(path string, l Lists) {
+// Which parts of a model have what lists may ask for.
+var (
+	partsRelating    = []string{"als", "ease", "next"} // make lists beside items
+	partsWithVectors = []string{"als"}
+)
+
+// checkLists reports what is wrong with the lists of a model of such parts.
+func (p *Project) checkLists(path string, l Lists, parts map[string]bool) {
+	lacks := func(of []string) bool { return !slices.ContainsFunc(of, func(name string) bool { return parts[name] }) }
 	if l.K < 1 || l.K > 1000 {
 		p.dec.at(path+".k", "", "%d is not between 1 and 1000", l.K)
 	}
 	oneOf(p.dec, path+".seen", l.Seen, "auto", "keep", "mask")
 	if l.Related < 0 || l.Related > 1000 {
 		p.dec.at(path+".related", "", "%d is not between 0 and 1000", l.Related)
+	}
+	if l.Related > 0 && lacks(partsRelating) {
+		p.dec.at(path+".related", "add one of "+strings.Join(partsRelating, ", ")+" to the parts", "no part of the model makes lists beside items")
+	}
+	if l.Diversity != nil && slices.Contains(l.Diversity.By, lists.Vectors) && lacks(partsWithVectors) {
+		p.dec.at(path+".diversity.by", "name attributes, or add "+strings.Join(partsWithVectors, ", ")+" to the parts", "no part of the model has vectors of items")
+	}
+	for i, c := range l.UnprofiledBy {
+		switch {
+		case slices.Contains(l.UnprofiledBy[:i], c):
+			p.dec.at(path+".unprofiled_by", "", "names %q twice", c)
+		case c == l.Title:
+			p.dec.at(path+".unprofiled_by", "", "names %q, which holds titles: each item would have a list of its own", c)
+		}
 	}
 	r := l.rules()
 	p.eachRule(path, r.Validate())

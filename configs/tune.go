@@ -97,6 +97,9 @@ func (p *Project) Retuned(model string, parts map[string]models.Values) ([]byte,
 }
 
 func (p *Project) retune(src, model string, parts map[string]models.Values) (string, error) {
+	if err := p.same(src, model, nil); err != nil { // a search takes its time, and somebody may have gone on working
+		return "", fmt.Errorf("it has changed since it was read: %w", err)
+	}
 	f, err := parser.ParseBytes([]byte(src), 0)
 	if err != nil {
 		return "", err
@@ -132,7 +135,10 @@ func (p *Project) retune(src, model string, parts map[string]models.Values) (str
 		return "", err
 	}
 	text := strings.Join(lines, "")
-	return text, p.same(text, model, parts)
+	if err := p.same(text, model, parts); err != nil {
+		return "", fmt.Errorf("after the edit %w", err)
+	}
+	return text, nil
 }
 
 // under is the value of a key of a mapping, or nil.
@@ -240,11 +246,11 @@ func apply(lines []string, edits []edit) ([]string, error) {
 	return out, nil
 }
 
-// same reads the edited text again: the parts named must have their values, and nothing else may have changed.
+// same reads a text in the place of the project file: the parts named must have their values, and nothing else may be another than in p.
 func (p *Project) same(text, model string, parts map[string]models.Values) error {
 	again, err := parse(p.dec.file, []byte(text))
 	if err != nil {
-		return fmt.Errorf("after the edit it would not be valid: %w", err)
+		return fmt.Errorf("it is not valid: %w", err)
 	}
 	was, is := *p, *again
 	was.dec, is.dec = nil, nil
@@ -252,7 +258,7 @@ func (p *Project) same(text, model string, parts map[string]models.Values) error
 	for name, m := range p.Models {
 		n, ok := again.Models[name]
 		if !ok || len(n.Parts) != len(m.Parts) {
-			return fmt.Errorf("after the edit models.%s would be another", name)
+			return fmt.Errorf("models.%s is another", name)
 		}
 		for i := range m.Parts {
 			before, _ := p.trainer(m.Parts[i])
@@ -264,14 +270,14 @@ func (p *Project) same(text, model string, parts map[string]models.Values) error
 				}
 			}
 			if before.Name != after.Name || !reflect.DeepEqual(want, after.trainer) {
-				return fmt.Errorf("after the edit part %s of models.%s would not have the values meant for it", before.Name, name)
+				return fmt.Errorf("part %s of models.%s does not have the values meant for it", before.Name, name)
 			}
 		}
 		m.Parts, n.Parts, m.Ranker, n.Ranker = nil, nil, nil, nil
 		was.Models[name], is.Models[name] = m, n
 	}
 	if len(p.Models) != len(again.Models) || !reflect.DeepEqual(was, is) {
-		return errors.New("after the edit something else would be another")
+		return errors.New("something else is another")
 	}
 	return nil
 }

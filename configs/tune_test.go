@@ -115,11 +115,22 @@ func TestRetuned(t *testing.T) {
 	if _, err := p.Retuned("home", map[string]models.Values{"als": {"epochs": 5}}); err == nil {
 		t.Error("what is in no space is set")
 	}
-	if err := os.WriteFile(p.dec.file, []byte("models: {other: {parts: [als]}}\n"), 0o600); err != nil {
+	src, err := os.ReadFile(p.dec.file)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Retuned("home", values); err == nil {
-		t.Error("a file that has become another is edited")
+	for _, now := range []string{
+		"models: {other: {parts: [als]}}\n", "models: {home: {parts: als}}\n", "",
+		strings.Replace(string(src), "[als]", "[als, again, popular]", 1), // a search takes its time, and somebody goes on working
+		strings.Replace(string(src), "[als]", "[again]", 1),
+		strings.Replace(string(src), "[als]", "[als: {epochs: 9}]", 1),
+	} {
+		if err := os.WriteFile(p.dec.file, []byte(now), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := p.Retuned("home", map[string]models.Values{"als": {"dim": 96}}); err == nil {
+			t.Errorf("a file that has become another is edited:\n%s", got)
+		}
 	}
 }
 
