@@ -46,7 +46,7 @@ func build(ctx context.Context, p features.Plan) (features.Stats, error) {
 	bg := &budget{limit: share(p.Budget), spill: spill{folder: p.Spill}}
 	defer bg.spill.close()
 	err := attempt(ctx, p, bg, &stats, false)
-	if errors.Is(err, errAlike) { // which is known before anything is put out
+	if errors.Is(err, errAlike) || errors.Is(err, errCrowded) { // which is known before anything is put out
 		stats = features.Stats{RowsOut: map[string]int64{}}
 		err = attempt(ctx, p, bg, &stats, true)
 	}

@@ -67,7 +67,7 @@ func TestMovesHaveNumbers(t *testing.T) {
 	}
 	for views, ok := range map[int]bool{500: true, 550: false} { // two cuts a window
 		vs := manyWindows(views, 3*time.Second)
-		prior := &features.Prior{End: joinEnd.Add(-time.Second), State: map[string][]features.Split{vs[0].Key: {}}}
+		prior := &features.Prior{End: joinEnd.Add(-time.Second), State: map[string][]features.Split{vs[0].Key: make([]features.Split, 1)}}
 		p, err := compile(vs[:1], nil, joinEnd, use{timed: true})
 		if err != nil {
 			t.Fatal(err)

@@ -150,7 +150,8 @@ func (pt *partition) take(m *moves, r *records, s *scratch, bg *budget) error {
 	return err
 }
 
-// expected is about how many bytes the partition will hold when the records that were spilled are added: not more than they are.
+// expected is about how many bytes the partition will hold when the records that were spilled are added. Of most records, which belong to an entity that
+// others belong to as well, less is held than is spilled; of entities of one record it may be several times that, which merge leaves room for.
 func (pt *partition) expected() int64 {
 	n := pt.size
 	for _, c := range pt.chunks {
@@ -555,6 +556,15 @@ func (b *budget) texts() (n int64) {
 		n += t.size.Load()
 	}
 	return n
+}
+
+// crowded reports whether numberings, which can't be spilled, take too much of the budget.
+func (b *budget) crowded() bool {
+	n := int64(0)
+	for _, t := range b.numbers {
+		n += t.size.Load()
+	}
+	return b.limit > 0 && n > b.limit/4
 }
 
 // grown accounts for what a partition holds now.

@@ -54,7 +54,7 @@ func (p *program) plan(prior *features.Prior, tileStart int64) *progress {
 	}
 	var parts []part
 	for number, g := range p.groups {
-		if prior.State[p.keyOf(g)] == nil {
+		if len(prior.State[p.keyOf(g)]) == 0 {
 			return nil
 		}
 		tiles := map[span]*tile{} // nil: there is none
@@ -151,7 +151,7 @@ func (p *program) keyOf(g *group) string { return p.views[g.views[0]].Key }
 func (p *program) tileOf(prior *features.Prior, group int, x span) *tile {
 	g := p.groups[group]
 	splits, ok := prior.Tile(p.keyOf(g), table.Interval{Start: time.UnixMicro(x.lo).UTC(), End: time.UnixMicro(x.hi).UTC()})
-	if !ok {
+	if !ok || len(splits) == 0 { // a tile of no events has pieces too: the table is not whole
 		return nil
 	}
 	return &tile{group: group, span: x, moves: slices.Repeat([]tileMove{{outside, outside}}, len(g.classes)), splits: splits}
@@ -352,8 +352,9 @@ func (l *loader) addTo(pt *partition, x *load) error {
 	return nil
 }
 
-// mostAhead is for how many entities of a partition room is made before they come: a piece may say any number.
-const mostAhead = 1 << 16
+// mostAhead is for how many entities of a partition room is made before they come. They come in the order of their places: in a table that has not a place for
+// each of them, those that came would stand close together, and each look behind all others. It is far beyond what a partition of a machine's memory holds.
+const mostAhead = 1 << 22
 
 // room makes room for what the partition holds of each of its entities.
 func (pt *partition) room() error {

@@ -186,6 +186,9 @@ func (w *worker) split(ctx context.Context, s *task) error {
 		if err := w.batch(b, need); err != nil {
 			return err
 		}
+		if w.budget.crowded() {
+			return errCrowded
+		}
 	}
 	return nil
 }

@@ -27,6 +27,9 @@ type shared struct {
 // errAlike says that two texts have the same hash, so that shared pairs can't tell them apart: the build begins again without sharing.
 var errAlike = errors.New("two texts of one column have the same hash")
 
+// errCrowded says that numbers of entities, which can't be spilled, take much of the budget: the build begins again without sharing.
+var errCrowded = errors.New("the numbers of shared entities take more than a quarter of the budget")
+
 // share finds the members of two groups that are the same pairs, before records are laid out.
 func (p *program) share() {
 	if p.use.kept() || p.use.unshared {

@@ -265,3 +265,39 @@ func TestNumbering(t *testing.T) {
 		t.Errorf("%d values take %d bytes", values, n.size.Load())
 	}
 }
+
+// Numbers of entities can't be spilled: where they would take much of the budget, pairs are not shared, and are spilled like all else.
+func TestNumbersBeyondTheBudget(t *testing.T) {
+	const n, subjects = 200_000, 500
+	views := []features.View{
+		{Name: "a", Key: features.KeyItem, Windows: []time.Duration{joinDay}, Features: []features.Feature{{Name: "d", Op: features.Distinct, Column: features.KeySubject}}},
+		{Name: "b", Key: features.KeySubject, Windows: []time.Duration{joinDay}, Features: []features.Feature{{Name: "d", Op: features.Distinct, Column: features.KeyItem}}},
+	}
+	b := &table.Batch{N: n, Schema: table.Schema{{Name: "subject", Type: table.Int64}, {Name: "item", Type: table.Int64}, {Name: "time", Type: table.Time}}, Cols: make([]table.Column, 3)}
+	for i := range n {
+		for j, x := range []int64{int64(i % subjects), int64(i) * 77_777, joinEnd.UnixMicro() - 1 - int64(i)} {
+			b.Cols[j].Int = append(b.Cols[j].Int, x)
+		}
+	}
+	const budget = 4 << 20
+	rows := map[string]int{}
+	stats, err := Engine{}.Build(t.Context(), features.Plan{
+		Views: views, Schema: b.Schema, Interval: table.Interval{Start: joinEnd.Add(-joinDay), End: joinEnd}, Budget: budget, Spill: t.TempDir(),
+		Events: func(context.Context, table.Interval) ([]features.Split, error) { return joinSource(b), nil },
+		Out: func(v features.View, rowsOf *table.Batch) error {
+			for i := range rowsOf.N {
+				rows[v.Name]++
+				if got, want := rowsOf.Cols[1].Int[i], map[string]int64{"a": 1, "b": n / subjects}[v.Name]; got != want {
+					t.Errorf("view %s: %d met %d, want %d", v.Name, rowsOf.Cols[0].Int[i], got, want)
+				}
+			}
+			return nil
+		},
+	})
+	if err != nil || rows["a"] != n || rows["b"] != subjects {
+		t.Fatalf("%v rows, error %v", rows, err)
+	}
+	if stats.Peak > 2*share(budget) || stats.Spilled == 0 {
+		t.Errorf("%d bytes are held, of %d, and %d spilled", stats.Peak, share(budget), stats.Spilled)
+	}
+}

@@ -404,9 +404,6 @@ func (c *classState) readState(first uint32, rows int, src []byte, end int64, d 
 	}
 	for _, x := range c.newest {
 		d.reset(c, rows)
-		if len(d.room) < rows {
-			d.room = make([]uint64, rows)
-		}
 		var col []uint64
 		if col, _, src, err = d.column(rows, src); err != nil {
 			return err

@@ -1,0 +1,124 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// eventsWithin are the events of b in an interval, as a split.
+func eventsWithin(b *table.Batch, w table.Interval) []features.Split {
+	part := &table.Batch{Schema: b.Schema, Cols: make([]table.Column, len(b.Cols))}
+	for i, at := range b.Col("time").Int {
+		if at < w.Start.UnixMicro() || at >= w.End.UnixMicro() {
+			continue
+		}
+		part.N++
+		for j, c := range b.Cols {
+			to := &part.Cols[j]
+			if to.Valid = append(to.Valid, c.Valid[i]); c.Str != nil {
+				to.Str = append(to.Str, c.Str[i])
+			} else {
+				to.Int = append(to.Int, c.Int[i])
+			}
+		}
+	}
+	return joinSource(part)
+}
+
+// A table of states or tiles always has pieces, so one without a file is not whole: all events are read, or those of the tile, in place of a wrong number.
+func TestPriorTablesWithoutFiles(t *testing.T) {
+	events := meetings(2000, func(i int) string { return fmt.Sprint(i) })
+	views := []features.View{{Name: "v", Key: features.KeySubject, Windows: []time.Duration{joinDay, 30 * joinDay}, Features: []features.Feature{{Name: "n", Op: features.Count}}}}
+	build := func(end time.Time, prior *features.Prior, state func(string, *table.Batch) error) (rows []string, stats features.Stats) {
+		stats, err := Engine{}.Build(t.Context(), features.Plan{
+			Views: views, Schema: events.Schema, Interval: table.Interval{Start: end.Add(-joinDay), End: end}, Prior: prior, State: state,
+			Events: func(_ context.Context, w table.Interval) ([]features.Split, error) {
+				return eventsWithin(events, w), nil
+			},
+			Out: func(_ features.View, b *table.Batch) error {
+				for i := range b.N {
+					rows = append(rows, fmt.Sprint(b.Cols[0].Int[i], b.Cols[1].Int[i], b.Cols[2].Int[i]))
+				}
+				return nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(rows)
+		return rows, stats
+	}
+	want, _ := build(joinEnd, nil, nil)
+	var state []features.Split
+	build(joinEnd.Add(-joinDay), nil, func(_ string, b *table.Batch) error {
+		state = append(state, joinSource(b)...)
+		return nil
+	})
+	for what, c := range map[string]struct {
+		state  []features.Split
+		tile   func(string, table.Interval) ([]features.Split, bool)
+		goesOn bool
+	}{
+		"all is there": {state, nil, true},
+		"no state":     {[]features.Split{}, nil, false},
+		"no tile":      {state, func(string, table.Interval) ([]features.Split, bool) { return nil, true }, true},
+	} {
+		got, stats := build(joinEnd, &features.Prior{End: joinEnd.Add(-joinDay), State: map[string][]features.Split{features.KeySubject: c.state}, Tile: c.tile}, nil)
+		if !slices.Equal(got, want) || (stats.Prior != nil) != c.goesOn {
+			t.Errorf("%s: went on from %v, rows %v, want %v", what, stats.Prior, got[:3], want[:3])
+		}
+	}
+}
+
+// The entities of a state come in the order of their places, so the table has one for each before the first comes: in one that grows as they come, each would stand
+// behind all before it, and 300,000 took 40 seconds.
+func TestRoomForStates(t *testing.T) {
+	const total = 100_000
+	all := entities{words: 1, long: []int{}}
+	keys := make([]uint64, total)
+	for i := range keys {
+		keys[i] = uint64(i)
+	}
+	if err := all.find(keys, 1, nil, make([]uint64, total), make([]uint32, total)); err != nil {
+		t.Fatal(err)
+	}
+	var order pieces
+	order.order(&all, func(int) bool { return true })
+	for i, slot := range order.slots {
+		keys[i] = all.keys[slot]
+	}
+
+	p, err := compile([]features.View{{Name: "v", Key: features.KeySubject, Windows: []time.Duration{joinDay}, Features: []features.Feature{{Name: "n", Op: features.Count}}}},
+		table.Schema{{Name: features.KeySubject, Type: table.Int64}}, joinEnd, use{timed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &loader{scan: newScan(p, &budget{}), scratch: newScratch(pieceRows)}
+	pt, places := l.scan.parts[0][0], 0
+	fill := load{add: func(pt *partition, l *loader) error {
+		fresh, err := pt.fill(&l.piece, l.scratch.hashes)
+		if err == nil && !fresh {
+			t.Error("an entity stands twice")
+		}
+		return err
+	}}
+	for lo := 0; lo < total; lo += pieceRows {
+		l.piece.keys = keys[lo:min(total, lo+pieceRows)]
+		l.piece.total, l.piece.rows = total, len(l.piece.keys)
+		if err := l.addTo(pt, &fill); err != nil {
+			t.Fatal(err)
+		}
+		if places == 0 {
+			places = len(pt.index)
+		}
+	}
+	if pt.n != total || places < total || len(pt.index) != places {
+		t.Errorf("%d entities, %d places at first and %d at last, for %d", pt.n, places, len(pt.index), total)
+	}
+}
