@@ -251,6 +251,9 @@ func (t *tuner) run(ctx context.Context, out *Tuned) error {
 	if out.Questions == 0 {
 		return fmt.Errorf("%w in the validation window: nobody took anything there that a list may hold", ErrNoData)
 	}
+	if out.Subjects < models.MinSubjects { // their figures would be some person's
+		return fmt.Errorf("%w in the validation window: fewer than %d people took anything there that a list may hold", ErrNoData, models.MinSubjects)
+	}
 	out.Shares = t.shares()
 	for _, share := range out.Shares {
 		t.samples = append(t.samples, t.data.Sample(share))

@@ -185,6 +185,31 @@ func TestTuneKeepsBudget(t *testing.T) {
 	}
 }
 
+// A part that overruns the whole budget leaves none to those after it, however many they are.
+func TestTuneOverrun(t *testing.T) {
+	now := time.Unix(0, 0)
+	tu := newTuner(tuneWorld(200), func(v float64) *sharp { return &sharp{value: v, clock: &now} })
+	tu.wall, tu.began = func() time.Time { return now }, now
+	for _, name := range []string{"second", "third", "fourth"} {
+		p := tu.Parts[0]
+		p.Part = name
+		tu.Parts = append(tu.Parts, p)
+	}
+	tu.Budget = time.Millisecond // the first training takes many
+	var out Tuned
+	if err := tu.run(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	if out.Stopped != stoppedBudget || len(out.Parts) != 4 {
+		t.Errorf("stopped by %s, %d parts", out.Stopped, len(out.Parts))
+	}
+	for i, p := range out.Parts {
+		if len(p.Trials) > 1 || i == 0 && len(p.Trials) == 0 {
+			t.Errorf("%s: %d trials", p.Part, len(p.Trials))
+		}
+	}
+}
+
 // Whoever interrupts keeps the best so far.
 func TestTuneInterrupted(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
