@@ -14,7 +14,7 @@ import (
 func (a *app) planCmd() *cobra.Command {
 	var at, step string
 	c := &cobra.Command{
-		Use:   "plan JOB [--at T]",
+		Use:   "plan JOB [--at T] [--step NAME]",
 		Short: "Say what a run would do, and why",
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,8 +30,8 @@ func (a *app) planCmd() *cobra.Command {
 			return a.print(v, func(w io.Writer) { printPreview(w, v) })
 		},
 	}
-	c.Flags().StringVar(&at, "at", "", "a day or an RFC 3339 time")
-	c.Flags().StringVar(&step, "step", "publish", "how far the run would go")
+	c.Flags().StringVar(&at, "at", "", "a day or an RFC 3339 time (default: the last interval that has closed)")
+	c.Flags().StringVar(&step, "step", "publish", "how far the run would go: ingest, build, train or publish")
 	return c
 }
 
