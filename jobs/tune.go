@@ -271,7 +271,8 @@ func (t *tuner) run(ctx context.Context, out *Tuned) error {
 		h := newHalving(t.Parts[i].Space, t.Parts[i].Now, out.Shares, t.seed)
 		h.trials, h.wall, h.began = t.Trials, t.wall, t.wall()
 		if t.Budget > 0 {
-			h.budget = max(time.Duration(float64(t.Budget)*(1-wholeShare))-spent, 1) / time.Duration(len(searched)-n)
+			left := time.Duration(float64(t.Budget)*(1-wholeShare)) - spent
+			h.budget = max(left/time.Duration(len(searched)-n), 1) // a part before may have overrun it: 0 would be no limit
 		}
 		p, stopped, err := t.part(ctx, &t.Parts[i], h)
 		if err != nil {

@@ -153,6 +153,10 @@ func printTuned(w io.Writer, t jobs.Tuning, v tuned) {
 	row(w, "ended by", fmt.Sprintf("%s, after %.0f s", v.Stopped, v.Seconds))
 	for _, p := range v.Parts {
 		row(w)
+		if len(p.Trials) == 0 {
+			row(w, p.Part, "not searched: no time was left of the budget")
+			continue
+		}
 		row(w, "TRIAL", strings.ToUpper(p.Part), "SHARE", fmt.Sprintf("NDCG@%d", v.K), "95 %", "SECONDS")
 		for _, x := range bestTrials(p.Trials) {
 			name := fmt.Sprint(x.Trial)
