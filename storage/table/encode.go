@@ -1,18 +1,11 @@
 package table
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"hash/crc32"
-	"slices"
-	"unsafe"
 
-	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
-	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/schema"
 )
 
 // compressions are the codecs of WriteOptions.
@@ -25,155 +18,244 @@ const sumsKey = "rapport.crc32c"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// maxDictionary is the size in bytes of a dictionary beyond which the rest of a row group stands without one.
+// maxDictionary is the size in bytes of a dictionary beyond which a column chunk stands without one.
 const maxDictionary = 16 << 20
 
-// maxStatistic is the size in bytes of the longest value that stands in statistics. arrow-go miscounts a chunk's bytes where the header of a page,
-// which holds up to four of them, is longer than 4096.
+// maxStatistic is the size in bytes of the longest value that stands in statistics.
 const maxStatistic = 512
 
-// encode writes r as one Parquet file, and returns how many of its last bytes are the footer: row groups, statistics, dictionaries for text. Every column is optional.
-// Equal rows in equal order give equal bytes for one version of the library: nothing in the file depends on time, host or concurrency.
+// encode writes r as one Parquet file, and returns how many of its last bytes are the footer: row groups, statistics, checksums. Every column is optional.
+// Equal rows in equal order give equal bytes for one version of the codec's library: nothing in the file depends on time, host or concurrency.
 func encode(r *rows, o WriteOptions) (body []byte, footer int, err error) {
-	root, err := parquetSchema(r.schema)
+	f, err := newFileEncoder(r.schema, o.Codec)
 	if err != nil {
 		return nil, 0, err
 	}
-	props := []parquet.WriterProperty{
-		parquet.WithCompression(compressions[o.Codec]),
-		parquet.WithCompressionLevel(1), // layoutOf leaves little to a codec that looks harder
-		parquet.WithDictionaryDefault(false),
-		parquet.WithDictionaryPageSizeLimit(maxDictionary),
-		parquet.WithStats(true),
-		parquet.WithMaxStatsSize(maxStatistic),
-	}
-	set := new(wordSet)
-	for i, f := range r.schema {
-		path := parquet.ColumnPath{f.Name}
-		if l := layoutOf(&r.cols[i], f.Type, r.n, set); l.dictionary {
-			props = append(props, parquet.WithDictionaryPath(path, true))
-		} else {
-			props = append(props, parquet.WithEncodingPath(path, l.encoding))
-		}
-	}
-	var buf bytes.Buffer
-	w, err := file.NewParquetWriterWithError(&buf, root, file.WithWriterProps(parquet.NewWriterProperties(props...)))
-	if err != nil {
-		return nil, 0, err
-	}
-	var sums []byte
+	f.checked = true
 	for from := 0; from < r.n; from += o.RowGroup {
-		if sums, err = encodeGroup(w, &buf, r, from, min(from+o.RowGroup, r.n), sums); err != nil {
-			return nil, 0, err
-		}
+		f.group(r, from, min(from+o.RowGroup, r.n))
 	}
-	if err := w.AppendKeyValueMetadata(sumsKey, hex.EncodeToString(sums)); err != nil {
-		return nil, 0, err
-	}
-	end := buf.Len()
-	if err := w.Close(); err != nil {
-		return nil, 0, err
-	}
-	return buf.Bytes(), buf.Len() - end, nil
+	end := len(f.buf)
+	f.footer()
+	return f.buf, len(f.buf) - end, nil
 }
 
-func parquetSchema(s Schema) (*schema.GroupNode, error) {
-	var fields schema.FieldList
-	for _, f := range s {
-		var (
-			logical  schema.LogicalType = schema.NoLogicalType{}
-			physical parquet.Type
-		)
-		switch f.Type {
-		case Int64:
-			physical = parquet.Types.Int64
-		case Time:
-			physical = parquet.Types.Int64
-			logical = schema.NewTimestampLogicalType(true, schema.TimeUnitMicros)
-		case Float64:
-			physical = parquet.Types.Double
-		case String:
-			physical = parquet.Types.ByteArray
-			logical = schema.StringLogicalType{}
-		case Bytes:
-			physical = parquet.Types.ByteArray
-		case Bool:
-			physical = parquet.Types.Boolean
-		}
-		node, err := schema.NewPrimitiveNodeLogical(f.Name, parquet.Repetitions.Optional, logical, physical, -1, -1)
-		if err != nil {
-			return nil, fmt.Errorf("column %q: %w", f.Name, err)
-		}
-		fields = append(fields, node)
-	}
-	return schema.NewGroupNode("schema", parquet.Repetitions.Required, fields, -1)
+// fileEncoder encodes a file: its row groups one after another, then the footer.
+type fileEncoder struct {
+	schema  Schema
+	chunk   chunkEncoder
+	layouts []layout // of columns, from the first row group on
+	groups  []groupMeta
+	checked bool // the footer has checksums
+	sums    []byte
+	buf     []byte // what is encoded
+	written int64  // bytes of the file that are not in buf any more
 }
 
-// encodeGroup writes rows [from, to) as one row group, through w to buf, and appends the checksums of its column chunks to sums.
-func encodeGroup(w *file.Writer, buf *bytes.Buffer, r *rows, from, to int, sums []byte) ([]byte, error) {
-	g, err := w.AppendRowGroupChecked()
-	if err != nil {
-		return nil, err
-	}
-	n := to - from
-	ones, some := slices.Repeat([]int16{1}, n), []int16(nil)
-	for i, f := range r.schema {
-		at := buf.Len()
-		cw, err := g.NextColumn()
-		if err != nil {
-			return nil, err
-		}
-		c := &r.cols[i]
-		levels := ones
-		var valid []bool
-		if c.Valid != nil && slices.Contains(c.Valid[from:to], false) {
-			valid = c.Valid[from:to]
-			some = resized(some, n)
-			levels = some
-			for k, v := range valid {
-				levels[k] = 0
-				if v {
-					levels[k] = 1
-				}
-			}
-		}
-		switch f.Type {
-		case Float64:
-			_, err = cw.(*file.Float64ColumnChunkWriter).WriteBatch(present(c.Float[from:to], valid), levels, nil)
-		case String, Bytes:
-			_, err = cw.(*file.ByteArrayColumnChunkWriter).WriteBatch(
-				converted(c.Str[from:to], valid, func(s string) parquet.ByteArray { return unsafe.Slice(unsafe.StringData(s), len(s)) }), levels, nil)
-		case Bool:
-			_, err = cw.(*file.BooleanColumnChunkWriter).WriteBatch(converted(c.Int[from:to], valid, func(v int64) bool { return v != 0 }), levels, nil)
-		default:
-			_, err = cw.(*file.Int64ColumnChunkWriter).WriteBatch(present(c.Int[from:to], valid), levels, nil)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("column %q: %w", f.Name, err)
-		}
-		if err := cw.Close(); err != nil {
-			return nil, fmt.Errorf("column %q: %w", f.Name, err)
-		}
-		sums = binary.BigEndian.AppendUint32(sums, crc32.Checksum(buf.Bytes()[at:], castagnoli))
-	}
-	return sums, g.Close()
+// groupMeta is what a footer says of a row group.
+type groupMeta struct {
+	rows   int
+	chunks []chunkMeta
 }
 
-// present returns the values that are not null, which are what Parquet stores: v itself if all are (valid is nil).
-func present[T any](v []T, valid []bool) []T {
-	if valid == nil {
-		return v
+func newFileEncoder(s Schema, codec string) (*fileEncoder, error) {
+	c := compressions[codec]
+	f := &fileEncoder{schema: s, layouts: make([]layout, len(s)), buf: []byte(magic)}
+	if c == compress.Codecs.Uncompressed {
+		return f, nil
 	}
-	return converted(v, valid, func(v T) T { return v })
+	var err error
+	f.chunk.codec, err = compress.GetCodec(c)
+	f.chunk.number = int(c)
+	return f, err
 }
 
-// converted is present with each value as another type.
-func converted[T, P any](v []T, valid []bool, conv func(T) P) []P {
-	out := make([]P, 0, len(v))
-	for i, x := range v {
-		if valid == nil || valid[i] {
-			out = append(out, conv(x))
+// group encodes rows [from, to) as one row group. The rows that come first, 131,072 at most, say how all of a column stand.
+func (f *fileEncoder) group(r *rows, from, to int) {
+	g := groupMeta{rows: to - from, chunks: make([]chunkMeta, len(f.schema))}
+	first := len(f.groups) == 0
+	for k, field := range f.schema {
+		c, e := &r.cols[k], &f.chunk
+		e.coded = false
+		sample := min(r.n, layoutSample)
+		if first && to != sample {
+			v, _ := e.present(c, field.Type, 0, sample)
+			f.layouts[k] = e.layoutOf(v, field.Type)
+			e.coded = false // those codes are of other rows
 		}
+		v, valid := e.present(c, field.Type, from, to)
+		if first && to == sample {
+			f.layouts[k] = e.layoutOf(v, field.Type)
+		}
+		at := len(f.buf)
+		f.buf, g.chunks[k] = e.encode(f.buf, v, valid, to-from, field.Type, f.layouts[k])
+		g.chunks[k].at += f.written
+		g.chunks[k].data += f.written
+		f.sums = binary.BigEndian.AppendUint32(f.sums, crc32.Checksum(f.buf[at:], castagnoli))
 	}
-	return out
+	f.groups = append(f.groups, g)
+}
+
+// Numbers of the format, beside those of page.go.
+const (
+	codecZstd = 6
+
+	physicalBool   = 0
+	physicalInt64  = 2
+	physicalDouble = 5
+	physicalBytes  = 6
+
+	repetitionRequired = 0
+	repetitionOptional = 1
+
+	convertedUTF8   = 0
+	convertedMicros = 10
+	logicalString   = 1
+	logicalTime     = 8
+	unitMicros      = 2
+)
+
+var physicalOf = [...]int{Int64: physicalInt64, Time: physicalInt64, Float64: physicalDouble, String: physicalBytes, Bool: physicalBool, Bytes: physicalBytes}
+
+// createdBy is the writer's name for itself, in the form that readers look for.
+const createdBy = "rapport version 2.0.0"
+
+// footer appends the footer.
+func (f *fileEncoder) footer() {
+	var rows int64
+	for _, g := range f.groups {
+		rows += int64(g.rows)
+	}
+	w := &thriftWriter{b: f.buf}
+	at := len(w.b)
+	w.begin()
+	w.i32(1, 2) // the version of the format that has these encodings
+	w.list(2, thriftStruct, 1+len(f.schema))
+	w.begin()
+	w.i32(3, repetitionRequired)
+	w.text(4, "schema")
+	w.i32(5, len(f.schema))
+	w.end()
+	for _, field := range f.schema {
+		w.column(field)
+	}
+	w.i64(3, rows)
+	w.list(4, thriftStruct, len(f.groups))
+	for i := range f.groups {
+		f.rowGroup(w, i)
+	}
+	if f.checked {
+		w.list(5, thriftStruct, 1)
+		w.begin()
+		w.text(1, sumsKey)
+		w.text(2, hex.EncodeToString(f.sums))
+		w.end()
+	}
+	w.text(6, createdBy)
+	w.list(7, thriftStruct, len(f.schema)) // the order that statistics mean: that of each type
+	for range f.schema {
+		w.begin()
+		w.empty(1)
+		w.end()
+	}
+	w.end()
+	f.buf = binary.LittleEndian.AppendUint32(w.b, uint32(len(w.b)-at))
+	f.buf = append(f.buf, magic...)
+}
+
+// column writes an element of the schema.
+func (w *thriftWriter) column(f Field) {
+	w.begin()
+	w.i32(1, physicalOf[f.Type])
+	w.i32(3, repetitionOptional)
+	w.text(4, f.Name)
+	switch f.Type {
+	case String:
+		w.i32(6, convertedUTF8)
+		w.structure(10)
+		w.empty(logicalString)
+		w.end()
+	case Time:
+		w.i32(6, convertedMicros)
+		w.structure(10)
+		w.structure(logicalTime)
+		w.field(1, thriftTrue) // in UTC
+		w.structure(2)
+		w.empty(unitMicros)
+		w.end()
+		w.end()
+		w.end()
+	}
+	w.end()
+}
+
+// rowGroup writes what the footer says of a row group.
+func (f *fileEncoder) rowGroup(w *thriftWriter, i int) {
+	g := &f.groups[i]
+	var size, unpacked int64
+	w.begin()
+	w.list(1, thriftStruct, len(g.chunks))
+	for k := range g.chunks {
+		m := &g.chunks[k]
+		size, unpacked = size+m.size, unpacked+m.unpacked
+		w.begin()
+		w.i64(2, m.at)
+		w.structure(3)
+		m.write(w, f.schema[k])
+		w.end()
+		w.end()
+	}
+	w.i64(2, unpacked)
+	w.i64(3, int64(g.rows))
+	w.i64(5, g.chunks[0].at)
+	w.i64(6, size)
+	if i <= 1<<15-1 {
+		w.i16(7, i)
+	}
+	w.end()
+}
+
+// write writes the fields of what the footer says of a column chunk.
+func (m *chunkMeta) write(w *thriftWriter, f Field) {
+	coded := m.layout == encodingDictionary
+	w.i32(1, physicalOf[f.Type])
+	encodings := []int{int(m.layout), encodingRLE}
+	if coded {
+		encodings = append(encodings, encodingPlain)
+	}
+	w.list(2, thriftI32, len(encodings))
+	for _, e := range encodings {
+		w.b = binary.AppendVarint(w.b, int64(e))
+	}
+	w.list(3, thriftBinary, 1)
+	w.string(f.Name)
+	w.i32(4, m.codec)
+	w.i64(5, int64(m.values))
+	w.i64(6, m.unpacked)
+	w.i64(7, m.size)
+	w.i64(9, m.data)
+	if coded {
+		w.i64(11, m.at)
+	}
+	w.structure(12)
+	w.i64(3, int64(m.nulls))
+	if m.least != nil {
+		w.text(5, string(m.most))
+		w.text(6, string(m.least))
+	}
+	w.end()
+	stats := func(kind, encoding, pages int) {
+		w.begin()
+		w.i32(1, kind)
+		w.i32(2, encoding)
+		w.i32(3, pages)
+		w.end()
+	}
+	if coded {
+		w.list(13, thriftStruct, 2)
+		stats(pageDictionary, encodingPlain, 1)
+	} else {
+		w.list(13, thriftStruct, 1)
+	}
+	stats(pageData, int(m.layout), m.pages)
 }

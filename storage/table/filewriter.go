@@ -1,21 +1,16 @@
 package table
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-
-	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/file"
 )
 
 // FileWriter writes rows as one Parquet file that others read, in the order in which they come. It holds one row group of 131,072 rows in memory.
 // What it writes is no committed table: it has no manifest, and nothing verifies it.
 type FileWriter struct {
-	to  io.Writer
-	buf bytes.Buffer // what is encoded and not written yet
-	w   *file.Writer
-	r   *rows
+	to io.Writer
+	f  *fileEncoder
+	r  *rows
 }
 
 // NewFileWriter returns a writer of rows with this schema to w, which stays open.
@@ -23,19 +18,8 @@ func NewFileWriter(w io.Writer, s Schema) (*FileWriter, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	root, err := parquetSchema(s)
-	if err != nil {
-		return nil, err
-	}
-	props := []parquet.WriterProperty{parquet.WithCompression(compressions[""]), parquet.WithDictionaryDefault(false), parquet.WithStats(true)}
-	for _, f := range s {
-		if f.Type == String {
-			props = append(props, parquet.WithDictionaryPath(parquet.ColumnPath{f.Name}, true))
-		}
-	}
-	f := &FileWriter{to: w, r: newRows(s)}
-	f.w, err = file.NewParquetWriterWithError(&f.buf, root, file.WithWriterProps(parquet.NewWriterProperties(props...)))
-	return f, err
+	f, err := newFileEncoder(s, "")
+	return &FileWriter{w, f, newRows(s)}, err
 }
 
 // Append adds rows, which have the writer's schema.
@@ -50,12 +34,20 @@ func (f *FileWriter) Append(b *Batch) error {
 }
 
 func (f *FileWriter) group() error {
-	if _, err := encodeGroup(f.w, &f.buf, f.r, 0, f.r.n, nil); err != nil {
-		return fmt.Errorf("encode rows: %w", err)
-	}
+	f.f.group(f.r, 0, f.r.n)
 	f.r = newRows(f.r.schema)
-	_, err := f.buf.WriteTo(f.to)
-	return err
+	return f.write()
+}
+
+// write writes what is encoded.
+func (f *FileWriter) write() error {
+	n, err := f.to.Write(f.f.buf)
+	f.f.written += int64(n)
+	f.f.buf = f.f.buf[:0]
+	if err != nil {
+		return fmt.Errorf("write rows: %w", err)
+	}
+	return nil
 }
 
 // Close writes the rows that are left, and the footer.
@@ -65,9 +57,6 @@ func (f *FileWriter) Close() error {
 			return err
 		}
 	}
-	if err := f.w.Close(); err != nil {
-		return fmt.Errorf("encode the footer: %w", err)
-	}
-	_, err := f.buf.WriteTo(f.to)
-	return err
+	f.f.footer()
+	return f.write()
 }

@@ -1,141 +1,73 @@
 package table
 
-import (
-	"math"
-	"math/bits"
+import "math/bits"
 
-	"github.com/apache/arrow-go/v18/parquet"
-)
-
-// layout is how the values of a column stand in its pages.
-type layout struct {
-	dictionary bool
-	encoding   parquet.Encoding // without a dictionary
-}
+// layout is how the values of a column stand in its pages: an encoding, of which encodingDictionary says that they are codes.
+type layout int
 
 // What decides a layout is looked for in so many of a column's first values: those of a row group of the usual size.
 const layoutSample = defaultRowGroup
 
-// layoutOf chooses for the first n rows of a column what is read fastest, which is what leaves the codec the least to do: codes of a dictionary where values
-// recur; differences where integers lie close to those before; the lengths of text apart from it. It depends on the values alone; set is scratch.
-func layoutOf(c *Column, t Type, n int, set *wordSet) layout {
-	n = min(n, layoutSample)
-	plain := layout{encoding: parquet.Encodings.Plain}
+// layoutOf chooses for a column, by its first values that are not null, what is read fastest, which is what leaves the codec the least to do: codes of a
+// dictionary where values recur; differences where integers lie close to those before; the lengths of text apart from it. It depends on the values alone. Where
+// it says encodingDictionary, e holds the dictionary and the codes of v.
+func (e *chunkEncoder) layoutOf(v dense, t Type) layout {
 	switch t {
 	case String:
-		if recurs(c, n) {
-			return layout{dictionary: true}
+		// They recur, twice on the average.
+		if e.coded = e.code(v, t, len(v.text)/2); e.coded {
+			return encodingDictionary
 		}
-		return layout{encoding: parquet.Encodings.DeltaLengthByteArray}
+		return encodingLengths
 	case Bytes, Bool:
-		return plain
+		return encodingPlain
 	}
-	distinct, rows := distinctWords(c, t, n, set)
-	coded := math.Inf(1)
-	if distinct > 0 {
-		coded = float64(rows*bits.Len(uint(distinct-1)) + 64*distinct)
+	n := len(v.words)
+	share := 48 // of 64 bits, that a layout may take to be chosen
+	if t == Float64 {
+		share = 32
+	}
+	e.coded = e.code(v, t, n*share/64)
+	coded := -1
+	if d := len(e.words.dict); e.coded && d > 0 {
+		coded = n*bits.Len(uint(d-1)) + 64*d
+		e.coded = coded <= share*n
+	} else {
+		e.coded = false
 	}
 	if t == Float64 {
-		if coded <= 32*float64(rows) {
-			return layout{dictionary: true}
+		if e.coded {
+			return encodingDictionary
 		}
-		return plain
+		return encodingPlain
 	}
-	apart := float64(differenceBits(c, n))
+	if e.coded && coded <= 8*n {
+		return encodingDictionary // little to gain by a look at the differences
+	}
+	apart := differenceBits(v.words)
 	switch {
-	case coded <= apart && coded <= 48*float64(rows):
-		return layout{dictionary: true}
-	case apart <= 48*float64(n):
-		return layout{encoding: parquet.Encodings.DeltaBinaryPacked}
+	case e.coded && coded <= apart:
+		return encodingDictionary
+	case apart <= 48*n:
+		e.coded = false
+		return encodingDelta
 	}
-	return plain
+	return encodingPlain
 }
 
-// recurs reports whether the texts of n rows recur, twice on the average.
-func recurs(c *Column, n int) bool {
-	seen := make(map[string]struct{})
-	rows := 0
-	for i, s := range c.Str[:n] {
-		if c.Null(i) {
-			continue
-		}
-		rows++
-		seen[s] = struct{}{}
-		if rows >= hopeless && 10*len(seen) > 9*rows {
-			return false
-		}
-	}
-	return 2*len(seen) <= rows
-}
-
-// hopeless is after how many values, nine tenths of them different, a dictionary is not thought of any more.
-const hopeless = 1 << 13
-
-// wordSet is an open-addressing set of numbers other than 0, half full at the most.
-type wordSet [1 << 17]uint64
-
-// distinctWords counts the values of n rows that are not null, and how many of them are different; it gives up, with 0, where these are too many.
-func distinctWords(c *Column, t Type, n int, set *wordSet) (distinct, rows int) {
-	const most = len(set) / 2
-	*set = wordSet{}
-	zero := false
-	for i := range n {
-		if c.Null(i) {
-			continue
-		}
-		rows++
-		var w uint64
-		if t == Float64 {
-			w = math.Float64bits(c.Float[i])
-		} else {
-			w = uint64(c.Int[i])
-		}
-		if w == 0 {
-			if !zero {
-				zero = true
-				distinct++
-			}
-			continue
-		}
-		at := w * 0x9e3779b97f4a7c15 >> 47 // the top 17 bits
-		for set[at] != 0 && set[at] != w {
-			at = (at + 1) % uint64(len(set))
-		}
-		if set[at] == 0 {
-			set[at] = w
-			distinct++
-		}
-		if distinct > most || rows >= hopeless && 10*distinct > 9*rows {
-			return 0, rows
-		}
-	}
-	return distinct, rows
-}
-
-// differenceBits is about how many bits the integers of n rows take as differences, in blocks as the encoding has them.
-func differenceBits(c *Column, n int) (sum int) {
-	const block = 128
-	last, have := int64(0), false
-	least, most, k := int64(math.MaxInt64), int64(math.MinInt64), 0
-	end := func() {
-		if k > 0 {
-			sum += 64 + k*bits.Len64(uint64(most-least))
-		}
-		least, most, k = math.MaxInt64, math.MinInt64, 0
-	}
-	for i, v := range c.Int[:n] {
-		if c.Null(i) {
-			continue
-		}
-		if have {
-			d := v - last // wraps around as the encoding does
+// differenceBits is about how many bits numbers take as differences, in blocks as the encoding has them.
+func differenceBits(v []uint64) (sum int) {
+	for at := 1; at < len(v); at += deltaBlock {
+		n := min(deltaBlock, len(v)-at)
+		last := v[at-1]
+		least := int64(v[at] - last) // wraps around as the encoding does
+		most := least
+		for _, x := range v[at : at+n] {
+			d := int64(x - last)
 			least, most = min(least, d), max(most, d)
-			if k++; k == block {
-				end()
-			}
+			last = x
 		}
-		last, have = v, true
+		sum += 64 + n*bits.Len64(uint64(most-least))
 	}
-	end()
 	return sum
 }

@@ -204,10 +204,8 @@ func FuzzChunk(f *testing.F) {
 	for k := range b.Cols {
 		b.Cols[k].Valid = slices.Repeat([]bool{true, true, true, k%2 == 0, true, true}, 10)
 	}
-	for _, codec := range []string{"zstd", "snappy", "none"} {
-		compressions["none"] = compress.Codecs.Uncompressed // so that damage reaches what stands behind the codec
+	for _, codec := range []string{"zstd", "snappy", "none"} { // none, so that damage reaches what stands behind the codec
 		body, _, err := encode(&rows{b.Schema, b.N, b.Cols}, WriteOptions{RowGroup: 60, Codec: codec})
-		delete(compressions, "none")
 		if err != nil {
 			f.Fatal(err)
 		}
