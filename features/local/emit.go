@@ -99,6 +99,9 @@ type buffer struct {
 	sets   [][]uint32
 	bytes  []byte
 	ends   []int
+	none   []bool          // by column: no value is null, whatever Valid says
+	sums   []aggregate.Sum // scratch, by row: what windows so far add up to
+	counts [2][]int64      // likewise
 	pieces pieces
 }
 
@@ -112,7 +115,7 @@ func rowsOf(parts []*partition) int {
 }
 
 func newBuffer(schema table.Schema, rows int) *buffer {
-	b := &buffer{Batch: table.Batch{Schema: schema, Cols: make([]table.Column, len(schema))}}
+	b := &buffer{Batch: table.Batch{Schema: schema, Cols: make([]table.Column, len(schema))}, none: make([]bool, len(schema))}
 	for i, f := range schema {
 		c := &b.Cols[i]
 		c.Valid = make([]bool, rows)
@@ -140,7 +143,7 @@ func (b *buffer) head(n int) *table.Batch {
 		default:
 			c.Int = c.Int[:n]
 		}
-		if c.Valid = c.Valid[:n]; !slices.Contains(c.Valid, false) {
+		if c.Valid = c.Valid[:n]; b.none[i] || !slices.Contains(c.Valid, false) {
 			c.Valid = nil
 		}
 		head.Cols[i] = c
@@ -172,11 +175,10 @@ func viewSheet(p *program, v *viewProgram) *sheet {
 			if len(b.slots) == 0 {
 				continue
 			}
-			b.clear(len(b.slots))
 			pt.putKeys(b)
 			at := len(pt.group.keys)
 			for i := range v.features {
-				c.put(&v.features[i], p.end, b.slots, b.sets, b.Cols[at:][:len(c.windows)])
+				b.put(c, &v.features[i], p.end, at)
 				at += len(c.windows)
 			}
 			if err := out(b.head(len(b.slots))); err != nil {
@@ -186,19 +188,6 @@ func viewSheet(p *program, v *viewProgram) *sheet {
 		return nil
 	}
 	return sh
-}
-
-// clear makes the buffer's first n rows zeros that are not null.
-func (b *buffer) clear(n int) {
-	for i := range b.Cols {
-		col := &b.Cols[i]
-		clear(col.Float[:min(n, len(col.Float))])
-		clear(col.Str[:min(n, len(col.Str))])
-		clear(col.Int[:min(n, len(col.Int))])
-		for j := range n {
-			col.Valid[j] = true
-		}
-	}
 }
 
 // stateSheet is the table of a group's running state.
@@ -292,9 +281,11 @@ func (pt *partition) putKeys(b *buffer) {
 	text, word := 0, 0
 	for i := range pt.group.keys {
 		col := &b.Cols[i]
+		b.none[i] = true
 		if !pt.group.isText(i) {
+			out, stride := col.Int[:len(b.slots)], pt.entities.words
 			for j, slot := range b.slots {
-				col.Int[j] = int64(pt.keys[int(slot)*pt.entities.words+word])
+				out[j] = int64(pt.keys[int(slot)*stride+word])
 			}
 			word++
 			continue
@@ -352,72 +343,163 @@ func (c *classState) countTimed(t *pairs, slots int, end int64) []uint32 {
 // of reads a counter.
 func (x counter) of(cells []uint64) int64 { return int64(uint32(cells[x.word] >> x.shift)) }
 
-// put writes a feature's values of some slots: dst are the columns of its windows, shortest first.
-func (c *classState) put(f *featureProgram, end int64, slots []uint32, sets [][]uint32, dst []table.Column) {
-	stride := c.stride()
-	starts := make([]int64, len(c.windows))
-	for b, w := range c.windows {
-		starts[b] = end - w
-	}
-	for row, slot := range slots {
-		if f.keep >= 0 {
-			c.keepers[f.keep].put(f, slot, starts, dst, row)
-			continue
+// put writes a feature's values to the columns of its windows, shortest first, which begin at a position. All rows of a window come before the next
+// window's, which add to them.
+func (b *buffer) put(c *classState, f *featureProgram, end int64, at int) {
+	dst, n := b.Cols[at:][:len(c.windows)], len(b.slots)
+	full := f.keep < 0 && (f.Op == features.Count || f.Op == features.Distinct || f.Op == features.Sum || f.Op == features.Decayed)
+	for w := range dst {
+		b.none[at+w] = full
+		for i := range dst[w].Valid[:n] {
+			dst[w].Valid[i] = true
 		}
-		state := c.words[int(slot)*stride:][:stride]
-		switch f.Op {
-		case features.Count:
-			n := int64(0)
-			for b := range dst {
-				n += c.counters[f.count].of(state[b*c.cells:])
-				dst[b].Int[row] = n
+	}
+	if f.keep >= 0 {
+		b.putKept(c, f, end, dst)
+		return
+	}
+	switch f.Op {
+	case features.Count:
+		for w := range dst {
+			out := dst[w].Int[:n]
+			if clear(out); w > 0 {
+				copy(out, dst[w-1].Int)
 			}
-		case features.Distinct:
-			n := int64(0)
-			for b, x := range sets[f.members][int(slot)*len(dst):][:len(dst)] {
-				n += int64(x)
-				dst[b].Int[row] = n
+			c.addCounts(out, c.counters[f.count], w, b.slots)
+		}
+	case features.Distinct:
+		set := b.sets[f.members]
+		for i, slot := range b.slots {
+			sum := int64(0)
+			for w, x := range set[int(slot)*len(dst):][:len(dst)] {
+				sum += int64(x)
+				dst[w].Int[i] = sum
 			}
-		case features.ShareOf:
-			part, all := int64(0), int64(0)
-			for b := range dst {
-				part += c.counters[f.part].of(state[b*c.cells:])
-				all += c.counters[f.count].of(state[b*c.cells:])
-				if all == 0 {
-					dst[b].Valid[row] = false
-					continue
+		}
+	case features.ShareOf:
+		part, all := b.zeros(0), b.zeros(1)
+		for w := range dst {
+			c.addCounts(part, c.counters[f.part], w, b.slots)
+			c.addCounts(all, c.counters[f.count], w, b.slots)
+			putRatios(&dst[w], part, all)
+		}
+	case features.Sum, features.Mean, features.Decayed:
+		b.putSums(c, f, dst)
+	case features.Min, features.Max:
+		b.putPeaks(c, f, dst)
+	case features.Recency:
+		for w := range dst {
+			start, out := end-c.windows[w], dst[w].Float[:n]
+			for i, slot := range b.slots {
+				last := int64(orderedTime(c.words[int(slot)*c.stride()+c.wholeAt()+c.newest[f.newest].word]))
+				if out[i] = float64(end-last) / 1e6; last < start {
+					out[i], dst[w].Valid[i] = 0, false
 				}
-				dst[b].Float[row] = float64(part) / float64(all)
-			}
-		case features.Sum, features.Mean, features.Decayed:
-			c.putSum(f, int(slot)*stride, dst, row)
-		case features.Min, features.Max:
-			best := uint64(0)
-			flip := uint64(0)
-			if f.Op == features.Min {
-				flip = math.MaxUint64
-			}
-			for b := range dst {
-				if best = max(best, state[b*c.cells+c.peaks[f.peak].word]); best == 0 {
-					dst[b].Valid[row] = false
-					continue
-				}
-				dst[b].Float[row] = unordered(best ^ flip)
-			}
-		case features.Recency:
-			last := int64(orderedTime(state[c.wholeAt()+c.newest[f.newest].word]))
-			for b := range dst {
-				if last < starts[b] {
-					dst[b].Valid[row] = false
-					continue
-				}
-				dst[b].Float[row] = float64(end-last) / 1e6
 			}
 		}
 	}
 }
 
-// putSum writes a sum, a mean or a decayed sum of the entity whose state begins at a word.
+// zeros returns scratch of a number for each row, of two that there are.
+func (b *buffer) zeros(which int) []int64 {
+	s := &b.counts[which]
+	*s = slices.Grow((*s)[:0], len(b.slots))[:len(b.slots)]
+	clear(*s)
+	return *s
+}
+
+// addCounts adds a counter of one bucket of some slots.
+func (c *classState) addCounts(to []int64, x counter, bucket int, slots []uint32) {
+	stride, at, shift := c.stride(), bucket*c.cells+x.word, x.shift&63
+	to = to[:len(slots)]
+	for i, slot := range slots {
+		to[i] += int64(uint32(c.words[int(slot)*stride+at] >> shift))
+	}
+}
+
+// putRatios writes part / all, null where that is 0 / 0.
+func putRatios(dst *table.Column, part, all []int64) {
+	out, valid := dst.Float[:len(all)], dst.Valid[:len(all)]
+	for i, n := range all {
+		if n == 0 {
+			out[i], valid[i] = 0, false
+			continue
+		}
+		out[i] = float64(part[i]) / float64(n)
+	}
+}
+
+// putKept writes what a keeper has.
+func (b *buffer) putKept(c *classState, f *featureProgram, end int64, dst []table.Column) {
+	starts, n := make([]int64, len(c.windows)), len(b.slots)
+	for w, length := range c.windows {
+		starts[w] = end - length
+		clear(dst[w].Float[:min(n, len(dst[w].Float))])
+		clear(dst[w].Str[:min(n, len(dst[w].Str))])
+		clear(dst[w].Int[:min(n, len(dst[w].Int))])
+	}
+	for i, slot := range b.slots {
+		c.keepers[f.keep].put(f, slot, starts, dst, i)
+	}
+}
+
+// putPeaks writes the smallest or the largest values.
+func (b *buffer) putPeaks(c *classState, f *featureProgram, dst []table.Column) {
+	stride, word, flip := c.stride(), c.peaks[f.peak].word, uint64(0)
+	if f.Op == features.Min {
+		flip = math.MaxUint64
+	}
+	for i, slot := range b.slots {
+		best, at := uint64(0), int(slot)*stride+word
+		for w := range dst {
+			if best = max(best, c.words[at+w*c.cells]); best == 0 {
+				dst[w].Float[i], dst[w].Valid[i] = 0, false
+				continue
+			}
+			dst[w].Float[i] = unordered(best ^ flip)
+		}
+	}
+}
+
+// putSums writes sums, means or decayed sums: of pairs of floats, or where these don't hold a sum with what is kept beside.
+func (b *buffer) putSums(c *classState, f *featureProgram, dst []table.Column) {
+	stride, word, wide := c.stride(), c.sums[f.sum].word, len(c.rests) > 0
+	b.sums = slices.Grow(b.sums[:0], len(b.slots))[:len(b.slots)]
+	clear(b.sums)
+	counts := b.zeros(0)
+	for w := 0; w < len(dst) && !wide; w++ {
+		out, at, sums := dst[w].Float[:len(b.slots)], w*c.cells+word, b.sums[:len(b.slots)]
+		for i, slot := range b.slots {
+			part := c.words[int(slot)*stride+at:][:2]
+			s := sums[i]
+			if s.Add(math.Float64frombits(part[0])) != 0 || s.Add(math.Float64frombits(part[1])) != 0 {
+				wide = true
+				break
+			}
+			sums[i], out[i] = s, s.Result()
+		}
+		switch f.Op {
+		case features.Mean:
+			c.addCounts(counts, c.counters[f.count], w, b.slots)
+			for i, n := range counts {
+				if n == 0 {
+					out[i], dst[w].Valid[i] = 0, false
+					continue
+				}
+				out[i] /= float64(n)
+			}
+		case features.Decayed:
+			for i, x := range out {
+				out[i] = float64(x*f.scale)*f.decay + 0
+			}
+		}
+	}
+	for i := 0; wide && i < len(b.slots); i++ {
+		c.putSum(f, int(b.slots[i])*stride, dst, i)
+	}
+}
+
+// putSum writes a sum, a mean or a decayed sum of the entity whose state begins at a word, of which more than pairs of floats may be kept.
 func (c *classState) putSum(f *featureProgram, at int, dst []table.Column, row int) {
 	var (
 		sum  aggregate.Sum
@@ -446,7 +528,7 @@ func (c *classState) putSum(f *featureProgram, at int, dst []table.Column, row i
 		switch f.Op {
 		case features.Mean:
 			if n += c.counters[f.count].of(c.words[cells:]); n == 0 {
-				dst[b].Valid[row] = false
+				dst[b].Float[row], dst[b].Valid[row] = 0, false
 				continue
 			}
 			x /= float64(n)

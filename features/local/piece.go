@@ -108,29 +108,42 @@ func (b *pieces) encode(pt *partition, total int, slots []uint32, section func(d
 // order sets b.slots to the slots that keep is true of, by their hashes and, where these are equal, their keys: the same for the same entities,
 // in whatever order they came. The places of the table are all but in that order.
 func (b *pieces) order(e *entities, keep func(slot int) bool) {
-	b.slots, b.hashes, b.wrapped = b.slots[:0], b.hashes[:0], b.wrapped[:0]
-	for at, x := range e.index {
-		slot := e.slotOf(x)
-		if x == 0 || !keep(int(slot)) {
-			continue
-		}
-		h := hashKey(e.keys[int(slot)*e.words:][:e.words]) << partitionBits
-		if place(h>>partitionBits, len(e.index)-1) > at { // it found no place before the table's end
+	b.slots, b.wrapped = slices.Grow(b.slots[:0], e.n+1)[:e.n+1], b.wrapped[:0]
+	n, from := 0, 0
+	for ; from < len(e.index) && e.index[from] != 0; from++ {
+		slot := e.slotOf(e.index[from])
+		if place(e.hashOf(slot), len(e.index)-1) > from { // it found no place before the table's end
 			b.wrapped = append(b.wrapped, slot)
 			continue
 		}
-		b.insert(e, slot, h)
+		b.slots[n] = slot
+		n++
 	}
-	for _, slot := range b.wrapped {
-		b.insert(e, slot, hashKey(e.keys[int(slot)*e.words:][:e.words])<<partitionBits)
+	for _, x := range e.index[from:] { // without a branch that depends on which places are free
+		b.slots[n] = e.slotOf(x)
+		n += int((x | -x) >> 31)
+	}
+	all := append(b.slots[:n], b.wrapped...)
+	b.slots, b.hashes = all[:0], slices.Grow(b.hashes[:0], len(all))
+	for _, slot := range all {
+		if keep(int(slot)) {
+			b.insert(e, slot, e.hashOf(slot)<<partitionBits)
+		}
 	}
 }
+
+// hashOf returns the hash of a slot's key.
+func (e *entities) hashOf(slot uint32) uint64 { return hashKey(e.keys[int(slot)*e.words:][:e.words]) }
 
 // insert puts a slot where it belongs, which is near the end.
 func (b *pieces) insert(e *entities, slot uint32, h uint64) {
 	at := len(b.slots)
 	for at > 0 && (b.hashes[at-1] > h || b.hashes[at-1] == h && e.compare(b.slots[at-1], slot) > 0) {
 		at--
+	}
+	if at == len(b.slots) {
+		b.slots, b.hashes = append(b.slots, slot), append(b.hashes, h)
+		return
 	}
 	b.slots, b.hashes = slices.Insert(b.slots, at, slot), slices.Insert(b.hashes, at, h)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/rapport-ml/rapport/features/aggregate"
 )
@@ -33,35 +34,41 @@ func appendWords(dst []byte, words []uint64) []byte {
 	}
 	low := bits.TrailingZeros64(all) / 8
 	width := (bits.Len64(all)+7)/8 - low
+	shift := uint(8*low) & 63
 	head := byte(width | low<<lowShift)
-	if marks := (len(words) + 7) / 8; marks+some*width < len(words)*width {
-		dst = append(dst, head|sparseWord)
-		at := len(dst)
-		dst = append(dst, make([]byte, marks)...)
-		for i, x := range words {
-			if x != 0 {
-				dst[at+i/8] |= 1 << (i % 8)
-				dst = appendWord(dst, x>>(8*low), width)
-			}
-		}
+	marks := (len(words) + 7) / 8
+	if size := marks + some*width; size < len(words)*width {
+		dst, room := extend(append(dst, head|sparseWord), size)
+		putSparse(room[:marks], room[marks:], words, shift, width)
 		return dst
 	}
-	dst = append(dst, head)
-	if width == 8 {
-		for _, x := range words {
-			dst = binary.LittleEndian.AppendUint64(dst, x)
-		}
-		return dst
-	}
-	for _, x := range words {
-		dst = appendWord(dst, x>>(8*low), width)
+	dst, room := extend(append(dst, head), len(words)*width)
+	for i, x := range words {
+		binary.LittleEndian.PutUint64(room[i*width:], x>>shift)
 	}
 	return dst
 }
 
-// appendWord appends the low bytes of a word.
-func appendWord(dst []byte, x uint64, width int) []byte {
-	return binary.LittleEndian.AppendUint64(dst, x)[:len(dst)+width]
+// extend returns dst with n bytes more, and these and 8 behind them as room: words are written whole, each over what the one before has too much.
+func extend(dst []byte, n int) (extended, room []byte) {
+	at := len(dst)
+	dst = slices.Grow(dst, n+8)
+	return dst[:at+n], dst[at : at+n+8]
+}
+
+// putSparse writes a bit for each word that is not 0, and the low bytes of those, shifted.
+func putSparse(marks, room []byte, words []uint64, shift uint, width int) {
+	at := 0
+	for i := range marks {
+		mark := uint64(0)
+		for k, x := range words[8*i : min(8*i+8, len(words))] {
+			binary.LittleEndian.PutUint64(room[at:], x>>shift)
+			some := (x | -x) >> 63
+			mark |= some << k
+			at += width & -int(some)
+		}
+		marks[i] = byte(mark)
+	}
 }
 
 // readWords reads what appendWords wrote of so many words as dst has, and returns the bytes behind it. All is every bit that is set in one of them.
@@ -84,21 +91,11 @@ func readWords(dst []uint64, src []byte) (all uint64, rest []byte, err error) {
 		if len(src) < marks {
 			return 0, nil, aggregate.ErrDamaged
 		}
-		mark := src[:marks]
-		src = src[marks:]
-		for i := range dst {
-			dst[i] = 0
-			if mark[i/8]>>(i%8)&1 == 0 {
-				continue
-			}
-			if len(src) < width {
-				return 0, nil, aggregate.ErrDamaged
-			}
-			dst[i] = readWord(src, width) << (8 * low)
-			all |= dst[i]
-			src = src[width:]
+		all, n := readSparse(dst, src[:marks], src[marks:], 8*low, width)
+		if n < 0 {
+			return 0, nil, aggregate.ErrDamaged
 		}
-		return all, src, nil
+		return all, src[marks+n:], nil
 	}
 	n := len(dst) * width
 	if len(src) < n {
@@ -124,6 +121,31 @@ func readWords(dst []uint64, src []byte) (all uint64, rest []byte, err error) {
 		at += width
 	}
 	return all, rest, nil
+}
+
+// readSparse reads the words that have a bit in marks, and returns how many bytes these took; −1 if src has fewer.
+func readSparse(dst []uint64, marks, src []byte, low, width int) (all uint64, n int) {
+	shift, mask := uint(low)&63, uint64(math.MaxUint64)>>(64-8*width)
+	at, i := 0, 0
+	for ; i < len(dst) && at+8 <= len(src); i++ { // without a branch that depends on a mark
+		some := uint64(marks[i/8]>>(i%8)) & 1
+		x := binary.LittleEndian.Uint64(src[at:]) & mask << shift & -some
+		dst[i] = x
+		all |= x
+		at += width & -int(some)
+	}
+	for ; i < len(dst); i++ {
+		if dst[i] = 0; marks[i/8]>>(i%8)&1 == 0 {
+			continue
+		}
+		if len(src)-at < width {
+			return 0, -1
+		}
+		dst[i] = readWord(src[at:], width) << shift
+		all |= dst[i]
+		at += width
+	}
+	return all, at
 }
 
 // readWord reads a word of some bytes.
