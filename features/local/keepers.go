@@ -441,7 +441,8 @@ type extremes struct {
 // cost O(log n) each.
 type extremeList struct {
 	list   aggregate.Extreme
-	sorted int
+	sorted uint32
+	shared bool // the list stands in an array of many, which stays when it gets one of its own
 }
 
 // shortList is how many entries may be moved for one that comes late.
@@ -451,20 +452,20 @@ func (l *extremeList) add(t int64, value float64) {
 	if least, ok := l.list[:l.sorted].Result(t); ok && least <= value {
 		return
 	}
-	if n := len(l.list); l.sorted == n && (n < shortList || l.list[n-1].Time <= t) {
+	if n := len(l.list); int(l.sorted) == n && (n < shortList || l.list[n-1].Time <= t) {
 		l.list.Add(t, value)
-		l.sorted = len(l.list)
+		l.sorted = uint32(len(l.list))
 		return
 	}
-	if l.list = append(l.list, aggregate.Event[float64]{Time: t, Value: value}); len(l.list) >= 2*l.sorted {
+	if l.list = append(l.list, aggregate.Event[float64]{Time: t, Value: value}); len(l.list) >= 2*int(l.sorted) {
 		l.normalize()
 	}
 }
 
 func (l *extremeList) normalize() {
-	if l.sorted < len(l.list) {
+	if int(l.sorted) < len(l.list) {
 		l.list.Normalize()
-		l.sorted = len(l.list)
+		l.sorted = uint32(len(l.list))
 	}
 }
 
@@ -485,7 +486,12 @@ func (k *extremes) add(slot uint32, _ uint8, word uint64, t int64) {
 	l := &k.lists[slot]
 	was := cap(l.list)
 	l.add(t, k.sign()*math.Float64frombits(word)+0)
-	k.held += 16 * int64(cap(l.list)-was)
+	if now := cap(l.list); now != was {
+		if l.shared {
+			was, l.shared = 0, false
+		}
+		k.held += 16 * int64(now-was)
+	}
 }
 
 func (k *extremes) done(int) {
@@ -561,7 +567,7 @@ func (k *extremes) decode(first uint32, rows int, src []byte, from int64) ([]byt
 				return nil, aggregate.ErrDamaged
 			}
 		}
-		k.lists[int(first)+i] = extremeList{list: list, sorted: len(list)}
+		k.lists[int(first)+i] = extremeList{list: list, sorted: uint32(len(list)), shared: true}
 		at += size
 	}
 	if at != n {

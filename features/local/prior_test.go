@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -73,6 +74,42 @@ func TestPriorTablesWithoutFiles(t *testing.T) {
 		if !slices.Equal(got, want) || (stats.Prior != nil) != c.goesOn {
 			t.Errorf("%s: went on from %v, rows %v, want %v", what, stats.Prior, got[:3], want[:3])
 		}
+	}
+}
+
+// Lists of minima that were read stand in one array, which is held beside those that have moved out of it to grow.
+func TestGrownListsAreCounted(t *testing.T) {
+	const slots, each = 100, 8
+	from := joinEnd.UnixMicro()
+	grown := func() *extremes {
+		k := &extremes{keep: keep{op: features.Min}}
+		k.room(slots)
+		return k
+	}
+	k, all := grown(), make([]uint32, slots)
+	for slot := range uint32(slots) {
+		all[slot] = slot
+		for i := range int64(each) {
+			k.add(slot, 0, math.Float64bits(float64(i)), from+i)
+		}
+	}
+	again := grown()
+	if rest, err := again.decode(0, slots, k.append(nil, all, from), from); err != nil || len(rest) > 0 {
+		t.Fatal(rest, err)
+	}
+	want := int64(32*cap(again.lists) + 16*slots*each)
+	if got := again.bytes(); got != want {
+		t.Errorf("%d bytes as read, want %d", got, want)
+	}
+	for slot := range again.lists {
+		for i := range int64(2) {
+			again.add(uint32(slot), 0, math.Float64bits(each), from+each+i)
+			again.add(uint32(slot), 0, math.Float64bits(float64(each+1+i)), from+each+1+i)
+		}
+		want += 16 * int64(cap(again.lists[slot].list))
+	}
+	if got := again.bytes(); got != want {
+		t.Errorf("%d bytes when all have grown, want %d", got, want)
 	}
 }
 
