@@ -72,7 +72,7 @@ func TestSpaces(t *testing.T) {
 // The file keeps its comments and layout, and has the values.
 func TestRetuned(t *testing.T) {
 	values := map[string]models.Values{
-		"als":   {"dim": 96, "weight": 0.03, "regularization": 0.003, "exponent": 1, "half_life": 90},
+		"als":   {"dim": 96, "weight": 0.03, "regularization": 0, "exponent": 1, "half_life": 90},
 		"again": {"half_life": 365, "depletion": 0.45},
 	}
 	for name, c := range map[string]struct{ parts, want string }{

@@ -77,6 +77,9 @@ func learn(ctx context.Context, d *models.Dataset, until int64, seed uint64, h H
 	if h.Dim == 0 {
 		h.Dim = dimFor(len(p.bySubj.col), p.subjects, len(p.items))
 	}
+	if h.Regularization == 0 {
+		h.Regularization = h.ruleFor(p)
+	}
 	h.resolveAttributes(d, p)
 	f := newFit(p, &h, seed)
 	m := &Model{maps: f.useAttributes(d), hyper: h, factors: f.items, gram: f.itemGram, record: record{
