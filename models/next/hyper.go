@@ -73,5 +73,6 @@ func (h *Hyper) reach() int64 {
 // hour to a year. So a few visits are remembered, whether people come daily or monthly.
 func ruleFor(pause float64) time.Duration {
 	const year = 365 * 24 * time.Hour
+	pause = min(pause, float64(year/time.Microsecond)) // eight times that is no overflow
 	return min(max((8*time.Duration(pause)*time.Microsecond).Round(time.Minute), time.Hour), year)
 }

@@ -377,3 +377,15 @@ func TestBadInputIsNamed(t *testing.T) {
 	fitted(t, dataset(3, events[:1000]), Hyper{MinSubjects: 1})
 	fitted(t, dataset(3, nil), Hyper{})
 }
+
+// The rule is bounded on both sides, by pauses of 56 years too, which an event at time 0 makes.
+func TestRuleForHalfLife(t *testing.T) {
+	const day = 24 * time.Hour
+	for pause, want := range map[time.Duration]time.Duration{
+		0: time.Hour, time.Minute: time.Hour, 3 * time.Hour: day, 7 * day: 56 * day, 100 * day: 365 * day, 56 * 365 * day: 365 * day,
+	} {
+		if got := ruleFor(float64(pause / time.Microsecond)); got != want {
+			t.Errorf("pauses of %v: %v, want %v", pause, got, want)
+		}
+	}
+}
