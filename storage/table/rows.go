@@ -2,8 +2,10 @@ package table
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -177,64 +179,141 @@ func (r *rows) sort(by []string, stable bool, unsigned string) {
 		}
 		return 0
 	}
+	keys := r.firstKey(by, unsigned)
 	sorted := true
 	for i := int32(1); i < int32(r.n) && sorted; i++ {
-		sorted = less(i-1, i) <= 0
+		sorted = keys[i-1] < keys[i] || keys[i-1] == keys[i] && less(i-1, i) <= 0
 	}
 	if sorted {
 		return
 	}
-	perm := r.order(less, r.firstKey(by, unsigned))
+	perm := ordered(keys, less)
 	for i := range r.cols {
 		c := &r.cols[i]
 		c.Int, c.Float, c.Str, c.Valid = permute(c.Int, perm), permute(c.Float, perm), permute(c.Str, perm), permute(c.Valid, perm)
 	}
 }
 
-// firstKey returns numbers in the order of the first column that rows are sorted by; nil if they are not numbers alone.
+// firstKey returns numbers of which the smaller never belongs to the row that comes later by the first column that rows are sorted by: most rows are told
+// apart by them, without a look at the columns. Rows of equal numbers may be in any order.
 func (r *rows) firstKey(by []string, unsigned string) []uint64 {
 	at := 0
 	if len(by) > 0 {
 		at = r.schema.Index(by[0])
 	}
 	f, c := r.schema[at], &r.cols[at]
-	if f.Type == Float64 || f.Type == String || f.Type == Bytes || c.Valid != nil {
-		return nil
-	}
-	flip := uint64(1) << 63
-	if f.Name == unsigned {
-		flip = 0
-	}
 	keys := make([]uint64, r.n)
-	for i, v := range c.Int {
-		keys[i] = uint64(v) ^ flip
+	const sign = uint64(1) << 63
+	switch f.Type {
+	case Float64:
+		for i, v := range c.Float { // as they are in canonical form: the one NaN is above all
+			w := math.Float64bits(v)
+			if keys[i] = w | sign; w&sign != 0 {
+				keys[i] = ^w
+			}
+		}
+	case String, Bytes:
+		shared := len(commonPrefix(c.Str))
+		for i, v := range c.Str {
+			var first [8]byte
+			copy(first[:], v[min(shared, len(v)):])
+			keys[i] = binary.BigEndian.Uint64(first[:])
+		}
+	default:
+		flip := sign
+		if f.Name == unsigned {
+			flip = 0
+		}
+		for i, v := range c.Int {
+			keys[i] = uint64(v) ^ flip
+		}
+	}
+	for i, ok := range c.Valid {
+		if !ok {
+			keys[i] = 0 // beside the least value
+		}
 	}
 	return keys
 }
 
-// order returns the rows in their order, ties as they came. Most are told apart by the keys, if there are any, without a look at the columns.
-func (r *rows) order(less func(a, b int32) int, keys []uint64) []int32 {
-	type keyed struct {
-		key uint64
-		row int32
-	}
-	all := make([]keyed, r.n)
-	for i := range all {
-		all[i].row = int32(i)
-		if keys != nil {
-			all[i].key = keys[i]
+// commonPrefix is what all texts but empty ones, as those of nulls, begin with.
+func commonPrefix(v []string) (prefix string) {
+	first := true
+	for _, s := range v {
+		switch {
+		case s == "":
+		case first:
+			prefix, first = s, false
+		default:
+			n := 0
+			for n < len(prefix) && n < len(s) && prefix[n] == s[n] {
+				n++
+			}
+			if prefix = prefix[:n]; n == 0 {
+				return ""
+			}
 		}
 	}
-	slices.SortFunc(all, func(a, b keyed) int {
-		if a.key != b.key {
-			return cmp.Compare(a.key, b.key)
+	return prefix
+}
+
+// keyed is a row and its key.
+type keyed struct {
+	key uint64
+	row int32
+}
+
+// digit is how many bits of the keys one pass of ordered looks at.
+const digit = 11
+
+// ordered returns the rows in their order, ties as they came: two passes put them in the order of the highest bits in which keys differ, and what is left
+// together is sorted by comparing.
+func ordered(keys []uint64, less func(a, b int32) int) []int32 {
+	n := len(keys)
+	all, other := make([]keyed, n), make([]keyed, n)
+	var differ uint64
+	for i, k := range keys {
+		all[i] = keyed{k, int32(i)}
+		differ |= k ^ keys[0]
+	}
+	shift := max(0, bits.Len64(differ)-2*digit) // of what is not looked at
+	for pass := range 2 {
+		var next [1 << digit]int
+		at := shift + pass*digit
+		for i := range all {
+			next[all[i].key>>at%(1<<digit)]++
 		}
-		if d := less(a.row, b.row); d != 0 {
-			return d
+		sum := 0
+		for d, c := range next {
+			next[d] = sum
+			sum += c
 		}
-		return cmp.Compare(a.row, b.row)
-	})
-	perm := make([]int32, r.n)
+		for _, k := range all {
+			d := k.key >> at % (1 << digit)
+			other[next[d]] = k
+			next[d]++
+		}
+		all, other = other, all
+	}
+	for from := 0; from < n; {
+		to := from + 1
+		for to < n && all[to].key>>shift == all[from].key>>shift {
+			to++
+		}
+		if to-from > 1 {
+			slices.SortFunc(all[from:to], func(a, b keyed) int {
+				if a.key != b.key {
+					return cmp.Compare(a.key, b.key)
+				}
+				if d := less(a.row, b.row); d != 0 {
+					return d
+				}
+				return cmp.Compare(a.row, b.row)
+			})
+		}
+		from = to
+	}
+	perm := make([]int32, n)
 	for i := range all {
 		perm[i] = all[i].row
 	}
