@@ -3,6 +3,7 @@ package local
 import (
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/aggregate"
@@ -434,8 +435,10 @@ type extremes struct {
 	keep
 	lists []extremeList
 	held  int64
-	col   [3][]uint64 // scratch: lengths, times, values
 }
+
+// extremeColumns is scratch for what pieces hold of extremes: lengths, times, values. A build has thousands of keepers, of which a few are at work.
+var extremeColumns = sync.Pool{New: func() any { return new([3][]uint64) }}
 
 // extremeList is a state, of Max: of the negative values. Its first sorted entries are in order; the rest are as they came, so that many late events
 // cost O(log n) each.
@@ -470,8 +473,8 @@ func (l *extremeList) normalize() {
 }
 
 func (k *extremes) room(n int) {
-	for len(k.lists) < n {
-		k.lists = append(k.lists, extremeList{})
+	if more := n - len(k.lists); more > 0 {
+		k.lists = append(k.lists, make([]extremeList, more)...)
 	}
 }
 
@@ -517,22 +520,24 @@ func (k *extremes) put(_ *featureProgram, slot uint32, starts []int64, dst []tab
 
 // append writes the number of entries, and columns: of each slot how many there are; of each entry how long it was after from, and the value.
 func (k *extremes) append(dst []byte, slots []uint32, from int64) []byte {
-	for i := range k.col {
-		k.col[i] = k.col[i][:0]
+	cols := extremeColumns.Get().(*[3][]uint64)
+	defer extremeColumns.Put(cols)
+	for i := range cols {
+		cols[i] = cols[i][:0]
 	}
 	for _, slot := range slots {
 		list := k.lists[slot].list
 		for len(list) > 0 && list[0].Time < from {
 			list = list[1:]
 		}
-		k.col[0] = append(k.col[0], uint64(len(list)))
+		cols[0] = append(cols[0], uint64(len(list)))
 		for _, e := range list {
-			k.col[1] = append(k.col[1], uint64(e.Time-from))
-			k.col[2] = append(k.col[2], math.Float64bits(e.Value))
+			cols[1] = append(cols[1], uint64(e.Time-from))
+			cols[2] = append(cols[2], math.Float64bits(e.Value))
 		}
 	}
-	dst = aggregate.AppendUint(dst, uint64(len(k.col[1])))
-	for _, col := range k.col {
+	dst = aggregate.AppendUint(dst, uint64(len(cols[1])))
+	for _, col := range cols {
 		dst = appendWords(dst, col)
 	}
 	return dst
@@ -543,21 +548,23 @@ func (k *extremes) decode(first uint32, rows int, src []byte, from int64) ([]byt
 	if err != nil || n > uint64(rows+len(src)) { // all times of a list but the first take a byte at least
 		return nil, aggregate.ErrDamaged
 	}
+	cols := extremeColumns.Get().(*[3][]uint64)
+	defer extremeColumns.Put(cols)
 	for i, size := range []int{rows, int(n), int(n)} {
-		k.col[i] = slices.Grow(k.col[i][:0], size)[:size]
-		if _, src, err = readWords(k.col[i], src); err != nil {
+		cols[i] = slices.Grow(cols[i][:0], size)[:size]
+		if _, src, err = readWords(cols[i], src); err != nil {
 			return nil, err
 		}
 	}
 	all := make(aggregate.Extreme, n)
-	for i, t := range k.col[1] {
-		all[i] = aggregate.Event[float64]{Time: from + int64(t), Value: math.Float64frombits(k.col[2][i])}
+	for i, t := range cols[1] {
+		all[i] = aggregate.Event[float64]{Time: from + int64(t), Value: math.Float64frombits(cols[2][i])}
 		if all[i].Time < from || !features.Computable(all[i].Value) {
 			return nil, aggregate.ErrDamaged
 		}
 	}
 	at := uint64(0)
-	for i, size := range k.col[0] {
+	for i, size := range cols[0] {
 		if size > n-at {
 			return nil, aggregate.ErrDamaged
 		}

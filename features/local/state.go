@@ -319,19 +319,24 @@ func (c *classState) addBucket(slots []uint32, bucket int, d *bucketData, sign i
 	minus := uint64(sign) & (1 << 63)
 	for i, x := range c.sums {
 		at := first + x.word
-		for _, col := range d.sums[i] {
-			for j, v := range col {
-				if v == 0 {
-					continue
-				}
-				place := int(slots[j])*stride + at
-				w := c.words[place:][:2]
-				s := aggregate.Sum{Hi: math.Float64frombits(w[0]), Lo: math.Float64frombits(w[1])}
-				rest := s.Add(math.Float64frombits(v ^ minus))
-				w[0], w[1] = math.Float64bits(s.Hi), math.Float64bits(s.Lo)
-				if rest != 0 {
-					c.rest(uint32(place)).Add(rest)
-				}
+		low := d.sums[i][1]
+		for j, v := range d.sums[i][0] {
+			if v == 0 { // and so is the low word
+				continue
+			}
+			place := int(slots[j])*stride + at
+			w := c.words[place:][:2]
+			s := aggregate.Sum{Hi: math.Float64frombits(w[0]), Lo: math.Float64frombits(w[1])}
+			rest, restOfLow := s.Add(math.Float64frombits(v^minus)), 0.0
+			if low != nil {
+				restOfLow = s.Add(math.Float64frombits(low[j] ^ minus))
+			}
+			w[0], w[1] = math.Float64bits(s.Hi), math.Float64bits(s.Lo)
+			if rest != 0 {
+				c.rest(uint32(place)).Add(rest)
+			}
+			if restOfLow != 0 {
+				c.rest(uint32(place)).Add(restOfLow)
 			}
 		}
 		for _, s := range d.apart[i] {
