@@ -26,7 +26,8 @@
 // commutative (packages features, features/aggregate).
 //
 // States are flat words without pointers, one record an entity and class: all cells of one bucket side by side, so that an event touches one or two cache
-// lines. An event is added to the bucket of the shortest window that holds it; window b is the sum of buckets 0…b, when a row is put out. Counters are half a word;
+// lines. An event is added to the bucket of the shortest window that holds it; window b is the sum of buckets 0…b, when a row is put out, column by column. A tile as
+// long as the shortest window, a day's on most nights, is that window's bucket, and another has one of its own. Counters are half a word;
 // the first of each bucket counts all its events and is the only one that must be watched for overflow (an error, never a wrong number). Sums are pairs
 // of floats, with a features.Total beside them in the rare case that 106 bits don't hold one.
 //
