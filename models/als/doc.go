@@ -37,6 +37,11 @@
 // would what everybody had passed by (The Complete Journey, nDCG@10: .043 without them, .047 with them, .045 without attributes). A subject without history is solved for like any
 // other: it has passed by what there is to choose, and the first event changes its vector no more than the second.
 //
+// λ and d that are left out follow from the data's shape (hyper.go). With λ = 0.003 whatever the data, as before, directions of pure noise were learned
+// from small data, and 32 dimensions held them down at the price of tastes: on shops of 1,000 people nDCG@10 of new items rises by about a
+// third by the rule, and at 1 and 2 M pairs it stays level (docs/quality.md). ν = 0 and ν = ½ with the same threshold were level on shops
+// and worse at MovieLens' shape.
+//
 // How a row is solved is a matter of cost (plan.go). Small trainings solve every row exactly (Cholesky), as a fold-in does. In larger ones a row
 // takes up to three steps of conjugate gradients from where it was, in the basis in which the other side's Gram matrix is diagonal
 // (basis.go). There α₀·FᵀF·w costs d instead of d², and the diagonal, regularizer included, conditions the steps: what is left differs
