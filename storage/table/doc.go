@@ -15,20 +15,22 @@
 //
 // # Design
 //
-// Which library does what. Parquet's footers and codecs, and the writing of parts, are arrow-go's: of the two Go implementations it is the one that is
-// tested against files of many writers, it accepts INT96, FLOAT16, old converted types and every codec, and its column writers take our slices as they
-// stand. Pages are read by this package (chunk.go, page.go) where they are as Writer makes them, and as most writers do: of the first version, at most one level, plain,
+// Which library does what. The reading of Parquet's footers, and the codecs, are arrow-go's: of the two Go implementations it is the one that is
+// tested against files of many writers, and it accepts INT96, FLOAT16, old converted types and every codec. Parts are written by this package alone
+// (encode.go, chunkencoder.go, pack.go): the library's column writers look at each value several times over, for statistics, for a dictionary that they may give up, for
+// runs, where the codes that a layout is chosen by are those that are written, and statistics of a dictionary are those of its column. Pages are read by this package (chunk.go, page.go) where they are as Writer makes them, and as most writers do: of the first version, at most one level, plain,
 // with a dictionary, or as differences. That is all of Read, and Scan's columns of 64-bit numbers, times in UTC and text; whatever else a
 // raw file holds is read by arrow-go's column readers (not by pqarrow, which would build arrays that we would only take apart again, and links gRPC
 // and Flight). The reason is speed: a library hands out a value at a time, or a page with a level for each row, where a page without nulls is one copy,
 // and keeps the dictionary to itself, whose codes are what a group-by wants. A million rows of four columns of numbers take a fifth of the processor time
-// that parquet-go's pages took, a scan of a million events a quarter of that of arrow-go's readers (BenchmarkRead1M, BenchmarkScan1M). parquet-go reads
-// in tests what Writer wrote, so that two other readers check each layout (TestLayouts). Rejected: parquet-go's writer, which takes
+// that parquet-go's pages took, a scan of a million events a quarter of that of arrow-go's readers (BenchmarkRead1M, BenchmarkScan1M). Both libraries read
+// in tests what Writer wrote, so that two other readers check each layout (TestLayouts, TestWrittenFilesAreParquet). Rejected: parquet-go's writer, which takes
 // each value boxed (24 bytes) when the row type is not known at compile time.
 //
 // Layouts. What a codec has to undo is what reading costs: zstd takes 20 to 30 ns for an integer of 8 bytes that it has packed. So a column stands as what
 // leaves it little: codes of a dictionary where values recur, differences where integers lie close to each other, the lengths of text apart from it, else plain
 // (layout.go). The files are as small as before, the codec's share falls to a tenth, and any reader of Parquet reads them.
+// A chunk of which zstd saves less than an eighth, as of codes or sums that are packed already, stands without it; a piece of 16 KiB tells so of a long one.
 //
 // What is verified. The manifest holds the SHA-256 of a part, by which it is named and read back when it is written, and that of its footer; the footer holds
 // a CRC-32C of each column chunk. A read of some columns fetches the footer and their chunks, and checks both. CRC-32C finds what disks, networks and
