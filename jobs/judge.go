@@ -108,7 +108,7 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	}
 	decision := eval.Gate(w.job.Budgets, q, eval.Drift{Report: dr, Action: eval.Action(w.job.Drift.Action)})
 
-	rep, err := w.describe(ctx, d, q, dr, decision, candidate)
+	rep, err := w.describe(ctx, d, q, dr, decision, candidate, rules)
 	if err != nil {
 		return result{}, err
 	}
@@ -274,9 +274,7 @@ func (w *work) task(ctx context.Context, d *dataset) (eval.Task, error) {
 			continue // reads no list of the candidate's
 		}
 		q := d.Query(s, d.Cuts.Test, 0)
-		if err := w.honour(d, s, &q); err != nil {
-			return t, err
-		}
+		w.honour(d, s, &q)
 		seen := distinct(q.History.Item)
 		rows = append(rows, s)
 		t.Queries, t.Relevant, t.Seen = append(t.Queries, q), append(t.Relevant, distinct(h.Item)), append(t.Seen, seen)

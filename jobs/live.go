@@ -257,6 +257,13 @@ func (r *Runner) makeLive(ctx context.Context, job *Job, version int, move func(
 	if err != nil {
 		return registry.Live{}, err
 	}
+	if generation != 0 {
+		if heeded, err := w.heeds(ctx, generation); err != nil {
+			return registry.Live{}, err
+		} else if !heeded {
+			generation = 0
+		}
+	}
 	if generation == 0 {
 		if generation, err = w.rebuild(ctx, v); err != nil {
 			return registry.Live{}, fmt.Errorf("rebuild the lists of version %d: %w", version, err)
@@ -304,6 +311,31 @@ func (w *work) keptGeneration(ctx context.Context, version int) (uint64, error) 
 		}
 	}
 	return best, nil
+}
+
+// heeds reports whether the lists of a generation were made by what everybody wants of their lists today. Who wants no list of its own is denied
+// whatever a generation holds; what else people want is in the lists themselves.
+func (w *work) heeds(ctx context.Context, generation uint64) (bool, error) {
+	if w.plan.wishes == nil || w.plan.wishes.key == "" {
+		return true, nil
+	}
+	have, err := w.Online.Generations(ctx)
+	if err != nil {
+		return false, fmt.Errorf("online store: %w", err)
+	}
+	for c, err := range w.tables.List(ctx, "load/"+w.label+"/") {
+		if err != nil {
+			return false, fmt.Errorf("what was loaded: %w", err)
+		}
+		f, err := factsOf[loadedFacts](c)
+		if err != nil {
+			return false, err
+		}
+		if f.Digest == have[generation] && f.Wishes == w.plan.wanted() {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // rebuild loads a generation for an old version: its artifact, today's policy, the history up to the end of its interval.

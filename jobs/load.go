@@ -30,7 +30,8 @@ type loadedFacts struct {
 	Digest   string `json:"digest"`
 	Entities int    `json:"entities"` // subjects with a list
 	Rows     int64  `json:"rows"`
-	Short    int    `json:"short,omitempty"` // lists that rules leave shorter than what is served
+	Short    int    `json:"short,omitempty"`  // lists that rules leave shorter than what is served
+	Wishes   string `json:"wishes,omitempty"` // digest of what everybody wanted of their lists
 }
 
 // depth is how many times longer a published list is than what is served, so that readers can filter.
@@ -140,7 +141,7 @@ func (w *work) fill(ctx context.Context, v registry.Version) (uint64, loadedFact
 	if have[next] != digest {
 		return 0, loadedFacts{}, fmt.Errorf("online store: generation %d reads back with digest %.12s, not %.12s: not made live", next, have[next], digest)
 	}
-	return next, loadedFacts{Digest: digest, Entities: f.entities, Rows: f.rows, Short: f.short}, nil
+	return next, loadedFacts{Digest: digest, Entities: f.entities, Rows: f.rows, Short: f.short, Wishes: w.plan.wanted()}, nil
 }
 
 // nextGeneration is one above every generation that the store or the registry knows.
@@ -268,6 +269,7 @@ func (f *filler) rank(ctx context.Context, s models.Scorer, folder models.Folder
 		f.report("load", int64(from), int64(len(d.Events.Subjects)), "subjects")
 		var queries []models.Query
 		var subjects []policy.Subject
+		var without []int // items that stand in no list of the subject, whatever the rules
 		for row := from; row < to; row++ {
 			subject := policy.Subject(d.Events.Subjects[row])
 			wants := f.plan.wants(subject)
@@ -275,22 +277,19 @@ func (f *filler) rank(ctx context.Context, s models.Scorer, folder models.Folder
 				continue // erased since the training set was read, or no list of the model's is wanted
 			}
 			q := d.Query(row, d.Cuts.End, k)
-			if err := f.honour(d, row, &q); err != nil {
-				return err
-			}
+			f.honour(d, row, &q)
+			without = append(without, len(q.Exclude))
 			if f.rules != nil {
 				q.Exclude = f.rules.Without(q.Exclude) // candidates for a request are without them too
 			}
 			queries, subjects = append(queries, q), append(subjects, subject)
 		}
-		ranking, err := f.ranked(ctx, s, queries)
+		ranking, err := f.ranked(ctx, f.rules, s, queries)
 		if err != nil {
 			return err
 		}
-		for i := range queries {
-			if items, _ := ranking.Query(i); f.rules != nil && len(items) < f.job.Model.Lists.K {
-				f.short++
-			}
+		if f.rules != nil {
+			f.countShort(ranking, without)
 		}
 		entries := make([][]online.Entry, len(queries))
 		g, gctx := errgroup.WithContext(ctx)
@@ -314,11 +313,21 @@ func (f *filler) rank(ctx context.Context, s models.Scorer, folder models.Folder
 	return nil
 }
 
-// ranked makes the lists of queries: by the job's rules if it has any.
-func (f *filler) ranked(ctx context.Context, s models.Scorer, q []models.Query) (*lists.Lists, error) {
+// countShort counts the lists that rules leave shorter than what is served: not those for which the catalog has no more items, of which without are the
+// subject's own to leave out.
+func (f *filler) countShort(made *lists.Lists, without []int) {
+	for i, n := range without {
+		if items, _ := made.Query(i); len(items) < min(f.job.Model.Lists.K, f.d.Catalog.Len()-n) {
+			f.short++
+		}
+	}
+}
+
+// ranked makes the lists of queries: by rules if there are any.
+func (f *filler) ranked(ctx context.Context, rules *lists.Stage, s models.Scorer, q []models.Query) (*lists.Lists, error) {
 	out := &lists.Lists{}
-	if f.rules != nil {
-		return out, f.rules.Rank(ctx, s, q, out)
+	if rules != nil {
+		return out, rules.Rank(ctx, s, q, out)
 	}
 	return out, models.Rank(ctx, s, f.d.Catalog.Len(), q, &out.Ranking)
 }
@@ -464,18 +473,17 @@ func (f *filler) broad(ctx context.Context, k int, out chan<- []online.Entry) er
 	rules := f.job.broadRules()
 	var queries []models.Query
 	var subjects []policy.Subject
+	var without []int
 	for row, number := range f.d.Events.Subjects {
 		subject := policy.Subject(number)
 		if wants := f.plan.wants(subject); rules == nil || f.online[subject] == "" || wants.Level != policy.Broad || wants.Unprofiled() {
 			continue
 		}
 		q := f.d.Query(row, f.d.Cuts.End, k)
-		if err := f.honour(f.d, row, &q); err != nil {
-			return err
-		}
+		f.honour(f.d, row, &q)
 		q.Subject, q.Contexts, q.Context = make([]string, len(f.d.SubjectColumns())), nil, nil
 		q.History.Time, q.History.Kind, q.History.Context = nil, nil, nil
-		queries, subjects = append(queries, q), append(subjects, subject)
+		queries, subjects, without = append(queries, q), append(subjects, subject), append(without, len(q.Exclude))
 	}
 	if len(queries) == 0 {
 		return nil
@@ -492,6 +500,7 @@ func (f *filler) broad(ctx context.Context, k int, out chan<- []online.Entry) er
 	if err := stage.Rank(ctx, anyone{s, len(f.d.SubjectColumns())}, queries, &made); err != nil {
 		return err
 	}
+	f.countShort(&made, without)
 	var entries []online.Entry
 	for i := range queries {
 		items, scores := made.Query(i)
@@ -538,7 +547,7 @@ func (f *filler) unprofiled(ctx context.Context, k int) error {
 		return err
 	}
 	q := []models.Query{{At: f.d.Cuts.End, K: k, Subject: make([]string, len(f.d.SubjectColumns()))}}
-	r, err := f.ranked(ctx, s, q)
+	r, err := f.ranked(ctx, f.rules, s, q)
 	if err != nil {
 		return err
 	}

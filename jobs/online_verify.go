@@ -140,7 +140,7 @@ func (c *comparison) meta(ctx context.Context, v registry.Version) error {
 	return nil
 }
 
-// denials looks for everybody who may not be profiled today in the deny set. Who is not there is of no account while nothing is served: a
+// denials looks for everybody who may not be profiled today, or does not want to be, in the deny set. Who is not there is of no account while nothing is served: a
 // row ends with its basis by itself.
 func (c *comparison) denials(ctx context.Context, _ registry.Version) error {
 	denied, err := c.Online.Denied(ctx)
@@ -157,7 +157,7 @@ func (c *comparison) denials(ctx context.Context, _ registry.Version) error {
 	}
 	missing := 0
 	for s, key := range c.online {
-		if !c.plan.trainingDecisions.Of(s).Denied() {
+		if !c.unprofiled(s) {
 			continue
 		}
 		c.out.Denials++
@@ -173,7 +173,7 @@ func (c *comparison) denials(ctx context.Context, _ registry.Version) error {
 		}
 	}
 	if missing > 0 {
-		c.out.differ("%d of %d subjects who may not be profiled are served lists of their own: the next run denies them, or rapport online load %s", missing, c.out.Denials, c.job.Name)
+		c.out.differ("%d of %d subjects who may not be profiled, or do not want to be, are served lists of their own: the next run denies them, or rapport online load %s", missing, c.out.Denials, c.job.Name)
 	}
 	return nil
 }
@@ -204,7 +204,7 @@ func (c *comparison) lists(ctx context.Context, v registry.Version) error {
 		}
 		c.out.Lists++
 		l, err := online.DecodeList(*e)
-		if err != nil || e.Owner != key || !l.Personalized || l.Version != strconv.Itoa(v.Number) || l.ID != listID(v, key) || c.plan.trainingDecisions.Of(s).Denied() {
+		if err != nil || e.Owner != key || !l.Personalized || l.Version != strconv.Itoa(v.Number) || l.ID != listID(v, key) || c.unprofiled(s) {
 			wrong++
 		}
 	}

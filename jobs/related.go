@@ -12,6 +12,7 @@ import (
 
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/storage/online"
 )
 
@@ -113,6 +114,10 @@ func (f *filler) unprofiledByAttribute(ctx context.Context, column string, k int
 	if err != nil {
 		return err
 	}
+	rules := f.rules
+	if rules != nil {
+		rules = rules.Within(column) // else a limit of how many of one level a page may hold would end the list there
+	}
 	col := f.d.Catalog.Attrs.Cat(column)
 	of := make([][]int32, len(col.Levels))
 	for i, l := range col.Values {
@@ -121,7 +126,7 @@ func (f *filler) unprofiledByAttribute(ctx context.Context, column string, k int
 		}
 	}
 	for l, level := range col.Levels {
-		if err := f.unprofiledOf(ctx, s, column, level, of[l], k); err != nil {
+		if err := f.unprofiledOf(ctx, s, rules, column, level, of[l], k); err != nil {
 			return err
 		}
 	}
@@ -135,7 +140,7 @@ type took struct {
 }
 
 // unprofiledByContext counts people, not events, and shows no item that fewer than models.MinSubjects took in the context. Memory is 16 bytes a
-// permitted event of the training window.
+// permitted event of the training window, and 4 bytes an item of the catalog.
 func (f *filler) unprofiledByContext(ctx context.Context, column string, k int) error {
 	levels := map[string]int32{}
 	var all []took
@@ -164,22 +169,23 @@ func (f *filler) unprofiledByContext(ctx context.Context, column string, k int) 
 		return cmp.Or(cmp.Compare(a.level, b.level), cmp.Compare(a.item, b.item), cmp.Compare(a.subject, b.subject))
 	})
 	all = slices.Compact(all)
-	people := make([][]float32, len(levels)) // by level and item
-	for _, t := range all {
-		if people[t.level] == nil {
-			people[t.level] = make([]float32, f.d.Catalog.Len())
-		}
-		people[t.level][t.item]++
-	}
+	people := make(counted, f.d.Catalog.Len()) // of one level, by item
 	for _, level := range slices.Sorted(maps.Keys(levels)) {
-		row := people[levels[level]]
+		clear(people)
+		from, _ := slices.BinarySearchFunc(all, levels[level], func(t took, l int32) int { return cmp.Compare(t.level, l) })
+		for _, t := range all[from:] {
+			if t.level != levels[level] {
+				break
+			}
+			people[t.item]++
+		}
 		var items []int32
-		for i, n := range row {
+		for i, n := range people {
 			if n >= models.MinSubjects {
 				items = append(items, int32(i))
 			}
 		}
-		if err := f.unprofiledOf(ctx, counted(row), column, level, items, k); err != nil {
+		if err := f.unprofiledOf(ctx, people, f.rules, column, level, items, k); err != nil {
 			return err
 		}
 	}
@@ -206,12 +212,12 @@ func (c counted) Score(_ context.Context, q []models.Query, dst []float32) error
 }
 
 // unprofiledOf writes the list of nobody in particular among items, if any may stand in it.
-func (f *filler) unprofiledOf(ctx context.Context, s models.Scorer, column, level string, items []int32, k int) error {
+func (f *filler) unprofiledOf(ctx context.Context, s models.Scorer, rules *lists.Stage, column, level string, items []int32, k int) error {
 	if len(items) == 0 {
 		return nil
 	}
 	q := []models.Query{{At: f.d.Cuts.End, K: k, Subject: make([]string, len(f.d.SubjectColumns())), Candidates: items}}
-	r, err := f.ranked(ctx, s, q)
+	r, err := f.ranked(ctx, rules, s, q)
 	if err != nil {
 		return err
 	}

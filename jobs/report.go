@@ -14,6 +14,7 @@ import (
 	"github.com/rapport-ml/rapport/eval/drift"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -24,7 +25,7 @@ func timeOf(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
 
 // describe puts together what the report says. Its run is named by the evaluate step's key, which is the same whoever carries it out, so
 // that equal evaluations give equal reports.
-func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *drift.Report, decision eval.Decision, s models.Scorer) (*eval.Report, error) {
+func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *drift.Report, decision eval.Decision, s models.Scorer, rules *lists.Stage) (*eval.Report, error) {
 	p := w.plan
 	share := d.facts.RepeatShare
 	spec, err := json.Marshal(w.job.Model.Spec)
@@ -81,7 +82,7 @@ func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *dr
 		eval.LineageStep{Step: "assemble", Key: p.assemble.key, Digest: string(d.facts.Digest)},
 		eval.LineageStep{Step: "train", Key: p.train.key, Digest: p.trained.Digest},
 		eval.LineageStep{Step: "evaluate", Key: p.evaluate.key})
-	return r, w.explain(ctx, d, s, r)
+	return r, w.explain(ctx, d, s, rules, r)
 }
 
 // funnelRows splits the printed funnel, in which small counts are suppressed already, into rows.
@@ -148,8 +149,8 @@ var personas = []persona{
 }
 
 // explain explains the first item for a few invented subjects, who have taken nothing but the most popular items of the list not based on
-// profiling. No one's history stands in a report: this reads the catalog and the model, never a subject of the training set.
-func (w *work) explain(ctx context.Context, d *dataset, s models.Scorer, r *eval.Report) error {
+// profiling, of what the rules let stand in a list. No one's history stands in a report: this reads the catalog and the model, never a subject of the training set.
+func (w *work) explain(ctx context.Context, d *dataset, s models.Scorer, rules *lists.Stage, r *eval.Report) error {
 	ex, ok := s.(models.Explainer)
 	if !ok || len(w.job.Baselines) == 0 {
 		return nil
@@ -182,6 +183,9 @@ func (w *work) explain(ctx context.Context, d *dataset, s models.Scorer, r *eval
 		}
 		if d.facts.Mask {
 			q.Exclude = distinct(q.History.Item)
+		}
+		if rules != nil {
+			q.Exclude = rules.Without(q.Exclude)
 		}
 		var best models.Ranking
 		if err := models.Rank(ctx, s, d.Catalog.Len(), []models.Query{q}, &best); err != nil {

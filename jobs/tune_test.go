@@ -300,3 +300,18 @@ func TestEstimate(t *testing.T) {
 		t.Errorf("of nothing: %+v", e)
 	}
 }
+
+// A search among few people would print what is some person's: it is refused.
+func TestTuneOfFewPeople(t *testing.T) {
+	tu := newTuner(tuneWorld(models.MinSubjects-1), func(v float64) *sharp { return &sharp{value: v} })
+	tu.Trials = 1
+	var out Tuned
+	if err := tu.run(t.Context(), &out); !errors.Is(err, ErrNoData) || len(out.Parts) > 0 {
+		t.Errorf("a search among %d people: %v", out.Subjects, err)
+	}
+	tu = newTuner(tuneWorld(models.MinSubjects), func(v float64) *sharp { return &sharp{value: v} })
+	tu.Trials = 1
+	if err := tu.run(t.Context(), &out); err != nil {
+		t.Errorf("a search among %d people: %v", models.MinSubjects, err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -127,6 +128,14 @@ func (p *plan) wants(s policy.Subject) policy.Wants {
 	return p.wishes.wanted[s]
 }
 
+// wanted is a digest of what everybody wants; "" for a job without a source of preferences.
+func (p *plan) wanted() string {
+	if p.wishes == nil || p.wishes.key == "" {
+		return ""
+	}
+	return p.wishes.wanted.Digest()
+}
+
 // wishInput is what of preferences is in the keys of the steps that honour them; none for a job without a source.
 func (p *plan) wishInput() []string {
 	if p.wishes == nil || p.wishes.key == "" {
@@ -144,7 +153,7 @@ func (w *work) unprofiled(s policy.Subject) bool {
 
 // honour makes the query of subject row s what the subject wants it to be: without what it wants forgotten, and without what it wants left out.
 // It sets q.Exclude.
-func (w *work) honour(d *dataset, s int, q *models.Query) error {
+func (w *work) honour(d *dataset, s int, q *models.Query) {
 	wants := w.plan.wants(policy.Subject(d.Events.Subjects[s]))
 	if wants.Since > 0 {
 		q.History = d.Events.SubjectBetween(s, max(d.Cuts.Base, wants.Since), q.At)
@@ -154,13 +163,8 @@ func (w *work) honour(d *dataset, s int, q *models.Query) error {
 	}
 	q.Exclude = d.leftOut(s, wants.Since, q.At, &q.History)
 	for _, x := range wants.Exclude {
-		items, err := d.having(x)
-		if err != nil {
-			return err
-		}
-		q.Exclude = union(q.Exclude, items)
+		q.Exclude = union(q.Exclude, d.having(x))
 	}
-	return nil
 }
 
 // without returns a history without the events of items before the time from which they are to be forgotten.
@@ -183,13 +187,13 @@ func without(h models.History, c *models.Catalog, forget map[string]int64) (out 
 	return out
 }
 
-// having returns the items with attribute=level, ascending. An attribute or a level that no item has leaves nothing out; one that holds numbers
-// compares by its printed value.
-func (d *dataset) having(x string) ([]int32, error) {
+// having returns the items with attribute=level, ascending. An attribute or a level that no item has leaves nothing out; the level of an attribute
+// that holds numbers is one.
+func (d *dataset) having(x string) []int32 {
 	d.wished.Lock()
 	defer d.wished.Unlock()
 	if items, ok := d.haves[x]; ok {
-		return items, nil
+		return items
 	}
 	column, level, _ := strings.Cut(x, "=")
 	var items []int32
@@ -201,14 +205,20 @@ func (d *dataset) having(x string) ([]int32, error) {
 				}
 			}
 		}
-	} else if d.Catalog.Attrs.Num(column) != nil {
-		return nil, fmt.Errorf("a preference names levels of the item attribute %q, which holds numbers: name it as a category", column)
+	} else if col := d.Catalog.Attrs.Num(column); col != nil {
+		if x, err := strconv.ParseFloat(level, 64); err == nil {
+			for i, v := range col.Values {
+				if v == x {
+					items = append(items, int32(i))
+				}
+			}
+		}
 	}
 	if d.haves == nil {
 		d.haves = map[string][]int32{}
 	}
 	d.haves[x] = items
-	return items, nil
+	return items
 }
 
 // broadWeight is the weight of the history in a list by levels: that of the scores, which are everybody's, is the rest.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/online"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -117,8 +118,28 @@ func TestPreferences(t *testing.T) {
 	if p := s.plan(6); p == nil {
 		t.Error("no plan")
 	}
-	if v, err := s.runner.OnlineVerify(t.Context(), s.job, 0); err != nil || !v.Same {
+	if v, err := s.runner.OnlineVerify(t.Context(), s.job, 0); err != nil || !v.Same || v.Denials < 2 {
 		t.Errorf("online verify: %+v %v", v, err)
+	}
+
+	// Going back to a version of before does not go back to lists that nobody wants any more.
+	if live, err := s.runner.Rollback(t.Context(), s.job, 1, "test", "to see"); err != nil || live.Aliases[s.job.Alias].Version != 1 {
+		t.Fatalf("rollback: %+v %v", live, err)
+	}
+	for _, item := range s.listOf(excludes).Items {
+		if items[item.Item]["category"] == category {
+			t.Fatal("after a rollback an item of an excluded category stands in the list")
+		}
+	}
+	if l := s.listOf(broad); l.Variant != "broad" {
+		t.Errorf("after a rollback somebody who wants a list by levels has one of variant %q", l.Variant)
+	}
+	reg, err := registry.Open(s.opened.Bucket, "home")
+	if err == nil {
+		_, err = reg.Unpin(t.Context(), s.job.Alias, "test", "seen", s.runner.Now())
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 
 	// A file without the records takes nothing back; later records do.
@@ -144,7 +165,7 @@ func TestPreferences(t *testing.T) {
 
 	// What cannot be read is refused by file and row, and nobody is named.
 	s.wish(ids[0]+",level,off,1", ids[1]+",mute,x,1")
-	_, err := s.try(6)
+	_, err = s.try(6)
 	if err == nil || !strings.Contains(err.Error(), "preferences.csv row 2") || strings.Contains(err.Error(), ids[1]) {
 		t.Errorf("a preference that is not known: %v", err)
 	}
