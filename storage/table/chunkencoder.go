@@ -35,6 +35,7 @@ func (c *Column) wordsOf(t Type) []uint64 {
 // chunkEncoder encodes column chunks, one after another, in memory that they share.
 type chunkEncoder struct {
 	codec  compress.Codec // nil: none
+	choosy bool           // a chunk of which the codec saves little stands without it
 	number int            // the codec's, in a footer
 
 	coded bool // codes and a dictionary are those of the values that were looked at last
@@ -231,8 +232,8 @@ const trialBytes = 16 << 10
 // worth reports whether a codec made enough of so many bytes that undoing it is worth a reader's while.
 func worth(packed, raw int) bool { return packed <= raw-raw/8 }
 
-// pack compresses the pages, and returns the codec's number: that of none where compressing saves little, as with what is packed already. (Snappy costs little
-// enough to be left alone.)
+// pack compresses the pages, and returns the codec's number: where the codec was not asked for by name, that of none if compressing saves little, as with what
+// is packed already.
 func (e *chunkEncoder) pack() int {
 	none := func() int {
 		for i := range e.pages {
@@ -240,11 +241,10 @@ func (e *chunkEncoder) pack() int {
 		}
 		return 0
 	}
-	choosy := e.number == codecZstd
 	switch {
 	case e.codec == nil:
 		return none()
-	case choosy && len(e.raw) > 4*trialBytes:
+	case e.choosy && len(e.raw) > 4*trialBytes:
 		at := (len(e.raw) - trialBytes) / 2
 		if e.packed = e.codec.EncodeLevel(e.packed[:0], e.raw[at:at+trialBytes], 1); !worth(len(e.packed), trialBytes) {
 			return none()
@@ -260,7 +260,7 @@ func (e *chunkEncoder) pack() int {
 		e.packed = append(e.packed, out...)
 		p.packed, from = len(e.packed), p.raw
 	}
-	if choosy && !worth(len(e.packed), len(e.raw)) {
+	if e.choosy && !worth(len(e.packed), len(e.raw)) {
 		return none()
 	}
 	return e.number

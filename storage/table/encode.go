@@ -66,7 +66,7 @@ func newFileEncoder(s Schema, codec string) (*fileEncoder, error) {
 	}
 	var err error
 	f.chunk.codec, err = compress.GetCodec(c)
-	f.chunk.number = int(c)
+	f.chunk.number, f.chunk.choosy = int(c), codec == ""
 	return f, err
 }
 
@@ -98,8 +98,6 @@ func (f *fileEncoder) group(r *rows, from, to int) {
 
 // Numbers of the format, beside those of page.go.
 const (
-	codecZstd = 6
-
 	physicalBool   = 0
 	physicalInt64  = 2
 	physicalDouble = 5

@@ -101,7 +101,7 @@ func TestLayouts(t *testing.T) {
 				if e := parquet.Encoding(col.MetaData.Encodings[0]); e != want[name] {
 					t.Errorf("%d rows, nulls 1/%d: %q is in %v, want %v", c.rows, c.nulls, name, e, want[name])
 				}
-				if codec := compress.Compression(col.MetaData.Codec); (c.codec == "snappy") != (codec == compress.Codecs.Snappy) {
+				if codec := compress.Compression(col.MetaData.Codec); codec != compressions[c.codec] && (c.codec != "" || codec != compress.Codecs.Uncompressed) {
 					t.Errorf("codec %q: %q is compressed with %v", c.codec, name, codec)
 				}
 			}

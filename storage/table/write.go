@@ -27,8 +27,10 @@ type WriteOptions struct {
 	// Ordered says that the order of rows is part of the table: they keep the order of Append (sorted by SortBy, ties kept, if that is
 	// set) and the digest covers it. An ordered table has one shard.
 	Ordered  bool
-	RowGroup int    // rows in a Parquet row group; 0 means 131,072
-	Codec    string // what parts are compressed with: "zstd" ("" means that), "snappy", which is larger and read faster, or "none", for values that are packed already
+	RowGroup int // rows in a Parquet row group; 0 means 131,072
+	// Codec is what parts are compressed with: "zstd"; "snappy", which is larger and read faster; "none", for values that are packed already; or "", which is zstd
+	// for the column chunks of which it saves an eighth or more.
+	Codec string
 }
 
 const defaultRowGroup = 1 << 17

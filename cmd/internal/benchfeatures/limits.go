@@ -132,7 +132,7 @@ func pagesOf(body []byte, columns []string) ([]packedPage, error) {
 	for _, g := range f.Metadata().RowGroups {
 		for _, c := range g.Columns {
 			m := c.MetaData
-			if !slices.Contains(columns, m.PathInSchema[0]) || m.Codec == format.Uncompressed { // a chunk that its codec saved little of has none
+			if !slices.Contains(columns, m.PathInSchema[0]) {
 				continue
 			}
 			from := m.DataPageOffset
