@@ -326,7 +326,7 @@ type ListCalibrate struct {
 type ListFresh struct {
 	Age   time.Duration // for how long an item is new
 	Share float64       // of the places, 0 to 1
-	Since string        // attribute that says since when there is the item, as 2026-03-01 or RFC 3339; its first event if left out, and then an item without any is not new
+	Since string        // attribute that says since when there is the item: a date or a timestamp, also in text as 2026-03-01 or 2026-03-01T10:00:00Z; its first event if left out, and then an item without any is not new
 }
 
 // Job is one recurring piece of work.

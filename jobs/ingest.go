@@ -161,7 +161,7 @@ func (w *work) snapshots(ctx context.Context) error {
 		if s == nil {
 			continue
 		}
-		_, err := w.do(ctx, s.step, func(ctx context.Context) (result, error) {
+		c, err := w.do(ctx, s.step, func(ctx context.Context) (result, error) {
 			if w.Keys.IsZero() {
 				return result{}, errNoKeys
 			}
@@ -193,6 +193,33 @@ func (w *work) snapshots(ctx context.Context) error {
 		})
 		if err != nil {
 			return err
+		}
+		if s.set == "items" {
+			if err := w.checkSince(ctx, c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkSince refuses items whose attribute fresh.since holds what is no time, before anything is built or trained of them.
+func (w *work) checkSince(ctx context.Context, c *table.Commit) error {
+	rules := w.job.Model.Lists.Rules
+	if rules == nil || rules.Fresh == nil || rules.Fresh.Since == "" {
+		return nil
+	}
+	for b, err := range table.Read(ctx, w.Bucket, c.Outputs["rows"], table.ReadOptions{Columns: []string{rules.Fresh.Since}}) {
+		if err != nil {
+			return fmt.Errorf("items: %w", err)
+		}
+		for i, text := range b.Cols[0].Str {
+			if b.Cols[0].Null(i) {
+				continue
+			}
+			if _, err := rules.Fresh.Time(text); err != nil {
+				return fmt.Errorf("models.%s.lists.%w", w.job.Model.Name, err)
+			}
 		}
 	}
 	return nil

@@ -134,7 +134,11 @@ func (p *project) check(ctx context.Context) []check {
 				if j.Evaluation != nil {
 					reads = append(reads, j.Evaluation.Reads[set]...)
 				}
-				out = append(out, p.checkColumns(ctx, set, src, reads))
+				c, lacks := p.checkColumns(ctx, set, src, j.Model, reads)
+				out = append(out, c)
+				if set == "items" && c.OK {
+					out = append(out, idleRules(j, lacks)...)
+				}
 			}
 		}
 		if j.Consent != nil && !seen["consent"] {
@@ -201,10 +205,23 @@ func (p *project) checkEvents(ctx context.Context, j *jobs.Job) check {
 		}
 		must = append(must, name)
 	}
-	return schemaCheck(ctx, "events", src.Bucket, src.Path, want, must, table.ScanOptions{Columns: typed, Time: src.Time, Explode: src.Explode, Unit: src.TimeUnit, TimeFormat: src.TimeFormat, Local: src.Zone})
+	c, _ := schemaCheck(ctx, "events", src.Bucket, src.Path, want, must, table.ScanOptions{Columns: typed, Time: src.Time, Explode: src.Explode, Unit: src.TimeUnit, TimeFormat: src.TimeFormat, Local: src.Zone}, nil)
+	return c
 }
 
-func (p *project) checkColumns(ctx context.Context, set string, src *jobs.AttributeSource, reads []string) check {
+// idleRules warns of list rules on attributes that the items lack.
+func idleRules(j *jobs.Job, lacks []string) (out []check) {
+	for _, column := range j.Model.Lists.Rules.Columns() {
+		if slices.Contains(lacks, column) {
+			out = append(out, check{What: "list rules of job " + j.Name, OK: true, Warns: true, Found: fmt.Sprintf(
+				"the rule on %q in models.%s.lists changes no list: the items have no such column", column, j.Model.Name)})
+		}
+	}
+	return out
+}
+
+// checkColumns looks at a source of attributes. It names those that the newest file lacks.
+func (p *project) checkColumns(ctx context.Context, set string, src *jobs.AttributeSource, m jobs.Model, reads []string) (check, []string) {
 	want := map[string]string{}
 	for _, name := range append(reads, src.Key) {
 		column := name
@@ -219,29 +236,46 @@ func (p *project) checkColumns(ctx context.Context, set string, src *jobs.Attrib
 			typed = append(typed, table.Want{Name: want[name], Type: table.Float64, Optional: true})
 		}
 	}
-	return schemaCheck(ctx, set, src.Data.Bucket, src.Data.Path, want, []string{src.Key}, table.ScanOptions{Columns: typed})
+	var look func(*table.Batch) error
+	if rules := m.Lists.Rules; set == "items" && rules != nil && rules.Fresh != nil && slices.Contains(reads, rules.Fresh.Since) {
+		at := len(typed)
+		typed = append(typed, table.Want{Name: want[rules.Fresh.Since], Type: table.String, Optional: true, TimeText: true})
+		look = func(b *table.Batch) error {
+			for i, text := range b.Cols[at].Str {
+				if b.Cols[at].Null(i) || text == "" {
+					continue
+				}
+				if _, err := rules.Fresh.Time(text); err != nil {
+					return fmt.Errorf("models.%s.lists.%w", m.Name, err)
+				}
+			}
+			return nil
+		}
+	}
+	return schemaCheck(ctx, set, src.Data.Bucket, src.Data.Path, want, []string{src.Key}, table.ScanOptions{Columns: typed}, look)
 }
 
 // schemaCheck compares the wanted columns (name in the project → column) with those of the newest file of a source, and reads a batch of
-// those whose type matters. A column that is not among must may be missing, as a run takes it: it is null then, and the check says so.
-func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern string, want map[string]string, must []string, scan table.ScanOptions) check {
-	c := check{What: "source " + set}
+// those whose type matters, at which look looks (nil: nothing does). A column that is not among must may be missing, as a run takes it: it is
+// null then, the check says so, and its name in the project is among those returned.
+func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern string, want map[string]string, must []string, scan table.ScanOptions, look func(*table.Batch) error) (c check, null []string) {
+	c = check{What: "source " + set}
 	n, obj, err := first(ctx, b, pattern)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("no file matches %s: check sources.%s.path", pattern, set)
 	}
 	if err != nil {
 		c.Found = err.Error()
-		return c
+		return c, null
 	}
 	if !strings.HasSuffix(obj.Key, ".parquet") {
 		c.OK, c.Found = true, fmt.Sprintf("%s; the columns of %s are checked when it is read", count(n, "file"), obj.Key)
-		return c
+		return c, null
 	}
 	st, err := table.Stat(ctx, b, obj, table.ScanOptions{})
 	if err != nil {
 		c.Found = err.Error()
-		return c
+		return c, null
 	}
 	var have []string
 	for _, f := range st.Columns {
@@ -254,25 +288,29 @@ func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern stri
 		case slices.Contains(must, name):
 			lacks = append(lacks, fmt.Sprintf("%q (%s)", column, name))
 		default:
+			null = append(null, name)
 			nulls = append(nulls, fmt.Sprintf("%q (%s)", column, name))
 		}
 	}
 	if len(lacks) > 0 {
 		c.Found = fmt.Sprintf("%s has no column %s; it has %s", obj.Key, strings.Join(lacks, ", "), strings.Join(have, ", "))
-		return c
+		return c, null
 	}
-	for _, err := range table.Scan(ctx, b, obj, scan) { // one batch shows whether the types fit
+	for batch, err := range table.Scan(ctx, b, obj, scan) { // one batch shows whether the types fit
+		if err == nil && look != nil {
+			err = look(batch)
+		}
 		if err != nil {
 			c.Found = err.Error()
-			return c
+			return c, null
 		}
 		break
 	}
 	c.OK = true
 	if len(nulls) > 0 {
 		c.Found = fmt.Sprintf("%s; %s has %d rows, and no column %s, which is null there: a run goes on without", count(n, "file"), obj.Key, st.Rows, strings.Join(nulls, ", "))
-		return c
+		return c, null
 	}
 	c.Found = fmt.Sprintf("%s; %s has %d rows and all %d columns", count(n, "file"), obj.Key, st.Rows, len(want))
-	return c
+	return c, null
 }

@@ -22,7 +22,7 @@ type AttributesPlan struct {
 	// Suppressions; any other is an item and stays as it is.
 	Key     string
 	Columns []string // attribute names; the purpose must read them
-	Numeric []string // those that hold numbers; the others are read as text
+	Numeric []string // those that hold numbers; the others are read as text, times as table.Want.TimeText has them
 	Purpose policy.Purpose
 
 	Decisions    *policy.Decisions // for Purpose
@@ -81,7 +81,7 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 		if slices.Contains(p.Numeric, c) {
 			t = table.Float64
 		}
-		wants = append(wants, table.Want{Name: p.Data.column(c), Type: t, Optional: true})
+		wants = append(wants, table.Want{Name: p.Data.column(c), Type: t, Optional: true, TimeText: true})
 		out.Batch.Schema = append(out.Batch.Schema, table.Field{Name: c, Type: t})
 	}
 

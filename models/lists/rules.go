@@ -56,7 +56,7 @@ type Calibrate struct {
 type Fresh struct {
 	Age   time.Duration `json:"age"`             // an item is new for so long
 	Share float64       `json:"share"`           // of the places of a page
-	Since string        `json:"since,omitempty"` // the attribute that says since when there is the item, as 2026-03-01 or RFC 3339; empty: its first event
+	Since string        `json:"since,omitempty"` // the attribute that says since when there is the item, as Time reads it; empty: its first event
 }
 
 // Off reports whether the rules change no list.
@@ -195,6 +195,9 @@ func (cond *Condition) String() string {
 
 // Columns names the item attributes that the rules read, each once, in the order of the rules.
 func (r *Rules) Columns() (out []string) {
+	if r == nil {
+		return nil
+	}
 	seen := map[string]bool{"": true, Vectors: true}
 	add := func(c string) {
 		if !seen[c] {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/storage/table"
 )
 
 // Options are what rules need to know beside a catalog.
@@ -189,14 +190,9 @@ func (s *Stage) bindFresh(c *models.Catalog, o Options) error {
 		}
 		at := make([]int64, len(col.Levels))
 		for i, text := range col.Levels {
-			t, err := time.Parse(time.DateOnly, text)
-			if err != nil {
-				t, err = time.Parse(time.RFC3339, text)
+			if at[i], err = f.Time(text); err != nil {
+				return err
 			}
-			if err != nil {
-				return fmt.Errorf("fresh.since: %q of the item attribute %q is no time: want 2026-03-01 or RFC 3339", text, f.Since)
-			}
-			at[i] = t.UnixMicro()
 		}
 		since = make([]int64, s.items)
 		for i, l := range col.Values {
@@ -217,6 +213,19 @@ func (s *Stage) bindFresh(c *models.Catalog, o Options) error {
 		}
 	}
 	return nil
+}
+
+// Time reads a value of the attribute Since, in µs since the epoch; UTC if it names no zone.
+func (f *Fresh) Time(text string) (int64, error) {
+	r, err := table.NewTimeReader("", 0, time.UTC)
+	if err != nil {
+		return 0, err
+	}
+	at, err := r.Micros(text)
+	if err != nil {
+		return 0, &Fault{"fresh.since", fmt.Sprintf("the item attribute %q holds %.40q, which is no time: want 2026-03-01 or 2026-03-01T10:00:00Z, in text or as a column of dates or timestamps", f.Since, text)}
+	}
+	return at, nil
 }
 
 // Excluded returns the items that stand in no list, ascending, as a view.

@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow/float16"
@@ -87,6 +88,10 @@ func (c *source) open(g *rawGroup) (*columnReader, error) {
 		pump(r, c, g, chunk.ReadBatchInPage, c.setInteger(), c.setIntegers())
 	case *file.Int96ColumnChunkReader:
 		pump(r, c, g, chunk.ReadBatchInPage, func(dst *Column, i int, v parquet.Int96) error {
+			if c.typ == String {
+				dst.Str[i] = c.timeText(int96Micros(v))
+				return nil
+			}
 			dst.Int[i] = int96Micros(v)
 			return nil
 		}, nil)
@@ -312,8 +317,13 @@ func (c *source) setInteger() func(dst *Column, i int, v int64) error {
 		return func(dst *Column, i int, v int64) error {
 			s, ok := names[v]
 			if !ok {
-				if s = strconv.FormatInt(v, 10); c.kind == unsigned {
+				switch c.kind {
+				case unsigned:
 					s = strconv.FormatUint(uint64(v), 10)
+				case instant, date:
+					s = c.timeText(c.micros(v))
+				default:
+					s = strconv.FormatInt(v, 10)
 				}
 				names.put(v, s)
 			}
@@ -328,6 +338,18 @@ func (c *source) setInteger() func(dst *Column, i int, v int64) error {
 		dst.Int[i] = v
 		return nil
 	}
+}
+
+// timeText is a time of the column as text, in the form that Want says.
+func (c *source) timeText(micros int64) string {
+	t := time.UnixMicro(micros).UTC()
+	switch {
+	case c.kind == date:
+		return t.Format(time.DateOnly)
+	case c.local:
+		return t.Format("2006-01-02T15:04:05.999999")
+	}
+	return t.Format(time.RFC3339Nano)
 }
 
 // setIntegers returns the conversion of many INT64 values at once, or nil if there is none but setInteger.

@@ -171,7 +171,11 @@ func (s *scan) source(w Want) (*source, error) {
 	c.desc, c.place = s.meta.Schema.Column(c.leaf), s.places[c.leaf]
 	c.found = findKind(c.desc)
 	var ok bool
-	if c.typ, ok = c.as(w.Type, s.o.Unit); !ok {
+	c.typ, ok = c.as(w.Type, s.o.Unit)
+	if w.TimeText && w.Type == String && deliver[c.kind] == Time {
+		c.typ, ok = String, true
+	}
+	if !ok {
 		return nil, fmt.Errorf("%w: column %q is %s%s", ErrColumn, w.Name, describe(c.desc), unfit(c.found, w.Type))
 	}
 	switch {
@@ -184,7 +188,7 @@ func (s *scan) source(w Want) (*source, error) {
 	default:
 		c.unit = c.found.unit
 	}
-	if c.kind == instant && c.local && c.zone == nil {
+	if c.kind == instant && c.local && c.zone == nil && c.typ == Time {
 		return nil, fmt.Errorf("%w: column %q holds local times without a zone (%s); say which zone they are in", ErrColumn, w.Name, describe(c.desc))
 	}
 	return c, nil

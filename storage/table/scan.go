@@ -22,6 +22,9 @@ type Want struct {
 	Type Type
 	// Optional says that a file may lack the column: its rows are null then. It needs a Type.
 	Optional bool
+	// TimeText takes times for a column that is wanted as String, where they are else refused: a date as 2026-03-01, an instant as
+	// 2026-03-01T10:00:00Z, a reading of a clock without a zone as 2026-03-01T10:00:00, with as many digits of a second as it has, to the µs.
+	TimeText bool
 }
 
 // ScanOptions say what to read of a raw file.

@@ -84,6 +84,11 @@ func TestScanTypes(t *testing.T) {
 		{"date", values(num(schema.DateLogicalType{}, T.Int32, -1), []int32{17171, -1}, nil), Want{}, ScanOptions{}, "1483574400000000 -86400000000"},
 		{"date in Berlin", values(num(schema.DateLogicalType{}, T.Int32, -1), []int32{17171, 17337}, nil), Want{}, ScanOptions{Local: berlin}, "1483570800000000 1497909600000000"},                               // 23:00 and 22:00 UTC the evening before
 		{"local in Berlin", values(num(timestamp(false, schema.TimeUnitMillis), T.Int64, -1), []int64{noon * 1000, 1497960000000}, nil), Want{}, ScanOptions{Local: berlin}, "1483614000000000 1497952800000000"}, // 11:00, 10:00 UTC
+		{"date as text", values(num(schema.DateLogicalType{}, T.Int32, -1), []int32{17171, -1}, nil), Want{Type: String, TimeText: true}, ScanOptions{}, `"2017-01-05" "1969-12-31"`},
+		{"ms as text", values(num(timestamp(true, schema.TimeUnitMillis), T.Int64, -1), []int64{noon*1000 + 5, -86400000}, nil), Want{Type: String, TimeText: true}, ScanOptions{}, `"2017-01-05T12:00:00.005Z" "1969-12-31T00:00:00Z"`},
+		{"local as text", values(num(timestamp(false, schema.TimeUnitMicros), T.Int64, -1), []int64{noon * 1e6, noon*1e6 + 1}, nil), Want{Type: String, TimeText: true}, ScanOptions{}, `"2017-01-05T12:00:00" "2017-01-05T12:00:00.000001"`},
+		{"int96 as text", values(num(nil, T.Int96, -1), []parquet.Int96{int96Of(time.Unix(noon, 0)), int96Of(time.Unix(-86400, 0))}, nil), Want{Type: String, TimeText: true}, ScanOptions{}, `"2017-01-05T12:00:00Z" "1969-12-31T00:00:00Z"`},
+		{"int beside times as text", values(num(nil, T.Int64, -1), []int64{-123, 7}, nil), Want{Type: String, TimeText: true}, ScanOptions{Unit: time.Second}, `"-123" "7"`},
 		{"epoch s", values(num(nil, T.Int64, -1), []int64{noon, -1}, nil), Want{Type: Time}, ScanOptions{Unit: time.Second}, "1483617600000000 -1000000"},
 		{"epoch s in int32", values(num(nil, T.Int32, -1), []int32{noon, -1}, nil), Want{Type: Time}, ScanOptions{Unit: time.Second}, "1483617600000000 -1000000"},
 		{"epoch ns unsigned", values(num(schema.NewIntLogicalType(64, false), T.Int64, -1), []int64{noon * 1e9, -1}, nil), Want{Type: Time}, ScanOptions{Unit: time.Nanosecond}, "1483617600000000 18446744073709551"},
@@ -241,6 +246,7 @@ func TestScanColumns(t *testing.T) {
 		{ScanOptions{Columns: []Want{{Name: "item"}}}, "not UTF-8", ErrColumn},
 		{ScanOptions{Columns: []Want{{Name: "user_id", Type: Time}}}, "say which unit", ErrColumn},
 		{ScanOptions{Columns: []Want{{Name: "at"}}}, "local times without a zone", ErrColumn},
+		{ScanOptions{Columns: []Want{{Name: "at", Type: String}}}, "wanted as string", ErrColumn},
 		{ScanOptions{Columns: []Want{{Name: "big"}}}, "over 2⁶³−1", ErrColumn},
 		{ScanOptions{Columns: []Want{{Name: "blob"}}}, "does not read", ErrColumn},
 		{ScanOptions{Columns: []Want{{Name: "item"}, {Name: "item"}}}, "declared twice", nil},
