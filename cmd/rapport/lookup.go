@@ -93,7 +93,7 @@ func (a *app) recommendCmd() *cobra.Command {
 				if ids != "" || request != "" {
 					return usageError{errors.New("recommend: --cart is for a visitor of whom nothing else is known: without --ids and --context")}
 				}
-				return a.cartList(cmd.Context(), cart, k, explain)
+				return a.cartList(cmd.Context(), cart, language, k, explain)
 			}
 			p, err := a.open(cmd.Context(), true)
 			if err != nil {
@@ -135,6 +135,9 @@ func (a *app) recommendCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if longest := longestOf(out); cmd.Flags().Changed("k") && longest < k {
+				fmt.Fprintf(a.err, "rapport: -k %d: the longest list published holds %s; 3 times lists.k are published, as far as items and list rules go\n", k, count(longest, "item"))
+			}
 			return a.print(out, func(w io.Writer) {
 				for _, r := range out {
 					kind := "personal list"
@@ -156,6 +159,14 @@ func (a *app) recommendCmd() *cobra.Command {
 	c.Flags().StringVar(&language, "language", "en", "in which --explain says why: "+strings.Join(configs.ReasonLanguages, " or "))
 	c.Flags().StringVar(&request, "context", "", "rank again for a request, as device=phone,channel=app,at=2026-03-01T18:30:00Z")
 	return c
+}
+
+// longestOf is the length of the longest list.
+func longestOf(lists []recommended) (n int) {
+	for _, l := range lists {
+		n = max(n, len(l.Items))
+	}
+	return n
 }
 
 // spoken tells the reasons of lists in sentences.

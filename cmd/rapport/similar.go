@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rapport-ml/rapport/configs"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/table"
 )
 
 // maxCart bounds the items of a cart: each is scored without once.
@@ -45,7 +49,7 @@ func (a *app) similarCmd() *cobra.Command {
 			if err != nil {
 				return anonymousFault(err)
 			}
-			return a.print(l, func(w io.Writer) { printAnonymous(w, l) })
+			return a.print(l, func(w io.Writer) { printAnonymous(w, l, nil) })
 		},
 	}
 	c.Flags().IntVarP(&k, "k", "k", 10, "how many items")
@@ -53,8 +57,12 @@ func (a *app) similarCmd() *cobra.Command {
 	return c
 }
 
-// cartList answers recommend --cart.
-func (a *app) cartList(ctx context.Context, cart string, k int, explain bool) error {
+// cartList answers recommend --cart, and tells its reasons in a language.
+func (a *app) cartList(ctx context.Context, cart, language string, k int, explain bool) error {
+	said, err := configs.Reasons(language)
+	if err != nil {
+		return usageError{fmt.Errorf("--language: %w", err)}
+	}
 	var items []string
 	for _, id := range strings.Split(cart, ",") {
 		if id = strings.TrimSpace(id); id != "" && !slices.Contains(items, id) {
@@ -83,7 +91,22 @@ func (a *app) cartList(ctx context.Context, cart string, k int, explain bool) er
 	if err != nil {
 		return anonymousFault(err)
 	}
-	return a.print(l, func(w io.Writer) { printAnonymous(w, l) })
+	now := table.Micros(p.runner.Now())
+	return a.print(l, func(w io.Writer) {
+		printAnonymous(w, l, &spokenCart{said, func(id string) string {
+			title, err := online.LookupTitle(ctx, p.Online, id, now)
+			if err != nil { // the list is the artifact's: the store that knows the titles may be empty, or gone
+				return id
+			}
+			return cmp.Or(title, id)
+		}})
+	})
+}
+
+// spokenCart tells the reasons of a list that is made of items alone.
+type spokenCart struct {
+	*configs.Sentences
+	title func(item string) string
 }
 
 // anonymousFault makes what is not there an error that exits 5.
@@ -96,27 +119,36 @@ func anonymousFault(err error) error {
 	return err
 }
 
-func printAnonymous(w io.Writer, l *jobs.AnonymousList) {
+// printAnonymous prints a list; said is nil where none has reasons.
+func printAnonymous(w io.Writer, l *jobs.AnonymousList, said *spokenCart) {
 	row(w, l.Kind+" "+strings.Join(l.Of, ", "), fmt.Sprintf("%s version %d", l.Model, l.Version))
 	for i, e := range l.Items {
-		row(w, fmt.Sprintf("  %d", i+1), e.Item, fmt.Sprintf("%.4f", e.Score), explained(e))
+		why := ""
+		if said != nil {
+			why = said.why(e)
+		}
+		row(w, fmt.Sprintf("  %d", i+1), e.Item, fmt.Sprintf("%.4f", e.Score), why)
 	}
 	if len(l.Items) == 0 {
 		row(w, "", "nothing: too little is known of it")
 	}
 }
 
-// explained prints why an entry stands there, what it would score otherwise, and how far that is to be trusted.
-func explained(e jobs.Entry) string {
+// why says why an entry stands there, how far that is to be trusted, and what it would score otherwise.
+func (s *spokenCart) why(e jobs.Entry) string {
 	var parts []string
 	for _, r := range e.Reasons {
-		parts = append(parts, fmt.Sprintf("%s %s %+.4f", r.Kind, r.Ref, r.Contribution))
+		if text := s.Say(online.Reason{Kind: r.Kind, Ref: r.Ref, Contribution: r.Contribution}, s.title); !slices.Contains(parts, text) {
+			parts = append(parts, text)
+		}
+	}
+	if len(parts) > 0 {
+		for _, d := range e.Doubts {
+			parts = append(parts, s.Doubt(string(d)))
+		}
 	}
 	for _, x := range e.Without {
-		parts = append(parts, fmt.Sprintf("without %s %.4f", x.Item, x.Score))
-	}
-	for _, d := range e.Doubts {
-		parts = append(parts, "little is known: "+string(d))
+		parts = append(parts, fmt.Sprintf("%.4f without %s", x.Score, s.title(x.Item)))
 	}
 	return strings.Join(parts, "; ")
 }
