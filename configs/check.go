@@ -34,7 +34,10 @@ func (p *Project) defaults() {
 		p.Pseudonyms.KeyID = "k1"
 	}
 	for name, m := range p.Models {
-		if m.Lists.K == 0 {
+		if at := "models." + name + ".lists.k"; m.Lists.K == 0 {
+			if p.dec.lines[at] > 0 {
+				p.dec.at(at, fmt.Sprintf("leave it out for %d", defaultK), "0 is not between 1 and 1000")
+			}
 			m.Lists.K = defaultK
 		}
 		if m.Lists.Seen == "" {
@@ -43,7 +46,10 @@ func (p *Project) defaults() {
 		if m.Seed == 0 {
 			m.Seed = 1
 		}
-		if len(m.Parts) == 0 {
+		if at := "models." + name + ".parts"; len(m.Parts) == 0 {
+			if p.dec.lines[at] > 0 {
+				p.dec.at(at, "leave it out for popular, again, als and content", "names no part")
+			}
 			for _, part := range []string{"popular", "again", "als", "content"} {
 				m.Parts = append(m.Parts, Part{Name: part, path: "models." + name + ".parts"})
 			}
@@ -442,7 +448,37 @@ func (p *Project) checkModel(name string, m Model) {
 			p.dec.at(path+".weights."+kind, "0 leaves these events out, a negative weight their items too", "is no weight")
 		}
 	}
+	p.checkKinds(path+".weights", m.Weights)
 	p.checkLists(path+".lists", m.Lists, seen)
+}
+
+// checkKinds refuses weights of kinds that no event can have, and those that leave nothing to learn from. Which kinds there are is known only where
+// sources.events.kinds declares them.
+func (p *Project) checkKinds(path string, weights map[string]float64) {
+	e := p.Sources.Events
+	var kinds []string
+	for _, raw := range sortedKeys(e.Kinds) {
+		kinds = append(kinds, e.Kinds[raw])
+	}
+	if len(kinds) == 0 {
+		return
+	}
+	if e.DefaultKind != "" {
+		kinds = append(kinds, e.DefaultKind)
+	}
+	slices.Sort(kinds)
+	kinds = slices.Compact(kinds)
+	for _, kind := range sortedKeys(weights) {
+		if !slices.Contains(kinds, kind) {
+			p.dec.at(path+"."+kind, p.known("sources.events.kinds", kind, kinds), "no event has the kind %q", kind)
+		}
+	}
+	if !slices.ContainsFunc(kinds, func(kind string) bool {
+		w, given := weights[kind]
+		return !given || w > 0
+	}) {
+		p.dec.at(path, "give one kind a weight above 0", "every kind has a weight of 0 or less: no event would be learned from")
+	}
 }
 
 // checkRanker refuses a job whose model has a re-ranker and that leaves it nothing to learn from, or more circumstances than it takes.

@@ -136,7 +136,11 @@ func (p *Project) eachRule(path string, err error) {
 	}
 	var f *lists.Fault
 	if errors.As(err, &f) {
-		p.dec.at(path+"."+f.Key, "", "%s", strings.TrimSpace(f.Problem))
+		problem := strings.TrimSpace(f.Problem)
+		if rest, zero := strings.CutPrefix(problem, "is 0, and must"); zero && p.dec.lines[path+"."+f.Key] == 0 {
+			problem = "is missing: it must" + rest
+		}
+		p.dec.at(path+"."+f.Key, "", "%s", problem)
 	}
 }
 
@@ -150,9 +154,48 @@ func (p *Project) checkListReads(name string, j Job) {
 			p.dec.at("models."+j.Train.Model+".lists.unprofiled_by", "name a category of the items or a context column", "%q is neither of what purpose %q reads", c, pu.Name)
 		}
 	}
-	for _, c := range p.Models[j.Train.Model].Lists.columns() {
-		if !pu.Allows("items", c) {
-			p.dec.at("purposes."+pu.Name+".reads.items", "add "+c+", or leave it out of models."+j.Train.Model+".lists", "the lists of job %s have a rule on the item attribute %q, which purpose %q does not read", name, c, pu.Name)
+	for _, c := range p.Models[j.Train.Model].Lists.named() {
+		if pu.Allows("items", c.column) {
+			continue
+		}
+		hint := "add it to purposes." + pu.Name + ".reads.items, or leave the rule out"
+		if near := nearest(c.column, pu.Reads["items"]); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		p.dec.at("models."+j.Train.Model+".lists."+c.key, hint, "names the item attribute %q, which purpose %q of job %s does not read", c.column, pu.Name, name)
+	}
+}
+
+// namedColumn is an item attribute, and the key under lists: that names it.
+type namedColumn struct{ key, column string }
+
+// named are the item attributes that lists need, each where it stands.
+func (l Lists) named() (out []namedColumn) {
+	add := func(key, column string) {
+		if column != "" && column != lists.Vectors {
+			out = append(out, namedColumn{key, column})
 		}
 	}
+	for i, entry := range l.Exclude {
+		for _, column := range sortedKeys(entry) {
+			add(fmt.Sprintf("exclude[%d].%s", i, column), column)
+		}
+	}
+	for _, column := range sortedKeys(l.AtMost) {
+		add("at_most."+column, column)
+	}
+	if d := l.Diversity; d != nil {
+		for _, column := range d.By {
+			add("diversity.by", column)
+		}
+	}
+	if c := l.Calibrate; c != nil {
+		add("calibrate.by", c.By)
+	}
+	if f := l.Fresh; f != nil {
+		add("fresh.since", f.Since)
+	}
+	add("broad", l.Broad)
+	add("title", l.Title)
+	return out
 }

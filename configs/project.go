@@ -274,8 +274,9 @@ type Part struct {
 }
 
 func (p *Part) decode(d *decoder, n ast.Node, path string) {
+	p.path = path
 	if s, ok := n.(*ast.StringNode); ok {
-		p.Name, p.path = s.Value, path
+		p.Name = s.Value
 		return
 	}
 	ps, ok := d.pairs(n, path)
