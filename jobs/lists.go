@@ -79,11 +79,18 @@ func (w *work) tradeoff(ctx context.Context, d *dataset, t *eval.Task, s models.
 		now := v.Rule == "diversity" && v.Weight == r.DiversityWeight() || v.Rule == "calibrate" && v.Weight == r.CalibrateWeight()
 		ways = append(ways, eval.ListWay{Name: fmt.Sprintf("%s, weight %g", v.Rule, v.Weight), Rule: v.Rule, Weight: v.Weight, Declared: now, Stage: stage})
 	}
+	says, idle, err := declared.Says(d.Catalog)
+	if err != nil {
+		return nil, err
+	}
+	for _, rule := range idle {
+		w.res.Flags = append(w.res.Flags, "a list rule changes nothing: "+rule)
+	}
 	rows, n, short, err := eval.Tradeoff(ctx, t, s, declared, yardstick, ways)
 	if err != nil {
 		return nil, err
 	}
-	f := &eval.ListFacts{Rules: r.Says(), K: declared.K(), N: n, Excluded: len(declared.Excluded()), Short: short, Rows: rows[:min(2, len(rows))], Curves: rows[min(2, len(rows)):]}
+	f := &eval.ListFacts{Rules: says, K: declared.K(), N: n, Excluded: len(declared.Excluded()), Short: short, Rows: rows[:min(2, len(rows))], Curves: rows[min(2, len(rows)):]}
 	if yard.Diversity != nil {
 		f.Measured.Diversity = strings.Join(yard.Diversity.By, " and ")
 	}

@@ -425,6 +425,17 @@ func TestSince(t *testing.T) {
 	}
 }
 
+// TestIdle: rules that change no list do not say that they do.
+func TestIdle(t *testing.T) {
+	c := &models.Catalog{IDs: []string{"a", "b"}, Attrs: &models.Attributes{N: 2, Cats: []models.CatColumn{models.NewCatColumn("category", []string{"x", "y"}), models.NewCatColumn("brnd", []string{"", ""})}}}
+	s := bind(t, Rules{Exclude: []Exclusion{{{Column: "category", In: []string{"z"}}}, {{Column: "category", In: []string{"x"}}}}, AtMost: []Limit{{"brnd", 1}, {"category", 2}}}, c, Options{K: 2})
+	says, idle, err := s.Says(c)
+	want := []string{"no item whose category is z (excluded 0 items)", "no item whose category is x", "no limit by brnd (no item has one)", "at most 2 of one category in a list"}
+	if err != nil || !slices.Equal(says, want) || !slices.Equal(idle, []string{want[0], want[2]}) {
+		t.Errorf("says %q, idle %q, %v", says, idle, err)
+	}
+}
+
 // TestFaults: everything that is wrong is told at once, by its key.
 func TestFaults(t *testing.T) {
 	two, one := 2.0, 1.0

@@ -228,6 +228,34 @@ func (f *Fresh) Time(text string) (int64, error) {
 	return at, nil
 }
 
+// Says tells the rules in words as Rules.Says does, and of exclusions and limits that change no list that they do not; idle are those. It is asked of
+// the catalog that the stage is bound to. O(items · rules).
+func (s *Stage) Says(c *models.Catalog) (says, idle []string, err error) {
+	says = s.rules.Says()
+	for i, e := range s.rules.Exclude {
+		alone := Stage{rules: &Rules{Exclude: []Exclusion{e}}}
+		if err := alone.exclude(c); err != nil {
+			return nil, nil, fmt.Errorf("list rules: %w", err)
+		}
+		if len(alone.excluded) == 0 {
+			says[i] += " (excluded 0 items)"
+			idle = append(idle, says[i])
+		}
+	}
+	for i, l := range s.rules.AtMost {
+		col, err := category(c, "at_most", l.Column)
+		if err != nil {
+			return nil, nil, fmt.Errorf("list rules: %w", err)
+		}
+		if !slices.ContainsFunc(col.Values, func(level int32) bool { return level >= 0 }) {
+			at := len(s.rules.Exclude) + i
+			says[at] = fmt.Sprintf("no limit by %s (no item has one)", l.Column)
+			idle = append(idle, says[at])
+		}
+	}
+	return says, idle, nil
+}
+
 // Excluded returns the items that stand in no list, ascending, as a view.
 func (s *Stage) Excluded() []int32 { return s.excluded }
 
