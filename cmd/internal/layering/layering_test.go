@@ -16,7 +16,7 @@ const module = "github.com/rapport-ml/rapport/"
 var layers = [][]string{{"storage"}, {"features", "models"}, {"eval"}, {"jobs"}, {"configs"}, {"cmd"}}
 
 // parts are the concrete algorithms and engines: named only where they are wired.
-var parts = []string{"features/local", "models/again", "models/als", "models/blend", "models/content", "models/popular", "models/rerank"}
+var parts = []string{"features/local", "models/again", "models/als", "models/blend", "models/content", "models/ease", "models/next", "models/popular", "models/rerank"}
 
 // built are algorithms that are made of others: the re-ranker corrects a blend, and looks at two popularities.
 var built = map[string][]string{"models/rerank": {"models/blend", "models/popular"}}
