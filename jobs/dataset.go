@@ -180,7 +180,7 @@ func (d *dataset) takeTitles(column string) error {
 func (d *dataset) leftOut(s int, since, at int64, history *models.History) []int32 {
 	var seen []int32
 	if d.facts.Mask {
-		seen = distinct(history.Item)
+		seen = models.Distinct(history.Item)
 	}
 	return union(seen, d.refusals.of(d.Events.Subjects[s], since, at))
 }

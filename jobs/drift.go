@@ -105,7 +105,7 @@ func (w *work) scoreDrift(ctx context.Context, d *dataset, s models.Scorer, refe
 			if h := d.Events.SubjectBetween(row, from, to); h.Len() > 0 {
 				q := d.Query(row, to, 1)
 				if d.facts.Mask {
-					q.Exclude = distinct(q.History.Item)
+					q.Exclude = models.Distinct(q.History.Item)
 				}
 				queries, subjects = append(queries, q), append(subjects, subject)
 			}

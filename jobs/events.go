@@ -311,7 +311,7 @@ func union(a, b []int32) []int32 {
 	case len(b) == 0:
 		return a
 	}
-	return distinct(slices.Concat(a, b))
+	return models.Distinct(slices.Concat(a, b))
 }
 
 func newLogBuilder(c *models.Catalog, kinds []string, weights map[string]float64) (*logBuilder, error) {

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features/policy"
@@ -275,9 +274,9 @@ func (w *work) task(ctx context.Context, d *dataset) (eval.Task, error) {
 		}
 		q := d.Query(s, d.Cuts.Test, 0)
 		w.honour(d, s, &q)
-		seen := distinct(q.History.Item)
+		seen := models.Distinct(q.History.Item)
 		rows = append(rows, s)
-		t.Queries, t.Relevant, t.Seen = append(t.Queries, q), append(t.Relevant, distinct(h.Item)), append(t.Seen, seen)
+		t.Queries, t.Relevant, t.Seen = append(t.Queries, q), append(t.Relevant, models.Distinct(h.Item)), append(t.Seen, seen)
 	}
 	if len(rows) == 0 {
 		return t, fmt.Errorf("%w in the test window, the last %s before %s; a longer split.last takes more", ErrNoData, w.job.Last, w.iv.End.UTC())
@@ -285,12 +284,6 @@ func (w *work) task(ctx context.Context, d *dataset) (eval.Task, error) {
 	cohorts, err := w.cohorts(ctx, d, rows)
 	t.Cohorts = cohorts
 	return t, err
-}
-
-func distinct(items []int32) []int32 {
-	out := slices.Clone(items)
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 // cohorts joins the cohort attributes to the rows of the task, for evaluation alone and only for subjects who do not object. Everybody

@@ -182,7 +182,7 @@ func (w *work) explain(ctx context.Context, d *dataset, s models.Scorer, rules *
 			}
 		}
 		if d.facts.Mask {
-			q.Exclude = distinct(q.History.Item)
+			q.Exclude = models.Distinct(q.History.Item)
 		}
 		if rules != nil {
 			q.Exclude = rules.Without(q.Exclude)

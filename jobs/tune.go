@@ -510,9 +510,9 @@ func (t *tuner) ask() {
 			if after.Len() == 0 {
 				continue
 			}
-			q := question{row: s, query: d.Query(s, at, t.k), relevant: distinct(after.Item)}
+			q := question{row: s, query: d.Query(s, at, t.k), relevant: models.Distinct(after.Item)}
 			if d.MaskSeen {
-				q.query.Exclude = distinct(q.query.History.Item)
+				q.query.Exclude = models.Distinct(q.query.History.Item)
 				q.relevant = slices.DeleteFunc(q.relevant, func(item int32) bool {
 					_, seen := slices.BinarySearch(q.query.Exclude, item)
 					return seen

@@ -69,12 +69,12 @@ func (t *Trainer) rehearse(ctx context.Context, d *models.Dataset, until int64, 
 func questions(d *models.Dataset, cut, until int64) (asks []models.Query, relevant [][]int32) {
 	for s := range d.Events.Subjects {
 		q := d.Query(s, cut, stopList)
-		chosen := distinct(d.Events.SubjectBetween(s, cut, until))
+		chosen := models.Distinct(d.Events.SubjectBetween(s, cut, until).Item)
 		if q.History.Len() == 0 || len(chosen) == 0 {
 			continue
 		}
 		if d.MaskSeen {
-			q.Exclude = distinct(q.History)
+			q.Exclude = models.Distinct(q.History.Item)
 			chosen = slices.DeleteFunc(chosen, func(i int32) bool { _, seen := slices.BinarySearch(q.Exclude, i); return seen })
 			if len(chosen) == 0 {
 				continue
@@ -92,12 +92,6 @@ func questions(d *models.Dataset, cut, until int64) (asks []models.Query, releva
 	return asks[:mostAsked], relevant[:mostAsked]
 }
 
-func distinct(h models.History) []int32 {
-	items := slices.Clone(h.Item)
-	slices.Sort(items)
-	return slices.Compact(items)
-}
-
 // ndcg is the mean nDCG@stopList of the model's lists.
 func ndcg(ctx context.Context, m *Model, d *models.Dataset, asks []models.Query, relevant [][]int32) (float64, error) {
 	s, err := m.Bind(ctx, d.Catalog, d.SubjectColumns())
@@ -111,16 +105,7 @@ func ndcg(ctx context.Context, m *Model, d *models.Dataset, asks []models.Query,
 	var sum float64
 	for q, want := range relevant {
 		items, _ := lists.Query(q)
-		var got, ideal float64
-		for rank, i := range items {
-			if _, ok := slices.BinarySearch(want, i); ok {
-				got += 1 / math.Log2(float64(rank+2))
-			}
-		}
-		for rank := range min(len(want), stopList) {
-			ideal += 1 / math.Log2(float64(rank+2))
-		}
-		sum += got / ideal
+		sum += models.NDCG(items, want, stopList)
 	}
 	return sum / float64(len(asks)), nil
 }

@@ -109,9 +109,9 @@ func Questions(h Hyper, d *models.Dataset, until int64) []Question {
 			if after.Len() == 0 {
 				continue
 			}
-			a := Question{Row: s, Query: d.Query(s, at, candidatesPerPart), Until: end, Relevant: distinct(after)}
+			a := Question{Row: s, Query: d.Query(s, at, candidatesPerPart), Until: end, Relevant: models.Distinct(after.Item)}
 			if h.MaskSeen || d.MaskSeen {
-				a.Query.Exclude = distinct(a.Query.History)
+				a.Query.Exclude = models.Distinct(a.Query.History.Item)
 				a.Relevant = slices.DeleteFunc(a.Relevant, func(item int32) bool {
 					_, seen := slices.BinarySearch(a.Query.Exclude, item)
 					return seen
@@ -130,13 +130,6 @@ func Questions(h Hyper, d *models.Dataset, until int64) []Question {
 		spaced[i] = asks[i*len(asks)/h.Queries]
 	}
 	return spaced
-}
-
-// distinct returns the items of h, ascending.
-func distinct(h models.History) []int32 {
-	items := slices.Clone(h.Item)
-	slices.Sort(items)
-	return slices.Compact(items)
 }
 
 // newQuery keeps, of the parts' rows of scores, those of the candidates.

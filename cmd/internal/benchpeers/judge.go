@@ -88,34 +88,12 @@ func ndcg(w *world, users, items []float32, d int) ([]float64, error) {
 				if err != nil {
 					return fmt.Errorf("judged subject %d: %w", j, err)
 				}
-				out[j] = gain(best[:n], w.held[j])
+				out[j] = models.NDCG(best[:n], w.held[j], k)
 			}
 			return nil
 		})
 	}
 	return out, g.Wait()
-}
-
-// gain is nDCG of a list against the items to be found, with one unit of gain each.
-func gain(list, wanted []int32) float64 {
-	is := make(map[int32]bool, len(wanted))
-	for _, i := range wanted {
-		is[i] = true
-	}
-	var got, ideal float64
-	for r, i := range list {
-		discount := 1 / math.Log2(float64(r)+2)
-		if is[i] {
-			got += discount
-		}
-		if r < len(wanted) {
-			ideal += discount
-		}
-	}
-	if ideal == 0 {
-		return 0
-	}
-	return got / ideal
 }
 
 // compare returns mean(a)/mean(b) and half of the 95 % interval of their paired difference, in units of mean(b).

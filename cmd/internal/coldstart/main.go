@@ -172,18 +172,12 @@ func (w *world) judge(ctx context.Context, s models.Scorer, task string) ([]floa
 		}
 	}
 	var queries []models.Query
-	var relevant []map[int32]bool
+	var relevant [][]int32 // ascending
 	for row, cold := range w.coldPerson {
 		if cold != (task == "cold subjects") {
 			continue
 		}
-		want := map[int32]bool{}
-		after := d.Events.SubjectBetween(row, d.Cuts.Test, d.Cuts.End)
-		for _, item := range after.Item {
-			if asked(item) {
-				want[item] = true
-			}
-		}
+		want := slices.DeleteFunc(models.Distinct(d.Events.SubjectBetween(row, d.Cuts.Test, d.Cuts.End).Item), func(item int32) bool { return !asked(item) })
 		q := d.Query(row, d.Cuts.Test, k)
 		for _, item := range slices.Clone(q.History.Item) {
 			if w.coldItem[item] {
@@ -206,16 +200,7 @@ func (w *world) judge(ctx context.Context, s models.Scorer, task string) ([]floa
 	out := make([]float64, len(queries))
 	for q := range queries {
 		items, _ := r.Query(q)
-		var dcg, ideal float64
-		for i, item := range items {
-			if relevant[q][item] {
-				dcg += 1 / math.Log2(float64(i)+2)
-			}
-			if i < len(relevant[q]) {
-				ideal += 1 / math.Log2(float64(i)+2)
-			}
-		}
-		out[q] = dcg / ideal
+		out[q] = models.NDCG(items, relevant[q], k)
 	}
 	return out, nil
 }

@@ -74,7 +74,7 @@ func strong(d *models.Dataset, seed uint64) (*task, error) {
 	r := rand.New(rand.NewPCG(seed, 0x7374726f6e67))
 	out := make([]bool, len(d.Events.Subjects))
 	for s := range out {
-		out[s] = r.IntN(10) == 0 && len(distinct(d.Events.Subject(s).Item)) >= 5
+		out[s] = r.IntN(10) == 0 && len(models.Distinct(d.Events.Subject(s).Item)) >= 5
 	}
 	t.train = without(d, func(s int, h models.History) int {
 		if out[s] {
@@ -86,9 +86,9 @@ func strong(d *models.Dataset, seed uint64) (*task, error) {
 		if !held {
 			continue
 		}
-		items := distinct(d.Events.Subject(s).Item)
+		items := models.Distinct(d.Events.Subject(s).Item)
 		r.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
-		wanted := distinct(items[:len(items)/5])
+		wanted := models.Distinct(items[:len(items)/5])
 		q := d.Query(s, t.train.Cuts.Test, 0)
 		q.History = models.History{}
 		h := d.Events.Subject(s)
@@ -129,9 +129,9 @@ func without(d *models.Dataset, keep func(s int, h models.History) int) *models.
 // ask adds a question, unless nothing is left to be found or nothing is known of the subject.
 func (t *task) ask(row int, q models.Query, relevant []int32) {
 	if t.mask {
-		q.Exclude = distinct(q.History.Item)
+		q.Exclude = models.Distinct(q.History.Item)
 	}
-	wanted := slices.DeleteFunc(distinct(relevant), func(i int32) bool {
+	wanted := slices.DeleteFunc(models.Distinct(relevant), func(i int32) bool {
 		_, had := slices.BinarySearch(q.Exclude, i)
 		return had
 	})
@@ -145,7 +145,7 @@ func (t *task) checked() (*task, error) {
 	if len(t.questions) == 0 {
 		return nil, errNothing
 	}
-	had := distinct(t.train.Training(t.train.Cuts.Test).Item)
+	had := models.Distinct(t.train.Training(t.train.Cuts.Test).Item)
 	for i := range t.questions {
 		q := &t.questions[i].query
 		q.Candidates = had
@@ -155,12 +155,6 @@ func (t *task) checked() (*task, error) {
 	}
 	t.train.MaskSeen = t.mask
 	return t, nil
-}
-
-func distinct(items []int32) []int32 {
-	out := slices.Clone(items)
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 // of keeps the events of the given kinds; of no kinds, all.

@@ -179,22 +179,16 @@ func (t *task) judge(ctx context.Context, name string, s models.Scorer) (result,
 
 // of is the metric of one list.
 func (m metric) of(list, relevant []int32) float64 {
-	var got, ideal float64
-	for r := range m.k {
-		gain := 1.0
-		if m.ndcg {
-			gain = 1 / math.Log2(float64(r)+2)
-		}
-		if r < len(relevant) {
-			ideal += gain
-		}
-		if r < len(list) {
-			if _, hit := slices.BinarySearch(relevant, list[r]); hit {
-				got += gain
-			}
+	if m.ndcg {
+		return models.NDCG(list, relevant, m.k)
+	}
+	hits := 0
+	for _, item := range list[:min(m.k, len(list))] {
+		if _, hit := slices.BinarySearch(relevant, item); hit {
+			hits++
 		}
 	}
-	return got / ideal
+	return float64(hits) / float64(min(m.k, len(relevant)))
 }
 
 // peers trains the peers on the pairs that are learned from.
@@ -202,7 +196,7 @@ func (t *task) peers(ctx context.Context, env *peers.Env, seed uint32) ([]result
 	log := t.train.Training(t.train.Cuts.Test)
 	m := &peers.Matrix{Items: t.train.Catalog.Len(), Off: []int64{0}}
 	for s := range log.Subjects {
-		m.Col = append(m.Col, distinct(log.Subject(s).Item)...)
+		m.Col = append(m.Col, models.Distinct(log.Subject(s).Item)...)
 		m.Off = append(m.Off, int64(len(m.Col)))
 	}
 	dir, err := os.MkdirTemp("", "rapport-quality-")
