@@ -1,7 +1,6 @@
 package als
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -69,27 +68,22 @@ func (h Hyper) withDefaults() Hyper {
 
 // Validate reports every value out of range.
 func (h Hyper) Validate() error {
-	var errs []error
-	bad := func(ok bool, name string, value any, want string) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s is %v, want %s", name, value, want))
-		}
-	}
-	bad(h.Dim >= 0 && h.Dim <= maxDim, "dim", h.Dim, fmt.Sprintf("1 to %d, or 0 for the rule", maxDim))
-	bad(h.Epochs >= 0 && h.Epochs <= 1000, "epochs", h.Epochs, "1 to 1000, or 0 for the default")
-	bad(h.Weight >= 0 && h.Weight <= 1e6, "weight", h.Weight, "a positive number up to 1e6, or 0 for the default")
-	bad(h.Regularization >= 0 && h.Regularization <= 1e6, "regularization", h.Regularization, "a positive number up to 1e6, or 0 for the rule")
-	bad(h.Exponent >= 0 && h.Exponent <= 2, "exponent", h.Exponent, "0 to 2")
-	bad(h.HalfLife >= 0, "half_life", h.HalfLife, "a positive duration, or 0 for no decay")
-	bad(h.Saturation >= 0 && !math.IsInf(h.Saturation, 1), "saturation", h.Saturation, "a positive number, or 0 for none")
-	bad(h.MinSubjects >= 0, "min_subjects", h.MinSubjects, "1 or more, or 0 for the default")
-	bad(slices.Contains([]string{"", autoSolver, choleskySolver, cgSolver, blockSolver}, h.Solver), "solver", h.Solver, "auto, cholesky, cg or blocks")
-	bad(h.Steps >= 0 && h.Steps <= 100, "steps", h.Steps, "1 to 100, or 0 for the default")
-	bad(h.Patience >= 0 && h.Patience <= 1000, "patience", h.Patience, "1 to 1000, or 0 to make all epochs")
-	bad(h.Block >= 0 && h.Block <= maxDim && h.Block%16 == 0, "block", h.Block, fmt.Sprintf("a multiple of 16 up to %d, or 0 for the default", maxDim))
-	bad(slices.Contains([]string{"", noAttributes, allAttributes, autoAttributes, biasAttributes}, h.Attributes), "attributes", h.Attributes, "true, auto, bias or false")
-	bad(h.Ridge >= 0 && h.Ridge <= 1e9, "ridge", h.Ridge, "a positive number up to 1e9, or 0 for the default")
-	return errors.Join(errs...)
+	var l models.Limits
+	l.Want(h.Dim >= 0 && h.Dim <= maxDim, "dim", h.Dim, fmt.Sprintf("1 to %d, or 0 for the rule", maxDim))
+	l.Want(h.Epochs >= 0 && h.Epochs <= 1000, "epochs", h.Epochs, "1 to 1000, or 0 for the default")
+	l.Want(h.Weight >= 0 && h.Weight <= 1e6, "weight", h.Weight, "a positive number up to 1e6, or 0 for the default")
+	l.Want(h.Regularization >= 0 && h.Regularization <= 1e6, "regularization", h.Regularization, "a positive number up to 1e6, or 0 for the rule")
+	l.Want(h.Exponent >= 0 && h.Exponent <= 2, "exponent", h.Exponent, "0 to 2")
+	l.Want(h.HalfLife >= 0, "half_life", h.HalfLife, "a positive duration, or 0 for no decay")
+	l.Want(h.Saturation >= 0 && !math.IsInf(h.Saturation, 1), "saturation", h.Saturation, "a positive number, or 0 for none")
+	l.Want(h.MinSubjects >= 0, "min_subjects", h.MinSubjects, "1 or more, or 0 for the default")
+	l.Want(slices.Contains([]string{"", autoSolver, choleskySolver, cgSolver, blockSolver}, h.Solver), "solver", h.Solver, "auto, cholesky, cg or blocks")
+	l.Want(h.Steps >= 0 && h.Steps <= 100, "steps", h.Steps, "1 to 100, or 0 for the default")
+	l.Want(h.Patience >= 0 && h.Patience <= 1000, "patience", h.Patience, "1 to 1000, or 0 to make all epochs")
+	l.Want(h.Block >= 0 && h.Block <= maxDim && h.Block%16 == 0, "block", h.Block, fmt.Sprintf("a multiple of 16 up to %d, or 0 for the default", maxDim))
+	l.Want(slices.Contains([]string{"", noAttributes, allAttributes, autoAttributes, biasAttributes}, h.Attributes), "attributes", h.Attributes, "true, auto, bias or false")
+	l.Want(h.Ridge >= 0 && h.Ridge <= 1e9, "ridge", h.Ridge, "a positive number up to 1e9, or 0 for the default")
+	return l.Err()
 }
 
 // dimFor is the rule behind Dim = 0: two thirds of the mean number of pairs a row, as a multiple of 16 in [64, 128], but not more than the

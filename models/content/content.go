@@ -2,7 +2,6 @@ package content
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -27,18 +26,13 @@ func Defaults() Hyper {
 
 // Validate reports every value out of range.
 func (h Hyper) Validate() error {
-	var errs []error
-	bad := func(ok bool, name string, value any, want string) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s is %v, want %s", name, value, want))
-		}
-	}
-	bad(h.HalfLife >= 0, "half_life", h.HalfLife, "a positive duration, or 0 for no decay")
-	bad(h.Prior >= 0 && h.Prior <= 1e6, "prior", h.Prior, "0 to 1e6")
-	bad(h.Ridge >= 0 && h.Ridge <= 1e9, "ridge", h.Ridge, "a positive number up to 1e9, or 0 for the default")
-	bad(h.Bins >= 0 && h.Bins <= 1000, "bins", h.Bins, "1 to 1000, or 0 for the default")
-	bad(h.MinSubjects >= 0, "min_subjects", h.MinSubjects, "1 or more, or 0 for the default")
-	return errors.Join(errs...)
+	var l models.Limits
+	l.Want(h.HalfLife >= 0, "half_life", h.HalfLife, "a positive duration, or 0 for no decay")
+	l.Want(h.Prior >= 0 && h.Prior <= 1e6, "prior", h.Prior, "0 to 1e6")
+	l.Want(h.Ridge >= 0 && h.Ridge <= 1e9, "ridge", h.Ridge, "a positive number up to 1e9, or 0 for the default")
+	l.Want(h.Bins >= 0 && h.Bins <= 1000, "bins", h.Bins, "1 to 1000, or 0 for the default")
+	l.Want(h.MinSubjects >= 0, "min_subjects", h.MinSubjects, "1 or more, or 0 for the default")
+	return l.Err()
 }
 
 func (h Hyper) withDefaults() Hyper {

@@ -1,7 +1,6 @@
 package ease
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -54,20 +53,15 @@ func (h Hyper) withDefaults() Hyper {
 
 // Validate reports every value out of range.
 func (h Hyper) Validate() error {
-	var errs []error
-	bad := func(ok bool, name string, value any, want string) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s is %v, want %s", name, value, want))
-		}
-	}
-	bad(h.Values == "" || h.Values == Binary || h.Values == Confidence, "values", h.Values, Binary+" or "+Confidence)
-	bad(h.Regularization >= 0 && h.Regularization <= 1e9, "regularization", h.Regularization, "a positive number up to 1e9, or 0 for the rule")
-	bad(h.HalfLife >= 0, "half_life", h.HalfLife, "a positive duration, or 0 for no decay")
-	bad(h.Saturation >= 0 && !math.IsInf(h.Saturation, 1), "saturation", h.Saturation, "a positive number, or 0 for none")
-	bad(h.Items >= 0 && h.Items <= maxItems, "items", h.Items, fmt.Sprintf("1 to %d, or 0 for the default", maxItems))
-	bad(h.Neighbours >= 0 && h.Neighbours <= maxItems, "neighbours", h.Neighbours, fmt.Sprintf("1 to %d, or 0 for the default", maxItems))
-	bad(h.MinSubjects >= 0, "min_subjects", h.MinSubjects, "1 or more, or 0 for the default")
-	return errors.Join(errs...)
+	var l models.Limits
+	l.Want(h.Values == "" || h.Values == Binary || h.Values == Confidence, "values", h.Values, Binary+" or "+Confidence)
+	l.Want(h.Regularization >= 0 && h.Regularization <= 1e9, "regularization", h.Regularization, "a positive number up to 1e9, or 0 for the rule")
+	l.Want(h.HalfLife >= 0, "half_life", h.HalfLife, "a positive duration, or 0 for no decay")
+	l.Want(h.Saturation >= 0 && !math.IsInf(h.Saturation, 1), "saturation", h.Saturation, "a positive number, or 0 for none")
+	l.Want(h.Items >= 0 && h.Items <= maxItems, "items", h.Items, fmt.Sprintf("1 to %d, or 0 for the default", maxItems))
+	l.Want(h.Neighbours >= 0 && h.Neighbours <= maxItems, "neighbours", h.Neighbours, fmt.Sprintf("1 to %d, or 0 for the default", maxItems))
+	l.Want(h.MinSubjects >= 0, "min_subjects", h.MinSubjects, "1 or more, or 0 for the default")
+	return l.Err()
 }
 
 // ruleFor is the rule behind Regularization = 0: λ = 20·√m, m the mean of Σ_u x_ui² over the items of the core. The noise of an entry of

@@ -1,7 +1,6 @@
 package next
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -46,18 +45,13 @@ func (h Hyper) withDefaults() Hyper {
 
 // Validate reports every value out of range.
 func (h Hyper) Validate() error {
-	var errs []error
-	bad := func(ok bool, name string, value any, want string) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s is %v, want %s", name, value, want))
-		}
-	}
-	bad(h.HalfLife >= 0, "half_life", h.HalfLife, "a positive duration, or 0 for the rule")
-	bad(h.Session >= 0, "session", h.Session, "a positive duration, or 0 for the default")
-	bad(h.Steps >= 0 && h.Steps <= maxSteps, "steps", h.Steps, fmt.Sprintf("1 to %d, or 0 for the default", maxSteps))
-	bad(h.Neighbours >= 0 && h.Neighbours <= math.MaxInt16, "neighbours", h.Neighbours, fmt.Sprintf("1 to %d, or 0 for the default", math.MaxInt16))
-	bad(h.MinSubjects >= 0, "min_subjects", h.MinSubjects, "1 or more, or 0 for the default")
-	return errors.Join(errs...)
+	var l models.Limits
+	l.Want(h.HalfLife >= 0, "half_life", h.HalfLife, "a positive duration, or 0 for the rule")
+	l.Want(h.Session >= 0, "session", h.Session, "a positive duration, or 0 for the default")
+	l.Want(h.Steps >= 0 && h.Steps <= maxSteps, "steps", h.Steps, fmt.Sprintf("1 to %d, or 0 for the default", maxSteps))
+	l.Want(h.Neighbours >= 0 && h.Neighbours <= math.MaxInt16, "neighbours", h.Neighbours, fmt.Sprintf("1 to %d, or 0 for the default", math.MaxInt16))
+	l.Want(h.MinSubjects >= 0, "min_subjects", h.MinSubjects, "1 or more, or 0 for the default")
+	return l.Err()
 }
 
 // horizon is how many half-lives an event is followed for: what comes later counts less than 2^−horizon.
