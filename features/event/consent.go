@@ -137,62 +137,33 @@ var consentSchema = table.Schema{
 
 // StoreConsent writes records as a content-addressed snapshot under prefix: equal sets of records give the same digest and objects.
 func StoreConsent(ctx context.Context, b storage.Bucket, prefix string, records []policy.Record) (table.Manifest, error) {
-	w := table.NewWriter(b, prefix, consentSchema, table.WriteOptions{Shards: consentShards, ShardBy: "subject", SortBy: []string{"subject", "purpose", "effective_at"}})
-	for chunk := range slices.Chunk(records, 8192) {
-		cols := make([]table.Column, len(consentSchema))
-		valid := make([]bool, len(chunk))
-		for i, r := range chunk {
-			if valid[i] = !r.Expires.IsZero(); valid[i] {
-				cols[5].Int = append(cols[5].Int, table.Micros(r.Expires))
-			} else {
-				cols[5].Int = append(cols[5].Int, 0)
-			}
-			cols[0].Int = append(cols[0].Int, int64(r.Subject))
-			cols[1].Str = append(cols[1].Str, r.Purpose)
-			cols[2].Str = append(cols[2].Str, string(r.State))
-			cols[3].Int = append(cols[3].Int, table.Micros(r.Effective))
-			cols[4].Int = append(cols[4].Int, table.Micros(r.Recorded))
-			cols[6].Str = append(cols[6].Str, r.Source)
-			cols[7].Str = append(cols[7].Str, r.ID)
+	return storeSnapshot(ctx, b, prefix, "consent", consentSchema, []string{"subject", "purpose", "effective_at"}, records, func(cols []table.Column, r policy.Record) {
+		cols[0].Int, cols[1].Str = append(cols[0].Int, int64(r.Subject)), append(cols[1].Str, r.Purpose)
+		cols[2].Str = append(cols[2].Str, string(r.State))
+		cols[3].Int, cols[4].Int = append(cols[3].Int, table.Micros(r.Effective)), append(cols[4].Int, table.Micros(r.Recorded))
+		expires := int64(0)
+		if !r.Expires.IsZero() {
+			expires = table.Micros(r.Expires)
 		}
-		cols[5].Valid = valid
-		if err := w.Append(&table.Batch{Schema: consentSchema, N: len(chunk), Cols: cols}); err != nil {
-			return table.Manifest{}, fmt.Errorf("store consent: %w", err)
-		}
-	}
-	m, err := w.Finish(ctx)
-	if err != nil {
-		return table.Manifest{}, fmt.Errorf("store consent: %w", err)
-	}
-	return m, nil
+		cols[5].Int, cols[5].Valid = append(cols[5].Int, expires), append(cols[5].Valid, !r.Expires.IsZero())
+		cols[6].Str, cols[7].Str = append(cols[6].Str, r.Source), append(cols[7].Str, r.ID)
+	})
 }
-
-// consentShards keeps an erasure from rewriting all of a snapshot.
-const consentShards = 8
 
 // LoadConsent reads a snapshot that StoreConsent wrote, in policy order.
 func LoadConsent(ctx context.Context, b storage.Bucket, m table.Manifest) ([]policy.Record, error) {
 	if !slices.Equal(m.Schema, consentSchema) {
 		return nil, fmt.Errorf("load consent: the table is no consent snapshot of this version")
 	}
-	out := make([]policy.Record, 0, m.Rows)
-	for b, err := range table.Read(ctx, b, m, table.ReadOptions{}) {
-		if err != nil {
-			return nil, fmt.Errorf("load consent: %w", err)
+	return loadSnapshot(ctx, b, m, "consent", policy.Record.Compare, func(c []table.Column, i int) policy.Record {
+		r := policy.Record{
+			Subject: policy.Subject(c[0].Int[i]), Purpose: c[1].Str[i], State: policy.State(c[2].Str[i]),
+			Effective: time.UnixMicro(c[3].Int[i]).UTC(), Recorded: time.UnixMicro(c[4].Int[i]).UTC(),
+			Source: c[6].Str[i], ID: c[7].Str[i],
 		}
-		c := b.Cols
-		for i := range b.N {
-			r := policy.Record{
-				Subject: policy.Subject(c[0].Int[i]), Purpose: c[1].Str[i], State: policy.State(c[2].Str[i]),
-				Effective: time.UnixMicro(c[3].Int[i]).UTC(), Recorded: time.UnixMicro(c[4].Int[i]).UTC(),
-				Source: c[6].Str[i], ID: c[7].Str[i],
-			}
-			if !c[5].Null(i) {
-				r.Expires = time.UnixMicro(c[5].Int[i]).UTC()
-			}
-			out = append(out, r)
+		if !c[5].Null(i) {
+			r.Expires = time.UnixMicro(c[5].Int[i]).UTC()
 		}
-	}
-	slices.SortFunc(out, policy.Record.Compare)
-	return out, nil
+		return r
+	})
 }

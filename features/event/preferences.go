@@ -108,22 +108,10 @@ var preferenceSchema = table.Schema{
 
 // StorePreferences writes records as a content-addressed snapshot under prefix: equal sets give the same digest and objects.
 func StorePreferences(ctx context.Context, b storage.Bucket, prefix string, records []policy.Wish) (table.Manifest, error) {
-	w := table.NewWriter(b, prefix, preferenceSchema, table.WriteOptions{Shards: consentShards, ShardBy: "subject", SortBy: []string{"subject", "time", "preference", "value"}})
-	for chunk := range slices.Chunk(records, 8192) {
-		cols := make([]table.Column, len(preferenceSchema))
-		for _, r := range chunk {
-			cols[0].Int, cols[1].Str = append(cols[0].Int, int64(r.Subject)), append(cols[1].Str, string(r.Name))
-			cols[2].Str, cols[3].Int = append(cols[2].Str, r.Value), append(cols[3].Int, table.Micros(r.At))
-		}
-		if err := w.Append(&table.Batch{Schema: preferenceSchema, N: len(chunk), Cols: cols}); err != nil {
-			return table.Manifest{}, fmt.Errorf("store preferences: %w", err)
-		}
-	}
-	m, err := w.Finish(ctx)
-	if err != nil {
-		return table.Manifest{}, fmt.Errorf("store preferences: %w", err)
-	}
-	return m, nil
+	return storeSnapshot(ctx, b, prefix, "preferences", preferenceSchema, []string{"subject", "time", "preference", "value"}, records, func(cols []table.Column, r policy.Wish) {
+		cols[0].Int, cols[1].Str = append(cols[0].Int, int64(r.Subject)), append(cols[1].Str, string(r.Name))
+		cols[2].Str, cols[3].Int = append(cols[2].Str, r.Value), append(cols[3].Int, table.Micros(r.At))
+	})
 }
 
 // LoadPreferences reads a snapshot that StorePreferences wrote, in the order of policy.Wish.Compare.
@@ -131,16 +119,7 @@ func LoadPreferences(ctx context.Context, b storage.Bucket, m table.Manifest) ([
 	if !slices.Equal(m.Schema, preferenceSchema) {
 		return nil, fmt.Errorf("load preferences: the table is no snapshot of preferences of this version")
 	}
-	out := make([]policy.Wish, 0, m.Rows)
-	for b, err := range table.Read(ctx, b, m, table.ReadOptions{}) {
-		if err != nil {
-			return nil, fmt.Errorf("load preferences: %w", err)
-		}
-		c := b.Cols
-		for i := range b.N {
-			out = append(out, policy.Wish{Subject: policy.Subject(c[0].Int[i]), Name: policy.WishName(c[1].Str[i]), Value: c[2].Str[i], At: time.UnixMicro(c[3].Int[i]).UTC()})
-		}
-	}
-	slices.SortFunc(out, policy.Wish.Compare)
-	return out, nil
+	return loadSnapshot(ctx, b, m, "preferences", policy.Wish.Compare, func(c []table.Column, i int) policy.Wish {
+		return policy.Wish{Subject: policy.Subject(c[0].Int[i]), Name: policy.WishName(c[1].Str[i]), Value: c[2].Str[i], At: time.UnixMicro(c[3].Int[i]).UTC()}
+	})
 }
