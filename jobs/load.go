@@ -566,15 +566,25 @@ func (f *filler) unprofiled(ctx context.Context, k int) error {
 }
 
 func (f *filler) itemVectors(ctx context.Context, folder models.FolderIn) error {
+	return f.putItems(ctx, func(item int32, id string) (online.Entry, error) {
+		v := folder.ItemVector(item)
+		if v == nil {
+			return online.Entry{}, nil
+		}
+		return online.ItemVectorEntry(id, v)
+	})
+}
+
+// putItems writes the entry that entry makes for each item of the catalog; one without a key stands for none.
+func (f *filler) putItems(ctx context.Context, entry func(item int32, id string) (online.Entry, error)) error {
 	var entries []online.Entry
 	for i, id := range f.d.Catalog.IDs {
-		v := folder.ItemVector(int32(i))
-		if v == nil {
-			continue
-		}
-		e, err := online.ItemVectorEntry(id, v)
+		e, err := entry(int32(i), id)
 		if err != nil {
 			return err
+		}
+		if e.Key == "" {
+			continue
 		}
 		if entries = append(entries, e); len(entries) == 1024 {
 			if err := f.put(ctx, entries...); err != nil {

@@ -237,21 +237,10 @@ func (f *filler) unprofiledOf(ctx context.Context, s models.Scorer, rules *lists
 
 // titles writes what people call the items, where the project names an attribute that says so.
 func (f *filler) titles(ctx context.Context) error {
-	var entries []online.Entry
-	for i, title := range f.d.titles {
-		if title == "" {
-			continue
+	return f.putItems(ctx, func(item int32, id string) (online.Entry, error) {
+		if int(item) >= len(f.d.titles) || f.d.titles[item] == "" {
+			return online.Entry{}, nil
 		}
-		e, err := online.TitleEntry(f.d.Catalog.IDs[i], title)
-		if err != nil {
-			return err
-		}
-		if entries = append(entries, e); len(entries) == 1024 {
-			if err := f.put(ctx, entries...); err != nil {
-				return err
-			}
-			entries = entries[:0]
-		}
-	}
-	return f.put(ctx, entries...)
+		return online.TitleEntry(id, f.d.titles[item])
+	})
 }
