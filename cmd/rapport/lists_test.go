@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -17,27 +18,39 @@ import (
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
+// batches are the rows of an output of the commits under a prefix.
+func (s *shop) batches(prefix, output string) iter.Seq[*table.Batch] {
+	s.Helper()
+	return func(yield func(*table.Batch) bool) {
+		for c, err := range (table.Store{Bucket: s.opened.Bucket}).List(s.Context(), prefix) {
+			if err != nil {
+				s.Fatal(err)
+			}
+			for b, err := range table.Read(s.Context(), s.opened.Bucket, c.Outputs[output], table.ReadOptions{}) {
+				if err != nil {
+					s.Fatal(err)
+				}
+				if !yield(b) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // catalogOf reads the items that the shop's newest night has read: item → attribute → value.
 func (s *shop) catalogOf() map[string]map[string]string {
 	s.Helper()
 	out := map[string]map[string]string{}
-	for c, err := range (table.Store{Bucket: s.opened.Bucket}).List(s.Context(), "items/snapshot/") {
-		if err != nil {
-			s.Fatal(err)
-		}
-		for b, err := range table.Read(s.Context(), s.opened.Bucket, c.Outputs["rows"], table.ReadOptions{}) {
-			if err != nil {
-				s.Fatal(err)
-			}
-			for i := range b.N {
-				row := map[string]string{}
-				for c, f := range b.Schema {
-					if f.Type == table.String {
-						row[f.Name] = b.Cols[c].Str[i]
-					}
+	for b := range s.batches("items/snapshot/", "rows") {
+		for i := range b.N {
+			row := map[string]string{}
+			for c, f := range b.Schema {
+				if f.Type == table.String {
+					row[f.Name] = b.Cols[c].Str[i]
 				}
-				out[row["item"]] = row
 			}
+			out[row["item"]] = row
 		}
 	}
 	return out
@@ -212,22 +225,14 @@ func (s *shop) eventsOf(kind string) map[string]map[string]bool {
 		s.Fatal(err)
 	}
 	keys, out := ids.OnlineKeys(), map[string]map[string]bool{}
-	for c, err := range (table.Store{Bucket: s.opened.Bucket}).List(s.Context(), "ingest/") {
-		if err != nil {
-			s.Fatal(err)
-		}
-		for b, err := range table.Read(s.Context(), s.opened.Bucket, c.Outputs["events"], table.ReadOptions{}) {
-			if err != nil {
-				s.Fatal(err)
-			}
-			for i := range b.N {
-				if b.Col("kind").Str[i] == kind {
-					key := keys[policy.Subject(uint64(b.Col("subject").Int[i]))]
-					if out[key] == nil {
-						out[key] = map[string]bool{}
-					}
-					out[key][b.Col("item").Str[i]] = true
+	for b := range s.batches("ingest/", "events") {
+		for i := range b.N {
+			if b.Col("kind").Str[i] == kind {
+				key := keys[policy.Subject(uint64(b.Col("subject").Int[i]))]
+				if out[key] == nil {
+					out[key] = map[string]bool{}
 				}
+				out[key][b.Col("item").Str[i]] = true
 			}
 		}
 	}
@@ -315,26 +320,18 @@ func (s *shop) peopleBy(column string) map[string]map[string]int {
 	s.Helper()
 	seen, out := map[string]bool{}, map[string]map[string]int{}
 	end := table.Micros(s.interval(6).End)
-	for c, err := range (table.Store{Bucket: s.opened.Bucket}).List(s.Context(), "ingest/") {
-		if err != nil {
-			s.Fatal(err)
-		}
-		for b, err := range table.Read(s.Context(), s.opened.Bucket, c.Outputs["events"], table.ReadOptions{}) {
-			if err != nil {
-				s.Fatal(err)
+	for b := range s.batches("ingest/", "events") {
+		for i := range b.N {
+			level, item := b.Col(column).Str[i], b.Col("item").Str[i]
+			key := fmt.Sprint(b.Col("subject").Int[i], "\x00", level, "\x00", item)
+			if seen[key] || b.Col("time").Int[i] >= end {
+				continue
 			}
-			for i := range b.N {
-				level, item := b.Col(column).Str[i], b.Col("item").Str[i]
-				key := fmt.Sprint(b.Col("subject").Int[i], "\x00", level, "\x00", item)
-				if seen[key] || b.Col("time").Int[i] >= end {
-					continue
-				}
-				seen[key] = true
-				if out[level] == nil {
-					out[level] = map[string]int{}
-				}
-				out[level][item]++
+			seen[key] = true
+			if out[level] == nil {
+				out[level] = map[string]int{}
 			}
+			out[level][item]++
 		}
 	}
 	return out

@@ -175,18 +175,10 @@ func TestPreferences(t *testing.T) {
 func (s *shop) itemsTaken(id string) (out []string) {
 	s.Helper()
 	number := s.number(id)
-	for c, err := range (table.Store{Bucket: s.opened.Bucket}).List(s.Context(), "ingest/") {
-		if err != nil {
-			s.Fatal(err)
-		}
-		for b, err := range table.Read(s.Context(), s.opened.Bucket, c.Outputs["events"], table.ReadOptions{}) {
-			if err != nil {
-				s.Fatal(err)
-			}
-			for i := range b.N {
-				if uint64(b.Col("subject").Int[i]) == uint64(number) {
-					out = append(out, b.Col("item").Str[i])
-				}
+	for b := range s.batches("ingest/", "events") {
+		for i := range b.N {
+			if uint64(b.Col("subject").Int[i]) == uint64(number) {
+				out = append(out, b.Col("item").Str[i])
 			}
 		}
 	}

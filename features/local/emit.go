@@ -199,13 +199,7 @@ func stateSheet(p *program, g *group) *sheet {
 		pt.begin()
 		w.members = w.members[:0]
 		for i := range pt.classes {
-			c := &pt.classes[i]
-			c.done(pt.n)
-			var sets []gathered
-			for j := range c.members {
-				sets = append(sets, c.members[j].gather(pt.n))
-			}
-			w.members = append(w.members, sets)
+			w.members = append(w.members, pt.classes[i].finished(pt.n))
 		}
 		w.order(&pt.entities, func(slot int) bool {
 			for i := range pt.classes {
@@ -263,6 +257,16 @@ func (c *classState) done(slots int) {
 	for _, k := range c.keepers {
 		k.done(slots)
 	}
+}
+
+// finished makes the keepers of a class ready to be read, and returns what its slots have in each table of members.
+func (c *classState) finished(slots int) []gathered {
+	c.done(slots)
+	var sets []gathered
+	for i := range c.members {
+		sets = append(sets, c.members[i].gather(slots))
+	}
+	return sets
 }
 
 // some reports whether a slot has events in one of the windows.

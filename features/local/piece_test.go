@@ -70,13 +70,7 @@ func piecesOf(t testing.TB, p *program, pt *partition, number int) (parts []int6
 	b.order(&pt.entities, func(int) bool { return true })
 	var members [][]gathered
 	for i := range pt.classes {
-		c := &pt.classes[i]
-		c.done(pt.n)
-		var sets []gathered
-		for j := range c.members {
-			sets = append(sets, c.members[j].gather(pt.n))
-		}
-		members = append(members, sets)
+		members = append(members, pt.classes[i].finished(pt.n))
 	}
 	err := b.put(pt, number, 5, func(dst []byte, class int, slots []uint32) []byte {
 		return pt.classes[class].appendState(dst, slots, p.end, members[class], b.col[:len(slots)], b.low[:len(slots)])

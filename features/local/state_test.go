@@ -54,11 +54,7 @@ const entitiesOfEverything = 2
 // encoded returns the states of the partition's slots.
 func encoded(p *program, pt *partition) []byte {
 	c := &pt.classes[0]
-	c.done(pt.n)
-	var members []gathered
-	for i := range c.members {
-		members = append(members, c.members[i].gather(pt.n))
-	}
+	members := c.finished(pt.n)
 	return c.appendState(nil, []uint32{0, 1}, p.end, members, make([]uint64, pt.n), make([]uint64, pt.n))
 }
 
