@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/features"
 )
 
@@ -59,7 +60,7 @@ func (b *bench) against(ctx context.Context, part string) error {
 	if _, err := b.duel(ctx, c, best, l, dense[0].last(b.days)); err != nil {
 		return err
 	}
-	b.atMost("memory_"+part, worst, 0.5)
+	b.AtMost("memory_"+part, worst, 0.5)
 	return nil
 }
 
@@ -84,7 +85,7 @@ func (b *bench) quickest(ctx context.Context, c contest, l layout, d *dataset) (
 			best, least = q, f.total()
 		}
 	}
-	b.say(c.name+" "+l.String(), "ways of DuckDB: %s", strings.Join(tried, "; "))
+	b.Say(c.name+" "+l.String(), "ways of DuckDB: %s", strings.Join(tried, "; "))
 	return best, nil
 }
 
@@ -118,27 +119,27 @@ func (b *bench) duel(ctx context.Context, c contest, q query, l layout, d *datas
 	}
 	rows := float64(d.events()) / 1e6
 	line := func(who string, seconds, cpu []float64, rss int64) {
-		s := median(seconds)
-		b.say(name, "%-7s %6.2f s (%s), %5.2f M rows/s; %5.2f s of processor time, %5.2f M rows a second of it; %5.0f MB at the peak",
-			who, s, listed(seconds), rows/s, median(cpu), rows/median(cpu), float64(rss)/1e6)
+		s := benchmark.Median(seconds)
+		b.Say(name, "%-7s %6.2f s (%s), %5.2f M rows/s; %5.2f s of processor time, %5.2f M rows a second of it; %5.0f MB at the peak",
+			who, s, listed(seconds), rows/s, benchmark.Median(cpu), rows/benchmark.Median(cpu), float64(rss)/1e6)
 	}
 	line("DuckDB", theirs, theirCPU, theirRSS)
 	line("rapport", ours, ourCPU, ourRSS)
-	ratio := median(theirs) / median(ours)
+	ratio := benchmark.Median(theirs) / benchmark.Median(ours)
 	memory = float64(ourRSS) / float64(theirRSS)
-	b.say(name, "%.2f of DuckDB's rows/s, %.2f of its memory; %d cells are the same", ratio, memory, cells)
+	b.Say(name, "%.2f of DuckDB's rows/s, %.2f of its memory; %d cells are the same", ratio, memory, cells)
 	bare, err := decompress(d, c.columns, l.codec)
 	if err != nil {
 		return 0, err
 	}
-	b.say(name, "files %d MB; %v, %.1f M rows/s", d.bytes()/1e6, bare, rows/bare.seconds)
+	b.Say(name, "files %d MB; %v, %.1f M rows/s", d.bytes()/1e6, bare, rows/bare.seconds)
 	if l.codec == "zstd" {
 		if err := b.shares(ctx, name, t); err != nil {
 			return 0, err
 		}
 	}
 	if c.judged {
-		b.atLeast(strings.ReplaceAll(c.name+"_"+l.String(), "-", "_"), ratio, 1)
+		b.AtLeast(strings.ReplaceAll(c.name+"_"+l.String(), "-", "_"), ratio, 1)
 	}
 	return memory, nil
 }

@@ -7,14 +7,11 @@ import (
 	"io"
 	"iter"
 	"os"
-	"os/exec"
 	"runtime/debug"
 	"runtime/pprof"
 	"slices"
-	"strings"
-	"syscall"
-	"time"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/local"
 	"github.com/rapport-ml/rapport/storage"
@@ -39,9 +36,7 @@ type task struct {
 
 // measured is what one run took. Seconds are of the work alone, without the comparison.
 type measured struct {
-	Seconds float64            `json:"seconds"`
-	CPU     float64            `json:"cpu"` // seconds of processor time
-	RSS     int64              `json:"rss"` // peak resident bytes
+	benchmark.Measured
 	Rows    int64              `json:"rows"`
 	Stats   features.Stats     `json:"stats"`
 	Parts   map[string]float64 `json:"parts,omitempty"`   // seconds by name
@@ -93,68 +88,8 @@ func (t task) profiled(f func(context.Context, task) (measured, error)) func(con
 
 // delegate runs a task in a child process.
 func delegate(ctx context.Context, t task) (measured, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return measured{}, err
-	}
 	var m measured
-	return m, command(ctx, &m, t, self, "-child")
-}
-
-// command runs a program that takes a JSON object on its standard input and answers with one on its standard output.
-func command(ctx context.Context, answer, question any, name string, args ...string) error {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stdin, cmd.Stderr = r, os.Stderr
-	go func() {
-		json.NewEncoder(w).Encode(question) // a child that does not read it all says so itself
-		w.Close()
-	}()
-	body, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return json.Unmarshal(body, answer)
-}
-
-// stopwatch measures from start on.
-type stopwatch struct {
-	began time.Time
-	cpu   float64
-}
-
-func start() stopwatch {
-	cpu, _ := usage()
-	return stopwatch{time.Now(), cpu}
-}
-
-// stop fills in what passed since the start.
-func (s stopwatch) stop(m *measured) {
-	m.Seconds = time.Since(s.began).Seconds()
-	cpu, rss := usage()
-	m.CPU, m.RSS = cpu-s.cpu, rss
-}
-
-// usage is the process's time so far and its peak memory. On Linux that is the address space's own high-water mark: the one in rusage begins
-// with that of the parent.
-func usage() (cpu float64, rss int64) {
-	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		return 0, 0
-	}
-	rss = int64(r.Maxrss) // bytes on macOS
-	if status, err := os.ReadFile("/proc/self/status"); err == nil {
-		if _, line, ok := strings.Cut(string(status), "VmHWM:"); ok {
-			if _, err := fmt.Sscanf(line, "%d kB", &rss); err == nil {
-				rss *= 1024
-			}
-		}
-	}
-	return float64(r.Utime.Nano()+r.Stime.Nano()) / 1e9, rss
+	return m, benchmark.Delegate(ctx, t, &m, "-child")
 }
 
 // gcPercent is what lies about in a build before the collector runs, in percent of what is held. States are flat words without pointers, so that a
@@ -174,12 +109,12 @@ func runBuild(ctx context.Context, t task) (measured, error) {
 		out = drop
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	clock := start()
+	clock := benchmark.Start()
 	m.Stats, err = local.Engine{}.Build(ctx, features.Plan{
 		Views: t.Views, Interval: table.Interval{Start: t.Data.end().Add(-dayLong), End: t.Data.end()}, Schema: schema(t.Data.Text, false),
 		Events: events, Budget: t.Budget, Out: out,
 	})
-	clock.stop(&m)
+	m.Measured = clock.Stop()
 	if err != nil {
 		return m, err
 	}

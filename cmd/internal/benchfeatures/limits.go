@@ -16,19 +16,21 @@ import (
 	"github.com/parquet-go/parquet-go/compress/zstd"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 )
 
 // limits says how fast the machine reads memory: no scan is faster.
 func (b *bench) limits(context.Context) error {
 	words := make([]uint64, 1<<26) // 512 MiB: far more than any cache
-	if b.ci {
+	if b.CI {
 		words = words[:1<<22]
 	}
 	for i := range words {
 		words[i] = uint64(i)
 	}
 	one, all := readBandwidth(words, 1), readBandwidth(words, runtime.GOMAXPROCS(0))
-	b.say("limits", "memory is read at %.1f GB/s by one core, %.1f GB/s by %d", one/1e9, all/1e9, runtime.GOMAXPROCS(0))
+	b.Say("limits", "memory is read at %.1f GB/s by one core, %.1f GB/s by %d", one/1e9, all/1e9, runtime.GOMAXPROCS(0))
 	return nil
 }
 
@@ -100,7 +102,7 @@ func decompress(d *dataset, columns []string, codec string) (decompression, erro
 			c = &snappy.Codec{}
 		}
 		var plain []byte
-		began, _ := usage() // of the processor: a busy machine takes longer by the clock
+		began, _ := benchmark.Usage() // of the processor: a busy machine takes longer by the clock
 		for _, p := range pages {
 			if plain, err = c.Decode(slices.Grow(plain[:0], p.plain)[:p.plain], p.body); err != nil {
 				return total, fmt.Errorf("%s: %w", files[i], err)
@@ -108,7 +110,7 @@ func decompress(d *dataset, columns []string, codec string) (decompression, erro
 			total.packed += int64(len(p.body))
 			total.plain += int64(len(plain))
 		}
-		ended, _ := usage()
+		ended, _ := benchmark.Usage()
 		total.seconds += ended - began
 		sampled++
 	}

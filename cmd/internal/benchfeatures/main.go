@@ -8,11 +8,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 )
 
 func main() {
@@ -88,15 +89,14 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{scale: s, ci: *size == "ci", dir: dir, data: dir, out: out}
+	b := &bench{Report: benchmark.Report{Out: out, CI: *size == "ci", Width: 12, Digits: 3}, scale: s, dir: dir, data: dir}
 	if *keep != "" {
 		b.data = *keep
 	}
 	if b.peer, err = newPeer(ctx, dir); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "machine      %d cores (GOMAXPROCS %d), %s %s/%s%s; DuckDB %s with as many threads\n",
-		runtime.NumCPU(), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH, load(), b.peer.version)
+	b.Say("machine", "%s; DuckDB %s with as many threads", benchmark.Machine(), b.peer.version)
 	began := time.Now()
 	for _, p := range parts {
 		if len(wanted) > 0 && !slices.Contains(wanted, p.name) {
@@ -105,58 +105,19 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		if err := p.run(b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		fmt.Fprintf(out, "             (%s ends after %.0f s)\n", p.name, time.Since(began).Seconds())
+		b.Say("", "(%s ends after %.0f s)", p.name, time.Since(began).Seconds())
 	}
-	for _, line := range b.targets {
-		fmt.Fprintln(out, line)
-	}
+	b.Targets()
 	return nil
-}
-
-// load tells how busy the machine was when the run began, where the kernel says so.
-func load() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return ""
-	}
-	one, _, _ := strings.Cut(string(b), " ")
-	return fmt.Sprintf(", load %s before", one)
 }
 
 // bench is one run of the benchmark.
 type bench struct {
+	benchmark.Report
 	scale
-	ci      bool
-	dir     string // what goes away at the end
-	data    string // generated events
-	out     io.Writer
-	peer    *peer
-	targets []string
-}
-
-// say prints a line, with its subject in the first column.
-func (b *bench) say(subject, format string, args ...any) {
-	fmt.Fprintf(b.out, "%-12s %s\n", subject, fmt.Sprintf(format, args...))
-}
-
-// atLeast and atMost keep a target for the end of the output. Size ci has none: a small world on a busy machine says nothing of speed.
-func (b *bench) atLeast(name string, value, goal float64) {
-	b.target(name, ">=", value, goal, value >= goal)
-}
-
-func (b *bench) atMost(name string, value, goal float64) {
-	b.target(name, "<=", value, goal, value <= goal)
-}
-
-func (b *bench) target(name, sign string, value, goal float64, ok bool) {
-	if b.ci {
-		return
-	}
-	verdict := "ok"
-	if !ok {
-		verdict = "short"
-	}
-	b.targets = append(b.targets, fmt.Sprintf("target %s %.3g %s %.3g %s", name, value, sign, goal, verdict))
+	dir  string // what goes away at the end
+	data string // generated events
+	peer *peer
 }
 
 // make generates a shape's events in the layouts, and says what it took.
@@ -170,7 +131,7 @@ func (b *bench) make(ctx context.Context, s shape, layouts ...layout) ([]*datase
 	for i, d := range sets {
 		sizes[i] = fmt.Sprintf("%v %d MB", layouts[i], d.bytes()/1e6)
 	}
-	b.say("events", "%s: %d of %d subjects and %d items in %d days; %s; %.1f s", s.name, s.events, s.subjects, s.items, s.days, strings.Join(sizes, ", "), time.Since(began).Seconds())
+	b.Say("events", "%s: %d of %d subjects and %d items in %d days; %s; %.1f s", s.name, s.events, s.subjects, s.items, s.days, strings.Join(sizes, ", "), time.Since(began).Seconds())
 	return sets, nil
 }
 
@@ -185,9 +146,4 @@ func (b *bench) drop(sets ...*dataset) error {
 		}
 	}
 	return nil
-}
-
-func median(values []float64) float64 {
-	s := slices.Sorted(slices.Values(values))
-	return s[len(s)/2]
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/local"
 	"github.com/rapport-ml/rapport/storage"
@@ -62,7 +63,7 @@ func (b *bench) compareNights(ctx context.Context, n night) error {
 		return err
 	}
 	name := "night " + n.name
-	b.say(name, "the eve leaves %.1f MB of state and %.1f MB of tiles", eve.Parts["state"]/1e6, eve.Parts["tiles"]/1e6)
+	b.Say(name, "the eve leaves %.1f MB of state and %.1f MB of tiles", eve.Parts["state"]/1e6, eve.Parts["tiles"]/1e6)
 	t.Kind = "night"
 	for _, write := range []bool{false, true} {
 		t.Write = write
@@ -88,19 +89,19 @@ func (b *bench) compareNights(ctx context.Context, n night) error {
 				return fmt.Errorf("%s %s: the night from a prior state has other rows than the full build: %v %v, and %v %v", name, what, p.Stats.RowsOut, p.Digests, f.Stats.RowsOut, f.Digests)
 			}
 			if p.Stats.Prior == nil {
-				b.say(name, "the engine did not go on from the prior state")
+				b.Say(name, "the engine did not go on from the prior state")
 			}
 			full, tiled = append(full, f.Seconds), append(tiled, p.Seconds)
 			fullCPU, tiledCPU = append(fullCPU, f.CPU), append(tiledCPU, p.CPU)
 			fullRSS, tiledRSS = max(fullRSS, f.RSS), max(tiledRSS, p.RSS)
 			last = p
 		}
-		share := median(tiled) / median(full)
-		b.say(name, "%-15s all events %6.2f s (%s), %5.0f MB; from a prior %6.2f s (%s), %5.0f MB: 1/%.1f; it read %d events, states and tiles of %d entities",
-			what, median(full), listed(full), float64(fullRSS)/1e6, median(tiled), listed(tiled), float64(tiledRSS)/1e6, 1/share, last.Rows, last.Stats.States)
-		b.say(name, "%-15s of processor time: %.2f s and %.2f s: 1/%.1f", what, median(fullCPU), median(tiledCPU), median(fullCPU)/median(tiledCPU))
+		share := benchmark.Median(tiled) / benchmark.Median(full)
+		b.Say(name, "%-15s all events %6.2f s (%s), %5.0f MB; from a prior %6.2f s (%s), %5.0f MB: 1/%.1f; it read %d events, states and tiles of %d entities",
+			what, benchmark.Median(full), listed(full), float64(fullRSS)/1e6, benchmark.Median(tiled), listed(tiled), float64(tiledRSS)/1e6, 1/share, last.Rows, last.Stats.States)
+		b.Say(name, "%-15s of processor time: %.2f s and %.2f s: 1/%.1f", what, benchmark.Median(fullCPU), benchmark.Median(tiledCPU), benchmark.Median(fullCPU)/benchmark.Median(tiledCPU))
 		if goal > 0 {
-			b.atMost(target, share, goal)
+			b.AtMost(target, share, goal)
 		}
 	}
 	return nil
@@ -209,7 +210,7 @@ func runNight(ctx context.Context, t task) (m measured, err error) {
 			p.State, p.Tile = state.take, tile.take
 		}
 	}
-	clock := start()
+	clock := benchmark.Start()
 	if m.Stats, err = (local.Engine{}).Build(ctx, p); err != nil {
 		return m, err
 	}
@@ -218,7 +219,7 @@ func runNight(ctx context.Context, t task) (m measured, err error) {
 			return m, err
 		}
 	}
-	clock.stop(&m)
+	m.Measured = clock.Stop()
 	m.Rows = m.Stats.RowsIn + m.Stats.RowsOutside
 	m.Digests = map[string]string{}
 	for v, man := range rows.done {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/features"
 )
 
@@ -62,7 +63,7 @@ func (f peerFacts) total() float64 {
 }
 
 func (p *peer) run(ctx context.Context, j peerJob) (f peerFacts, err error) {
-	return f, command(ctx, &f, j, p.program)
+	return f, benchmark.Ask(exec.CommandContext(ctx, p.program), j, &f)
 }
 
 // settings give the peer all cores, and let it answer in any order of rows.

@@ -59,7 +59,7 @@ func (b *bench) shares(ctx context.Context, name string, t task) error {
 			rest += spent[n]
 		}
 	}
-	b.say(name, "of %.2f s of processor time: %s; the rest %.0f %%", total.Seconds(), strings.Join(out, ", "), 100*float64(rest)/float64(total))
+	b.Say(name, "of %.2f s of processor time: %s; the rest %.0f %%", total.Seconds(), strings.Join(out, ", "), 100*float64(rest)/float64(total))
 	return nil
 }
 

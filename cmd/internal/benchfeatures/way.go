@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/local"
@@ -58,10 +59,10 @@ func (b *bench) way(ctx context.Context) error {
 		return err
 	}
 	rows := float64(d.events()) / 1e6
-	b.say("way", "DuckDB  %6.2f s, %5.2f M rows/s, %5.0f MB at the peak (%v)", theirs.total(), rows/theirs.total(), float64(theirs.RSS)/1e6, way)
-	b.say("way", "rapport %6.2f s, %5.2f M rows/s, %5.0f MB at the peak: %.2f s consent, %.2f s ingest (pseudonyms, decisions, a table a day written and read back: %.2f M rows/s), %.2f s views of %d rows that count",
+	b.Say("way", "DuckDB  %6.2f s, %5.2f M rows/s, %5.0f MB at the peak (%v)", theirs.total(), rows/theirs.total(), float64(theirs.RSS)/1e6, way)
+	b.Say("way", "rapport %6.2f s, %5.2f M rows/s, %5.0f MB at the peak: %.2f s consent, %.2f s ingest (pseudonyms, decisions, a table a day written and read back: %.2f M rows/s), %.2f s views of %d rows that count",
 		m.Seconds, rows/m.Seconds, float64(m.RSS)/1e6, m.Parts["consent"], m.Parts["ingest"], rows/m.Parts["ingest"], m.Parts["views"], m.Rows)
-	b.say("way", "%.2f of DuckDB's rows/s; %d cells are the same", theirs.total()/m.Seconds, m.Checked)
+	b.Say("way", "%.2f of DuckDB's rows/s; %d cells are the same", theirs.total()/m.Seconds, m.Checked)
 	return nil
 }
 
@@ -110,7 +111,7 @@ func runWay(ctx context.Context, t task) (m measured, err error) {
 		return m, err
 	}
 	m.Parts = map[string]float64{}
-	clock := start()
+	clock := benchmark.Start()
 	lap := func(name string, began time.Time) { m.Parts[name] = time.Since(began).Seconds() }
 
 	began := time.Now()
@@ -169,7 +170,7 @@ func runWay(ctx context.Context, t task) (m measured, err error) {
 		return m, err
 	}
 	lap("views", began)
-	clock.stop(&m)
+	m.Measured = clock.Stop()
 	m.Rows = m.Stats.RowsIn
 	if err := rows.unmask(t, people); err != nil {
 		return m, err

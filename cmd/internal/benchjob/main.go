@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/configs"
 )
 
@@ -56,7 +57,7 @@ func run(ctx context.Context, size string, out io.Writer) error {
 	if err := b.build(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "machine      %d cores (GOMAXPROCS %d), %s %s/%s%s\n", runtime.NumCPU(), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH, load())
+	fmt.Fprintf(out, "machine      %s\n", benchmark.Machine())
 	if size == "ci" {
 		_, err := b.job(ctx, "small", small)
 		return err
@@ -74,16 +75,6 @@ func run(ctx context.Context, size string, out io.Writer) error {
 	target(out, "ml1m_job_seconds", job.wall.Seconds(), 120)
 	target(out, "ml1m_job_rss_mb", job.peak(), 1500)
 	return nil
-}
-
-// load tells how busy the machine was when the run began, where the kernel says so.
-func load() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return ""
-	}
-	one, _, _ := bytes.Cut(b, []byte(" "))
-	return fmt.Sprintf(", load %s before", one)
 }
 
 func target(out io.Writer, name string, value, most float64) {

@@ -110,18 +110,3 @@ func TestRunRefuses(t *testing.T) {
 		}
 	}
 }
-
-func TestTargets(t *testing.T) {
-	for _, ci := range []bool{false, true} {
-		b := &bench{ci: ci}
-		b.atLeast("fast", 1.5, 2)
-		b.atMost("low", 1, 1)
-		want := "target fast 1.5 >= 2 short\ntarget low 1 <= 1 ok"
-		if ci {
-			want = ""
-		}
-		if got := strings.Join(b.targets, "\n"); got != want {
-			t.Errorf("ci %v: %q, want %q", ci, got, want)
-		}
-	}
-}

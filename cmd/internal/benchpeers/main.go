@@ -11,13 +11,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/cmd/internal/benchpeers/peers"
 	"github.com/rapport-ml/rapport/models/als"
 )
@@ -105,12 +105,12 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{scale: s, ci: *size == "ci", env: env, path: filepath.Join(dir, "matrix"), out: out}
-	b.say("machine", "%d cores, as many threads for each side, %s %s/%s%s", runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH, load())
+	b := &bench{Report: benchmark.Report{Out: out, CI: *size == "ci", Width: 18, Digits: 6}, scale: s, env: env, path: filepath.Join(dir, "matrix")}
+	b.Say("machine", "%s; as many threads for each side", benchmark.Machine())
 	f := env.Facts
-	b.say("peers", "Python %s, implicit %s, NumPy %s, SciPy %s with %s; LightFM %s", f.Python, f.Implicit, f.NumPy, f.SciPy, f.BLAS, cmp.Or(f.LightFM, "missing"))
+	b.Say("peers", "Python %s, implicit %s, NumPy %s, SciPy %s with %s; LightFM %s", f.Python, f.Implicit, f.NumPy, f.SciPy, f.BLAS, cmp.Or(f.LightFM, "missing"))
 	if env.NoLightFM != "" {
-		b.say("", "%s", env.NoLightFM)
+		b.Say("", "%s", env.NoLightFM)
 	}
 	began := time.Now()
 	b.world = generate(s.shape, seed)
@@ -118,9 +118,9 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return err
 	}
 	m := b.world.train
-	b.say("data", "%d subjects × %d items, %d pairs, and %d held out of %d subjects; %.1f s", m.Subjects(), m.Items, len(m.Col), b.held(), len(b.world.judged), time.Since(began).Seconds())
+	b.Say("data", "%d subjects × %d items, %d pairs, and %d held out of %d subjects; %.1f s", m.Subjects(), m.Items, len(m.Col), b.held(), len(b.world.judged), time.Since(began).Seconds())
 	c := 1 + 1/weight
-	b.say("problem", "α₀ = %g, λ = %g, ν = 0: implicit's confidence %g and regularization %g; init sd 0.1/√d; %d epochs", weight, s.regularization, c, c*s.regularization, s.epochs)
+	b.Say("problem", "α₀ = %g, λ = %g, ν = 0: implicit's confidence %g and regularization %g; init sd 0.1/√d; %d epochs", weight, s.regularization, c, c*s.regularization, s.epochs)
 	if slices.Contains(wanted, "als") {
 		if err := b.als(ctx, widths); err != nil {
 			return err
@@ -131,35 +131,17 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 			return err
 		}
 	}
-	for _, line := range b.targets {
-		fmt.Fprintln(out, line)
-	}
+	b.Targets()
 	return nil
-}
-
-// load tells how busy the machine was when the run began, where the kernel says so.
-func load() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return ""
-	}
-	one, _, _ := strings.Cut(string(b), " ")
-	return fmt.Sprintf(", load %s before", one)
 }
 
 // bench is one run.
 type bench struct {
+	benchmark.Report
 	scale
-	ci      bool
-	env     *peers.Env
-	world   *world
-	path    string // of the matrix
-	out     io.Writer
-	targets []string
-}
-
-func (b *bench) say(subject, format string, args ...any) {
-	fmt.Fprintf(b.out, "%-18s %s\n", subject, fmt.Sprintf(format, args...))
+	env   *peers.Env
+	world *world
+	path  string // of the matrix
 }
 
 func (b *bench) held() int {
@@ -178,7 +160,7 @@ type entrant struct {
 }
 
 func (b *bench) row(name string, d int, e entrant, remark string) {
-	b.say(name, "d=%-4d epoch %8.3f s  fit %8.2f s  processor %8.2f s  objective %.6g  nDCG@10 %.4f%s", d, e.epoch, e.whole, e.cpu, e.objective, mean(e.ndcg), remark)
+	b.Say(name, "d=%-4d epoch %8.3f s  fit %8.2f s  processor %8.2f s  objective %.6g  nDCG@10 %.4f%s", d, e.epoch, e.whole, e.cpu, e.objective, mean(e.ndcg), remark)
 }
 
 // als trains ours and implicit's two, one after the other, at each dimension.
@@ -201,13 +183,13 @@ func (b *bench) als(ctx context.Context, dims []int) error {
 			if err != nil {
 				return err
 			}
-			their := entrant{epoch: median(v.Epochs), whole: v.Seconds, cpu: v.CPU, objective: p.objective(b.world.train, v.Users, v.Items, v.Width)}
+			their := entrant{epoch: benchmark.Median(v.Epochs), whole: v.Seconds, cpu: v.CPU, objective: p.objective(b.world.train, v.Users, v.Items, v.Width)}
 			if their.ndcg, err = ndcg(b.world, v.Folded, v.Items, v.Width); err != nil {
 				return fmt.Errorf("%s: %w", kind, err)
 			}
 			b.row(kind, d, their, fmt.Sprintf("  (BLAS threads: %d)", v.BLASThreads))
 			ratio, half := compare(our.ndcg, their.ndcg)
-			b.say("", "d=%-4d ours is %.2f× as fast by epoch, %.2f× by fit, %.2f× by processor time; objective %.5f and nDCG@10 %.4f (± %.4f) of theirs",
+			b.Say("", "d=%-4d ours is %.2f× as fast by epoch, %.2f× by fit, %.2f× by processor time; objective %.5f and nDCG@10 %.4f (± %.4f) of theirs",
 				d, their.epoch/our.epoch, their.whole/our.whole, their.cpu/our.cpu, our.objective/their.objective, ratio, half)
 			speedup[kind] = min(speedup[kind], their.epoch/our.epoch, their.whole/our.whole)
 			objective[kind] = max(objective[kind], our.objective/their.objective)
@@ -216,11 +198,11 @@ func (b *bench) als(ctx context.Context, dims []int) error {
 			}
 		}
 	}
-	b.atLeast("peers_implicit_cg_speedup", speedup[peers.CG], 2)
-	b.atLeast("peers_implicit_cholesky_speedup", speedup[peers.Cholesky], 2)
-	b.atMost("peers_objective", objective[peers.CG], 1)
-	b.atMost("peers_objective_exact", objective[peers.Cholesky], 1.001)
-	b.atLeast("peers_ndcg", quality, 1-tolerance)
+	b.AtLeast("peers_implicit_cg_speedup", speedup[peers.CG], 2)
+	b.AtLeast("peers_implicit_cholesky_speedup", speedup[peers.Cholesky], 2)
+	b.AtMost("peers_objective", objective[peers.CG], 1)
+	b.AtMost("peers_objective_exact", objective[peers.Cholesky], 1.001)
+	b.AtLeast("peers_ndcg", quality, 1-tolerance)
 	return nil
 }
 
@@ -232,7 +214,7 @@ func (b *bench) ours(ctx context.Context, d int) (entrant, error) {
 	if err != nil {
 		return entrant{}, err
 	}
-	e := entrant{epoch: median(o.Epochs), whole: o.Seconds, cpu: o.CPU, objective: o.Objective[len(o.Objective)-1]}
+	e := entrant{epoch: benchmark.Median(o.Epochs), whole: o.Seconds, cpu: o.CPU, objective: o.Objective[len(o.Objective)-1]}
 	e.ndcg, err = ndcg(b.world, o.Folded, o.Items, d)
 	return e, err
 }
@@ -244,7 +226,7 @@ func (b *bench) sgd(ctx context.Context, d int) error {
 		epochs int
 	}{{peers.BPR, b.bpr}, {peers.WARP, b.warp}} {
 		if peer.kind == peers.WARP && b.env.Facts.LightFM == "" {
-			b.say(peer.kind, "not run: %s", b.env.NoLightFM)
+			b.Say(peer.kind, "not run: %s", b.env.NoLightFM)
 			continue
 		}
 		v, err := b.env.Train(ctx, b.path, b.world.train, peers.Fit{Kind: peer.kind, Factors: d, Iterations: peer.epochs, Seed: seed})
@@ -259,32 +241,7 @@ func (b *bench) sgd(ctx context.Context, d int) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", peer.kind, err)
 		}
-		b.say(peer.kind, "d=%-4d fit %8.2f s  processor %8.2f s  nDCG@10 %.4f after %d epochs", d, v.Seconds, v.CPU, mean(each), peer.epochs)
+		b.Say(peer.kind, "d=%-4d fit %8.2f s  processor %8.2f s  nDCG@10 %.4f after %d epochs", d, v.Seconds, v.CPU, mean(each), peer.epochs)
 	}
 	return nil
-}
-
-// atLeast and atMost keep a target for the end of the output. Size ci has none: a small world on a busy machine says nothing of speed.
-func (b *bench) atLeast(name string, value, goal float64) {
-	b.target(name, ">=", value, goal, value >= goal)
-}
-
-func (b *bench) atMost(name string, value, goal float64) {
-	b.target(name, "<=", value, goal, value <= goal)
-}
-
-func (b *bench) target(name, sign string, value, goal float64, ok bool) {
-	if b.ci {
-		return
-	}
-	verdict := "ok"
-	if !ok {
-		verdict = "short"
-	}
-	b.targets = append(b.targets, fmt.Sprintf("target %s %.6g %s %.6g %s", name, value, sign, goal, verdict))
-}
-
-func median(values []float64) float64 {
-	s := slices.Sorted(slices.Values(values))
-	return s[len(s)/2]
 }

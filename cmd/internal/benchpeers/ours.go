@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"strings"
-	"syscall"
 	"time"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/cmd/internal/benchpeers/peers"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/als"
@@ -27,8 +24,7 @@ type task struct {
 
 // outcome is what it gave.
 type outcome struct {
-	Seconds   float64   `json:"seconds"`
-	CPU       float64   `json:"cpu"`
+	benchmark.Measured
 	Epochs    []float64 `json:"epochs"`    // seconds of each
 	Objective []float64 `json:"objective"` // after each
 	Folded    []float32 `json:"folded"`
@@ -37,22 +33,11 @@ type outcome struct {
 
 // ours delegates a task to a child process.
 func ours(ctx context.Context, t task) (*outcome, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	question, err := json.Marshal(t)
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, self, "-child")
-	cmd.Stdin, cmd.Stderr = strings.NewReader(string(question)), os.Stderr
-	body, err := cmd.Output()
-	if err != nil {
+	var o outcome
+	if err := benchmark.Delegate(ctx, t, &o, "-child"); err != nil {
 		return nil, fmt.Errorf("train als: %w", err)
 	}
-	var o outcome
-	return &o, json.Unmarshal(body, &o)
+	return &o, nil
 }
 
 // work is the child's side.
@@ -100,7 +85,7 @@ func dataset(m *peers.Matrix) *models.Dataset {
 // train trains als and takes the time of the fit and of each epoch.
 func train(ctx context.Context, d *models.Dataset, t task) (*outcome, error) {
 	o := &outcome{}
-	began, cpu := time.Now(), used()
+	clock := benchmark.Start()
 	var last time.Time
 	trainer := als.Trainer{Hyper: t.Hyper, Progress: func(_ int, objective float64) {
 		now := time.Now()
@@ -114,7 +99,7 @@ func train(ctx context.Context, d *models.Dataset, t task) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Seconds, o.CPU = time.Since(began).Seconds(), used()-cpu
+	o.Measured = clock.Stop()
 	scorer, err := model.Bind(ctx, d.Catalog, nil)
 	if err != nil {
 		return nil, err
@@ -136,13 +121,4 @@ func train(ctx context.Context, d *models.Dataset, t task) (*outcome, error) {
 		}
 	}
 	return o, nil
-}
-
-// used is the process's processor time so far, in seconds.
-func used() float64 {
-	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		return 0
-	}
-	return float64(r.Utime.Nano()+r.Stime.Nano()) / 1e9
 }

@@ -5,24 +5,9 @@ import (
 	"context"
 	"strings"
 	"testing"
-)
 
-func TestTargets(t *testing.T) {
-	for _, ci := range []bool{false, true} {
-		b := &bench{ci: ci}
-		b.atLeast("fast", 1, 1)
-		b.atLeast("slow", .9, 1)
-		b.atMost("small", 1, 1)
-		b.atMost("large", 1.1, 1)
-		want := "target fast 1 >= 1 ok\ntarget slow 0.9 >= 1 short\ntarget small 1 <= 1 ok\ntarget large 1.1 <= 1 short"
-		if ci {
-			want = ""
-		}
-		if got := strings.Join(b.targets, "\n"); got != want {
-			t.Errorf("ci %v: %q, want %q", ci, got, want)
-		}
-	}
-}
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
+)
 
 func TestRunRefuses(t *testing.T) {
 	for _, args := range [][]string{{"-size", "huge"}, {"-only", "nothing"}, {"-child", "nothing"}, {"-repeats", "many"}} {
@@ -47,8 +32,8 @@ func TestWork(t *testing.T) {
 }
 
 func TestStopwatch(t *testing.T) {
-	clock := start()
-	if m := clock.stop(); m.Seconds < 0 || m.CPU < 0 || m.RSS <= 0 {
+	clock := benchmark.Start()
+	if m := clock.Stop(); m.Seconds < 0 || m.CPU < 0 || m.RSS <= 0 {
 		t.Errorf("%+v", m)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/ease"
 )
@@ -23,7 +24,7 @@ type easeTask struct {
 
 // easeFacts are what it took.
 type easeFacts struct {
-	measured
+	benchmark.Measured
 	Memory   int64 `json:"memory"`   // peak bytes beyond the data set's
 	Artifact int64 `json:"artifact"` // bytes
 }
@@ -41,12 +42,12 @@ func doFitEASE(ctx context.Context, t easeTask) (*easeFacts, error) {
 	}
 	h := ease.Defaults()
 	h.Items = t.Items
-	clock := start()
+	clock := benchmark.Start()
 	model, err := (&ease.Trainer{Hyper: h}).Train(ctx, d, d.Cuts.Test, 1)
 	if err != nil {
 		return nil, err
 	}
-	facts := &easeFacts{measured: clock.stop()}
+	facts := &easeFacts{Measured: clock.Stop()}
 	facts.Memory = facts.RSS - before
 	runtime.KeepAlive(d)
 	files, _, err := models.Encode(model)
@@ -63,7 +64,7 @@ func doFitEASE(ctx context.Context, t easeTask) (*easeFacts, error) {
 // that are common enough, and the model must fit into what is left.
 func fitEASE(b *bench, ctx context.Context) error {
 	w, items := movielens20M, 10_000
-	if b.ci {
+	if b.CI {
 		w, items = small, 500
 	}
 	path, err := b.ensure(w)
@@ -75,8 +76,8 @@ func fitEASE(b *bench, ctx context.Context) error {
 		return err
 	}
 	matrix := int64(items) * int64(items) * 4
-	b.say("easefit", "%d of %d items inverted together, %d pairs: %.1f s (%.1f s of processor time)", items, w.Items, w.Pairs, facts.Seconds, facts.CPU)
-	b.say("", "peak %.0f MB beyond the data set, the matrix %.0f MB: %.3f; artifact %.0f MB", mb(facts.Memory), mb(matrix), float64(facts.Memory)/float64(matrix), mb(facts.Artifact))
-	b.atMost("train_ease_memory", float64(facts.Memory)/float64(matrix), 1.3)
+	b.Say("easefit", "%d of %d items inverted together, %d pairs: %.1f s (%.1f s of processor time)", items, w.Items, w.Pairs, facts.Seconds, facts.CPU)
+	b.Say("", "peak %.0f MB beyond the data set, the matrix %.0f MB: %.3f; artifact %.0f MB", mb(facts.Memory), mb(matrix), float64(facts.Memory)/float64(matrix), mb(facts.Artifact))
+	b.AtMost("train_ease_memory", float64(facts.Memory)/float64(matrix), 1.3)
 	return nil
 }

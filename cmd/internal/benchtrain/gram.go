@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/models/modelstest/kernels"
 )
 
@@ -19,7 +20,7 @@ func init() {
 // beside that of a square sgemm, the most that OpenBLAS makes of the machine.
 func (b *bench) gram(ctx context.Context) error {
 	size, rows, lists, length, dims := 2048, 138_493, 20_000, 144, []int{64, 128}
-	if b.ci {
+	if b.CI {
 		size, rows, lists = 256, 3000, 300
 	}
 	peer, err := b.openblas(ctx)
@@ -32,7 +33,7 @@ func (b *bench) gram(ctx context.Context) error {
 	fill(a, 1)
 	fill(c, 2)
 	speeds := map[string][]float64{}
-	add := func(name string, flop float64, m measured) {
+	add := func(name string, flop float64, m benchmark.Measured) {
 		speeds[name] = append(speeds[name], flop/m.Seconds/1e9)
 		speeds[name+" cpu"] = append(speeds[name+" cpu"], flop/m.CPU/1e9)
 	}
@@ -44,7 +45,7 @@ func (b *bench) gram(ctx context.Context) error {
 			return err
 		}
 		for i, s := range facts.Seconds {
-			add("sgemm", flop, measured{Seconds: s, CPU: facts.CPU[i]})
+			add("sgemm", flop, benchmark.Measured{Seconds: s, CPU: facts.CPU[i]})
 		}
 		add("product", flop, timed(func() { kernels.Product(product, a, c, size, size, size) }))
 		if err := same("product", []float64{float64(product[0]), float64(product[len(product)-1])}, facts.Answer); err != nil {
@@ -66,23 +67,23 @@ func (b *bench) gram(ctx context.Context) error {
 			add(fmt.Sprintf("gathered %d", d), float64(lists*length)*each, timed(func() { kernels.RowGrams(x, d, wanted, true) }))
 		}
 	}
-	peak, peakCPU := median(speeds["sgemm"]), median(speeds["sgemm cpu"])
-	b.say("gram", "kernels %s; OpenBLAS sgemm of %d³: %.0f GFLOP/s, %.0f a second of processor time; our product of the same: %.2f of it, %.2f",
-		kernels.Name(), size, peak, peakCPU, median(speeds["product"])/peak, median(speeds["product cpu"])/peakCPU)
+	peak, peakCPU := benchmark.Median(speeds["sgemm"]), benchmark.Median(speeds["sgemm cpu"])
+	b.Say("gram", "kernels %s; OpenBLAS sgemm of %d³: %.0f GFLOP/s, %.0f a second of processor time; our product of the same: %.2f of it, %.2f",
+		kernels.Name(), size, peak, peakCPU, benchmark.Median(speeds["product"])/peak, benchmark.Median(speeds["product cpu"])/peakCPU)
 	least := math.Inf(1)
 	for _, d := range dims {
 		for _, name := range []string{"dense", "rows", "gathered"} {
 			key := fmt.Sprintf("%s %d", name, d)
-			share := median(speeds[key]) / peak
-			b.say("gram", "d=%d, %-8s %.0f GFLOP/s, %.2f of sgemm (%.2f by processor time)", d, name, median(speeds[key]), share, median(speeds[key+" cpu"])/peakCPU)
+			share := benchmark.Median(speeds[key]) / peak
+			b.Say("gram", "d=%d, %-8s %.0f GFLOP/s, %.2f of sgemm (%.2f by processor time)", d, name, benchmark.Median(speeds[key]), share, benchmark.Median(speeds[key+" cpu"])/peakCPU)
 			if name == "rows" {
 				least = min(least, share)
 			}
 		}
 	}
-	b.say("gram", "rows are Gram matrices of %d gathered rows each, on %d cores; gathered adds fetching them from anywhere among %d, and dense is XᵀX of all of these: both wait for memory",
+	b.Say("gram", "rows are Gram matrices of %d gathered rows each, on %d cores; gathered adds fetching them from anywhere among %d, and dense is XᵀX of all of these: both wait for memory",
 		length, runtime.GOMAXPROCS(0), rows)
-	b.atLeast("train_gram_of_sgemm", least, .60)
+	b.AtLeast("train_gram_of_sgemm", least, .60)
 	return nil
 }
 
@@ -95,10 +96,10 @@ func fill(x []float32, seed uint64) {
 }
 
 // timed runs f once.
-func timed(f func()) measured {
-	clock := start()
+func timed(f func()) benchmark.Measured {
+	clock := benchmark.Start()
 	f()
-	return clock.stop()
+	return clock.Stop()
 }
 
 // same refuses answers that are more than float32's rounding apart.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/models/als"
 )
 
@@ -50,20 +51,20 @@ func fitIALS(ctx context.Context, t ialsTask) (*ialsFacts, error) {
 		return nil, err
 	}
 	facts := &ialsFacts{}
-	clock := start()
+	clock := benchmark.Start()
 	h := als.Defaults()
 	h.Dim, h.Epochs, h.Solver, h.Saturation, h.MinSubjects = t.Dim, t.Epochs, t.Solver, 0, 1
 	trainer := als.Trainer{Hyper: h, Progress: func(epoch int, objective float64) {
 		facts.Objective = append(facts.Objective, objective)
-		if took := clock.stop(); epoch > 1 {
+		if took := clock.Stop(); epoch > 1 {
 			facts.Seconds, facts.CPU = append(facts.Seconds, took.Seconds), append(facts.CPU, took.CPU)
 		}
-		clock = start()
+		clock = benchmark.Start()
 	}}
 	if _, err := trainer.Train(ctx, d, d.Cuts.Test, 1); err != nil {
 		return nil, err
 	}
-	_, peak := usage()
+	_, peak := benchmark.Usage()
 	facts.Memory = peak - before
 	runtime.KeepAlive(d)
 	return facts, nil
@@ -88,7 +89,7 @@ func resident() (int64, error) {
 // ials trains with the solver that the rule chooses, and exactly. Speed is the median of the epochs after the first.
 func ials(b *bench, ctx context.Context) error {
 	w, dims, solver := movielens20M, []int{64, 128}, "auto"
-	if b.ci {
+	if b.CI {
 		w, dims, solver = small, []int{32, 64}, "cg" // by the rule, so small a world is solved exactly
 	}
 	began := time.Now()
@@ -96,7 +97,7 @@ func ials(b *bench, ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.say("ials", "%d subjects × %d items, %d pairs, seed %d (%.0f s)", w.Subjects, w.Items, w.Pairs, w.Seed, time.Since(began).Seconds())
+	b.Say("ials", "%d subjects × %d items, %d pairs, seed %d (%.0f s)", w.Subjects, w.Items, w.Pairs, w.Seed, time.Since(began).Seconds())
 	goals := map[int]float64{64: 2.5, 128: 6}
 	for _, d := range dims {
 		var fast, exact ialsFacts
@@ -111,12 +112,12 @@ func ials(b *bench, ctx context.Context) error {
 			return fmt.Errorf("d=%d: objective %g after %d epochs, exact %g", d, fast.Objective[ialsEpochs-1], ialsEpochs, exact.Objective[ialsEpochs-1])
 		}
 		bound := w.bound(d)
-		b.say("", "d=%-4d %.3f s an epoch (%.2f s of processor time), exact %.3f s (%.2f); objective %.6g, exact %.6g: ratio %.5f", d,
-			median(fast.Seconds), median(fast.CPU), median(exact.Seconds), median(exact.CPU), fast.Objective[ialsEpochs-1], exact.Objective[ialsEpochs-1], ratio)
-		b.say("", "       peak %.0f MB beyond the data set, exact %.0f MB; bound %.0f MB", mb(fast.Memory), mb(exact.Memory), mb(bound))
-		b.atMost(fmt.Sprintf("train_ials_%d_epoch_s", d), median(fast.Seconds), goals[d])
-		b.atMost(fmt.Sprintf("train_ials_%d_objective", d), ratio, 1.001)
-		b.atMost(fmt.Sprintf("train_ials_%d_memory", d), float64(fast.Memory)/float64(bound), 1)
+		b.Say("", "d=%-4d %.3f s an epoch (%.2f s of processor time), exact %.3f s (%.2f); objective %.6g, exact %.6g: ratio %.5f", d,
+			benchmark.Median(fast.Seconds), benchmark.Median(fast.CPU), benchmark.Median(exact.Seconds), benchmark.Median(exact.CPU), fast.Objective[ialsEpochs-1], exact.Objective[ialsEpochs-1], ratio)
+		b.Say("", "       peak %.0f MB beyond the data set, exact %.0f MB; bound %.0f MB", mb(fast.Memory), mb(exact.Memory), mb(bound))
+		b.AtMost(fmt.Sprintf("train_ials_%d_epoch_s", d), benchmark.Median(fast.Seconds), goals[d])
+		b.AtMost(fmt.Sprintf("train_ials_%d_objective", d), ratio, 1.001)
+		b.AtMost(fmt.Sprintf("train_ials_%d_memory", d), float64(fast.Memory)/float64(bound), 1)
 	}
 	return nil
 }

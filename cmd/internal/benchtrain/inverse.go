@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/models/modelstest/kernels"
 )
 
@@ -20,13 +21,13 @@ type inverseTask struct {
 }
 
 type inverseFacts struct {
-	measured
+	benchmark.Measured
 	Before int64     `json:"before"` // peak resident bytes before the matrix was made
 	Answer []float64 `json:"answer"`
 }
 
 func invert(_ context.Context, t inverseTask) (f inverseFacts, err error) {
-	_, f.Before = usage()
+	_, f.Before = benchmark.Usage()
 	n := t.N
 	a := make([]float32, n*n)
 	fill(a, t.Seed)
@@ -37,7 +38,7 @@ func invert(_ context.Context, t inverseTask) (f inverseFacts, err error) {
 		a[i*n+i] += 4
 	}
 	ok := false
-	f.measured = timed(func() { ok = kernels.Invert(a, n) })
+	f.Measured = timed(func() { ok = kernels.Invert(a, n) })
 	if !ok {
 		return f, fmt.Errorf("a matrix of %d rows is refused", n)
 	}
@@ -48,7 +49,7 @@ func invert(_ context.Context, t inverseTask) (f inverseFacts, err error) {
 // inverse inverts a matrix of 10,000 items on both sides, in turn.
 func (b *bench) inverse(ctx context.Context) error {
 	n := 10_000
-	if b.ci {
+	if b.CI {
 		n = 300
 	}
 	peer, err := b.openblas(ctx)
@@ -73,10 +74,10 @@ func (b *bench) inverse(ctx context.Context) error {
 		share = append(share, float64(own.RSS-own.Before)/(4*float64(n)*float64(n)))
 	}
 	flop := math.Pow(float64(n), 3) * 1e-9
-	b.say("inverse", "n=%d: %.2f s (%.0f GFLOP/s), OpenBLAS's potrf and potri %.2f s (%.0f); by processor time %.2f s, %.2f s: %.2f of it",
-		n, median(ours), flop/median(ours), median(theirs), flop/median(theirs), median(oursCPU), median(theirsCPU), median(theirsCPU)/median(oursCPU))
-	b.say("inverse", "memory at most %.2f of the matrix", median(share))
-	b.atLeast("train_ease_of_openblas", median(theirs)/median(ours), .90)
-	b.atMost("train_ease_kernel_memory", median(share), 1.3)
+	b.Say("inverse", "n=%d: %.2f s (%.0f GFLOP/s), OpenBLAS's potrf and potri %.2f s (%.0f); by processor time %.2f s, %.2f s: %.2f of it",
+		n, benchmark.Median(ours), flop/benchmark.Median(ours), benchmark.Median(theirs), flop/benchmark.Median(theirs), benchmark.Median(oursCPU), benchmark.Median(theirsCPU), benchmark.Median(theirsCPU)/benchmark.Median(oursCPU))
+	b.Say("inverse", "memory at most %.2f of the matrix", benchmark.Median(share))
+	b.AtLeast("train_ease_of_openblas", benchmark.Median(theirs)/benchmark.Median(ours), .90)
+	b.AtMost("train_ease_kernel_memory", benchmark.Median(share), 1.3)
 	return nil
 }

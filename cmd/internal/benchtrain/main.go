@@ -9,11 +9,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 )
 
 func main() {
@@ -70,14 +71,14 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{ci: *size == "ci", dir: dir, data: cmp.Or(*keep, dir), out: out, repeats: *repeats}
+	b := &bench{Report: benchmark.Report{Out: out, CI: *size == "ci", Width: 10, Digits: 4}, dir: dir, data: cmp.Or(*keep, dir), repeats: *repeats}
 	if b.repeats <= 0 {
 		b.repeats = 5
-		if b.ci {
+		if b.CI {
 			b.repeats = 1
 		}
 	}
-	fmt.Fprintf(out, "machine    %d cores (GOMAXPROCS %d), %s %s/%s%s\n", runtime.NumCPU(), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH, load())
+	b.Say("machine", "%s", benchmark.Machine())
 	began := time.Now()
 	for _, p := range parts {
 		if len(wanted) > 0 && !slices.Contains(wanted, p.name) {
@@ -86,61 +87,17 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		if err := p.run(b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		fmt.Fprintf(out, "           (%s ends after %.0f s)\n", p.name, time.Since(began).Seconds())
+		b.Say("", "(%s ends after %.0f s)", p.name, time.Since(began).Seconds())
 	}
-	for _, line := range b.targets {
-		fmt.Fprintln(out, line)
-	}
+	b.Targets()
 	return nil
-}
-
-// load tells how busy the machine was when the run began, where the kernel says so.
-func load() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return ""
-	}
-	one, _, _ := strings.Cut(string(b), " ")
-	return fmt.Sprintf(", load %s before", one)
 }
 
 // bench is one run of the benchmark.
 type bench struct {
-	ci      bool
-	repeats int    // timed runs of each side
-	dir     string // what goes away at the end
-	data    string // generated data: dir, or what is kept
-	out     io.Writer
-	targets []string
+	benchmark.Report
+	repeats int       // timed runs of each side
+	dir     string    // what goes away at the end
+	data    string    // generated data: dir, or what is kept
 	blas    *openblas // the peer, once a part has asked for it
-}
-
-// say prints a line, with its subject in the first column.
-func (b *bench) say(subject, format string, args ...any) {
-	fmt.Fprintf(b.out, "%-10s %s\n", subject, fmt.Sprintf(format, args...))
-}
-
-// atLeast and atMost keep a target for the end of the output. Size ci has none: a small world on a busy machine says nothing of speed.
-func (b *bench) atLeast(name string, value, goal float64) {
-	b.target(name, ">=", value, goal, value >= goal)
-}
-
-func (b *bench) atMost(name string, value, goal float64) {
-	b.target(name, "<=", value, goal, value <= goal)
-}
-
-func (b *bench) target(name, sign string, value, goal float64, ok bool) {
-	if b.ci {
-		return
-	}
-	verdict := "ok"
-	if !ok {
-		verdict = "short"
-	}
-	b.targets = append(b.targets, fmt.Sprintf("target %s %.4g %s %.4g %s", name, value, sign, goal, verdict))
-}
-
-func median(values []float64) float64 {
-	s := slices.Sorted(slices.Values(values))
-	return s[len(s)/2]
 }

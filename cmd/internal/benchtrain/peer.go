@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 )
 
 // peerPackage is the folder of the peer's module, seen from the root of ours.
@@ -59,7 +61,7 @@ func (b *bench) openblas(ctx context.Context) (*openblas, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.say("openblas", "%s; core %s, %d threads", facts.Config, facts.Core, facts.Threads)
+	b.Say("openblas", "%s; core %s, %d threads", facts.Config, facts.Core, facts.Threads)
 	b.blas = p
 	return p, nil
 }
@@ -77,5 +79,5 @@ func (p *openblas) run(ctx context.Context, t peerTask) (f peerFacts, err error)
 		}
 	}
 	cmd.Env = append(cmd.Env, fmt.Sprintf("OPENBLAS_NUM_THREADS=%d", t.Threads))
-	return f, ask(cmd, t, &f)
+	return f, benchmark.Ask(cmd, t, &f)
 }

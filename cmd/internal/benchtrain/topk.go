@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/modelstest/kernels"
 )
@@ -16,7 +17,7 @@ func init() {
 // both sides.
 func (b *bench) topk(ctx context.Context) error {
 	subjects, items, piece, best := 138_493, 26_744, 4096, 100
-	if b.ci {
+	if b.CI {
 		subjects, items, piece = 700, 900, 700
 	}
 	peer, err := b.openblas(ctx)
@@ -38,7 +39,7 @@ func (b *bench) topk(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			theirs, theirsCPU = append(theirs, pieces*median(facts.Seconds)), append(theirsCPU, pieces*median(facts.CPU))
+			theirs, theirsCPU = append(theirs, pieces*benchmark.Median(facts.Seconds)), append(theirsCPU, pieces*benchmark.Median(facts.CPU))
 			m := timed(func() { kernels.Product(scores, users, things, piece, items, d) })
 			bare, bareCPU = append(bare, pieces*m.Seconds), append(bareCPU, pieces*m.CPU)
 			var out models.Ranking
@@ -51,10 +52,10 @@ func (b *bench) topk(ctx context.Context) error {
 				return err
 			}
 		}
-		b.say("topk", "d=%d: the best %d of %d items for %d subjects %.1f s; a bare sgemm %.1f s in OpenBLAS, %.1f s in ours: %.2f and %.2f of it (by processor time %.2f and %.2f)",
-			d, best, items, subjects, median(ours), median(theirs), median(bare), median(theirs)/median(ours), median(bare)/median(ours),
-			median(theirsCPU)/median(oursCPU), median(bareCPU)/median(oursCPU))
-		b.atLeast(fmt.Sprintf("train_topk_%d_of_sgemm", d), median(theirs)/median(ours), .75)
+		b.Say("topk", "d=%d: the best %d of %d items for %d subjects %.1f s; a bare sgemm %.1f s in OpenBLAS, %.1f s in ours: %.2f and %.2f of it (by processor time %.2f and %.2f)",
+			d, best, items, subjects, benchmark.Median(ours), benchmark.Median(theirs), benchmark.Median(bare), benchmark.Median(theirs)/benchmark.Median(ours), benchmark.Median(bare)/benchmark.Median(ours),
+			benchmark.Median(theirsCPU)/benchmark.Median(oursCPU), benchmark.Median(bareCPU)/benchmark.Median(oursCPU))
+		b.AtLeast(fmt.Sprintf("train_topk_%d_of_sgemm", d), benchmark.Median(theirs)/benchmark.Median(ours), .75)
 	}
 	return nil
 }
