@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/cmd/internal/synth"
 	"github.com/rapport-ml/rapport/models"
 )
@@ -33,12 +34,12 @@ func TestCompanyFindsNewItems(t *testing.T) {
 		t.Fatalf("contenders %v", all)
 	}
 	for c, x := range all[1:] {
-		if diff, half := meanOf(f[c+1], f[0]); diff-half <= 0 {
+		if diff, half := benchmark.Paired(f[c+1], f[0]); diff-half <= 0 {
 			t.Errorf("%s minus popularity: %+.4f ± %.4f of %d subjects", x.name, diff, half, len(f[0]))
 		}
 	}
 	var out bytes.Buffer
-	table(&out, all, []string{"new items"}, []figures{f})
+	compare(&out, all, []string{"new items"}, f)
 	for _, x := range all {
 		if !strings.Contains(out.String(), "| "+x.name+" |") {
 			t.Errorf("%s is not in the table:\n%s", x.name, out.String())

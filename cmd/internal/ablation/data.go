@@ -1,50 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"hash/fnv"
 	"maps"
 	"slices"
 	"time"
 
-	"github.com/parquet-go/parquet-go"
-
+	"github.com/rapport-ml/rapport/cmd/internal/dataset"
 	"github.com/rapport-ml/rapport/cmd/internal/importer"
 	"github.com/rapport-ml/rapport/cmd/internal/synth"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/storage"
 )
-
-func read[T any](ctx context.Context, b storage.Bucket, key string) ([]T, error) {
-	body, _, err := storage.ReadAll(ctx, b, key)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := parquet.Read[T](bytes.NewReader(body), int64(len(body)))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
-	}
-	return rows, nil
-}
-
-// each calls f for all rows of the events under a prefix.
-func each[T any](ctx context.Context, b storage.Bucket, prefix string, f func(T)) error {
-	for info, err := range b.List(ctx, prefix, storage.ListOpt{}) {
-		if err != nil {
-			return err
-		}
-		rows, err := read[T](ctx, b, info.Key)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			f(row)
-		}
-	}
-	return nil
-}
 
 // numbers gives names their places in ascending order.
 func numbers(names map[string]bool) (sorted []string, place map[string]int) {
@@ -81,16 +48,16 @@ func synthetic(ctx context.Context, w synth.World) (*models.Dataset, error) {
 		Time   int64  `parquet:"ts,timestamp(microsecond)"`
 		Action string `parquet:"action"`
 	}
-	items, err := read[itemRow](ctx, b, "w/items.parquet")
+	items, err := dataset.Read[itemRow](ctx, b, "w/items.parquet")
 	if err != nil {
 		return nil, err
 	}
 	skus, people := map[string]bool{}, map[string]bool{}
 	for _, x := range items {
-		skus[unnumbered(x.SKU)] = true
+		skus[synth.Unnumbered(x.SKU)] = true
 	}
 	var rows []eventRow
-	if err := each(ctx, b, "w/events/", func(e eventRow) {
+	if err := dataset.Each(ctx, b, "w/events/", func(e eventRow) {
 		rows = append(rows, e)
 		people[e.UserID] = true
 	}); err != nil {
@@ -101,7 +68,7 @@ func synthetic(ctx context.Context, w synth.World) (*models.Dataset, error) {
 	_, person := numbers(people)
 	category, brand, price := make([]string, len(ids)), make([]string, len(ids)), make([]float64, len(ids))
 	for _, x := range items {
-		i := item[unnumbered(x.SKU)]
+		i := item[synth.Unnumbered(x.SKU)]
 		category[i], brand[i], price[i] = x.Category, x.Brand, x.Price
 	}
 	d.Catalog = &models.Catalog{IDs: ids, Attrs: &models.Attributes{
@@ -112,7 +79,7 @@ func synthetic(ctx context.Context, w synth.World) (*models.Dataset, error) {
 	events := make([]models.Event, len(rows))
 	for i, x := range rows {
 		events[i] = models.Event{
-			Subject: uint64(person[x.UserID]), Item: int32(item[unnumbered(x.SKU)]), Time: x.Time,
+			Subject: uint64(person[x.UserID]), Item: int32(item[synth.Unnumbered(x.SKU)]), Time: x.Time,
 			Kind: uint8(slices.Index(d.Kinds, x.Action)), Weight: weights[x.Action],
 		}
 	}
@@ -120,13 +87,6 @@ func synthetic(ctx context.Context, w synth.World) (*models.Dataset, error) {
 	start := w.Start.UnixMicro()
 	cut(d, start, start+int64(w.Days)*day, 4, 1)
 	return d, d.Validate()
-}
-
-// unnumbered gives an item a name whose order means nothing: synth numbers the most popular items first, and ties must not be broken by that.
-func unnumbered(sku string) string {
-	h := fnv.New32a()
-	h.Write([]byte("of " + sku))
-	return fmt.Sprintf("%08x-%s", h.Sum32(), sku)
 }
 
 // journeyEnd is the end of the last week of The Complete Journey that make quality judges.
@@ -156,13 +116,13 @@ func readJourney(ctx context.Context, dir string) (*sales, error) {
 		ProductID   string `parquet:"product_id"`
 		Time        int64  `parquet:"ts,timestamp(microsecond)"`
 	}
-	products, err := read[productRow](ctx, b, "j/items.parquet")
+	products, err := dataset.Read[productRow](ctx, b, "j/items.parquet")
 	if err != nil {
 		return nil, err
 	}
 	var rows []saleRow
 	sold, households := map[string]bool{}, map[string]bool{}
-	if err := each(ctx, b, "j/events/", func(x saleRow) {
+	if err := dataset.Each(ctx, b, "j/events/", func(x saleRow) {
 		rows = append(rows, x)
 		sold[x.ProductID], households[x.HouseholdID] = true, true
 	}); err != nil {

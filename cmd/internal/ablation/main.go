@@ -5,11 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"os"
-	"strings"
 	"time"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/cmd/internal/synth"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/again"
@@ -117,7 +116,7 @@ func worlds(ctx context.Context, size synth.World, seeds int, out io.Writer) err
 			return err
 		}
 	}
-	table(out, all, []string{"all items", "new items"}, []figures{everything, fresh})
+	compare(out, all, []string{"all items", "new items"}, everything, fresh)
 	return nil
 }
 
@@ -133,46 +132,15 @@ func journeys(ctx context.Context, dir string, weeks int, out io.Writer) error {
 			return fmt.Errorf("week %d of %d: %w", w+1, weeks, err)
 		}
 	}
-	table(out, all, []string{"all items"}, []figures{f})
+	compare(out, all, []string{"all items"}, f)
 	return nil
 }
 
-func table(out io.Writer, all []contender, tasks []string, f []figures) {
-	fmt.Fprintf(out, "| nDCG@%d |", k)
-	for _, t := range tasks {
-		fmt.Fprintf(out, " %s | minus the blend |", t)
-	}
-	fmt.Fprintf(out, "\n|---|%s\n", strings.Repeat("---|", 2*len(tasks)))
+// compare writes the table of the contenders' figures in each task.
+func compare(out io.Writer, all []contender, tasks []string, f ...figures) {
+	names := make([]string, len(all))
 	for c, x := range all {
-		fmt.Fprintf(out, "| %s |", x.name)
-		for t := range tasks {
-			mean, _ := meanOf(f[t][c], nil)
-			if c == 0 {
-				fmt.Fprintf(out, " %.4f | (n = %d) |", mean, len(f[t][c]))
-				continue
-			}
-			diff, half := meanOf(f[t][c], f[t][0])
-			fmt.Fprintf(out, " %.4f | %+.4f ± %.4f |", mean, diff, half)
-		}
-		fmt.Fprintln(out)
+		names[c] = x.name
 	}
-}
-
-// meanOf returns the mean of x, or of x − y, and half of its 95 % interval.
-func meanOf(x, y []float64) (mean, half float64) {
-	n := float64(len(x))
-	at := func(i int) float64 {
-		if y == nil {
-			return x[i]
-		}
-		return x[i] - y[i]
-	}
-	for i := range x {
-		mean += at(i) / n
-	}
-	var v float64
-	for i := range x {
-		v += (at(i) - mean) * (at(i) - mean)
-	}
-	return mean, 1.96 * math.Sqrt(v/(n-1)/n)
+	benchmark.Table(out, fmt.Sprintf("nDCG@%d", k), "the blend", names, tasks, func(c, t int) []float64 { return f[t][c] })
 }

@@ -2,6 +2,7 @@ package benchmark
 
 import (
 	"bytes"
+	"math"
 	"strings"
 	"testing"
 )
@@ -46,5 +47,26 @@ func TestMedian(t *testing.T) {
 		if got := Median(values); got != want {
 			t.Errorf("of %v it is %v, want %v", values, got, want)
 		}
+	}
+}
+
+func TestPaired(t *testing.T) {
+	a, b := []float64{1, .5, 0, .5}, []float64{.25, .25, .25, .25}
+	mean, half := Paired(a, b) // differences .75, .25, −.25, .25: mean .25, sd √(.5/3), of the mean √(.5/3/4)
+	if want := 1.96 * math.Sqrt(.5/12); mean != .25 || math.Abs(half-want) > 1e-12 {
+		t.Errorf("%v ± %v, want .25 ± %v", mean, half, want)
+	}
+	if mean, half := Paired([]float64{3}, nil); mean != 3 || half != 0 {
+		t.Errorf("of one figure %v ± %v", mean, half)
+	}
+}
+
+func TestTable(t *testing.T) {
+	var out bytes.Buffer
+	figures := [][]float64{{.5, .5}, {.5, 1}}
+	Table(&out, "nDCG@10", "the blend", []string{"blend", "als"}, []string{"all"}, func(c, _ int) []float64 { return figures[c] })
+	want := "| nDCG@10 | all | minus the blend |\n|---|---|---|\n| blend | 0.5000 | (n = 2) |\n| als | 0.7500 | +0.2500 ± 0.4900 |\n"
+	if out.String() != want {
+		t.Errorf("%s, want\n%s", out.String(), want)
 	}
 }

@@ -2,11 +2,11 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/cmd/internal/benchpeers/peers"
 	"github.com/rapport-ml/rapport/models"
 )
@@ -98,17 +98,8 @@ func ndcg(w *world, users, items []float32, d int) ([]float64, error) {
 
 // compare returns mean(a)/mean(b) and half of the 95 % interval of their paired difference, in units of mean(b).
 func compare(a, b []float64) (ratio, half float64) {
-	n := float64(len(a))
-	var ma, mb, md, m2 float64
-	for i := range a {
-		ma, mb = ma+a[i]/n, mb+b[i]/n
-		md += (a[i] - b[i]) / n
-	}
-	for i := range a {
-		x := a[i] - b[i] - md
-		m2 += x * x
-	}
-	return ma / mb, 1.96 * math.Sqrt(m2/(n-1)/n) / mb
+	_, half = benchmark.Paired(a, b)
+	return mean(a) / mean(b), half / mean(b)
 }
 
 func mean(x []float64) float64 {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/cmd/internal/synth"
 )
 
@@ -28,7 +29,7 @@ func TestAttributesFindWhatIsNew(t *testing.T) {
 		{3, without, .02},                      // cold subjects
 		{0, without, -.03}, {1, without, -.03}, // history: a small loss
 	} {
-		diff, half := meanOf(figures[with][c.task], figures[c.against][c.task])
+		diff, half := benchmark.Paired(figures[with][c.task], figures[c.against][c.task])
 		if n := len(figures[with][c.task]); diff-half < c.least || n < 50 {
 			t.Errorf("%s: attributes minus %s: %+.4f ± %.4f of %d subjects, want at least %+.2f", tasks[c.task], all[c.against].name, diff, half, n, c.least)
 		}

@@ -5,13 +5,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/cmd/internal/synth"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/als"
@@ -75,7 +74,11 @@ func run(ctx context.Context, size synth.World, seeds int, dir string, out io.Wr
 	if err != nil {
 		return err
 	}
-	printTable(out, all, figures)
+	names := make([]string, len(all))
+	for c, x := range all {
+		names[c] = x.name
+	}
+	benchmark.Table(out, fmt.Sprintf("nDCG@%d", k), "bias columns", names, tasks, func(c, t int) []float64 { return figures[c][t] })
 	return nil
 }
 
@@ -106,46 +109,6 @@ func measure(ctx context.Context, worlds func(seed int) (*happened, error), seed
 		}
 	}
 	return figures, nil
-}
-
-func printTable(out io.Writer, all []contender, figures [][][]float64) {
-	fmt.Fprintf(out, "| nDCG@%d |", k)
-	for _, t := range tasks {
-		fmt.Fprintf(out, " %s | minus bias columns |", t)
-	}
-	fmt.Fprintf(out, "\n|---|%s\n", strings.Repeat("---|", 2*len(tasks)))
-	for c, x := range all {
-		fmt.Fprintf(out, "| %s |", x.name)
-		for t := range tasks {
-			mean, _ := meanOf(figures[c][t], nil)
-			diff, half := meanOf(figures[c][t], figures[0][t])
-			if c == 0 {
-				fmt.Fprintf(out, " %.4f | (n = %d) |", mean, len(figures[c][t]))
-				continue
-			}
-			fmt.Fprintf(out, " %.4f | %+.4f ± %.4f |", mean, diff, half)
-		}
-		fmt.Fprintln(out)
-	}
-}
-
-// meanOf returns the mean of x, or of x − y, and half of its 95 % interval.
-func meanOf(x, y []float64) (mean, half float64) {
-	n := float64(len(x))
-	at := func(i int) float64 {
-		if y == nil {
-			return x[i]
-		}
-		return x[i] - y[i]
-	}
-	for i := range x {
-		mean += at(i) / n
-	}
-	var v float64
-	for i := range x {
-		v += (at(i) - mean) * (at(i) - mean)
-	}
-	return mean, 1.96 * math.Sqrt(v/(n-1)/n)
 }
 
 // train returns a contender's scorer over all items.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -10,8 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/parquet-go/parquet-go"
-
+	"github.com/rapport-ml/rapport/cmd/internal/dataset"
 	"github.com/rapport-ml/rapport/cmd/internal/importer"
 	"github.com/rapport-ml/rapport/cmd/internal/synth"
 	"github.com/rapport-ml/rapport/models"
@@ -60,18 +58,6 @@ type productRow struct {
 // weights are the confidences of actions, as the quickstart's project file has them.
 var weights = map[string]float32{"view": 1, "cart": 2, "buy": 3}
 
-func read[T any](ctx context.Context, b storage.Bucket, key string) ([]T, error) {
-	body, _, err := storage.ReadAll(ctx, b, key)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := parquet.Read[T](bytes.NewReader(body), int64(len(body)))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
-	}
-	return rows, nil
-}
-
 // happened is what a data set holds, by raw names.
 type happened struct {
 	events   []event
@@ -98,23 +84,23 @@ func synthetic(ctx context.Context, w synth.World) (*happened, error) {
 	if _, err := w.Write(ctx, b, "w"); err != nil {
 		return nil, err
 	}
-	items, err := read[itemRow](ctx, b, "w/items.parquet")
+	items, err := dataset.Read[itemRow](ctx, b, "w/items.parquet")
 	if err != nil {
 		return nil, err
 	}
-	people, err := read[subjectRow](ctx, b, "w/subjects.parquet")
+	people, err := dataset.Read[subjectRow](ctx, b, "w/subjects.parquet")
 	if err != nil {
 		return nil, err
 	}
 	out := &happened{items: map[string]attributes{}, subjects: map[string]attributes{}, test: w.Start.AddDate(0, 0, w.Days-max(1, w.Days/10)).UnixMicro()}
 	for _, x := range items {
-		out.items[unnumbered(x.SKU)] = attributes{[]string{x.Brand, x.Category}, x.Price}
+		out.items[synth.Unnumbered(x.SKU)] = attributes{[]string{x.Brand, x.Category}, x.Price}
 	}
 	for _, x := range people {
 		out.subjects[x.UserID] = attributes{[]string{x.AgeBand, x.Region}, math.NaN()}
 	}
-	return out, eachEvent(ctx, b, func(x eventRow) {
-		out.events = append(out.events, event{x.UserID, unnumbered(x.SKU), x.Time, weights[x.Action]})
+	return out, dataset.Each(ctx, b, "w/events/", func(x eventRow) {
+		out.events = append(out.events, event{x.UserID, synth.Unnumbered(x.SKU), x.Time, weights[x.Action]})
 	})
 }
 
@@ -124,7 +110,7 @@ func journey(ctx context.Context, dir string) (*happened, error) {
 	if _, err := importer.CompleteJourney(ctx, dir, b, "w"); err != nil {
 		return nil, err
 	}
-	items, err := read[productRow](ctx, b, "w/items.parquet")
+	items, err := dataset.Read[productRow](ctx, b, "w/items.parquet")
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +119,7 @@ func journey(ctx context.Context, dir string) (*happened, error) {
 		out.items[x.Product] = attributes{[]string{x.Brand, x.Category, x.Department}, math.NaN()}
 	}
 	first, last := int64(math.MaxInt64), int64(0)
-	err = eachEvent(ctx, b, func(x purchaseRow) {
+	err = dataset.Each(ctx, b, "w/events/", func(x purchaseRow) {
 		if _, ok := out.items[x.Product]; !ok {
 			out.items[x.Product] = attributes{[]string{"", "", ""}, math.NaN()}
 		}
@@ -143,22 +129,6 @@ func journey(ctx context.Context, dir string) (*happened, error) {
 	})
 	out.test = last - (last-first)/10
 	return out, err
-}
-
-func eachEvent[T any](ctx context.Context, b storage.Bucket, f func(T)) error {
-	for info, err := range b.List(ctx, "w/events/", storage.ListOpt{}) {
-		if err != nil {
-			return err
-		}
-		rows, err := read[T](ctx, b, info.Key)
-		if err != nil {
-			return err
-		}
-		for _, x := range rows {
-			f(x)
-		}
-	}
-	return nil
 }
 
 // newWorld splits what happened.
@@ -218,9 +188,6 @@ func table(names []string, of map[string]attributes) *models.Attributes {
 
 // held draws one name in five.
 func held(name string) bool { return hash(name)%5 == 0 }
-
-// unnumbered gives an item a name whose order means nothing: synth numbers the most popular first, and ties must not be broken by that.
-func unnumbered(sku string) string { return fmt.Sprintf("%08x-%s", hash("of "+sku), sku) }
 
 func hash(name string) uint32 {
 	h := fnv.New32a()

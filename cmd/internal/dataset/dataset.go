@@ -1,4 +1,4 @@
-// Package dataset writes the raw Parquet files that a project starts from, as a company's exporter would: what synth invents and what
+// Package dataset writes, and reads back, the raw Parquet files that a project starts from, as a company's exporter would: what synth invents and what
 // importer converts.
 package dataset
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/cmd/internal/benchpeers/peers"
 	"github.com/rapport-ml/rapport/configs"
 	"github.com/rapport-ml/rapport/features/local"
@@ -281,35 +282,15 @@ func (t *task) print(out io.Writer, rows []result) {
 			continue
 		}
 		for m := range t.metrics {
-			mean, _ := difference(r.values[m], nil)
+			mean, _ := benchmark.Paired(r.values[m], nil)
 			fmt.Fprintf(out, " %.4f |", mean)
 		}
 		if i == 0 {
 			fmt.Fprintln(out, " |")
 			continue
 		}
-		mean, half := difference(r.values[0], rows[0].values[0])
+		mean, half := benchmark.Paired(r.values[0], rows[0].values[0])
 		fmt.Fprintf(out, " %+.4f ± %.4f |\n", mean, half)
 	}
 	fmt.Fprintln(out)
-}
-
-// difference is the mean of a − b (of a, where b is nil) and half of its 95 % interval.
-func difference(a, b []float64) (mean, half float64) {
-	n := float64(len(a))
-	x := slices.Clone(a)
-	for i := range x {
-		if b != nil {
-			x[i] -= b[i]
-		}
-		mean += x[i] / n
-	}
-	var v float64
-	for _, y := range x {
-		v += (y - mean) * (y - mean)
-	}
-	if n > 1 {
-		half = 1.96 * math.Sqrt(v/(n-1)/n)
-	}
-	return mean, half
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/cmd/internal/benchpeers/peers"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/als"
@@ -131,9 +132,9 @@ func TestMeasureFindsTaste(t *testing.T) {
 		if len(rows) != 3 || rows[0].name != "home" || !strings.HasPrefix(rows[2].name, "part als") {
 			t.Fatalf("%s: rows %+v", name, rows)
 		}
-		blended, _ := difference(rows[0].values[0], nil)
-		plain, _ := difference(rows[1].values[0], nil)
-		factors, _ := difference(rows[2].values[0], nil)
+		blended, _ := benchmark.Paired(rows[0].values[0], nil)
+		plain, _ := benchmark.Paired(rows[1].values[0], nil)
+		factors, _ := benchmark.Paired(rows[2].values[0], nil)
 		if factors < 1.2*plain || blended < 1.1*plain {
 			t.Errorf("%s: blend %.3f, popular %.3f, als %.3f", name, blended, plain, factors)
 		}

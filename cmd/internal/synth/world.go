@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"runtime"
 	"sync"
 	"time"
@@ -181,4 +182,11 @@ func (w World) Validate() error {
 // drifts reports whether day d has the given kind of drift.
 func (w World) drifts(d int, kind DriftKind) bool {
 	return w.Drift != nil && w.Drift.Day == d && (w.Drift.Kind == kind || w.Drift.Kind == Both || w.Drift.Kind == "")
+}
+
+// Unnumbered gives an item a name whose order means nothing: a world numbers the most popular items first, and a benchmark's ties must not be broken by that.
+func Unnumbered(sku string) string {
+	h := fnv.New32a()
+	h.Write([]byte("of " + sku))
+	return fmt.Sprintf("%08x-%s", h.Sum32(), sku)
 }
