@@ -56,7 +56,7 @@ type productRow struct {
 }
 
 // weights are the confidences of actions, as the quickstart's project file has them.
-var weights = map[string]float32{"view": 1, "cart": 2, "buy": 3}
+var weights = map[string]float32{"view": 1, "cart": 2, "buy": 4}
 
 // happened is what a data set holds, by raw names.
 type happened struct {
