@@ -127,15 +127,20 @@ func (l *EventLog) Between(from, to int64) EventLog {
 	out.Subjects, out.Off = l.Subjects, off
 	for s := range l.Subjects {
 		h, at := l.SubjectBetween(s, from, to), off[s]
-		copy(out.Item[at:], h.Item)
-		copy(out.Time[at:], h.Time)
-		copy(out.Kind[at:], h.Kind)
-		copy(out.Weight[at:], h.Weight)
-		if out.Context != nil {
-			copy(out.Context[at:], h.Context)
-		}
+		out.copyFrom(at, h)
 	}
 	return out
+}
+
+// copyFrom writes the events of h over those from row at on.
+func (l *EventLog) copyFrom(at int, h History) {
+	copy(l.Item[at:], h.Item)
+	copy(l.Time[at:], h.Time)
+	copy(l.Kind[at:], h.Kind)
+	copy(l.Weight[at:], h.Weight)
+	if l.Context != nil {
+		copy(l.Context[at:], h.Context)
+	}
 }
 
 // Validate reports the first fault of the log. It names rows, never subjects.

@@ -23,13 +23,7 @@ func (d *Dataset) Sample(share float64) *Dataset {
 	for k, s := range rows {
 		h, at := d.Events.Subject(s), out.Events.Off[k]
 		out.Events.Subjects[k], out.Events.Off[k+1] = d.Events.Subjects[s], at+h.Len()
-		copy(out.Events.Item[at:], h.Item)
-		copy(out.Events.Time[at:], h.Time)
-		copy(out.Events.Kind[at:], h.Kind)
-		copy(out.Events.Weight[at:], h.Weight)
-		if h.Context != nil {
-			copy(out.Events.Context[at:], h.Context)
-		}
+		out.Events.copyFrom(at, h)
 	}
 	if d.Subjects != nil {
 		out.Subjects = d.Subjects.pick(rows)
