@@ -37,6 +37,8 @@ type Decisions struct {
 	ground  Decision // for subjects without any record or erasure
 	of      map[Subject]verdict
 
+	sensitive *Sensitive // nil: none
+
 	once   sync.Once
 	listed *listed // of the same, once it is wanted
 }
@@ -177,7 +179,7 @@ func (d *Decisions) Admitted() (admitted, refused int) {
 // Digest is the canonical digest (hex SHA-256) of the subject filter restricted to events in w. Equal digests mean that the same
 // events of w count. Under consent it runs over the sorted (subject, max(from, w.Start)) of the subjects whose span starts before
 // w.End: a subject who joined later, or one who is denied, does not appear. Under a legitimate interest, which holds by
-// default, it runs over the exceptions instead. Erased subjects appear in neither. O(n log n).
+// default, it runs over the exceptions instead. Erased subjects appear in neither. Where items are guarded it is of these too. O(n log n).
 func (d *Decisions) Digest(w table.Interval) string {
 	start, end := w.Start.UnixMicro(), w.End.UnixMicro()
 	type row struct {
@@ -224,5 +226,8 @@ func (d *Decisions) Digest(w table.Interval) string {
 		}
 	}
 	h.Write(buf)
+	if d.sensitive != nil {
+		h.Write([]byte("sensitive " + d.sensitive.digest(w)))
+	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -22,15 +22,18 @@ const (
 	Erased
 	NotYetValid // outside the current unbroken span: before it began, or not before now
 	BadRow      // no subject, item or time; or quarantined for what it holds
+	Protected   // of somebody who is not to be profiled
+	SensitiveItem // of an item that counts only with a consent of its own, which the subject does not hold
 	reasons
 )
 
 // stages are the losses in the order in which a funnel prints them, and names every reason's name in JSON and in print.
 var (
-	stages = [...]Reason{BadRow, NoPurpose, NoRecord, Refused, Expired, PastRetention, Erased, NotYetValid}
+	stages = [...]Reason{BadRow, NoPurpose, Protected, NoRecord, Refused, Expired, PastRetention, Erased, NotYetValid, SensitiveItem}
 	names  = [reasons]string{
 		Kept: "kept", NoPurpose: "no_purpose", NoRecord: "no_record", Refused: "refused", Expired: "expired",
 		PastRetention: "past_retention", Erased: "erased", NotYetValid: "not_yet_valid", BadRow: "bad_row",
+		Protected: "protected", SensitiveItem: "sensitive_item",
 	}
 	remedies = [reasons]string{
 		NoPurpose:     "no purpose reads this data: declare one that does, or stop reading it",
@@ -40,6 +43,8 @@ var (
 		PastRetention: "these events are older than the purpose keeps them: lengthen keep.events only if the purpose needs it",
 		Erased:        "these subjects were erased: remove them from the source as well",
 		NotYetValid:   "these events lie before the subjects' current consent began: no remedy, unless the consent table lacks earlier records",
+		Protected:     "these subjects are protected (protected_subjects) and never profiled: no remedy, unless the declaration matches more of them than it should",
+		SensitiveItem: "these events tell of items that count for nobody without the consent that sensitive_items names: no remedy, unless the declaration matches more of them than it should",
 		BadRow:        "these rows lack an id or a time, hold no number where one should be, break a rule of the source, or have a time that does not fit their file's day (too late: raise sources.events.lateness; after its file: check time_unit and zone): correct the producer; rapport runs show --quarantine lists them by file and row",
 	}
 )

@@ -22,18 +22,29 @@ type Wish struct {
 // WishName says what a wish is about.
 type WishName string
 
-// The wishes. Of each the newest record counts (for exclude, include and forget the newest of each value).
+// The wishes. Of each the newest record counts (of those that name an item or an attribute=level, the newest of each).
 const (
-	WishLevel   WishName = "level"   // off: the list not based on profiling; broad: a list by levels of one attribute; full
-	WishPause   WishName = "pause"   // on: as level off, until off
-	WishReset   WishName = "reset"   // what was known before is as if it had never been
-	WishExclude WishName = "exclude" // no item with this attribute=level
-	WishInclude WishName = "include" // takes an exclude back
-	WishForget  WishName = "forget"  // what was known of this item before is as if it had never been
+	WishLevel   WishName = "level"       // off: the list not based on profiling; broad: a list by levels of one attribute; full
+	WishPause   WishName = "pause"       // on: as level off, until off
+	WishReset   WishName = "reset"       // what was known before is as if it had never been
+	WishExclude WishName = "exclude"     // no item with this attribute=level
+	WishInclude WishName = "include"     // takes an exclude back
+	WishForget  WishName = "forget"      // what was known of this item before is as if it had never been
+	WishLess    WishName = "less"        // less of this item, or of items with this attribute=level: further down, and not out
+	WishUsual   WishName = "usual"       // takes a less back
+	WishPrefer  WishName = "prefer"      // new: items that the subject has not had, and those that are new to everybody, further up; usual: no longer
+	WishDown    WishName = "thumbs-down" // this item no more
+	WishUp      WishName = "thumbs-up"   // takes a thumbs-down back
 )
 
 // WishNames are all of them.
-var WishNames = []WishName{WishLevel, WishPause, WishReset, WishExclude, WishInclude, WishForget}
+var WishNames = []WishName{WishLevel, WishPause, WishReset, WishExclude, WishInclude, WishForget, WishLess, WishUsual, WishPrefer, WishDown, WishUp}
+
+// The values of WishPrefer.
+const (
+	PreferNew   = "new"
+	PreferUsual = "usual"
+)
 
 // Level is how much of a subject a list may be made of.
 type Level string
@@ -48,17 +59,35 @@ const (
 // Check reports a value that its wish does not take. A level or a pause that is not known is none: it is read as the most careful one.
 func (w Wish) Check() error {
 	if !slices.Contains(WishNames, w.Name) {
-		return fmt.Errorf("preference %q is not known: want one of level, pause, reset, exclude, include, forget", w.Name)
+		return fmt.Errorf("preference %q is not known: want one of %s", w.Name, strings.Join(wishNames(), ", "))
 	}
-	if w.Name == WishExclude || w.Name == WishInclude {
+	switch w.Name {
+	case WishExclude, WishInclude:
 		if column, level, ok := strings.Cut(w.Value, "="); !ok || column == "" || level == "" {
 			return fmt.Errorf("the value of preference %s must be ATTRIBUTE=LEVEL, as category=gift", w.Name)
 		}
-	}
-	if w.Name == WishForget && w.Value == "" {
-		return fmt.Errorf("the value of preference %s must be an item", w.Name)
+	case WishForget, WishDown, WishUp:
+		if w.Value == "" {
+			return fmt.Errorf("the value of preference %s must be an item", w.Name)
+		}
+	case WishLess, WishUsual:
+		if w.Value == "" {
+			return fmt.Errorf("the value of preference %s must be an item, or ATTRIBUTE=LEVEL, as category=gift", w.Name)
+		}
+	case WishPrefer:
+		if w.Value != PreferNew && w.Value != PreferUsual {
+			return fmt.Errorf("the value of preference %s must be %s, or %s, which takes that back", w.Name, PreferNew, PreferUsual)
+		}
 	}
 	return nil
+}
+
+func wishNames() []string {
+	var out []string
+	for _, n := range WishNames {
+		out = append(out, string(n))
+	}
+	return out
 }
 
 // Compare orders wishes by subject, time, name and value, of which the last counts.
@@ -73,6 +102,9 @@ type Wants struct {
 	Since   int64            // µs: what was known before does not count; 0: all does
 	Exclude []string         // attribute=level, ascending
 	Forget  map[string]int64 // item → µs before which it does not count
+	Down    []string         // items that stand in no list, ascending
+	Less    []string         // items, or attribute=level, ascending
+	New     bool             // rather what is new
 }
 
 // Unprofiled reports whether the subject wants the list not based on profiling.
@@ -100,7 +132,7 @@ func Wanted(now time.Time, records []Wish) Wishes {
 		at[t] = w.At
 		return true
 	}
-	excluded := map[Subject]map[string]bool{}
+	excluded, down, less := stands{}, stands{}, stands{}
 	for _, w := range sorted {
 		if w.At.After(now) {
 			continue
@@ -122,11 +154,20 @@ func Wanted(now time.Time, records []Wish) Wishes {
 		case WishReset:
 			s.Since = max(s.Since, w.At.UnixMicro())
 		case WishExclude, WishInclude:
-			if newer(topic{w.Subject, WishExclude, w.Value}, w, w.Name == WishExclude) {
-				if excluded[w.Subject] == nil {
-					excluded[w.Subject] = map[string]bool{}
-				}
-				excluded[w.Subject][w.Value] = w.Name == WishExclude
+			if on := w.Name == WishExclude; newer(topic{w.Subject, WishExclude, w.Value}, w, on) {
+				excluded.set(w.Subject, w.Value, on)
+			}
+		case WishDown, WishUp:
+			if on := w.Name == WishDown; newer(topic{w.Subject, WishDown, w.Value}, w, on) {
+				down.set(w.Subject, w.Value, on)
+			}
+		case WishLess, WishUsual:
+			if on := w.Name == WishLess; newer(topic{w.Subject, WishLess, w.Value}, w, on) {
+				less.set(w.Subject, w.Value, on)
+			}
+		case WishPrefer:
+			if on := w.Value == PreferNew; newer(topic{w.Subject, WishPrefer, ""}, w, !on) {
+				s.New = on
 			}
 		case WishForget:
 			if s.Forget == nil {
@@ -136,14 +177,29 @@ func Wanted(now time.Time, records []Wish) Wishes {
 		}
 		out[w.Subject] = s
 	}
-	for subject, values := range excluded {
-		s := out[subject]
-		for _, v := range slices.Sorted(maps.Keys(values)) {
-			if values[v] {
-				s.Exclude = append(s.Exclude, v)
-			}
-		}
+	for subject, s := range out {
+		s.Exclude, s.Down, s.Less = excluded.of(subject), down.of(subject), less.of(subject)
 		out[subject] = s
+	}
+	return out
+}
+
+// stands says of what a subject has named whether it stands.
+type stands map[Subject]map[string]bool
+
+func (s stands) set(subject Subject, value string, on bool) {
+	if s[subject] == nil {
+		s[subject] = map[string]bool{}
+	}
+	s[subject][value] = on
+}
+
+// of returns what stands of a subject's, ascending.
+func (s stands) of(subject Subject) (out []string) {
+	for _, v := range slices.Sorted(maps.Keys(s[subject])) {
+		if s[subject][v] {
+			out = append(out, v)
+		}
 	}
 	return out
 }
@@ -159,6 +215,9 @@ func (w Wishes) Digest() string {
 		fmt.Fprintf(h, "%d %q %t %d %q\n", s, x.Level, x.Paused, x.Since, x.Exclude)
 		for _, item := range slices.Sorted(maps.Keys(x.Forget)) {
 			fmt.Fprintf(h, "%q %d\n", item, x.Forget[item])
+		}
+		if len(x.Down)+len(x.Less) > 0 || x.New { // what nobody wants leaves the digest as it was before it could be wanted
+			fmt.Fprintf(h, "down %q less %q new %t\n", x.Down, x.Less, x.New)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))

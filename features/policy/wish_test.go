@@ -35,10 +35,24 @@ func TestWanted(t *testing.T) {
 		{7, WishInclude, "brand=x", day(1)},
 		{8, WishLevel, "off", day(1)},
 		{8, WishLevel, "broad", day(1)},
+		{9, WishLess, "category=gift", day(1)},
+		{9, WishLess, "sku-2", day(2)},
+		{9, WishUsual, "category=gift", day(2)},
+		{9, WishPrefer, "new", day(1)},
+		{9, WishDown, "sku-3", day(1)},
+		{9, WishDown, "sku-4", day(1)},
+		{9, WishUp, "sku-4", day(2)},
+		{10, WishLess, "sku-2", day(1)},
+		{10, WishUsual, "sku-2", day(1)},
+		{10, WishPrefer, "new", day(1)},
+		{10, WishPrefer, "usual", day(1)},
+		{10, WishDown, "sku-3", day(1)},
+		{10, WishUp, "sku-3", day(1)},
 	}
 	want := Wishes{
 		1: {Level: Full}, 2: {Level: Off}, 3: {Level: Off}, 4: {Paused: true}, 5: {Since: micros(2)},
 		6: {Exclude: []string{"category=gift"}, Forget: map[string]int64{"sku-1": micros(2)}}, 7: {Exclude: []string{"brand=x"}}, 8: {Level: Off},
+		9: {Less: []string{"sku-2"}, New: true, Down: []string{"sku-3"}}, 10: {Less: []string{"sku-2"}, Down: []string{"sku-3"}},
 	}
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 50 {
@@ -57,7 +71,7 @@ func TestWanted(t *testing.T) {
 	if (Wishes{}).Digest() != "" {
 		t.Error("nobody's wishes have a digest")
 	}
-	for _, w := range []Wish{{Name: "mute"}, {Name: WishExclude, Value: "gift"}, {Name: WishInclude, Value: "=x"}, {Name: WishForget}} {
+	for _, w := range []Wish{{Name: "mute"}, {Name: WishExclude, Value: "gift"}, {Name: WishInclude, Value: "=x"}, {Name: WishForget}, {Name: WishLess}, {Name: WishDown}, {Name: WishPrefer, Value: "old"}} {
 		if w.Check() == nil {
 			t.Errorf("%+v is let pass", w)
 		}
