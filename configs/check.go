@@ -610,6 +610,7 @@ func (p *Project) purpose(name string) policy.Purpose {
 func (b Budget) budget() eval.Budget {
 	return eval.Budget{
 		Metric: b.Metric, Cohort: b.Cohort, RelativeGap: b.RelativeGap, AbsoluteGap: b.AbsoluteGap, Against: b.Against, Ratio: b.Ratio,
+		AtLeast: b.AtLeast, AtMost: b.AtMost, Margin: b.Margin, Pool: b.Pool,
 		MinN: b.MinN, OnFail: eval.Action(b.OnFail), Owner: b.Owner, Why: b.Why,
 	}
 }

@@ -382,16 +382,20 @@ type Split struct {
 
 // Budget is one acceptable range.
 type Budget struct {
-	Metric      string   // as ndcg@10
-	Cohort      string   // a gap between its groups is judged
-	RelativeGap *float64 // the largest gap, as a share of the overall figure
-	AbsoluteGap *float64 // the largest gap
-	Against     string   // live, or a baseline: a ratio to it is judged
-	Ratio       *float64 // the smallest
-	MinN        int      // the smallest group that is judged
-	OnFail      string   // ratchet goes on if the live version is no better; block refuses; warn lets pass and says so
-	Owner       string   // who is named where it fails
-	Why         string   // for those who read the report
+	Metric      string        // as ndcg@10
+	Cohort      string        // a gap between its groups is judged
+	RelativeGap *float64      // the largest gap, as a share of the overall figure
+	AbsoluteGap *float64      // the largest gap
+	Against     string        // live, or a baseline: a ratio to it is judged
+	Ratio       *float64      // the smallest
+	AtLeast     *float64      // the metric itself may not fall below it; with cohort, in no group
+	AtMost      *float64      // the metric itself may not exceed it; with cohort, in no group
+	Margin      float64       // how far beyond its bound a value is still taken for kept, in the bound's unit
+	Pool        time.Duration // over how long evaluations of the job are pooled to judge it, as 28d, each with its own version; left out: the run's own alone
+	MinN        int           // the smallest group that is judged
+	OnFail      string        // ratchet goes on if the live version is no better; block refuses; warn lets pass and says so
+	Owner       string        // who is named where it fails
+	Why         string        // for those who read the report
 }
 
 // Drift says how inputs and scores are compared with the past.

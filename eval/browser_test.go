@@ -156,16 +156,16 @@ func browserReports(t *testing.T) map[string]*Report {
 		{Metric: "ndcg@5", Against: "live", Ratio: ptr(1.2), OnFail: Block, Owner: "ml-lead", Why: "a leap or nothing"},
 		{Metric: "ndcg@5", Cohort: "region", RelativeGap: ptr(0.15), Owner: "ml-lead", Why: "parity review"},
 		{Metric: "ndcg@5", Cohort: "age_band", RelativeGap: ptr(0.01), OnFail: Warn},
-	}, refused.Quality, Drift{Report: refused.Drift})
+	}, refused.Quality, nil, Drift{Report: refused.Drift})
 	passed := exampleReport(t)
-	passed.Decision = Gate([]Budget{{Metric: "ndcg@5", Against: Popular, Ratio: ptr(1.0), Owner: "ml-lead", Why: "no worse than best sellers"}}, passed.Quality, Drift{})
+	passed.Decision = Gate([]Budget{{Metric: "ndcg@5", Against: Popular, Ratio: ptr(1.0), Owner: "ml-lead", Why: "no worse than best sellers"}}, passed.Quality, nil, Drift{})
 	passed.Drift, passed.Rerank, passed.Lists = nil, exampleRerank(), exampleLists()
 	first := exampleReport(t)
 	first.Trend, first.Drift, first.Published = nil, nil, nil
 	first.Quality.Contenders = first.Quality.Contenders[:1]
 	first.Quality.Comparisons, first.Quality.Cohorts = nil, nil
-	first.Decision = Gate(nil, first.Quality, Drift{})
-	out := map[string]*Report{"refused": refused, "passed": passed, "first": first, "little": {Decision: Gate(nil, &Quality{Headline: "ndcg@10"}, Drift{}), Quality: &Quality{Headline: "ndcg@10", K: []int{10}}}}
+	first.Decision = Gate(nil, first.Quality, nil, Drift{})
+	out := map[string]*Report{"refused": refused, "passed": passed, "first": first, "little": {Decision: Gate(nil, &Quality{Headline: "ndcg@10"}, nil, Drift{}), Quality: &Quality{Headline: "ndcg@10", K: []int{10}}}}
 	if path := os.Getenv("RAPPORT_REPORT_JSON"); path != "" {
 		body, err := os.ReadFile(path)
 		if err != nil {

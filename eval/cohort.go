@@ -119,9 +119,12 @@ type gap struct {
 	best       string
 	difference float64
 	low, high  float64 // at Confidence, over all pairs at once
-	detectable float64 // how far beyond a bound the gap of the worst-measured pair must lie to be called four times in five
+	pairs      []pair
 	unjudged   []string
 }
+
+// pair is two judged groups: how far apart they are measured, and the standard error of that.
+type pair struct{ difference, error float64 }
 
 // gap judges the groups of at least minN subjects. Groups hold different subjects, so the standard error of a difference is
 // √(se_i² + se_j²). With c the normal quantile corrected for the number of pairs (Bonferroni),
@@ -130,7 +133,7 @@ type gap struct {
 //	high = max over pairs of |v_i − v_j| + c·se_ij
 //
 // bound the true max − min whenever all pairs' intervals hold, which is at least Confidence of the time; the plain bootstrap of max − min does not, as
-// noise only ever widens it. detectable = (c + z₀.₈)·max se_ij.
+// noise only ever widens it.
 func (f *CohortFigure) gap(minN int) gap {
 	g := gap{min: math.Inf(1), max: math.Inf(-1)}
 	var judged []*Group
@@ -159,7 +162,7 @@ func (f *CohortFigure) gap(minN int) gap {
 		for _, b := range judged[:i] {
 			d, se := math.Abs(*a.Value-*b.Value), math.Hypot(*a.StandardError, *b.StandardError)
 			g.low, g.high = max(g.low, d-c*se), max(g.high, d+c*se)
-			g.detectable = max(g.detectable, (c+distuv.UnitNormal.Quantile(0.8))*se)
+			g.pairs = append(g.pairs, pair{d, se})
 		}
 	}
 	return g

@@ -53,7 +53,7 @@ func exampleReport(t *testing.T) *Report {
 			{Role: "evaluation", Name: "check_fairness", Says: "We check that suggestions work equally well for everyone.", Basis: "legitimate-interest", Reads: map[string][]string{"cohorts": {"region", "age_band"}}},
 		},
 		Run:      RunFacts{ID: "01JEXAMPLE0000000000000000", Project: "shop", Job: "nightly", Interval: table.Interval{Start: day(20), End: day(21)}, Clock: day(21).Add(3 * time.Hour), Pinned: true, Revision: "a28a96e"},
-		Decision: Gate(budgets, q, Drift{Report: dr}),
+		Decision: Gate(budgets, q, nil, Drift{Report: dr}),
 		Model:    ModelFacts{Name: "home", Version: "7", Digest: "sha256:5f1c0000000000000000000000000000", Parts: []PartWeight{{"als", 0.6}, {"again", 0.3}, {"popular", 0.1}}, Weights: map[string]float64{"buy": 4}, Length: 20, Seed: 1, Kernel: "amd64-avx2-fma", Spec: json.RawMessage(`{"parts":["als"]}`)},
 		Quality:  q, Drift: dr,
 		Funnel:    []FunnelRow{{"read", "120000"}, {"no_purpose", "0"}, {"no_record", "5200"}, {"refused", "8100"}, {"expired", "240"}, {"erased", "under 11"}, {"kept", "106455"}},
@@ -146,7 +146,7 @@ func TestReportGolden(t *testing.T) {
 	}}}
 	r := &Report{
 		Run:      RunFacts{ID: "01J", Job: "nightly", Interval: table.Interval{Start: day, End: day.AddDate(0, 0, 1)}, Clock: day.AddDate(0, 0, 1), Revision: "abc"},
-		Decision: Gate([]Budget{{Metric: "ndcg@2", Cohort: "g", RelativeGap: ptr(0.5), Owner: "ml-lead", Why: "parity"}}, q, Drift{Report: dr}),
+		Decision: Gate([]Budget{{Metric: "ndcg@2", Cohort: "g", RelativeGap: ptr(0.5), Owner: "ml-lead", Why: "parity"}}, q, nil, Drift{Report: dr}),
 		Model:    ModelFacts{Name: "home", Digest: "sha256:00"}, Quality: q, Drift: dr, Funnel: []FunnelRow{{"kept", "100"}},
 	}
 	var got bytes.Buffer
@@ -171,7 +171,7 @@ func TestReportGolden(t *testing.T) {
 	if err := json.Unmarshal(got.Bytes(), &back); err != nil {
 		t.Fatal(err)
 	}
-	again, _ := json.Marshal(Gate([]Budget{*r.Decision.Rules[1].Budget}, back.Quality, Drift{Report: back.Drift}))
+	again, _ := json.Marshal(Gate([]Budget{*r.Decision.Rules[1].Budget}, back.Quality, nil, Drift{Report: back.Drift}))
 	first, _ := json.Marshal(r.Decision)
 	if !bytes.Equal(first, again) {
 		t.Errorf("decided from JSON:\n%s\nwant\n%s", again, first)
@@ -224,7 +224,7 @@ func TestReportHTML(t *testing.T) {
 // TestReportHTMLOfLittle: a report with nearly nothing in it is still a page.
 func TestReportHTMLOfLittle(t *testing.T) {
 	for _, r := range []*Report{
-		{Decision: Gate(nil, &Quality{Headline: "ndcg@10"}, Drift{})},
+		{Decision: Gate(nil, &Quality{Headline: "ndcg@10"}, nil, Drift{})},
 		{Quality: &Quality{Headline: "ndcg@10", K: []int{10}}},
 	} {
 		var page, body bytes.Buffer
@@ -288,7 +288,7 @@ func TestReportMarkdown(t *testing.T) {
 		}
 		cells = k
 	}
-	for _, little := range []*Report{{Decision: Gate(nil, &Quality{Headline: "ndcg@10"}, Drift{})}, {Quality: &Quality{Headline: "ndcg@10", K: []int{10}}}} {
+	for _, little := range []*Report{{Decision: Gate(nil, &Quality{Headline: "ndcg@10"}, nil, Drift{})}, {Quality: &Quality{Headline: "ndcg@10", K: []int{10}}}} {
 		if err := little.WriteMarkdown(&buf); err != nil {
 			t.Error(err)
 		}

@@ -105,7 +105,7 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	if err != nil {
 		return result{}, fmt.Errorf("drift: %w", err)
 	}
-	decision := eval.Gate(w.job.Budgets, q, eval.Drift{Report: dr, Action: eval.Action(w.job.Drift.Action)})
+	decision := eval.Gate(w.job.Budgets, q, nil, eval.Drift{Report: dr, Action: eval.Action(w.job.Drift.Action)})
 
 	rep, err := w.describe(ctx, d, q, dr, decision, candidate, rules)
 	if err != nil {
