@@ -17,7 +17,9 @@ type Query struct {
 	Candidates []int32  // if not nil, only these may be ranked (ascending)
 	Exclude    []int32  // never ranked (ascending)
 	K          int
-	Draw       uint64 // whatever is left to chance in a list is drawn by it: another for each subject, the same every day
+	Draw       uint64  // whatever is left to chance in a list is drawn by it: another for each subject, the same every day
+	Less       []int32 // what the subject wants less of (ascending); list rules read it, no model does
+	RatherNew  bool    // the subject prefers items that it has not had, and those that are new; as Less
 
 	// Contexts says what History.Context and Context mean; nil if no context is known. Context is that of the request at hand; nil
 	// asks for the mean over the contexts that the subject has come in.
@@ -31,6 +33,14 @@ type Trainer interface {
 	// Name is the algorithm's name, as it stands in the artifact ("als", "popular", ...).
 	Name() string
 	Train(ctx context.Context, d *Dataset, until int64, seed uint64) (Model, error)
+}
+
+// WarmStarter is an optional power of a Trainer: it can go on from an earlier model instead of from nothing. Whoever gives it one keeps the
+// model's digest with the inputs of the training.
+type WarmStarter interface {
+	WarmStarts() bool // whether it is asked to
+	// From returns the trainer that goes on from parent, or from as much of it as it can.
+	From(parent Model) Trainer
 }
 
 // Model is a trained model: items, maps and hyperparameters, no subject. Save writes it under the writer's current section.

@@ -380,6 +380,10 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 				funnel.Add(why, 1)
 				continue
 			}
+			if guard := in.Decisions.Sensitive(); guard.Has(item) && !guard.Counts(who.subject, t) {
+				funnel.Add(policy.SensitiveItem, 1)
+				continue
+			}
 			if column, why := in.checker.Row(columns, i); why != "" {
 				funnel.Add(policy.BadRow, 1)
 				q.bad(at(i, column, why))

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/features/policy"
@@ -60,11 +62,9 @@ func ReadPreferences(ctx context.Context, d DataSet, ids *Identities, sup *Suppr
 			continue
 		}
 		w := policy.Wish{Name: policy.WishName(strings.ToLower(r.text(preference))), Value: r.text(value)}
-		if err := w.Check(); err != nil {
+		mine, err := minimalWish(&w, id)
+		if err != nil {
 			return fail(fmt.Errorf("%s: %w", r.at(), err))
-		}
-		if len(w.Value) > maxPreference {
-			return fail(fmt.Errorf("%s: a value of %d bytes, at most %d are taken", r.at(), len(w.Value), maxPreference))
 		}
 		if w.At, ok, err = d.timeAt(r, at); err == nil && !ok {
 			err = fmt.Errorf("%s: %s is missing", r.at(), wants[at].Name)
@@ -76,19 +76,9 @@ func ReadPreferences(ctx context.Context, d DataSet, ids *Identities, sup *Suppr
 			facts.Erased++
 			continue
 		}
-		switch w.Name {
-		case policy.WishLevel, policy.WishPause:
-			w.Value = strings.ToLower(w.Value)
-			if !slices.Contains([]string{"off", "broad", "full", "on"}, w.Value) {
-				w.Value = "" // read as the most careful one; what was written may be anything
-			}
-		case policy.WishReset:
-			w.Value = ""
-		default:
-			if strings.Contains(strings.ToLower(w.Value), strings.ToLower(id)) {
-				facts.Withheld++
-				continue
-			}
+		if !mine {
+			facts.Withheld++
+			continue
 		}
 		if w.Subject, err = ids.Number(id); err != nil {
 			return fail(err)
@@ -99,6 +89,81 @@ func ReadPreferences(ctx context.Context, d DataSet, ids *Identities, sup *Suppr
 	out = slices.CompactFunc(out, func(a, b policy.Wish) bool { return a.Compare(b) == 0 })
 	facts.Records = int64(len(out))
 	return out, facts, nil
+}
+
+// minimalWish brings what somebody asked for to the form that is kept. It is false if the value holds the person's own id, which may stand in no object.
+func minimalWish(w *policy.Wish, id string) (bool, error) {
+	if w.Name == policy.WishPrefer {
+		w.Value = strings.ToLower(w.Value)
+	}
+	if err := w.Check(); err != nil {
+		return false, err
+	}
+	if len(w.Value) > maxPreference {
+		return false, fmt.Errorf("a value of %d bytes, at most %d are taken", len(w.Value), maxPreference)
+	}
+	switch w.Name {
+	case policy.WishLevel, policy.WishPause:
+		w.Value = strings.ToLower(w.Value)
+		if !slices.Contains([]string{"off", "broad", "full", "on"}, w.Value) {
+			w.Value = "" // read as the most careful one; what was written may be anything
+		}
+	case policy.WishReset:
+		w.Value = ""
+	case policy.WishPrefer: // one of two words
+	default:
+		return !holdsID(w.Value, id), nil
+	}
+	return true, nil
+}
+
+// shortID is the length under which an id is found in a text only where it stands alone: the subject 7 has nothing to do with sku-1077.
+const shortID = 6
+
+// holdsID reports whether an id stands in a text, in whatever case.
+func holdsID(text, id string) bool {
+	text, id = strings.ToLower(text), strings.ToLower(id)
+	if len(id) >= shortID {
+		return strings.Contains(text, id)
+	}
+	for from := 0; ; {
+		at := strings.Index(text[from:], id)
+		if at < 0 {
+			return false
+		}
+		at += from
+		before, _ := utf8.DecodeLastRuneInString(text[:at])
+		after, _ := utf8.DecodeRuneInString(text[at+len(id):])
+		if !wordRune(before) && !wordRune(after) {
+			return true
+		}
+		from = at + 1
+	}
+}
+
+// wordRune reports whether r goes on with a word; where the text ends there is none.
+func wordRune(r rune) bool {
+	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r))
+}
+
+// PreferencesOf makes records of what one person has asked for at a time, as ReadPreferences does of a file's rows. ids must have keys: Flush it. It
+// reports how many were left out because their value holds the person's own id.
+func PreferencesOf(ids *Identities, canonical string, asked []policy.Wish) (records []policy.Wish, withheld int, err error) {
+	for _, w := range asked {
+		mine, err := minimalWish(&w, canonical)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !mine {
+			withheld++
+			continue
+		}
+		if w.Subject, err = ids.Number(canonical); err != nil {
+			return nil, 0, err
+		}
+		records = append(records, w)
+	}
+	return records, withheld, nil
 }
 
 // preferenceSchema is the table of pseudonymized preferences.

@@ -20,9 +20,9 @@ const (
 	Expired
 	PastRetention
 	Erased
-	NotYetValid // outside the current unbroken span: before it began, or not before now
-	BadRow      // no subject, item or time; or quarantined for what it holds
-	Protected   // of somebody who is not to be profiled
+	NotYetValid   // outside the current unbroken span: before it began, or not before now
+	BadRow        // no subject, item or time; or quarantined for what it holds
+	Protected     // of somebody who is not to be profiled
 	SensitiveItem // of an item that counts only with a consent of its own, which the subject does not hold
 	reasons
 )

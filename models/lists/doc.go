@@ -21,6 +21,11 @@
 //   - fresh: in the first n places of a page at least ⌊n·m/K⌋ are new items, m being share·K rounded down or up by a draw of the query's own, so that
 //     the mean over subjects is share·K exactly. New items that are no candidates are taken from an equal draw of them all, best score first.
 //
+// A subject may want less of some items, or would rather have new ones (models.Query.Less, RatherNew): the gain of an item is then less by Options.Less if
+// it is of those, and more by half of Options.New each if the subject has not had it and if it is new to everybody. A wish takes no item out, and one
+// of a great score goes on standing where the next score is less by more than the weight. Who would rather have new items is offered a draw of them
+// beside the best candidates, as where Fresh owes them places.
+//
 // A candidate that no rule lets in leaves its place to the next; where none is left the list ends. It is never filled up against a rule.
 //
 // # Guarantees and cost

@@ -2,6 +2,7 @@ package lists
 
 import (
 	"math"
+	"slices"
 
 	"github.com/rapport-ml/rapport/models"
 )
@@ -42,6 +43,9 @@ type filler struct {
 	by     []Rule
 	taken  []bool
 	near   []float64 // max similarity to the page
+	less   []float64 // what a wish for less takes away of the gain
+	rather []float64 // what one for new items adds to it
+	eager  bool      // new items may stand anywhere
 
 	used   []int32   // per limit and level, in the page
 	levels []int     // of the attribute that is calibrated: those with p > 0
@@ -51,6 +55,7 @@ type filler struct {
 
 func (f *filler) fill(s *Stage, q *models.Query, c Candidates) List {
 	f.begin(s, c)
+	f.wishes(q)
 	calibrated := f.target(q)
 	owed := s.owed(q.Draw)
 	var out List
@@ -114,6 +119,40 @@ func (f *filler) begin(s *Stage, c Candidates) {
 		total += l.n
 	}
 	f.used = sized(f.used, total)
+}
+
+// wishes reads what the subject wants less of, and whether it would rather have what is new: to it, to all, or to both.
+func (f *filler) wishes(q *models.Query) {
+	f.less, f.rather, f.eager = f.less[:0], f.rather[:0], q.RatherNew
+	if len(q.Less) > 0 {
+		f.less = sized(f.less, len(f.item))
+		for x, item := range f.item {
+			if _, yes := slices.BinarySearch(q.Less, item); yes {
+				f.less[x] = f.s.less
+			}
+		}
+	}
+	if !q.RatherNew {
+		return
+	}
+	had := models.Distinct(q.History.Item)
+	f.rather = sized(f.rather, len(f.item))
+	for x, item := range f.item {
+		if _, yes := slices.BinarySearch(had, item); !yes {
+			f.rather[x] += f.s.rather / 2
+		}
+		if f.s.isRecent != nil && f.s.isRecent[item] {
+			f.rather[x] += f.s.rather / 2
+		}
+	}
+}
+
+// wish returns what x has of a wish, 0 if there is no such wish.
+func wish(of []float64, x int) float64 {
+	if len(of) == 0 {
+		return 0
+	}
+	return of[x]
 }
 
 // sized returns a slice of n zeros, of s's memory if it is large enough.
@@ -204,7 +243,7 @@ func (f *filler) gain(x int, w, v float64) float64 {
 	if v > 0 {
 		g += v * f.closer(x)
 	}
-	return g
+	return g - wish(f.less, x) + wish(f.rather, x)
 }
 
 // choose returns the candidate for the next place, or −1. Where a new item is due, it is one if any may stand there.
@@ -216,7 +255,7 @@ func (f *filler) choose(calibrated, due bool) (at int, why Rule) {
 		if f.taken[x] || f.blocked(x) {
 			continue
 		}
-		ranked := f.before[x] > 0
+		ranked := f.before[x] > 0 || f.eager
 		if !ranked && !due {
 			continue
 		}
@@ -246,14 +285,35 @@ func (f *filler) pass(at int, why Rule, calibrated bool) {
 		case f.blocked(x):
 			r = AtMost
 		case r != 0:
-		case w > 0 && (v == 0 || w*(f.near[x]-f.near[at]) >= v*(f.closer(at)-f.closer(x))):
-			r = Diverse
-		case v > 0:
-			r = Calibrated
+		default:
+			r = f.cause(x, at, w, v)
 		}
 		f.by[x] |= r
 		f.by[at] |= r
 	}
+}
+
+// cause is which objective or wish does most to put at before x, which the model ranks better.
+func (f *filler) cause(x, at int, w, v float64) (r Rule) {
+	most := math.Inf(-1)
+	by := func(rule Rule, gain float64) {
+		if gain > most {
+			r, most = rule, gain
+		}
+	}
+	if w > 0 {
+		by(Diverse, w*(f.near[x]-f.near[at]))
+	}
+	if v > 0 {
+		by(Calibrated, v*(f.closer(at)-f.closer(x)))
+	}
+	if len(f.less) > 0 {
+		by(Lessened, f.less[x]-f.less[at])
+	}
+	if f.eager {
+		by(Preferred, f.rather[at]-f.rather[x])
+	}
+	return r
 }
 
 // take puts candidate x on the page.

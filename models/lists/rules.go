@@ -31,6 +31,25 @@ type Condition struct {
 	Not    bool     `json:"not,omitempty"`
 }
 
+// Meets reports whether a row meets the condition that has text, or a number, in the condition's column: "" and NaN are none.
+func (cond *Condition) Meets(text string, number float64) bool {
+	if cond.Min != nil || cond.Max != nil {
+		inside := (cond.Min == nil || number >= *cond.Min) && (cond.Max == nil || number <= *cond.Max)
+		return !math.IsNaN(number) && inside != cond.Not
+	}
+	return text != "" && slices.Contains(cond.In, text) != cond.Not
+}
+
+// Meets reports whether a row meets every condition; value gives what it has of a column, as Condition.Meets takes it.
+func (e Exclusion) Meets(value func(column string) (text string, number float64)) bool {
+	for i := range e {
+		if !e[i].Meets(value(e[i].Column)) {
+			return false
+		}
+	}
+	return len(e) > 0
+}
+
 // Limit is how many items of one level of a category a page may hold.
 type Limit struct {
 	Column string `json:"column"`

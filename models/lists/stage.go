@@ -1,6 +1,7 @@
 package lists
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -22,7 +23,19 @@ type Options struct {
 	First []int64
 	// Vectors returns an item's vector, or nil where it has none; only Diversity by Vectors reads it. The vectors are of one length.
 	Vectors func(item int32) []float32
+	// Less and New are what a wish of a subject weighs, in shares of the range of its scores: that it wants less of an item, and that it would rather
+	// have new ones. 0: LessWeight, NewWeight. Who wants neither is not concerned.
+	Less, New float64
 }
+
+// The weights of wishes where a project declares none.
+const (
+	LessWeight = 0.5
+	NewWeight  = 0.3
+)
+
+// newFor is how long after its first event an item is new to those who would rather have new ones, where no Fresh says how long that is.
+const newFor = 28 * 24 * time.Hour
 
 // Stage is rules bound to a catalog. It is safe for concurrent use.
 type Stage struct {
@@ -35,6 +48,10 @@ type Stage struct {
 	spread   *models.CatColumn
 	fresh    []int32 // new items that are not excluded, ascending
 	isFresh  []bool
+
+	less, rather float64 // weights of wishes
+	recent       []int32 // new items for those who want them: fresh, or by their first events
+	isRecent     []bool
 }
 
 type limit struct {
@@ -71,6 +88,10 @@ func (r *Rules) Bind(c *models.Catalog, o Options) (*Stage, error) {
 	}
 	if err := s.bindFresh(c, o); err != nil {
 		return nil, fmt.Errorf("list rules: %w", err)
+	}
+	s.less, s.rather = cmp.Or(o.Less, LessWeight), cmp.Or(o.New, NewWeight)
+	if s.recent, s.isRecent = s.fresh, s.isFresh; r.Fresh == nil && len(o.First) == c.Len() {
+		s.recent, s.isRecent = s.since(o.First, o.At-newFor.Microseconds(), o.At)
 	}
 	return s, nil
 }
@@ -120,8 +141,7 @@ func (cond *Condition) narrow(c *models.Catalog, meets []bool) error {
 			return fmt.Errorf("exclude: the items have no attribute %q that holds numbers: name it under sources.items.numbers, and let the purpose read it", cond.Column)
 		}
 		for i, x := range col.Values {
-			inside := (cond.Min == nil || x >= *cond.Min) && (cond.Max == nil || x <= *cond.Max)
-			meets[i] = meets[i] && !math.IsNaN(x) && inside != cond.Not
+			meets[i] = meets[i] && cond.Meets("", x)
 		}
 		return nil
 	}
@@ -129,8 +149,12 @@ func (cond *Condition) narrow(c *models.Catalog, meets []bool) error {
 	if err != nil {
 		return err
 	}
+	of := make([]bool, len(col.Levels))
+	for l, level := range col.Levels {
+		of[l] = cond.Meets(level, math.NaN())
+	}
 	for i, l := range col.Values {
-		meets[i] = meets[i] && l >= 0 && slices.Contains(cond.In, col.Levels[l]) != cond.Not
+		meets[i] = meets[i] && l >= 0 && of[l]
 	}
 	return nil
 }
@@ -204,15 +228,20 @@ func (s *Stage) bindFresh(c *models.Catalog, o Options) error {
 	if len(since) != s.items {
 		return fmt.Errorf("fresh: first events of %d items for a catalog of %d", len(since), s.items)
 	}
-	s.isFresh = make([]bool, s.items)
-	from := o.At - f.Age.Microseconds()
-	for i, t := range since {
-		if _, out := slices.BinarySearch(s.excluded, int32(i)); t > from && t <= o.At && !out {
-			s.isFresh[i] = true
-			s.fresh = append(s.fresh, int32(i))
+	s.fresh, s.isFresh = s.since(since, o.At-f.Age.Microseconds(), o.At)
+	return nil
+}
+
+// since returns the items that are not excluded and of a time in (from, at], ascending, and for each item whether it is one.
+func (s *Stage) since(times []int64, from, at int64) (items []int32, is []bool) {
+	is = make([]bool, s.items)
+	for i, t := range times {
+		if _, out := slices.BinarySearch(s.excluded, int32(i)); t > from && t <= at && !out {
+			is[i] = true
+			items = append(items, int32(i))
 		}
 	}
-	return nil
+	return items, is
 }
 
 // Time reads a value of the attribute Since, in µs since the epoch; UTC if it names no zone.
@@ -308,12 +337,14 @@ const (
 	Freshness
 	Diverse
 	Calibrated
+	Lessened  // the subject wants less of some items
+	Preferred // the subject would rather have new ones
 )
 
-// ruleNames are the rules' keys in a project file, by bit.
-var ruleNames = [...]string{"at_most", "fresh", "diversity", "calibrate"}
+// ruleNames are the rules' keys in a project file, and the names of wishes, by bit.
+var ruleNames = [...]string{"at_most", "fresh", "diversity", "calibrate", "less", "prefer"}
 
-// Names returns the rules of the set by their keys in a project file.
+// Names returns the rules of the set by their keys in a project file, and the wishes by their names.
 func (r Rule) Names() (out []string) {
 	for i, name := range ruleNames {
 		if r&(1<<i) != 0 {
@@ -406,17 +437,18 @@ const (
 	leastDrawn = 64
 )
 
-// rankFresh scores a draw of the new items for each query whose list owes them places, or returns nil where there is no such rule.
+// rankFresh scores a draw of the new items for each query whose list owes them places, or whose subject would rather have them. It returns nil where
+// that is none.
 func (s *Stage) rankFresh(ctx context.Context, m models.Scorer, pool, q []models.Query) (*models.Ranking, error) {
-	if len(s.fresh) == 0 {
+	if len(s.fresh) == 0 && (len(s.recent) == 0 || !slices.ContainsFunc(q, func(q models.Query) bool { return q.RatherNew })) {
 		return nil, nil
 	}
 	asked := slices.Clone(pool)
 	for i := range asked {
 		places := s.owed(q[i].Draw) * ((q[i].K + s.k - 1) / s.k)
 		asked[i].K = 0
-		if places > 0 {
-			asked[i].Candidates = draw(within(s.fresh, q[i].Candidates), q[i].Draw, max(leastDrawn, drawn*places))
+		if places > 0 || q[i].RatherNew && q[i].K > 0 {
+			asked[i].Candidates = draw(within(s.recent, q[i].Candidates), q[i].Draw, max(leastDrawn, drawn*places))
 			asked[i].K = len(asked[i].Candidates)
 		}
 	}
