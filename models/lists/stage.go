@@ -31,7 +31,7 @@ type Options struct {
 // The weights of wishes where a project declares none.
 const (
 	LessWeight = 0.5
-	NewWeight  = 0.3
+	NewWeight  = 0.5
 )
 
 // newFor is how long after its first event an item is new to those who would rather have new ones, where no Fresh says how long that is.

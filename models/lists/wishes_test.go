@@ -80,7 +80,7 @@ func TestNewItemsForWhoWantsThem(t *testing.T) {
 	c := catalog(n, "a", "b")
 	first, scores := make([]int64, n), make([]float32, n)
 	for i := range first {
-		first[i], scores[i] = 10*day, float32(n-i)
+		first[i], scores[i] = 10*day, 1/float32(i+1) // as scores are: few items stand out
 		if i >= n-5 {
 			first[i] = 99 * day // the worst of all by their scores
 		}
