@@ -179,3 +179,31 @@ func TestClaims(t *testing.T) {
 		t.Errorf("p of three claims = %v, want .05", p)
 	}
 }
+
+// TestRemember: a budget is undecided since the first of the evaluations in a row that could not decide it.
+func TestRemember(t *testing.T) {
+	day := func(n int) time.Time { return time.Date(2026, 3, n, 0, 0, 0, 0, time.UTC) }
+	q, budgets := ratios(0.999, 2, 0.9)
+	first := Decision{Rules: judgeAll(budgets, q, nil)}
+	first.Remember(nil, day(1))
+	if r := first.Rules; r[0].Undecided == nil || !r[0].Undecided.Equal(day(1)) || r[1].Undecided != nil || r[2].Undecided != nil {
+		t.Fatalf("first: %+v", r)
+	}
+	budgets[0].Owner, budgets[0].OnFail = "someone else", Warn // the same rule still
+	second := Decision{Rules: judgeAll(budgets, q, nil)}
+	second.Remember(first.Rules, day(2))
+	if r := second.Rules[0]; !r.Undecided.Equal(day(1)) || r.Overdue(day(28)) || !r.Overdue(day(29)) {
+		t.Errorf("second: %+v", r)
+	}
+	budgets[0].Ratio = ptr(0.9999) // another rule
+	third := Decision{Rules: judgeAll(budgets, q, nil)}
+	third.Remember(second.Rules, day(3))
+	if r := third.Rules[0]; !r.Undecided.Equal(day(3)) {
+		t.Errorf("a new bound: %+v", r)
+	}
+	decided, _ := ratios(2, 2, 2)
+	fourth := Decision{Rules: judgeAll(budgets, decided, nil)}
+	if fourth.Remember(third.Rules, day(4)); fourth.Rules[0].Undecided != nil {
+		t.Errorf("decided: %+v", fourth.Rules[0])
+	}
+}

@@ -59,6 +59,14 @@ type BaselinePart struct {
 // evaluate judges the candidate on the test window and writes the report. The report is written before the step commits. The first one that
 // is written stands: who judges again, after a crash or beside another, comes to the same figures and differs only in the clock.
 func (w *work) evaluate(ctx context.Context) (eval.Decision, error) {
+	if w.place != nil && len(w.job.Budgets) > 0 { // the intervals before it may have been judged since it was planned
+		if err := w.place.wait(ctx); err != nil {
+			return eval.Decision{}, err
+		}
+		if err := w.planEvaluate(ctx, w.plan); err != nil {
+			return eval.Decision{}, err
+		}
+	}
 	c, err := w.do(ctx, w.plan.evaluate, func(ctx context.Context) (result, error) {
 		return w.judge(ctx)
 	})
@@ -106,6 +114,7 @@ func (w *work) judge(ctx context.Context) (result, error) {
 		return result{}, fmt.Errorf("drift: %w", err)
 	}
 	decision := eval.Gate(w.job.Budgets, q, nil, eval.Drift{Report: dr, Action: eval.Action(w.job.Drift.Action)})
+	decision.Remember(w.plan.past.rules, w.iv.End)
 
 	rep, err := w.describe(ctx, d, q, dr, decision, candidate, rules)
 	if err != nil {

@@ -44,6 +44,7 @@ type plan struct {
 
 	build, assemble, train, evaluate step
 	live                             *registry.Version
+	past                             past // of the job's evaluations, as budgets look back on them
 
 	set     assembled // facts, as the steps get done
 	trained trained
@@ -492,6 +493,20 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Kernel string
 	}{j.Model.Name, j.Model.Spec, j.Model.Seed, models.KernelClass()}, p.assemble.key)}
 
+	if err := w.planEvaluate(ctx, p); err != nil {
+		return err
+	}
+	steps := []*step{&p.build, &p.assemble, &p.train, &p.evaluate}
+	g, gctx := errgroup.WithContext(ctx)
+	for _, s := range steps {
+		g.Go(func() (err error) { s.done, err = w.tables.Done(gctx, s.key); return err })
+	}
+	return g.Wait()
+}
+
+// planEvaluate keys the evaluate step, by the version that was live and, where budgets look back, by what was found out before.
+func (w *work) planEvaluate(ctx context.Context, p *plan) error {
+	j := w.job
 	live, err := w.reg.Live(ctx)
 	if err != nil {
 		return err
@@ -504,6 +519,9 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		}
 		p.live, liveDigest = &v, v.Digest
 	}
+	if p.past, err = w.lookBack(ctx); err != nil {
+		return err
+	}
 	p.evaluate = step{name: "evaluate", label: w.label, iv: w.iv, key: stepKey("evaluate", w.label, w.iv, logicEvaluate, struct {
 		K         []int
 		Cohorts   []string
@@ -513,14 +531,8 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Baselines []string
 		Rules     *lists.Rules `json:",omitempty"`
 		Page      int          `json:",omitempty"`
-	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page()}, append([]string{p.train.key, p.cohorts.keyOrNone(), liveDigest}, p.wishInput()...)...)}
-
-	steps := []*step{&p.build, &p.assemble, &p.train, &p.evaluate}
-	g, gctx := errgroup.WithContext(ctx)
-	for _, s := range steps {
-		g.Go(func() (err error) { s.done, err = w.tables.Done(gctx, s.key); return err })
-	}
-	return g.Wait()
+	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page()}, slices.Concat([]string{p.train.key, p.cohorts.keyOrNone(), liveDigest}, p.wishInput(), p.past.inputs())...)}
+	return nil
 }
 
 // page is how many places a list has that rules fill; 0: there are no rules.

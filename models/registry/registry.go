@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -313,6 +314,27 @@ func (r *Registry) Get(ctx context.Context, n int) (Version, error) {
 	}
 	v.Approvals = l.reviews(n)
 	return *v, nil
+}
+
+// Backwards yields the versions without their approvals, the one registered last first. One listing, and a request a version that is asked for.
+func (r *Registry) Backwards(ctx context.Context) iter.Seq2[Version, error] {
+	return func(yield func(Version, error) bool) {
+		numbers, err := r.numbers(ctx)
+		if err != nil {
+			yield(Version{}, r.failed("list versions", err))
+			return
+		}
+		for _, n := range slices.Backward(numbers) {
+			v, err := r.read(ctx, n)
+			if err != nil {
+				yield(Version{}, r.failed(fmt.Sprintf("read version %d", n), err))
+				return
+			}
+			if !yield(*v, nil) {
+				return
+			}
+		}
+	}
 }
 
 // Versions returns all versions with their approvals, oldest first. One request a version, sixteen at once.

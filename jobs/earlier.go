@@ -1,0 +1,118 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/models/registry"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// past is what the evaluation at hand takes from those before it.
+type past struct {
+	pooled []registry.Version // with which its figures are pooled, the oldest first
+	rules  []eval.Rule        // of the last one, those that it left undecided
+}
+
+// inputs are the past's part in the evaluation's key; none where there is nothing to look back on.
+func (p past) inputs() (out []string) {
+	for _, v := range p.pooled {
+		out = append(out, v.Key)
+	}
+	if len(p.rules) > 0 {
+		out = append(out, hash(p.rules))
+	}
+	return out
+}
+
+// lookBack finds what the job's budgets need of earlier evaluations.
+func (w *work) lookBack(ctx context.Context) (p past, err error) {
+	if len(w.job.Budgets) == 0 {
+		return p, nil
+	}
+	window := table.Interval{Start: w.job.Every.At(w.iv.Start).Start, End: w.iv.Start}
+	for _, b := range w.job.Budgets {
+		if from := w.iv.End.Add(-b.Pool); from.Before(window.Start) {
+			window.Start = from
+		}
+	}
+	versions, err := w.earlier(ctx, window)
+	if err != nil || len(versions) == 0 {
+		return p, err
+	}
+	last, _, err := w.judgedOf(ctx, versions[len(versions)-1])
+	if err != nil {
+		return p, err
+	}
+	if last != nil {
+		for _, r := range last.Decision.Rules {
+			if r.Undecided != nil {
+				p.rules = append(p.rules, eval.Rule{Budget: r.Budget, Undecided: r.Undecided})
+			}
+		}
+	}
+	if w.job.pooled() {
+		p.pooled = versions
+	}
+	return p, nil
+}
+
+// pooled reports whether a budget looks at more than the run's own figures.
+func (j *Job) pooled() bool {
+	return slices.ContainsFunc(j.Budgets, func(b eval.Budget) bool { return b.Pool > 0 })
+}
+
+// earlierSlack is how many versions of other intervals are looked at, beside those wanted, before the search for earlier evaluations ends: a
+// backfill may have made so many since.
+const earlierSlack = 64
+
+// earlier returns the versions of the job's model that were judged on intervals like the run's within a window, one an interval, the oldest first:
+// of several the one that was registered last. Versions are what a run leaves behind whatever its verdict, in one order for all. Cost: a
+// listing, and a GET for each version from the last back to where the window's are complete.
+func (w *work) earlier(ctx context.Context, window table.Interval) ([]registry.Version, error) {
+	wanted := map[table.Interval]bool{} // not found yet
+	for _, iv := range w.job.Every.Between(window.Start, window.End) {
+		wanted[inUTC(iv)] = true
+	}
+	var out []registry.Version
+	left := len(wanted) + earlierSlack
+	for v, err := range w.reg.Backwards(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("earlier evaluations: %w", err)
+		}
+		if iv := inUTC(v.Interval); wanted[iv] {
+			delete(wanted, iv)
+			out = append(out, v)
+		}
+		if left--; len(wanted) == 0 || left == 0 {
+			break
+		}
+	}
+	slices.SortFunc(out, func(a, b registry.Version) int { return a.Interval.Start.Compare(b.Interval.Start) })
+	return out, nil
+}
+
+// inUTC makes intervals of equal times equal.
+func inUTC(iv table.Interval) table.Interval {
+	return table.Interval{Start: iv.Start.UTC(), End: iv.End.UTC()}
+}
+
+// judgedOf returns what was found out about an earlier version, or nil if that is gone.
+func (w *work) judgedOf(ctx context.Context, v registry.Version) (*judged, *table.Commit, error) {
+	c, _, err := w.tables.Lookup(ctx, judgedBy(v))
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("evaluation of version %d: %w", v.Number, err)
+	}
+	f, err := factsOf[judged](c)
+	if err != nil {
+		return nil, nil, fmt.Errorf("evaluation of version %d: %w", v.Number, err)
+	}
+	return &f, c, nil
+}
