@@ -1,6 +1,7 @@
 package rerank
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -181,6 +182,36 @@ func (l *lessons) figure(n *network) float64 {
 		sum += s
 	}
 	return sum / float64(max(1, len(l.held)))
+}
+
+// means tells the mean correction of held-out shortlists, as shares of the bound: of the whole shortlist and of the corrected list's first k.
+func (l *lessons) means(n *network) (all, first float64) {
+	var m memory
+	row, order := make([]float64, candidates), make([]int, 0, candidates)
+	for _, a := range l.held {
+		list := &l.questions[a.question].list
+		row, order = row[:len(list.items)], order[:0]
+		n.correct(row, list.features, list.base, []share{{a.context, 1}}, &m)
+		least := unitOf(list.base)
+		part := make([]float64, len(row))
+		var mean float64
+		for j, v := range list.base {
+			part[j] = row[j] / (n.bound * max(least, float64(v)))
+			mean += math.Abs(part[j]) / float64(len(row))
+			row[j] += float64(v)
+			order = append(order, j)
+		}
+		mean = 0
+		for _, p := range part {
+			mean += p / float64(len(row))
+		}
+		all += mean / float64(len(l.held))
+		slices.SortFunc(order, func(a, b int) int { return cmp.Compare(row[b], row[a]) })
+		for _, j := range order[:min(l.k, len(order))] {
+			first += part[j] / float64(l.k*len(l.held))
+		}
+	}
+	return all, first
 }
 
 // choice is an item in one of a question's contexts.

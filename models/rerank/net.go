@@ -162,13 +162,23 @@ func (n *network) correct(dst []float64, features, base []float32, mix []share, 
 			}
 		}
 		n.packed2.MulNT(m.a2, n.h2, m.h1, n.h1, rows)
+		ys := make([]float64, rows)
 		for r := range rows {
 			a := m.a2[r*n.h2:][:n.h2]
 			y := float64(n.b3)
 			for j, v := range a {
 				y += float64(float64(max(v+n.b2[j], 0)) * float64(n.w3[j]))
 			}
-			dst[r] += float64(s.Weight * math.Tanh(y))
+			ys[r] = y
+		}
+		mean := 0.0
+		if Centre {
+			for _, y := range ys[:min(head, rows)] {
+				mean += y / float64(min(head, rows))
+			}
+		}
+		for r, y := range ys {
+			dst[r] += float64(s.Weight * math.Tanh(y-mean))
 		}
 	}
 	least := unitOf(base)

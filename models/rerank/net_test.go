@@ -95,7 +95,7 @@ func TestScoringIsTheGraph(t *testing.T) {
 			}
 			y := make([]float64, 1)
 			before.correct(y, features, []float32{1}, []share{{c, 1}}, &memory{})
-			s[row] = float64(base[row]) + math.Log1p(y[0])/temperature
+			s[row] = float64(base[row]) + math.Log1p(y[0])/Temperature
 		}
 		var want float64
 		for r := range batchRows {

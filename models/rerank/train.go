@@ -18,7 +18,9 @@ import (
 type Trainer struct {
 	Blend  blend.Trainer
 	Hyper  Hyper
-	Always bool // ship a correction once it is trained, whatever it is worth: for tests, which have too few people to win with
+	Always bool // ship a correction once it is trained, whatever it is worth: for tests, which have too few people to win with, and for ablations
+	// Only names the features that the network sees; the others are constant to it. For ablations; nil: all.
+	Only []string
 }
 
 // Name returns "rerank".
@@ -51,9 +53,10 @@ type Record struct {
 
 // Learning tells how the network learned.
 type Learning struct {
-	Rows   int       `json:"rows"`   // chosen items trained on
-	Before float64   `json:"before"` // mean nDCG of held-out answers without a correction
-	Epochs []float64 `json:"epochs"` // and with it, after each epoch
+	Rows       int       `json:"rows"`   // chosen items trained on
+	Before     float64   `json:"before"` // mean nDCG of held-out answers without a correction
+	Epochs     []float64 `json:"epochs"` // and with it, after each epoch
+	Mean, Head float64
 }
 
 // Judged compares the corrected lists with the blend's on a window that neither learned on, but that the blend's weights were fitted to:
@@ -159,6 +162,7 @@ func (t *Trainer) correct(ctx context.Context, h *Hyper, d *models.Dataset, fitt
 		m.record.Features = append(m.record.Features, "context."+c.Name)
 	}
 	n := m.describe(h, window)
+	t.blind(n, m.names)
 	l := newLessons(window, len(m.names), fitted.Record().K)
 	if len(l.examples) < leastAnswers || len(l.held) < leastAnswers/holdOut {
 		m.record.Why = fmt.Sprintf("The re-ranker's window holds %d answers, too few to learn from.", len(l.answers)+len(l.held))
@@ -213,6 +217,19 @@ func (t *Trainer) ask(ctx context.Context, h *Hyper, m *Model, d *models.Dataset
 		return nil, fmt.Errorf("ask the window: %w", err)
 	}
 	return ask(m, d, questions, lists), nil
+}
+
+// blind makes the features that Only does not name constants: so far does none reach that its standardized value is 0.
+func (t *Trainer) blind(n *network, names []string) {
+	if t.Only == nil {
+		return
+	}
+	for j, name := range names {
+		if !slices.Contains(t.Only, name) {
+			n.mean[j], n.scale[j], n.indicator[j] = 0, math.MaxFloat32, false
+		}
+	}
+	n.lay()
 }
 
 // describe makes the network's moments from the candidates of a window.

@@ -25,9 +25,46 @@ func numbers(names map[string]bool) (sorted []string, place map[string]int) {
 const day = int64(24 * time.Hour / time.Microsecond)
 
 // cut splits d in time: the test window is the last `test` days before end, the validation the days before it, and base where learning
-// begins.
+// begins. A re-ranker learns on twice the validation before that, as in a job; who has none does not look.
 func cut(d *models.Dataset, base, end, validation, test int64) {
-	d.Cuts = models.Cuts{Base: base, Rerank: end - (validation+test)*day, Validation: end - (validation+test)*day, Test: end - test*day, End: end}
+	d.Cuts = models.Cuts{
+		Base: base, Rerank: max(base, end-(3*validation+test)*day), Validation: end - (validation+test)*day, Test: end - test*day, End: end,
+	}
+}
+
+// circumstances are the contexts of events: of each row its declared columns, and what its time says.
+type circumstances struct {
+	names  []string
+	counts []map[string]int
+}
+
+func newCircumstances(names ...string) *circumstances {
+	c := &circumstances{names: names, counts: make([]map[string]int, len(names))}
+	for i := range names {
+		c.counts[i] = map[string]int{}
+	}
+	return c
+}
+
+func (c *circumstances) count(levels ...string) {
+	for i, l := range levels {
+		c.counts[i][l]++
+	}
+}
+
+// reader returns the contexts' columns and what reads a row's.
+func (c *circumstances) reader() (*models.Contexts, func(at int64, levels ...string) models.Context, error) {
+	columns, err := models.NewContexts(c.names, c.counts, "UTC")
+	if err != nil {
+		return nil, nil, err
+	}
+	return columns, func(at int64, levels ...string) (x models.Context) {
+		part, weekday := models.ClockLevels(time.UnixMicro(at).UTC())
+		for i, l := range append(levels, part, weekday) {
+			x = x.With(i, columns.Columns[i].Index(l))
+		}
+		return x
+	}, nil
 }
 
 // synthetic makes a world of one last day to be asked for.
@@ -43,10 +80,12 @@ func synthetic(ctx context.Context, w synth.World) (*models.Dataset, error) {
 		Price    float64 `parquet:"price"`
 	}
 	type eventRow struct {
-		UserID string `parquet:"user_id"`
-		SKU    string `parquet:"sku"`
-		Time   int64  `parquet:"ts,timestamp(microsecond)"`
-		Action string `parquet:"action"`
+		UserID  string `parquet:"user_id"`
+		SKU     string `parquet:"sku"`
+		Time    int64  `parquet:"ts,timestamp(microsecond)"`
+		Action  string `parquet:"action"`
+		Device  string `parquet:"device"`
+		Channel string `parquet:"channel,optional"`
 	}
 	items, err := dataset.Read[itemRow](ctx, b, "w/items.parquet")
 	if err != nil {
@@ -57,9 +96,11 @@ func synthetic(ctx context.Context, w synth.World) (*models.Dataset, error) {
 		skus[synth.Unnumbered(x.SKU)] = true
 	}
 	var rows []eventRow
+	about := newCircumstances("channel", "device")
 	if err := dataset.Each(ctx, b, "w/events/", func(e eventRow) {
 		rows = append(rows, e)
 		people[e.UserID] = true
+		about.count(e.Channel, e.Device)
 	}); err != nil {
 		return nil, err
 	}
@@ -76,14 +117,19 @@ func synthetic(ctx context.Context, w synth.World) (*models.Dataset, error) {
 		Nums: []models.NumColumn{{Name: "price", Values: price}},
 	}}
 	weights := map[string]float32{"view": 1, "cart": 2, "buy": 4} // as in the quickstart's project file
+	contexts, contextOf, err := about.reader()
+	if err != nil {
+		return nil, err
+	}
 	events := make([]models.Event, len(rows))
 	for i, x := range rows {
 		events[i] = models.Event{
 			Subject: uint64(person[x.UserID]), Item: int32(item[synth.Unnumbered(x.SKU)]), Time: x.Time,
 			Kind: uint8(slices.Index(d.Kinds, x.Action)), Weight: weights[x.Action],
+			Context: contextOf(x.Time, x.Channel, x.Device),
 		}
 	}
-	d.Events = models.NewEventLog(events)
+	d.Contexts, d.Events = contexts, models.NewContextLog(events)
 	start := w.Start.UnixMicro()
 	cut(d, start, start+int64(w.Days)*day, 4, 1)
 	return d, d.Validate()
@@ -94,8 +140,9 @@ var journeyEnd = time.Date(2018, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // sales are the purchases of The Complete Journey and the products that were sold.
 type sales struct {
-	catalog *models.Catalog
-	events  []models.Event
+	catalog  *models.Catalog
+	events   []models.Event
+	contexts *models.Contexts
 }
 
 func readJourney(ctx context.Context, dir string) (*sales, error) {
@@ -149,15 +196,22 @@ func readJourney(ctx context.Context, dir string) (*sales, error) {
 	for _, name := range slices.Sorted(maps.Keys(columns)) {
 		s.catalog.Attrs.Cats = append(s.catalog.Attrs.Cats, models.NewCatColumn(name, columns[name]))
 	}
+	contexts, contextOf, err := newCircumstances().reader()
+	if err != nil {
+		return nil, err
+	}
+	s.contexts = contexts
 	for _, x := range rows {
-		s.events = append(s.events, models.Event{Subject: uint64(household[x.HouseholdID]), Item: int32(item[x.ProductID]), Time: x.Time, Weight: 1})
+		s.events = append(s.events, models.Event{
+			Subject: uint64(household[x.HouseholdID]), Item: int32(item[x.ProductID]), Time: x.Time, Weight: 1, Context: contextOf(x.Time),
+		})
 	}
 	return s, nil
 }
 
 // until is what was sold in the 52 weeks before end, of which the last is asked for and the four before it weigh the parts.
 func (s *sales) until(end time.Time) *models.Dataset {
-	d := &models.Dataset{Catalog: s.catalog, Kinds: []string{"buy"}}
+	d := &models.Dataset{Catalog: s.catalog, Contexts: s.contexts, Kinds: []string{"buy"}}
 	to := end.UnixMicro()
 	cut(d, to-364*day, to, 28, 7)
 	var events []models.Event
@@ -166,6 +220,6 @@ func (s *sales) until(end time.Time) *models.Dataset {
 			events = append(events, e)
 		}
 	}
-	d.Events = models.NewEventLog(events)
+	d.Events = models.NewContextLog(events)
 	return d
 }

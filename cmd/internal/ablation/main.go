@@ -28,10 +28,15 @@ func main() {
 	seeds := flag.Int("seeds", 2, "worlds")
 	journey := flag.String("journey", "", "folder of The Complete Journey; empty: synthetic worlds")
 	weeks := flag.Int("weeks", 8, "weeks of The Complete Journey, the last one being the last of 2017")
+	rerank := flag.Bool("rerank", false, "measure the re-ranker and what it sees, in place of the parts")
 	flag.Parse()
 	ctx := context.Background()
 	var err error
-	if *journey != "" {
+	if *rerank && *journey != "" {
+		err = rerankJourneys(ctx, *journey, *weeks, os.Stdout)
+	} else if *rerank {
+		err = rerankWorlds(ctx, size, *seeds, os.Stdout)
+	} else if *journey != "" {
 		err = journeys(ctx, *journey, *weeks, os.Stdout)
 	} else {
 		err = worlds(ctx, size, *seeds, os.Stdout)
@@ -62,12 +67,17 @@ func trained(name string, t models.Trainer) contender {
 	}}
 }
 
-// contenders are the blend of a new project's parts, the same with more, and each part alone.
-func contenders() []contender {
-	usual := []models.Trainer{
+// usualBlend is the blend of a new project's parts.
+func usualBlend() *blend.Trainer {
+	return &blend.Trainer{Hyper: blend.Defaults(), Parts: []models.Trainer{
 		&popular.Trainer{Hyper: popular.Defaults()}, &again.Trainer{Hyper: again.Defaults()}, &als.Trainer{Hyper: als.Defaults()},
 		&content.Trainer{Hyper: content.Defaults()},
-	}
+	}}
+}
+
+// contenders are the blend of a new project's parts, the same with more, and each part alone.
+func contenders() []contender {
+	usual := usualBlend().Parts
 	easy, following := &ease.Trainer{Hyper: ease.Defaults()}, &next.Trainer{Hyper: next.Defaults()}
 	mixed := func(name string, more ...models.Trainer) contender {
 		return trained(name, &blend.Trainer{Parts: append(usual[:len(usual):len(usual)], more...), Hyper: blend.Defaults()})

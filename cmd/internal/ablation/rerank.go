@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
+	"github.com/rapport-ml/rapport/cmd/internal/synth"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/rerank"
+)
+
+// corrected is a re-ranker whose network sees less than all. It is judged whether it would ship or not.
+type corrected struct {
+	name        string
+	t           rerank.Trainer
+	loss        string
+	anchor      float64
+	temperature float64
+}
+
+// variants are the re-ranker and what is left of it without some of what it sees.
+func variants() []corrected {
+	full := rerank.Defaults()
+	plain := full
+	plain.Context = false
+	of := func(name string, h rerank.Hyper, only ...string) corrected {
+		return corrected{name, rerank.Trainer{Hyper: h, Only: only, Always: true}, "pairs", 0, 0.25}
+	}
+	if os.Getenv("LOSSES") != "" {
+		var all []corrected
+		for _, x := range strings.Split(os.Getenv("LOSSES"), ",") {
+			v := of(x, full)
+			if _, err := fmt.Sscanf(x, "%s %f %f", &v.loss, &v.anchor, &v.temperature); err != nil {
+				panic(err)
+			}
+			all = append(all, v)
+		}
+		return all
+	}
+	return []corrected{
+		of("re-ranked", full),
+		of("without context", plain),
+		of("bias columns alone: popularity, trend, context", full, "popularity", "trend"),
+		of("places alone: the blend's score and rank", plain, "blend", "blend.rank", "blend.share"),
+	}
+}
+
+// verdict is what the validation window said of a variant.
+type verdict struct {
+	ships, of      int
+	gain, low, top float64 // sums over data sets
+}
+
+// reranking measures the variants on data sets, the blend being the first contender.
+type reranking struct {
+	variants []corrected
+	figures  figures // of the blend, then of each variant
+	verdicts []verdict
+}
+
+func newReranking() *reranking {
+	v := variants()
+	return &reranking{v, make(figures, 1+len(v)), make([]verdict, len(v))}
+}
+
+// measure trains and judges all of them on one data set. The parts are trained once.
+func (r *reranking) measure(ctx context.Context, d *models.Dataset) error {
+	b := usualBlend()
+	for i, p := range b.Parts {
+		b.Parts[i] = &remembered{Trainer: p, of: map[models.Cuts]map[int64]models.Model{}}
+	}
+	t := newTask(d, false)
+	judge := func(to int, m models.Model) error {
+		s, err := m.Bind(ctx, d.Catalog, d.SubjectColumns())
+		if err != nil {
+			return err
+		}
+		of, err := t.judge(ctx, s)
+		r.figures[to] = append(r.figures[to], of...)
+		return err
+	}
+	plain, err := b.Train(ctx, d, d.Cuts.Test, 1)
+	if err != nil {
+		return err
+	}
+	if err := judge(0, plain); err != nil {
+		return err
+	}
+	for i, v := range r.variants {
+		trainer := v.t
+		rerank.Loss, rerank.Anchor, rerank.Temperature = strings.TrimSuffix(v.loss, "+c"), v.anchor, v.temperature
+		rerank.Centre = strings.HasSuffix(v.loss, "+c")
+		trainer.Blend = *b
+		m, err := trainer.Train(ctx, d, d.Cuts.Test, 1)
+		if err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+		if err := judge(1+i, m); err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+		fmt.Fprintf(os.Stderr, "%s: mean %.3f of head %.3f epochs %d\n", v.name, m.(*rerank.Model).Record().Learning.Mean, m.(*rerank.Model).Record().Learning.Head, len(m.(*rerank.Model).Record().Learning.Epochs))
+		diff, to := m.(*rerank.Model).Record().Judged.Difference, &r.verdicts[i]
+		if to.of++; diff.Low > 0 {
+			to.ships++
+		}
+		to.gain, to.low, to.top = to.gain+diff.Value, to.low+diff.Low, to.top+diff.High
+	}
+	return nil
+}
+
+// remembered trains a part once for each window.
+type remembered struct {
+	models.Trainer
+	of map[models.Cuts]map[int64]models.Model
+}
+
+func (r *remembered) Train(ctx context.Context, d *models.Dataset, until int64, seed uint64) (models.Model, error) {
+	if m := r.of[d.Cuts][until]; m != nil {
+		return m, nil
+	}
+	m, err := r.Trainer.Train(ctx, d, until, seed)
+	if err != nil {
+		return nil, err
+	}
+	if r.of[d.Cuts] == nil {
+		r.of[d.Cuts] = map[int64]models.Model{}
+	}
+	r.of[d.Cuts][until] = m
+	return m, nil
+}
+
+func (r *reranking) write(out io.Writer) {
+	fmt.Fprintf(out, "| nDCG@%d | validation, minus the blend | would ship | test (n = %d) | minus the blend |\n|---|---|---|---|---|\n", k, len(r.figures[0]))
+	mean, _ := benchmark.Paired(r.figures[0], nil)
+	fmt.Fprintf(out, "| the blend | | | %.4f | |\n", mean)
+	for i, v := range r.variants {
+		w := r.verdicts[i]
+		n := float64(w.of)
+		mean, _ := benchmark.Paired(r.figures[1+i], nil)
+		diff, half := benchmark.Paired(r.figures[1+i], r.figures[0])
+		fmt.Fprintf(out, "| %s | %+.4f (%+.4f to %+.4f) | %d of %d | %.4f | %+.4f ± %.4f |\n", v.name, w.gain/n, w.low/n, w.top/n, w.ships, w.of, mean, diff, half)
+	}
+}
+
+func rerankWorlds(ctx context.Context, size synth.World, seeds int, out io.Writer) error {
+	r := newReranking()
+	for seed := range seeds {
+		size.Seed = uint64(seed) + 1
+		d, err := synthetic(ctx, size)
+		if err != nil {
+			return err
+		}
+		if err := r.measure(ctx, d); err != nil {
+			return err
+		}
+	}
+	r.write(out)
+	return nil
+}
+
+func rerankJourneys(ctx context.Context, dir string, weeks int, out io.Writer) error {
+	sales, err := readJourney(ctx, dir)
+	if err != nil {
+		return err
+	}
+	r := newReranking()
+	for w := range weeks {
+		if err := r.measure(ctx, sales.until(journeyEnd.Add(-time.Duration(weeks-1-w)*7*24*time.Hour))); err != nil {
+			return fmt.Errorf("week %d of %d: %w", w+1, weeks, err)
+		}
+	}
+	r.write(out)
+	return nil
+}
