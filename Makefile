@@ -82,23 +82,26 @@ race: packages $(call stamp,$(VERSITYGW)) ## Run every test under the race detec
 .PHONY: lint
 lint: $(call stamp,$(GOFUMPT)) $(call stamp,$(STATICCHECK)) ## Layout (gofumpt), go vet, staticcheck (staticcheck.conf says why each check)
 	@unformatted=$$($(TOOLS)/gofumpt -l .); if [ -n "$$unformatted" ]; then echo "not as gofumpt wants it (gofumpt -w):"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet ./... && $(GO) vet -tags purego ./models/internal/vec
+	$(GO) vet ./... && $(GO) vet -tags purego $(addprefix ./,$(ASSEMBLY))
 	$(TOOLS)/staticcheck ./...
 	$(GO) mod tidy -diff
 	@$(MAKE) --no-print-directory lint-assembly
 
-# The assembly that is committed must be what its generator writes. The generator's modules are not those of the product: who cannot get them is told so.
+# The assembly that is committed must be what its generators write. Their modules are not those of the product: who cannot get them is told so.
+ASSEMBLY := models/internal/vec storage/table/internal/sha
 .PHONY: lint-assembly
-lint-assembly: ## The committed assembly is what models/internal/vec/asm writes
-	@cd models/internal/vec && if ! (cd asm && $(GO) mod download) > /dev/null 2>&1; then \
-		[ -z "$${CI:-}" ] || { echo "the modules of models/internal/vec/asm cannot be had" >&2; exit 1; }; \
-		echo "skipped: the modules of models/internal/vec/asm cannot be had"; exit 0; fi; \
-	(cd asm && $(GO) vet .); dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
-	sed -n 's|^//go:generate go run -C asm \. \([a-z]*\) .*|\1|p' generate.go | while read -r unit; do \
-		$(GO) run -C asm . "$$unit" -out "$$dir/$${unit}_amd64.s" -stubs "$$dir/$${unit}_stubs_amd64.go" -pkg vec; \
-		for f in "$${unit}_amd64.s" "$${unit}_stubs_amd64.go"; do \
-			diff <(sed 1d "$$f") <(sed 1d "$$dir/$$f") > /dev/null || { echo "models/internal/vec/$$f is not what its generator writes: go generate ./models/internal/vec" >&2; exit 1; }; \
-		done; done
+lint-assembly: ## The committed assembly is what the generators beside it write
+	@for folder in $(ASSEMBLY); do \
+		if ! (cd $$folder/asm && $(GO) mod download) > /dev/null 2>&1; then \
+			[ -z "$${CI:-}" ] || { echo "the modules of $$folder/asm cannot be had" >&2; exit 1; }; \
+			echo "skipped: the modules of $$folder/asm cannot be had"; continue; fi; \
+		(cd $$folder && (cd asm && $(GO) vet .) && dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+		sed -n 's|^//go:generate go run -C asm \. \([a-z]*\) .*|\1|p' generate.go | while read -r unit; do \
+			$(GO) run -C asm . "$$unit" -out "$$dir/$${unit}_amd64.s" -stubs "$$dir/$${unit}_stubs_amd64.go" -pkg $$(basename $$folder); \
+			for f in "$${unit}_amd64.s" "$${unit}_stubs_amd64.go"; do \
+				diff <(sed 1d "$$f") <(sed 1d "$$dir/$$f") > /dev/null || { echo "$$folder/$$f is not what its generator writes: go generate ./$$folder" >&2; exit 1; }; \
+			done; done) || exit 1; \
+	done
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for a while each (FUZZ=10s)

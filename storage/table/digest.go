@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"math"
 	"math/bits"
 	"slices"
 )
@@ -23,15 +22,15 @@ type Digest string
 //	rows    unordered: Σ = Σ h mod 2²⁵⁶ (h little-endian) | ordered: c₀ = 0, cₖ = SHA-256(cₖ₋₁ ‖ hₖ)
 //	table   SHA-256("rapport table 1\n" ‖ mode ‖ u64 columns ‖ for each: uvarint length, name, type ‖ u64 rows ‖ Σ or cₙ)
 //
-// with mode 0 for unordered and 1 for ordered, and a type as its one-byte number. One SHA-256 a row; no memory beyond a row.
+// with mode 0 for unordered and 1 for ordered, and a type as its one-byte number. One SHA-256 a row; memory of 128 rows, or 4 MiB of them, or one.
 // A Digester is not safe for concurrent use: give each shard its own and Merge them.
 type Digester struct {
-	schema  Schema
-	ordered bool
-	rows    uint64
-	sum     [4]uint64 // Σ, least significant word first
-	chain   [sha256.Size]byte
-	buf     []byte
+	schema    Schema
+	ordered   bool
+	rows      uint64
+	sum       [4]uint64 // Σ, least significant word first
+	chain     [sha256.Size]byte
+	canonical *canonicalRows // memory of Add
 }
 
 // NewDigester digests rows whose order has no meaning.
@@ -45,14 +44,20 @@ func (d *Digester) Add(b *Batch) error {
 	if err := b.check(d.schema); err != nil {
 		return fmt.Errorf("digest rows: %w", err)
 	}
-	for i := range b.N {
-		d.buf = appendRow(d.buf[:0], b, i)
-		d.addHash(sha256.Sum256(d.buf))
+	if d.canonical == nil {
+		d.canonical = new(canonicalRows)
+	}
+	for at := 0; at < b.N; {
+		hashes := d.canonical.hash(b, at)
+		at += len(hashes)
+		for i := range hashes {
+			d.addHash(&hashes[i])
+		}
 	}
 	return nil
 }
 
-func (d *Digester) addHash(h [sha256.Size]byte) {
+func (d *Digester) addHash(h *[sha256.Size]byte) {
 	d.rows++
 	if d.ordered {
 		var link [2 * sha256.Size]byte
@@ -110,33 +115,4 @@ func (d *Digester) Sum() Digest {
 	}
 	h := sha256.Sum256(b)
 	return Digest(hex.EncodeToString(h[:]))
-}
-
-// appendRow appends the canonical encoding of row i.
-func appendRow(dst []byte, b *Batch, i int) []byte {
-	for k := range b.Cols {
-		c := &b.Cols[k]
-		if c.Null(i) {
-			dst = append(dst, 0)
-			continue
-		}
-		dst = append(dst, 1)
-		switch b.Schema[k].Type {
-		case Float64:
-			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(canonicalFloat(c.Float[i])))
-		case String, Bytes:
-			text := c.Text(i)
-			dst = binary.AppendUvarint(dst, uint64(len(text)))
-			dst = append(dst, text...)
-		case Bool:
-			var v byte
-			if c.Int[i] != 0 {
-				v = 1
-			}
-			dst = append(dst, v)
-		default:
-			dst = binary.LittleEndian.AppendUint64(dst, uint64(c.Int[i]))
-		}
-	}
-	return dst
 }

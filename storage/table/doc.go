@@ -62,7 +62,7 @@
 // before it is unpacked, and values are counted in their runs before there is memory for them (unpack.go, page.go). Not bounded: pages that
 // the library reads, to what their codec makes of them, and time, since a run-length page may repeat one value two billion times; a scan ends with its context.
 //
-// Digests are logical. A row's hash is SHA-256 of its canonical encoding; an unordered table's digest is built on the sum of its row
+// Digests are logical. A row's hash is SHA-256 of its canonical encoding, 16 rows side by side where the processor can (internal/sha); an unordered table's digest is built on the sum of its row
 // hashes modulo 2²⁵⁶ and their count, so that shards digest in parallel and any split or order gives the same. The sum detects change by
 // accident, by a bug or by another engine; it is no defence against somebody who may choose rows freely (k-sum attacks on additive
 // hashes are sub-exponential): that is what the SHA-256 of each part in the manifest is for. Rejected: a digest of the files (a
