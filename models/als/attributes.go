@@ -10,12 +10,13 @@ import (
 	"github.com/rapport-ml/rapport/models/internal/vec"
 )
 
-// The values of Hyper.Attributes: what the regularizer draws the rows of both sides towards.
+// The values of Hyper.Attributes: what they are used for.
 const (
-	noAttributes   = "false" // 0
-	biasAttributes = "bias"  // a vector for each side, as if every row had one attribute, the same: what attributes are ablated against
-	allAttributes  = "true"  // that, and a vector for each level of the row's attributes
-	autoAttributes = "auto"  // true where the items' attributes can carry it (resolveAttributes), else false
+	noAttributes   = "false" // nothing
+	coldAttributes = "cold"  // rows without history alone: maps are fitted to the vectors when training is done, which they do not change
+	biasAttributes = "bias"  // the regularizer draws each side's rows towards one vector: what attributes are ablated against
+	allAttributes  = "true"  // it draws each row towards that and a vector for each level of the row's attributes
+	autoAttributes = "auto"  // cold where the items' attributes can carry it (resolveAttributes), else nothing
 )
 
 // The feature spaces are bounded: a map's matrix is (1+features)², and is factored once a training.
@@ -35,8 +36,8 @@ func subjectOptions(p *pairs, h *Hyper) encode.Options {
 	return encode.Options{Least: h.MinSubjects, Most: maxFeatures, Rows: p.rows}
 }
 
-// resolveAttributes replaces what was asked for by what training does: none is "", and auto is true or none, by what can be known before
-// training. It is true where most of the items that take part have an attribute that others share, and where there are at least twice as
+// resolveAttributes replaces what was asked for by what training does: none is "", and auto is cold or none, by what can be known before
+// training. It is cold where most of the items that take part have an attribute that others share, and where there are at least twice as
 // many such items as features, so that a feature's vector is not that of one item by another name.
 func (h *Hyper) resolveAttributes(d *models.Dataset, p *pairs) {
 	if h.Attributes == autoAttributes {
@@ -49,7 +50,7 @@ func (h *Hyper) resolveAttributes(d *models.Dataset, p *pairs) {
 		}
 		h.Attributes = noAttributes
 		if described*2 > len(p.items) && described >= 2*sp.Used() {
-			h.Attributes = allAttributes
+			h.Attributes = coldAttributes
 		}
 	}
 	switch {
@@ -103,13 +104,14 @@ type maps struct {
 	items, subjects *attributeMap
 }
 
-// useAttributes makes f's centres those of the attributes of d, to be refit after each half, and returns the maps that the refits fill.
+// useAttributes returns the maps of d's attributes. Where they say what rows are drawn towards, they are f's centres and refit after each
+// half; else they are fitted by finish.
 func (f *fit) useAttributes(d *models.Dataset) maps {
 	if f.h.Attributes == "" {
 		return maps{}
 	}
 	var items, subjects *models.Attributes
-	if f.h.Attributes == allAttributes {
+	if f.h.Attributes != biasAttributes {
 		items = d.Catalog.Attrs
 		if d.Subjects != nil { // queries carry the levels alone
 			subjects = &models.Attributes{N: d.Subjects.N, Cats: d.Subjects.Cats}
@@ -129,8 +131,21 @@ func (f *fit) useAttributes(d *models.Dataset) maps {
 		subjectSide: newRidge(m.subjects, m.subjects.space.Rows(subjects, len(d.Events.Subjects)), f.p.rows, f.subjReg, f.h.Ridge),
 		itemSide:    newRidge(m.items, m.items.space.Rows(items, d.Catalog.Len()), f.p.items, f.itemReg, f.h.Ridge),
 	}
-	if f.h.Attributes == allAttributes {
-		ridges[itemSide].passedBy(f.h.shrink(0, f.p.subjects))
+	if f.h.Attributes != biasAttributes {
+		ridges[itemSide].passedBy(f.p.rare, f.h.shrink(0, f.p.subjects))
+	}
+	if f.h.Attributes == coldAttributes {
+		f.finish = func() error {
+			for s, r := range ridges {
+				r.factor()
+				vectors := [...][]float32{subjectSide: f.subjects, itemSide: f.items}[s]
+				if err := r.fit(vectors, [...][]float64{subjectSide: f.subjReg, itemSide: f.itemReg}[s]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		return m
 	}
 	for _, r := range ridges {
 		r.factor()
@@ -189,15 +204,12 @@ func (r *ridge) add(row int32, weight float64) {
 	}
 }
 
-// passedBy counts every other row that has a feature with a vector of 0 and this weight: items that were there and that too few people chose. Without
-// them a feature's vector would be that of its best-liked items, and new items would be taken for those.
-func (r *ridge) passedBy(weight float64) {
+// passedBy counts those of some other rows that have a feature with a vector of 0 and this weight: items that were there and that too few
+// people chose. Without them a feature's vector would be that of its best-liked items, and new items would be taken for those.
+func (r *ridge) passedBy(others []int32, weight float64) {
 	r.weight = weight
-	next := 0
-	for row := range int32(r.rows.Len()) {
-		if next < len(r.at) && r.at[next] == row {
-			next++
-		} else if fs, _ := r.rows.Row(row); len(fs) > 0 {
+	for _, row := range others {
+		if fs, _ := r.rows.Row(row); len(fs) > 0 {
 			r.others = append(r.others, row)
 			r.add(row, weight)
 		}
@@ -211,11 +223,10 @@ func (r *ridge) factor() {
 	}
 }
 
-// refit sets the map to the minimizer for vectors (rows×d) and centres to what it makes of the rows, and returns what the map itself costs: κ·‖B‖²,
-// and the weight of the others times their distance from 0. O(features²·d + rows·features of a row·d).
-func (r *ridge) refit(centres, vectors []float32, reg []float64) (penalty float64, err error) {
+// fit sets the map to the minimizer for vectors (rows×d), whose weights are reg. O(features²·d + rows·features of a row·d).
+func (r *ridge) fit(vectors []float32, reg []float64) error {
 	if r.fault != nil {
-		return 0, r.fault
+		return r.fault
 	}
 	d, n := r.to.d, 1+r.to.space.Len()
 	right := make([]float64, n*d) // GᵀRV
@@ -247,10 +258,21 @@ func (r *ridge) refit(centres, vectors []float32, reg []float64) (penalty float6
 	})
 	for f := range n {
 		for i := range d {
-			v := float32(b[i*n+f])
-			r.to.b[f*d+i] = v
-			penalty += float64(v) * float64(v)
+			r.to.b[f*d+i] = float32(b[i*n+f])
 		}
+	}
+	return nil
+}
+
+// refit fits the map to vectors and sets centres to what it makes of the rows, and returns what the map itself costs: κ·‖B‖², and the weight
+// of the others times their distance from 0.
+func (r *ridge) refit(centres, vectors []float32, reg []float64) (penalty float64, err error) {
+	if err := r.fit(vectors, reg); err != nil {
+		return 0, err
+	}
+	d := r.to.d
+	for _, v := range r.to.b {
+		penalty += float64(v) * float64(v)
 	}
 	const rowsPerChunk = 256
 	chunks := (len(r.at) + rowsPerChunk - 1) / rowsPerChunk

@@ -85,7 +85,13 @@ func refitIsTheRidgeRegression(t *testing.T, passed float64) {
 	m := &attributeMap{space: sp, d: d, b: make([]float32, (1+sp.Len())*d)}
 	fit := newRidge(m, rows, at, reg, ridgeRows)
 	if passed > 0 {
-		fit.passedBy(passed)
+		var others []int32
+		for i := range int32(n) {
+			if !slices.Contains(at, i) {
+				others = append(others, i)
+			}
+		}
+		fit.passedBy(others, passed)
 	}
 	fit.factor()
 	penalty, err := fit.refit(centres, vectors, reg)
@@ -245,13 +251,13 @@ func TestAttributesOff(t *testing.T) {
 	plain := groups(rand.New(rand.NewPCG(8, 2)), 60, 40, 2, 15)
 	bare, full := dataset(40, plain), described(dataset(40, plain), 2)
 	h := withAttributes()
-	h.Attributes = ""
+	h.Attributes = noAttributes
 	_, want := encoded(t, train(t, bare, h, 200*day))
 	for _, c := range []struct {
 		asked string
 		d     *models.Dataset
 		same  bool
-	}{{"", full, true}, {"false", full, true}, {"auto", bare, true}, {"auto", full, false}, {"true", bare, false}, {"bias", full, false}} {
+	}{{"", bare, true}, {"", full, false}, {"false", full, true}, {"auto", bare, true}, {"auto", full, false}, {"cold", bare, false}, {"true", bare, false}, {"bias", full, false}} {
 		h.Attributes = c.asked
 		m := train(t, c.d, h, 200*day)
 		if _, got := encoded(t, m); (got == want) != c.same {
@@ -267,7 +273,7 @@ func TestAttributesOff(t *testing.T) {
 		ids[i] = fmt.Sprint("set-", i/4)
 	}
 	full.Catalog.Attrs.Cats, full.Catalog.Attrs.Nums = []models.CatColumn{models.NewCatColumn("set", ids)}, nil
-	if h.Attributes = "auto"; train(t, full, h, 200*day).hyper.Attributes != allAttributes {
+	if h.Attributes = "auto"; train(t, full, h, 200*day).hyper.Attributes != coldAttributes {
 		t.Error("ten sets of four items are not used")
 	}
 	for i := range ids {
@@ -395,8 +401,10 @@ func TestWithoutIsTheShorterHistory(t *testing.T) {
 	const n, k = 60, 3
 	d := described(dataset(n, groups(rand.New(rand.NewPCG(8, 2)), 120, n, k, 15)), k)
 	plain := withAttributes()
-	plain.Attributes = ""
-	for _, h := range []Hyper{withAttributes(), plain} {
+	plain.Attributes = noAttributes
+	cold := withAttributes()
+	cold.Attributes = coldAttributes
+	for _, h := range []Hyper{withAttributes(), plain, cold} {
 		s := bindSubjects(t, train(t, d, h, 200*day), d.Catalog, "team")
 		q := query(100, 1, 4, 7, 4, 22)
 		q.Subject = []string{"team-1"}
@@ -441,7 +449,7 @@ func TestWithoutIsTheShorterHistory(t *testing.T) {
 		if err := s.Without(t.Context(), &one, 3, items, got); err != nil {
 			t.Fatal(err)
 		}
-		if h.Attributes == "" && slices.Max(got) != 0 {
+		if h.Attributes == noAttributes && slices.Max(got) != 0 {
 			t.Errorf("nothing is left, and scores are %v", got)
 		}
 		if err := s.Without(t.Context(), &q, n, items, got); err == nil {

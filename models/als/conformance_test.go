@@ -19,7 +19,7 @@ func TestConformanceWithDecay(t *testing.T) {
 }
 
 func TestConformanceWithAttributes(t *testing.T) {
-	for _, attributes := range []string{"true", "bias", "auto"} {
+	for _, attributes := range []string{"true", "bias", "cold", "false"} {
 		t.Run(attributes, func(t *testing.T) {
 			h := als.Defaults()
 			h.Attributes = attributes

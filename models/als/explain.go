@@ -94,7 +94,7 @@ func (s *scorer) within(items []int32) error {
 // pulls returns what the right-hand side of f's solve is the sum of: the sources and, a row each, their terms.
 func (s *scorer) pulls(f *folder) ([]models.Source, []float64) {
 	d, n := s.system.d, len(f.col)
-	if s.levels != nil {
+	if f.centre != nil {
 		n += 1 + len(f.fs)
 	}
 	sources, rows := make([]models.Source, 0, n), make([]float64, n*d)
@@ -105,7 +105,7 @@ func (s *scorer) pulls(f *folder) ([]models.Source, []float64) {
 	for k, j := range f.col {
 		add("event", s.catalog.IDs[s.known[j]], s.system.vector(j), float64(f.conf[k]))
 	}
-	if s.levels != nil {
+	if f.centre != nil {
 		m, r := s.maps.subjects, s.shrink(f)
 		add("bias", "everybody", m.row(0), r)
 		for k, x := range f.fs {

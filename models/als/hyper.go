@@ -29,7 +29,8 @@ type Hyper struct {
 	Steps          int           `json:"steps,omitempty"`      // of conjugate gradients a row and epoch at most; 0: 3
 	Block          int           `json:"block,omitempty"`      // elements of a row that solver blocks sets at a time, a multiple of 16; 0: 32
 	Patience       int           `json:"patience,omitempty"`   // training stops after as many epochs without improvement (stop.go); 0: it never stops early
-	Attributes     string        `json:"attributes,omitempty"` // true, auto, bias or false: what rows are drawn towards (attributes.go); "": false
+	WarmStart      bool          `json:"warm_start,omitempty"` // training goes on from the model that was live before (warm.go, jobs); false: from drawn vectors
+	Attributes     string        `json:"attributes,omitempty"` // auto, cold, true, bias or false: what they are used for (attributes.go); "": auto
 	Ridge          float64       `json:"ridge,omitempty"`      // κ, what a level of an attribute must outweigh, in rows; 0: 10
 }
 
@@ -42,7 +43,7 @@ func Defaults() Hyper {
 // maxDim bounds the memory and time of one row's solve.
 const maxDim = 1024
 
-// withDefaults fills the zero values, except Dim and Regularization, which need the data.
+// withDefaults fills the zero values, except Dim and Regularization, which need the data (resolve).
 func (h Hyper) withDefaults() Hyper {
 	d := Defaults()
 	if h.Epochs == 0 {
@@ -63,7 +64,21 @@ func (h Hyper) withDefaults() Hyper {
 	if h.Block == 0 {
 		h.Block = 32
 	}
+	if h.Attributes == "" {
+		h.Attributes = autoAttributes
+	}
 	return h
+}
+
+// resolve fills what the data decide: d, λ, and what attributes are used for.
+func (h *Hyper) resolve(d *models.Dataset, p *pairs) {
+	if h.Dim == 0 {
+		h.Dim = dimFor(len(p.bySubj.col), p.subjects, len(p.items))
+	}
+	if h.Regularization == 0 {
+		h.Regularization = h.ruleFor(p)
+	}
+	h.resolveAttributes(d, p)
 }
 
 // Validate reports every value out of range.
@@ -81,7 +96,7 @@ func (h Hyper) Validate() error {
 	l.Want(h.Steps >= 0 && h.Steps <= 100, "steps", h.Steps, "1 to 100, or 0 for the default")
 	l.Want(h.Patience >= 0 && h.Patience <= 1000, "patience", h.Patience, "1 to 1000, or 0 to make all epochs")
 	l.Want(h.Block >= 0 && h.Block <= maxDim && h.Block%16 == 0, "block", h.Block, fmt.Sprintf("a multiple of 16 up to %d, or 0 for the default", maxDim))
-	l.Want(slices.Contains([]string{"", noAttributes, allAttributes, autoAttributes, biasAttributes}, h.Attributes), "attributes", h.Attributes, "true, auto, bias or false")
+	l.Want(slices.Contains([]string{"", noAttributes, allAttributes, autoAttributes, biasAttributes, coldAttributes}, h.Attributes), "attributes", h.Attributes, "auto, cold, true, bias or false")
 	l.Want(h.Ridge >= 0 && h.Ridge <= 1e9, "ridge", h.Ridge, "a positive number up to 1e9, or 0 for the default")
 	return l.Err()
 }

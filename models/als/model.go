@@ -26,6 +26,8 @@ type record struct {
 	Pairs     int       `json:"pairs"`
 	Subjects  int       `json:"subjects"`
 	Objective []float64 `json:"objective"` // after each epoch
+	Warm      bool      `json:"warm,omitempty"`
+	Settled   float64   `json:"settled,omitempty"` // of a warm start: the gain at which it ends, as a share of the objective
 }
 
 var _ models.Model = (*Model)(nil)
@@ -91,7 +93,7 @@ func (m *Model) load(r *artifact.Reader) error {
 	switch m.hyper.Attributes {
 	case "":
 		return nil
-	case allAttributes, biasAttributes:
+	case allAttributes, biasAttributes, coldAttributes:
 	default:
 		return fmt.Errorf("a trained model states whether attributes are used; this one says %q", m.hyper.Attributes)
 	}

@@ -49,6 +49,7 @@ type pairs struct {
 	byItem   sparse // col: index of a subject
 	subjects int
 	rows     []int32 // the subjects' rows in the data set, ascending
+	rare     []int32 // items that were chosen, by too few subjects to take part: catalog positions, ascending
 
 	confidence float64 // Σ c over all pairs: the objective where all vectors are 0
 }
@@ -87,6 +88,8 @@ func collect(d *models.Dataset, until int64, h *Hyper) (*pairs, error) {
 			index[i] = int32(len(p.items))
 			p.items = append(p.items, int32(i))
 			total += c
+		} else if c > 0 {
+			p.rare = append(p.rare, int32(i))
 		}
 	}
 

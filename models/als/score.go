@@ -55,7 +55,7 @@ func (m *Model) Bind(ctx context.Context, c *models.Catalog, subjectColumns []st
 	s.pool.New = func() any {
 		f := &folder{sums: newSums(len(s.known)), scratch: s.system.scratch()}
 		if s.levels != nil {
-			f.centre = make([]float32, d)
+			f.drawn = make([]float32, d)
 		}
 		return f
 	}
@@ -110,7 +110,8 @@ type folder struct {
 	conf    []float32
 	fs      []int32 // the subject's features, and their values
 	xs      []float32
-	centre  []float32 // what they draw it towards; nil without attributes
+	drawn   []float32 // memory for what they draw it towards; nil without attributes
+	centre  []float32 // the same, or nil if they do not
 	scratch *scratch
 }
 
@@ -139,11 +140,17 @@ func (s *scorer) row(q *models.Query, f *folder) error {
 	if err := s.confidences(q, f); err != nil {
 		return fmt.Errorf("als: %w", err)
 	}
-	if s.levels != nil {
+	if f.centre = nil; s.drawn(f) {
+		f.centre = f.drawn
 		f.fs, f.xs = s.levels.Row(q.Subject)
 		s.maps.subjects.centre(f.centre, f.fs, f.xs)
 	}
 	return nil
+}
+
+// drawn reports whether attributes draw the row in f: where they are for rows without history, only such a one.
+func (s *scorer) drawn(f *folder) bool {
+	return s.levels != nil && (s.hyper.Attributes != coldAttributes || len(f.col) == 0)
 }
 
 // fold sets dst (Dim) to the subject vector of q and leaves its row in f.

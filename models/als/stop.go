@@ -11,9 +11,9 @@ import (
 
 // With Hyper.Patience, training stops where it no longer improves. Where the data set has a validation window that lies before the end of
 // training, the number of epochs is rehearsed: a model learns from the events before the window, and its mean nDCG@stopList on the
-// window after each epoch says which epoch was the best; then the model proper makes as many from all events. The rehearsal has no warm
-// start, which may know the window. Else, or where too few
-// subjects came back in the window, an epoch improves if it lowers the objective by leastGain of it.
+// window after each epoch says which epoch was the best; then the model proper makes as many from all events. The rehearsal has the d and λ of
+// the model proper and no warm start, which may know the window. Else, or where too few subjects came back in the window, an epoch improves if it
+// lowers the objective by leastGain of it.
 const (
 	stopList   = 10
 	leastAsked = 20
@@ -48,7 +48,11 @@ func (t *Trainer) rehearse(ctx context.Context, d *models.Dataset, until int64, 
 		return 0, nil
 	}
 	figure, epochs, epoch := math.Inf(-1), 0, 0
-	_, err := learn(ctx, d, cut, seed, h, nil, func(ctx context.Context, m *Model, _ float64) (bool, error) {
+	p, err := collect(d, cut, &h)
+	if err != nil {
+		return 0, err
+	}
+	_, err = learn(ctx, d, p, cut, seed, h, nil, func(ctx context.Context, m *Model, _ float64) (bool, error) {
 		epoch++
 		now, err := ndcg(ctx, m, d, asks, relevant)
 		if err != nil {

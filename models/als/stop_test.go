@@ -44,6 +44,14 @@ func TestPatienceRehearsesOnTheValidationWindow(t *testing.T) {
 	if want := train(t, d, h, 100*day); !slices.Equal(m.factors, want.factors) {
 		t.Error("other vectors than those of as many epochs")
 	}
+	// Left out, d and λ are those of all events in the rehearsal too.
+	ruled := patient
+	ruled.Dim, ruled.Regularization = 0, 0
+	byRule := train(t, d, ruled, 100*day)
+	ruled.Dim, ruled.Regularization = byRule.hyper.Dim, byRule.hyper.Regularization
+	if given := train(t, d, ruled, 100*day); !slices.Equal(given.record.Objective, byRule.record.Objective) {
+		t.Errorf("by rule %d epochs, with what the rule gives %d", len(byRule.record.Objective), len(given.record.Objective))
+	}
 	// What comes after the end of training has no say.
 	d.Cuts.Validation, d.Cuts.Test = 100*day, 100*day
 	if asks, err := (&Trainer{}).rehearse(t.Context(), d, 100*day, 1, patient); asks != 0 || err != nil {
@@ -91,31 +99,5 @@ func TestQuestionsAndFigure(t *testing.T) {
 	got, err := ndcg(t.Context(), m, d, []models.Query{q}, [][]int32{{0, 1}}) // the list is 2, 1
 	if want := (1 / math.Log2(3)) / (1 + 1/math.Log2(3)); err != nil || math.Abs(got-want) > 1e-12 {
 		t.Errorf("nDCG %g, %v; want %g", got, err, want)
-	}
-}
-
-// A warm start begins where the parent ended: its first objective is below that of a cold start, and near the parent's last. Items that the
-// parent does not know are drawn, and a parent of other dimensions changes nothing.
-func TestWarmStart(t *testing.T) {
-	events := groups(rand.New(rand.NewPCG(8, 2)), 120, 60, 4, 25)
-	d := dataset(61, append(events, event{3, 60, 5 * day, 1}, event{4, 60, 5 * day, 1}))
-	h := Hyper{Dim: 16, Epochs: 6, MinSubjects: 1, Regularization: .01}
-	parent := train(t, dataset(60, events), h, 200*day)
-	h.Epochs = 1
-	warm, err := (&Trainer{Hyper: h, Parent: parent}).Train(t.Context(), d, 200*day, 42)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cold, last := train(t, d, h, 200*day), parent.record.Objective[5]
-	if got := warm.(*Model).record.Objective[0]; got >= cold.record.Objective[0] || got > last*1.02 {
-		t.Errorf("objective %g after one epoch, cold %g, the parent's last %g", got, cold.record.Objective[0], last)
-	}
-	h.Dim = 8
-	other, err := (&Trainer{Hyper: h, Parent: parent}).Train(t.Context(), d, 200*day, 42)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := train(t, d, h, 200*day); !slices.Equal(other.(*Model).factors, want.factors) {
-		t.Error("a parent of other dimensions changes the vectors")
 	}
 }

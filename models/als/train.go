@@ -21,9 +21,8 @@ type Trainer struct {
 	Hyper Hyper
 	// Progress, if not nil, is called after each epoch (1, 2, …) with the objective, on the goroutine that called Train.
 	Progress func(epoch int, objective float64)
-	// Parent, if not nil, is a warm start: items that it knows begin with its vectors, if it has as many dimensions, the others as they
-	// would without it. What it learned from stays in the result, also from subjects who have been erased since: whoever sets it keeps a
-	// digest of it with the inputs, and leaves it out of the first training that an erasure makes due.
+	// Parent, if not nil, is a warm start (warm.go). What it learned from stays in the result, also from subjects who have been erased
+	// since: whoever sets it keeps a digest of it with the inputs, and leaves it out of the first training that an erasure makes due.
 	Parent *Model
 }
 
@@ -39,6 +38,11 @@ func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, see
 		return nil, fmt.Errorf("train als: %w", err)
 	}
 	h := t.Hyper.withDefaults()
+	p, err := collect(d, until, &h)
+	if err != nil {
+		return nil, fmt.Errorf("train als: %w", err)
+	}
+	h.resolve(d, p)
 	var stop watch
 	if h.Patience > 0 {
 		best, err := t.rehearse(ctx, d, until, seed, h)
@@ -52,7 +56,7 @@ func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, see
 		}
 	}
 	epoch := 0
-	m, err := learn(ctx, d, until, seed, h, t.Parent, func(ctx context.Context, m *Model, objective float64) (bool, error) {
+	m, err := learn(ctx, d, p, until, seed, h, t.Parent, func(ctx context.Context, m *Model, objective float64) (bool, error) {
 		epoch++
 		if t.Progress != nil {
 			t.Progress(epoch, objective)
@@ -68,19 +72,8 @@ func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, see
 	return m, nil
 }
 
-// learn trains for at most h.Epochs epochs, or until after says that it is enough.
-func learn(ctx context.Context, d *models.Dataset, until int64, seed uint64, h Hyper, parent *Model, after watch) (*Model, error) {
-	p, err := collect(d, until, &h)
-	if err != nil {
-		return nil, err
-	}
-	if h.Dim == 0 {
-		h.Dim = dimFor(len(p.bySubj.col), p.subjects, len(p.items))
-	}
-	if h.Regularization == 0 {
-		h.Regularization = h.ruleFor(p)
-	}
-	h.resolveAttributes(d, p)
+// learn trains on p, the pairs of d before until, for at most h.Epochs epochs, or until after says that it is enough.
+func learn(ctx context.Context, d *models.Dataset, p *pairs, until int64, seed uint64, h Hyper, parent *Model, after watch) (*Model, error) {
 	f := newFit(p, &h, seed)
 	m := &Model{maps: f.useAttributes(d), hyper: h, factors: f.items, gram: f.itemGram, record: record{
 		Kernels: vec.Class(), Until: until, Seed: seed, Pairs: len(p.bySubj.col), Subjects: p.subjects,
@@ -91,7 +84,9 @@ func learn(ctx context.Context, d *models.Dataset, until int64, seed uint64, h H
 	if len(p.items) == 0 {
 		return m, nil
 	}
-	f.start(m.items, parent)
+	if f.start(m.items, parent, until) {
+		m.record.after(&parent.record)
+	}
 	for epoch := 1; epoch <= h.Epochs; epoch++ {
 		if err := f.epoch(ctx); err != nil {
 			return nil, fmt.Errorf("epoch %d of %d: %w", epoch, h.Epochs, err)
@@ -101,8 +96,13 @@ func learn(ctx context.Context, d *models.Dataset, until int64, seed uint64, h H
 		if err != nil {
 			return nil, fmt.Errorf("after epoch %d of %d: %w", epoch, h.Epochs, err)
 		}
-		if enough {
+		if enough || m.record.settled() {
 			break
+		}
+	}
+	if f.finish != nil {
+		if err := f.finish(); err != nil {
+			return nil, err
 		}
 	}
 	// A subject who is folded in may have the shortest of histories. With half of that row's regularizer the matrix must still have a factor.
@@ -121,6 +121,7 @@ type fit struct {
 	objective, atStart float64   // atStart: of vectors that are 0, and of the start's regularizers
 	subjReg, itemReg   []float64 // λ·#^ν a row
 	centres            centres
+	finish             func() error // what is left to do when all epochs are done; nil: nothing
 	plan               planner
 	spans              [2][]span // by side
 	turns              [2]bool   // by side: are rows solved in the basis of the other side's eigenvectors?
@@ -178,24 +179,6 @@ func newFit(p *pairs, h *Hyper, seed uint64) *fit {
 	vec.Gram(f.itemGram, f.items, len(p.items), d)
 	f.atStart = p.confidence + f.regularization(f.items, nil, f.itemReg)
 	return f
-}
-
-// start takes the vectors of items that parent knows from it.
-func (f *fit) start(items []string, parent *Model) {
-	if parent == nil || parent.hyper.Dim != f.h.Dim {
-		return
-	}
-	d, row := f.h.Dim, 0
-	for i, id := range items { // both ascend
-		for row < len(parent.items) && parent.items[row] < id {
-			row++
-		}
-		if row < len(parent.items) && parent.items[row] == id {
-			copy(f.items[i*d:][:d], parent.factors[row*d:])
-		}
-	}
-	vec.Gram(f.itemGram, f.items, len(items), d)
-	f.atStart = f.p.confidence + f.regularization(f.items, nil, f.itemReg)
 }
 
 func regularizers(s *sparse, others int, h *Hyper) []float64 {

@@ -51,6 +51,8 @@ func contenders() []contender {
 	return []contender{
 		{"als, constant bias columns", with("bias"), false},
 		{"als without attributes", with("false"), false},
+		{"als with attributes for cold rows", with("cold"), false},
+		{"als with permuted attributes for cold rows", with("cold"), true},
 		{"als with attributes", with("true"), false},
 		{"als with permuted attributes", with("true"), true},
 		{"content", &content.Trainer{Hyper: content.Defaults()}, false},
