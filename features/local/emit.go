@@ -96,6 +96,7 @@ func emit(ctx context.Context, sh *sheet, parts []*partition, bg *budget) (int64
 type buffer struct {
 	table.Batch
 	slots  []uint32 // of the rows
+	some   []uint64 // by slot: not 0 if it has a row
 	sets   [][]uint32
 	bytes  []byte
 	ends   []int
@@ -165,10 +166,11 @@ func viewSheet(p *program, v *viewProgram) *sheet {
 				c.keepers[f.keep].done(pt.n)
 			}
 		}
+		b.some = c.addSome(zeroed(b.some, pt.n))
 		for slot := 0; slot < pt.n; {
 			b.slots = b.slots[:0]
 			for ; slot < pt.n && len(b.slots) < len(b.Cols[0].Valid); slot++ {
-				if c.some(slot) {
+				if b.some[slot] != 0 {
 					b.slots = append(b.slots, uint32(slot))
 				}
 			}
@@ -201,14 +203,11 @@ func stateSheet(p *program, g *group) *sheet {
 		for i := range pt.classes {
 			w.members = append(w.members, pt.classes[i].finished(pt.n))
 		}
-		w.order(&pt.entities, func(slot int) bool {
-			for i := range pt.classes {
-				if pt.classes[i].some(slot) {
-					return true
-				}
-			}
-			return false
-		})
+		b.some = zeroed(b.some, pt.n)
+		for i := range pt.classes {
+			b.some = pt.classes[i].addSome(b.some)
+		}
+		w.order(&pt.entities, b.some)
 		return b.putPieces(pt, number, seed, func(dst []byte, class int, slots []uint32) []byte {
 			return pt.classes[class].appendState(dst, slots, p.end, w.members[class], w.col[:len(slots)], w.low[:len(slots)])
 		}, out)
@@ -223,18 +222,15 @@ func tileSheet(p *program, g *group, start int64) *sheet {
 	sh.rows = func(pt *partition, number int, b *buffer, out func(*table.Batch) error) error {
 		w := &b.pieces
 		pt.begin()
+		b.some = zeroed(b.some, pt.n)
 		for i := range pt.classes {
-			pt.classes[i].done(pt.n)
-		}
-		w.order(&pt.entities, func(slot int) bool {
-			for i := range pt.classes {
-				c := &pt.classes[i]
-				if at := c.tileBucket(p.end - start); at >= 0 && uint32(c.words[slot*c.stride()+int(at)*c.cells]) != 0 {
-					return true
-				}
+			c := &pt.classes[i]
+			c.done(pt.n)
+			if at := c.tileBucket(p.end - start); at >= 0 {
+				c.addEvents(b.some, int(at))
 			}
-			return false
-		})
+		}
+		w.order(&pt.entities, b.some)
 		return b.putPieces(pt, number, seed, func(dst []byte, class int, slots []uint32) []byte {
 			c := &pt.classes[class]
 			if at := c.tileBucket(p.end - start); at >= 0 {
@@ -269,15 +265,32 @@ func (c *classState) finished(slots int) []gathered {
 	return sets
 }
 
-// some reports whether a slot has events in one of the windows.
-func (c *classState) some(slot int) bool {
-	at := slot * c.stride()
+// count0 is the number of a slot's events in a bucket.
+func (c *classState) count0(slot uint32, bucket int) uint32 {
+	return uint32(c.words[c.place(slot, bucket*c.cells)])
+}
+
+// addSome makes what it has of each slot not 0 that has events in one of the windows.
+func (c *classState) addSome(to []uint64) []uint64 {
 	for w := range c.windows {
-		if uint32(c.words[at+w*c.cells]) != 0 {
-			return true
-		}
+		c.addEvents(to, w)
 	}
-	return false
+	return to
+}
+
+// addEvents makes what it has of each slot not 0 that has events in a bucket.
+func (c *classState) addEvents(to []uint64, bucket int) {
+	words, along := c.cell(bucket*c.cells), c.along
+	for slot := range to {
+		to[slot] |= uint64(uint32(words[slot*along]))
+	}
+}
+
+// zeroed returns n zeros, in the memory of s if that is enough.
+func zeroed(s []uint64, n int) []uint64 {
+	s = slices.Grow(s[:0], n)[:n]
+	clear(s)
+	return s
 }
 
 // putKeys writes the keys of the buffer's rows.
@@ -344,8 +357,10 @@ func (c *classState) countTimed(t *pairs, slots int, end int64) []uint32 {
 	return n
 }
 
-// of reads a counter.
-func (x counter) of(cells []uint64) int64 { return int64(uint32(cells[x.word] >> x.shift)) }
+// counterOf reads a counter of a slot's bucket.
+func (c *classState) counterOf(x counter, slot uint32, bucket int) int64 {
+	return int64(uint32(c.words[c.place(slot, bucket*c.cells+x.word)] >> x.shift))
+}
 
 // put writes a feature's values to the columns of its windows, shortest first, which begin at a position. All rows of a window come before the next
 // window's, which add to them.
@@ -395,7 +410,7 @@ func (b *buffer) put(c *classState, f *featureProgram, end int64, at int) {
 		for w := range dst {
 			start, out := end-c.windows[w], dst[w].Float[:n]
 			for i, slot := range b.slots {
-				last := int64(orderedTime(c.words[int(slot)*c.stride()+c.wholeAt()+c.newest[f.newest].word]))
+				last := int64(orderedTime(c.words[c.place(slot, c.wholeAt()+c.newest[f.newest].word)]))
 				if out[i] = float64(end-last) / 1e6; last < start {
 					out[i], dst[w].Valid[i] = 0, false
 				}
@@ -414,10 +429,10 @@ func (b *buffer) zeros(which int) []int64 {
 
 // addCounts adds a counter of one bucket of some slots.
 func (c *classState) addCounts(to []int64, x counter, bucket int, slots []uint32) {
-	stride, at, shift := c.stride(), bucket*c.cells+x.word, x.shift&63
+	along, at, shift := c.along, (bucket*c.cells+x.word)*c.across, x.shift&63
 	to = to[:len(slots)]
 	for i, slot := range slots {
-		to[i] += int64(uint32(c.words[int(slot)*stride+at] >> shift))
+		to[i] += int64(uint32(c.words[int(slot)*along+at] >> shift))
 	}
 }
 
@@ -449,14 +464,14 @@ func (b *buffer) putKept(c *classState, f *featureProgram, end int64, dst []tabl
 
 // putPeaks writes the smallest or the largest values.
 func (b *buffer) putPeaks(c *classState, f *featureProgram, dst []table.Column) {
-	stride, word, flip := c.stride(), c.peaks[f.peak].word, uint64(0)
+	word, flip := c.peaks[f.peak].word, uint64(0)
 	if f.Op == features.Min {
 		flip = math.MaxUint64
 	}
 	for i, slot := range b.slots {
-		best, at := uint64(0), int(slot)*stride+word
+		best := uint64(0)
 		for w := range dst {
-			if best = max(best, c.words[at+w*c.cells]); best == 0 {
+			if best = max(best, c.words[c.place(slot, w*c.cells+word)]); best == 0 {
 				dst[w].Float[i], dst[w].Valid[i] = 0, false
 				continue
 			}
@@ -467,16 +482,16 @@ func (b *buffer) putPeaks(c *classState, f *featureProgram, dst []table.Column) 
 
 // putSums writes sums, means or decayed sums: of pairs of floats, or where these don't hold a sum with what is kept beside.
 func (b *buffer) putSums(c *classState, f *featureProgram, dst []table.Column) {
-	stride, word, wide := c.stride(), c.sums[f.sum].word, len(c.rests) > 0
+	word, wide := c.sums[f.sum].word, len(c.rests) > 0
 	b.sums = slices.Grow(b.sums[:0], len(b.slots))[:len(b.slots)]
 	clear(b.sums)
 	counts := b.zeros(0)
 	for w := 0; w < len(dst) && !wide; w++ {
-		out, at, sums := dst[w].Float[:len(b.slots)], w*c.cells+word, b.sums[:len(b.slots)]
+		out, sums := dst[w].Float[:len(b.slots)], b.sums[:len(b.slots)]
+		high, low, along := c.cell(w*c.cells+word), c.cell(w*c.cells+word+1), c.along
 		for i, slot := range b.slots {
-			part := c.words[int(slot)*stride+at:][:2]
 			s := sums[i]
-			if s.Add(math.Float64frombits(part[0])) != 0 || s.Add(math.Float64frombits(part[1])) != 0 {
+			if s.Add(math.Float64frombits(high[int(slot)*along])) != 0 || s.Add(math.Float64frombits(low[int(slot)*along])) != 0 {
 				wide = true
 				break
 			}
@@ -499,12 +514,12 @@ func (b *buffer) putSums(c *classState, f *featureProgram, dst []table.Column) {
 		}
 	}
 	for i := 0; wide && i < len(b.slots); i++ {
-		c.putSum(f, int(b.slots[i])*stride, dst, i)
+		c.putSum(f, b.slots[i], dst, i)
 	}
 }
 
-// putSum writes a sum, a mean or a decayed sum of the entity whose state begins at a word, of which more than pairs of floats may be kept.
-func (c *classState) putSum(f *featureProgram, at int, dst []table.Column, row int) {
+// putSum writes a sum, a mean or a decayed sum of a slot, of which more than pairs of floats may be kept.
+func (c *classState) putSum(f *featureProgram, slot uint32, dst []table.Column, row int) {
 	var (
 		sum  aggregate.Sum
 		all  aggregate.Exact // once a sum has a rest
@@ -512,9 +527,8 @@ func (c *classState) putSum(f *featureProgram, at int, dst []table.Column, row i
 		n    int64
 	)
 	for b := range dst {
-		cells := at + b*c.cells
-		w := cells + c.sums[f.sum].word
-		part := aggregate.Sum{Hi: math.Float64frombits(c.words[w]), Lo: math.Float64frombits(c.words[w+1])}
+		w := c.place(slot, b*c.cells+c.sums[f.sum].word)
+		part := c.sumAt(w)
 		if !wide {
 			was := sum
 			if sum.Add(part.Hi) != 0 || sum.Add(part.Lo) != 0 || len(c.rests) > 0 {
@@ -531,7 +545,7 @@ func (c *classState) putSum(f *featureProgram, at int, dst []table.Column, row i
 		}
 		switch f.Op {
 		case features.Mean:
-			if n += c.counters[f.count].of(c.words[cells:]); n == 0 {
+			if n += c.counterOf(c.counters[f.count], slot, b); n == 0 {
 				dst[b].Float[row], dst[b].Valid[row] = 0, false
 				continue
 			}

@@ -69,7 +69,7 @@ func states(ctx context.Context, p features.Plan, bg *budget, stats *features.St
 	start := p.Interval.Start.UnixMicro()
 	span := p.Interval.End.UnixMicro() - start
 	if p.Prior != nil {
-		prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: true, tile: p.Tile != nil, span: span})
+		prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: true, columns: true, tile: p.Tile != nil, span: span})
 		if err != nil {
 			return nil, err
 		}

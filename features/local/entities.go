@@ -22,6 +22,8 @@ type entities struct {
 	keys     []uint64 // words a slot
 	text     []byte   // the texts of all slots that words don't hold, one after another
 	ends     []uint32 // where each ends in text: texts a slot; nil as long as words hold all
+	ordered  int      // how many of the first slots came in the order of their hashes, no two of which are equal
+	last     uint64   // the hash of the last of these, within the partition
 }
 
 // errFull says that a partition has no more room; partitions are so many that a machine's memory ends long before.

@@ -127,7 +127,7 @@ func (k *tallied) settle(c *classState) bool {
 			continue
 		}
 		slot, bucket := int(m>>bucketBits-1), int(m&(1<<bucketBits-1))
-		if c.counters[0].of(c.words[slot*c.stride()+bucket*c.cells:]) == 0 {
+		if c.count0(uint32(slot), bucket) == 0 {
 			return false
 		}
 	}

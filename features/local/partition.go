@@ -20,8 +20,9 @@ const (
 
 // partition is the state of the entities of one group whose keys hash to it. One worker at a time adds records; others leave theirs in the queue.
 type partition struct {
-	group *group
-	timed bool // as use.timed
+	group   *group
+	timed   bool // as use.timed
+	columns bool // as use.columns
 
 	mu    sync.Mutex
 	idle  sync.Cond // the queue is empty, nobody adds
@@ -41,6 +42,9 @@ type partition struct {
 type classState struct {
 	*class
 	words   []uint64                   // stride a slot
+	columns bool                       // a cell of all slots stands together, not all cells of a slot
+	along   int                        // words from a slot's cell to that of the next slot
+	across  int                        // words from a slot's cell to its next cell; of columns, for how many slots there is room
 	rests   map[uint32]*features.Total // what did not fit into a sum, by the place of its first word
 	members []pairs
 	counts  [][]uint32 // of members, by slot and bucket, once they are counted; nil where another group holds the pairs
@@ -79,7 +83,7 @@ func newScratch(rows int) *scratch {
 }
 
 func newPartition(p *program, g *group) *partition {
-	pt := &partition{group: g, timed: p.use.timed, entities: entities{words: len(g.key), texts: g.texts, long: g.longWords()}}
+	pt := &partition{group: g, timed: p.use.timed, columns: p.use.columns, entities: entities{words: len(g.key), texts: g.texts, long: g.longWords()}}
 	pt.idle.L = &pt.mu
 	return pt
 }
@@ -91,7 +95,10 @@ func (pt *partition) begin() {
 	}
 	pt.classes = make([]classState, 0, len(pt.group.classes))
 	for _, c := range pt.group.classes {
-		state := classState{class: c, members: make([]pairs, len(c.members))}
+		state := classState{class: c, columns: pt.columns, along: c.stride(), across: 1, members: make([]pairs, len(c.members))}
+		if pt.columns {
+			state.along, state.across = 1, 0
+		}
 		for i := range c.members {
 			state.members[i] = newPairs(len(c.windows), pt.timed)
 		}
@@ -206,6 +213,15 @@ func (pt *partition) aggregate(m *moves, r *records, s *scratch) error {
 
 // room makes room for n slots.
 func (c *classState) room(n int) {
+	for _, k := range c.keepers {
+		k.room(n)
+	}
+	if c.columns {
+		if n > c.across {
+			c.widen(n + n/4)
+		}
+		return
+	}
 	need := n * c.stride()
 	if need <= len(c.words) {
 		return
@@ -216,10 +232,29 @@ func (c *classState) room(n int) {
 		c.words = grown
 	}
 	c.words = c.words[:need]
-	for _, k := range c.keepers {
-		k.room(n)
+}
+
+// widen makes columns of room for n slots, or as many as can be addressed.
+func (c *classState) widen(n int) {
+	n = min(n, math.MaxUint32/c.stride())
+	words := make([]uint64, n*c.stride())
+	for i := range c.stride() {
+		copy(words[i*n:], c.words[i*c.across:][:c.across])
+	}
+	rests := map[uint32]*features.Total{}
+	for at, rest := range c.rests {
+		rests[at/uint32(c.across)*uint32(n)+at%uint32(c.across)] = rest
+	}
+	if c.words, c.across = words, n; c.rests != nil {
+		c.rests = rests
 	}
 }
+
+// cell is the words from a cell of the first slot on.
+func (c *classState) cell(cell int) []uint64 { return c.words[min(cell*c.across, len(c.words)):] }
+
+// place is where a cell of a slot stands.
+func (c *classState) place(slot uint32, cell int) int { return int(slot)*c.along + cell*c.across }
 
 // errInconsistent says that a prior state is not of the events that are taken from it.
 var errInconsistent = errors.New("the prior state is not of these events")
@@ -253,12 +288,12 @@ type chosen struct {
 
 // choose lists the records whose move is in a bucket.
 func (c *classState) choose(g *group, bucket []int8, r *records, slots []uint32, s *scratch) chosen {
-	stride, cell, maskAt, k := uint32(c.stride()), uint32(c.cells), uint32(len(g.key)), uint32(g.words)
+	along, bucketAt, maskAt, k := uint32(c.along), uint32(c.cells*c.across), uint32(len(g.key)), uint32(g.words)
 	in := chosen{rows: s.rows, cells: s.cells, slots: s.kept, buckets: s.bucket}
 	n, row := 0, uint32(0)
 	for _, slot := range slots {
 		b := bucket[r.words[row+maskAt]>>maskBits]
-		in.rows[n], in.cells[n], in.slots[n], in.buckets[n] = row, slot*stride+uint32(b)*cell, slot, uint8(b)
+		in.rows[n], in.cells[n], in.slots[n], in.buckets[n] = row, slot*along+uint32(b)*bucketAt, slot, uint8(b)
 		if b >= 0 {
 			n++
 		}
@@ -359,7 +394,7 @@ func (g *group) laneAt(lane int) uint32 { return uint32(len(g.key) + g.mask + la
 
 func (c *classState) count(x counter, recs []uint64, g *group, rows, cells []uint32) {
 	word, bit := g.bit(x.pred)
-	at, shift := uint32(x.word), uint(x.shift)&63
+	at, shift := uint32(x.word*c.across), uint(x.shift)&63
 	words := c.words
 	cells = cells[:len(rows)]
 	for i, row := range rows {
@@ -370,7 +405,7 @@ func (c *classState) count(x counter, recs []uint64, g *group, rows, cells []uin
 // uncount is the inverse of count; false if a counter would fall below zero.
 func (c *classState) uncount(x counter, recs []uint64, g *group, in chosen) bool {
 	word, bit := g.bit(x.pred)
-	at, shift := uint32(x.word), uint(x.shift)&63
+	at, shift := uint32(x.word*c.across), uint(x.shift)&63
 	for i, row := range in.rows {
 		n := recs[row+word] >> (bit & 63) & 1
 		p := &c.words[in.cells[i]+at]
@@ -385,15 +420,15 @@ func (c *classState) uncount(x counter, recs []uint64, g *group, in chosen) bool
 // sum adds a lane; with sign 1<<63 it takes it away.
 func (c *classState) sum(x summer, recs []uint64, g *group, rows, cells []uint32, sign uint64) {
 	word, bit := g.bit(x.pred)
-	lane, at := g.laneAt(x.lane), uint32(x.word)
+	lane, at, across := g.laneAt(x.lane), uint32(x.word*c.across), uint32(c.across)
 	words := c.words
 	cells = cells[:len(rows)]
 	for i, row := range rows {
 		v := math.Float64frombits((recs[row+lane] ^ sign) & -(recs[row+word] >> (bit & 63) & 1)) // 0 for an event that does not pass
-		w := words[cells[i]+at:][:2]
-		s := aggregate.Sum{Hi: math.Float64frombits(w[0]), Lo: math.Float64frombits(w[1])}
+		hi, lo := &words[cells[i]+at], &words[cells[i]+at+across]
+		s := aggregate.Sum{Hi: math.Float64frombits(*hi), Lo: math.Float64frombits(*lo)}
 		rest := s.Add(v)
-		w[0], w[1] = math.Float64bits(s.Hi), math.Float64bits(s.Lo)
+		*hi, *lo = math.Float64bits(s.Hi), math.Float64bits(s.Lo)
 		if rest != 0 {
 			c.rest(cells[i] + at).Add(rest)
 		}
@@ -426,7 +461,7 @@ func orderedTime(t uint64) uint64 { return t ^ 1<<63 }
 
 func (c *classState) peak(x peak, recs []uint64, g *group, rows, cells []uint32) {
 	word, bit := g.bit(x.pred)
-	lane, at := g.laneAt(x.lane), uint32(x.word)
+	lane, at := g.laneAt(x.lane), uint32(x.word*c.across)
 	flip := uint64(0)
 	if x.min {
 		flip = math.MaxUint64
@@ -442,11 +477,11 @@ func (c *classState) peak(x peak, recs []uint64, g *group, rows, cells []uint32)
 
 func (c *classState) latest(x newest, recs []uint64, g *group, rows, slots []uint32) {
 	word, bit := g.bit(x.pred)
-	lane, stride, at := g.laneAt(x.lane), uint32(c.stride()), uint32(c.wholeAt()+x.word)
+	lane, along, at := g.laneAt(x.lane), uint32(c.along), uint32((c.wholeAt()+x.word)*c.across)
 	words := c.words
 	for i, row := range rows {
 		v := orderedTime(recs[row+lane]) & -(recs[row+word] >> (bit & 63) & 1)
-		p := &words[slots[i]*stride+at]
+		p := &words[slots[i]*along+at]
 		*p = max(*p, v)
 	}
 }

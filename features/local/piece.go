@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -105,9 +106,13 @@ func (b *pieces) encode(pt *partition, total int, slots []uint32, section func(d
 	b.body = dst
 }
 
-// order sets b.slots to the slots that keep is true of, by their hashes and, where these are equal, their keys: the same for the same entities,
-// in whatever order they came. The places of the table are all but in that order.
-func (b *pieces) order(e *entities, keep func(slot int) bool) {
+// order sets b.slots to the slots of which keep is not 0, by their hashes and, where these are equal, their keys: the same for the same entities,
+// in whatever order they came. Those of a prior state came in that order, but for few. Else the places of the table are all but in it.
+func (b *pieces) order(e *entities, keep []uint64) {
+	if late := e.n - e.ordered; late <= e.ordered/4 {
+		b.merge(e, keep)
+		return
+	}
 	b.slots, b.wrapped = slices.Grow(b.slots[:0], e.n+1)[:e.n+1], b.wrapped[:0]
 	n, from := 0, 0
 	for ; from < len(e.index) && e.index[from] != 0; from++ {
@@ -126,10 +131,39 @@ func (b *pieces) order(e *entities, keep func(slot int) bool) {
 	all := append(b.slots[:n], b.wrapped...)
 	b.slots, b.hashes = all[:0], slices.Grow(b.hashes[:0], len(all))
 	for _, slot := range all {
-		if keep(int(slot)) {
+		if keep[slot] != 0 {
 			b.insert(e, slot, e.hashOf(slot)<<partitionBits)
 		}
 	}
+}
+
+// merge is order where most slots came in order.
+func (b *pieces) merge(e *entities, keep []uint64) {
+	b.slots = slices.Grow(b.slots[:0], e.n+1)[:e.n+1]
+	n := 0
+	for slot, x := range keep[:e.ordered] { // without a branch that depends on what is kept
+		b.slots[n] = uint32(slot)
+		n += int((x | -x) >> 63)
+	}
+	b.slots, b.wrapped = b.slots[:n], b.wrapped[:0]
+	for slot := e.ordered; slot < e.n; slot++ {
+		if keep[slot] != 0 {
+			b.wrapped = append(b.wrapped, uint32(slot))
+		}
+	}
+	late := b.wrapped
+	slices.SortFunc(late, e.before)
+	b.slots = b.slots[:n+len(late)]
+	for i := len(late) - 1; i >= 0; i-- {
+		at, _ := slices.BinarySearchFunc(b.slots[:n], late[i], e.before)
+		copy(b.slots[at+i+1:], b.slots[at:n])
+		b.slots[at+i], n = late[i], at
+	}
+}
+
+// before orders two slots of a partition by their hashes and keys.
+func (e *entities) before(a, b uint32) int {
+	return cmp.Or(cmp.Compare(e.hashOf(a)<<partitionBits, e.hashOf(b)<<partitionBits), e.compare(a, b))
 }
 
 // hashOf returns the hash of a slot's key.
@@ -163,6 +197,9 @@ func (e *entities) fill(p *piece, hashes []uint64) (bool, error) {
 		at, slot := e.seek(h, key, p.texts, i)
 		if slot != noSlot {
 			return false, nil
+		}
+		if within := h << partitionBits; e.ordered == e.n && (e.n == 0 || within > e.last) {
+			e.ordered, e.last = e.n+1, within
 		}
 		if err := e.insert(at, h, key, p.texts, i); err != nil {
 			return false, err

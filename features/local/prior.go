@@ -373,7 +373,7 @@ func (l *loader) addStates(pt *partition, pr *progress) error {
 	first := uint32(pt.n)
 	for i := range pt.classes {
 		if c := &pt.classes[i]; c.words == nil {
-			c.words = make([]uint64, 0, min(l.piece.total, mostAhead)*c.stride()*9/8)
+			c.widen(min(l.piece.total, mostAhead)*9/8 + 8)
 		}
 	}
 	fresh, err := pt.fill(&l.piece, l.scratch.hashes)

@@ -28,9 +28,10 @@ type program struct {
 
 // use is what becomes of the states after the build.
 type use struct {
-	timed bool  // they must tell times, since a later build goes on from them, or this one goes on from those of an earlier one
-	tile  bool  // they hold a tile: the events of the interval alone
-	span  int64 // of the tile, µs
+	timed   bool  // they must tell times, since a later build goes on from them, or this one goes on from those of an earlier one
+	tile    bool  // they hold a tile: the events of the interval alone
+	span    int64 // of the tile, µs
+	columns bool  // the build goes on from a prior one: states stand in columns, as they are read and put out
 
 	unshared bool // each group holds its own pairs
 }

@@ -41,30 +41,38 @@ func seedOf(p *program, g *group, start, end int64) uint64 {
 	return xxh3.Hash(text)
 }
 
+// sumAt and setSum read and write the two words of a sum, the first of which stands at a place.
+func (c *classState) sumAt(at int) aggregate.Sum {
+	return aggregate.Sum{Hi: math.Float64frombits(c.words[at]), Lo: math.Float64frombits(c.words[at+c.across])}
+}
+
+func (c *classState) setSum(at int, s aggregate.Sum) {
+	c.words[at], c.words[at+c.across] = math.Float64bits(s.Hi), math.Float64bits(s.Lo)
+}
+
 // appendBucket writes a bucket of some slots. Sums that decay are written relative to the base of the time from. col and low are scratch of as many words.
 func (c *classState) appendBucket(dst []byte, slots []uint32, bucket int, from int64, col, low []uint64) []byte {
-	stride, first := c.stride(), bucket*c.cells
+	first, along := bucket*c.cells, c.along
 	for _, x := range c.counters {
-		at, shift := first+x.word, x.shift&63
+		words, shift := c.cell(first+x.word), x.shift&63
 		for i, slot := range slots {
-			col[i] = uint64(uint32(c.words[int(slot)*stride+at] >> shift))
+			col[i] = uint64(uint32(words[int(slot)*along] >> shift))
 		}
 		dst = appendWords(dst, col)
 	}
 	for _, x := range c.sums {
 		scale := math.Ldexp(1, x.shift(from))
-		at := first + x.word
+		high, rest := c.cell(first+x.word), c.cell(first+x.word+1)
 		for i, slot := range slots {
-			w := c.words[int(slot)*stride+at:][:2]
-			hi, lo := canonical(math.Float64frombits(w[0]), math.Float64frombits(w[1]))
+			hi, lo := canonical(math.Float64frombits(high[int(slot)*along]), math.Float64frombits(rest[int(slot)*along]))
 			col[i], low[i] = math.Float64bits(hi*scale+0), math.Float64bits(lo*scale+0)
 		}
-		dst = c.appendSums(dst, slots, at, x.shift(from), col, low)
+		dst = c.appendSums(dst, slots, first+x.word, x.shift(from), col, low)
 	}
 	for _, k := range c.keepers {
 		if t, ok := k.(*tallied); ok {
 			for _, slot := range slots {
-				if uint32(c.words[int(slot)*stride+first]) != 0 {
+				if c.count0(slot, bucket) != 0 {
 					dst = t.append(dst, slot, bucket)
 				}
 			}
@@ -74,13 +82,12 @@ func (c *classState) appendBucket(dst []byte, slots []uint32, bucket int, from i
 }
 
 // appendSums writes the two columns of a sum, and apart from them the sums of which more is kept beside.
-func (c *classState) appendSums(dst []byte, slots []uint32, at, shift int, col, low []uint64) []byte {
+func (c *classState) appendSums(dst []byte, slots []uint32, cell, shift int, col, low []uint64) []byte {
 	var apart []byte
 	n := uint64(0)
 	if len(c.rests) > 0 {
-		stride := c.stride()
 		for i, slot := range slots {
-			place := int(slot)*stride + at
+			place := c.place(slot, cell)
 			rest := c.rests[uint32(place)]
 			if rest == nil || len(rest.Partials()) == 0 {
 				continue
@@ -120,7 +127,7 @@ func (x summer) shift(from int64) int {
 // exact returns the sum at a place, with what is kept beside it.
 func (c *classState) exact(at int) aggregate.Exact {
 	s := aggregate.Exact{}
-	s.MergeSum(aggregate.Sum{Hi: math.Float64frombits(c.words[at]), Lo: math.Float64frombits(c.words[at+1])}, c.rests[uint32(at)])
+	s.MergeSum(c.sumAt(at), c.rests[uint32(at)])
 	return s
 }
 
@@ -160,26 +167,41 @@ func (d *bucketData) reset(c *classState, rows int) {
 	}
 }
 
-// column reads a column of so many rows; nil if all of it is 0.
-func (d *bucketData) column(rows int, src []byte) (col []uint64, all uint64, rest []byte, err error) {
-	col = d.room[d.used:][:rows]
+// column reads a column of so many rows to where it belongs, or if that is nil to the room; nil if all of it is 0.
+func (d *bucketData) column(rows int, to []uint64, src []byte) (col []uint64, all uint64, rest []byte, err error) {
+	if col = to; to == nil {
+		col = d.room[d.used:]
+	}
+	col = col[:rows]
 	if all, rest, err = readWords(col, src); all == 0 {
 		return nil, 0, rest, err
 	}
-	d.used += rows
+	if to == nil {
+		d.used += rows
+	}
 	return col, all, rest, err
 }
 
 // maxSum is the largest magnitude of a sum of fewer than 2^62 values.
 const maxSum = features.MaxValue * (1 << 62)
 
-// readBucket reads what appendBucket wrote of so many rows, from being the same, and returns the bytes behind it.
-func (c *classState) readBucket(d *bucketData, rows int, src []byte, from int64) (rest []byte, err error) {
+// readBucket reads what appendBucket wrote of so many rows, from being the same, and returns the bytes behind it. Columns that setBucket would
+// copy as they are come to where to, which may be nil, says that a cell of them stands.
+func (c *classState) readBucket(d *bucketData, rows int, src []byte, from int64, to func(cell int) []uint64) (rest []byte, err error) {
 	d.reset(c, rows)
-	for i := range c.counters {
-		var col []uint64
+	place := func(cell int) []uint64 {
+		if to == nil {
+			return nil
+		}
+		return to(cell)
+	}
+	for i, x := range c.counters {
+		var col, own []uint64
 		var all uint64
-		if col, all, src, err = d.column(rows, src); err != nil {
+		if x.shift == 0 {
+			own = place(x.word)
+		}
+		if col, all, src, err = d.column(rows, own, src); err != nil {
 			return nil, err
 		}
 		if d.counts = append(d.counts, col); col == nil {
@@ -197,7 +219,7 @@ func (c *classState) readBucket(d *bucketData, rows int, src []byte, from int64)
 	for i, x := range c.sums {
 		var pair [2][]uint64
 		for k := range pair {
-			if pair[k], _, src, err = d.column(rows, src); err != nil {
+			if pair[k], _, src, err = d.column(rows, place(x.word+k), src); err != nil {
 				return nil, err
 			}
 		}
@@ -271,25 +293,30 @@ func scaleSums(pair [2][]uint64, scale float64) bool {
 	return true
 }
 
-// setBucket puts a bucket that was read into that of slots first, first+1, …, which have no events yet.
+// setBucket puts a bucket that was read into that of slots first, first+1, …, which have no events yet; of columns what is not there already.
 func (c *classState) setBucket(first uint32, bucket int, d *bucketData) error {
-	stride := c.stride()
-	at := int(first)*stride + bucket*c.cells
+	along := c.along
 	for i, x := range c.counters {
-		words, shift := c.words[at+x.word:], x.shift&63
+		words, shift := c.words[c.place(first, bucket*c.cells+x.word):], x.shift&63
+		if same(d.counts[i], words) {
+			continue
+		}
 		for j, n := range d.counts[i] {
-			words[j*stride] |= n << shift
+			words[j*along] |= n << shift
 		}
 	}
 	for i, x := range c.sums {
 		for k, col := range d.sums[i] {
-			words := c.words[at+x.word+k:]
+			words := c.words[c.place(first, bucket*c.cells+x.word+k):]
+			if same(col, words) {
+				continue
+			}
 			for j, w := range col {
-				words[j*stride] = w
+				words[j*along] = w
 			}
 		}
 		for _, s := range d.apart[i] {
-			c.addSum(at+s.row*stride+x.word, &s.sum, 1)
+			c.addSum(c.place(first+uint32(s.row), bucket*c.cells+x.word), &s.sum, 1)
 		}
 	}
 	for i, list := range d.tallies {
@@ -302,13 +329,16 @@ func (c *classState) setBucket(first uint32, bucket int, d *bucketData) error {
 	return nil
 }
 
+// same reports whether two columns begin at one place in memory.
+func same(a, b []uint64) bool { return len(a) > 0 && &a[0] == &b[0] }
+
 // addBucket adds a bucket that was read to that of some slots; with sign −1 it takes it away.
 func (c *classState) addBucket(slots []uint32, bucket int, d *bucketData, sign int64) error {
-	stride, first := c.stride(), bucket*c.cells
+	first, along := bucket*c.cells, c.along
 	for i, x := range c.counters {
-		at, shift := first+x.word, x.shift&63
+		words, shift := c.cell(first+x.word), x.shift&63
 		for j, n := range d.counts[i] {
-			p := &c.words[int(slots[j])*stride+at]
+			p := &words[int(slots[j])*along]
 			sum := int64(uint32(*p>>shift)) + sign*int64(n)
 			if uint64(sum) > math.MaxUint32 {
 				return errInconsistent
@@ -318,20 +348,19 @@ func (c *classState) addBucket(slots []uint32, bucket int, d *bucketData, sign i
 	}
 	minus := uint64(sign) & (1 << 63)
 	for i, x := range c.sums {
-		at := first + x.word
+		at := (first + x.word) * c.across
 		low := d.sums[i][1]
 		for j, v := range d.sums[i][0] {
 			if v == 0 { // and so is the low word
 				continue
 			}
-			place := int(slots[j])*stride + at
-			w := c.words[place:][:2]
-			s := aggregate.Sum{Hi: math.Float64frombits(w[0]), Lo: math.Float64frombits(w[1])}
+			place := int(slots[j])*along + at
+			s := c.sumAt(place)
 			rest, restOfLow := s.Add(math.Float64frombits(v^minus)), 0.0
 			if low != nil {
 				restOfLow = s.Add(math.Float64frombits(low[j] ^ minus))
 			}
-			w[0], w[1] = math.Float64bits(s.Hi), math.Float64bits(s.Lo)
+			c.setSum(place, s)
 			if rest != 0 {
 				c.rest(uint32(place)).Add(rest)
 			}
@@ -340,7 +369,7 @@ func (c *classState) addBucket(slots []uint32, bucket int, d *bucketData, sign i
 			}
 		}
 		for _, s := range d.apart[i] {
-			c.addSum(int(slots[s.row])*stride+at, &s.sum, sign)
+			c.addSum(int(slots[s.row])*along+at, &s.sum, sign)
 		}
 	}
 	for i, list := range d.tallies {
@@ -355,13 +384,13 @@ func (c *classState) addBucket(slots []uint32, bucket int, d *bucketData, sign i
 
 // addSum adds a sum to that at a place; with sign −1 it takes it away.
 func (c *classState) addSum(at int, x *aggregate.Exact, sign int64) {
-	s := aggregate.Exact{Sum: aggregate.Sum{Hi: math.Float64frombits(c.words[at]), Lo: math.Float64frombits(c.words[at+1])}}
+	s := aggregate.Exact{Sum: c.sumAt(at)}
 	if sign > 0 {
 		s.Merge(x)
 	} else {
 		s.Subtract(x)
 	}
-	c.words[at], c.words[at+1] = math.Float64bits(s.Hi), math.Float64bits(s.Lo)
+	c.setSum(at, s.Sum)
 	if len(s.Rest.Partials()) > 0 {
 		c.rest(uint32(at)).Merge(&s.Rest)
 	}
@@ -374,9 +403,8 @@ func (c *classState) appendState(dst []byte, slots []uint32, end int64, members 
 		dst = c.appendBucket(dst, slots, b, from, col, low)
 	}
 	for _, x := range c.newest {
-		at, stride := c.wholeAt()+x.word, c.stride()
 		for i, slot := range slots {
-			w := c.words[int(slot)*stride+at]
+			w := c.words[c.place(slot, c.wholeAt()+x.word)]
 			if col[i] = 0; w != 0 && int64(orderedTime(w)) >= from {
 				col[i] = orderedTime(w) - uint64(from) + 1
 			}
@@ -400,7 +428,11 @@ func (c *classState) appendState(dst []byte, slots []uint32, end int64, members 
 func (c *classState) readState(first uint32, rows int, src []byte, end int64, d *bucketData, set *aggregate.Members, s *scratch) (err error) {
 	from := end - c.longest()
 	for b := range c.windows {
-		if src, err = c.readBucket(d, rows, src, from); err != nil {
+		var to func(int) []uint64
+		if c.columns {
+			to = func(cell int) []uint64 { return c.words[c.place(first, b*c.cells+cell):] }
+		}
+		if src, err = c.readBucket(d, rows, src, from, to); err != nil {
 			return err
 		}
 		if err = c.setBucket(first, b, d); err != nil {
@@ -410,13 +442,13 @@ func (c *classState) readState(first uint32, rows int, src []byte, end int64, d 
 	for _, x := range c.newest {
 		d.reset(c, rows)
 		var col []uint64
-		if col, _, src, err = d.column(rows, src); err != nil {
+		if col, _, src, err = d.column(rows, nil, src); err != nil {
 			return err
 		}
-		words, stride := c.words[int(first)*c.stride()+c.wholeAt()+x.word:], c.stride()
+		words, along := c.words[c.place(first, c.wholeAt()+x.word):], c.along
 		for i, w := range col {
 			if w != 0 {
-				words[i*stride] = orderedTime(w - 1 + uint64(from))
+				words[i*along] = orderedTime(w - 1 + uint64(from))
 			}
 		}
 	}
@@ -443,7 +475,7 @@ func (c *classState) readState(first uint32, rows int, src []byte, end int64, d 
 
 // readTile reads what appendBucket wrote of a tile that begins at start, and moves it from a bucket of some slots, and to another.
 func (c *classState) readTile(slots []uint32, src []byte, start int64, from, to int8, d *bucketData) error {
-	rest, err := c.readBucket(d, len(slots), src, start)
+	rest, err := c.readBucket(d, len(slots), src, start, nil)
 	if err == nil && len(rest) > 0 {
 		err = aggregate.ErrDamaged
 	}
@@ -458,22 +490,22 @@ func (c *classState) readTile(slots []uint32, src []byte, start int64, from, to 
 
 // settle checks, after events have left buckets, that nothing is left in one that has none; false if the prior state was not of the same events.
 func (c *classState) settle(slots int) bool {
-	for slot := range slots {
-		for b := range c.windows {
-			at := slot*c.stride() + b*c.cells
-			if c.counters[0].of(c.words[at:]) != 0 {
+	for b := range c.windows {
+		for slot := range uint32(slots) {
+			if c.count0(slot, b) != 0 {
 				continue
 			}
 			for _, x := range c.counters {
-				if x.of(c.words[at:]) != 0 {
+				if c.counterOf(x, slot, b) != 0 {
 					return false
 				}
 			}
 			for _, x := range c.sums {
-				if c.words[at+x.word]|c.words[at+x.word+1] == 0 && len(c.rests) == 0 {
+				at := c.place(slot, b*c.cells+x.word)
+				if c.words[at]|c.words[at+c.across] == 0 && len(c.rests) == 0 {
 					continue
 				}
-				if s := c.exact(at + x.word); !s.Zero() {
+				if s := c.exact(at); !s.Zero() {
 					return false
 				}
 			}
