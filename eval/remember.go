@@ -2,6 +2,7 @@ package eval
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -34,6 +35,49 @@ func (d *Decision) Remember(before []Rule, end time.Time) {
 // Overdue reports whether the rule has been undecided for longer than UndecidedFor at a time.
 func (r *Rule) Overdue(at time.Time) bool {
 	return r.Undecided != nil && at.Sub(*r.Undecided) >= UndecidedFor
+}
+
+// Decidable says in words what the test that judged the rule could tell.
+func (r *Rule) Decidable() string {
+	if r.Detectable == nil {
+		return "could not be judged: " + r.Says
+	}
+	show := percent
+	if b := r.Budget; b != nil && b.RelativeGap == nil && b.Ratio == nil {
+		show = plain
+	}
+	says := fmt.Sprintf("smallest gap to be told %s", show(*r.Detectable))
+	if *r.Detectable < *r.Bound {
+		says = fmt.Sprintf("largest value to be told from it %s", show(*r.Detectable))
+	}
+	if r.Undecided != nil {
+		says += ", undecided since " + r.Undecided.Format(time.DateOnly)
+	}
+	return says
+}
+
+// Same reports whether two budgets are the same rule, whoever owns it.
+func (b Budget) Same(other Budget) bool { return b.identity() == other.identity() }
+
+// String names the budget: "ndcg@10 gap by gender at most 15.0 %".
+func (b Budget) String() string {
+	by := ""
+	if b.Cohort != "" {
+		by = " by " + b.Cohort
+	}
+	switch {
+	case b.RelativeGap != nil:
+		return b.Metric + " gap" + by + " at most " + percent(*b.RelativeGap)
+	case b.AbsoluteGap != nil:
+		return b.Metric + " gap" + by + " at most " + plain(*b.AbsoluteGap)
+	case b.Ratio != nil:
+		return b.Metric + " at least " + percent(*b.Ratio) + " of " + b.Against
+	case b.AtLeast != nil:
+		return b.Metric + by + " at least " + plain(*b.AtLeast)
+	case b.AtMost != nil:
+		return b.Metric + by + " at most " + plain(*b.AtMost)
+	}
+	return b.Metric
 }
 
 // identity is what makes two budgets the same rule.

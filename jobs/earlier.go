@@ -116,3 +116,33 @@ func (w *work) judgedOf(ctx context.Context, v registry.Version) (*judged, *tabl
 	}
 	return &f, c, nil
 }
+
+// Decidable are the job's budgets as the last evaluation judged them: Detectable of each is the smallest true gap, or the largest true ratio, that a
+// test of that size calls a failure four times in five. Nil before the first evaluation of the job's intervals. Cost: a listing and three GETs.
+func (r *Runner) Decidable(ctx context.Context, j *Job) ([]eval.Rule, table.Interval, error) {
+	w := &work{Runner: r, job: j}
+	var err error
+	if w.reg, err = registry.Open(r.Bucket, j.Model.Name); err != nil {
+		return nil, table.Interval{}, err
+	}
+	w.tables = table.Store{Bucket: r.Bucket}
+	left := earlierSlack
+	for v, err := range w.reg.Backwards(ctx) {
+		if err != nil {
+			return nil, table.Interval{}, err
+		}
+		if inUTC(v.Interval) == inUTC(j.Every.Containing(v.Interval.Start)) {
+			f, _, err := w.judgedOf(ctx, v)
+			if err != nil {
+				return nil, table.Interval{}, err
+			}
+			if f != nil {
+				return slices.DeleteFunc(f.Decision.Rules, func(r eval.Rule) bool { return r.Kind != "budget" }), v.Interval, nil
+			}
+		}
+		if left--; left == 0 {
+			break
+		}
+	}
+	return nil, table.Interval{}, nil
+}

@@ -121,6 +121,7 @@ func (p *project) check(ctx context.Context) []check {
 			continue
 		}
 		out = append(out, keptShorter(j)...)
+		out = append(out, p.decidable(ctx, j)...)
 		add("job "+name, fmt.Sprintf("every %s, trains %s, next due %s", j.Every, j.Model.Name, clock(j.Due.Next(p.runner.Now()))), nil)
 		if !seen["events"] {
 			seen["events"] = true
@@ -173,6 +174,31 @@ func keptShorter(j *jobs.Job) (out []check) {
 			out = append(out, check{What: "view " + v.Name + " of job " + j.Name, OK: true, Warns: true, Found: fmt.Sprintf(
 				"its window of %s holds no more than %s of events: purposes.%s.keep.events is shorter, and no build goes on from another", features.FormatWindow(longest), features.FormatWindow(keep), j.Training.Name)})
 		}
+	}
+	return out
+}
+
+// decidable says of each budget what the last evaluation could have told: a budget whose smallest gap to be told is far beyond its bound
+// stays undecided whatever happens.
+func (p *project) decidable(ctx context.Context, j *jobs.Job) (out []check) {
+	if len(j.Budgets) == 0 {
+		return nil
+	}
+	rules, iv, err := p.runner.Decidable(ctx, j)
+	if err != nil {
+		return []check{{What: "budgets of job " + j.Name, Found: err.Error()}}
+	}
+	for _, b := range j.Budgets {
+		c := check{What: "budget " + b.String() + " of job " + j.Name, OK: true, Found: "not judged yet; what can be decided is told from the first evaluation on"}
+		for _, r := range rules {
+			if !r.Budget.Same(b) {
+				continue
+			}
+			c.Found = r.Decidable() + fmt.Sprintf(" (%s, %s)", iv, count(r.N, "subject"))
+			c.Warns = r.Detectable == nil || r.Overdue(p.runner.Now())
+			break
+		}
+		out = append(out, c)
 	}
 	return out
 }

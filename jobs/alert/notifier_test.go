@@ -184,6 +184,30 @@ func TestGate(t *testing.T) {
 	w.expect(fairness, "resolved budget "+gap+"; resolved drift")
 }
 
+// A budget that nothing could be said of for four weeks is told to its owner, once, and is over when it is decided.
+func TestUndecided(t *testing.T) {
+	w := newWorld(t)
+	h := w.webhook(nil)
+	const gap = "ndcg@10 gap by gender"
+	undecided := rule("budget", gap, eval.Undecided, eval.NoEffect)
+	for _, tt := range []struct {
+		ago  int // the interval's days before the last
+		days time.Duration
+		want string
+	}{{2, 27, ""}, {1, 28, "open budget " + gap}, {0, 29, ""}} {
+		r := w.run(tt.ago, ledger.Succeeded, "", "load")
+		since := r.Interval.End.Add(-24 * time.Hour * tt.days)
+		undecided.Undecided = &since
+		w.report(&r, undecided)
+		w.end(r)
+		w.expect(h, tt.want)
+	}
+	r := w.run(0, ledger.Succeeded, "", "load")
+	w.report(&r, rule("budget", gap, eval.Pass, eval.NoEffect))
+	w.end(r)
+	w.expect(h, "resolved budget "+gap)
+}
+
 // Late is told once, however often it is looked for and by however many processes, and is over when a run has brought the interval to an end.
 func TestLate(t *testing.T) {
 	w := newWorld(t)

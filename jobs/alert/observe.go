@@ -141,6 +141,14 @@ func (n *Notifier) rules(base finding, job *jobs.Job, run ledger.Run, d *eval.De
 	drifted.kind, drifted.report = Drift, base.report
 	var columns []string
 	for _, r := range d.Rules {
+		if r.Overdue(run.Interval.End) {
+			f := base
+			f.kind, f.subject = Budget, Clean(r.Subject, maxName)
+			f.fingerprint = fingerprint("undecided")
+			f.summary = Clean(fmt.Sprintf("%s of %s: budget %s has been undecided since %s", job.Name, run.Label, r.Subject, r.Undecided.Format(time.DateOnly)), maxSummary)
+			f.details = n.lines([]string{r.Says, "More subjects decide it, or a longer pool; or the budget asks for more than these data can tell."})
+			out = append(out, f)
+		}
 		if r.Verdict != eval.Fail {
 			continue
 		}
