@@ -136,8 +136,8 @@ func (w *work) sources() []ledger.Source {
 	if p.consent.key != "" {
 		out = append(out, ledger.Source{Name: "consent", Digest: inputsPart(p.consent.key)})
 	}
-	if p.wishes != nil && p.wishes.key != "" {
-		out = append(out, ledger.Source{Name: "preferences", Digest: inputsPart(p.wishes.key)})
+	if p.wishes != nil && p.wishes.asked {
+		out = append(out, ledger.Source{Name: "preferences", Digest: hash(p.wanted())[:24]})
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/models/registry"
@@ -17,8 +18,8 @@ import (
 var (
 	// ErrUnknownItem says that the live model and its items have never heard of an item.
 	ErrUnknownItem = errors.New("no such item in the live model or the items that it was made with")
-	// ErrItemExcluded says that the list rules keep an item out of every list.
-	ErrItemExcluded = errors.New("lists.exclude keeps it out of every list")
+	// ErrItemExcluded says that the list rules keep an item out of every list, or that it is sensitive.
+	ErrItemExcluded = errors.New("lists.exclude or sensitive_items keeps it out of every list")
 	// ErrNoRelated says that no part of the model makes lists of a kind.
 	ErrNoRelated = errors.New("no part of the live model makes such lists")
 )
@@ -55,6 +56,7 @@ type anonymous struct {
 	catalog *models.Catalog
 	scorer  models.Scorer
 	rules   *lists.Stage // nil: none declared
+	hidden  []int32      // sensitive items, ascending: of a visitor no consent is known
 }
 
 // anonymous opens the artifact that is live and binds it to what it was trained on and the items that stood beside it. It reads the artifact and
@@ -86,7 +88,29 @@ func (r *Runner) anonymous(ctx context.Context, job *Job) (*anonymous, error) {
 	if a.scorer, err = a.model.Bind(ctx, a.catalog, nil); err != nil {
 		return nil, err
 	}
+	if err := a.hide(ctx); err != nil {
+		return nil, err
+	}
 	return a, a.bindExclusions(ctx)
+}
+
+// hide finds the sensitive items: those that were when policy was read last, and those that the declaration of now makes of the model's own items.
+func (a *anonymous) hide(ctx context.Context) error {
+	g := &a.job.Guards
+	if len(g.Sensitive) == 0 {
+		return nil
+	}
+	last, err := a.lastGuards(ctx)
+	if err != nil {
+		return err
+	}
+	declared, err := (&lists.Rules{Exclude: g.Sensitive}).Bind(a.catalog, lists.Options{K: 1})
+	if err != nil {
+		return fmt.Errorf("sensitive items: %w", err)
+	}
+	d := &dataset{Dataset: models.Dataset{Catalog: a.catalog}}
+	a.hidden = declared.Without(d.positions(policy.NewSensitive(last.items, nil)))
+	return nil
 }
 
 func (a *anonymous) readCatalog(ctx context.Context) error {
@@ -180,8 +204,11 @@ func (r *Runner) Cart(ctx context.Context, job *Job, cart []string, k int, expla
 
 // cartQuery is the query of a visitor who has just put the items into a cart: events of weight 1, at the end of what the model knows.
 func (a *anonymous) cartQuery(held []int32, k int) models.Query {
-	q := models.Query{At: table.Micros(a.iv.End), Exclude: held, K: k}
+	q := models.Query{At: table.Micros(a.iv.End), Exclude: union(held, a.hidden), K: k}
 	for _, item := range held {
+		if _, no := slices.BinarySearch(a.hidden, item); no {
+			continue // no signal either
+		}
 		h := &q.History
 		h.Item, h.Time = append(h.Item, item), append(h.Time, q.At-1)
 		h.Kind, h.Weight = append(h.Kind, 0), append(h.Weight, 1)
@@ -225,7 +252,7 @@ func (a *anonymous) forCart(ctx context.Context, held []int32, k int, explain bo
 		}
 	}
 	without := make([]float64, len(items))
-	for _, gone := range held {
+	for _, gone := range q.History.Item {
 		if err := models.ScoresWithout(ctx, a.scorer, a.catalog.Len(), q, gone, items, without); err != nil {
 			return nil, err
 		}
@@ -255,9 +282,9 @@ func (a *anonymous) related(ctx context.Context, id, kind string, k int) ([]Entr
 	if err != nil {
 		return nil, err
 	}
-	var excluded []int32
+	excluded := a.hidden
 	if a.rules != nil {
-		excluded = a.rules.Excluded()
+		excluded = a.rules.Without(excluded)
 	}
 	if _, out := slices.BinarySearch(excluded, found[0]); out {
 		return nil, fmt.Errorf("%s: %w", id, ErrItemExcluded)

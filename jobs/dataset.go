@@ -18,7 +18,9 @@ type dataset struct {
 	models.Dataset
 	facts    assembled
 	refusals refusals // of the permitted events of negative weight
-	titles   []string // of items; nil: none are named
+	// sensitive are the items that stand in no list of who does not hold the consent that they need, ascending.
+	sensitive []int32
+	titles    []string // of items; nil: none are named
 
 	wished sync.Mutex
 	haves  map[string][]int32 // items by attribute=level, of those that somebody wants left out
@@ -104,6 +106,7 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 		}
 	}
 	d.Catalog = &models.Catalog{IDs: sortedSet(ids)}
+	d.sensitive = d.positions(p.trainingDecisions.Sensitive())
 	if items != nil {
 		at := make([]int32, items.N)
 		for i, id := range items.Col("item").Str {

@@ -73,7 +73,7 @@ func (r reading) splits(w table.Interval) []features.Split {
 		for _, shard := range slices.Sorted(maps.Keys(parts)) {
 			s := parts[shard]
 			s.Times = clip(dy.iv, w)
-			needTimes := s.Times != dy.iv || r.turnsIn(turns, dy, shard)
+			needTimes := s.Times != dy.iv || r.turnsIn(turns, dy, shard) || r.decisions.Sensitive().Timed()
 			s.Read = func(ctx context.Context, columns []string) iter.Seq2[*table.Batch, error] {
 				return r.read(ctx, dy, w, table.ReadOptions{Columns: columns, Shards: []int{shard}, Dictionaries: true}, needTimes, nil)
 			}
@@ -127,6 +127,9 @@ func (r reading) read(ctx context.Context, dy day, w table.Interval, o table.Rea
 			if needTimes {
 				need = append(need, event.ColTime)
 			}
+			if r.decisions.Sensitive() != nil {
+				need = append(need, event.ColItem)
+			}
 			o.Columns = slices.Clone(o.Columns)
 			for _, c := range need {
 				if !slices.Contains(o.Columns, c) {
@@ -151,21 +154,69 @@ func (r reading) read(ctx context.Context, dy day, w table.Interval, o table.Rea
 }
 
 // sieve leaves in batches of a day's events what may be used. Rows stand by subject in a part, so one rule serves a run of them, and for most subjects
-// it says the same of the whole day.
+// it says the same of the whole day. Where items are sensitive, what is left is gone through once more.
 type sieve struct {
 	rules      *policy.Rules
-	start, end int64 // µs: of the day's times those in the window
-	whole      bool  // these are all
+	guard      *policy.Sensitive // nil: no item is
+	start, end int64             // µs: of the day's times those in the window
+	whole      bool              // these are all
 	funnel     policy.Funnel
 }
 
 func newSieve(r reading, day, w table.Interval, funnel policy.Funnel) *sieve {
 	in := clip(day, w)
-	return &sieve{rules: r.decisions.Rules(r.oldest), start: table.Micros(in.Start), end: table.Micros(in.End), whole: in == day, funnel: funnel}
+	return &sieve{rules: r.decisions.Rules(r.oldest), guard: r.decisions.Sensitive(), start: table.Micros(in.Start), end: table.Micros(in.End), whole: in == day, funnel: funnel}
 }
 
 // sift takes out of a batch, in place, the rows that may not be used.
 func (s *sieve) sift(b *table.Batch) error {
+	if err := s.siftSubjects(b); err != nil || s.guard == nil {
+		return err
+	}
+	return s.siftItems(b)
+}
+
+// siftItems takes out the events of sensitive items that do not count.
+func (s *sieve) siftItems(b *table.Batch) error {
+	subjects, items, times := b.Col(event.ColSubject).Int, b.Col(event.ColItem), b.Col(event.ColTime)
+	if items == nil || times == nil && s.guard.Timed() {
+		return errors.New("some items are sensitive, and the items and times of events were not read") // a programmer's error
+	}
+	sensitive := s.lookup(items)
+	kept := 0
+	for i := range b.N {
+		if sensitive(i) {
+			var t int64
+			if times != nil {
+				t = times.Int[i]
+			}
+			if !s.guard.Counts(policy.Subject(uint64(subjects[i])), t) {
+				s.count(policy.Kept, -1)
+				s.count(policy.SensitiveItem, 1)
+				continue
+			}
+		}
+		move(b, kept, i, i+1)
+		kept++
+	}
+	truncate(b, kept)
+	return nil
+}
+
+// lookup returns a function that tells whether the item of a row is sensitive. Of items that are written as codes each is looked up once.
+func (s *sieve) lookup(items *table.Column) func(row int) bool {
+	if items.Code == nil {
+		return func(i int) bool { return s.guard.Has(items.Str[i]) }
+	}
+	codes := make([]bool, len(items.Dict))
+	for c, id := range items.Dict {
+		codes[c] = s.guard.Has(id)
+	}
+	return func(i int) bool { return codes[items.Code[i]] }
+}
+
+// siftSubjects takes out the rows of subjects and times that may not be used.
+func (s *sieve) siftSubjects(b *table.Batch) error {
 	subjects := b.Col(event.ColSubject).Int
 	var times []int64
 	if c := b.Col(event.ColTime); c != nil {

@@ -29,8 +29,9 @@ type Job struct {
 	Subjects *AttributeSource
 	Cohorts  *AttributeSource
 	Consent  *event.DataSet
-	// Preferences is what people want of their lists; nil: nobody is asked.
+	// Preferences is what people want of their lists; nil: nobody is asked. Without a path there are no files, and people ask one by one.
 	Preferences *event.DataSet
+	Guards      Guards
 
 	Training   policy.Purpose  // under which events are read, models trained and lists published
 	Evaluation *policy.Purpose // under which cohorts are read; nil: no cohorts
@@ -86,6 +87,9 @@ type Lists struct {
 	Related      int      `json:"related,omitempty"`
 	UnprofiledBy []string `json:"unprofiled_by,omitempty"`
 	Title        string   `json:"title,omitempty"` // the item attribute that holds what people call an item; models do not see it
+	// Less and PreferNew are what these wishes weigh (lists.Options.Less, New); 0: as lists has it.
+	Less      float64 `json:"less,omitempty"`
+	PreferNew float64 `json:"prefer_new,omitempty"`
 }
 
 // Drift says what happens when an input or the scores have drifted.

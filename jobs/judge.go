@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -99,7 +100,11 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	contenders = asServed(contenders, rules)
+	wishes, err := w.bindWishes(d, d.Cuts.Test)
+	if err != nil {
+		return result{}, err
+	}
+	contenders = asServed(contenders, rules, wishes)
 	task, err := w.task(ctx, d)
 	if err != nil {
 		return result{}, err
@@ -237,17 +242,18 @@ func (w *work) contenders(ctx context.Context, d *dataset) ([]eval.Contender, mo
 	return out, candidate, nil
 }
 
-// asServed gives rules to the contenders whose lists may be served, and shows the candidate without them beside it. Parts are shown by their scores.
-func asServed(contenders []eval.Contender, rules *lists.Stage) []eval.Contender {
-	if rules == nil {
-		return contenders
-	}
+// asServed gives rules to the contenders whose lists may be served, or the stage of wishes where there are none (nil: nor that), and shows the candidate without
+// rules beside it. Parts are shown by their scores.
+func asServed(contenders []eval.Contender, rules, wishes *lists.Stage) []eval.Contender {
 	for i := range contenders {
 		if c := &contenders[i]; c.Role != eval.Part {
-			c.Rules = rules
+			c.Rules = cmp.Or(rules, wishes)
 		}
 	}
 	return append(contenders, eval.Contender{Name: withoutRules, Scorer: contenders[0].Scorer, Role: eval.Part})
+	if rules == nil {
+		return contenders
+	}
 }
 
 // baseline trains a baseline on the events before until.

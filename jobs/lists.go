@@ -3,10 +3,13 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/storage/online"
@@ -28,8 +31,18 @@ func (w *work) bindRules(ctx context.Context, d *dataset, m models.Model, s mode
 	return w.job.Model.Lists.Rules.Bind(d.Catalog, o)
 }
 
+// bindWishes is a stage without rules, for the lists of those who want less of some items or would rather have new ones where a project declares no rule;
+// nil where nobody does.
+func (w *work) bindWishes(d *dataset, at int64) (*lists.Stage, error) {
+	if w.plan.wishes == nil || !slices.ContainsFunc(slices.Collect(maps.Values(w.plan.wishes.wanted)), func(wants policy.Wants) bool { return wants.New || len(wants.Less) > 0 }) {
+		return nil, nil
+	}
+	l := w.job.Model.Lists
+	return (&lists.Rules{}).Bind(d.Catalog, lists.Options{K: l.K, At: at, First: d.firstEvents(at), Less: l.Less, New: l.PreferNew})
+}
+
 func (w *work) ruleOptions(ctx context.Context, d *dataset, m models.Model, s models.Scorer, at int64) (lists.Options, error) {
-	o := lists.Options{K: w.job.Model.Lists.K, At: at, First: d.firstEvents(at)}
+	o := lists.Options{K: w.job.Model.Lists.K, At: at, First: d.firstEvents(at), Less: w.job.Model.Lists.Less, New: w.job.Model.Lists.PreferNew}
 	folder, err := folderIn(ctx, m, s, d)
 	if err != nil {
 		return o, err

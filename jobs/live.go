@@ -316,7 +316,7 @@ func (w *work) keptGeneration(ctx context.Context, version int) (uint64, error) 
 // heeds reports whether the lists of a generation were made by what everybody wants of their lists today. Who wants no list of its own is denied
 // whatever a generation holds; what else people want is in the lists themselves.
 func (w *work) heeds(ctx context.Context, generation uint64) (bool, error) {
-	if w.plan.wishes == nil || w.plan.wishes.key == "" {
+	if w.plan.wishes == nil || !w.plan.wishes.asked {
 		return true, nil
 	}
 	have, err := w.Online.Generations(ctx)

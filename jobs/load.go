@@ -54,7 +54,9 @@ func (w *work) loaded(ctx context.Context, v registry.Version) (uint64, loadedFa
 		Broad   string       `json:",omitempty"`
 		Related int          `json:",omitempty"`
 		By      []string     `json:",omitempty"`
-	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Published, w.job.Training.Basis, w.job.Model.Lists.Rules, w.job.Model.Lists.Broad, w.job.Model.Lists.Related, w.job.Model.Lists.UnprofiledBy}, append([]string{w.plan.evaluate.key, w.plan.build.key, w.expiries()}, w.plan.wishInput()...)...)}
+		Less    float64      `json:",omitempty"`
+		New     float64      `json:",omitempty"`
+	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Published, w.job.Training.Basis, w.job.Model.Lists.Rules, w.job.Model.Lists.Broad, w.job.Model.Lists.Related, w.job.Model.Lists.UnprofiledBy, w.job.Model.Lists.Less, w.job.Model.Lists.PreferNew}, append([]string{w.plan.evaluate.key, w.plan.build.key, w.expiries()}, w.plan.wishInput()...)...)}
 	c, err := w.do(ctx, s, func(ctx context.Context) (result, error) {
 		g, facts, err := w.fill(ctx, v)
 		made = g
@@ -177,6 +179,7 @@ type filler struct {
 	out      online.Loader
 	online   map[policy.Subject]string
 	rules    *lists.Stage // nil: none
+	wishes   *lists.Stage // without rules, for who wants less of something, or rather what is new; nil: nobody does
 	entities int
 	rows     int64
 	short    int
@@ -214,6 +217,9 @@ func (f *filler) lists(ctx context.Context) error {
 		return err
 	}
 	if f.rules, err = f.bindRules(ctx, d, m, s, d.Cuts.End); err != nil {
+		return err
+	}
+	if f.wishes, err = f.bindWishes(d, d.Cuts.End); err != nil {
 		return err
 	}
 	if err := f.unprofiled(ctx, k); err != nil {
@@ -323,9 +329,12 @@ func (f *filler) countShort(made *lists.Lists, without []int) {
 	}
 }
 
-// ranked makes the lists of queries: by rules if there are any.
+// ranked makes the lists of queries: by rules if there are any, or a wish.
 func (f *filler) ranked(ctx context.Context, rules *lists.Stage, s models.Scorer, q []models.Query) (*lists.Lists, error) {
 	out := &lists.Lists{}
+	if rules == nil && slices.ContainsFunc(q, wished) {
+		rules = f.wishes
+	}
 	if rules != nil {
 		return out, rules.Rank(ctx, s, q, out)
 	}
@@ -334,7 +343,7 @@ func (f *filler) ranked(ctx context.Context, rules *lists.Stage, s models.Scorer
 
 // told adds what rules did to the list of query i.
 func (f *filler) told(l *online.List, r *lists.Lists, i int) {
-	if f.rules != nil {
+	if len(r.By) > 0 {
 		ruled(l, r.Before[r.Off[i]:r.Off[i+1]], r.By[r.Off[i]:r.Off[i+1]])
 	}
 }
@@ -488,7 +497,9 @@ func (f *filler) broad(ctx context.Context, k int, out chan<- []online.Entry) er
 	if len(queries) == 0 {
 		return nil
 	}
-	stage, err := rules.Bind(f.d.Catalog, lists.Options{K: f.job.Model.Lists.K, At: f.d.Cuts.End, First: f.d.firstEvents(f.d.Cuts.End)})
+	stage, err := rules.Bind(f.d.Catalog, lists.Options{
+		K: f.job.Model.Lists.K, At: f.d.Cuts.End, First: f.d.firstEvents(f.d.Cuts.End), Less: f.job.Model.Lists.Less, New: f.job.Model.Lists.PreferNew,
+	})
 	if err != nil {
 		return err
 	}
@@ -546,7 +557,7 @@ func (f *filler) unprofiled(ctx context.Context, k int) error {
 	if err != nil {
 		return err
 	}
-	q := []models.Query{{At: f.d.Cuts.End, K: k, Subject: make([]string, len(f.d.SubjectColumns()))}}
+	q := []models.Query{{At: f.d.Cuts.End, K: k, Subject: make([]string, len(f.d.SubjectColumns())), Exclude: f.d.sensitive}}
 	r, err := f.ranked(ctx, f.rules, s, q)
 	if err != nil {
 		return err
@@ -568,7 +579,7 @@ func (f *filler) unprofiled(ctx context.Context, k int) error {
 func (f *filler) itemVectors(ctx context.Context, folder models.FolderIn) error {
 	return f.putItems(ctx, func(item int32, id string) (online.Entry, error) {
 		v := folder.ItemVector(item)
-		if v == nil {
+		if _, out := slices.BinarySearch(f.d.sensitive, item); v == nil || out {
 			return online.Entry{}, nil
 		}
 		return online.ItemVectorEntry(id, v)

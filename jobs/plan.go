@@ -28,6 +28,7 @@ type plan struct {
 	sup     *event.Suppressions
 	consent *consent
 	wishes  *wishes
+	guards  *guards
 
 	trainingDecisions   *policy.Decisions
 	evaluationDecisions *policy.Decisions // nil without an evaluation purpose
@@ -134,6 +135,12 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 		return err
 	}
 	w.decide(p, w.now)
+	if n := p.wishes.facts.Withheld; n > 0 {
+		w.res.Flags = append(w.res.Flags, fmt.Sprintf("preferences: %s rows are left out, for their value holds the person's own id, which may stand in no object: name the item or level otherwise", smallCount(int(n))))
+	}
+	if p.guards, err = w.readGuards(ctx, p); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -147,6 +154,11 @@ func (w *work) decide(p *plan, now time.Time) {
 		p.evaluationDecisions = policy.Decide(*w.job.Evaluation, now, records, pending)
 	}
 }
+	var sensitive *policy.Decisions
+	if c := w.job.Guards.Purpose; c != nil {
+		sensitive = policy.Decide(*c, now, records, pending)
+	}
+	p.guard(sensitive)
 
 // planSnapshots keys the data sets beside the events by the fingerprint of their files. Attributes of subjects are kept only of those
 // who may be used now and might before the interval's end, so their keys hold the decisions too: those alone, and not the time at which they
@@ -531,7 +543,8 @@ func (w *work) planEvaluate(ctx context.Context, p *plan) error {
 		Baselines []string
 		Rules     *lists.Rules `json:",omitempty"`
 		Page      int          `json:",omitempty"`
-	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page()}, slices.Concat([]string{p.train.key, p.cohorts.keyOrNone(), liveDigest}, p.wishInput(), p.past.inputs())...)}
+		Less, New float64      `json:",omitempty"`
+	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page(), j.Model.Lists.Less, j.Model.Lists.PreferNew}, slices.Concat([]string{p.train.key, p.cohorts.keyOrNone(), liveDigest}, p.wishInput(), p.past.inputs())...)}
 	return nil
 }
 

@@ -236,6 +236,14 @@ func (w *work) deny(ctx context.Context) error {
 	if w.plan.journal.Epoch() != w.epoch {
 		allow = nil
 	}
+	// Nor who has asked for no list of its own since.
+	if len(allow) > 0 {
+		if came, err := w.cameIn(ctx); err != nil {
+			return err
+		} else if came {
+			allow = nil
+		}
+	}
 	if len(allow) > 0 {
 		if err := w.Online.Allow(ctx, allow...); err != nil {
 			return fmt.Errorf("online deny set: %w", err)

@@ -34,9 +34,9 @@ func (f *filler) relatedLists(ctx context.Context, m models.Model, s models.Scor
 	if len(makers) == 0 {
 		return fmt.Errorf("related lists: no part of the model makes any: add als or ease to its parts, or leave out lists.related")
 	}
-	var excluded []int32
+	excluded := f.d.sensitive
 	if f.rules != nil {
-		excluded = f.rules.Excluded()
+		excluded = f.rules.Without(excluded)
 	}
 	const chunk = 1024
 	for _, kind := range slices.Sorted(maps.Keys(makers)) {
@@ -216,7 +216,7 @@ func (f *filler) unprofiledOf(ctx context.Context, s models.Scorer, rules *lists
 	if len(items) == 0 {
 		return nil
 	}
-	q := []models.Query{{At: f.d.Cuts.End, K: k, Subject: make([]string, len(f.d.SubjectColumns())), Candidates: items}}
+	q := []models.Query{{At: f.d.Cuts.End, K: k, Subject: make([]string, len(f.d.SubjectColumns())), Candidates: items, Exclude: f.d.sensitive}}
 	r, err := f.ranked(ctx, rules, s, q)
 	if err != nil {
 		return err

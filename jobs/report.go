@@ -159,7 +159,7 @@ func (w *work) explain(ctx context.Context, d *dataset, s models.Scorer, rules *
 	if err != nil {
 		return err
 	}
-	nobody := models.Query{At: d.Cuts.Test, K: 3, Subject: make([]string, len(d.SubjectColumns()))}
+	nobody := models.Query{At: d.Cuts.Test, K: 3, Subject: make([]string, len(d.SubjectColumns())), Exclude: d.sensitive}
 	var top models.Ranking
 	if err := models.Rank(ctx, base, d.Catalog.Len(), []models.Query{nobody}, &top); err != nil {
 		return err
@@ -182,7 +182,7 @@ func (w *work) explain(ctx context.Context, d *dataset, s models.Scorer, rules *
 			}
 		}
 		if d.facts.Mask {
-			q.Exclude = models.Distinct(q.History.Item)
+			q.Exclude = union(d.sensitive, models.Distinct(q.History.Item))
 		}
 		if rules != nil {
 			q.Exclude = rules.Without(q.Exclude)

@@ -16,12 +16,14 @@ import (
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// wishes is what the preferences source says now. The zero value is that of a job without one.
+// wishes is what people have said that they want. The zero value is that of a job that asks nobody.
 type wishes struct {
 	records []policy.Wish
-	key     string // of the snapshot
+	asked   bool   // the job has a source of preferences
+	key     string // of the snapshot; "" if there is none yet
 	facts   wishFacts
-	wanted  policy.Wishes // as of now
+	inbox   map[string]bool // keys of what has come in one by one, that records hold
+	wanted  policy.Wishes   // as of now
 }
 
 // wishFacts are the facts of a snapshot of preferences.
@@ -31,62 +33,102 @@ type wishFacts struct {
 	Source string `json:"source"` // digest of the files and of how they are read
 }
 
-// readWishes returns the preferences: the last snapshot if the source's files are those that it was made of, else a new one. Snapshots are
-// numbered, and each holds the records of the one before: a record that is missing from a file means nothing, and only a later one takes it back.
+// readWishes returns the preferences: the last snapshot if the source's files are those that it was made of and nothing has come in since, else a new one.
+// Snapshots are numbered, and each holds the records of the one before: a record that is missing from a file means nothing, and only a later one takes it
+// back. What has come in one by one (Preferrer) stands in the next snapshot, and then no longer by itself.
+//
+// A number is taken once: its key does not depend on what the snapshot holds. Who comes second to a number begins anew on top of the first.
 func (w *work) readWishes(ctx context.Context, p *plan) (*wishes, error) {
 	src := w.job.Preferences
 	if src == nil {
 		return &wishes{}, nil
 	}
+	source := ""
+	if !w.Keys.IsZero() {
+		var objs []storage.Info
+		if src.Path != "" {
+			for info, err := range storage.Glob(ctx, src.Bucket, src.Path) {
+				if err != nil {
+					return nil, fmt.Errorf("preferences: list %s: %w", src.Path, err)
+				}
+				objs = append(objs, info)
+			}
+		}
+		zone := ""
+		if src.Zone != nil {
+			zone = src.Zone.String()
+		}
+		source = hash([]any{event.Fingerprint(objs), src.Columns, zone, src.TimeUnit})
+	}
+	for range maxWishTurns {
+		out, err := w.nextWishes(ctx, p, src, source)
+		if out != nil || err != nil {
+			return out, err
+		}
+	}
+	return nil, fmt.Errorf("preferences: others took %d snapshots at this moment: run again", maxWishTurns)
+}
+
+// maxWishTurns bounds how often a snapshot is begun anew because others have taken its number.
+const maxWishTurns = 16
+
+// nextWishes returns what stands, or commits a snapshot of it and returns nil: what stands is to be read again.
+func (w *work) nextWishes(ctx context.Context, p *plan, src *event.DataSet, source string) (*wishes, error) {
+	// In this order: what is missing from the inbox by now stands in the snapshot that is read after it.
+	inbox, err := w.inbox(ctx)
+	if err != nil {
+		return nil, err
+	}
 	before, err := w.lastWishes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if w.Keys.IsZero() {
-		if before.key == "" {
-			return nil, fmt.Errorf("preferences: no snapshot has been taken, and without the pseudonym key none can be: run --step ingest with it first")
-		}
+	if w.Keys.IsZero() && before.key == "" && src.Path != "" {
+		return nil, fmt.Errorf("preferences: no snapshot has been taken, and without the pseudonym key none can be: run --step ingest with it first")
+	}
+	records := joinWishes(before.records, inbox.records)
+	stands := before.key != "" && len(records) == len(before.records)
+	if stands && before.facts.Source == source && !w.dry {
+		return before, w.empty(ctx, inbox.keys)
+	}
+	before.records, before.inbox = records, inbox.keys
+	if w.Keys.IsZero() || stands && before.facts.Source == source {
 		return before, nil
 	}
-	var objs []storage.Info
-	for info, err := range storage.Glob(ctx, src.Bucket, src.Path) {
-		if err != nil {
-			return nil, fmt.Errorf("preferences: list %s: %w", src.Path, err)
+	facts := wishFacts{Number: before.facts.Number + 1, Source: source, PreferenceFacts: before.facts.PreferenceFacts}
+	if before.key == "" || before.facts.Source != source {
+		var read []policy.Wish
+		facts.PreferenceFacts = event.PreferenceFacts{}
+		if src.Path != "" {
+			if read, facts.PreferenceFacts, err = event.ReadPreferences(ctx, *src, p.ids, p.sup); err != nil {
+				return nil, err
+			}
 		}
-		objs = append(objs, info)
+		records = joinWishes(records, read)
 	}
-	zone := ""
-	if src.Zone != nil {
-		zone = src.Zone.String()
-	}
-	facts := wishFacts{Number: before.facts.Number + 1, Source: hash([]any{event.Fingerprint(objs), src.Columns, zone, src.TimeUnit})}
-	if before.key != "" && before.facts.Source == facts.Source {
-		return before, nil
-	}
-	read, counts, err := event.ReadPreferences(ctx, *src, p.ids, p.sup)
-	if err != nil {
-		return nil, err
-	}
-	facts.PreferenceFacts = counts
-	all := slices.Concat(before.records, read)
-	slices.SortFunc(all, policy.Wish.Compare)
-	all = slices.CompactFunc(all, func(a, b policy.Wish) bool { return a.Compare(b) == 0 })
 	label := fmt.Sprintf("%08d", facts.Number)
-	out := &wishes{records: all, facts: facts, key: stepKey("preferences", label, table.Interval{}, logicSnapshot, facts.Source, before.key)}
+	key := stepKey("preferences", label, table.Interval{}, logicSnapshot, nil)
 	if w.dry {
-		return out, nil
+		return &wishes{records: records, asked: true, facts: facts, key: key, inbox: inbox.keys}, nil
 	}
-	_, err = w.do(ctx, step{name: "preferences", label: label, key: out.key, iv: w.iv}, func(ctx context.Context) (result, error) {
-		m, err := event.StorePreferences(ctx, w.Bucket, dataPrefix(out.key, "records"), all)
+	_, err = w.do(ctx, step{name: "preferences", label: label, key: key, iv: w.iv}, func(ctx context.Context) (result, error) {
+		m, err := event.StorePreferences(ctx, w.Bucket, dataPrefix(key, "records"), records)
 		if err != nil {
 			return result{}, err
 		}
 		if err := p.ids.Flush(ctx); err != nil {
 			return result{}, err
 		}
-		return result{outputs: map[string]table.Manifest{"records": m}, facts: facts, rowsIn: counts.Rows, rows: m.Rows}, nil
+		return result{outputs: map[string]table.Manifest{"records": m}, facts: facts, rowsIn: facts.Rows, rows: m.Rows}, nil
 	})
-	return out, err
+	return nil, err
+}
+
+// joinWishes returns the records of both, each once, in their order.
+func joinWishes(a, b []policy.Wish) []policy.Wish {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, policy.Wish.Compare)
+	return slices.CompactFunc(all, func(a, b policy.Wish) bool { return a.Compare(b) == 0 })
 }
 
 // lastWishes returns the newest snapshot of preferences, or an empty one. Cost: one listing, and the snapshot.
@@ -99,7 +141,7 @@ func (w *work) lastWishes(ctx context.Context) (*wishes, error) {
 		last = strings.TrimPrefix(info.Key, "done/")
 	}
 	if last == "" {
-		return &wishes{}, nil
+		return &wishes{asked: true}, nil
 	}
 	c, _, err := w.tables.Lookup(ctx, last)
 	if err != nil {
@@ -110,7 +152,7 @@ func (w *work) lastWishes(ctx context.Context) (*wishes, error) {
 		return nil, err
 	}
 	facts, err := factsOf[wishFacts](c)
-	return &wishes{records: records, key: last, facts: facts}, err
+	return &wishes{records: records, asked: true, key: last, facts: facts}, err
 }
 
 // wish decides what everybody wants as of now.
@@ -130,7 +172,7 @@ func (p *plan) wants(s policy.Subject) policy.Wants {
 
 // wanted is a digest of what everybody wants; "" for a job without a source of preferences.
 func (p *plan) wanted() string {
-	if p.wishes == nil || p.wishes.key == "" {
+	if p.wishes == nil || !p.wishes.asked {
 		return ""
 	}
 	return p.wishes.wanted.Digest()
@@ -138,7 +180,7 @@ func (p *plan) wanted() string {
 
 // wishInput is what of preferences is in the keys of the steps that honour them; none for a job without a source.
 func (p *plan) wishInput() []string {
-	if p.wishes == nil || p.wishes.key == "" {
+	if p.wishes == nil || !p.wishes.asked {
 		return nil
 	}
 	return []string{"preferences " + p.wishes.wanted.Digest()}
@@ -152,7 +194,7 @@ func (w *work) unprofiled(s policy.Subject) bool {
 }
 
 // honour makes the query of subject row s what the subject wants it to be: without what it wants forgotten, and without what it wants left out.
-// It sets q.Exclude.
+// It sets q.Exclude, q.Less and q.RatherNew.
 func (w *work) honour(d *dataset, s int, q *models.Query) {
 	wants := w.plan.wants(policy.Subject(d.Events.Subjects[s]))
 	if wants.Since > 0 {
@@ -165,7 +207,30 @@ func (w *work) honour(d *dataset, s int, q *models.Query) {
 	for _, x := range wants.Exclude {
 		q.Exclude = union(q.Exclude, d.having(x))
 	}
+	for _, id := range wants.Down {
+		if item, ok := d.Catalog.Lookup(id); ok {
+			q.Exclude = union(q.Exclude, []int32{item})
+		}
+	}
+	if !w.plan.trainingDecisions.Sensitive().Shown(policy.Subject(d.Events.Subjects[s])) {
+		q.Exclude = union(q.Exclude, d.sensitive)
+	}
+	for _, x := range wants.Less {
+		q.Less = union(q.Less, d.named(x))
+	}
+	q.RatherNew = wants.New
 }
+
+// named returns the item of an id, or those with attribute=level, ascending.
+func (d *dataset) named(x string) []int32 {
+	if item, ok := d.Catalog.Lookup(x); ok {
+		return []int32{item}
+	}
+	return d.having(x)
+}
+
+// wished reports whether a query is of somebody who wants less of some items, or would rather have new ones: list rules see to that.
+func wished(q models.Query) bool { return len(q.Less) > 0 || q.RatherNew }
 
 // without returns a history without the events of items before the time from which they are to be forgotten.
 func without(h models.History, c *models.Catalog, forget map[string]int64) (out models.History) {

@@ -1,0 +1,221 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// inboxStep names what people ask for one by one, until a snapshot holds it. Each request is a table of its own, so that an erasure finds it as any other.
+const inboxStep = "wishes"
+
+// ErrNoPreferences says that no job of a project asks people what they want.
+var ErrNoPreferences = errors.New("this project takes no preferences: declare sources.preferences, if need be without a path")
+
+// Preferrer takes what people want of their lists, one request after another. It is safe for concurrent use, in any number of processes.
+type Preferrer struct {
+	r     *Runner
+	asks  bool
+	broad bool // there are lists by levels
+
+	mu    sync.Mutex
+	ids   *event.Identities // as of an erasure: who is erased later has a row in it still
+	epoch int
+}
+
+// Preferrer returns one for the jobs of a project, which share their deny set.
+func (r *Runner) Preferrer(js []*Job) *Preferrer {
+	p := &Preferrer{r: r}
+	for _, j := range js {
+		p.asks = p.asks || j.Preferences != nil
+		p.broad = p.broad || j.Model.Lists.Broad != ""
+	}
+	return p
+}
+
+// Preferred says what became of a request.
+type Preferred struct {
+	Subjects int       `json:"subjects"`
+	Records  int       `json:"records"`
+	Withheld int       `json:"withheld"` // left out: a value that holds the person's own id may stand in no object
+	Denied   int       `json:"denied"`   // subjects who read the list not based on profiling from now on
+	At       time.Time `json:"at"`
+}
+
+// Prefer records what people, by canonical id, ask for as of now, and denies those online at once who want no list of their own. All else counts from the
+// next generation on; so does what takes a denial back. Cost: two writes, and the identity table when it is first read or somebody has been erased since.
+func (p *Preferrer) Prefer(ctx context.Context, canonical []string, asked []policy.Wish) (*Preferred, error) {
+	r := p.r
+	switch {
+	case !p.asks:
+		return nil, ErrNoPreferences
+	case r.Keys.IsZero():
+		return nil, fmt.Errorf("preferences: %w", event.ErrNoKey)
+	}
+	journal, err := event.OpenJournal(ctx, r.Bucket)
+	if err != nil {
+		return nil, fmt.Errorf("preferences: %w", err)
+	}
+	epoch := journal.Epoch()
+	ids, err := p.identities(ctx, epoch)
+	if err != nil {
+		return nil, fmt.Errorf("preferences: %w", err)
+	}
+	now := r.Now()
+	out := &Preferred{Subjects: len(canonical), At: now.UTC()}
+	var records []policy.Wish
+	for i := range asked {
+		asked[i].At = now
+	}
+	var denied []string
+	for _, id := range canonical {
+		mine, withheld, err := event.PreferencesOf(ids, id, asked)
+		if err != nil {
+			return nil, fmt.Errorf("preferences: %w", err)
+		}
+		out.Withheld += withheld
+		records = append(records, mine...)
+		for _, wants := range policy.Wanted(now, mine) {
+			if wants.Unprofiled() || wants.Level == policy.Broad && !p.broad {
+				denied = append(denied, event.OnlineKey(r.Keys.ServingKey(), id))
+			}
+		}
+	}
+	out.Records, out.Denied = len(records), len(denied)
+	if len(records) == 0 {
+		return out, nil
+	}
+	if err := p.store(ctx, journal, epoch, ids, records); err != nil {
+		return nil, err
+	}
+	if len(denied) > 0 {
+		slices.Sort(denied)
+		if err := r.Online.Deny(ctx, denied...); err != nil {
+			return nil, fmt.Errorf("preferences: recorded, and effective with the next run; the online store could not be told: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// identities returns the table as of an erasure.
+func (p *Preferrer) identities(ctx context.Context, epoch int) (*event.Identities, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ids == nil || p.epoch != epoch {
+		ids, err := event.OpenIdentities(ctx, p.r.Bucket, p.r.Keys, p.r.Previous...)
+		if err != nil {
+			return nil, err
+		}
+		p.ids, p.epoch = ids, epoch
+	}
+	return p.ids, nil
+}
+
+// store commits records as a table of their own. Where an erasure has begun meanwhile it may not have seen that: it is taken back.
+func (p *Preferrer) store(ctx context.Context, journal *event.Journal, epoch int, ids *event.Identities, records []policy.Wish) error {
+	r := p.r
+	if err := ids.Flush(ctx); err != nil {
+		return fmt.Errorf("preferences: %w", err)
+	}
+	tables := table.Store{Bucket: r.Bucket}
+	id := r.NewID(r.Wall())
+	key := stepKey(inboxStep, strings.ToLower(id), table.Interval{}, logicSnapshot, nil)
+	m, err := event.StorePreferences(ctx, r.Bucket, dataPrefix(key, "records"), records)
+	if err != nil {
+		return err
+	}
+	if _, err := tables.Commit(ctx, &table.Commit{Key: key, Step: inboxStep, Outputs: map[string]table.Manifest{"records": m}, Revision: r.Revision, Nonce: id, At: r.Wall()}); err != nil {
+		return fmt.Errorf("preferences: %w", err)
+	}
+	if err := journal.Refresh(ctx); err != nil {
+		return fmt.Errorf("preferences: %w", err)
+	}
+	if journal.Epoch() != epoch {
+		return errors.Join(errors.New("preferences: subjects were erased at this moment: ask again"), dropInbox(ctx, r.Bucket, key))
+	}
+	return nil
+}
+
+// inboxed is what has come in one by one and no snapshot holds yet.
+type inboxed struct {
+	keys    map[string]bool
+	records []policy.Wish
+}
+
+// inbox reads it. Cost: a listing, and two reads a request.
+func (w *work) inbox(ctx context.Context) (inboxed, error) {
+	out := inboxed{keys: map[string]bool{}}
+	for info, err := range w.Bucket.List(ctx, "done/"+inboxStep+"/", storage.ListOpt{}) {
+		if err != nil {
+			return out, fmt.Errorf("preferences: list what has come in: %w", err)
+		}
+		key := strings.TrimPrefix(info.Key, "done/")
+		c, _, err := w.tables.Lookup(ctx, key)
+		if errors.Is(err, storage.ErrNotFound) {
+			continue // another run has taken it into a snapshot
+		}
+		if err != nil {
+			return out, fmt.Errorf("preferences: %w", err)
+		}
+		records, err := event.LoadPreferences(ctx, w.Bucket, c.Outputs["records"])
+		if errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return out, err
+		}
+		out.keys[key], out.records = true, append(out.records, records...)
+	}
+	return out, nil
+}
+
+// empty removes from the inbox what a snapshot holds.
+func (w *work) empty(ctx context.Context, keys map[string]bool) error {
+	for key := range keys {
+		if err := dropInbox(ctx, w.Bucket, key); err != nil {
+			return fmt.Errorf("preferences: %w", err)
+		}
+	}
+	return nil
+}
+
+// dropInbox removes one request, its proof first: what is left if that is cut short is litter.
+func dropInbox(ctx context.Context, b storage.Bucket, key string) error {
+	if err := b.Delete(ctx, "done/"+key); err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	for info, err := range b.List(ctx, "data/"+key+"/", storage.ListOpt{}) {
+		if err == nil {
+			err = b.Delete(ctx, info.Key)
+		}
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// cameIn reports whether something has come in since the preferences were read.
+func (w *work) cameIn(ctx context.Context) (bool, error) {
+	if w.plan.wishes == nil || !w.plan.wishes.asked {
+		return false, nil
+	}
+	for info, err := range w.Bucket.List(ctx, "done/"+inboxStep+"/", storage.ListOpt{}) {
+		if err != nil {
+			return false, fmt.Errorf("preferences: list what has come in: %w", err)
+		}
+		if !w.plan.wishes.inbox[strings.TrimPrefix(info.Key, "done/")] {
+			return true, nil
+		}
+	}
+	return false, nil
+}
