@@ -59,11 +59,12 @@ dist: ## Static binaries for each of TARGETS in dist/, with their checksums; the
 # Packages below cmd may be answered from the test cache. Those of cmd read what subprocesses say, which the cache cannot see.
 # The peer of make bench-features is built with a C++ compiler, that of make bench-train with a C compiler and OpenBLAS, which has a header and no command.
 # The peers of make bench-peers are Python packages; one of them is compiled.
-.PHONY: packages bench-packages bench-train-packages bench-peers-packages
+.PHONY: packages bench-packages bench-train-packages bench-peers-packages compat-packages
 bench-packages: PACKAGES := gcc=gcc g++=g++
 bench-train-packages: PACKAGES := gcc=gcc /usr/include/*/openblas_config.h=libopenblas-dev
 bench-peers-packages: PACKAGES := python3=python3 gcc=gcc /usr/lib/python3*/ensurepip/__init__.py=python3-venv /usr/include/python3*/Python.h=python3-dev
-packages bench-packages bench-train-packages bench-peers-packages: ## Install the Debian packages that tests (benchmarks) need; who is not root is told their names
+compat-packages: PACKAGES := python3=python3 /usr/lib/python3*/ensurepip/__init__.py=python3-venv
+packages bench-packages bench-train-packages bench-peers-packages compat-packages: ## Install the Debian packages that tests (benchmarks) need; who is not root is told their names
 	@missing=; for p in $(PACKAGES); do command -v "$${p%%=*}" > /dev/null || compgen -G "$${p%%=*}" > /dev/null || missing="$$missing $${p#*=}"; done; \
 	[ -z "$$missing" ] && exit 0; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then echo "needed are the Debian packages$$missing: sudo apt-get install$$missing" >&2; exit 1; fi; \
@@ -131,6 +132,19 @@ bench-train: bench-train-packages ## Kernels against OpenBLAS, and whole fits: s
 .PHONY: bench-peers
 bench-peers: bench-peers-packages ## Our als against Python's implicit, same problem: speed, objective, nDCG; BPR and WARP in nDCG (SIZE=ci: small; PEERS=flags, as -dims 64)
 	$(GO) run ./cmd/internal/benchpeers -size $(SIZE) $(PEERS)
+
+# The reference implementations stand in an environment of their own, made anew when their list changes.
+COMPAT := $(dir $(TOOLS))compat-$(firstword $(shell cksum eval/testdata/requirements.txt))
+
+$(COMPAT)/made: eval/testdata/requirements.txt
+	@rm -rf $(@D); python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-input -r $<
+	@touch $@
+
+.PHONY: compat
+compat: compat-packages $(COMPAT)/made ## What scikit-learn, fairlearn, scipy, evidently and ranx say of fixed inputs, pinned again in testdata, and our figures against it
+	$(COMPAT)/bin/python eval/testdata/compat.py eval/testdata/reference.json eval/drift/testdata/reference.json
+	$(GO) test -count=1 -run Reference ./eval ./eval/drift
 
 .PHONY: quality
 quality: build ## A year of real purchases, week by week, and the figures of docs/quality.md (DATA=folder of The Complete Journey)
