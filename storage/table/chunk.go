@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"unsafe"
 
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
@@ -36,7 +37,8 @@ type chunkOptions struct {
 	codec        compress.Codec               // nil: none
 	required     bool                         // no row can be null: pages have no levels
 	dictionaries bool                         // text is wanted as codes where it stands as such
-	text         func([]byte) (string, error) // makes the string of a text; nil: those of a page, or a dictionary, share their memory
+	lasting      bool                         // nobody writes to the chunk's bytes any more: texts may stand in them
+	text         func([]byte) (string, error) // makes the string of a text; nil: those of a page, a dictionary or a lasting chunk share their memory
 }
 
 // form is how the values of a page stand in memory.
@@ -386,7 +388,11 @@ func (r *chunkReader) nextPage() error {
 // texted begins to deliver the texts of a page.
 func (r *chunkReader) texted(values []byte) {
 	r.plain, r.at = values, 0
-	if r.text == nil {
+	switch {
+	case r.text != nil:
+	case r.lasting && r.codec == nil:
+		r.shared = unsafe.String(unsafe.SliceData(values), len(values))
+	default:
 		r.shared = string(values)
 	}
 }

@@ -35,7 +35,7 @@ const (
 // verified before a byte of it is decoded: the footer by its SHA-256, chunks by the CRC-32C that it holds of them; a part of a manifest that
 // knows no footer is read whole, and verified by its SHA-256. What comes next is fetched while the current row group, or part, is decoded: memory is
 // four of these, as compressed, a page of each column, and a batch. Texts of a page, or a dictionary, share one allocation, which lives as long as one of
-// them is kept: who keeps few of many clones them. The sequence ends after the first error.
+// them is kept, and those without a codec that of all that was fetched with them: who keeps few of many clones them. The sequence ends after the first error.
 func Read(ctx context.Context, b storage.Bucket, m Manifest, o ReadOptions) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
 		s, err := m.project(o.Columns)
@@ -213,7 +213,7 @@ func (l *loaded) read(group int, out *Batch, spares []spare, o ReadOptions, yiel
 			if err != nil {
 				return err
 			}
-			readers[i], err = openChunk(l.chunks[group][i], g.NumRows, chunkOptions{typ: out.Schema[i].Type, codec: codec, dictionaries: o.Dictionaries}, &spares[i])
+			readers[i], err = openChunk(l.chunks[group][i], g.NumRows, chunkOptions{typ: out.Schema[i].Type, codec: codec, dictionaries: o.Dictionaries, lasting: true}, &spares[i])
 			return err
 		})
 		if err != nil {
