@@ -128,6 +128,7 @@ func (p *Project) check() {
 	p.checkMemory()
 	p.checkSources()
 	p.checkPurposes()
+	p.checkGuards()
 	p.checkViews()
 	for _, name := range sortedKeys(p.Models) {
 		p.checkModel(name, p.Models[name])
@@ -346,10 +347,10 @@ func (p *Project) checkSources() {
 		p.zone("sources.consent.zone", c.Zone)
 	}
 	if c := p.Sources.Preferences; c != nil {
-		if c.Path == "" {
-			d.at("sources.preferences.path", "", "missing")
-		} else {
+		if c.Path != "" {
 			p.checkURL("sources.preferences.path", c.Path, true)
+		} else if len(c.Columns) > 0 || c.Zone != "" {
+			d.at("sources.preferences.path", "name the files, or leave columns and zone out", "missing")
 		}
 		p.zone("sources.preferences.zone", c.Zone)
 	}
@@ -548,6 +549,7 @@ func (p *Project) checkJob(name string, j Job) {
 		}
 		p.checkReads(name, j)
 		p.checkListReads(name, j)
+		p.checkGuardReads(name, j)
 	}
 	if len(j.Evaluate.Cohorts) > 0 {
 		if _, ok := p.Purposes[j.Purpose.Evaluate]; !ok {

@@ -9,18 +9,23 @@ import (
 	"github.com/rapport-ml/rapport/models/lists"
 )
 
-// rules are the list rules that a model declares.
-func (l Lists) rules() *lists.Rules {
-	r := &lists.Rules{}
-	for _, entry := range l.Exclude {
+// exclusions are what entries of conditions name.
+func exclusions(entries []map[string]condition) (out []lists.Exclusion) {
+	for _, entry := range entries {
 		e := lists.Exclusion{}
 		for _, column := range sortedKeys(entry) {
 			for _, c := range entry[column].conditions(column) {
 				e = append(e, lists.Condition{Column: column, In: c.In, Min: c.Min, Max: c.Max, Not: c.Not})
 			}
 		}
-		r.Exclude = append(r.Exclude, e)
+		out = append(out, e)
 	}
+	return out
+}
+
+// rules are the list rules that a model declares.
+func (l Lists) rules() *lists.Rules {
+	r := &lists.Rules{Exclude: exclusions(l.Exclude)}
 	for _, column := range sortedKeys(l.AtMost) {
 		r.AtMost = append(r.AtMost, lists.Limit{Column: column, Most: l.AtMost[column]})
 	}
@@ -62,6 +67,16 @@ func (p *Project) checkLists(path string, l Lists, parts map[string]bool) {
 	oneOf(p.dec, path+".seen", l.Seen, "auto", "keep", "mask")
 	if l.Related < 0 || l.Related > 1000 {
 		p.dec.at(path+".related", "", "%d is not between 0 and 1000", l.Related)
+	}
+	for _, w := range []struct {
+		key   string
+		value *float64
+	}{{"less", l.Less}, {"prefer_new", l.PreferNew}} {
+		if v := w.value; v != nil && !(*v > 0 && *v <= 1) {
+			p.dec.at(path+"."+w.key, "as 0.5", "%g is not above 0 and at most 1", *v)
+		} else if v != nil && p.Sources.Preferences == nil {
+			p.dec.at(path+"."+w.key, "declare sources.preferences, or leave it out", "nobody is asked for preferences")
+		}
 	}
 	if l.Related > 0 && lacks(partsRelating) {
 		p.dec.at(path+".related", "add one of "+strings.Join(partsRelating, ", ")+" to the parts", "no part of the model makes lists beside items")
@@ -136,11 +151,11 @@ func (p *Project) eachRule(path string, err error) {
 	}
 	var f *lists.Fault
 	if errors.As(err, &f) {
-		problem := strings.TrimSpace(f.Problem)
-		if rest, zero := strings.CutPrefix(problem, "is 0, and must"); zero && p.dec.lines[path+"."+f.Key] == 0 {
+		problem, at := strings.TrimSpace(f.Problem), whereItStands(path, f.Key)
+		if rest, zero := strings.CutPrefix(problem, "is 0, and must"); zero && p.dec.lines[at] == 0 {
 			problem = "is missing: it must" + rest
 		}
-		p.dec.at(path+"."+f.Key, "", "%s", problem)
+		p.dec.at(at, "", "%s", problem)
 	}
 }
 

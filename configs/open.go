@@ -269,7 +269,7 @@ func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error)
 	if o.Models[c.Train.Model].Ranker != nil {
 		j.Rerank = rankerWindow(c)
 	}
-	j.Raw = o.sourceURLs()
+	j.Raw, j.Guards = o.sourceURLs(), o.guards()
 	return j, o.sources(ctx, j)
 }
 
@@ -318,9 +318,11 @@ func (o *Opened) sources(ctx context.Context, j *jobs.Job) (err error) {
 		j.Consent = &d
 	}
 	if c := o.Sources.Preferences; c != nil {
-		d, err := o.dataSet(ctx, "preferences", c.Path, c.Columns)
-		if err != nil {
-			return err
+		var d event.DataSet
+		if c.Path != "" {
+			if d, err = o.dataSet(ctx, "preferences", c.Path, c.Columns); err != nil {
+				return err
+			}
 		}
 		if c.Zone != "" {
 			if d.Zone, err = time.LoadLocation(c.Zone); err != nil {
@@ -362,6 +364,12 @@ func (o *Opened) model(name string) jobs.Model {
 	if r := m.Lists.rules(); !r.Off() {
 		out.Lists.Rules = r
 	}
+	if w := m.Lists.Less; w != nil {
+		out.Lists.Less = *w
+	}
+	if w := m.Lists.PreferNew; w != nil {
+		out.Lists.PreferNew = *w
+	}
 	out.Lists.Broad, out.Lists.Related, out.Lists.UnprofiledBy, out.Lists.Title = m.Lists.Broad, m.Lists.Related, m.Lists.UnprofiledBy, m.Lists.Title
 	made := struct {
 		Parts  []spec      `json:"parts"`
@@ -396,7 +404,7 @@ func (p *Project) sourceURLs() []string {
 	if c := p.Sources.Consent; c != nil {
 		out = append(out, c.Path)
 	}
-	if c := p.Sources.Preferences; c != nil {
+	if c := p.Sources.Preferences; c != nil && c.Path != "" {
 		out = append(out, c.Path)
 	}
 	return out

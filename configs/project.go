@@ -22,12 +22,16 @@ type Project struct {
 	Memory     string // what a build of views may take for its state, as 8GiB, before it goes to disk (TMPDIR): 64MiB at least, half of the machine's or the container's if left out; readers and the rows that are written come on top
 	Sources    Sources
 	Purposes   map[string]Purpose
-	Views      map[string]View
-	Models     map[string]Model
-	Jobs       map[string]Job
-	Serve      Serve
-	Alerts     []Alert
-	Lineage    Lineage
+
+	SensitiveItems    *SensitiveItems
+	ProtectedSubjects []map[string]condition // people who are never profiled, as minors: each entry names those of whom a row of sources.subjects meets all of its conditions, as {age_band: [under 16]} or {age: {max: 15}}. They contribute to nothing and read the list not based on profiling, whatever they or others for them have agreed to. The columns are read for this alone, and none is kept; who has no row, or no value, is not among them
+
+	Views   map[string]View
+	Models  map[string]Model
+	Jobs    map[string]Job
+	Serve   Serve
+	Alerts  []Alert
+	Lineage Lineage
 
 	dir string // folder of the file: relative paths start here
 	dec *decoder
@@ -191,9 +195,10 @@ type Consent struct {
 	Expect  *Expect           // no record is left out for what it holds
 }
 
-// Preferences names the files with what people want of their lists: Parquet, CSV or JSON Lines with the columns subject, preference, value and time.
-// Preferences are level (off: the list not based on profiling, broad: a list by levels of lists.broad, full), pause (on, off), reset, exclude and
-// include (attribute=level), forget (an item).
+// Preferences says that people are asked what they want of their lists: through files, Parquet, CSV or JSON Lines with the columns subject, preference, value
+// and time, and one by one, through rapport subject prefer and POST /v1/preferences. Preferences are level (off: the list not based on profiling, broad: a
+// list by levels of lists.broad, full), pause (on, off), reset, exclude and include (attribute=level), forget (an item), less and usual (an item or
+// attribute=level), prefer (new, usual), thumbs-down and thumbs-up (an item).
 type Preferences struct {
 	Path    string            // pattern of the files
 	Columns map[string]string // name here → column, where they differ
@@ -207,6 +212,13 @@ type Purpose struct {
 	Reads map[string][]string      // data set → columns: what is not here is not read
 	Keep  map[string]time.Duration // data set → how old what is used may be
 	Use   string                   // evaluation: what is read for it can never reach a model
+}
+
+// SensitiveItems are things that tell of a person what few would have told, as of health, faith or sexuality. They are no signal for anything that is
+// learned, and stand in no list and beside no item; but for those who hold the consent of the purpose that is named here.
+type SensitiveItems struct {
+	Where   []map[string]condition // each entry names the items that meet all of its conditions on attributes, as {category: [pregnancy]}; an item without the attribute is not among them
+	Purpose string                 // whose consent lets their events count and their items be shown; nobody's if left out
 }
 
 // View declares features of one kind of entity over windows.
@@ -306,6 +318,8 @@ type Lists struct {
 
 	Title        string    // the item attribute that holds what people call an item, for sentences that say why; models do not learn from it
 	Related      int       // items in the lists that are published beside each item: similar ones, and those taken with it; none if left out
+	Less         *float64  // how far less of something (the preference) moves an item down, as a share of the range of the person's scores, above 0 to 1; 0.5 if left out
+	PreferNew    *float64  // how far the preference for what is new moves an item up, half of it if the person has not had the item and half if it is new; 0.5 if left out
 	UnprofiledBy oneOrMore // item attributes and context columns of events: for each value a list not based on profiling is published, without what fewer than 11 people took in a context
 }
 

@@ -38,7 +38,7 @@ func TestReasonsInEveryLanguage(t *testing.T) {
 				t.Errorf("%s: %s: %q and %q", language, code, text, english.of[code])
 			}
 		}
-		for _, rule := range []string{"at_most", "fresh", "diversity", "calibrate"} {
+		for _, rule := range []string{"at_most", "fresh", "diversity", "calibrate", "less", "prefer"} {
 			if s.of["rule."+rule] == "" {
 				t.Errorf("%s has no sentence for the rule %s", language, rule)
 			}
