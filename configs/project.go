@@ -200,7 +200,7 @@ type Consent struct {
 // list by levels of lists.broad, full), pause (on, off), reset, exclude and include (attribute=level), forget (an item), less and usual (an item or
 // attribute=level), prefer (new, usual), thumbs-down and thumbs-up (an item).
 type Preferences struct {
-	Path    string            // pattern of the files
+	Path    string            // pattern of the files; people are asked one by one alone if left out
 	Columns map[string]string // name here → column, where they differ
 	Zone    string            // of times without one
 }
