@@ -1,6 +1,6 @@
 // Package rerank corrects a blend's scores where it matters, for the best 200 items of a query, by a bounded neural network:
 //
-//	score(i) = blend(i) + Bound · unit(i) · Σ_c w_c · tanh(net(x_i, c)),   unit(i) = max(blend(i), blend(20th), 0)
+//	score(i) = blend(i) + Bound · unit(i) · Σ_c w_c · tanh(net(x_i, c) − mean_{j ≤ 20} net(x_j, c)),   unit(i) = max(blend(i), blend(20th), 0)
 //
 // blend(20th) is the score of the twentieth candidate, or of the last where there are fewer. x_i are features of the candidate (each part's
 // score and rank, the blend's, recency and number of the subject's events with the item and with its categories, popularity and its trend,
@@ -37,6 +37,10 @@
 // of few: a bound of one size for everybody drowned the order of the ones and did nothing for the others (on synthetic events nDCG@10
 // fell from .31 to .25).
 //
+// What the network says is centred on the head of the shortlist. Lists are compared by ratios of scores, so that a factor common to all candidates
+// is free: uncentred, learning left it where chance had put it (on Complete Journey the lists' items lost 71 % of the bound on average, without
+// any meaning), and reasons showed it. By construction it is now the place among the head that a correction speaks of.
+//
 // The first layer is computed once for all contexts, which differ by a constant row, so that eight contexts cost little more than two.
 //
 // gorgonia builds and differentiates the graph; nothing else imports it. Initial weights, dropout masks and the order of examples come from
@@ -47,6 +51,7 @@
 // it, nor is the popularity of such items.
 //
 // Rejected: gradient-boosted trees (their leaves are no bounded function of a request, and a reader in another language needs a runtime),
-// a softmax over the sampled candidates (it fits the many answers far below the list's end), the contexts of an item as features (a table of
+// a softmax over the sampled candidates, each for as many as it stands for (it fits the many answers far below the list's end: docs/quality.md has the
+// figures), a penalty on the mean correction in place of centring (too weak to centre, or too strong to learn), the contexts of an item as features (a table of
 // items by contexts would have to go to every server).
 package rerank

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"strings"
 	"sync"
 
 	_ "go4.org/unsafe/assume-no-moving-gc" // gorgonia's own version of it panics under this Go
@@ -21,19 +20,12 @@ const (
 	patience  = 6  // epochs without a better held-out figure
 )
 
-// Losses that are compared, until one is left.
-var (
-	Loss        = "pairs"
-	Anchor      = 0.0
-	Centre      = false
-	Temperature = 0.25
-)
-
 // The scale of the loss, in natural logarithms of scores. What is farther below the best candidate than farthest is taken as that far, for
 // exponents must stay within float32 (with a bound of at most maxBound).
 const (
-	farthest = 10
-	maxBound = 0.9
+	temperature = 0.25
+	farthest    = 10
+	maxBound    = 0.9
 )
 
 // trainable is a network as gorgonia trains it: the layers' weights, shared with the graph, and the inputs of one step.
@@ -55,11 +47,11 @@ var gorgonias sync.Mutex
 
 // newTrainable builds the graph of
 //
-//	loss = mean over rows and j of gain_j·ln(1 + exp((s_j − s_0)/τ)),   s = logit + ln(1 + bound·tanh(net(x)))
+//	loss = mean over rows and j of gain_j·ln(1 + exp((s_j − s_0)/τ)),   s = logit + ln(1 + bound·tanh(net(x) − mean net(head)))
 //
-// where candidate 0 of a row was chosen and the others were not, and gain_j is what changing places would mean for the list's nDCG.
-// Weights start from a PCG of seed (He's normal; nearly
-// 0 in the last layer, so that the correction starts from none).
+// where candidate 0 of a row was chosen and the others were not, the head's mean is that of those that were drawn from it, and gain_j is what
+// changing places would mean for the list's nDCG. Weights start from a PCG of seed (He's normal; nearly 0 in the last layer, so that the
+// correction starts from none).
 func newTrainable(n *network, h *Hyper, seed uint64) (t *trainable, err error) {
 	defer func() {
 		if r := recover(); r != nil { // gorgonia.Must: a shape that does not fit
@@ -95,7 +87,7 @@ func newTrainable(n *network, h *Hyper, seed uint64) (t *trainable, err error) {
 	for _, s := range []struct {
 		name       string
 		rows, cols int
-	}{{"x", rows, in}, {"mask", rows, h1}, {"base", rows, 1}, {"gain", batchRows, contrast - 1}, {"stake", batchRows, 1}} {
+	}{{"x", rows, in}, {"mask", rows, h1}, {"base", batchRows, contrast}, {"gain", batchRows, contrast - 1}} {
 		value := tensor.New(tensor.WithShape(s.rows, s.cols), tensor.WithBacking(make([]float32, s.rows*s.cols)))
 		t.values = append(t.values, value)
 		t.inputs = append(t.inputs, gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(s.rows, s.cols), gorgonia.WithName(s.name), gorgonia.WithValue(value)))
@@ -115,46 +107,15 @@ func newTrainable(n *network, h *Hyper, seed uint64) (t *trainable, err error) {
 	layer := func(x, w, b *gorgonia.Node) *gorgonia.Node {
 		return must(gorgonia.Add(must(gorgonia.Mul(x, w)), must(gorgonia.Mul(one, b))))
 	}
-	w, x, mask, base, gain, stake := t.layers, t.inputs[0], t.inputs[1], t.inputs[2], t.inputs[3], t.inputs[4]
+	w, x, mask, base, gain := t.layers, t.inputs[0], t.inputs[1], t.inputs[2], t.inputs[3]
 	a1 := must(gorgonia.HadamardProd(must(gorgonia.Rectify(layer(x, w[0], w[1]))), mask))
 	a2 := must(gorgonia.Rectify(layer(a1, w[2], w[3])))
-	// centre takes the mean of those drawn from the head from each candidate of a row.
-	centre := make([]float32, contrast*contrast)
-	for i := range contrast {
-		centre[i*contrast+i] = 1
-		if i > 0 && i%2 == 0 && Centre {
-			for j := range contrast {
-				centre[i*contrast+j] -= 1. / ((contrast - 1) / 2)
-			}
-		}
-	}
-	raw := must(gorgonia.Mul(must(gorgonia.Reshape(layer(a2, w[4], w[5]), tensor.Shape{batchRows, contrast})), matrix("centre", centre, contrast, contrast)))
-	y := must(gorgonia.Reshape(must(gorgonia.Tanh(raw)), tensor.Shape{rows, 1}))
-	bound, scale := gorgonia.NewConstant(float32(n.bound)), gorgonia.NewConstant(float32(1/Temperature))
+	z := must(gorgonia.Reshape(layer(a2, w[4], w[5]), tensor.Shape{batchRows, contrast}))
+	y := must(gorgonia.Tanh(must(gorgonia.Mul(z, matrix("centring", centring(), contrast, contrast)))))
+	bound, scale := gorgonia.NewConstant(float32(n.bound)), gorgonia.NewConstant(float32(1/temperature))
 	s := must(gorgonia.Add(base, must(gorgonia.Mul(must(gorgonia.Log1p(must(gorgonia.Mul(y, bound)))), scale))))
-	d := must(gorgonia.Mul(must(gorgonia.Reshape(s, tensor.Shape{batchRows, contrast})), apart))
-	var loss *gorgonia.Node
-	if strings.HasPrefix(Loss, "softmax") {
-		each := make([]float32, contrast-1)
-		for i := range each {
-			each[i] = 1
-		}
-		all := matrix("all", each, contrast-1, 1)
-		lse := must(gorgonia.Log1p(must(gorgonia.Mul(must(gorgonia.HadamardProd(gain, must(gorgonia.Exp(d)))), all))))
-		loss = must(gorgonia.Mean(must(gorgonia.HadamardProd(stake, lse))))
-	} else {
-		_ = stake
-		loss = must(gorgonia.Mean(must(gorgonia.HadamardProd(gain, must(gorgonia.Log1p(must(gorgonia.Exp(d))))))))
-	}
-	if Anchor > 0 {
-		part := make([]float32, contrast)
-		for i := range part {
-			part[i] = 1. / contrast
-		}
-		even := matrix("even", part, contrast, 1)
-		m := must(gorgonia.Mul(must(gorgonia.Reshape(y, tensor.Shape{batchRows, contrast})), even))
-		loss = must(gorgonia.Add(loss, must(gorgonia.Mul(must(gorgonia.Mean(must(gorgonia.Square(m)))), gorgonia.NewConstant(float32(Anchor))))))
-	}
+	d := must(gorgonia.Mul(s, apart))
+	loss := must(gorgonia.Mean(must(gorgonia.HadamardProd(gain, must(gorgonia.Log1p(must(gorgonia.Exp(d))))))))
 	gorgonia.Read(loss, &t.loss)
 	if _, err := gorgonia.Grad(loss, t.layers...); err != nil {
 		return nil, fmt.Errorf("differentiate: %w", err)
@@ -162,6 +123,20 @@ func newTrainable(n *network, h *Hyper, seed uint64) (t *trainable, err error) {
 	t.machine = gorgonia.NewTapeMachine(g, gorgonia.BindDualValues(t.layers...))
 	t.solver = gorgonia.NewAdamSolver(gorgonia.WithLearnRate(h.Rate))
 	return t, nil
+}
+
+// centring is the contrast×contrast matrix that takes the mean of a row's candidates that were drawn from the head from all of them.
+func centring() []float32 {
+	m := make([]float32, contrast*contrast)
+	for i := range contrast {
+		for j := range contrast {
+			if fromHead(i) {
+				m[i*contrast+j] = -1.0 / ofHead
+			}
+		}
+		m[i*contrast+i]++
+	}
+	return m
 }
 
 // network returns the network of the weights as they are now.
@@ -177,7 +152,7 @@ func (t *trainable) network() *network {
 // step takes one step on batchRows examples of l.
 func (t *trainable) step(l *lessons, rows []example) error {
 	data := func(i int) []float32 { return t.values[i].Data().([]float32) }
-	x, mask, base, gain, stake := data(0), data(1), data(2), data(3), data(4)
+	x, mask, base, gain := data(0), data(1), data(2), data(3)
 	clear(x)
 	in, dense := t.net.inputs(), t.net.dense
 	for r, e := range rows {
@@ -190,20 +165,8 @@ func (t *trainable) step(l *lessons, rows []example) error {
 			for col := range t.net.columns {
 				row[t.net.at[col]+a.context.Level(col)] = 1
 			}
-			base[at] = float32(max(logit(list.base, j), -farthest) / Temperature)
-			if strings.HasPrefix(Loss, "softmax") {
-				stake[r] = 1
-				if Loss == "softmax-ndcg" {
-					ideal := 0.0
-					for r := range min(a.found, l.k) {
-						ideal += place(r, l.k)
-					}
-					stake[r] = float32(1 / ideal)
-				}
-				if c > 0 {
-					gain[r*(contrast-1)+c-1] = odds(len(list.items), j) * float32(len(list.items)) / (contrast / 2)
-				}
-			} else if c > 0 {
+			base[at] = float32(max(logit(list.base, j), -farthest) / temperature)
+			if c > 0 {
 				gain[r*(contrast-1)+c-1] = l.gain(a, e.chosen, j) * odds(len(list.items), j)
 			}
 		}
@@ -273,9 +236,6 @@ func learn(ctx context.Context, n *network, h *Hyper, l *lessons, always bool, s
 		if since++; figure > top {
 			best, top, since = now, figure, 0
 		}
-	}
-	if best != nil {
-		told.Mean, told.Head = l.means(best)
 	}
 	return best, told, nil
 }

@@ -1,7 +1,6 @@
 package rerank
 
 import (
-	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -96,6 +95,12 @@ func logit(base []float32, j int) float64 {
 	return math.Log(unit/float64(base[0])) + float64(base[j])/unit - 1
 }
 
+// ofHead of a row's candidates are drawn from the head, the other ofAll, beside the chosen one, from the whole shortlist.
+const ofHead, ofAll = (contrast - 1) / 2, contrast / 2
+
+// fromHead tells which those are.
+func fromHead(c int) bool { return c > 0 && c%2 == 0 }
+
 // draw returns the candidates of a row: the chosen one, and others that were not chosen, half of them from the head of the list, where
 // places are decided.
 func (l *lessons) draw(a *answer, chosen int, r *rand.Rand) [contrast]int {
@@ -104,7 +109,7 @@ func (l *lessons) draw(a *answer, chosen int, r *rand.Rand) [contrast]int {
 	out[0] = chosen
 	for c := 1; c < contrast; c++ {
 		from := n
-		if c%2 == 0 {
+		if fromHead(c) {
 			from = min(n, head)
 		}
 		j := r.IntN(from)
@@ -123,7 +128,6 @@ func (l *lessons) draw(a *answer, chosen int, r *rand.Rand) [contrast]int {
 // is to weigh in the loss what it weighs among all pairs of the shortlist; else the many that are below the head would be lifted with the
 // few of them that were chosen.
 func odds(n, j int) float32 {
-	const ofHead, ofAll = (contrast - 1) / 2, contrast / 2
 	all := float32(ofAll) / float32(n)
 	if top := min(n, head); j < top {
 		return all / (all + float32(ofHead)/float32(top))
@@ -182,36 +186,6 @@ func (l *lessons) figure(n *network) float64 {
 		sum += s
 	}
 	return sum / float64(max(1, len(l.held)))
-}
-
-// means tells the mean correction of held-out shortlists, as shares of the bound: of the whole shortlist and of the corrected list's first k.
-func (l *lessons) means(n *network) (all, first float64) {
-	var m memory
-	row, order := make([]float64, candidates), make([]int, 0, candidates)
-	for _, a := range l.held {
-		list := &l.questions[a.question].list
-		row, order = row[:len(list.items)], order[:0]
-		n.correct(row, list.features, list.base, []share{{a.context, 1}}, &m)
-		least := unitOf(list.base)
-		part := make([]float64, len(row))
-		var mean float64
-		for j, v := range list.base {
-			part[j] = row[j] / (n.bound * max(least, float64(v)))
-			mean += math.Abs(part[j]) / float64(len(row))
-			row[j] += float64(v)
-			order = append(order, j)
-		}
-		mean = 0
-		for _, p := range part {
-			mean += p / float64(len(row))
-		}
-		all += mean / float64(len(l.held))
-		slices.SortFunc(order, func(a, b int) int { return cmp.Compare(row[b], row[a]) })
-		for _, j := range order[:min(l.k, len(order))] {
-			first += part[j] / float64(l.k*len(l.held))
-		}
-	}
-	return all, first
 }
 
 // choice is an item in one of a question's contexts.

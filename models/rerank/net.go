@@ -3,6 +3,7 @@ package rerank
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/internal/vec"
@@ -136,54 +137,60 @@ func (n *network) standardize(dst, features []float32) {
 // memory is the scratch of one goroutine.
 type memory struct {
 	x, a1, h1, a2 []float32
+	y             []float64
 }
 
 // correct sets dst (for each candidate of a shortlist, with its row of features and its blend score in base) to the mean correction over a mix of contexts:
 //
-//	bound · unit · Σ_c weight_c · tanh(net(x, c))
+//	bound · unit · Σ_c weight_c · tanh(net(x, c) − mean_{j in head} net(x_j, c))
 //
-// The first layer is computed once for all contexts, which add a constant row to it. O(rows·h1·(inputs + contexts·h2)).
+// What is common to all candidates would change no order, so that learning leaves it to chance, and yet stand in their reasons: so the mean over
+// the head is taken away. O(rows·h1·(inputs + contexts·h2)).
 func (n *network) correct(dst []float64, features, base []float32, mix []share, m *memory) {
-	rows := len(dst)
-	m.x, m.a1, m.h1, m.a2 = grow(m.x, rows*n.dense), grow(m.a1, rows*n.h1), grow(m.h1, rows*n.h1), grow(m.a2, rows*n.h2)
-	n.standardize(m.x, features)
-	n.packed1.MulNT(m.a1, n.h1, m.x, n.dense, rows)
+	n.first(features, len(dst), m)
 	clear(dst)
-	first := make([]float32, n.h1)
 	for _, s := range mix {
-		copy(first, n.b1)
-		for c := range n.columns {
-			vec.Axpy(first, 1, n.w1[(n.at[c]+s.Context.Level(c))*n.h1:][:n.h1])
+		n.outputs(s.Context, m)
+		mean, of := 0.0, min(len(dst), head)
+		for _, y := range m.y[:of] {
+			mean += y / float64(of)
 		}
-		for r := range rows {
-			a, h := m.a1[r*n.h1:][:n.h1], m.h1[r*n.h1:][:n.h1]
-			for j, v := range first {
-				h[j] = max(a[j]+v, 0)
-			}
-		}
-		n.packed2.MulNT(m.a2, n.h2, m.h1, n.h1, rows)
-		ys := make([]float64, rows)
-		for r := range rows {
-			a := m.a2[r*n.h2:][:n.h2]
-			y := float64(n.b3)
-			for j, v := range a {
-				y += float64(float64(max(v+n.b2[j], 0)) * float64(n.w3[j]))
-			}
-			ys[r] = y
-		}
-		mean := 0.0
-		if Centre {
-			for _, y := range ys[:min(head, rows)] {
-				mean += y / float64(min(head, rows))
-			}
-		}
-		for r, y := range ys {
+		for r, y := range m.y {
 			dst[r] += float64(s.Weight * math.Tanh(y-mean))
 		}
 	}
 	least := unitOf(base)
 	for r := range dst {
 		dst[r] *= n.bound * max(least, float64(base[r]))
+	}
+}
+
+// first computes the first layer of rows of features, once for all contexts, which add a constant row to it.
+func (n *network) first(features []float32, rows int, m *memory) {
+	m.x, m.a1, m.h1, m.a2 = grow(m.x, rows*n.dense), grow(m.a1, rows*n.h1), grow(m.h1, rows*n.h1), grow(m.a2, rows*n.h2)
+	m.y = grow(m.y, rows)
+	n.standardize(m.x, features)
+	n.packed1.MulNT(m.a1, n.h1, m.x, n.dense, rows)
+}
+
+// outputs sets m.y to the network's outputs in a context, for the rows of first.
+func (n *network) outputs(c models.Context, m *memory) {
+	constant := slices.Clone(n.b1)
+	for col := range n.columns {
+		vec.Axpy(constant, 1, n.w1[(n.at[col]+c.Level(col))*n.h1:][:n.h1])
+	}
+	for r := range m.y {
+		a, h := m.a1[r*n.h1:][:n.h1], m.h1[r*n.h1:][:n.h1]
+		for j, v := range constant {
+			h[j] = max(a[j]+v, 0)
+		}
+	}
+	n.packed2.MulNT(m.a2, n.h2, m.h1, n.h1, len(m.y))
+	for r := range m.y {
+		m.y[r] = float64(n.b3)
+		for j, v := range m.a2[r*n.h2:][:n.h2] {
+			m.y[r] += float64(float64(max(v+n.b2[j], 0)) * float64(n.w3[j]))
+		}
 	}
 }
 
@@ -198,9 +205,9 @@ func (n *network) knows(x models.Context) bool {
 }
 
 // grow returns a slice of n values, s's own memory if it has room.
-func grow(s []float32, n int) []float32 {
+func grow[T any](s []T, n int) []T {
 	if cap(s) < n {
-		return make([]float32, n)
+		return make([]T, n)
 	}
 	return s[:n]
 }

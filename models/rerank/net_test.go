@@ -93,9 +93,19 @@ func TestScoringIsTheGraph(t *testing.T) {
 					c = c.With(0, level)
 				}
 			}
-			y := make([]float64, 1)
-			before.correct(y, features, []float32{1}, []share{{c, 1}}, &memory{})
-			s[row] = float64(base[row]) + math.Log1p(y[0])/Temperature
+			var m memory
+			before.first(features, 1, &m)
+			before.outputs(c, &m)
+			s[row] = m.y[0]
+		}
+		for r := range batchRows {
+			row, mean := s[r*contrast:][:contrast], 0.0
+			for c := 2; c < contrast; c += 2 { // those that are drawn from the head
+				mean += row[c] / 7
+			}
+			for c, z := range row {
+				row[c] = float64(base[r*contrast+c]) + math.Log1p(n.bound*math.Tanh(z-mean))/temperature
+			}
 		}
 		var want float64
 		for r := range batchRows {
@@ -157,6 +167,27 @@ func TestBounded(t *testing.T) {
 		if !(math.Abs(c) <= most*(1+1e-12)) || math.Abs(c-(0.25*one[i]+0.75*two[i])) > 1e-9*most {
 			t.Errorf("candidate %d: %v, bound %v, contexts %v and %v", i, c, most, one[i], two[i])
 		}
+	}
+	// What is common to all candidates is taken away: adding to the output changes nothing, and the head's mean output is 0.
+	for j := range n.w3 {
+		n.w3[j] /= 1000 // far from the bound
+	}
+	n.correct(one, list.features, base, []share{{1, 1}}, &memory{})
+	moved := *n
+	moved.b3 += 7
+	shifted, sum := make([]float64, len(base)), 0.0
+	moved.seal().correct(shifted, list.features, base, []share{{1, 1}}, &memory{})
+	for i, c := range one {
+		unit := n.bound * max(float64(base[i]), float64(base[head-1]))
+		if i < head {
+			sum += math.Atanh(c / unit)
+		}
+		if c == 0 || math.Abs(shifted[i]-c) > 1e-6*unit {
+			t.Errorf("candidate %d: %v, and %v of a network that adds 7 to all", i, c, shifted[i])
+		}
+	}
+	if !(math.Abs(sum) < 1e-9) {
+		t.Errorf("the head's outputs sum to %v", sum)
 	}
 	if unitOf(nil) != 0 || unitOf([]float32{3, -1}) != 0 || unitOf([]float32{3, 2}) != 2 {
 		t.Error("units")
@@ -461,7 +492,7 @@ func published(t testing.TB) []byte {
 // FuzzOpenRequest feeds damaged entries: they are refused, or give finite scores within the bound.
 func FuzzOpenRequest(f *testing.F) {
 	f.Add(published(f), []byte{0, 0, 128, 63})
-	f.Add([]byte(`{"format":1}`), []byte{})
+	f.Add([]byte(`{"format":2}`), []byte{})
 	f.Fuzz(func(t *testing.T, body, context []byte) {
 		r, err := OpenRequest(body)
 		if err != nil {
@@ -514,7 +545,7 @@ func TestRequestRefuses(t *testing.T) {
 	if _, err := r.Context(map[string]string{"weekday": "mon"}, time.Time{}); err == nil {
 		t.Error("the weekday is taken beside the time")
 	}
-	for from, to := range map[string]string{`"format":1`: `"format":2`, `"clip":5`: `"clip":4`, `"head":20`: `"head":3`, `"zone":""`: `"zone":"Local"`, `"bound":0.5`: `"bound":-1`, `"w3":[`: `"w3":[1,`} {
+	for from, to := range map[string]string{`"format":2`: `"format":1`, `"clip":5`: `"clip":4`, `"head":20`: `"head":3`, `"zone":""`: `"zone":"Local"`, `"bound":0.5`: `"bound":-1`, `"w3":[`: `"w3":[1,`} {
 		if !strings.Contains(body, from) {
 			t.Fatalf("the entry has no %s", from)
 		}

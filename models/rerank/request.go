@@ -31,11 +31,11 @@ type Published struct {
 	W3       []float32              `json:"w3"`
 	B3       float32                `json:"b3"`
 	Bound    float64                `json:"bound"`
-	Head     int                    `json:"head"` // the candidate whose score is the least that Bound is a share of, from 1
+	Head     int                    `json:"head"` // the candidate whose score is the least that Bound is a share of, from 1; and how many the mean is over that is taken away
 }
 
-// publishedFormat is the number of Published's format.
-const publishedFormat = 1
+// publishedFormat is the number of Published's format. 2: the mean over the head is taken from what the network says.
+const publishedFormat = 2
 
 func (m *Model) published(version string) *Published {
 	n := m.net

@@ -53,10 +53,9 @@ type Record struct {
 
 // Learning tells how the network learned.
 type Learning struct {
-	Rows       int       `json:"rows"`   // chosen items trained on
-	Before     float64   `json:"before"` // mean nDCG of held-out answers without a correction
-	Epochs     []float64 `json:"epochs"` // and with it, after each epoch
-	Mean, Head float64
+	Rows   int       `json:"rows"`   // chosen items trained on
+	Before float64   `json:"before"` // mean nDCG of held-out answers without a correction
+	Epochs []float64 `json:"epochs"` // and with it, after each epoch
 }
 
 // Judged compares the corrected lists with the blend's on a window that neither learned on, but that the blend's weights were fitted to:

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
@@ -16,11 +14,8 @@ import (
 
 // corrected is a re-ranker whose network sees less than all. It is judged whether it would ship or not.
 type corrected struct {
-	name        string
-	t           rerank.Trainer
-	loss        string
-	anchor      float64
-	temperature float64
+	name string
+	t    rerank.Trainer
 }
 
 // variants are the re-ranker and what is left of it without some of what it sees.
@@ -29,18 +24,7 @@ func variants() []corrected {
 	plain := full
 	plain.Context = false
 	of := func(name string, h rerank.Hyper, only ...string) corrected {
-		return corrected{name, rerank.Trainer{Hyper: h, Only: only, Always: true}, "pairs", 0, 0.25}
-	}
-	if os.Getenv("LOSSES") != "" {
-		var all []corrected
-		for _, x := range strings.Split(os.Getenv("LOSSES"), ",") {
-			v := of(x, full)
-			if _, err := fmt.Sscanf(x, "%s %f %f", &v.loss, &v.anchor, &v.temperature); err != nil {
-				panic(err)
-			}
-			all = append(all, v)
-		}
-		return all
+		return corrected{name, rerank.Trainer{Hyper: h, Only: only, Always: true}}
 	}
 	return []corrected{
 		of("re-ranked", full),
@@ -93,8 +77,6 @@ func (r *reranking) measure(ctx context.Context, d *models.Dataset) error {
 	}
 	for i, v := range r.variants {
 		trainer := v.t
-		rerank.Loss, rerank.Anchor, rerank.Temperature = strings.TrimSuffix(v.loss, "+c"), v.anchor, v.temperature
-		rerank.Centre = strings.HasSuffix(v.loss, "+c")
 		trainer.Blend = *b
 		m, err := trainer.Train(ctx, d, d.Cuts.Test, 1)
 		if err != nil {
@@ -103,7 +85,6 @@ func (r *reranking) measure(ctx context.Context, d *models.Dataset) error {
 		if err := judge(1+i, m); err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
-		fmt.Fprintf(os.Stderr, "%s: mean %.3f of head %.3f epochs %d\n", v.name, m.(*rerank.Model).Record().Learning.Mean, m.(*rerank.Model).Record().Learning.Head, len(m.(*rerank.Model).Record().Learning.Epochs))
 		diff, to := m.(*rerank.Model).Record().Judged.Difference, &r.verdicts[i]
 		if to.of++; diff.Low > 0 {
 			to.ships++
