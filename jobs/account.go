@@ -203,6 +203,9 @@ func (w *work) inputs(s step) []ledger.Input {
 		}
 	case "train":
 		out = append(out, made(p.assemble))
+		if p.descent != nil && p.descent.Parent != "" {
+			out = append(out, ledger.Input{Kind: "model", Name: "parent", N: p.descent.Version, Digest: p.descent.Parent[:24]})
+		}
 	case "evaluate":
 		out = append(out, made(p.train))
 		if p.cohorts != nil {

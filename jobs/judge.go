@@ -26,6 +26,7 @@ type judged struct {
 	Drifted   []string      `json:"drifted"`   // columns called, in words
 	Risks     []string      `json:"risks"`     // rules that failed and were let pass, in words
 	Cohorts   []CohortGap   `json:"cohorts"`
+	Line      *descent      `json:"line,omitempty"` // of the candidate
 }
 
 // Metric is one figure of a version, as registries and generations carry it.
@@ -128,7 +129,7 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	if rep.Lists, err = w.tradeoff(ctx, d, &task, candidate, rules); err != nil {
 		return result{}, err
 	}
-	facts := judged{Decision: decision, Report: w.reportKey(), Assembled: w.plan.assemble.key, Metrics: figures(q), Cohorts: gaps(q)}
+	facts := judged{Decision: decision, Report: w.reportKey(), Assembled: w.plan.assemble.key, Metrics: figures(q), Cohorts: gaps(q), Line: w.plan.trained.Line}
 	for _, r := range decision.Rules {
 		switch {
 		case r.Kind == "drift" && r.Verdict == eval.Fail:
@@ -250,10 +251,10 @@ func asServed(contenders []eval.Contender, rules, wishes *lists.Stage) []eval.Co
 			c.Rules = cmp.Or(rules, wishes)
 		}
 	}
-	return append(contenders, eval.Contender{Name: withoutRules, Scorer: contenders[0].Scorer, Role: eval.Part})
 	if rules == nil {
 		return contenders
 	}
+	return append(contenders, eval.Contender{Name: withoutRules, Scorer: contenders[0].Scorer, Role: eval.Part})
 }
 
 // baseline trains a baseline on the events before until.

@@ -39,6 +39,7 @@ func (w *work) assemble(ctx context.Context) error {
 type trained struct {
 	Digest string           `json:"digest"`
 	Files  map[string]int64 `json:"files"` // name → bytes, under artifacts/<digest>/
+	Line   *descent         `json:"line,omitempty"`
 }
 
 // artifactKey is where an artifact's file stands: by content, so that equal artifacts are stored once.
@@ -51,8 +52,12 @@ func (w *work) train(ctx context.Context) error {
 		if err != nil {
 			return result{}, err
 		}
+		trainer, err := w.trainer(ctx, w.plan.descent)
+		if err != nil {
+			return result{}, err
+		}
 		w.report("train", 0, 0, "")
-		m, err := w.job.Model.Trainer.Train(ctx, &d.Dataset, d.Cuts.Test, w.job.Model.Seed)
+		m, err := trainer.Train(ctx, &d.Dataset, d.Cuts.Test, w.job.Model.Seed)
 		if err != nil {
 			return result{}, err
 		}
@@ -60,7 +65,7 @@ func (w *work) train(ctx context.Context) error {
 		if err != nil {
 			return result{}, err
 		}
-		facts := trained{Digest: digest, Files: map[string]int64{}}
+		facts := trained{Digest: digest, Files: map[string]int64{}, Line: w.plan.descent}
 		for name, body := range files {
 			facts.Files[name] = int64(len(body))
 			// A file that stands there is written anew: it may be damaged, or so old that a collection is about to take it for litter.

@@ -392,7 +392,7 @@ func (r *Runner) Verify(ctx context.Context, job *Job, version int) (Verified, e
 	}
 	w := r.newWork(job, v.Interval, r.Now())
 	w.reg, w.dry, w.plan = reg, true, &plan{}
-	set, err := w.assembledFor(ctx, v)
+	set, line, err := w.madeFrom(ctx, v)
 	if err != nil {
 		return out, fmt.Errorf("version %d: %w", version, err)
 	}
@@ -414,8 +414,12 @@ func (r *Runner) Verify(ctx context.Context, job *Job, version int) (Verified, e
 	if err != nil {
 		return out, err
 	}
+	trainer, err := w.trainer(ctx, line)
+	if err != nil {
+		return out, fmt.Errorf("version %d: %w", version, err)
+	}
 	r.Progressed("verify", w.label, 0, 0, "")
-	m, err := job.Model.Trainer.Train(ctx, &d.Dataset, d.Cuts.Test, v.Seed)
+	m, err := trainer.Train(ctx, &d.Dataset, d.Cuts.Test, v.Seed)
 	if err != nil {
 		return out, err
 	}
@@ -433,18 +437,8 @@ func (r *Runner) Verify(ctx context.Context, job *Job, version int) (Verified, e
 
 // assembledFor returns the facts of the training set that a version was made from.
 func (w *work) assembledFor(ctx context.Context, v registry.Version) (assembled, error) {
-	c, _, err := w.tables.Lookup(ctx, judgedBy(v))
-	if err != nil {
-		return assembled{}, fmt.Errorf("its evaluation: %w", err)
-	}
-	j, err := factsOf[judged](c)
-	if err != nil {
-		return assembled{}, err
-	}
-	if c, _, err = w.tables.Lookup(ctx, j.Assembled); err != nil {
-		return assembled{}, fmt.Errorf("its training set: %w", err)
-	}
-	return factsOf[assembled](c)
+	set, _, err := w.madeFrom(ctx, v)
+	return set, err
 }
 
 // planAgain points the plan at the inputs of a training set that was made before. changed tells whether one of them has a successor.

@@ -45,7 +45,8 @@ type plan struct {
 
 	build, assemble, train, evaluate step
 	live                             *registry.Version
-	past                             past // of the job's evaluations, as budgets look back on them
+	descent                          *descent // of the model that is trained; nil: it is asked to go on from none
+	past                             past     // of the job's evaluations, as budgets look back on them
 
 	set     assembled // facts, as the steps get done
 	trained trained
@@ -134,13 +135,13 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 	if p.wishes, err = w.readWishes(ctx, p); err != nil {
 		return err
 	}
-	w.decide(p, w.now)
 	if n := p.wishes.facts.Withheld; n > 0 {
 		w.res.Flags = append(w.res.Flags, fmt.Sprintf("preferences: %s rows are left out, for their value holds the person's own id, which may stand in no object: name the item or level otherwise", smallCount(int(n))))
 	}
 	if p.guards, err = w.readGuards(ctx, p); err != nil {
 		return err
 	}
+	w.decide(p, w.now)
 	return nil
 }
 
@@ -153,12 +154,12 @@ func (w *work) decide(p *plan, now time.Time) {
 	if w.job.Evaluation != nil {
 		p.evaluationDecisions = policy.Decide(*w.job.Evaluation, now, records, pending)
 	}
-}
 	var sensitive *policy.Decisions
 	if c := w.job.Guards.Purpose; c != nil {
 		sensitive = policy.Decide(*c, now, records, pending)
 	}
 	p.guard(sensitive)
+}
 
 // planSnapshots keys the data sets beside the events by the fingerprint of their files. Attributes of subjects are kept only of those
 // who may be used now and might before the interval's end, so their keys hold the decisions too: those alone, and not the time at which they
@@ -498,13 +499,6 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Title                     string        `json:",omitempty"`
 	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen, j.Rerank, j.contexts(), j.Model.Lists.Title}, append(keysIn(p.training), p.filter, p.items.keyOrNone(), p.subjects.keyOrNone())...)}
 
-	p.train = step{name: "train", label: w.label, iv: w.iv, key: stepKey("train", w.label, w.iv, logicTrain, struct {
-		Model  string
-		Spec   any
-		Seed   uint64
-		Kernel string
-	}{j.Model.Name, j.Model.Spec, j.Model.Seed, models.KernelClass()}, p.assemble.key)}
-
 	if err := w.planEvaluate(ctx, p); err != nil {
 		return err
 	}
@@ -530,6 +524,14 @@ func (w *work) planEvaluate(ctx context.Context, p *plan) error {
 			return err
 		}
 		p.live, liveDigest = &v, v.Digest
+	}
+	if err := w.planTrain(ctx, p, struct {
+		Model  string
+		Spec   any
+		Seed   uint64
+		Kernel string
+	}{j.Model.Name, j.Model.Spec, j.Model.Seed, models.KernelClass()}); err != nil {
+		return err
 	}
 	if p.past, err = w.lookBack(ctx); err != nil {
 		return err
