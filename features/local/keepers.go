@@ -433,42 +433,48 @@ func (k *registers) bytes() int64 { return 32*int64(cap(k.lists)) + k.held }
 // extremes is Min and Max where states tell times.
 type extremes struct {
 	keep
-	lists []extremeList
-	held  int64
+	lists  []extremeList
+	events aggregate.Extreme // of all lists, and of places that lists have left to grow
 }
 
 // extremeColumns is scratch for what pieces hold of extremes: lengths, times, values. A build has thousands of keepers, of which a few are at work.
 var extremeColumns = sync.Pool{New: func() any { return new([3][]uint64) }}
 
-// extremeList is a state, of Max: of the negative values. Its first sorted entries are in order; the rest are as they came, so that many late events
-// cost O(log n) each.
+// extremeList is a state, of Max: of the negative values, by where it stands among the events. Its first sorted entries are in order; the rest are as
+// they came, so that many late events cost O(log n) each.
 type extremeList struct {
-	list   aggregate.Extreme
-	sorted uint32
-	shared bool // the list stands in an array of many, which stays when it gets one of its own
+	at              int
+	n, room, sorted uint32
 }
 
-// shortList is how many entries may be moved for one that comes late.
-const shortList = 32
+const (
+	shortList = 32 // how many entries may be moved for one that comes late
+	spareRoom = 2  // for how many entries a list that is read has room
+)
 
-func (l *extremeList) add(t int64, value float64) {
-	if least, ok := l.list[:l.sorted].Result(t); ok && least <= value {
-		return
-	}
-	if n := len(l.list); int(l.sorted) == n && (n < shortList || l.list[n-1].Time <= t) {
-		l.list.Add(t, value)
-		l.sorted = uint32(len(l.list))
-		return
-	}
-	if l.list = append(l.list, aggregate.Event[float64]{Time: t, Value: value}); len(l.list) >= 2*int(l.sorted) {
-		l.normalize()
-	}
+// of returns the entries of a list; there is room for more behind them.
+func (k *extremes) of(l *extremeList) aggregate.Extreme {
+	return k.events[l.at:][:l.n:l.room]
 }
 
-func (l *extremeList) normalize() {
-	if int(l.sorted) < len(l.list) {
-		l.list.Normalize()
-		l.sorted = uint32(len(l.list))
+// grow gives a list room for one entry more at least: in its place if it is the last, or else in a new one.
+func (k *extremes) grow(l *extremeList) {
+	more := int(l.room) + spareRoom
+	if l.at+int(l.room) != len(k.events) {
+		at := len(k.events)
+		k.events = append(k.events, k.of(l)...)
+		l.at, more = at, more+int(l.room-l.n)
+	}
+	k.events = slices.Grow(k.events, more)[:len(k.events)+more]
+	l.room = uint32(len(k.events) - l.at)
+}
+
+func (k *extremes) normalize(l *extremeList) {
+	if l.sorted < l.n {
+		list := k.of(l)
+		list.Normalize()
+		l.n = uint32(len(list))
+		l.sorted = l.n
 	}
 }
 
@@ -486,32 +492,41 @@ func (k *extremes) sign() float64 {
 }
 
 func (k *extremes) add(slot uint32, _ uint8, word uint64, t int64) {
-	l := &k.lists[slot]
-	was := cap(l.list)
-	l.add(t, k.sign()*math.Float64frombits(word)+0)
-	if now := cap(l.list); now != was {
-		if l.shared {
-			was, l.shared = 0, false
-		}
-		k.held += 16 * int64(now-was)
+	l, value := &k.lists[slot], k.sign()*math.Float64frombits(word)+0
+	if least, ok := k.of(l)[:l.sorted].Result(t); ok && least <= value {
+		return
+	}
+	if l.n == l.room {
+		k.grow(l)
+	}
+	list := k.of(l) // which has room for the entry, and stays where it is
+	if n := len(list); int(l.sorted) == n && (n < shortList || list[n-1].Time <= t) {
+		list.Add(t, value)
+		l.n = uint32(len(list))
+		l.sorted = l.n
+		return
+	}
+	k.events[l.at+len(list)] = aggregate.Event[float64]{Time: t, Value: value}
+	if l.n++; l.n >= 2*l.sorted {
+		k.normalize(l)
 	}
 }
 
 func (k *extremes) done(int) {
 	for i := range k.lists {
-		k.lists[i].normalize()
+		k.normalize(&k.lists[i])
 	}
 }
 
 func (k *extremes) put(_ *featureProgram, slot uint32, starts []int64, dst []table.Column, row int) {
-	list := k.lists[slot].list
-	at := len(list)
+	list := k.of(&k.lists[slot])
+	at, sign := len(list), k.sign()
 	for b := range dst {
 		for at > 0 && list[at-1].Time >= starts[b] {
 			at--
 		}
 		if at < len(list) {
-			dst[b].Float[row] = k.sign()*list[at].Value + 0
+			dst[b].Float[row] = sign*list[at].Value + 0
 		} else {
 			dst[b].Valid[row] = false
 		}
@@ -526,7 +541,7 @@ func (k *extremes) append(dst []byte, slots []uint32, from int64) []byte {
 		cols[i] = cols[i][:0]
 	}
 	for _, slot := range slots {
-		list := k.lists[slot].list
+		list := k.of(&k.lists[slot])
 		for len(list) > 0 && list[0].Time < from {
 			list = list[1:]
 		}
@@ -556,32 +571,28 @@ func (k *extremes) decode(first uint32, rows int, src []byte, from int64) ([]byt
 			return nil, err
 		}
 	}
-	all := make(aggregate.Extreme, n)
-	for i, t := range cols[1] {
-		all[i] = aggregate.Event[float64]{Time: from + int64(t), Value: math.Float64frombits(cols[2][i])}
-		if all[i].Time < from || !features.Computable(all[i].Value) {
-			return nil, aggregate.ErrDamaged
-		}
-	}
-	at := uint64(0)
+	at, more := len(k.events), int(n)+spareRoom*rows
+	k.events = slices.Grow(k.events, more)[:at+more]
+	times, values := cols[1], cols[2]
 	for i, size := range cols[0] {
-		if size > n-at {
+		if size > uint64(len(times)) {
 			return nil, aggregate.ErrDamaged
 		}
-		list := all[at : at+size : at+size]
-		for j := 1; j < len(list); j++ {
-			if list[j].Time <= list[j-1].Time || list[j].Value <= list[j-1].Value {
+		list := k.events[at:][:size]
+		for j, t := range times[:size] {
+			e := aggregate.Event[float64]{Time: from + int64(t), Value: math.Float64frombits(values[j])}
+			if e.Time < from || !features.Computable(e.Value) || j > 0 && (e.Time <= list[j-1].Time || e.Value <= list[j-1].Value) {
 				return nil, aggregate.ErrDamaged
 			}
+			list[j] = e
 		}
-		k.lists[int(first)+i] = extremeList{list: list, sorted: uint32(len(list)), shared: true}
-		at += size
+		k.lists[int(first)+i] = extremeList{at: at, n: uint32(size), room: uint32(size) + spareRoom, sorted: uint32(size)}
+		times, values, at = times[size:], values[size:], at+int(size)+spareRoom
 	}
-	if at != n {
+	if len(times) > 0 {
 		return nil, aggregate.ErrDamaged
 	}
-	k.held += 16 * int64(n)
 	return src, nil
 }
 
-func (k *extremes) bytes() int64 { return 32*int64(cap(k.lists)) + k.held }
+func (k *extremes) bytes() int64 { return 24*int64(cap(k.lists)) + 16*int64(cap(k.events)) }

@@ -103,7 +103,7 @@ func TestExtremesOfLateEvents(t *testing.T) {
 			k.add(0, 0, math.Float64bits(float64(at)), at)
 		}
 		k.done(1)
-		list := k.lists[0].list
+		list := k.of(&k.lists[0])
 		if len(list) != n || list[0].Time != 0 || list[n-1].Value != n-1 {
 			t.Fatalf("%s: %d entries, want %d", name, len(list), n)
 		}

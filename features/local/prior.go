@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -205,24 +206,20 @@ func (s *scan) goOn(ctx context.Context, p features.Plan, pr *progress) (states 
 	if err == nil {
 		err = s.run(ctx, tasks, pr.moves)
 	}
-	if err == nil && !s.settled() {
-		err = errInconsistent
+	if err == nil {
+		err = s.eachPartition((*partition).settled)
 	}
 	return states + tiles, err
 }
 
-// settled reports whether nothing is left in buckets that have no events.
-func (s *scan) settled() bool {
-	for _, parts := range s.parts {
-		for _, pt := range parts {
-			for i := range pt.classes {
-				if !pt.classes[i].settle(pt.n) {
-					return false
-				}
-			}
+// settled checks that nothing is left in buckets that have no events; else the error is errInconsistent.
+func (pt *partition) settled() error {
+	for i := range pt.classes {
+		if !pt.classes[i].settle(pt.n) {
+			return errInconsistent
 		}
 	}
-	return true
+	return nil
 }
 
 // load is a split of a table of states or tiles, and what a piece does.
@@ -247,6 +244,7 @@ type loader struct {
 
 // load reads tables of states or tiles, side by side, and returns the number of their entities.
 func (s *scan) load(ctx context.Context, loads []load) (rows int64, err error) {
+	slices.SortStableFunc(loads, func(a, b load) int { return cmp.Compare(b.split.Bytes, a.split.Bytes) }) // the longest first, lest one be left at the end
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (

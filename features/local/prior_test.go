@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/aggregate"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -77,39 +79,51 @@ func TestPriorTablesWithoutFiles(t *testing.T) {
 	}
 }
 
-// Lists of minima that were read stand in one array, which is held beside those that have moved out of it to grow.
-func TestGrownListsAreCounted(t *testing.T) {
-	const slots, each = 100, 8
+// Lists of minima stand in one array, in which they move to grow: what they hold is what they held apart, and the places that they left take no more than all that
+// they hold and have room for.
+func TestListsMoveToGrow(t *testing.T) {
+	const slots, each, more = 100, 8, 40
 	from := joinEnd.UnixMicro()
-	grown := func() *extremes {
+	fresh := func() *extremes {
 		k := &extremes{keep: keep{op: features.Min}}
 		k.room(slots)
 		return k
 	}
-	k, all := grown(), make([]uint32, slots)
+	k, all, want := fresh(), make([]uint32, slots), make([]aggregate.Extreme, slots)
+	random := rand.New(rand.NewPCG(1, 2))
+	add := func(k *extremes, slot uint32, i int64, value float64) {
+		k.add(slot, 0, math.Float64bits(value), from+i)
+		want[slot].Add(from+i, value)
+	}
 	for slot := range uint32(slots) {
 		all[slot] = slot
 		for i := range int64(each) {
-			k.add(slot, 0, math.Float64bits(float64(i)), from+i)
+			add(k, slot, i, float64(i))
 		}
 	}
-	again := grown()
+	again := fresh()
 	if rest, err := again.decode(0, slots, k.append(nil, all, from), from); err != nil || len(rest) > 0 {
 		t.Fatal(rest, err)
 	}
-	want := int64(32*cap(again.lists) + 16*slots*each)
-	if got := again.bytes(); got != want {
-		t.Errorf("%d bytes as read, want %d", got, want)
-	}
-	for slot := range again.lists {
-		for i := range int64(2) {
-			again.add(uint32(slot), 0, math.Float64bits(each), from+each+i)
-			again.add(uint32(slot), 0, math.Float64bits(float64(each+1+i)), from+each+1+i)
+	read := again.bytes()
+	for i := range int64(slots * more) {
+		slot := uint32(i) % slots
+		value := float64(each + i/slots) // rises with time: all are kept
+		if slot%4 == 0 {
+			value = random.Float64() * 10
 		}
-		want += 16 * int64(cap(again.lists[slot].list))
+		add(again, slot, each+i, value)
 	}
-	if got := again.bytes(); got != want {
-		t.Errorf("%d bytes when all have grown, want %d", got, want)
+	again.done(slots)
+	held := 0
+	for slot := range again.lists {
+		if got := again.of(&again.lists[slot]); !slices.Equal(got, want[slot]) {
+			t.Fatalf("list %d is %v, want %v", slot, got, want[slot])
+		}
+		held += int(again.lists[slot].room)
+	}
+	if now := again.bytes(); now <= read || now != 24*int64(cap(again.lists))+16*int64(cap(again.events)) || len(again.events) > 2*held {
+		t.Errorf("%d bytes, %d as read; %d places for lists that have room for %d", now, read, len(again.events), held)
 	}
 }
 

@@ -26,6 +26,15 @@ type scan struct {
 	stats   tally
 	err     error
 	nextOne atomic.Int64
+
+	// Where there are fewer splits than processors, these take records from the workers: regions that are full, and regions to be filled.
+	full, empty chan handed
+}
+
+// handed are records of a partition that a worker left to another goroutine.
+type handed struct {
+	records
+	part *partition
 }
 
 // tally is what a worker counts.
@@ -64,25 +73,81 @@ func (s *scan) run(ctx context.Context, splits []task, m *moves) error {
 	s.nextOne.Store(0)
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var workers sync.WaitGroup
-	for range max(1, min(runtime.GOMAXPROCS(0), len(splits))) {
+	failed := func(err error) {
+		if err != nil && s.err == nil {
+			s.err = err
+			cancel()
+		}
+	}
+	var workers, helpers sync.WaitGroup
+	most := max(1, min(runtime.GOMAXPROCS(0), len(splits)))
+	if idle := runtime.GOMAXPROCS(0) - most; idle > 0 && len(splits) > 0 {
+		s.full, s.empty = make(chan handed, 2*idle), make(chan handed, 4*idle)
+		for range idle {
+			helpers.Go(func() {
+				err := s.help()
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				failed(err)
+			})
+		}
+	}
+	for range most {
 		w := newWorker(s)
 		workers.Go(func() {
 			err := w.work(inner, splits)
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.stats.merge(&w.tally)
-			if err != nil && s.err == nil {
-				s.err = err
-				cancel()
-			}
+			failed(err)
 		})
 	}
 	workers.Wait()
+	if s.full != nil {
+		close(s.full)
+		helpers.Wait()
+		s.full, s.empty = nil, nil
+	}
 	if err := ctx.Err(); err != nil || s.err != nil {
 		return cmp.Or(err, s.err)
 	}
 	return s.countPairs()
+}
+
+// help adds the records that workers hand over until there are no more. After an error it takes them and does nothing.
+func (s *scan) help() (err error) {
+	scratch := newScratch(s.mostRows())
+	for h := range s.full {
+		if err == nil {
+			err = h.part.add(s.moves, &h.records, scratch, s.budget)
+		}
+		clear(h.texts)
+		select {
+		case s.empty <- h:
+		default:
+		}
+	}
+	return err
+}
+
+// handOver leaves a copy of records to a goroutine that has nothing to do; false if there is none.
+func (s *scan) handOver(to *partition, r *records) bool {
+	if len(s.full) == cap(s.full) { // of a nil channel as well
+		return false
+	}
+	var h handed
+	select {
+	case h = <-s.empty:
+	default:
+	}
+	h.part, h.n = to, r.n
+	h.words, h.texts = append(h.words[:0], r.words...), append(h.texts[:0], r.texts...)
+	select {
+	case s.full <- h:
+		return true
+	default:
+		return false
+	}
 }
 
 // eachPartition calls f with all partitions, side by side, and returns the first error.

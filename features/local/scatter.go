@@ -267,7 +267,10 @@ func (s *scatter) flush(w *worker, p int) error {
 	s.fill[p] = 0
 	k, t := s.group.words, s.group.texts
 	r := records{n: n, words: s.slab[p*s.rows*k:][:n*k], texts: s.texts[p*s.rows*t:][:n*t]}
-	err := s.parts[p].add(w.moves, &r, w.scratch, w.budget)
+	var err error
+	if !w.handOver(s.parts[p], &r) {
+		err = s.parts[p].add(w.moves, &r, w.scratch, w.budget)
+	}
 	if s.long {
 		clear(r.texts)
 	}
