@@ -26,7 +26,7 @@ func (t *Trainer) Name() string { return "ease" }
 
 // Train learns from the events of d in [Cuts.Base, until). A data set in which no item has enough subjects gives a model that knows no
 // item. seed is not used: nothing is drawn. It returns ErrSingular, ctx's error, or what is wrong with the hyperparameters. With n items
-// in the core: n³ multiply-adds and Σ_u |row u|²/2 additions, on all cores; memory 4·n² bytes, n²/8 for the pairs that are common
+// in the core: n³/2 multiply-adds and Σ_u |row u|²/2 additions, on all cores; memory 4·n² bytes, n²/8 for the pairs that are common
 // enough, and 2 bytes a pair of a subject and an item (6 unless values are binary without decay; 2 more in the tail).
 func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, seed uint64) (models.Model, error) {
 	m, err := t.train(ctx, d, until)

@@ -11,7 +11,8 @@ func Cholesky(a []float32, n int) bool {
 		return choleskySmall(a, n)
 	}
 	for i := 0; i < n; i += tileRows {
-		if !choleskyRows(a, n, i) {
+		var u factors
+		if !choleskyRows(a, n, i, &u) {
 			return false
 		}
 	}
@@ -37,8 +38,8 @@ func choleskySmall(a []float32, n int) bool {
 	return true
 }
 
-// choleskyRows finishes eight rows of U, or those from i on that are left; those above are finished.
-func choleskyRows(a []float32, n, i int) bool {
+// choleskyRows finishes eight rows of U, or those from i on that are left, and sets u to their diagonal block; those above are finished.
+func choleskyRows(a []float32, n, i int, u *factors) bool {
 	// Whole strips from the diagonal's on are worked on where they are, and what is left of columns beside. If fewer than eight rows are left,
 	// that is all.
 	j, whole := i/tileCols*tileCols, n/tileCols*tileCols
@@ -61,15 +62,14 @@ func choleskyRows(a []float32, n, i int) bool {
 	if strips == 0 {
 		diagonal, ld = beside[i-whole:], tileCols
 	}
-	var u factors
 	if !u.factor(diagonal, rows, ld) {
 		return false
 	}
 	if strips > 0 {
-		solveRows(a[i*n+j:], n, strips, &u)
+		solveRows(a[i*n+j:], n, strips, u)
 	}
 	if left > 0 {
-		solveRows(beside[:], tileCols, 1, &u)
+		solveRows(beside[:], tileCols, 1, u)
 		for r := range rows {
 			copy(a[(i+r)*n+whole:][:left], beside[r*tileCols:])
 		}

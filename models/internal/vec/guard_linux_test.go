@@ -80,6 +80,17 @@ func kernelsStayInside(t *testing.T) {
 		})
 		both(3*roundUp(n), func(x []float32) { Syrk(a, n, x, 3, n, roundUp(n)) })
 	}
+	for _, n := range []int{240, 300} { // strips of several blocks
+		both(n*n, func(x []float32) {
+			clear(x)
+			for i := range n {
+				x[i*n+i] = 2
+			}
+			if !InvertSPD(x, n) {
+				t.Fatalf("n=%d: refused", n)
+			}
+		})
+	}
 	for strips := 1; strips <= 3; strips++ {
 		both(7*50+16*strips, func(c []float32) {
 			both(9*8, func(x []float32) {

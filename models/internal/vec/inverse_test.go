@@ -12,7 +12,7 @@ func TestInvertSPDAgainstFloat64(t *testing.T) { atLevels(t, invertSPDAgainstFlo
 
 func invertSPDAgainstFloat64(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 1))
-	for _, n := range append(slices.Clone(sizes), 239, 240, 241, 500) {
+	for _, n := range append(slices.Clone(sizes), 239, 240, 241, 288, 500) {
 		a := spd(r, n)
 		got := make([]float32, n*n)
 		for i := range n {

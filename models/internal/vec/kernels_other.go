@@ -25,3 +25,13 @@ func aboveFMA(at []int32, value, x []float32, groups int, limit float32, first i
 }
 
 func countFMA(keys []int64, limit int64) int { panic(absent) }
+
+func takeStripsFMA(c []float32, ldc, laps int, a, b, ahead []float32) { panic(absent) }
+
+func layFMA(strip, src []float32, lds, rows int) { panic(absent) }
+
+func turnFMA(dst []float32, ldd int, src []float32, lds int, ahead []float32, lda int) {
+	panic(absent)
+}
+
+func mirrorFMA(lower, upper []float32, ld int) { panic(absent) }
