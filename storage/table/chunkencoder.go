@@ -24,6 +24,18 @@ type dense struct {
 
 func (v dense) len() int { return len(v.words) + len(v.text) }
 
+// size is how many bytes the values take as they are, or a little more.
+func (v dense) size(t Type) int {
+	if t == Bool {
+		return len(v.words)/8 + 64
+	}
+	n := 64 + 8*len(v.words) + 4*len(v.text)
+	for _, s := range v.text {
+		n += len(s)
+	}
+	return n
+}
+
 // wordsOf is the memory of a column of numbers, as words.
 func (c *Column) wordsOf(t Type) []uint64 {
 	if t == Float64 {
@@ -121,7 +133,7 @@ func (e *chunkEncoder) encode(file []byte, v dense, valid []bool, n int, t Type,
 		}
 	}
 	m := chunkMeta{layout: l, values: n, nulls: n - v.len()}
-	e.raw, e.pages = e.raw[:0], e.pages[:0]
+	e.raw, e.pages = slices.Grow(e.raw[:0], v.size(t)), e.pages[:0]
 	width := uint(0)
 	switch {
 	case l != encodingDictionary:

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash/crc32"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/parquet/compress"
 )
@@ -33,6 +34,7 @@ func encode(r *rows, o WriteOptions) (body []byte, footer int, err error) {
 	}
 	f.checked = true
 	for from := 0; from < r.n; from += o.RowGroup {
+		f.grow(from, r.n)
 		f.group(r, from, min(from+o.RowGroup, r.n))
 	}
 	end := len(f.buf)
@@ -94,6 +96,15 @@ func (f *fileEncoder) group(r *rows, from, to int) {
 		f.sums = binary.BigEndian.AppendUint32(f.sums, crc32.Checksum(f.buf[at:], castagnoli))
 	}
 	f.groups = append(f.groups, g)
+}
+
+// grow makes room for all of n rows, judging by those that are encoded, when what is left does not hold another row group: a slice that grows with each of
+// them is copied four times over.
+func (f *fileEncoder) grow(done, n int) {
+	if have := len(f.buf); done > 0 && cap(f.buf)-have < have/(done/f.groups[0].rows) {
+		left := int(float64(have) / float64(done) * float64(n-done))
+		f.buf = slices.Grow(f.buf, left+left/16+4096)
+	}
 }
 
 // Numbers of the format, beside those of page.go.

@@ -24,7 +24,7 @@ func NewFileWriter(w io.Writer, s Schema) (*FileWriter, error) {
 
 // Append adds rows, which have the writer's schema.
 func (f *FileWriter) Append(b *Batch) error {
-	if err := f.r.add(b, nil); err != nil {
+	if err := f.r.add(b, all(b)); err != nil {
 		return err
 	}
 	if f.r.n < defaultRowGroup {

@@ -131,7 +131,7 @@ func collect(seq iter.Seq2[*Batch, error]) (*Batch, error) {
 		if all == nil {
 			all = newRows(b.Schema)
 		}
-		if err := all.add(b, nil); err != nil {
+		if err := all.add(b, selection{n: b.N}); err != nil {
 			return nil, err
 		}
 	}
@@ -208,7 +208,7 @@ func pickRows(b *Batch, rows []int) *Batch {
 	for i, r := range rows {
 		pick[i] = int32(r)
 	}
-	if err := out.add(b, pick); err != nil {
+	if err := out.add(b, selection{n: len(pick), pick: pick}); err != nil {
 		panic(err)
 	}
 	return out.batch()

@@ -111,7 +111,7 @@ func TestLayouts(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := newRows(b.Schema) // in canonical form
-		if err := all.add(b, nil); err != nil {
+		if err := all.add(b, selection{n: b.N}); err != nil {
 			t.Fatal(err)
 		}
 		sameBatch(t, "read", got, all.batch())

@@ -1,13 +1,9 @@
 package table
 
 import (
-	"cmp"
-	"encoding/binary"
 	"fmt"
 	"math"
-	"math/bits"
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -21,79 +17,120 @@ type rows struct {
 
 func newRows(s Schema) *rows { return &rows{schema: s, cols: make([]Column, len(s))} }
 
-// add appends rows pick of b (nil: all), which has r's schema.
-func (r *rows) add(b *Batch, pick []int32) error {
-	n := len(pick)
-	if pick == nil {
-		n = b.N
-	}
+// add appends rows of b, which has r's schema.
+func (r *rows) add(b *Batch, s selection) error {
 	for i, f := range r.schema {
-		src, dst := &b.Cols[i], &r.cols[i]
-		if err := appendColumn(dst, src, f.Type, r.n, n, pick); err != nil {
+		if err := appendColumn(&r.cols[i], &b.Cols[i], f.Type, r.n, s); err != nil {
 			return fmt.Errorf("column %q: %w", f.Name, err)
 		}
 	}
-	r.n += n
+	r.n += s.n
 	return nil
 }
 
-// appendColumn appends n values of src at pick (nil: the first n) to dst, which holds have.
-func appendColumn(dst, src *Column, t Type, have, n int, pick []int32) error {
-	at := func(i int) int {
-		if pick == nil {
-			return i
-		}
-		return int(pick[i])
+// selection names rows of a batch: n of them from one on, or, if there are such, those picked, which are n.
+type selection struct {
+	from, n int
+	pick    []int32
+}
+
+func all(b *Batch) selection { return selection{n: b.N} }
+
+// cut is s without the first of its rows, and no more than some of the others.
+func (s selection) cut(from, most int) selection {
+	n := min(s.n-from, most)
+	if s.pick != nil {
+		return selection{n: n, pick: s.pick[from : from+n]}
 	}
-	if src.Valid != nil && dst.Valid == nil {
-		dst.Valid = slices.Repeat([]bool{true}, have)
+	return selection{from: s.from + from, n: n}
+}
+
+// row is the number of the row that s names as its i-th.
+func (s selection) row(i int) int {
+	if s.pick != nil {
+		return int(s.pick[i])
 	}
-	if dst.Valid != nil {
-		dst.Valid = slices.Grow(dst.Valid, n)
-		for i := range n {
-			dst.Valid = append(dst.Valid, !src.Null(at(i)))
+	return s.from + i
+}
+
+// appendColumn appends values of src to dst, which holds have.
+func appendColumn(dst, src *Column, t Type, have int, s selection) error {
+	var valid []bool // of the values that are appended, if some may be null
+	switch {
+	case src.Valid != nil:
+		if dst.Valid == nil {
+			dst.Valid = slices.Repeat([]bool{true}, have)
 		}
+		dst.Valid = appendSelected(dst.Valid, src.Valid, s)
+		valid = dst.Valid[have:]
+	case dst.Valid != nil:
+		dst.Valid = append(dst.Valid, slices.Repeat([]bool{true}, s.n)...)
 	}
 	switch t {
 	case Float64:
-		dst.Float = slices.Grow(dst.Float, n)
-		for i := range n {
-			var v float64
-			if j := at(i); !src.Null(j) {
-				v = canonicalFloat(src.Float[j])
-			}
-			dst.Float = append(dst.Float, v)
+		dst.Float = appendSelected(dst.Float, src.Float, s)
+		added := dst.Float[have:]
+		for i, v := range added {
+			added[i] = canonicalFloat(v)
 		}
+		clearNulls(added, valid)
 	case String, Bytes:
-		dst.Str = slices.Grow(dst.Str, n)
-		for i := range n {
-			var v string
-			if j := at(i); !src.Null(j) {
-				if v = src.Text(j); t == String && !utf8.ValidString(v) {
+		if src.Code == nil {
+			dst.Str = appendSelected(dst.Str, src.Str, s)
+		} else {
+			dst.Str = slices.Grow(dst.Str, s.n)[:have+s.n]
+			for i := range s.n {
+				if row := s.row(i); !src.Null(row) {
+					dst.Str[have+i] = src.Text(row)
+				}
+			}
+		}
+		added := dst.Str[have:]
+		clearNulls(added, valid)
+		if t == String {
+			for _, v := range added {
+				if !utf8.ValidString(v) {
 					return fmt.Errorf("a value is not UTF-8 text: decode or escape it before it is stored")
 				}
 			}
-			dst.Str = append(dst.Str, v)
 		}
-	case Int64, Time:
-		if pick == nil && src.Valid == nil {
-			dst.Int = append(dst.Int, src.Int[:n]...)
-			break
-		}
-		fallthrough
 	default:
-		dst.Int = slices.Grow(dst.Int, n)
-		for i := range n {
-			var v int64
-			if j := at(i); !src.Null(j) {
-				if v = src.Int[j]; t == Bool && v != 0 {
-					v = 1
+		dst.Int = appendSelected(dst.Int, src.Int, s)
+		added := dst.Int[have:]
+		clearNulls(added, valid)
+		if t == Bool {
+			for i, v := range added {
+				if v != 0 {
+					added[i] = 1
 				}
 			}
-			dst.Int = append(dst.Int, v)
 		}
 	}
 	return nil
+}
+
+// appendSelected appends values of src to dst.
+func appendSelected[T any](dst, src []T, s selection) []T {
+	if s.pick == nil {
+		return append(dst, src[s.from:s.from+s.n]...)
+	}
+	have := len(dst)
+	dst = slices.Grow(dst, s.n)[:have+s.n]
+	added := dst[have:]
+	for i, row := range s.pick {
+		added[i] = src[row]
+	}
+	return dst
+}
+
+// clearNulls zeroes the slots of nulls.
+func clearNulls[T any](v []T, valid []bool) {
+	for i, ok := range valid {
+		if !ok {
+			var zero T
+			v[i] = zero
+		}
+	}
 }
 
 // canonicalFloat maps every NaN to one and −0 to +0.
@@ -105,231 +142,6 @@ func canonicalFloat(v float64) float64 {
 }
 
 const canonicalNaN = 0x7ff8000000000000
-
-// A comparer orders two rows of one buffer by one column: nulls first, then ascending; NaN after +Inf; text by its bytes.
-type comparer func(a, b int32) int
-
-// comparer returns the order of column i; unsigned compares Int as the uint64 it holds.
-func (r *rows) comparer(i int, unsigned bool) comparer {
-	c := &r.cols[i]
-	var order comparer
-	switch r.schema[i].Type {
-	case Float64:
-		order = func(a, b int32) int { return compareFloat(c.Float[a], c.Float[b]) }
-	case String, Bytes:
-		order = func(a, b int32) int { return strings.Compare(c.Str[a], c.Str[b]) }
-	default:
-		if unsigned {
-			order = func(a, b int32) int { return cmp.Compare(uint64(c.Int[a]), uint64(c.Int[b])) }
-		} else {
-			order = func(a, b int32) int { return cmp.Compare(c.Int[a], c.Int[b]) }
-		}
-	}
-	if c.Valid == nil {
-		return order
-	}
-	return func(a, b int32) int {
-		switch va, vb := c.Valid[a], c.Valid[b]; {
-		case va && vb:
-			return order(a, b)
-		case va:
-			return 1
-		case vb:
-			return -1
-		}
-		return 0
-	}
-}
-
-// compareFloat orders canonical floats: −Inf … +Inf, NaN.
-func compareFloat(a, b float64) int {
-	switch an, bn := a != a, b != b; {
-	case an && bn:
-		return 0
-	case an:
-		return 1
-	case bn:
-		return -1
-	}
-	return cmp.Compare(a, b)
-}
-
-// sort orders the rows by the named columns and, unless stable, by all the others in schema order: then equal sets of rows give equal
-// sequences, whatever order they came in. Stable keeps ties in the order they came. unsigned names the column of subject numbers.
-func (r *rows) sort(by []string, stable bool, unsigned string) {
-	if stable && len(by) == 0 {
-		return
-	}
-	var order []comparer
-	for _, name := range by {
-		order = append(order, r.comparer(r.schema.Index(name), name == unsigned))
-	}
-	if !stable {
-		for i, f := range r.schema {
-			if !slices.Contains(by, f.Name) {
-				order = append(order, r.comparer(i, f.Name == unsigned))
-			}
-		}
-	}
-	less := func(a, b int32) int {
-		for _, c := range order {
-			if d := c(a, b); d != 0 {
-				return d
-			}
-		}
-		return 0
-	}
-	keys := r.firstKey(by, unsigned)
-	sorted := true
-	for i := int32(1); i < int32(r.n) && sorted; i++ {
-		sorted = keys[i-1] < keys[i] || keys[i-1] == keys[i] && less(i-1, i) <= 0
-	}
-	if sorted {
-		return
-	}
-	perm := ordered(keys, less)
-	for i := range r.cols {
-		c := &r.cols[i]
-		c.Int, c.Float, c.Str, c.Valid = permute(c.Int, perm), permute(c.Float, perm), permute(c.Str, perm), permute(c.Valid, perm)
-	}
-}
-
-// firstKey returns numbers of which the smaller never belongs to the row that comes later by the first column that rows are sorted by: most rows are told
-// apart by them, without a look at the columns. Rows of equal numbers may be in any order.
-func (r *rows) firstKey(by []string, unsigned string) []uint64 {
-	at := 0
-	if len(by) > 0 {
-		at = r.schema.Index(by[0])
-	}
-	f, c := r.schema[at], &r.cols[at]
-	keys := make([]uint64, r.n)
-	const sign = uint64(1) << 63
-	switch f.Type {
-	case Float64:
-		for i, v := range c.Float { // as they are in canonical form: the one NaN is above all
-			w := math.Float64bits(v)
-			if keys[i] = w | sign; w&sign != 0 {
-				keys[i] = ^w
-			}
-		}
-	case String, Bytes:
-		shared := len(commonPrefix(c.Str))
-		for i, v := range c.Str {
-			var first [8]byte
-			copy(first[:], v[min(shared, len(v)):])
-			keys[i] = binary.BigEndian.Uint64(first[:])
-		}
-	default:
-		flip := sign
-		if f.Name == unsigned {
-			flip = 0
-		}
-		for i, v := range c.Int {
-			keys[i] = uint64(v) ^ flip
-		}
-	}
-	for i, ok := range c.Valid {
-		if !ok {
-			keys[i] = 0 // beside the least value
-		}
-	}
-	return keys
-}
-
-// commonPrefix is what all texts but empty ones, as those of nulls, begin with.
-func commonPrefix(v []string) (prefix string) {
-	first := true
-	for _, s := range v {
-		switch {
-		case s == "":
-		case first:
-			prefix, first = s, false
-		default:
-			n := 0
-			for n < len(prefix) && n < len(s) && prefix[n] == s[n] {
-				n++
-			}
-			if prefix = prefix[:n]; n == 0 {
-				return ""
-			}
-		}
-	}
-	return prefix
-}
-
-// keyed is a row and its key.
-type keyed struct {
-	key uint64
-	row int32
-}
-
-// digit is how many bits of the keys one pass of ordered looks at.
-const digit = 11
-
-// ordered returns the rows in their order, ties as they came: two passes put them in the order of the highest bits in which keys differ, and what is left
-// together is sorted by comparing.
-func ordered(keys []uint64, less func(a, b int32) int) []int32 {
-	n := len(keys)
-	all, other := make([]keyed, n), make([]keyed, n)
-	var differ uint64
-	for i, k := range keys {
-		all[i] = keyed{k, int32(i)}
-		differ |= k ^ keys[0]
-	}
-	shift := max(0, bits.Len64(differ)-2*digit) // of what is not looked at
-	for pass := range 2 {
-		var next [1 << digit]int
-		at := shift + pass*digit
-		for i := range all {
-			next[all[i].key>>at%(1<<digit)]++
-		}
-		sum := 0
-		for d, c := range next {
-			next[d] = sum
-			sum += c
-		}
-		for _, k := range all {
-			d := k.key >> at % (1 << digit)
-			other[next[d]] = k
-			next[d]++
-		}
-		all, other = other, all
-	}
-	for from := 0; from < n; {
-		to := from + 1
-		for to < n && all[to].key>>shift == all[from].key>>shift {
-			to++
-		}
-		if to-from > 1 {
-			slices.SortFunc(all[from:to], func(a, b keyed) int {
-				if a.key != b.key {
-					return cmp.Compare(a.key, b.key)
-				}
-				if d := less(a.row, b.row); d != 0 {
-					return d
-				}
-				return cmp.Compare(a.row, b.row)
-			})
-		}
-		from = to
-	}
-	perm := make([]int32, n)
-	for i := range all {
-		perm[i] = all[i].row
-	}
-	return perm
-}
-
-func permute[T any](v []T, perm []int32) []T {
-	if v == nil {
-		return nil
-	}
-	out := make([]T, len(perm))
-	for i, p := range perm {
-		out[i] = v[p]
-	}
-	return out
-}
 
 // batch returns the rows as one batch that shares their memory.
 func (r *rows) batch() *Batch { return &Batch{Schema: r.schema, N: r.n, Cols: r.cols} }

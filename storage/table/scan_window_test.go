@@ -257,7 +257,7 @@ func TestScanBigChunks(t *testing.T) {
 		}
 		s.budget, s.piece = budget, 300
 		all := newRows(s.out.Schema)
-		if err := s.run(context.Background(), func(b *Batch) bool { return all.add(b, nil) == nil }); err != nil {
+		if err := s.run(context.Background(), func(b *Batch) bool { return all.add(b, selection{n: b.N}) == nil }); err != nil {
 			t.Fatalf("budget %d: %v", budget, err)
 		}
 		if !slices.Equal(lines(all.batch()), lines(want)) {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table/internal/sha"
 )
 
 // WriteOptions say how a table is laid out. The zero value is one shard, sorted by all columns.
@@ -42,7 +43,7 @@ type Writer struct {
 	prefix string
 	schema Schema
 	o      WriteOptions
-	shards []*rows
+	shards []*pile
 	pick   [][]int32
 	err    error // what is wrong with the options, told at the first call
 	done   bool
@@ -61,10 +62,10 @@ func NewWriter(b storage.Bucket, prefix string, s Schema, o WriteOptions) *Write
 		w.err = fmt.Errorf("write table %s: %w", w.prefix, err)
 		return w
 	}
-	w.shards = make([]*rows, o.Shards)
+	w.shards = make([]*pile, o.Shards)
 	w.pick = make([][]int32, o.Shards)
 	for i := range w.shards {
-		w.shards[i] = newRows(w.schema)
+		w.shards[i] = newPile(w.schema)
 	}
 	return w
 }
@@ -129,7 +130,7 @@ func (w *Writer) append(b *Batch) error {
 		return err
 	}
 	if w.o.Shards == 1 {
-		return w.shards[0].add(b, nil)
+		return w.shards[0].add(b, all(b))
 	}
 	for i := range w.pick {
 		w.pick[i] = w.pick[i][:0]
@@ -146,7 +147,7 @@ func (w *Writer) append(b *Batch) error {
 		if len(pick) == 0 {
 			continue
 		}
-		if err := w.shards[k].add(b, pick); err != nil {
+		if err := w.shards[k].add(b, selection{n: len(pick), pick: pick}); err != nil {
 			return err
 		}
 	}
@@ -163,43 +164,21 @@ func (w *Writer) Finish(ctx context.Context) (Manifest, error) {
 		return Manifest{}, fmt.Errorf("write table %s: finished twice", w.prefix)
 	}
 	w.done = true
-	parts := make([]Part, len(w.shards))
-	digests := make([]*Digester, len(w.shards))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i, r := range w.shards {
-		digests[i] = &Digester{schema: w.schema, ordered: w.o.Ordered}
-		if r.n == 0 {
-			continue
-		}
-		g.Go(func() error {
-			r.sort(w.o.SortBy, w.o.Ordered, w.o.ShardBy)
-			var work errgroup.Group // a table of one shard has two processors as well
-			work.Go(func() error { return digests[i].Add(r.batch()) })
-			var body []byte
-			var footer int
-			work.Go(func() (err error) {
-				body, footer, err = encode(r, w.o)
-				return err
-			})
-			err := work.Wait()
-			n := int64(r.n)
-			*r = rows{} // memory that is not needed any more
-			if err != nil {
-				return fmt.Errorf("encode shard %d: %w", i, err)
-			}
-			parts[i], err = w.store(ctx, i, n, body, footer)
-			return err
-		})
+	encoded := make([]shard, len(w.shards))
+	var parts []Part
+	encoded, err := w.encodeAll(ctx)
+	if err == nil {
+		hashParts(encoded)
+		parts, err = w.storeAll(ctx, encoded)
 	}
-	if err := g.Wait(); err != nil {
+	if err != nil {
 		return Manifest{}, fmt.Errorf("write table %s: %w", w.prefix, err)
 	}
 	m := Manifest{Schema: w.schema, Shards: w.o.Shards, Ordered: w.o.Ordered, Parts: []Part{}, Keys: slices.Clone(w.o.SortBy)}
-	total := digests[0]
+	total := encoded[0].digest
 	for i, p := range parts {
 		if i > 0 {
-			if err := total.Merge(digests[i]); err != nil {
+			if err := total.Merge(encoded[i].digest); err != nil {
 				return Manifest{}, fmt.Errorf("write table %s: %w", w.prefix, err)
 			}
 		}
@@ -212,19 +191,99 @@ func (w *Writer) Finish(ctx context.Context) (Manifest, error) {
 	return m, nil
 }
 
+// shard is one as it is stored.
+type shard struct {
+	rows   int
+	digest *Digester
+	body   []byte
+	footer int // of how many bytes that is, at the end of body
+	sum    [sha.Size]byte
+}
+
+func (w *Writer) encodeAll(ctx context.Context) ([]shard, error) {
+	out := make([]shard, len(w.shards))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range w.shards {
+		g.Go(func() (err error) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if out[i], err = w.encode(w.shards[i]); err != nil {
+				return fmt.Errorf("encode shard %d: %w", i, err)
+			}
+			w.shards[i] = nil // memory that is not needed any more
+			return nil
+		})
+	}
+	return out, g.Wait()
+}
+
+func (w *Writer) storeAll(ctx context.Context, shards []shard) ([]Part, error) {
+	parts := make([]Part, len(shards))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range shards {
+		if shards[i].rows > 0 {
+			g.Go(func() (err error) {
+				parts[i], err = w.store(ctx, i, &shards[i])
+				shards[i].body = nil
+				return err
+			})
+		}
+	}
+	return parts, g.Wait()
+}
+
+// encode sorts, digests and encodes the rows of a shard. Two goroutines work on it: a table of one shard has two processors as well.
+func (w *Writer) encode(p *pile) (s shard, err error) {
+	s.digest = &Digester{schema: w.schema, ordered: w.o.Ordered}
+	r := p.sorted(w.o.SortBy, w.o.Ordered, w.o.ShardBy)
+	if s.rows = r.n; r.n == 0 {
+		return s, nil
+	}
+	var work errgroup.Group
+	work.Go(func() error { return s.digest.Add(r.batch()) })
+	work.Go(func() (err error) {
+		s.body, s.footer, err = encode(r, w.o)
+		return err
+	})
+	return s, work.Wait()
+}
+
+// hashParts hashes the encoded shards, side by side as far as that is quicker than each by itself.
+func hashParts(shards []shard) {
+	var work errgroup.Group
+	work.SetLimit(runtime.GOMAXPROCS(0))
+	for group := range slices.Chunk(shards, sha.Together()) {
+		work.Go(func() error {
+			sums, bodies := make([][sha.Size]byte, len(group)), make([][]byte, len(group))
+			for i := range group {
+				bodies[i] = group[i].body
+			}
+			sha.Sums(sums, bodies)
+			for i := range group {
+				group[i].sum = sums[i]
+			}
+			return nil
+		})
+	}
+	_ = work.Wait() // nothing fails
+}
+
 // store puts the encoded rows of one shard under a name made of their SHA-256, and reads them back.
-func (w *Writer) store(ctx context.Context, shard int, n int64, body []byte, footer int) (p Part, err error) {
-	sum := sha256.Sum256(body)
-	p = Part{Shard: shard, Rows: n, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}
-	sum = sha256.Sum256(body[len(body)-footer:])
-	p.Footer, p.FooterSHA256 = int64(footer), hex.EncodeToString(sum[:])
-	p.Object = fmt.Sprintf("%s/part-%04d-%s.parquet", w.prefix, shard, p.SHA256[:16])
+func (w *Writer) store(ctx context.Context, number int, s *shard) (p Part, err error) {
+	body := s.body
+	p = Part{Shard: number, Rows: int64(s.rows), Size: int64(len(body)), SHA256: hex.EncodeToString(s.sum[:])}
+	sum := sha256.Sum256(body[len(body)-s.footer:])
+	p.Footer, p.FooterSHA256 = int64(s.footer), hex.EncodeToString(sum[:])
+	p.Object = fmt.Sprintf("%s/part-%04d-%s.parquet", w.prefix, number, p.SHA256[:16])
 
 	// An object that stands there is written anew: it may be damaged, or so old that a collection is about to take it for litter. What
 	// reads back damaged is written once more.
 	for range 2 {
 		if _, err = w.b.Put(ctx, p.Object, storage.Bytes(body), storage.Cond{}); err != nil {
-			return Part{}, fmt.Errorf("store shard %d: %w", shard, err)
+			return Part{}, fmt.Errorf("store shard %d: %w", number, err)
 		}
 		if err = verifyPart(ctx, w.b, p.Object, body); !errors.Is(err, ErrCorrupt) {
 			return p, err

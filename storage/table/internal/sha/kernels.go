@@ -17,3 +17,12 @@ func width() int {
 	}
 	return Lanes / 2
 }
+
+// Together is how many long messages are best hashed in one call, where other processors may hash others beside it: with half a register of AVX-512 each of
+// eight takes little longer than it would alone, with AVX2 more than twice as long.
+func Together() int {
+	if level == portable {
+		return 1
+	}
+	return Lanes / 2
+}
