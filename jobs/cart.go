@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
@@ -183,6 +184,59 @@ func (a *anonymous) lookup(ids []string) ([]int32, error) {
 	return slices.Compact(items), nil
 }
 
+// Visitors makes lists that rest on nobody's row, one request after another: it keeps the live model open. It is safe for concurrent use.
+type Visitors struct {
+	r   *Runner
+	job *Job
+
+	mu   sync.Mutex
+	open *anonymous
+	of   registry.Target
+}
+
+// Visitors returns a maker of lists by what is live of a job's model.
+func (r *Runner) Visitors(job *Job) *Visitors { return &Visitors{r: r, job: job} }
+
+// live opens what is live, if it is not what is open. Cost: one read, and the artifact where another is live.
+func (v *Visitors) live(ctx context.Context) (*anonymous, error) {
+	reg, err := registry.Open(v.r.Bucket, v.job.Model.Name)
+	if err != nil {
+		return nil, err
+	}
+	live, err := reg.Live(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if t := live.Aliases[v.job.Alias]; v.open == nil || v.of != t {
+		a, err := v.r.anonymous(ctx, v.job)
+		if err != nil {
+			return nil, err
+		}
+		v.open, v.of = a, t
+	}
+	return v.open, nil
+}
+
+// Cart is Runner.Cart.
+func (v *Visitors) Cart(ctx context.Context, cart []string, k int, explain bool) (*AnonymousList, error) {
+	a, err := v.live(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list for a cart: %w", err)
+	}
+	return a.listForCart(ctx, cart, k, explain)
+}
+
+// Related is Runner.Related.
+func (v *Visitors) Related(ctx context.Context, item, kind string, k int) (*AnonymousList, error) {
+	a, err := v.live(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("related items: %w", err)
+	}
+	return a.listBeside(ctx, item, kind, k)
+}
+
 // Cart makes the list of k items for a visitor of whom nothing is known but the items of a cart, by the live model and its list rules. The cart's items do
 // not stand in it. With explain, entries have their reasons and what they would score without each item of the cart. It changes nothing and reads no
 // event.
@@ -191,6 +245,10 @@ func (r *Runner) Cart(ctx context.Context, job *Job, cart []string, k int, expla
 	if err != nil {
 		return nil, fmt.Errorf("list for a cart: %w", err)
 	}
+	return a.listForCart(ctx, cart, k, explain)
+}
+
+func (a *anonymous) listForCart(ctx context.Context, cart []string, k int, explain bool) (*AnonymousList, error) {
 	held, err := a.lookup(cart)
 	if err != nil {
 		return nil, fmt.Errorf("list for a cart: %w", err)
@@ -270,7 +328,12 @@ func (r *Runner) Related(ctx context.Context, job *Job, item, kind string, k int
 	if err != nil {
 		return nil, fmt.Errorf("related items: %w", err)
 	}
+	return a.listBeside(ctx, item, kind, k)
+}
+
+func (a *anonymous) listBeside(ctx context.Context, item, kind string, k int) (*AnonymousList, error) {
 	out := &AnonymousList{Model: a.v.Name, Version: a.v.Number, Kind: kind, Of: []string{item}}
+	var err error
 	if out.Items, err = a.related(ctx, item, kind, k); err != nil {
 		return nil, fmt.Errorf("related items: %w", err)
 	}

@@ -219,3 +219,90 @@ func (w *work) cameIn(ctx context.Context) (bool, error) {
 	}
 	return false, nil
 }
+
+// Standing is how it stands with one subject: whether it may be profiled, and what it wants of its lists.
+type Standing struct {
+	Known    bool       `json:"known"`             // the identity table has it
+	Profiled bool       `json:"profiled"`          // it may be, and wants to be
+	Why      string     `json:"why,omitempty"`     // it is not
+	Expires  *time.Time `json:"expires,omitempty"` // when its basis ends, by what is known now
+	// Sensitive says whether sensitive items count and are shown; nil: none are declared.
+	Sensitive *bool         `json:"sensitive_items,omitempty"`
+	Wants     StandingWants `json:"wants"`
+}
+
+// StandingWants is what holds of a subject's preferences.
+type StandingWants struct {
+	Level   string               `json:"level"` // off, broad or full
+	Paused  bool                 `json:"paused"`
+	Since   *time.Time           `json:"since,omitempty"` // what was known before does not count
+	Exclude []string             `json:"exclude,omitempty"`
+	Down    []string             `json:"thumbs_down,omitempty"`
+	Less    []string             `json:"less,omitempty"`
+	New     bool                 `json:"prefer_new,omitempty"`
+	Forget  map[string]time.Time `json:"forget,omitempty"` // item → what was known of it before does not count
+}
+
+// Standings tells of subjects, by canonical id, how it stands with each as of now. It changes nothing. Cost: policy is read, as for a run.
+func (r *Runner) Standings(ctx context.Context, job *Job, canonical []string) ([]Standing, error) {
+	now := r.Now()
+	w := r.newWork(job, job.Every.At(now), now)
+	w.dry, w.plan = true, &plan{}
+	if err := w.policy(ctx, w.plan); err != nil {
+		return nil, err
+	}
+	var out []Standing
+	for _, id := range canonical {
+		s, known := w.plan.ids.Find(id)
+		st := Standing{Known: known, Wants: StandingWants{Level: string(policy.Full)}}
+		d := w.plan.trainingDecisions.Of(s)
+		if !known {
+			d = w.plan.trainingDecisions.Unseen()
+		}
+		if _, gone := w.plan.sup.ErasedAt(id); gone && !known {
+			d.Why = policy.Erased
+		}
+		wants := policy.Wants{}
+		if known {
+			wants = w.plan.wants(s)
+		}
+		switch {
+		case d.Denied():
+			st.Why = strings.ReplaceAll(d.Why.String(), "_", " ")
+		case wants.Paused:
+			st.Why = "paused"
+		case known && w.unprofiled(s):
+			st.Why = "level " + string(wants.Level)
+		default:
+			st.Profiled = true
+		}
+		if d.Expires != 0 && !d.Denied() {
+			at := time.UnixMicro(d.Expires).UTC()
+			st.Expires = &at
+		}
+		if len(job.Guards.Sensitive) > 0 {
+			shown := known && !d.Denied() && w.plan.trainingDecisions.Sensitive().Shown(s)
+			st.Sensitive = &shown
+		}
+		st.Wants.take(wants)
+		out = append(out, st)
+	}
+	return out, nil
+}
+
+func (s *StandingWants) take(w policy.Wants) {
+	if w.Level != "" {
+		s.Level = string(w.Level)
+	}
+	s.Paused, s.Exclude, s.Down, s.Less, s.New = w.Paused, w.Exclude, w.Down, w.Less, w.New
+	if w.Since > 0 {
+		at := time.UnixMicro(w.Since).UTC()
+		s.Since = &at
+	}
+	for item, at := range w.Forget {
+		if s.Forget == nil {
+			s.Forget = map[string]time.Time{}
+		}
+		s.Forget[item] = time.UnixMicro(at).UTC()
+	}
+}

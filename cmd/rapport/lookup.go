@@ -76,6 +76,7 @@ type recommended struct {
 	Generation   uint64            `json:"generation"`
 	Version      string            `json:"version"`
 	List         string            `json:"list"`
+	Variant      string            `json:"variant,omitempty"`
 	Personalized bool              `json:"personalized"`
 	Items        []online.ListItem `json:"items"`
 }
@@ -124,12 +125,7 @@ func (a *app) recommendCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if !explain {
-					for i := range l.Items {
-						l.Items[i].Reasons = nil
-					}
-				}
-				out = append(out, recommended{key, ptr.Generation, l.Version, l.ID, l.Personalized, l.Items})
+				out = append(out, answered(key, l, ptr, explain))
 			}
 			said, err := a.sentences(cmd.Context(), p, language, out)
 			if err != nil {
@@ -263,6 +259,6 @@ func (a *app) subjectCmd() *cobra.Command {
 		},
 	}
 	erase.Flags().StringVar(&ids, "ids", "", "file of raw ids, one a line, or - for standard input")
-	c.AddCommand(erase)
+	c.AddCommand(erase, a.subjectStatusCmd(), a.subjectPreferCmd())
 	return c
 }

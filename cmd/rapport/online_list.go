@@ -54,7 +54,7 @@ func (a *app) onlineListCmd() *cobra.Command {
 			case err != nil:
 				return err
 			}
-			return a.print(recommended{"", ptr.Generation, l.Version, l.ID, l.Personalized, l.Items}, func(w io.Writer) {
+			return a.print(answered("", l, ptr, true), func(w io.Writer) {
 				row(w, "list", fmt.Sprintf("not based on profiling, version %s, generation %d", l.Version, ptr.Generation))
 				for i, item := range l.Items {
 					row(w, fmt.Sprintf("  %d", i+1), item.Item, fmt.Sprintf("%.4f", item.Score))

@@ -63,12 +63,7 @@ func (a *app) cartList(ctx context.Context, cart, language string, k int, explai
 	if err != nil {
 		return usageError{fmt.Errorf("--language: %w", err)}
 	}
-	var items []string
-	for _, id := range strings.Split(cart, ",") {
-		if id = strings.TrimSpace(id); id != "" && !slices.Contains(items, id) {
-			items = append(items, id)
-		}
-	}
+	items := distinct(strings.Split(cart, ","))
 	if len(items) == 0 || len(items) > maxCart {
 		return usageError{fmt.Errorf("--cart: want 1 to %d items, joined by commas", maxCart)}
 	}

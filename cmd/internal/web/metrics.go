@@ -22,6 +22,8 @@ type Metrics struct {
 	steps    *prometheus.CounterVec
 	rows     *prometheus.CounterVec
 	active   *prometheus.GaugeVec
+	lookups  *prometheus.CounterVec
+	answered *prometheus.HistogramVec
 }
 
 // Sources are what Metrics reads when it is asked.
@@ -48,6 +50,10 @@ func NewMetrics(s Sources) *Metrics {
 		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rapport_step_rows_total", Help: "Rows that steps read and wrote.",
 		}, []string{"job", "step", "direction"}),
+		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "rapport_lookups_total", Help: "Lookups that were answered, or refused."}, []string{"path", "outcome"}),
+		answered: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "rapport_lookup_duration_seconds", Help: "How long lookups took.", Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10},
+		}, []string{"path"}),
 		active: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "rapport_runs_active", Help: "Runs under way in this process."}, []string{"job"}),
 	}
 	for _, job := range s.Jobs {
@@ -57,7 +63,7 @@ func NewMetrics(s Sources) *Metrics {
 		m.active.WithLabelValues(job)
 	}
 	m.registry.MustRegister(
-		m.runs, m.took, m.steps, m.rows, m.active, newStanding(s),
+		m.runs, m.took, m.steps, m.rows, m.active, m.lookups, m.answered, newStanding(s),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -66,6 +72,12 @@ func NewMetrics(s Sources) *Metrics {
 // Handler answers GET /metrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: answerTime - time.Second})
+}
+
+// Looked counts a lookup.
+func (m *Metrics) Looked(path, outcome string, took time.Duration) {
+	m.lookups.WithLabelValues(path, outcome).Inc()
+	m.answered.WithLabelValues(path).Observe(took.Seconds())
 }
 
 // Started counts a run that begins.

@@ -22,6 +22,8 @@ type Options struct {
 	Status  func(context.Context) (any, error) // what GET /v1/status prints
 	Checks  []Check                            // what must hold for /readyz
 	Metrics http.Handler
+	Lookups Lookups                                        // nil: none are answered
+	Looked  func(path, outcome string, took time.Duration) // is told of each lookup; nil: nobody is
 }
 
 // Check is one thing that must hold for a server to be ready.
@@ -36,7 +38,7 @@ const (
 	fresh    = 2 * time.Second
 )
 
-// Handler answers GET /healthz, /readyz, /metrics and /v1/status.
+// Handler answers GET /healthz, /readyz, /metrics and /v1/status, and lookups if there are any.
 func Handler(o Options) http.Handler {
 	ready := &cached{now: o.Now, find: func(ctx context.Context) (any, error) { return check(ctx, o.Checks), nil }}
 	status := &cached{now: o.Now, find: o.Status}
@@ -62,6 +64,9 @@ func Handler(o Options) http.Handler {
 		answer(w, http.StatusOK, found)
 	})
 	guarded.Handle("GET /metrics", o.Metrics)
+	if o.Lookups != nil {
+		newLookups(o).route(guarded)
+	}
 
 	open := http.NewServeMux()
 	open.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]bool{"alive": true}) })
@@ -196,7 +201,7 @@ const (
 // Serve answers on l until ctx ends, and then lets the answers under way end.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	s := &http.Server{
-		Handler: http.MaxBytesHandler(h, 0), ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: answerTime, IdleTimeout: idleTime,
+		Handler: http.MaxBytesHandler(h, maxBody), ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: answerTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: headerBytes,
 	}
 	ended := make(chan error, 1)

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/rapport-ml/rapport/cmd/internal/web"
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// lookups answers serving systems from the online store, and of what rests on nobody's row from the live model.
+type lookups struct {
+	*app
+	*project
+	job       *jobs.Job
+	visitors  *jobs.Visitors
+	preferrer *jobs.Preferrer
+}
+
+func (s *server) lookups(js []*jobs.Job) *lookups {
+	return &lookups{s.app, s.project, js[0], s.runner.Visitors(js[0]), s.runner.Preferrer(js)}
+}
+
+// length is how many items are asked for.
+func (l *lookups) length(ctx context.Context, k int) int {
+	if k == 0 {
+		return l.listLength(ctx)
+	}
+	return k
+}
+
+// Recommend implements web.Lookups.
+func (l *lookups) Recommend(ctx context.Context, ask web.RecommendRequest) (any, error) {
+	k, now := l.length(ctx, ask.K), table.Micros(l.runner.Now())
+	if len(ask.Cart) > 0 {
+		cart := distinct(ask.Cart)
+		if len(cart) == 0 {
+			return nil, &web.Fault{Code: http.StatusBadRequest, Says: "cart: holds no item"}
+		}
+		list, err := l.visitors.Cart(ctx, cart, k, ask.Explain)
+		return list, lookupFault(err)
+	}
+	var found online.List
+	var ptr online.Pointer
+	var err error
+	key := ""
+	switch {
+	case len(ask.By) > 0:
+		for column, level := range ask.By {
+			found, ptr, err = online.LookupUnprofiledBy(ctx, l.Online, column, level, k, now)
+		}
+		if errors.Is(err, online.ErrNotFound) { // what is asked of few is not told, and everybody's list serves as well
+			found, ptr, err = online.Recommend(ctx, l.Online, "", k, now)
+		}
+	case ask.ID.Raw() != "":
+		id, bad := event.Canonical(ask.ID.Raw())
+		if bad != nil {
+			return nil, &web.Fault{Code: http.StatusBadRequest, Says: bad.Error()}
+		}
+		key = event.OnlineKey(l.Keys.ServingKey(), id)
+		var r *request
+		if len(ask.Context) > 0 || !ask.At.IsZero() {
+			r = &request{levels: ask.Context, at: ask.At}
+		}
+		found, ptr, err = l.listFor(ctx, l.project, key, k, r)
+	default:
+		found, ptr, err = online.Recommend(ctx, l.Online, "", k, now)
+	}
+	if err != nil {
+		return nil, lookupFault(err)
+	}
+	return answered(key, found, ptr, ask.Explain), nil
+}
+
+// Similar implements web.Lookups.
+func (l *lookups) Similar(ctx context.Context, ask web.SimilarRequest) (any, error) {
+	kind := ask.Kind
+	if kind == "" {
+		kind = models.RelatedSimilar
+	}
+	if kind != models.RelatedSimilar && kind != models.RelatedTogether {
+		return nil, &web.Fault{Code: http.StatusBadRequest, Says: fmt.Sprintf("kind: want %s or %s", models.RelatedSimilar, models.RelatedTogether)}
+	}
+	list, err := l.visitors.Related(ctx, ask.Item, kind, l.length(ctx, ask.K))
+	return list, lookupFault(err)
+}
+
+// Preferences implements web.Lookups.
+func (l *lookups) Preferences(ctx context.Context, ask web.PreferencesRequest) (any, error) {
+	id, err := event.Canonical(ask.ID.Raw())
+	if err != nil {
+		return nil, &web.Fault{Code: http.StatusBadRequest, Says: err.Error()}
+	}
+	if ask.Preference == "" {
+		found, err := l.runner.Standings(ctx, l.job, []string{id})
+		if err != nil {
+			return nil, err
+		}
+		return subjectStanding{event.OnlineKey(l.Keys.ServingKey(), id), found[0]}, nil
+	}
+	w := policy.Wish{Name: policy.WishName(strings.ToLower(ask.Preference)), Value: ask.Value}
+	if err := checkWish(w); err != nil {
+		return nil, &web.Fault{Code: http.StatusBadRequest, Says: err.Error()}
+	}
+	out, err := l.preferrer.Prefer(ctx, []string{id}, []policy.Wish{w})
+	if errors.Is(err, jobs.ErrNoPreferences) {
+		return nil, &web.Fault{Code: http.StatusConflict, Says: err.Error()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if out.Records == 0 {
+		return nil, &web.Fault{Code: http.StatusUnprocessableEntity, Says: "the value holds the person's own id, which may stand in no object: it is not recorded"}
+	}
+	return out, nil
+}
+
+// lookupFault makes what is not there, or was asked wrongly, a fault of the caller.
+func lookupFault(err error) error {
+	if err == nil {
+		return nil
+	}
+	var asked usageError
+	var missing notFoundError
+	switch {
+	case errors.As(err, &asked):
+		return &web.Fault{Code: http.StatusBadRequest, Says: err.Error()}
+	case errors.As(anonymousFault(err), &missing) || errors.As(err, &missing) || errors.Is(err, online.ErrNotFound):
+		return &web.Fault{Code: http.StatusNotFound, Says: err.Error()}
+	}
+	return err // also where nothing is published yet: the server is not ready
+}
+
+// distinct keeps the first of equal items.
+func distinct(items []string) (out []string) {
+	for _, id := range items {
+		if id = strings.TrimSpace(id); id != "" && !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// answered is a list as readers get it.
+func answered(key string, l online.List, ptr online.Pointer, explain bool) recommended {
+	if !explain {
+		for i := range l.Items {
+			l.Items[i].Reasons = nil
+		}
+	}
+	if l.Items == nil {
+		l.Items = []online.ListItem{}
+	}
+	return recommended{key, ptr.Generation, l.Version, l.ID, l.Variant, l.Personalized, l.Items}
+}
