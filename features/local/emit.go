@@ -95,15 +95,17 @@ func emit(ctx context.Context, sh *sheet, parts []*partition, bg *budget) (int64
 // buffer is a batch of fixed capacity, filled again and again. The slot of a null is zero.
 type buffer struct {
 	table.Batch
-	slots  []uint32 // of the rows
-	some   []uint64 // by slot: not 0 if it has a row
-	sets   [][]uint32
-	bytes  []byte
-	ends   []int
-	none   []bool          // by column: no value is null, whatever Valid says
-	sums   []aggregate.Sum // scratch, by row: what windows so far add up to
-	counts [2][]int64      // likewise
-	pieces pieces
+	slots    []uint32 // of the rows
+	some     []uint64 // by slot: not 0 if it has a row
+	sets     [][]uint32
+	bytes    []byte
+	ends     []int
+	none     []bool          // by column: no value is null, whatever Valid says
+	sums     []aggregate.Sum // scratch, by row: what windows so far add up to
+	windowed []float64       // by window and row: what they come to
+	summed   int             // which sum of the class that is; −1: none
+	counts   [2][]int64      // likewise
+	pieces   pieces
 }
 
 // rowsOf is how many rows a buffer has for some partitions.
@@ -179,6 +181,7 @@ func viewSheet(p *program, v *viewProgram) *sheet {
 			}
 			pt.putKeys(b)
 			at := len(pt.group.keys)
+			b.summed = -1
 			for i := range v.features {
 				b.put(c, &v.features[i], p.end, at)
 				at += len(c.windows)
@@ -482,21 +485,16 @@ func (b *buffer) putPeaks(c *classState, f *featureProgram, dst []table.Column) 
 
 // putSums writes sums, means or decayed sums: of pairs of floats, or where these don't hold a sum with what is kept beside.
 func (b *buffer) putSums(c *classState, f *featureProgram, dst []table.Column) {
-	word, wide := c.sums[f.sum].word, len(c.rests) > 0
-	b.sums = slices.Grow(b.sums[:0], len(b.slots))[:len(b.slots)]
-	clear(b.sums)
-	counts := b.zeros(0)
-	for w := 0; w < len(dst) && !wide; w++ {
-		out, sums := dst[w].Float[:len(b.slots)], b.sums[:len(b.slots)]
-		high, low, along := c.cell(w*c.cells+word), c.cell(w*c.cells+word+1), c.along
+	n := len(b.slots)
+	if len(c.rests) > 0 || !b.addSums(c, f.sum) {
 		for i, slot := range b.slots {
-			s := sums[i]
-			if s.Add(math.Float64frombits(high[int(slot)*along])) != 0 || s.Add(math.Float64frombits(low[int(slot)*along])) != 0 {
-				wide = true
-				break
-			}
-			sums[i], out[i] = s, s.Result()
+			c.putSum(f, slot, dst, i)
 		}
+		return
+	}
+	counts := b.zeros(0)
+	for w := range dst {
+		out, sums := dst[w].Float[:n], b.windowed[w*n:][:n]
 		switch f.Op {
 		case features.Mean:
 			c.addCounts(counts, c.counters[f.count], w, b.slots)
@@ -505,17 +503,43 @@ func (b *buffer) putSums(c *classState, f *featureProgram, dst []table.Column) {
 					out[i], dst[w].Valid[i] = 0, false
 					continue
 				}
-				out[i] /= float64(n)
+				out[i] = sums[i] / float64(n)
 			}
 		case features.Decayed:
-			for i, x := range out {
+			for i, x := range sums {
 				out[i] = float64(x*f.scale)*f.decay + 0
 			}
+		default:
+			copy(out, sums)
 		}
 	}
-	for i := 0; wide && i < len(b.slots); i++ {
-		c.putSum(f, b.slots[i], dst, i)
+}
+
+// addSums makes b.windowed a sum of the buffer's rows over each window, if it is not that of the feature before. False if pairs of floats don't hold one.
+func (b *buffer) addSums(c *classState, sum int) bool {
+	if b.summed == sum {
+		return true
 	}
+	n := len(b.slots)
+	b.sums, b.windowed = slices.Grow(b.sums[:0], n)[:n], slices.Grow(b.windowed[:0], n*len(c.windows))[:n*len(c.windows)]
+	b.summed = -1
+	for w := range c.windows {
+		cell := w*c.cells + c.class.sums[sum].word
+		out, sums, high, low, along := b.windowed[w*n:][:n], b.sums, c.cell(cell), c.cell(cell+1), c.along
+		for i, slot := range b.slots {
+			at := int(slot) * along
+			s := aggregate.Sum{Hi: math.Float64frombits(high[at]), Lo: math.Float64frombits(low[at])}
+			if w > 0 {
+				part := s
+				if s = sums[i]; s.Add(part.Hi) != 0 || s.Add(part.Lo) != 0 {
+					return false
+				}
+			}
+			sums[i], out[i] = s, s.Result()
+		}
+	}
+	b.summed = sum
+	return true
 }
 
 // putSum writes a sum, a mean or a decayed sum of a slot, of which more than pairs of floats may be kept.

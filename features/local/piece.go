@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"unsafe"
+	"sort"
 
 	"github.com/zeebo/xxh3"
 
@@ -69,9 +69,7 @@ func (b *pieces) put(pt *partition, number int, seed uint64, section func(dst []
 		}
 		part := int64(uint64(number)<<partShift | uint64(i))
 		b.body = binary.LittleEndian.AppendUint64(b.body, check(seed, part, b.body))
-		body := b.body
-		b.body = make([]byte, 0, len(body)+len(body)/8) // the receiver may keep the text, as it is
-		if err := out(part, unsafe.String(&body[0], len(body))); err != nil {
+		if err := out(part, string(b.body)); err != nil { // the receiver may keep the text
 			return err
 		}
 		left = left[n:]
@@ -206,6 +204,36 @@ func (e *entities) fill(p *piece, hashes []uint64) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// walk sets slots to those of keys that come in the order of their hashes, as the first slots did: it looks through these once. False if it has not found one.
+func (e *entities) walk(keys []uint64, slots []uint32) bool {
+	if len(slots) == 0 || e.ends != nil { // words alone don't tell keys
+		return len(slots) == 0
+	}
+	k := e.words
+	first := hashKey(keys[:k]) << partitionBits
+	at := sort.Search(e.ordered, func(slot int) bool { return e.hashOf(uint32(slot))<<partitionBits >= first })
+	if k == 1 {
+		own := e.keys[:e.ordered]
+		for i, key := range keys[:len(slots)] {
+			for at < len(own) && own[at] != key {
+				at++
+			}
+			slots[i] = uint32(at)
+			at++
+		}
+		return at <= len(own)
+	}
+	for i := range slots {
+		key := keys[i*k:][:k]
+		for at < e.ordered && !slices.Equal(e.keys[at*k:][:k], key) {
+			at++
+		}
+		slots[i] = uint32(at)
+		at++
+	}
+	return at <= e.ordered
 }
 
 // compare orders two slots by their keys.

@@ -399,8 +399,10 @@ func (l *loader) addStates(pt *partition, pr *progress) error {
 // addTile moves the events of a piece of a tile.
 func (l *loader) addTile(pt *partition, t *tile) error {
 	slots := l.scratch.slots[:l.piece.rows]
-	if err := pt.find(l.piece.keys, pt.words, l.piece.texts, l.scratch.hashes, slots); err != nil {
-		return err
+	if !pt.walk(l.piece.keys, slots) {
+		if err := pt.find(l.piece.keys, pt.words, l.piece.texts, l.scratch.hashes, slots); err != nil {
+			return err
+		}
 	}
 	if err := pt.room(); err != nil {
 		return err

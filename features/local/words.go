@@ -43,6 +43,12 @@ func appendWords(dst []byte, words []uint64) []byte {
 		return dst
 	}
 	dst, room := extend(append(dst, head), len(words)*width)
+	if width == 8 {
+		for i, x := range words {
+			binary.LittleEndian.PutUint64(room[8*i:], x)
+		}
+		return dst
+	}
 	for i, x := range words {
 		binary.LittleEndian.PutUint64(room[i*width:], x>>shift)
 	}
@@ -102,6 +108,13 @@ func readWords(dst []uint64, src []byte) (all uint64, rest []byte, err error) {
 		return 0, nil, aggregate.ErrDamaged
 	}
 	rest = src[n:]
+	if width == 8 {
+		for i := range dst {
+			dst[i] = binary.LittleEndian.Uint64(src[8*i:])
+			all |= dst[i]
+		}
+		return all, rest, nil
+	}
 	mask := uint64(math.MaxUint64) >> (64 - 8*width)
 	shift := uint(8*low) & 63
 	whole := min(len(dst), max(0, (len(src)-8)/width+1)) // words behind which there are 8 bytes to be read at once
