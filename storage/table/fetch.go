@@ -82,7 +82,7 @@ func (s span) end() int64 { return s.off + s.n }
 const (
 	groupBudget = 64 << 20
 	pieceSize   = 8 << 20
-	parallel    = 4 // requests at once for one row group
+	parallel    = 4 // requests at once for one row group, or for the parts of a table
 )
 
 // sparse is a file of which only declared spans can be read, for the decoder: every other offset is an error, never a request.

@@ -36,8 +36,7 @@ type WriteOptions struct {
 
 const defaultRowGroup = 1 << 17
 
-// Writer stages one table: Append rows, then Finish. It is not safe for concurrent use. It holds all rows in memory, about 8
-// bytes a number and 16 a string, strings themselves shared with the batches they came in.
+// Writer stages one table: Append rows, then Finish. It is not safe for concurrent use. It holds all rows in memory: Held says how much that is.
 type Writer struct {
 	b      storage.Bucket
 	prefix string
@@ -154,6 +153,18 @@ func (w *Writer) append(b *Batch) error {
 	return nil
 }
 
+// Held is the memory of the rows that were appended and are not encoded yet, in bytes: 8 a number, 16 a text and the text itself, which may be shared with the
+// batches that they came in. Finish takes, of as many shards as there are processors, 44 bytes a row and a column again, and what the encoded parts take:
+// about what the objects will.
+func (w *Writer) Held() (n int64) {
+	for _, p := range w.shards {
+		if p != nil {
+			n += p.held
+		}
+	}
+	return n
+}
+
 // Finish sorts, encodes, stores and verifies the parts and returns the table's manifest. Nothing is visible until the manifest is
 // committed; parts of a failed Finish are garbage for the sweep, and are used again if the same rows are written again.
 func (w *Writer) Finish(ctx context.Context) (Manifest, error) {
@@ -164,7 +175,6 @@ func (w *Writer) Finish(ctx context.Context) (Manifest, error) {
 		return Manifest{}, fmt.Errorf("write table %s: finished twice", w.prefix)
 	}
 	w.done = true
-	encoded := make([]shard, len(w.shards))
 	var parts []Part
 	encoded, err := w.encodeAll(ctx)
 	if err == nil {
@@ -222,7 +232,7 @@ func (w *Writer) encodeAll(ctx context.Context) ([]shard, error) {
 func (w *Writer) storeAll(ctx context.Context, shards []shard) ([]Part, error) {
 	parts := make([]Part, len(shards))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
+	g.SetLimit(parallel) // what it waits for is the store
 	for i := range shards {
 		if shards[i].rows > 0 {
 			g.Go(func() (err error) {

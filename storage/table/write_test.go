@@ -437,3 +437,27 @@ func TestSort(t *testing.T) {
 		}
 	}
 }
+
+// TestHeld sums by hand what rows of a number, a text and a null take.
+func TestHeld(t *testing.T) {
+	s := Schema{{"subject", Int64}, {"name", String}, {"sum", Float64}}
+	w := NewWriter(storage.NewMemory(nil), "t", s, WriteOptions{Shards: 2, ShardBy: "subject"})
+	if got := w.Held(); got != 0 {
+		t.Errorf("%d bytes before the first row", got)
+	}
+	b := &Batch{Schema: s, N: 3, Cols: []Column{{Int: []int64{1, -1, 2}}, {Str: []string{"a", "bcd", ""}}, {Float: []float64{1, 2, 0}, Valid: []bool{true, true, false}}}}
+	for i := range 2 {
+		if err := w.Append(b); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := w.Held(), int64(i+1)*(3*8+3*16+4+3*8+3); got != want {
+			t.Errorf("%d bytes after %d rows, want %d", got, 3*(i+1), want)
+		}
+	}
+	if _, err := w.Finish(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Held(); got != 0 {
+		t.Errorf("%d bytes after Finish", got)
+	}
+}
