@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"gonum.org/v1/gonum/mat"
 
 	"github.com/rapport-ml/rapport/cmd/internal/benchpeers/peers"
 	"github.com/rapport-ml/rapport/models/als"
@@ -71,6 +74,80 @@ func TestObjectiveIsTheTrainers(t *testing.T) {
 	o.Folded[0] += 1 // and it is not blind
 	if worse := p.objective(w.train, o.Folded, o.Items, 4); worse < got+0.5 {
 		t.Errorf("a vector that was moved gives %v after %v", worse, got)
+	}
+}
+
+// A part holds all judged subjects, with what was held out of them, and as many others as fit its size.
+func TestPart(t *testing.T) {
+	w := generate(small, 7)
+	for _, c := range []struct{ share, subjects int }{{1, 300}, {2, 150}, {3, 100}, {5, 60}, {100, 60}} {
+		p := w.part(c.share)
+		if got := p.train.Subjects(); got != c.subjects || len(p.judged) != small.judged {
+			t.Errorf("one in %d: %d subjects, want %d; %d judged", c.share, got, c.subjects, len(p.judged))
+			continue
+		}
+		for k, s := range p.judged {
+			if !slices.Equal(p.train.Row(s), w.train.Row(w.judged[k])) || !slices.Equal(p.held[k], w.held[k]) {
+				t.Errorf("one in %d: judged subject %d is another", c.share, k)
+			}
+		}
+	}
+}
+
+// Exact solves from start, one half-step after the other, come where our trainer comes: it starts there.
+func TestStartIsTheTrainers(t *testing.T) {
+	const d, seed = 3, 5
+	w := generate(small, 7)
+	p := problem{weight: 0.1, regularization: 1.5}
+	o, err := train(t.Context(), dataset(w.train), task{
+		Hyper: als.Hyper{Dim: d, Epochs: 1, Weight: p.weight, Regularization: p.regularization, MinSubjects: 1, Solver: "cholesky"}, Seed: seed,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := w.train
+	bySubject, byItem := make([][]int32, m.Subjects()), make([][]int32, m.Items)
+	for s := range bySubject {
+		bySubject[s] = m.Row(s)
+		for _, i := range m.Row(s) {
+			byItem[i] = append(byItem[i], int32(s))
+		}
+	}
+	solve := func(rows [][]int32, y []float32) []float32 {
+		x := make([]float32, len(rows)*d)
+		for r, seen := range rows {
+			a, b := mat.NewSymDense(d, nil), mat.NewVecDense(d, nil)
+			for k := range d {
+				a.SetSym(k, k, p.regularization)
+			}
+			add := func(j int, f float64) *mat.VecDense {
+				v := mat.NewVecDense(d, nil)
+				for k := range d {
+					v.SetVec(k, float64(y[j*d+k]))
+				}
+				a.SymRankOne(a, f, v)
+				return v
+			}
+			for j := range len(y) / d {
+				add(j, p.weight)
+			}
+			for _, j := range seen {
+				b.AddVec(b, add(int(j), 1))
+			}
+			var solved mat.VecDense
+			if err := solved.SolveVec(a, b); err != nil {
+				t.Fatal(err)
+			}
+			for k := range d {
+				x[r*d+k] = float32(solved.AtVec(k))
+			}
+		}
+		return x
+	}
+	users := solve(bySubject, start(m, seed, d))
+	got, want := p.objective(m, users, solve(byItem, users), d), o.Objective[0]
+	if math.Abs(got/want-1) > 1e-5 {
+		t.Errorf("objective %v after one epoch from start, the trainer comes to %v", got, want)
 	}
 }
 

@@ -77,6 +77,48 @@ func generate(s shape, seed uint64) *world {
 	return w
 }
 
+// part is the judged subjects and some of the others, evenly, one subject in `share` together (or the judged alone, if they are more).
+func (w *world) part(share int) *world {
+	m := w.train
+	others := max(0, m.Subjects()/share-len(w.judged))
+	every := max(1, (m.Subjects()-len(w.judged))/max(1, others))
+	p := &world{train: &peers.Matrix{Items: m.Items, Off: []int64{0}}, held: w.held}
+	seen, judged := 0, 0
+	for s := range m.Subjects() {
+		if judged < len(w.judged) && w.judged[judged] == s {
+			judged++
+			p.judged = append(p.judged, p.train.Subjects())
+		} else {
+			seen++
+			if seen%every != 0 || seen/every > others {
+				continue
+			}
+		}
+		p.train.Col = append(p.train.Col, m.Row(s)...)
+		p.train.Off = append(p.train.Off, int64(len(p.train.Col)))
+	}
+	return p
+}
+
+// start is what our als draws for the items of m that anybody had, and 0 for others: a peer that starts there solves the same equations in its first
+// epoch. The trainer keeps its draws to itself, so they are drawn again here, and a test fails if the two part.
+func start(m *peers.Matrix, seed uint64, d int) []float32 {
+	seen := make([]bool, m.Items)
+	for _, i := range m.Col {
+		seen[i] = true
+	}
+	r, sd := rand.New(rand.NewPCG(seed, 0x616c73)), 0.1/math.Sqrt(float64(d))
+	x := make([]float32, m.Items*d)
+	for i, had := range seen {
+		for k := range d {
+			if had {
+				x[i*d+k] = float32(sd * r.NormFloat64())
+			}
+		}
+	}
+	return x
+}
+
 // urn holds items to draw from, in proportion to their weights.
 type urn struct {
 	items []int32

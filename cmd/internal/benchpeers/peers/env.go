@@ -36,6 +36,8 @@ type Env struct {
 	Facts Facts
 	// NoLightFM says why LightFM is missing; empty where it is there.
 	NoLightFM string
+
+	progress io.Writer
 }
 
 // Facts are versions. LightFM is empty where it did not build.
@@ -49,7 +51,7 @@ type Facts struct {
 }
 
 // Open returns the environment of the pinned versions under cache, made if it is missing (half a minute, from a Python package index), with
-// what it does told to progress. interpreter is a Python 3.11, the newest that implicit has wheels for; empty: python3.11, else python3, of
+// what it does, and what its fits say later, told to progress. interpreter is a Python 3.11, the newest that implicit has wheels for; empty: python3.11, else python3, of
 // the PATH.
 func Open(ctx context.Context, cache, interpreter string, progress io.Writer) (*Env, error) {
 	if interpreter == "" {
@@ -66,7 +68,7 @@ func Open(ctx context.Context, cache, interpreter string, progress io.Writer) (*
 	}
 	pins := sha256.Sum256([]byte(requirements + pip + lightFM + string(version)))
 	dir := filepath.Join(cache, "peers-"+hex.EncodeToString(pins[:6]))
-	e := &Env{python: filepath.Join(dir, "bin", "python"), script: filepath.Join(dir, "peer.py")}
+	e := &Env{python: filepath.Join(dir, "bin", "python"), script: filepath.Join(dir, "peer.py"), progress: progress}
 	made := filepath.Join(dir, "made") // written last: what LightFM's build said
 	said, err := os.ReadFile(made)
 	if errors.Is(err, os.ErrNotExist) {
@@ -142,7 +144,7 @@ func (e *Env) ask(ctx context.Context, task, answer any) error {
 	cmd := exec.CommandContext(ctx, e.python, e.script)
 	cmd.Env = environment(os.Environ())
 	var stderr strings.Builder
-	cmd.Stdin, cmd.Stderr = strings.NewReader(string(question)), &stderr
+	cmd.Stdin, cmd.Stderr = strings.NewReader(string(question)), io.MultiWriter(&stderr, e.progress)
 	body, err := cmd.Output()
 	if err != nil {
 		if ctx.Err() != nil {

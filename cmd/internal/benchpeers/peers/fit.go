@@ -104,10 +104,11 @@ type Fit struct {
 	Seed       uint32
 
 	// Of ALS, in our terms (see the package comment): the same problem as our als with Exponent 0 and every confidence 1.
-	Weight         float64 // α₀ > 0
-	Regularization float64 // λ
-	InitSD         float64 // standard deviation of the start
-	Fold           []int   // rows whose vectors are solved again from the final items, as a new subject's
+	Weight         float64   // α₀ > 0
+	Regularization float64   // λ
+	InitSD         float64   // standard deviation of the subjects' start
+	Start          []float32 // items × Factors: what the items start from
+	Fold           []int     // rows whose vectors are solved again from the final items, as a new subject's
 }
 
 // Vectors are the outcome of a fit. For ALS they are in our scale: products estimate 1 for a pair that is seen.
@@ -140,6 +141,20 @@ func (e *Env) Train(ctx context.Context, path string, m *Matrix, f Fit) (*Vector
 		c := 1 + 1/f.Weight
 		scale = math.Sqrt(c / (c - 1))
 		task["confidence"], task["regularization"], task["init_sd"] = c, f.Regularization*c, f.InitSD*scale
+		if len(f.Start) != m.Items*f.Factors {
+			return nil, fmt.Errorf("peer %s: a start of %d numbers for %d items of %d factors", f.Kind, len(f.Start), m.Items, f.Factors)
+		}
+		start := make([]float32, len(f.Start))
+		for i, v := range f.Start {
+			start[i] = float32(scale * float64(v))
+		}
+		body, err := binary.Append(nil, binary.NativeEndian, start)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(filepath.Join(out, "start"), body, 0o600); err != nil {
+			return nil, err
+		}
 	}
 	var answer struct {
 		Width       int       `json:"width"`

@@ -27,6 +27,8 @@ def matrix(path, value):
 def als(task, m):
     from implicit.cpu.als import AlternatingLeastSquares
 
+    start = np.fromfile(os.path.join(task["out"], "start"), np.float32).reshape(m.shape[1], task["factors"])
+
     def fit(m, iterations, callback=None):
         model = AlternatingLeastSquares(
             factors=task["factors"], regularization=task["regularization"], use_cg=task["kind"] == "implicit-cg",
@@ -35,7 +37,7 @@ def als(task, m):
         # The first half-step of Cholesky needs no subjects; conjugate gradients start from them.
         rng = np.random.default_rng(task["seed"])
         model.user_factors = rng.standard_normal((m.shape[0], task["factors"]), np.float32) * np.float32(task["init_sd"])
-        model.item_factors = rng.standard_normal((m.shape[1], task["factors"]), np.float32) * np.float32(task["init_sd"])
+        model.item_factors = start.copy()
         model.fit(m, show_progress=False, callback=callback)
         return model
 
@@ -51,9 +53,14 @@ def als(task, m):
     blas = min(tried, key=tried.get)
 
     epochs = []
+
+    def ended(_, seconds, __):
+        epochs.append(seconds)
+        print(f"{task['kind']} d={task['factors']}: epoch {len(epochs)} of {task['iterations']}, {seconds:.1f} s", file=sys.stderr, flush=True)
+
     with threadpoolctl.threadpool_limits(blas, "blas"):
         clock = Clock()
-        model = fit(m, task["iterations"], lambda _, seconds, __: epochs.append(seconds))
+        model = fit(m, task["iterations"], ended)
         took = clock.stop()
         folded = model.recalculate_user(np.array(task["fold"], np.int64), m[task["fold"]]) if task["fold"] else None
     return model.user_factors, model.item_factors, folded, dict(took, epochs=epochs, blas_threads=blas)
