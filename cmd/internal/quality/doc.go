@@ -1,13 +1,14 @@
 // Command quality prints the tables of docs/quality.md.
 //
 //	quality BUCKET-URL JOB
+//	quality warm [-steps N] PROJECT-FILE JOB
 //	quality protocols [-protocol temporal,last,strong] [-kind KIND,…] [-window DAYS] [-new] [-peers] PROJECT-FILE JOB
 //
 // The first form pools the evaluation reports of a job's intervals. Each report's figure is a mean over the subjects of its test window; the
 // pooled figure is the mean over all subject-intervals. Its standard error takes the intervals for independent, which flatters it a little:
 // people come back from week to week.
 //
-// The second measures the job's model, its parts, and with -peers those of Python (package peers) on what the job has ingested, by protocols
+// The last measures the job's model, its parts, and with -peers those of Python (package peers) on what the job has ingested, by protocols
 // that papers use, with full ranking over all items that anybody had, and, but for temporal, without what the subject had before:
 //
 //	temporal  the job's own: asked at the test cut for what the test window holds, with what the subject had before if the job's lists keep
@@ -15,6 +16,9 @@
 //	last      leave-last-out: asked for each subject's last item from all before it; nDCG@10, recall@10
 //	strong    strong generalization (Liang et al. 2018): a tenth of the subjects is not learned from, and asked for a fifth of their
 //	          items from the others; recall@20, recall@50 (over min(k, relevant)), nDCG@100
+//
+// The second says what a warm start of als saves: for each of the job's last intervals, the epochs and the objective of a cold training and of one that
+// goes on from the interval before, and how both answer what the interval's test window asks for.
 //
 // # Design
 //

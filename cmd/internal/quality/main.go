@@ -26,10 +26,12 @@ func main() {
 	switch args := os.Args[1:]; {
 	case len(args) > 0 && args[0] == "protocols":
 		err = protocols(ctx, args[1:], os.Stdout)
+	case len(args) > 0 && args[0] == "warm":
+		err = warm(ctx, args[1:], os.Stdout)
 	case len(args) == 2:
 		err = pool(ctx, args[0], args[1], os.Stdout)
 	default:
-		err = errors.New("usage: quality BUCKET-URL JOB, or quality protocols [flags] PROJECT-FILE JOB")
+		err = errors.New("usage: quality BUCKET-URL JOB, or quality protocols|warm [flags] PROJECT-FILE JOB")
 	}
 	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {

@@ -199,3 +199,25 @@ func TestProtocolsRefuses(t *testing.T) {
 		}
 	}
 }
+
+// On a world that grows, going on takes fewer epochs and ends at an objective that is no worse; there is a row for each interval after the first.
+func TestWarmStartsSaveEpochs(t *testing.T) {
+	d := tasteful()
+	d.Cuts.Test, d.Cuts.End = 9000, 10000
+	var out bytes.Buffer
+	if err := descend(t.Context(), d, []int64{8000, 9000, 10000}, 1, &out); err != nil {
+		t.Fatal(err)
+	}
+	rows := strings.Split(strings.TrimSpace(out.String()), "\n")[2:]
+	if len(rows) != 2 {
+		t.Fatalf("%d rows:\n%s", len(rows), out.String())
+	}
+	for _, row := range rows {
+		var cold, warm int
+		var ratio float64
+		cells := strings.Split(row, "|")
+		if _, err := fmt.Sscan(strings.Join(cells[2:5], " "), &cold, &warm, &ratio); err != nil || warm >= cold || ratio > 1.001 {
+			t.Errorf("cold %d epochs, warm %d to %g of the objective (%v): %s", cold, warm, ratio, err, row)
+		}
+	}
+}
