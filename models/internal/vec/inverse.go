@@ -162,7 +162,8 @@ func (s *sweep) update(a []float32, row, col, first, last int) {
 				takeStrips(a[i*s.n+j:], s.n, s.block, rows, s.strip(t), next[(i%sweepCols/tileRows*updateArea+t-col)*ahead:])
 				continue
 			}
-			mulInside(subtract, a[i*s.n+j:], s.n, s.n-i, s.n-j, 3-left, s.block, rows, 1, sweepCols, s.strip(t)[left*tileCols:], tileCols, sweepCols)
+			strips := min(3-left, roundUp(s.n-j)/tileCols)
+			mulInside(subtract, a[i*s.n+j:], s.n, s.n-i, s.n-j, strips, s.block, rows, 1, sweepCols, s.strip(t)[left*tileCols:], tileCols, sweepCols)
 		}
 	}
 }
