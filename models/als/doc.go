@@ -17,11 +17,15 @@
 // b = Σ_j c_j·h_j, exactly the solve that training makes for a subject. The score of item i is h_i·w, and since b is a sum over the
 // history, so is the score: Σ_j c_j·h_iᵀA⁻¹h_j. Explanations are these terms, computed in float64.
 //
-// With Attributes, the regularizer draws each row towards what its attributes say instead of towards 0: r_u·‖w_u − A·f_u‖² and
-// r_i·‖h_i − B·f_i‖², r = λ·#^ν, f the row's features (models/internal/encode) after a constant 1. A and B are ridge regressions of the
-// rows on their features, refit after each half of an epoch with weights r and a penalty κ, which makes each refit a minimizer of the same
-// objective. A query's right-hand side gains r·A·f, so a subject without history has a vector, and so has an item that training never
-// saw: B·f_i. Constants alone ("bias") are what attributes are ablated against (cmd/internal/coldstart).
+// Attributes are for rows without history (Attributes "cold", and "auto", the default, where the data's shape allows it): when training is done, A
+// and B are ridge regressions of the subjects' and the items' vectors on their features f (models/internal/encode) after a constant 1, with
+// the weights r = λ·#^ν of the rows and a penalty κ. An item that training never saw has the vector B·f_i, and a query without history is drawn
+// towards A·f_u by the regularizer r_u·‖w_u − A·f_u‖², so that both are scored the moment their attributes are known. Everything else is as
+// without attributes, to the bit.
+//
+// With Attributes "true" the regularizer draws all rows so, in training too: r_u·‖w_u − A·f_u‖² and r_i·‖h_i − B·f_i‖². A and B are refit after
+// each half of an epoch, which makes each refit a minimizer of the same objective, and a query's right-hand side gains r·A·f. Constants alone
+// ("bias") are what that is ablated against (cmd/internal/coldstart).
 //
 // # Design
 //
@@ -31,10 +35,14 @@
 // that training never saw: the model says nothing about them, and a blend's other parts rank them. The subjects' map keeps to the same
 // rule: a level of fewer subjects has no row.
 //
-// A new item is not solved for with an empty history, as if everybody had passed it over: nobody could choose it. Its vector is B·f_i
-// itself, which finds new items better (nDCG@10 .182 against .126 on a synthetic world). Items of the catalog that too few people chose
-// count in the map with a vector of 0: were it fitted to chosen items alone, a new item would be taken for one of the best liked of its kind, and so
-// would what everybody had passed by (The Complete Journey, nDCG@10: .043 without them, .047 with them, .045 without attributes). A subject without history is solved for like any
+// Maps that are fitted afterwards cost nothing where there is history, and find new items as well as those that training is drawn to, and new
+// subjects better (docs/quality.md): a regularizer that expects more of a row than 0 takes from its history what the attributes do not explain.
+//
+// A new item is not solved for with an empty history, as if everybody had passed it over: nobody could choose it. Its vector is B·f_i itself,
+// which finds new items better (nDCG@10 .182 against .126 on a synthetic world). Items that were chosen, by too few people to take part, count in
+// the map with a vector of 0: were it fitted to chosen items alone, a new item would be taken for one of the best liked of its kind. Items that
+// nobody had chosen yet do not count: nothing says that they were there, and in a back-test many were not.
+// A subject without history is solved for like any
 // other: it has passed by what there is to choose, and the first event changes its vector no more than the second.
 //
 // λ and d that are left out follow from the data's shape (hyper.go). With λ = 0.003 whatever the data, as before, directions of pure noise were learned
@@ -55,8 +63,9 @@
 // its range, are solved in float64. Every row's sums run in the order of its items, whatever worker takes it, and all other sums run over a
 // fixed number of chunks, cut by cost: equal inputs and seed give equal bytes at any GOMAXPROCS.
 //
-// Early stopping (stop.go) and a warm start (Trainer.Parent) are off by default: the first trains twice, the second carries over what its
-// parent learned from, which an erasure may have to undo.
+// Early stopping (stop.go) and a warm start (warm.go) are off by default: the first trains twice, the second carries over what its parent learned
+// from, which an erasure may have to undo. A warm start ends by what the cold one at the head of its line gained last, not by a number of
+// epochs of its own: nobody has to find one, and a line that ends in a cold start loses nothing.
 //
 // Rejected: keeping subject vectors for a warm start (they would be subject rows in an artifact); negative sampling (BPR), whose
 // result depends on a sampler and on the order of updates; features as rows of the factorization (a vector for each level, added to the
