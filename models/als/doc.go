@@ -42,8 +42,8 @@
 // which finds new items better (nDCG@10 .182 against .126 on a synthetic world). Items that were chosen, by too few people to take part, count in
 // the map with a vector of 0: were it fitted to chosen items alone, a new item would be taken for one of the best liked of its kind. Items that
 // nobody had chosen yet do not count: nothing says that they were there, and in a back-test many were not.
-// A subject without history is solved for like any
-// other: it has passed by what there is to choose, and the first event changes its vector no more than the second.
+//
+// A subject without history is solved for like any other, drawn to what its attributes say: it has passed by what there is to choose.
 //
 // λ and d that are left out follow from the data's shape (hyper.go). With λ = 0.003 whatever the data, as before, directions of pure noise were learned
 // from small data, and 32 dimensions held them down at the price of tastes: on shops of 1,000 people nDCG@10 of new items rises by about a

@@ -3,7 +3,9 @@ package als
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/rapport-ml/rapport/models"
 )
@@ -23,25 +25,6 @@ func (s *sparse) row(r int) ([]int32, []float32) {
 	return s.col[lo:hi], part(s.conf, lo, hi)
 }
 
-// confide takes the confidences of the columns appended last. They are kept only from the first on that differs.
-func (s *sparse) confide(conf []float32) {
-	for k, c := range conf {
-		before := len(s.col) - len(conf) + k
-		switch {
-		case s.conf != nil:
-			s.conf = append(s.conf, c)
-		case before == 0:
-			s.same = c
-		case c != s.same:
-			s.conf = make([]float32, before, cap(s.col))
-			for i := range s.conf {
-				s.conf[i] = s.same
-			}
-			s.conf = append(s.conf, c)
-		}
-	}
-}
-
 // pairs is S in both orientations, over the items that take part (catalog positions, ascending) and the subjects that have any.
 type pairs struct {
 	items    []int32
@@ -54,91 +37,195 @@ type pairs struct {
 	confidence float64 // Σ c over all pairs: the objective where all vectors are 0
 }
 
-// collect gathers the pairs of d's events in [d.Cuts.Base, until). Two passes over the events: the first counts distinct subjects an item, the second sums
-// the decayed weights of each pair. Memory: 8 bytes a pair, 16 where confidences differ.
+// collect gathers the pairs of d's events in [d.Cuts.Base, until). Three passes over the events, each on all cores: the first counts distinct
+// subjects an item, the second distinct items a subject, and the third sums the decayed weights of each pair and puts them where they belong: the
+// result does not depend on who did what. Memory: 8 bytes a pair, 16 where confidences differ, and 16 a catalog item and core.
 func collect(d *models.Dataset, until int64, h *Hyper) (*pairs, error) {
 	l, n := &d.Events, len(d.Catalog.IDs)
 	inside := func(e int) bool { return l.Time[e] >= d.Cuts.Base && l.Time[e] < until }
-
-	// last[i] is 1 + the last subject seen with item i: a distinct count without a set.
-	last, count := make([]int32, n), make([]int, n)
-	for s := range l.Subjects {
-		for e := l.Off[s]; e < l.Off[s+1]; e++ {
-			if !inside(e) {
-				continue
+	shares := split(l.Off, n)
+	counts, errs := make([][]int32, len(shares)), make([]error, len(shares))
+	together(len(shares), func(k int) {
+		// last[i] is 1 + the last subject seen with item i: a distinct count without a set.
+		last, count := make([]int32, n), make([]int32, n)
+		counts[k] = count
+		for s := shares[k].lo; s < shares[k].hi; s++ {
+			for e := l.Off[s]; e < l.Off[s+1]; e++ {
+				if !inside(e) {
+					continue
+				}
+				i, w := l.Item[e], l.Weight[e]
+				if i < 0 || int(i) >= n {
+					errs[k] = fmt.Errorf("event %d has item %d of a catalog of %d", e, i, n)
+					return
+				}
+				if !(w > 0) || math.IsInf(float64(w), 1) {
+					errs[k] = fmt.Errorf("event %d of item %q has weight %g: weights are positive and finite", e, d.Catalog.IDs[i], w)
+					return
+				}
+				if last[i] != int32(s)+1 {
+					last[i] = int32(s) + 1
+					count[i]++
+				}
 			}
-			i, w := l.Item[e], l.Weight[e]
-			if i < 0 || int(i) >= n {
-				return nil, fmt.Errorf("event %d has item %d of a catalog of %d", e, i, n)
-			}
-			if !(w > 0) || math.IsInf(float64(w), 1) {
-				return nil, fmt.Errorf("event %d of item %q has weight %g: weights are positive and finite", e, d.Catalog.IDs[i], w)
-			}
-			if last[i] != int32(s)+1 {
-				last[i] = int32(s) + 1
-				count[i]++
-			}
+		}
+	})
+	for _, err := range errs { // of several the first, as one pass would meet it
+		if err != nil {
+			return nil, err
 		}
 	}
 	p := &pairs{}
-	index, total := make([]int32, n), 0
-	for i, c := range count {
+	index := make([]int32, n)
+	for i := range index {
+		c := 0
+		for _, count := range counts {
+			c += int(count[i])
+		}
 		index[i] = -1
 		if c > 0 && c >= h.MinSubjects {
 			index[i] = int32(len(p.items))
 			p.items = append(p.items, int32(i))
-			total += c
 		} else if c > 0 {
 			p.rare = append(p.rare, int32(i))
 		}
 	}
 
-	p.bySubj = sparse{off: []int{0}, col: make([]int32, 0, total)}
-	sum, conf := newSums(len(p.items)), []float32(nil)
-	for s := range l.Subjects {
-		for e := l.Off[s]; e < l.Off[s+1]; e++ {
-			if inside(e) && index[l.Item[e]] >= 0 {
-				sum.add(index[l.Item[e]], float64(l.Weight[e])*models.Decay(until-l.Time[e], h.HalfLife))
+	known := make([]int32, len(l.Subjects)) // distinct items that take part, by subject
+	together(len(shares), func(k int) {
+		last := make([]int32, len(p.items))
+		for s := shares[k].lo; s < shares[k].hi; s++ {
+			for e := l.Off[s]; e < l.Off[s+1]; e++ {
+				if !inside(e) {
+					continue
+				}
+				if i := index[l.Item[e]]; i >= 0 && last[i] != int32(s)+1 {
+					last[i] = int32(s) + 1
+					known[s]++
+				}
 			}
 		}
-		if len(sum.seen) > 0 {
-			p.bySubj.col, conf = sum.flush(h, p.bySubj.col, conf[:0])
-			p.bySubj.confide(conf)
-			for _, c := range conf {
-				p.confidence += float64(c)
+	})
+	p.bySubj.off = []int{0}
+	first := make([]int, len(shares)) // the share's first row of bySubj
+	for k, share := range shares {
+		first[k] = len(p.rows)
+		for s := share.lo; s < share.hi; s++ {
+			if known[s] > 0 {
+				p.rows = append(p.rows, int32(s))
+				p.bySubj.off = append(p.bySubj.off, p.bySubj.off[len(p.rows)-1]+int(known[s]))
 			}
-			p.bySubj.off = append(p.bySubj.off, len(p.bySubj.col))
-			p.rows = append(p.rows, int32(s))
 		}
 	}
-	p.subjects = p.bySubj.rows()
+	p.subjects = len(p.rows)
+	total := p.bySubj.off[p.subjects]
+	p.bySubj.col, p.bySubj.conf = make([]int32, total), make([]float32, total)
+	together(len(shares), func(k int) {
+		sum, row := newSums(len(p.items)), first[k]
+		for s := shares[k].lo; s < shares[k].hi; s++ {
+			if known[s] == 0 {
+				continue
+			}
+			for e := l.Off[s]; e < l.Off[s+1]; e++ {
+				if inside(e) && index[l.Item[e]] >= 0 {
+					sum.add(index[l.Item[e]], float64(l.Weight[e])*models.Decay(until-l.Time[e], h.HalfLife))
+				}
+			}
+			at := p.bySubj.off[row]
+			sum.flush(h, p.bySubj.col[at:at], p.bySubj.conf[at:at]) // as long as known says
+			row++
+		}
+	})
+	for _, c := range p.bySubj.conf {
+		p.confidence += float64(c)
+	}
+	p.bySubj.agree()
 	p.byItem = transpose(&p.bySubj, len(p.items))
 	return p, nil
 }
 
-// transpose turns s (rows × cols) by counting; columns of the result ascend because the rows of s are taken in order.
+// share is a run of rows that one worker takes.
+type share struct{ lo, hi int }
+
+// split cuts rows, of which row r has off[r+1]−off[r] entries, into one share a core of about equal numbers of entries. Each share needs some memory
+// for each column, which has to be worth it.
+func split(off []int, columns int) []share {
+	rows := max(len(off)-1, 0)
+	if rows == 0 {
+		return []share{{}}
+	}
+	entries := off[rows] - off[0]
+	n := max(1, min(runtime.GOMAXPROCS(0), rows, entries/(1+4*columns)))
+	shares := make([]share, n)
+	for k := range shares {
+		if k > 0 {
+			shares[k].lo = shares[k-1].hi
+		}
+		end, _ := slices.BinarySearch(off, off[0]+(k+1)*entries/n)
+		shares[k].hi = max(shares[k].lo, min(end, rows))
+	}
+	shares[n-1].hi = rows
+	return shares
+}
+
+// together calls f with 0 to n−1, all at once, and waits.
+func together(n int, f func(k int)) {
+	var wg sync.WaitGroup
+	for k := range n {
+		wg.Go(func() { f(k) })
+	}
+	wg.Wait()
+}
+
+// agree drops the confidences if all are the same.
+func (s *sparse) agree() {
+	if len(s.conf) == 0 {
+		s.conf = nil
+		return
+	}
+	for _, c := range s.conf {
+		if c != s.conf[0] {
+			return
+		}
+	}
+	s.same, s.conf = s.conf[0], nil
+}
+
+// transpose turns s (rows × cols) by counting. Columns of the result ascend because each share takes its rows in order, and those of the shares before
+// come before.
 func transpose(s *sparse, cols int) sparse {
 	t := sparse{off: make([]int, cols+1), col: make([]int32, len(s.col)), same: s.same}
 	if s.conf != nil {
 		t.conf = make([]float32, len(s.col))
 	}
-	for _, c := range s.col {
-		t.off[c+1]++
-	}
-	for c := range cols {
-		t.off[c+1] += t.off[c]
-	}
-	next := slices.Clone(t.off[:cols])
-	for r := range s.rows() {
-		col, conf := s.row(r)
-		for k, c := range col {
-			t.col[next[c]] = int32(r)
-			if conf != nil {
-				t.conf[next[c]] = conf[k]
-			}
-			next[c]++
+	shares := split(s.off, cols)
+	next := make([][]int, len(shares)) // by share and column: how many, then where
+	together(len(shares), func(k int) {
+		next[k] = make([]int, cols)
+		for _, c := range s.col[s.off[shares[k].lo]:s.off[shares[k].hi]] {
+			next[k][c]++
 		}
+	})
+	for c := range cols {
+		at := t.off[c]
+		for k := range next {
+			next[k][c], at = at, at+next[k][c]
+		}
+		t.off[c+1] = at
 	}
+	together(len(shares), func(k int) {
+		next := next[k]
+		for r := shares[k].lo; r < shares[k].hi; r++ {
+			col, conf := s.row(r)
+			for i, c := range col {
+				t.col[next[c]] = int32(r)
+				if conf != nil {
+					t.conf[next[c]] = conf[i]
+				}
+				next[c]++
+			}
+		}
+	})
 	return t
 }
 
