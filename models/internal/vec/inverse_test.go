@@ -49,7 +49,7 @@ func invertSPDAgainstFloat64(t *testing.T) {
 func TestInvertSPDRefuses(t *testing.T) { atLevels(t, invertSPDRefuses) }
 
 func invertSPDRefuses(t *testing.T) {
-	for _, n := range []int{1, 5, 16, 65, 130} {
+	for _, n := range []int{1, 5, 16, 65, 130, 500} {
 		for _, bad := range []float64{0, -1, math.NaN(), math.Inf(1)} {
 			for _, at := range []int{0, n / 2, n - 1} {
 				a := make([]float32, n*n)
