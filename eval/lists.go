@@ -14,10 +14,21 @@ type ListFacts struct {
 	K        int        `json:"k"`        // length of the lists
 	N        int        `json:"n"`        // subjects whose lists were measured; 0: too few to tell
 	Excluded int        `json:"excluded"` // items that stand in no list
-	Short    int        `json:"short"`    // lists that the rules leave shorter than K
+	Short    *int       `json:"short"`    // lists that the rules leave shorter than K; null: some, and of fewer than 11 people
 	Rows     []ListRow  `json:"rows"`     // by the scores alone, and as declared
 	Curves   []ListRow  `json:"curves"`   // as declared, but for the weight of one objective
 	Measured ListColumn `json:"measured"` // by which attributes
+}
+
+// ShortSays tells how many lists are shorter than they should be; "" if none is.
+func (f *ListFacts) ShortSays() string {
+	switch {
+	case f.Short == nil:
+		return fmt.Sprintf("fewer than %d lists are shorter than %d", models.MinSubjects, f.K)
+	case *f.Short == 0:
+		return ""
+	}
+	return fmt.Sprintf("%s lists are shorter than %d", count(*f.Short), f.K)
 }
 
 // ListColumn names what lists are measured by; "" where it is nothing.

@@ -103,7 +103,7 @@ func (w *work) tradeoff(ctx context.Context, d *dataset, t *eval.Task, s models.
 	if err != nil {
 		return nil, err
 	}
-	f := &eval.ListFacts{Rules: says, K: declared.K(), N: n, Excluded: len(declared.Excluded()), Short: short, Rows: rows[:min(2, len(rows))], Curves: rows[min(2, len(rows)):]}
+	f := &eval.ListFacts{Rules: says, K: declared.K(), N: n, Excluded: len(declared.Excluded()), Short: shown(short), Rows: rows[:min(2, len(rows))], Curves: rows[min(2, len(rows)):]}
 	if yard.Diversity != nil {
 		f.Measured.Diversity = strings.Join(yard.Diversity.By, " and ")
 	}
@@ -112,6 +112,14 @@ func (w *work) tradeoff(ctx context.Context, d *dataset, t *eval.Task, s models.
 	}
 	f.Measured.Fresh = yardstick.HasFresh()
 	return f, nil
+}
+
+// shown is a count of people in a report: nil for a few.
+func shown(n int) *int {
+	if n > 0 && n < smallCell {
+		return nil
+	}
+	return &n
 }
 
 // ruled adds to the entries of a list what rules did to them.

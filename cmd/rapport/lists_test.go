@@ -248,11 +248,13 @@ func TestListsOfNobody(t *testing.T) {
 	if len(s.rows("related/")) != 0 || len(s.rows("unprofiled/")) != 0 {
 		t.Fatal("lists of nobody are published, and nobody asked for them")
 	}
-	banned := ""
+	banned, of := "", map[string]int{}
 	for _, attrs := range items {
 		banned = max(banned, attrs["category"])
+		of[attrs["category"]]++
 	}
-	s.job.Model.Lists.Rules = &lists.Rules{Exclude: []lists.Exclusion{{{Column: "category", In: []string{banned}}}}}
+	const most = 8
+	s.job.Model.Lists.Rules = &lists.Rules{Exclude: []lists.Exclusion{{{Column: "category", In: []string{banned}}}}, AtMost: []lists.Limit{{Column: "category", Most: most}}}
 	s.job.Model.Lists.Related, s.job.Model.Lists.UnprofiledBy = 5, []string{"category", "device"}
 	s.night(6)
 	now := table.Micros(s.runner.Now())
@@ -280,9 +282,12 @@ func TestListsOfNobody(t *testing.T) {
 		categories[attrs["category"]] = true
 	}
 	for c := range categories {
-		l, _, err := online.LookupUnprofiledBy(t.Context(), s.opened.Online, "category", c, 4, now)
+		l, _, err := online.LookupUnprofiledBy(t.Context(), s.opened.Online, "category", c, 1000, now)
 		if (c == banned) != errors.Is(err, online.ErrNotFound) {
 			t.Errorf("the list of category %s: %v", c, err)
+		}
+		if want := min(of[c], 3*s.job.Model.Lists.K); c != banned && (len(l.Items) != want || want <= most) {
+			t.Errorf("the list of category %s has %d items, want %d: at_most of the category is not for it", c, len(l.Items), want)
 		}
 		for _, x := range l.Items {
 			if items[x.Item]["category"] != c {

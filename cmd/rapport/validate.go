@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rapport-ml/rapport/configs"
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs"
@@ -138,7 +139,10 @@ func (p *project) check(ctx context.Context) []check {
 				c, lacks := p.checkColumns(ctx, set, src, j.Model, reads)
 				out = append(out, c)
 				if set == "items" && c.OK {
-					out = append(out, idleRules(j, lacks)...)
+					idle := idleRules(j, lacks)
+					if out = append(out, idle...); len(idle) == 0 {
+						out = append(out, itemHints(ctx, j)...)
+					}
 				}
 			}
 		}
@@ -152,6 +156,10 @@ func (p *project) check(ctx context.Context) []check {
 		}
 		if j.Preferences != nil && !seen["preferences"] {
 			seen["preferences"] = true
+			if j.Preferences.Path == "" {
+				add("preferences", "people are asked one by one: rapport subject prefer, POST /v1/preferences", nil)
+				continue
+			}
 			n, _, err := first(ctx, j.Preferences.Bucket, j.Preferences.Path)
 			if err == nil && n == 0 {
 				err = fmt.Errorf("no file matches %s", j.Preferences.Path)
@@ -242,6 +250,47 @@ func idleRules(j *jobs.Job, lacks []string) (out []check) {
 			out = append(out, check{What: "list rules of job " + j.Name, OK: true, Warns: true, Found: fmt.Sprintf(
 				"the rule on %q in models.%s.lists changes no list: the items have no such column", column, j.Model.Name)})
 		}
+	}
+	return out
+}
+
+// hintsShown is how many values that look sensitive are named.
+const hintsShown = 8
+
+// itemHints warns, by the items as they are, of rules that match none, and tells which of their categories look as if they should be sensitive items.
+func itemHints(ctx context.Context, j *jobs.Job) (out []check) {
+	h, looked, err := j.ItemHints(ctx)
+	if err != nil {
+		return []check{{What: "items of job " + j.Name, OK: true, Warns: true, Found: "they could not be looked at: " + err.Error()}}
+	}
+	if !looked {
+		return nil
+	}
+	for _, rule := range h.Idle {
+		out = append(out, check{What: "list rules of job " + j.Name, OK: true, Warns: true, Found: "a list rule changes nothing, by the items as they are now: " + rule})
+	}
+	if len(j.Guards.Sensitive) > 0 {
+		out = append(out, check{What: "sensitive items", OK: true, Warns: h.Sensitive == 0, Found: fmt.Sprintf("%d of %s", h.Sensitive, count(h.Items, "item"))})
+		return out
+	}
+	var suspects []string
+	for _, column := range slices.Sorted(maps.Keys(h.Levels)) {
+		if column == j.Model.Lists.Title {
+			continue
+		}
+		for _, level := range h.Levels[column] {
+			if topic := configs.LooksSensitive(level); topic != "" {
+				suspects = append(suspects, fmt.Sprintf("%s: %s (%s)", column, level, topic))
+			}
+		}
+	}
+	if n := len(suspects); n > 0 {
+		more := ""
+		if n > hintsShown {
+			suspects, more = suspects[:hintsShown], fmt.Sprintf(" and %d more", n-hintsShown)
+		}
+		out = append(out, check{What: "hint: sensitive items", OK: true, Found: fmt.Sprintf(
+			"these may tell of a person what needs an explicit consent (GDPR, Art. 9): %s%s; sensitive_items declares those that do", strings.Join(suspects, ", "), more)})
 	}
 	return out
 }

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/models/lists"
+	"github.com/rapport-ml/rapport/storage/online"
+)
+
+// withoutEvents takes raw events out of a shop's sources, and returns how many.
+func (s *shop) withoutEvents(gone func(rawEvent) bool) (dropped int) {
+	s.Helper()
+	for day := range smallWorld.Days {
+		rows := readParquet[rawEvent](s, s.raw, eventsKey(day, "part-0"))
+		kept := slices.DeleteFunc(slices.Clone(rows), gone)
+		dropped += len(rows) - len(kept)
+		writeParquet(s.TB, s.raw, eventsKey(day, "part-0"), kept)
+	}
+	return dropped
+}
+
+// sameOnline reports the entries in which two shops differ.
+func sameOnline(t *testing.T, with, without *shop) {
+	t.Helper()
+	a, b := listsOf(t, with), listsOf(t, without)
+	for key := range maps.Keys(b) {
+		if a[key] != b[key] {
+			t.Fatalf("entry %.20s…:\n%.300s\nand without the events\n%.300s", key, a[key], b[key])
+		}
+	}
+	if len(a) != len(b) {
+		t.Fatalf("%d entries, %d without the events", len(a), len(b))
+	}
+}
+
+// TestSensitiveItems: without a consent that names them, events of sensitive items change no byte of an artifact or of what is online, also of days that were
+// ingested before they were declared; they stand in no list, beside no item and in no reason. Who holds the consent is shown them.
+func TestSensitiveItems(t *testing.T) {
+	with, without := newShop(t, smallWorld), newShop(t, smallWorld)
+	for _, s := range []*shop{with, without} {
+		s.quick()
+		s.job.Model.Lists.Related, s.job.Model.Lists.UnprofiledBy = 0, []string{"category", "device"}
+	}
+	with.night(6) // days that hold the events
+	items, taken := with.catalogOf(), map[string]int{}
+	for b := range with.batches("ingest/", "events") {
+		for i := range b.N {
+			taken[items[b.Col("item").Str[i]]["category"]]++
+		}
+	}
+	category := slices.MaxFunc(slices.Sorted(maps.Keys(taken)), func(a, b string) int { return taken[a] - taken[b] })
+	sensitive := func(item string) bool { return items[item]["category"] == category }
+	if n := without.withoutEvents(func(e rawEvent) bool { return sensitive(e.SKU) }); n < 100 {
+		t.Fatalf("only %d events are of sensitive items", n)
+	}
+	without.night(6)
+	guards := jobs.Guards{Sensitive: []lists.Exclusion{{{Column: "category", In: []string{category}}}}}
+	var funnel string
+	for _, s := range []*shop{with, without} {
+		s.job.Guards = guards
+		funnel = s.night(7).Funnel
+		for _, e := range s.rows("") {
+			if !strings.Contains(e.Key, "list/") && !strings.HasPrefix(e.Key, online.UnprofiledKey) {
+				continue
+			}
+			var l online.List
+			if err := json.Unmarshal(e.Value, &l); err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range l.Items {
+				if sensitive(x.Item) || slices.ContainsFunc(x.Reasons, func(r online.Reason) bool { return sensitive(r.Ref) || r.Ref == "category="+category }) {
+					t.Fatalf("%.20s… holds %s %v", e.Key, x.Item, x.Reasons)
+				}
+			}
+		}
+	}
+	if strings.Contains(funnel, "sensitive") {
+		t.Errorf("without the events the funnel is %s", funnel)
+	}
+	a, b := with.outcome(), without.outcome()
+	if a.Digest != b.Digest || a.Alias != 2 || b.Alias != 2 {
+		t.Errorf("artifact %.12s of version %d with the events, %.12s of version %d without", a.Digest, a.Alias, b.Digest, b.Alias)
+	}
+	sameOnline(t, with, without)
+	if again := with.night(7); !again.Nothing {
+		t.Error("the same night again found something to do")
+	}
+
+	// Nor is anything shown or learned of them in a cart.
+	held, other := "", ""
+	for id := range items {
+		if sensitive(id) {
+			held = max(held, id)
+		} else {
+			other = max(other, id)
+		}
+	}
+	l, err := with.runner.Cart(t.Context(), with.job, []string{held, other}, 100, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := with.runner.Cart(t.Context(), with.job, []string{other}, 100, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !same(l.Items, plain.Items) || slices.ContainsFunc(l.Items, func(e jobs.Entry) bool { return sensitive(e.Item) }) {
+		t.Error("a sensitive item in a cart changes its list, or one stands in it")
+	}
+
+	// A consent of its own.
+	id := with.admitted(1)[0]
+	guards.Purpose = &policy.Purpose{Name: "health", Says: "With your explicit consent.", Basis: policy.Consent}
+	with.job.Guards = guards
+	writeParquet(t, with.raw, "consent/health.parquet", []rawConsent{says(id, "health", "ConsentGiven", time.Hour)})
+	with.night(7)
+	for _, who := range with.admitted(5) {
+		shown := slices.ContainsFunc(with.listOf(who).Items, func(x online.ListItem) bool { return sensitive(x.Item) })
+		if shown != (who == id) {
+			t.Errorf("sensitive items are shown: %v, to somebody who consented: %v", shown, who == id)
+		}
+	}
+	for _, x := range with.listOf("nobody").Items {
+		if sensitive(x.Item) {
+			t.Error("one consent put a sensitive item into everybody's list")
+		}
+	}
+	found, err := with.runner.Standings(t.Context(), with.job, []string{id, "nobody"})
+	if err != nil || !*found[0].Sensitive || *found[1].Sensitive || found[1].Known {
+		t.Errorf("standings: %+v %v", found, err)
+	}
+	if ledger := with.log.String(); strings.Contains(ledger, id) {
+		t.Error("the log names a person")
+	}
+}
+
+type rawSubject struct {
+	UserID  string `parquet:"user_id"`
+	Region  string `parquet:"region,dict"`
+	AgeBand string `parquet:"age_band,dict"`
+}
+
+// TestProtectedSubjects: who is protected contributes to nothing, whatever was consented to, is served the list not based on profiling, and leaves no trace when
+// erased.
+func TestProtectedSubjects(t *testing.T) {
+	with, without := newShop(t, smallWorld), newShop(t, smallWorld)
+	var rows []rawSubject
+	for _, s := range []*shop{with, without} {
+		s.quick()
+		rows = readParquet[rawSubject](t, s.raw, s.job.Subjects.Data.Path)
+	}
+	level := rows[0].Region
+	protected := map[string]bool{}
+	for _, r := range rows {
+		if r.Region == level {
+			protected[r.UserID] = true
+		}
+	}
+	if len(protected) < 10 || len(protected) > smallWorld.Users/2 {
+		t.Fatalf("%d of %d subjects would be protected", len(protected), smallWorld.Users)
+	}
+	if n := without.withoutEvents(func(e rawEvent) bool { return protected[e.UserID] }); n < 50 {
+		t.Fatalf("the protected have only %d events", n)
+	}
+	var someone string
+	for _, s := range []*shop{with, without} {
+		s.job.Guards = jobs.Guards{Protected: []lists.Exclusion{{{Column: "region", In: []string{level}}}}}
+		s.night(7)
+		for id := range protected {
+			if someone = max(someone, id); s.personalized(id) {
+				t.Fatal("a protected subject is served a list of its own")
+			}
+		}
+	}
+	for _, step := range []string{"ingest/", "build/", "subjects/", "guards/"} {
+		if a, b := with.made(step), without.made(step); !slices.Equal(a, b) {
+			t.Errorf("%s differs with the events of protected subjects", step)
+		}
+	}
+	if a, b := with.outcome(), without.outcome(); a.Digest != b.Digest {
+		t.Errorf("artifact %.12s with the events of protected subjects, %.12s without", a.Digest, b.Digest)
+	}
+	sameOnline(t, with, without)
+	found, err := with.runner.Standings(t.Context(), with.job, []string{someone})
+	if err != nil || found[0].Profiled || found[0].Why != "protected" {
+		t.Errorf("standing: %+v %v", found, err)
+	}
+	traces := map[string]map[string][]byte{someone: with.traces(someone)}
+	if _, err := with.erase(someone); err != nil {
+		t.Fatal(err)
+	}
+	with.noTrace("after the erasure", traces)
+	if with.night(7); with.personalized(someone) {
+		t.Error("an erased subject is profiled")
+	}
+}
