@@ -171,6 +171,11 @@ func (r *chunkReader) sparse(dst *Column, at, k, n int) error {
 	}
 	valid := r.valid[r.row : r.row+k]
 	copy(dst.Valid[at:], valid)
+	if r.form == formCode && (r.typ == Float64 || r.typ == Int64 || r.typ == Time) {
+		dict := Column{Int: r.ints, Float: r.floats}
+		r.next += spread(dst.wordsOf(r.typ)[at:at+k], dict.wordsOf(r.typ), r.codes[r.next:], valid)
+		return nil
+	}
 	for i := 0; i < k; {
 		j := i
 		for j < k && valid[j] {
@@ -297,6 +302,26 @@ func gather[T any](dst, dict []T, codes []int32) {
 	for i, c := range codes {
 		dst[i] = dict[c]
 	}
+}
+
+// spread sets dst to the values of dict at codes, which lie within it, one for each row that is valid, and to zero where none is; it returns how many codes that
+// took. No branch depends on whether a row is valid, which a processor cannot foretell.
+func spread(dst, dict []uint64, codes []int32, valid []bool) (used int) {
+	if len(codes) == 0 {
+		clear(dst)
+		return 0
+	}
+	last := len(codes) - 1
+	valid = valid[:len(dst)]
+	for i := range dst {
+		one := 0
+		if valid[i] {
+			one = 1
+		}
+		dst[i] = dict[codes[min(used, last)]] & -uint64(one)
+		used += one
+	}
+	return used
 }
 
 // intsOf reads len(dst) integers of src.

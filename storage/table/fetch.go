@@ -51,12 +51,12 @@ func (o *object) get(ctx context.Context, r storage.Range) ([]byte, error) {
 		return nil, err
 	}
 	defer rc.Close()
-	return readExactly(rc, r.N)
+	return readExactly(rc, r.N, nil)
 }
 
-// readExactly reads n bytes and the end after them, at which a bucket may still say that the object changed meanwhile.
-func readExactly(r io.Reader, n int64) ([]byte, error) {
-	b := make([]byte, n)
+// readExactly reads n bytes, into buf's memory if they fit, and the end after them, at which a bucket may still say that the object changed meanwhile.
+func readExactly(r io.Reader, n int64, buf []byte) ([]byte, error) {
+	b := resized(buf, int(n))
 	if _, err := io.ReadFull(r, b); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF

@@ -73,7 +73,7 @@ func parsePart(p Part, end []byte, s Schema) (*partFile, error) {
 
 // fetchFooter reads the footer of a part and verifies it. One request.
 func fetchFooter(ctx context.Context, b storage.Bucket, p Part, s Schema) (*partFile, error) {
-	end, err := fetchRange(ctx, b, p, span{p.Size - p.Footer, p.Footer})
+	end, err := fetchRange(ctx, b, p, span{p.Size - p.Footer, p.Footer}, nil)
 	if err != nil {
 		return nil, p.failed(err)
 	}
@@ -106,14 +106,14 @@ func openPart(p Part, body []byte, s Schema) (*partFile, error) {
 	return parsePart(p, body, s)
 }
 
-// fetchPart reads all bytes of a part.
-func fetchPart(ctx context.Context, b storage.Bucket, p Part) ([]byte, error) {
-	body, err := fetchRange(ctx, b, p, span{0, p.Size})
+// fetchPart reads all bytes of a part, into buf's memory if they fit.
+func fetchPart(ctx context.Context, b storage.Bucket, p Part, buf []byte) ([]byte, error) {
+	body, err := fetchRange(ctx, b, p, span{0, p.Size}, buf)
 	return body, p.failed(err)
 }
 
-// fetchRange reads bytes of a part. A part of another size than its manifest says is an ErrCorrupt.
-func fetchRange(ctx context.Context, b storage.Bucket, p Part, s span) ([]byte, error) {
+// fetchRange reads bytes of a part, into buf's memory if they fit. A part of another size than its manifest says is an ErrCorrupt.
+func fetchRange(ctx context.Context, b storage.Bucket, p Part, s span, buf []byte) ([]byte, error) {
 	other := func(size int64) error {
 		return fmt.Errorf("%w: %d bytes where its manifest says %d", ErrCorrupt, size, p.Size)
 	}
@@ -136,11 +136,11 @@ func fetchRange(ctx context.Context, b storage.Bucket, p Part, s span) ([]byte, 
 	if info.Size != p.Size {
 		return nil, other(info.Size)
 	}
-	return readExactly(rc, s.n)
+	return readExactly(rc, s.n, buf)
 }
 
-// fetchGroup reads the chunks of a row group, those that touch in one request, and verifies them.
-func (f *partFile) fetchGroup(ctx context.Context, b storage.Bucket, group int) ([][]byte, error) {
+// fetchGroup reads the chunks of a row group, those that touch in one request, and verifies them. Their memory is borrowed.
+func (f *partFile) fetchGroup(ctx context.Context, b storage.Bucket, group int, from *lender) ([][]byte, error) {
 	var spans []span
 	for _, leaf := range f.leaves {
 		s, err := f.chunk(group, leaf)
@@ -151,11 +151,14 @@ func (f *partFile) fetchGroup(ctx context.Context, b storage.Bucket, group int) 
 	}
 	joined := join(spans)
 	bodies := make([][]byte, len(joined))
+	for i, s := range joined {
+		bodies[i] = from.borrow(s.n)
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for i, s := range joined {
 		g.Go(func() (err error) {
-			bodies[i], err = fetchRange(ctx, b, f.part, s)
+			bodies[i], err = fetchRange(ctx, b, f.part, s, bodies[i])
 			return err
 		})
 	}

@@ -54,7 +54,8 @@ func Read(ctx context.Context, b storage.Bucket, m Manifest, o ReadOptions) iter
 		if whole {
 			ahead = 1
 		}
-		out, spares := newBatch(s), make([]spare, len(s))
+		out, spares := newBatch(s), borrowSpares(len(s))
+		defer giveBackSpares(spares)
 		fetch := func(ctx context.Context, u unit) (loaded, error) { return load(ctx, b, u, s, o) }
 		for l, err := range inOrder(ctx, ahead, units(ctx, b, parts, s, o, whole), fetch) {
 			if err != nil {
@@ -70,6 +71,9 @@ func Read(ctx context.Context, b storage.Bucket, m Manifest, o ReadOptions) iter
 				if !more {
 					return
 				}
+			}
+			if !l.shared(s) {
+				l.memory.giveBack()
 			}
 		}
 	}
@@ -160,17 +164,30 @@ type unit struct {
 type loaded struct {
 	unit
 	chunks map[int][][]byte
+	memory lender // of the bytes
+}
+
+// shared reports whether texts that were read stand in the bytes that were fetched.
+func (l *loaded) shared(s Schema) bool {
+	for g := range l.chunks {
+		for i, leaf := range l.file.leaves {
+			if t := s[i].Type; (t == String || t == Bytes) && l.file.meta.RowGroups[g].Columns[leaf].MetaData.Codec == 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // load fetches a unit and verifies what it has fetched.
 func load(ctx context.Context, b storage.Bucket, u unit, s Schema, o ReadOptions) (loaded, error) {
 	l := loaded{unit: u, chunks: map[int][][]byte{}}
 	if u.group >= 0 {
-		chunks, err := u.file.fetchGroup(ctx, b, u.group)
+		chunks, err := u.file.fetchGroup(ctx, b, u.group, &l.memory)
 		l.chunks[u.group] = chunks
 		return l, err
 	}
-	body, err := fetchPart(ctx, b, u.part)
+	body, err := fetchPart(ctx, b, u.part, l.memory.borrow(u.part.Size))
 	if err != nil {
 		return l, err
 	}
@@ -204,7 +221,7 @@ func (p *Part) failed(err error) error {
 }
 
 // read yields the rows of a row group in out, batch by batch, and reports whether the consumer wants more.
-func (l *loaded) read(group int, out *Batch, spares []spare, o ReadOptions, yield func(*Batch) bool) (bool, error) {
+func (l *loaded) read(group int, out *Batch, spares []*spare, o ReadOptions, yield func(*Batch) bool) (bool, error) {
 	readers := make([]*chunkReader, len(out.Schema))
 	g := l.file.meta.RowGroups[group]
 	for i, leaf := range l.file.leaves {
@@ -213,7 +230,7 @@ func (l *loaded) read(group int, out *Batch, spares []spare, o ReadOptions, yiel
 			if err != nil {
 				return err
 			}
-			readers[i], err = openChunk(l.chunks[group][i], g.NumRows, chunkOptions{typ: out.Schema[i].Type, codec: codec, dictionaries: o.Dictionaries, lasting: true}, &spares[i])
+			readers[i], err = openChunk(l.chunks[group][i], g.NumRows, chunkOptions{typ: out.Schema[i].Type, codec: codec, dictionaries: o.Dictionaries, lasting: true}, spares[i])
 			return err
 		})
 		if err != nil {

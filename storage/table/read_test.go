@@ -3,10 +3,13 @@ package table
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/storagetest"
@@ -156,5 +159,83 @@ func TestReadStops(t *testing.T) {
 	}
 	if n := mem.Count(); n > 3 {
 		t.Errorf("%d requests for one row", n)
+	}
+}
+
+// TestReadLendsMemory keeps texts, and the batch at which it broke off, of reads whose memory later reads use again, side by side.
+func TestReadLendsMemory(t *testing.T) {
+	ctx := context.Background()
+	type table struct {
+		mem  *storage.Memory
+		m    Manifest
+		want []string
+		some []string // without the last column
+	}
+	var tables []table
+	for i, codec := range []string{"zstd", "none", "snappy", ""} {
+		b := &Batch{Schema: Schema{{"n", Int64}, {"name", String}, {"raw", Bytes}, {"few", String}}, N: 1200, Cols: make([]Column, 4)}
+		b.Cols[0].Valid = make([]bool, b.N)
+		for k := range b.N {
+			b.Cols[0].Valid[k] = k%3 != i
+			b.Cols[0].Int = append(b.Cols[0].Int, int64(k%(7+i)))
+			b.Cols[1].Str = append(b.Cols[1].Str, fmt.Sprintf("%s-%d", codec, k*k))
+			b.Cols[2].Str = append(b.Cols[2].Str, strings.Repeat(string(rune('a'+i)), k%50))
+			b.Cols[3].Str = append(b.Cols[3].Str, fmt.Sprint(codec, k%5))
+		}
+		mem := storage.NewMemory(nil)
+		w := NewWriter(mem, "t", b.Schema, WriteOptions{Ordered: true, RowGroup: 500, Codec: codec})
+		if err := w.Append(b); err != nil {
+			t.Fatal(err)
+		}
+		m, err := w.Finish(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k := range b.Cols[0].Int {
+			if !b.Cols[0].Valid[k] {
+				b.Cols[0].Int[k] = 0
+			}
+		}
+		tables = append(tables, table{mem, m, lines(b), lines(&Batch{Schema: b.Schema[:3], N: b.N, Cols: b.Cols[:3]})})
+	}
+	var g errgroup.Group
+	for first := range 3 {
+		g.Go(func() error {
+			for round := range 8 {
+				c := tables[(first+round)%len(tables)]
+				o, want := ReadOptions{BatchRows: 200, Dictionaries: round%2 == 0}, c.want
+				if round >= 4 {
+					want = c.some
+					o.Columns = []string{"n", "name", "raw"} // row group by row group
+				}
+				kept, err := collect(Read(ctx, c.mem, c.m, o))
+				if err != nil {
+					return err
+				}
+				var last *Batch
+				for b, err := range Read(ctx, c.mem, c.m, o) {
+					if err != nil {
+						return err
+					}
+					last = b
+					break
+				}
+				for _, other := range tables {
+					if _, err := collect(Read(ctx, other.mem, other.m, o)); err != nil {
+						return err
+					}
+				}
+				if !slices.Equal(lines(kept), want) {
+					return fmt.Errorf("round %d: rows that were kept have changed", round)
+				}
+				if !slices.Equal(lines(last), want[:last.N]) {
+					return fmt.Errorf("round %d: the batch at which a reader broke off has changed", round)
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
 	}
 }

@@ -37,12 +37,18 @@ func unpacked(codec compress.Codec, dst, src []byte, size int) ([]byte, error) {
 			return streamed(codec, dst, src, size, f.window)
 		}
 	}
-	raw := codec.Decode(resized(dst, size), src)
+	if cap(dst) < size+overrun {
+		dst = make([]byte, 0, size+overrun)
+	}
+	raw := codec.Decode(dst[:size], src)
 	if len(raw) != size {
 		return nil, fmt.Errorf("%w: a page has %d bytes where it announces %d", ErrCorrupt, len(raw), size)
 	}
 	return raw, nil
 }
+
+// overrun is how far behind what it unpacks zstd's decoder likes to write: with room for it, it copies 16 bytes at a time.
+const overrun = 16
 
 // maxWindow is the largest window that zstd's specification asks every decoder to support. A stream keeps so much of what it has unpacked.
 const maxWindow = 8 << 20

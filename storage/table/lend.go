@@ -1,0 +1,53 @@
+package table
+
+import "sync"
+
+// Reads are many and short: an engine reads the parts of a year one after another, each a Read of its own. What they need for a row group and give up again
+// is lent from one to the next: bytes as they are fetched, and memory of decoding.
+var (
+	lentBytes sync.Pool // of *[]byte
+	lentSpare sync.Pool // of *spare
+)
+
+// lender lends memory for what one fetch brings.
+type lender struct {
+	lent []*[]byte
+}
+
+// borrow returns memory for n bytes, which hold anything.
+func (l *lender) borrow(n int64) []byte {
+	b, _ := lentBytes.Get().(*[]byte)
+	if b == nil {
+		b = new([]byte)
+	}
+	*b = resized(*b, int(n))
+	l.lent = append(l.lent, b)
+	return *b
+}
+
+// giveBack ends the loan of everything: nothing may stand in it any more.
+func (l *lender) giveBack() {
+	for _, b := range l.lent {
+		lentBytes.Put(b)
+	}
+	l.lent = nil
+}
+
+// borrowSpares returns memory of decoding for n columns. Of it nothing reaches the rows that are read.
+func borrowSpares(n int) []*spare {
+	out := make([]*spare, n)
+	for i := range out {
+		if out[i], _ = lentSpare.Get().(*spare); out[i] == nil {
+			out[i] = new(spare)
+		}
+	}
+	return out
+}
+
+// giveBackSpares ends the loan. What backs the last batch stays with it: who has broken off may still look at that.
+func giveBackSpares(s []*spare) {
+	for _, s := range s {
+		s.valid, s.code, s.text = nil, nil, nil
+		lentSpare.Put(s)
+	}
+}
