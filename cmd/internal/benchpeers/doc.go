@@ -12,7 +12,7 @@
 //	peers_objective                  our objective over implicit's by conjugate gradients, at the worst dimension
 //	peers_objective_exact            our objective over implicit's by Cholesky; equal means to 0.1 %, since both solve the same problem
 //	peers_ndcg                       our nDCG@10 over the better one of implicit's, at the worst dimension; its goal is 1 less half of
-//	                                 the 95 % interval of their paired difference
+//	                                 the 95 % interval of their paired difference, or less 0.1 % where that is narrower
 //
 // Size ci is the same over a small world, and prints no target.
 //

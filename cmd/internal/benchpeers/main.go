@@ -215,8 +215,8 @@ func (b *bench) als(ctx context.Context, dims []int) error {
 				d, their.epoch/our.epoch, their.whole/our.whole, their.cpu/our.cpu, our.objective/their.objective, ratio, half)
 			speedup[kind] = min(speedup[kind], their.epoch/our.epoch, their.whole/our.whole)
 			objective[kind] = max(objective[kind], our.objective/their.objective)
-			if ratio+half < quality+tolerance {
-				quality, tolerance = ratio, half
+			if equal := max(half, 0.001); ratio+equal < quality+tolerance { // vectors that are almost the same have a narrower interval than matters
+				quality, tolerance = ratio, equal
 			}
 		}
 	}
