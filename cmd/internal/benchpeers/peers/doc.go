@@ -11,7 +11,8 @@
 // Each fit is a process of its own: the script peer.py reads one JSON task and answers with one JSON object; the matrix and the vectors
 // are plain binary files in the machine's byte order. The process is started without the environment variables by which a BLAS or OpenMP can
 // be slowed (OPENBLAS_CORETYPE and the like). implicit runs its own OpenMP threads on all cores, and advises one thread for the BLAS below;
-// both are tried on a slice of the data, and the quicker one is taken.
+// both are tried on a slice of the data, and the quicker one is taken. Its items start from the vectors that the task gives, its subjects, from
+// which conjugate gradients alone start, from draws of its own. A fit tells each epoch that ends on its standard error, which Open's progress gets.
 //
 // # The same problem
 //
