@@ -3,6 +3,7 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"net/url"
@@ -449,37 +450,84 @@ func (p *Project) checkModel(name string, m Model) {
 			p.dec.at(path+".weights."+kind, "0 leaves these events out, a negative weight their items too", "is no weight")
 		}
 	}
-	p.checkKinds(path+".weights", m.Weights)
+	p.checkImpressions(path, m)
+	p.checkKinds(path+".weights", m)
 	p.checkLists(path+".lists", m.Lists, seen)
 }
 
 // checkKinds refuses weights of kinds that no event can have, and those that leave nothing to learn from. Which kinds there are is known only where
 // sources.events.kinds declares them.
-func (p *Project) checkKinds(path string, weights map[string]float64) {
-	e := p.Sources.Events
-	var kinds []string
-	for _, raw := range sortedKeys(e.Kinds) {
-		kinds = append(kinds, e.Kinds[raw])
-	}
-	if len(kinds) == 0 {
+func (p *Project) checkKinds(path string, m Model) {
+	kinds := p.kinds()
+	if kinds == nil {
 		return
 	}
-	if e.DefaultKind != "" {
-		kinds = append(kinds, e.DefaultKind)
-	}
-	slices.Sort(kinds)
-	kinds = slices.Compact(kinds)
-	for _, kind := range sortedKeys(weights) {
+	for _, kind := range sortedKeys(m.Weights) {
 		if !slices.Contains(kinds, kind) {
 			p.dec.at(path+"."+kind, p.known("sources.events.kinds", kind, kinds), "no event has the kind %q", kind)
 		}
 	}
+	weights := m.weights()
 	if !slices.ContainsFunc(kinds, func(kind string) bool {
 		w, given := weights[kind]
 		return !given || w > 0
 	}) {
 		p.dec.at(path, "give one kind a weight above 0", "every kind has a weight of 0 or less: no event would be learned from")
 	}
+}
+
+// kinds are those that an event can have, ascending; nil where they are not declared.
+func (p *Project) kinds() []string {
+	e := p.Sources.Events
+	var kinds []string
+	for _, raw := range sortedKeys(e.Kinds) {
+		kinds = append(kinds, e.Kinds[raw])
+	}
+	if len(kinds) == 0 {
+		return nil
+	}
+	if e.DefaultKind != "" {
+		kinds = append(kinds, e.DefaultKind)
+	}
+	slices.Sort(kinds)
+	return slices.Compact(kinds)
+}
+
+// checkImpressions refuses impressions that nothing reads, that no event is, and that are a signal as well.
+func (p *Project) checkImpressions(path string, m Model) {
+	at := path + ".impressions"
+	if len(m.Impressions) > 0 && m.Ranker == nil {
+		p.dec.at(at, "add ranker: neural, or give these kinds the weight 0 and leave impressions out", "only a ranker reads impressions, and the model has none")
+	}
+	kinds := p.kinds()
+	for i, kind := range m.Impressions {
+		w, given := m.Weights[kind]
+		switch {
+		case kind == "" || slices.Contains(m.Impressions[:i], kind):
+			p.dec.at(at, "name each kind once", "kind %q is empty or named twice", kind)
+		case kinds != nil && !slices.Contains(kinds, kind):
+			p.dec.at(at, p.known("sources.events.kinds", kind, kinds), "no event has the kind %q", kind)
+		case given && w != 0:
+			p.dec.at(path+".weights."+kind, "leave the weight out: that an item was shown says nothing of taste", "%q is an impression, and yet weighs %v", kind, w)
+		}
+	}
+}
+
+// weights are those of the model, in which impressions are no signal.
+func (m Model) weights() map[string]float64 {
+	if len(m.Impressions) == 0 {
+		return m.Weights
+	}
+	w := maps.Clone(m.Weights)
+	if w == nil {
+		w = map[string]float64{}
+	}
+	for _, kind := range m.Impressions {
+		if _, given := w[kind]; !given {
+			w[kind] = 0
+		}
+	}
+	return w
 }
 
 // checkRanker refuses a job whose model has a re-ranker and that leaves it nothing to learn from, or more circumstances than it takes.

@@ -360,7 +360,7 @@ func (o *Opened) model(name string) jobs.Model {
 		parts = append(parts, s)
 		t.Parts = append(t.Parts, s.trainer)
 	}
-	out := jobs.Model{Name: name, Trainer: t, Seed: m.Seed, Weights: m.Weights, Lists: jobs.Lists{K: m.Lists.K, Seen: m.Lists.Seen}}
+	out := jobs.Model{Name: name, Trainer: t, Seed: m.Seed, Weights: m.weights(), Impressions: m.Impressions, Lists: jobs.Lists{K: m.Lists.K, Seen: m.Lists.Seen}}
 	if r := m.Lists.rules(); !r.Off() {
 		out.Lists.Rules = r
 	}

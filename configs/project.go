@@ -271,11 +271,12 @@ type excluded struct {
 
 // Model declares a recommender: its parts and what its lists hold.
 type Model struct {
-	Parts   []Part             // popular, again, als and content if left out; the settings of one, as of ease, with their meaning: go doc -u ./models/ease Hyper
-	Ranker  *Ranker            // neural, or {neural: {hyperparameters}}: corrects the best candidates of the parts' blend; none if left out
-	Weights map[string]float64 // event kind → confidence; others 1; 0: these events are no signal; negative, as of a return or a thumbs-down: nor are they, and from then on their item is in no list of that person
-	Lists   Lists
-	Seed    uint64 // of all that is drawn at random; 1 if left out
+	Parts       []Part             // popular, again, als and content if left out; the settings of one, as of ease, with their meaning: go doc -u ./models/ease Hyper
+	Ranker      *Ranker            // neural, or {neural: {hyperparameters}}: corrects the best candidates of the parts' blend; none if left out
+	Weights     map[string]float64 // event kind → confidence; others 1; 0: these events are no signal; negative, as of a return or a thumbs-down: nor are they, and from then on their item is in no list of that person
+	Impressions oneOrMore          // the kinds of event that say that an item was put before a person, as shown; no signal of taste, they weigh 0: the ranker alone reads them, to learn what was passed over
+	Lists       Lists
+	Seed        uint64 // of all that is drawn at random; 1 if left out
 }
 
 // Part is one algorithm: its name, or {name: {hyperparameters}}.

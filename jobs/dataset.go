@@ -118,7 +118,7 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 		}
 	}
 	d.Kinds = sortedSet(kinds)
-	log, err := newLogBuilder(d.Catalog, d.Kinds, w.job.Model.Weights)
+	log, err := newLogBuilder(d.Catalog, d.Kinds, w.job.Model.Weights, w.job.Model.Impressions)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +133,10 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 			return nil, err
 		}
 		batches[i] = nil
+	}
+	if len(log.shown) > 0 {
+		d.Shown = models.NewEventLog(log.shown)
+		log.shown = nil
 	}
 	if d.Events = models.NewEventLog(log.events); d.Contexts != nil {
 		d.Events = models.NewContextLog(log.events)

@@ -324,6 +324,8 @@ type logBuilder struct {
 	context func(batch *table.Batch, row int) models.Context
 	events  []models.Event
 	against []against
+	seen    []bool // by kind: whether it says that an item was shown
+	shown   []models.Event
 }
 
 // against is an event that speaks against its item: from then on it stands in no list of that subject.
@@ -365,7 +367,8 @@ func union(a, b []int32) []int32 {
 	return models.Distinct(slices.Concat(a, b))
 }
 
-func newLogBuilder(c *models.Catalog, kinds []string, weights map[string]float64) (*logBuilder, error) {
+// newLogBuilder tells apart, by kind, signals of a weight, and impressions.
+func newLogBuilder(c *models.Catalog, kinds []string, weights map[string]float64, impressions []string) (*logBuilder, error) {
 	if len(kinds) > math.MaxUint8 {
 		return nil, fmt.Errorf("%d kinds of event: at most 255 can be told apart; map them to fewer kinds at the source", len(kinds))
 	}
@@ -380,11 +383,13 @@ func newLogBuilder(c *models.Catalog, kinds []string, weights map[string]float64
 			w = 1
 		}
 		b.weights = append(b.weights, float32(w))
+		b.seen = append(b.seen, slices.Contains(impressions, k))
 	}
 	return b, nil
 }
 
-// add appends the events of a batch; events of a kind whose weight is zero are left out, and those of a negative weight stand apart.
+// add appends the events of a batch; events of a kind whose weight is zero are left out, and those of a negative weight and impressions stand
+// apart.
 func (b *logBuilder) add(batch *table.Batch) error {
 	subjects, items, times, kinds := batch.Col("subject"), batch.Col("item"), batch.Col("time"), batch.Col("kind")
 	for i := range batch.N {
@@ -395,6 +400,10 @@ func (b *logBuilder) add(batch *table.Batch) error {
 		kind, ok := b.kinds[kinds.Str[i]]
 		if !ok {
 			return fmt.Errorf("an event has kind %q, which the training set does not know", kinds.Str[i])
+		}
+		if b.seen[kind] {
+			b.shown = append(b.shown, models.Event{Subject: uint64(subjects.Int[i]), Time: times.Int[i], Item: item, Kind: kind, Weight: 1})
+			continue
 		}
 		if b.weights[kind] < 0 {
 			b.against = append(b.against, against{uint64(subjects.Int[i]), times.Int[i], item})

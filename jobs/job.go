@@ -71,7 +71,9 @@ type Model struct {
 	Spec    any // canonical hyperparameters, for keys and for the registry
 	Seed    uint64
 	Weights map[string]float64 // event kind → confidence; others 1
-	Lists   Lists
+	// Impressions are the kinds of event that say that an item was put before somebody: no signal of taste, read by a re-ranker alone.
+	Impressions []string
+	Lists       Lists
 }
 
 // Lists says what a published list holds.

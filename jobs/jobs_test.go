@@ -164,30 +164,33 @@ func TestVolume(t *testing.T) {
 	}
 }
 
-// TestLogBuilder: kinds without weight are left out, others weigh what the job says, 1 if it says nothing.
+// TestLogBuilder: kinds without weight are left out, impressions stand apart, others weigh what the job says, 1 if it says nothing.
 func TestLogBuilder(t *testing.T) {
-	b, err := newLogBuilder(&models.Catalog{IDs: []string{"a", "b"}}, []string{"buy", "hide", "view"}, map[string]float64{"buy": 4, "hide": 0})
+	b, err := newLogBuilder(&models.Catalog{IDs: []string{"a", "b"}}, []string{"buy", "hide", "show", "view"}, map[string]float64{"buy": 4, "hide": 0, "show": 0}, []string{"show"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	row := func(item, kind string) *table.Batch {
 		return &table.Batch{Schema: eventSchema, N: 1, Cols: []table.Column{{Int: []int64{-1}}, {Str: []string{item}}, {Int: []int64{7}}, {Str: []string{kind}}}}
 	}
-	for _, r := range [][2]string{{"b", "buy"}, {"a", "hide"}, {"a", "view"}} {
+	for _, r := range [][2]string{{"b", "buy"}, {"a", "hide"}, {"a", "view"}, {"b", "show"}} {
 		if err := b.add(row(r[0], r[1])); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := []models.Event{{Subject: math.MaxUint64, Time: 7, Item: 1, Kind: 0, Weight: 4}, {Subject: math.MaxUint64, Time: 7, Item: 0, Kind: 2, Weight: 1}}
+	want := []models.Event{{Subject: math.MaxUint64, Time: 7, Item: 1, Kind: 0, Weight: 4}, {Subject: math.MaxUint64, Time: 7, Item: 0, Kind: 3, Weight: 1}}
 	if !slices.Equal(b.events, want) {
 		t.Errorf("%+v, want %+v", b.events, want)
+	}
+	if shown := []models.Event{{Subject: math.MaxUint64, Time: 7, Item: 1, Kind: 2, Weight: 1}}; !slices.Equal(b.shown, shown) || b.against != nil {
+		t.Errorf("shown %+v, want %+v; against %+v", b.shown, shown, b.against)
 	}
 	for _, r := range [][2]string{{"c", "buy"}, {"a", "return"}} {
 		if err := b.add(row(r[0], r[1])); err == nil {
 			t.Errorf("%v is taken", r)
 		}
 	}
-	if _, err := newLogBuilder(&models.Catalog{}, make([]string, 256), nil); err == nil {
+	if _, err := newLogBuilder(&models.Catalog{}, make([]string, 256), nil, nil); err == nil {
 		t.Error("256 kinds are taken")
 	}
 }

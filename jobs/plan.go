@@ -497,7 +497,8 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Rerank                    time.Duration `json:",omitempty"`
 		Contexts                  []string      `json:",omitempty"`
 		Title                     string        `json:",omitempty"`
-	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen, j.Rerank, j.contexts(), j.Model.Lists.Title}, append(keysIn(p.training), p.filter, p.items.keyOrNone(), p.subjects.keyOrNone())...)}
+		Impressions               []string      `json:",omitempty"`
+	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen, j.Rerank, j.contexts(), j.Model.Lists.Title, j.Model.Impressions}, append(keysIn(p.training), p.filter, p.items.keyOrNone(), p.subjects.keyOrNone())...)}
 
 	if err := w.planEvaluate(ctx, p); err != nil {
 		return err

@@ -3,6 +3,7 @@ package models
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Cuts splits time, in microseconds: training before Validation, blend weights on [Validation, Test), figures on [Test, End).
@@ -17,6 +18,7 @@ type Dataset struct {
 	Catalog  *Catalog
 	Kinds    []string
 	Events   EventLog
+	Shown    EventLog    // what was put before subjects, chosen or not: no signal of taste, and subjects of its own; the zero value if nothing is known
 	Subjects *Attributes // row s describes Events.Subjects[s]; nil if none are declared
 	Contexts *Contexts   // what Events.Context means; nil if contexts are not known
 	Cuts     Cuts
@@ -40,6 +42,16 @@ func (d *Dataset) Validate() error {
 		}
 		if k := int(d.Events.Kind[i]); k >= len(d.Kinds) {
 			return fmt.Errorf("data set: event %d has kind %d of %d", i, k, len(d.Kinds))
+		}
+	}
+	if d.Shown.Off != nil {
+		if err := d.Shown.Validate(); err != nil {
+			return fmt.Errorf("data set: impressions: %w", err)
+		}
+		for i, item := range d.Shown.Item {
+			if item < 0 || int(item) >= d.Catalog.Len() {
+				return fmt.Errorf("data set: impression %d has item %d of a catalog of %d", i, item, d.Catalog.Len())
+			}
 		}
 	}
 	if (d.Contexts == nil) != (d.Events.Context == nil) {
@@ -83,6 +95,15 @@ func (d *Dataset) SubjectColumns() []string {
 		names[i] = d.Subjects.Cats[i].Name
 	}
 	return names
+}
+
+// ShownBetween returns what was put before subject row s in [from, to) (µs), as a view. O(log n).
+func (d *Dataset) ShownBetween(s int, from, to int64) History {
+	row, ok := slices.BinarySearch(d.Shown.Subjects, d.Events.Subjects[s])
+	if !ok {
+		return History{}
+	}
+	return d.Shown.SubjectBetween(row, from, to)
 }
 
 // Query returns the query for the best k items for subject row s at time at (µs): all that was known of it before. The history is a

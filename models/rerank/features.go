@@ -21,6 +21,9 @@ const maxAttributes = 3
 // day is a day in µs.
 const day = int64(24 * time.Hour / time.Microsecond)
 
+// recent is how many of a history's last events tell what the subject is after now.
+const recent = 10
+
 // taste is the half-life of the share of a history that has an attribute in common with a candidate.
 const taste = 30 * 24 * time.Hour
 
@@ -41,8 +44,8 @@ func featureNames(parts, attributes []string) []string {
 	)
 	for _, a := range attributes {
 		// log(1 + days) since the last event with an item of the same level, missing: never or no level; and the share of the history,
-		// decayed, that has this level.
-		names = append(names, "recency."+a, "share."+a)
+		// decayed, that has this level: taste; and of its last events: intent.
+		names = append(names, "recency."+a, "share."+a, "recent."+a)
 	}
 	return append(names,
 		"popularity",      // log of the share of people who choose the item lately
@@ -117,7 +120,7 @@ func (s *snapshot) bind(ctx context.Context, c *models.Catalog, subjectColumns [
 		slow, fast := math.Log(float64(shares[0][i])+leastShare), math.Log(float64(shares[1][i])+leastShare)
 		b.popularity[i], b.trend[i] = float32(slow), float32(fast-slow)
 	}
-	b.width = 2*len(b.scale) + 10 + 2*len(b.attributes)
+	b.width = 2*len(b.scale) + 10 + 3*len(b.attributes)
 	return b, nil
 }
 
@@ -157,9 +160,10 @@ type desk struct {
 
 // level is what a history says of one level of an attribute.
 type level struct {
-	last int64
-	mass float64
-	seen bool
+	last   int64
+	mass   float64
+	recent int // among the last events
+	seen   bool
 }
 
 func (b *bound) newDesk() *desk {
@@ -245,7 +249,9 @@ func (b *bound) fromHistory(q *models.Query, s *shortlist, d *desk, column *int)
 			if !l.seen || t > l.last {
 				l.last = t
 			}
-			l.seen, l.mass = true, l.mass+m
+			if l.seen, l.mass = true, l.mass+m; e >= h.Len()-recent {
+				l.recent++
+			}
 		}
 	}
 	age := func(t int64) float32 { return float32(math.Log1p(float64(max(q.At-t, 0)) / float64(day))) }
@@ -262,17 +268,17 @@ func (b *bound) fromHistory(q *models.Query, s *shortlist, d *desk, column *int)
 		f[1] = float32(math.Log1p(float64(d.count[item])))
 		f = f[3:]
 		for a, at := range b.attributes {
-			f[0], f[1] = nan, nan
+			f[0], f[1], f[2] = nan, nan, nan
 			if at.level != nil && at.level[item] >= 0 {
 				l := d.of[a][at.level[item]]
 				if l.seen {
 					f[0] = age(l.last)
 				}
-				if f[1] = 0; mass > 0 {
-					f[1] = float32(l.mass / mass)
+				if f[1], f[2] = 0, 0; mass > 0 {
+					f[1], f[2] = float32(l.mass/mass), float32(l.recent)/float32(min(h.Len(), recent))
 				}
 			}
-			f = f[2:]
+			f = f[3:]
 		}
 		f[0], f[1], f[2], f[3] = b.popularity[item], b.trend[item], events, idle
 	}

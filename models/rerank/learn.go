@@ -167,7 +167,7 @@ func (t *trainable) step(l *lessons, rows []example) error {
 			}
 			base[at] = float32(max(logit(list.base, j), -farthest) / temperature)
 			if c > 0 {
-				gain[r*(contrast-1)+c-1] = l.gain(a, e.chosen, j) * odds(len(list.items), j)
+				gain[r*(contrast-1)+c-1] = l.gain(a, e.chosen, j) * l.questions[a.question].odds(j)
 			}
 		}
 	}

@@ -16,6 +16,7 @@ type asked struct {
 	list     shortlist
 	relevant int   // items that a good list holds, on the shortlist or not
 	hits     []int // positions of those on the shortlist, ascending
+	passed   []int // positions of what was put before the subject in its time and not chosen, ascending
 	mix      []share
 	context  []models.Context // those in which something was chosen, each once, in order
 	chosen   [][]int          // by context: positions on the shortlist, ascending
@@ -98,19 +99,31 @@ func logit(base []float32, j int) float64 {
 // ofHead of a row's candidates are drawn from the head, the other ofAll, beside the chosen one, from the whole shortlist.
 const ofHead, ofAll = (contrast - 1) / 2, contrast / 2
 
-// fromHead tells which those are.
-func fromHead(c int) bool { return c > 0 && c%2 == 0 }
+// ofShown of the ofAll are what was shown and passed over, where anything was: not to choose what one has seen says more.
+const ofShown = ofAll / 2
+
+// passedWeight is how much more a pair weighs whose other item was passed over than one of whose it is not known that it was seen.
+const passedWeight = 4
+
+// fromHead and fromShown tell which those are.
+func fromHead(c int) bool  { return c > 0 && c%2 == 0 }
+func fromShown(c int) bool { return c%4 == 1 }
 
 // draw returns the candidates of a row: the chosen one, and others that were not chosen, half of them from the head of the list, where
-// places are decided.
+// places are decided, and a quarter of those that were shown and passed over, if any were.
 func (l *lessons) draw(a *answer, chosen int, r *rand.Rand) [contrast]int {
-	n := len(l.questions[a.question].list.items)
+	q := &l.questions[a.question]
+	n := len(q.list.items)
 	var out [contrast]int
 	out[0] = chosen
 	for c := 1; c < contrast; c++ {
 		from := n
-		if fromHead(c) {
+		switch {
+		case fromHead(c):
 			from = min(n, head)
+		case fromShown(c) && len(q.passed) > 0:
+			out[c] = q.passed[r.IntN(len(q.passed))]
+			continue
 		}
 		j := r.IntN(from)
 		for tries := 0; contains(a.chosen, j); tries++ {
@@ -124,15 +137,26 @@ func (l *lessons) draw(a *answer, chosen int, r *rand.Rand) [contrast]int {
 	return out
 }
 
-// odds corrects for how candidates are drawn: the head's come up more often than the others, so that each counts less. A pair of candidates
-// is to weigh in the loss what it weighs among all pairs of the shortlist; else the many that are below the head would be lifted with the
-// few of them that were chosen.
-func odds(n, j int) float32 {
+// odds corrects for how candidates are drawn: the head's and those that were passed over come up more often than the others, so that each counts
+// less. A pair of candidates is to weigh in the loss what it weighs among all pairs of the shortlist, those passed over passedWeight times that;
+// else the many that are below the head would be lifted with the few of them that were chosen.
+func (q *asked) odds(j int) float32 {
+	n, passed := len(q.list.items), contains(q.passed, j)
 	all := float32(ofAll) / float32(n)
-	if top := min(n, head); j < top {
-		return all / (all + float32(ofHead)/float32(top))
+	drawn := all
+	if len(q.passed) > 0 {
+		drawn = float32(ofAll-ofShown) / float32(n)
 	}
-	return 1
+	if passed {
+		drawn += float32(ofShown) / float32(len(q.passed))
+	}
+	if top := min(n, head); j < top {
+		drawn += float32(ofHead) / float32(top)
+	}
+	if passed {
+		return passedWeight * all / drawn
+	}
+	return all / drawn
 }
 
 // gain is what a list's nDCG would lose or win if the candidates at positions i and j of the shortlist changed places: what a pair of
@@ -218,6 +242,13 @@ func ask(m *Model, d *models.Dataset, questions []blend.Question, lists []shortl
 			}
 			a.mix = mixOf(own)
 		}
+		shown := d.ShownBetween(q.Row, q.Query.At, q.Until)
+		for _, item := range models.Distinct(shown.Item) {
+			if j, ok := at[item]; ok && !contains(a.hits, j) {
+				a.passed = append(a.passed, j)
+			}
+		}
+		slices.Sort(a.passed)
 		after := d.Events.SubjectBetween(q.Row, q.Query.At, q.Until)
 		in := map[choice]bool{}
 		for e, item := range after.Item {

@@ -19,8 +19,8 @@ type Trainer struct {
 	Blend  blend.Trainer
 	Hyper  Hyper
 	Always bool // ship a correction once it is trained, whatever it is worth: for tests, which have too few people to win with, and for ablations
-	// Only names the features that the network sees; the others are constant to it. For ablations; nil: all.
-	Only []string
+	// Sees tells which features the network sees; the others are constant to it. For ablations; nil: all.
+	Sees func(feature string) bool
 }
 
 // Name returns "rerank".
@@ -218,13 +218,13 @@ func (t *Trainer) ask(ctx context.Context, h *Hyper, m *Model, d *models.Dataset
 	return ask(m, d, questions, lists), nil
 }
 
-// blind makes the features that Only does not name constants: so far does none reach that its standardized value is 0.
+// blind makes what the network does not see constant: on so large a scale every value is 0.
 func (t *Trainer) blind(n *network, names []string) {
-	if t.Only == nil {
+	if t.Sees == nil {
 		return
 	}
 	for j, name := range names {
-		if !slices.Contains(t.Only, name) {
+		if !t.Sees(name) {
 			n.mean[j], n.scale[j], n.indicator[j] = 0, math.MaxFloat32, false
 		}
 	}

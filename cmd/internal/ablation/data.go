@@ -121,13 +121,20 @@ func synthetic(ctx context.Context, w synth.World) (*models.Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	events := make([]models.Event, len(rows))
-	for i, x := range rows {
-		events[i] = models.Event{
+	var events, shown []models.Event
+	for _, x := range rows {
+		if x.Action == "shown" {
+			shown = append(shown, models.Event{Subject: uint64(person[x.UserID]), Item: int32(item[synth.Unnumbered(x.SKU)]), Time: x.Time, Weight: 1})
+			continue
+		}
+		events = append(events, models.Event{
 			Subject: uint64(person[x.UserID]), Item: int32(item[synth.Unnumbered(x.SKU)]), Time: x.Time,
 			Kind: uint8(slices.Index(d.Kinds, x.Action)), Weight: weights[x.Action],
 			Context: contextOf(x.Time, x.Channel, x.Device),
-		}
+		})
+	}
+	if len(shown) > 0 {
+		d.Shown = models.NewEventLog(shown)
 	}
 	d.Contexts, d.Events = contexts, models.NewContextLog(events)
 	start := w.Start.UnixMicro()

@@ -28,13 +28,15 @@ func main() {
 	seeds := flag.Int("seeds", 2, "worlds")
 	journey := flag.String("journey", "", "folder of The Complete Journey; empty: synthetic worlds")
 	weeks := flag.Int("weeks", 8, "weeks of The Complete Journey, the last one being the last of 2017")
-	rerank := flag.Bool("rerank", false, "measure the re-ranker and what it sees, in place of the parts")
+	reranker := flag.Bool("rerank", false, "measure the re-ranker and what it sees, in place of the parts")
+	flag.BoolVar(&size.Shown, "shown", false, "worlds with impressions (for -rerank)")
+	flag.BoolVar(&size.Intent, "intent", false, "worlds in which what people are after changes (for -rerank)")
 	flag.Parse()
 	ctx := context.Background()
 	var err error
-	if *rerank && *journey != "" {
+	if *reranker && *journey != "" {
 		err = rerankJourneys(ctx, *journey, *weeks, os.Stdout)
-	} else if *rerank {
+	} else if *reranker {
 		err = rerankWorlds(ctx, size, *seeds, os.Stdout)
 	} else if *journey != "" {
 		err = journeys(ctx, *journey, *weeks, os.Stdout)

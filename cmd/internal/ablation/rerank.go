@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
@@ -14,24 +16,37 @@ import (
 
 // corrected is a re-ranker whose network sees less than all. It is judged whether it would ship or not.
 type corrected struct {
-	name string
-	t    rerank.Trainer
+	name  string
+	t     rerank.Trainer
+	sees  func(feature string) bool // nil: all
+	blind bool                      // no impressions are known to it
 }
 
 // variants are the re-ranker and what is left of it without some of what it sees.
-func variants() []corrected {
+func variants(shown bool) []corrected {
 	full := rerank.Defaults()
 	plain := full
 	plain.Context = false
-	of := func(name string, h rerank.Hyper, only ...string) corrected {
-		return corrected{name, rerank.Trainer{Hyper: h, Only: only, Always: true}}
+	without := func(prefix string) func(string) bool {
+		return func(name string) bool { return !strings.HasPrefix(name, prefix) }
 	}
-	return []corrected{
-		of("re-ranked", full),
-		of("without context", plain),
-		of("bias columns alone: popularity, trend, context", full, "popularity", "trend"),
-		of("places alone: the blend's score and rank", plain, "blend", "blend.rank", "blend.share"),
+	just := func(names ...string) func(string) bool {
+		return func(name string) bool { return slices.Contains(names, name) }
 	}
+	all := []corrected{
+		{name: "re-ranked", t: rerank.Trainer{Hyper: full}},
+		{name: "without context", t: rerank.Trainer{Hyper: plain}},
+		{name: "without recent intent", t: rerank.Trainer{Hyper: full}, sees: without("recent.")},
+		{name: "bias columns alone: popularity, trend, context", t: rerank.Trainer{Hyper: full}, sees: just("popularity", "trend")},
+		{name: "places alone: the blend's score and rank", t: rerank.Trainer{Hyper: plain}, sees: just("blend", "blend.rank", "blend.share")},
+	}
+	if shown {
+		return []corrected{
+			all[0],
+			{name: "without impressions", t: rerank.Trainer{Hyper: full}, blind: true},
+		}
+	}
+	return all
 }
 
 // verdict is what the validation window said of a variant.
@@ -47,8 +62,8 @@ type reranking struct {
 	verdicts []verdict
 }
 
-func newReranking() *reranking {
-	v := variants()
+func newReranking(shown bool) *reranking {
+	v := variants(shown)
 	return &reranking{v, make(figures, 1+len(v)), make([]verdict, len(v))}
 }
 
@@ -76,9 +91,12 @@ func (r *reranking) measure(ctx context.Context, d *models.Dataset) error {
 		return err
 	}
 	for i, v := range r.variants {
-		trainer := v.t
-		trainer.Blend = *b
-		m, err := trainer.Train(ctx, d, d.Cuts.Test, 1)
+		trainer, known := v.t, *d
+		trainer.Blend, trainer.Sees, trainer.Always = *b, v.sees, true
+		if v.blind {
+			known.Shown = models.EventLog{}
+		}
+		m, err := trainer.Train(ctx, &known, d.Cuts.Test, 1)
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
@@ -129,7 +147,7 @@ func (r *reranking) write(out io.Writer) {
 }
 
 func rerankWorlds(ctx context.Context, size synth.World, seeds int, out io.Writer) error {
-	r := newReranking()
+	r := newReranking(size.Shown)
 	for seed := range seeds {
 		size.Seed = uint64(seed) + 1
 		d, err := synthetic(ctx, size)
@@ -149,7 +167,7 @@ func rerankJourneys(ctx context.Context, dir string, weeks int, out io.Writer) e
 	if err != nil {
 		return err
 	}
-	r := newReranking()
+	r := newReranking(false)
 	for w := range weeks {
 		if err := r.measure(ctx, sales.until(journeyEnd.Add(-time.Duration(weeks-1-w)*7*24*time.Hour))); err != nil {
 			return fmt.Errorf("week %d of %d: %w", w+1, weeks, err)

@@ -20,6 +20,8 @@ const (
 	cartRate     = 0.15 // of views; twice that in a favourite category or brand
 	buyRate      = 0.6  // of carts
 	sessionSize  = 5.7  // events of a session on average, measured
+	shelfSize    = 5    // items that are shown for each view, in a world with impressions
+	likedMore    = 6    // how much likelier a liked one is looked at
 	sameCategory = 0.7  // of the next view
 	seconds      = 24 * 60 * 60
 )
@@ -146,8 +148,13 @@ func (d *day) browse(p *person, i int, add func(item int, action string, amount 
 		if !s.chance(sameCategory) {
 			category = p.category(d.cat, s)
 		}
+		if d.w.Intent && s.chance(0.5) {
+			category = p.intent(d.w, d.cat, i, d.number)
+		}
 		it := d.cat.pick(s, category, d.number)
-		if d.sale >= 0 && s.chance(0.5) {
+		if d.w.Shown {
+			it = d.shelf(p, i, category, add)
+		} else if d.sale >= 0 && s.chance(0.5) {
 			it = d.cat.dull(s, d.sale, d.number)
 		} else if !p.likes(d.w, i, &d.cat.items[it]) && s.chance(0.5) {
 			it = d.cat.pick(s, category, d.number) // a second look for the favourite brand
@@ -166,6 +173,22 @@ func (d *day) browse(p *person, i int, add func(item int, action string, amount 
 			add(it, "buy", amount)
 		}
 	}
+}
+
+// shelf shows items of a category, by their popularity, and returns the one that is looked at: more often one that the person likes, and one that
+// stands further up. What it likes less it has seen and passed over.
+func (d *day) shelf(p *person, i, category int, add func(item int, action string, amount float64)) int {
+	var items [shelfSize]int
+	w := newWeights(shelfSize, func(place int) float64 {
+		it := d.cat.pick(d.stream, category, d.number)
+		items[place] = it
+		add(it, "shown", 0)
+		if p.likes(d.w, i, &d.cat.items[it]) {
+			return likedMore / float64(place+1)
+		}
+		return 1 / float64(place+1)
+	})
+	return items[w.draw(d.stream)]
 }
 
 // amount is the price of one piece, or of some.

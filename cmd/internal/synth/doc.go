@@ -16,6 +16,8 @@
 //   - Consent to `recommend`, in exact shares: 3 % refused, 1 % expire and 1 % withdraw within the middle of the world's time, three in ten of
 //     those give consent again later. 1 % object to `check_fairness`. Cohorts are missing: a tenth of subjects has no row, a twentieth of the
 //     rest no gender, another no age band.
+//   - Impressions, if asked for: a view is a choice from a shelf of five, by place and by brand, and what was passed over was seen.
+//   - Intent, if asked for: half of what a person looks at is, for three days at a time, of a category that its tastes don't tell.
 //   - Drift, if asked for, on one day: see [DriftKind].
 //
 // # Design

@@ -132,6 +132,11 @@ func (p *person) category(c *catalog, s *stream) int {
 	return c.all.draw(s)
 }
 
+// intent is the category that the person is after on a day, whatever its tastes.
+func (p *person) intent(w World, c *catalog, i, day int) int {
+	return int(mix(w.Seed^mix(uint64(i)<<20^uint64(day/3))) % uint64(len(c.byCategory)))
+}
+
 // likes reports whether the item is of the brand that the person prefers in its category.
 func (p *person) likes(w World, i int, it *item) bool {
 	favourite := mix(w.Seed^mix(uint64(i))^uint64(it.category)) % brandsPerCategory

@@ -22,6 +22,8 @@ type World struct {
 	Start              time.Time // midnight UTC of the first day
 	EventsPerUser      float64   // the mean over all subjects and days; 0 means 80
 	Drift              *Drift    // nil: none
+	Shown              bool      // every view is a choice from a shelf of items that were shown, each an event of the action "shown"
+	Intent             bool      // for three days at a time people are after a category of their own
 
 	// OnDay, if set, is told after each day's file how many are written. Calls don't overlap.
 	OnDay func(done int)
