@@ -46,14 +46,8 @@ func Read(ctx context.Context, b storage.Bucket, m Manifest, o ReadOptions) iter
 			yield(nil, err)
 			return
 		}
-		parts := m.Parts
-		if o.Shards != nil {
-			parts = slices.DeleteFunc(slices.Clone(parts), func(p Part) bool { return !slices.Contains(o.Shards, p.Shard) })
-		}
-		whole, ahead := !o.windowed() && wants(s, m.Schema), aheadRead
-		if whole {
-			ahead = 1
-		}
+		parts := o.parts(&m)
+		whole, ahead := o.whole(s, &m)
 		out, spares := newBatch(s), borrowSpares(len(s))
 		defer giveBackSpares(spares)
 		fetch := func(ctx context.Context, u unit) (loaded, error) { return load(ctx, b, u, s, o) }
@@ -77,6 +71,41 @@ func Read(ctx context.Context, b storage.Bucket, m Manifest, o ReadOptions) iter
 			}
 		}
 	}
+}
+
+// Fetched is the most that a Read of m holds at once of what it fetches, in bytes; beside it are a page of each column, unpacked, and a batch. It holds two parts,
+// if all of them is wanted, or four row groups: how large these are stands in footers, so that they count as parts.
+func (m *Manifest) Fetched(o ReadOptions) (most int64, err error) {
+	s, err := m.project(o.Columns)
+	if err != nil {
+		return 0, err
+	}
+	parts := o.parts(m)
+	_, ahead := o.whole(s, m)
+	for i := range parts {
+		sum := int64(0)
+		for _, p := range parts[i:min(i+1+ahead, len(parts))] {
+			sum += p.Size
+		}
+		most = max(most, sum)
+	}
+	return most, nil
+}
+
+// parts are those that are read.
+func (o *ReadOptions) parts(m *Manifest) []Part {
+	if o.Shards == nil {
+		return m.Parts
+	}
+	return slices.DeleteFunc(slices.Clone(m.Parts), func(p Part) bool { return !slices.Contains(o.Shards, p.Shard) })
+}
+
+// whole reports whether parts are fetched in one request each, and how much is fetched ahead: parts, or row groups.
+func (o *ReadOptions) whole(s Schema, m *Manifest) (whole bool, ahead int) {
+	if !o.windowed() && wants(s, m.Schema) {
+		return true, 1
+	}
+	return false, aheadRead
 }
 
 func (o ReadOptions) withDefaults(m *Manifest) (ReadOptions, error) {
