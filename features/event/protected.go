@@ -15,8 +15,8 @@ import (
 // ProtectedPlan says how those are found who are never profiled.
 type ProtectedPlan struct {
 	Data         DataSet
-	Columns      []string // attributes that tell who is protected; they are read for this alone, and not kept
-	Numeric      []string // those of them that hold numbers
+	Columns      []string           // attributes that tell who is protected; they are read for this alone, and not kept
+	Numeric      []string           // those of them that hold numbers
 	Matches      func(row Row) bool // it may not keep the row
 	Identities   *Identities
 	Suppressions *Suppressions
