@@ -56,6 +56,9 @@ type Prior struct {
 	State map[string][]Split // by the key of views
 	// Tile returns the tile of the views of a key over exactly w; false if there is none, and the events of w are read instead.
 	Tile func(key string, w table.Interval) ([]Split, bool)
+	// Events is about how many events a build without the Prior would read; 0: not known. By it, and the Bytes of the splits, an engine may decline a
+	// Prior that is dearer to go on from than all events are to read.
+	Events int64
 }
 
 // JoinPlan asks for views as of many moments: what would have been known at each example (training rows).

@@ -80,6 +80,9 @@ func (w *work) rests() rests {
 
 // mayGoOn says why no build of the job goes on from another, or "": then states need not be kept either.
 func (w *work) mayGoOn() string {
+	if w.dear != "" {
+		return w.dear
+	}
 	longest := features.RetentionNeeded(w.job.Views)
 	next := w.job.Every.Next(w.iv)
 	if half := longest / 2; min(w.iv.End.Sub(w.iv.Start), next.End.Sub(next.Start)) > half {
@@ -96,6 +99,31 @@ func (w *work) mayGoOn() string {
 
 // errPriorLost says that what an earlier build kept can't be read any more.
 var errPriorLost = errors.New("what an earlier build kept is gone")
+
+// A state that is larger than this for each event of the longest window costs more, read and written again every night, than reading all events and keeping none
+// (features/local: 32 ns a byte, 535 ns an event of six views). Small ones are kept: whatever they cost is little.
+const (
+	dearState  = 16       // bytes an event
+	cheapState = 32 << 20 // bytes
+)
+
+// dear says why states like those that a build kept are of no use, or "". As there are none after a build that heard so, they are kept and looked at again when the
+// last that there were is superseded (priorsKept).
+func dear(c *table.Commit, r rests) string {
+	var bytes, events int64
+	for output, m := range c.Outputs {
+		if strings.HasPrefix(output, statePrefix) {
+			bytes += sizeOf(m)
+		}
+	}
+	for _, d := range r.Days {
+		events += d.Rows
+	}
+	if bytes <= cheapState || bytes/dearState <= events {
+		return ""
+	}
+	return fmt.Sprintf("what a build keeps (%.0f MB in %s) takes longer to read and to write than all events of the longest window (%d)", float64(bytes)/1e6, c.Key, events)
+}
 
 // prior is an earlier build to go on from.
 type prior struct {
@@ -170,6 +198,11 @@ func (w *work) priorCommit(ctx context.Context, now map[string]restDay) (found *
 			facts, err := factsOf[buildFacts](c)
 			if err != nil {
 				return nil, buildFacts{}, "", err
+			}
+			if facts.Rests.Views == spec {
+				if w.dear = dear(c, facts.Rests); w.dear != "" {
+					return nil, buildFacts{}, w.dear, nil
+				}
 			}
 			no := w.refuses(c, facts.Rests, spec, now)
 			if no == "" {
@@ -252,6 +285,12 @@ func (w *work) changed(r rests, now map[string]restDay) []string {
 // prior is what the build kept, as an engine takes it.
 func (p *prior) prior(ctx context.Context) *features.Prior {
 	out := &features.Prior{End: p.end, State: map[string][]features.Split{}}
+	window := p.w.viewsWindow()
+	for _, d := range p.w.plan.committed {
+		if d.iv.Start.Before(window.End) && window.Start.Before(d.iv.End) {
+			out.Events += d.manifest.Rows
+		}
+	}
 	for _, key := range features.Keys(p.w.job.Views) {
 		out.State[key] = p.kept(p.commit, stateOutput(key))
 	}

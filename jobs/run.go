@@ -400,6 +400,7 @@ type work struct {
 	epoch   int            // as of this erasure
 
 	plan  *plan
+	dear  string   // why builds keep no state for later ones, as an earlier one's size says
 	data  *dataset // what assemble, train, evaluate and load share; loaded once
 	model models.Model
 }

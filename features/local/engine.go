@@ -73,7 +73,7 @@ func states(ctx context.Context, p features.Plan, bg *budget, stats *features.St
 		if err != nil {
 			return nil, err
 		}
-		if pr := prog.plan(p.Prior, start); pr != nil {
+		if pr := prog.plan(p.Prior, start); pr != nil && !prog.dear(pr, p.Prior, p.State != nil) {
 			s := newScan(prog, bg)
 			n, err := s.goOn(ctx, p, pr)
 			if !errors.Is(err, errInconsistent) && !errors.Is(err, aggregate.ErrDamaged) && !errors.Is(err, errBeyond) {

@@ -79,6 +79,62 @@ func TestPriorTablesWithoutFiles(t *testing.T) {
 	}
 }
 
+// A prior of which there is more to read than of events is declined, and one that is cheaper, or whose size nobody says, is gone on from: the rows are the same.
+func TestPriorIsDeclinedByCost(t *testing.T) {
+	events := meetings(2000, func(i int) string { return fmt.Sprint(i) })
+	views := []features.View{{Name: "v", Key: features.KeySubject, Windows: []time.Duration{joinDay, 30 * joinDay}, Features: []features.Feature{{Name: "n", Op: features.Distinct, Column: features.KeyItem}}}}
+	build := func(end time.Time, prior *features.Prior, state func(string, *table.Batch) error) (rows []string, goesOn bool) {
+		stats, err := Engine{}.Build(t.Context(), features.Plan{
+			Views: views, Schema: events.Schema, Interval: table.Interval{Start: end.Add(-joinDay), End: end}, Prior: prior, State: state,
+			Events: func(_ context.Context, w table.Interval) ([]features.Split, error) {
+				return eventsWithin(events, w), nil
+			},
+			Out: func(_ features.View, b *table.Batch) error {
+				for i := range b.N {
+					rows = append(rows, fmt.Sprint(b.Cols[0].Int[i], b.Cols[1].Int[i], b.Cols[2].Int[i]))
+				}
+				return nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(rows)
+		return rows, stats.Prior != nil
+	}
+	var state []features.Split
+	build(joinEnd.Add(-joinDay), nil, func(_ string, b *table.Batch) error {
+		state = append(state, joinSource(b)...)
+		return nil
+	})
+	want, _ := build(joinEnd, nil, nil)
+	keep := func(string, *table.Batch) error { return nil }
+	const million = 1_000_000
+	for _, c := range []struct {
+		bytes, events int64
+		kept, goesOn  bool
+	}{
+		{dearPrior * million, million, false, true},
+		{dearPrior*million + dearPrior, million, false, false},
+		{dearPriorKept * million, million, true, true},
+		{dearPriorKept*million + dearPriorKept, million, true, false},
+		{cheapPrior, 1, false, true},
+		{cheapPrior + 1, 1, false, false},
+		{dearPriorKept * million, 0, false, true}, // nobody says how many events there are
+	} {
+		var sink func(string, *table.Batch) error
+		if c.kept {
+			sink = keep
+		}
+		sized := slices.Clone(state)
+		sized[0].Bytes = c.bytes
+		rows, goesOn := build(joinEnd, &features.Prior{End: joinEnd.Add(-joinDay), State: map[string][]features.Split{features.KeySubject: sized}, Events: c.events}, sink)
+		if goesOn != c.goesOn || !slices.Equal(rows, want) {
+			t.Errorf("a state of %d bytes, %d events, kept %v: gone on from %v; %d rows, want %d", c.bytes, c.events, c.kept, goesOn, len(rows), len(want))
+		}
+	}
+}
+
 // Lists of minima stand in one array, in which they move to grow: what they hold is what they held apart, and the places that they left take no more than all that
 // they hold and have room for.
 func TestListsMoveToGrow(t *testing.T) {

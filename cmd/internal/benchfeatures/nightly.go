@@ -205,6 +205,7 @@ func runNight(ctx context.Context, t task) (m measured, err error) {
 	}
 	if t.Prior {
 		p.Prior = k.prior(b)
+		p.Prior.Events = t.Data.last(len(t.Data.Days) - 1).events()
 		p.State, p.Tile = dropState, dropState
 		if t.Write {
 			p.State, p.Tile = state.take, tile.take
