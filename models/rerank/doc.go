@@ -3,7 +3,8 @@
 //	score(i) = blend(i) + Bound · unit(i) · Σ_c w_c · tanh(net(x_i, c) − mean_{j ≤ 20} net(x_j, c)),   unit(i) = max(blend(i), blend(20th), 0)
 //
 // blend(20th) is the score of the twentieth candidate, or of the last where there are fewer. x_i are features of the candidate (each part's
-// score and rank, the blend's, recency and number of the subject's events with the item and with its categories, popularity and its trend,
+// score and rank, the blend's, recency and number of the subject's events with the item and with its categories, the share of these in its
+// lasting taste and in its last ten events, popularity and its trend,
 // length and age of the history), standardized with recorded moments and clipped at ±5; what is missing is 0 and has an indicator of its own.
 // c is a context: device and channel as the project declares them, daypart and weekday, each level a unit. For a request the sum has one
 // term, its context. For a list that is made ahead it runs over the subject's mix: the up to eight contexts in which most of its events came,
@@ -18,9 +19,12 @@
 // the last interval that had ended. Only the blend's weights (a number a part) are from later, since the correction must fit the blend that
 // it will be added to.
 //
-// Each chosen item of a shortlist is compared with fifteen that were not chosen, by a logistic loss of the ratio of their scores; a pair
+// Where it is known what was shown (Dataset.Shown), an item that was put before the subject in the time of the question and not chosen has been
+// passed over. Impressions are no signal: the blend never sees them.
+//
+// Each chosen item of a shortlist is compared with fifteen that were not chosen, a quarter of them passed over, by a logistic loss of the ratio of their scores; a pair
 // weighs what changing places would mean for the list's nDCG (LambdaRank's gain), times how many pairs of the whole shortlist it stands
-// for. One subject in five is held out: the epoch with the best nDCG on them is kept.
+// for, and times four if the other item was passed over: not to choose what one has seen says more. One subject in five is held out: the epoch with the best nDCG on them is kept.
 //
 // # What ships
 //
@@ -45,13 +49,15 @@
 //
 // gorgonia builds and differentiates the graph; nothing else imports it. Initial weights, dropout masks and the order of examples come from
 // one seeded PCG, the shape of a step is fixed, and matrices are multiplied by models/internal/vec: equal inputs give equal bytes at any
-// GOMAXPROCS. Scoring does not use it: its machine takes milliseconds a request.
+// GOMAXPROCS. Scoring does not use it: its machine takes milliseconds a request. A step with our kernels takes about a quarter of the time that it
+// takes with gonum's float32 (BenchmarkStep: 5.4 against 22 ms), the first layer's product alone about a fortieth (BenchmarkSgemm).
 //
 // The artifact keeps to the rule for artifacts: levels of contexts, and combinations of them, of fewer than MinSubjects subjects are not in
 // it, nor is the popularity of such items.
 //
 // Rejected: gradient-boosted trees (their leaves are no bounded function of a request, and a reader in another language needs a runtime),
 // a softmax over the sampled candidates, each for as many as it stands for (it fits the many answers far below the list's end: docs/quality.md has the
-// figures), a penalty on the mean correction in place of centring (too weak to centre, or too strong to learn), the contexts of an item as features (a table of
+// figures), a penalty on the mean correction in place of centring (too weak to centre, or too strong to learn), how often and how lately an item was shown to the subject as features (they cost more than they told),
+// the contexts of an item as features (a table of
 // items by contexts would have to go to every server).
 package rerank

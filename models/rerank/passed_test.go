@@ -105,3 +105,35 @@ func TestImpressionsAreNoSignal(t *testing.T) {
 		t.Error("the correction learned nothing from impressions: the test sees nothing")
 	}
 }
+
+// TestSeesNothing: a network to which every feature is constant says the same of all candidates, which is taken away: the scores are the blend's.
+func TestSeesNothing(t *testing.T) {
+	d := modelstest.Checkerboard()
+	tr := trainer(true)
+	tr.Hyper.Context, tr.Sees = false, func(string) bool { return false }
+	made, err := tr.Train(t.Context(), d, d.Cuts.Test, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := made.(*Model)
+	corrected, err := m.Bind(t.Context(), d.Catalog, d.SubjectColumns())
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := m.BindBase(t.Context(), d.Catalog, d.SubjectColumns())
+	if err != nil || base == nil {
+		t.Fatalf("it does not correct: %v", err)
+	}
+	var rows [2][]float32
+	for i, s := range []models.Scorer{corrected, base} {
+		rows[i] = make([]float32, d.Catalog.Len())
+		if err := s.Score(t.Context(), []models.Query{d.Query(1, d.Cuts.Test, 3)}, rows[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, v := range rows[0] {
+		if math.Abs(float64(v-rows[1][i])) > 1e-6 {
+			t.Errorf("item %d scores %v, the blend gives it %v", i, v, rows[1][i])
+		}
+	}
+}

@@ -102,3 +102,23 @@ func (f fixed) Score(_ context.Context, q []models.Query, dst []float32) error {
 	}
 	return nil
 }
+
+// Of what was shown, one item of two was chosen; who chose all that was shown to it has no answer.
+func TestAmongShownByHand(t *testing.T) {
+	e := func(s uint64, item int32, at int64) models.Event {
+		return models.Event{Subject: s, Item: item, Time: at, Weight: 1}
+	}
+	d := &models.Dataset{
+		Catalog: &models.Catalog{IDs: []string{"a", "b", "c", "d"}}, Cuts: models.Cuts{Test: 5, End: 9},
+		Events: models.NewEventLog([]models.Event{e(1, 0, 5), e(1, 3, 6), e(2, 1, 5)}),
+		Shown:  models.NewEventLog([]models.Event{e(1, 2, 4), e(1, 1, 5), e(1, 3, 5), e(2, 1, 5)}),
+	}
+	chosen := newTask(d, false).amongShown(d)
+	of, err := chosen.judge(t.Context(), fixed{4, 3, 2, 1})
+	if want := 1 / math.Log2(3); err != nil || len(of) != 1 || math.Abs(of[0]-want) > 1e-12 {
+		t.Errorf("%v, want %v of one subject: %v", of, want, err)
+	}
+	if !slices.Equal(chosen.queries[0].Candidates, []int32{1, 3}) {
+		t.Errorf("ranked are %v", chosen.queries[0].Candidates)
+	}
+}

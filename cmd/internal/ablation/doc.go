@@ -2,6 +2,7 @@
 // docs/quality.md.
 //
 //	ablation [-users N] [-items N] [-days N] [-seeds N] [-journey DIR] [-weeks N]
+//	ablation -rerank [-shown] [-intent] [the same]
 //
 // # Protocol
 //
@@ -10,6 +11,12 @@
 // days before it being the validation, once with all items and once without those that the subject had before ("new"). With it: The Complete
 // Journey, imported from DIR; the last weeks, each by itself, as make quality takes them, over the products that were sold (the 71,000 others
 // have no score but content's). Differences to the blend of a new project's parts are paired over subjects and worlds or weeks, with 95 % intervals.
+//
+// With -rerank the contenders are the blend, its correction by the re-ranker (models/rerank), and the same correction of less: without context, without the
+// last events, with the bias columns alone (popularity, trend, context), with the blend's score and place alone. Each is judged on the test
+// window whether it would ship or not, also if it learned nothing that held-out questions confirm; beside that stands what the validation window
+// said, means over worlds or weeks. -shown plants impressions: of a shelf of five one is looked at; the second figure ranks only what was
+// shown in the test window, in which what is popular is not ahead for being shown. -intent plants categories that people are after for three days.
 //
 // Item-kNN is the textbook's: the cosine of items over subjects, drawn towards 0 by 10 subjects, of each item the 50 nearest.
 //

@@ -59,12 +59,13 @@ type verdict struct {
 type reranking struct {
 	variants []corrected
 	figures  figures // of the blend, then of each variant
+	shown    figures // the same among what was shown, in worlds with impressions
 	verdicts []verdict
 }
 
 func newReranking(shown bool) *reranking {
 	v := variants(shown)
-	return &reranking{v, make(figures, 1+len(v)), make([]verdict, len(v))}
+	return &reranking{v, make(figures, 1+len(v)), make(figures, 1+len(v)), make([]verdict, len(v))}
 }
 
 // measure trains and judges all of them on one data set. The parts are trained once.
@@ -74,13 +75,18 @@ func (r *reranking) measure(ctx context.Context, d *models.Dataset) error {
 		b.Parts[i] = &remembered{Trainer: p, of: map[models.Cuts]map[int64]models.Model{}}
 	}
 	t := newTask(d, false)
+	chosen := t.amongShown(d)
 	judge := func(to int, m models.Model) error {
 		s, err := m.Bind(ctx, d.Catalog, d.SubjectColumns())
 		if err != nil {
 			return err
 		}
 		of, err := t.judge(ctx, s)
-		r.figures[to] = append(r.figures[to], of...)
+		if err != nil {
+			return err
+		}
+		among, err := chosen.judge(ctx, s)
+		r.figures[to], r.shown[to] = append(r.figures[to], of...), append(r.shown[to], among...)
 		return err
 	}
 	plain, err := b.Train(ctx, d, d.Cuts.Test, 1)
@@ -133,17 +139,35 @@ func (r *remembered) Train(ctx context.Context, d *models.Dataset, until int64, 
 	return m, nil
 }
 
+// write prints the table of the variants, with a second figure of the test in worlds with impressions.
 func (r *reranking) write(out io.Writer) {
-	fmt.Fprintf(out, "| nDCG@%d | validation, minus the blend | would ship | test (n = %d) | minus the blend |\n|---|---|---|---|---|\n", k, len(r.figures[0]))
-	mean, _ := benchmark.Paired(r.figures[0], nil)
-	fmt.Fprintf(out, "| the blend | | | %.4f | |\n", mean)
+	tasks := []struct {
+		name string
+		of   figures
+	}{{"test", r.figures}, {"test, among what was shown", r.shown}}
+	if len(r.shown[0]) == 0 {
+		tasks = tasks[:1]
+	}
+	fmt.Fprintf(out, "| nDCG@%d | validation, minus the blend | would ship |", k)
+	for _, t := range tasks {
+		fmt.Fprintf(out, " %s (n = %d) | minus the blend |", t.name, len(t.of[0]))
+	}
+	fmt.Fprintf(out, "\n|---|---|---|%s\n| the blend | | |", strings.Repeat("---|---|", len(tasks)))
+	for _, t := range tasks {
+		mean, _ := benchmark.Paired(t.of[0], nil)
+		fmt.Fprintf(out, " %.4f | |", mean)
+	}
 	for i, v := range r.variants {
 		w := r.verdicts[i]
 		n := float64(w.of)
-		mean, _ := benchmark.Paired(r.figures[1+i], nil)
-		diff, half := benchmark.Paired(r.figures[1+i], r.figures[0])
-		fmt.Fprintf(out, "| %s | %+.4f (%+.4f to %+.4f) | %d of %d | %.4f | %+.4f ± %.4f |\n", v.name, w.gain/n, w.low/n, w.top/n, w.ships, w.of, mean, diff, half)
+		fmt.Fprintf(out, "\n| %s | %+.4f (%+.4f to %+.4f) | %d of %d |", v.name, w.gain/n, w.low/n, w.top/n, w.ships, w.of)
+		for _, t := range tasks {
+			mean, _ := benchmark.Paired(t.of[1+i], nil)
+			diff, half := benchmark.Paired(t.of[1+i], t.of[0])
+			fmt.Fprintf(out, " %.4f | %+.4f ± %.4f |", mean, diff, half)
+		}
 	}
+	fmt.Fprintln(out)
 }
 
 func rerankWorlds(ctx context.Context, size synth.World, seeds int, out io.Writer) error {

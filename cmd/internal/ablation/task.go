@@ -30,6 +30,24 @@ func newTask(d *models.Dataset, mask bool) *task {
 	return t
 }
 
+// amongShown is t with, of each query, only what was put before its subject in the test window to be ranked: which of it is chosen says what people
+// like, whatever decides what they are shown. Who chose nothing or all of it has no answer.
+func (t *task) amongShown(d *models.Dataset) *task {
+	out := &task{items: t.items}
+	for i, q := range t.queries {
+		s, _ := slices.BinarySearch(d.Events.Subjects, q.Draw)
+		q.Candidates = models.Distinct(d.ShownBetween(s, d.Cuts.Test, d.Cuts.End).Item)
+		relevant := slices.DeleteFunc(slices.Clone(t.relevant[i]), func(item int32) bool {
+			_, shown := slices.BinarySearch(q.Candidates, item)
+			return !shown
+		})
+		if len(relevant) > 0 && len(relevant) < len(q.Candidates) {
+			out.queries, out.relevant = append(out.queries, q), append(out.relevant, relevant)
+		}
+	}
+	return out
+}
+
 // judge returns the nDCG@k of each query.
 func (t *task) judge(ctx context.Context, s models.Scorer) ([]float64, error) {
 	var r models.Ranking

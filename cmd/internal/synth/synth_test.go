@@ -470,3 +470,32 @@ func BenchmarkWrite(b *testing.B) {
 		})
 	}
 }
+
+// In a world with impressions every browsed view is one of five items that were shown right before it; in a world without there are none.
+func TestShown(t *testing.T) {
+	w := small()
+	w.Users, w.Days = 60, 7
+	if plain, _ := write(t, w); slices.ContainsFunc(plain.events, func(e eventRow) bool { return e.Action == "shown" }) {
+		t.Error("a world without impressions has some")
+	}
+	w.Shown = true
+	m, _ := write(t, w)
+	last, shown, shelves := map[string][]string{}, 0, 0 // the last items shown to each subject
+	for _, e := range m.events {
+		switch shelf := last[e.UserID]; e.Action {
+		case "shown":
+			shown++
+			if last[e.UserID] = append(shelf, e.SKU); len(shelf) == shelfSize {
+				last[e.UserID] = last[e.UserID][1:]
+			}
+		case "view":
+			if slices.Contains(shelf, e.SKU) {
+				shelves++
+			}
+		}
+	}
+	// Visits of one subject may lie in one another: a few shelves are mixed up by that.
+	if shelves < 200 || shown%shelfSize != 0 || float64(shelves) < 0.95*float64(shown)/shelfSize {
+		t.Errorf("%d items are shown, and %d views choose from the last five", shown, shelves)
+	}
+}
