@@ -157,7 +157,8 @@ const (
 
 // class is the views of a group with the same windows: their states stand side by side, so that an event touches them together.
 //
-// An entity's state is stride words: for each bucket its cells, then the cells that stand for all windows.
+// An entity's state is stride words: for each bucket its cells, then the cells that stand for all windows. In a build that goes on from a prior one they stand
+// in columns, a cell of all entities of a partition together.
 type class struct {
 	number   int     // among the classes of all groups
 	windows  []int64 // µs, ascending
