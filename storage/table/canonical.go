@@ -57,6 +57,7 @@ func (r *canonicalRows) measure(sizes []int, b *Batch, from int) {
 	clear(sizes)
 	for k := range b.Cols {
 		c := &b.Cols[k]
+		size := 9
 		switch b.Schema[k].Type {
 		case String, Bytes:
 			for i := range sizes {
@@ -69,21 +70,13 @@ func (r *canonicalRows) measure(sizes []int, b *Batch, from int) {
 			}
 			continue
 		case Bool:
-			each += 2
-			if c.Valid != nil {
-				for i, ok := range c.Valid[from : from+len(sizes)] {
-					if !ok {
-						sizes[i]--
-					}
-				}
-			}
-		default:
-			each += 9
-			if c.Valid != nil {
-				for i, ok := range c.Valid[from : from+len(sizes)] {
-					if !ok {
-						sizes[i] -= 8
-					}
+			size = 2
+		}
+		each += size
+		if c.Valid != nil {
+			for i, ok := range c.Valid[from : from+len(sizes)] {
+				if !ok {
+					sizes[i] -= size - 1
 				}
 			}
 		}
