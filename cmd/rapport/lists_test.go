@@ -253,7 +253,7 @@ func TestListsOfNobody(t *testing.T) {
 		banned = max(banned, attrs["category"])
 		of[attrs["category"]]++
 	}
-	const most = 8
+	const most = 3
 	s.job.Model.Lists.Rules = &lists.Rules{Exclude: []lists.Exclusion{{{Column: "category", In: []string{banned}}}}, AtMost: []lists.Limit{{Column: "category", Most: most}}}
 	s.job.Model.Lists.Related, s.job.Model.Lists.UnprofiledBy = 5, []string{"category", "device"}
 	s.night(6)
