@@ -67,6 +67,9 @@ func (p *Project) defaults() {
 		if j.Train.Window == 0 {
 			j.Train.Window = defaultWindow
 		}
+		if j.Evaluate.Protocol == "" {
+			j.Evaluate.Protocol = string(eval.Temporal)
+		}
 		if len(j.Evaluate.K) == 0 {
 			j.Evaluate.K = []int{10, 20}
 		}
@@ -599,28 +602,12 @@ func (p *Project) checkJob(name string, j Job) {
 		p.checkListReads(name, j)
 		p.checkGuardReads(name, j)
 	}
-	if len(j.Evaluate.Cohorts) > 0 {
-		if _, ok := p.Purposes[j.Purpose.Evaluate]; !ok {
-			p.undeclared(path+".purpose.evaluate", "purposes", "purpose", j.Purpose.Evaluate, sortedKeys(p.Purposes))
-		} else {
-			for _, c := range j.Evaluate.Cohorts {
-				if !p.purpose(j.Purpose.Evaluate).Allows("cohorts", c) {
-					d.at(path+".evaluate.cohorts", "add it to the purpose's reads.cohorts", "purpose %q does not read cohorts.%s", j.Purpose.Evaluate, c)
-				}
-			}
-		}
-	}
-	for i, k := range j.Evaluate.K {
-		if k < 1 || k > 1000 || i > 0 && k <= j.Evaluate.K[i-1] {
-			d.at(path+".evaluate.k", "as [10, 50]", "must ascend, each between 1 and 1000")
-			break
-		}
-	}
+	p.checkEvaluate(name, j)
 	if v := *j.MinVolume; v < 0 || v >= 1 {
 		d.at(path+".min_volume", "0.5 refuses an interval with under half of the usual events", "must be at least 0 and less than 1")
 	}
 	for i, b := range j.Budgets {
-		if err := b.budget().Validate(j.Evaluate.K, j.Evaluate.Cohorts, BaselineNames); err != nil {
+		if err := b.budget().Validate(j.Evaluate.K, j.Evaluate.cohorts(), BaselineNames); err != nil {
 			p.each(fmt.Sprintf("%s.budgets[%d]", path, i), err)
 		}
 	}

@@ -238,7 +238,7 @@ func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error)
 	}
 	j := &jobs.Job{
 		Project: o.Project.Project, Name: name, Training: o.purpose(c.Purpose.Train), Window: c.Train.Window, Last: c.Evaluate.Split.Last, Weigh: c.Evaluate.Split.Validation, K: c.Evaluate.K,
-		Cohort: c.Evaluate.Cohorts, MinN: c.Evaluate.MinN, Baselines: baselines(), Drift: jobs.Drift{Action: c.Drift.Action, Alpha: c.Drift.Alpha},
+		Cohort: c.Evaluate.cohorts(), Judging: c.Evaluate.judging(), MinN: c.Evaluate.MinN, Baselines: baselines(), Drift: jobs.Drift{Action: c.Drift.Action, Alpha: c.Drift.Alpha},
 		Alias: c.Publish.Alias, Floor: *c.MinVolume, Shards: shards, Overlap: schedule.Overlap(c.Overlap), CatchUp: c.CatchUp, Lookback: c.Lookback,
 	}
 	if j.Every, err = table.EveryOf(c.Every, loc); err != nil {

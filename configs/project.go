@@ -382,10 +382,26 @@ type Train struct {
 
 // Evaluate says on what the candidate is judged.
 type Evaluate struct {
-	Split   Split
-	K       []int    // lengths of lists at which they are judged; the first is the headline
-	Cohorts []string // attributes of sources.cohorts by which people are compared
-	MinN    int      // the smallest group that is judged
+	Protocol    string                          // temporal: learns from what was before the test, and is asked for that; leave_last_out: asked for each person's last event; strong: for a fifth of the items of a tenth of the people, who are not learned from. The last two are for comparisons with papers: they say nothing of a live system, and the live version is not measured
+	Split       Split                           // of the temporal protocol
+	K           []int                           // lengths of lists at which they are judged; the first is the headline
+	Cohorts     []oneOrMore                     // by what people are compared: attributes of sources.cohorts, activity, tenure, or a context column of events (the level that most of a person's events have); a list, as [gender, age_band], is their intersection, named gender+age_band
+	MinN        int                             // the smallest group that is judged
+	Cold        int                             // a person with fewer events before the test is cold; 3 if left out
+	Activity    []int                           // from how many events in the window the next group of the cohort begins, as [5, 20]; three groups of equal size if left out
+	Tenure      []time.Duration                 // the same of the time since a person's first event in the window, as [30d, 90d]
+	Diversity   oneOrMore                       // item attributes in which items of a list are compared; those of the list rules if left out
+	Calibration string                          // the item attribute over which lists are compared with histories; that of the list rules if left out
+	Providers   []string                        // item attributes, as brand, whose levels' exposure is measured
+	Content     map[string]map[string]condition // groups of items whose share of places is measured, by cohort too, as premium: {price: {min: 50}}
+	New         *EvaluateNew                    // which items are the content "new"; those of the list rules' fresh if left out
+	Price       string                          // the item attribute, one of numbers, whose median on each list is measured, by cohort too
+}
+
+// EvaluateNew says which items are new.
+type EvaluateNew struct {
+	Age   time.Duration // for how long an item is new
+	Since string        // attribute that says since when there is the item, as lists.fresh has it; its first event if left out
 }
 
 // Split is the temporal split: the last of the window is the test; before it lies the validation, on which the parts are weighed (default:

@@ -34,6 +34,7 @@ var choices = map[string][]string{
 	"Purpose.Basis":       {string(policy.Consent), string(policy.LegitimateInterest)},
 	"Purpose.Use":         {"training", "evaluation", "mitigation"},
 	"Lists.Seen":          {"auto", "keep", "mask"},
+	"Evaluate.Protocol":   {string(eval.Temporal), string(eval.LeaveLastOut), string(eval.StrongGeneralization)},
 	"Job.Overlap":         {"skip", "buffer-one", "cancel-other", "allow-all"},
 	"Budget.OnFail":       {string(eval.Ratchet), string(eval.Block), string(eval.Warn)},
 	"Drift.Action":        {"warn", "block"},

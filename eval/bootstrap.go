@@ -2,8 +2,18 @@ package eval
 
 import (
 	"math"
+	"runtime"
 	"slices"
+	"sync"
 )
+
+// buckets is into how many parts subjects are divided by their keys. A replicate draws one weight a bucket: whole buckets are resampled, so that neither
+// memory nor time grows with the number of subjects. A cell of a few hundred subjects has nearly one a bucket. With many, a bucket is the sum of
+// a random part of them, and the variance of sums of random parts is, in expectation, that of subjects; it is known from so many parts to 1/√(2·1024) = 2 %.
+const buckets = 1024
+
+// bucket is where a subject belongs under a seed, in every evaluation.
+func bucket(seed, key uint64) int { return int(mix(seed^mix(key)) % buckets) }
 
 // poissonTable maps 16 uniform bits to a draw from Poisson(1), by inversion of its distribution function.
 var poissonTable = func() (t [1 << 16]uint8) {
@@ -19,12 +29,30 @@ var poissonTable = func() (t [1 << 16]uint8) {
 	return t
 }()
 
-// weights writes the bootstrap weights of one query for the replicates [from, from+len(dst)); from is a multiple of 4. They are a function of
-// (seed, query, replicate) alone, so any range may be drawn anywhere.
-func weights(dst []float64, seed uint64, query, from int) {
-	key := mix(seed ^ mix(uint64(query)+1))
+// draws are the bootstrap weights of all buckets: bucket b has those of its replicates at [b·replicates].
+type draws struct {
+	replicates int
+	weight     []float64
+}
+
+func newDraws(seed uint64, replicates int) *draws {
+	d := &draws{replicates: replicates, weight: make([]float64, buckets*replicates)}
+	for b := range buckets {
+		weights(d.of(b), seed, b)
+	}
+	return d
+}
+
+// of returns the weights of a bucket, a replicate each, as a view.
+func (d *draws) of(bucket int) []float64 {
+	return d.weight[bucket*d.replicates:][:d.replicates]
+}
+
+// weights writes the bootstrap weights of one bucket, a function of (seed, bucket, replicate) alone.
+func weights(dst []float64, seed uint64, bucket int) {
+	key := mix(seed ^ mix(uint64(bucket)+1))
 	for i := 0; i < len(dst); i += 4 {
-		bits := mix(key + uint64(from+i))
+		bits := mix(key + uint64(i))
 		for j := i; j < min(i+4, len(dst)); j++ {
 			dst[j] = float64(poissonTable[uint16(bits)])
 			bits >>= 16
@@ -38,6 +66,66 @@ func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
+}
+
+// Replicates are summed in chunks by one worker at a time, over groups of buckets whose weights stay in a core's first cache meanwhile.
+const (
+	replicateChunk = 128
+	bucketGroup    = 16
+)
+
+// sum adds Σ_b weight(b, r)·rows[b·cols + c] over the buckets of at to dst[c·replicates + r]: row i of rows is that of bucket at[i]. Workers share the
+// replicates, so that no sum depends on how many there are. O(len(at)·cols·replicates).
+func (d *draws) sum(dst []float64, at []int32, rows []float64, cols int) {
+	var wg sync.WaitGroup
+	limit := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for from := 0; from < d.replicates; from += replicateChunk {
+		limit <- struct{}{}
+		wg.Go(func() {
+			d.sumChunk(dst, at, rows, cols, from, min(from+replicateChunk, d.replicates))
+			<-limit
+		})
+	}
+	wg.Wait()
+}
+
+func (d *draws) sumChunk(dst []float64, at []int32, rows []float64, cols, from, to int) {
+	for lo := 0; lo < len(at); lo += bucketGroup {
+		hi := min(lo+bucketGroup, len(at))
+		for c := range cols {
+			out := dst[c*d.replicates+from : c*d.replicates+to]
+			i := lo
+			for ; i+4 <= hi; i += 4 {
+				v0, v1, v2, v3 := rows[i*cols+c], rows[(i+1)*cols+c], rows[(i+2)*cols+c], rows[(i+3)*cols+c]
+				if v0 == 0 && v1 == 0 && v2 == 0 && v3 == 0 {
+					continue
+				}
+				axpy4(out, v0, v1, v2, v3, d.of(int(at[i]))[from:to], d.of(int(at[i+1]))[from:to], d.of(int(at[i+2]))[from:to], d.of(int(at[i+3]))[from:to])
+			}
+			for ; i < hi; i++ {
+				if v := rows[i*cols+c]; v != 0 {
+					axpy(out, v, d.of(int(at[i]))[from:to])
+				}
+			}
+		}
+	}
+}
+
+// axpy adds a·x to dst.
+func axpy(dst []float64, a float64, x []float64) {
+	dst = dst[:len(x)]
+	for i, v := range x {
+		dst[i] += float64(a * v) // the conversion forbids a fused multiply-add, which would differ between architectures
+	}
+}
+
+// axpy4 adds a·x + b·y + c·z + d·w to dst.
+func axpy4(dst []float64, a, b, c, d float64, x, y, z, w []float64) {
+	n := len(dst)
+	x, y, z, w = x[:n], y[:n], z[:n], w[:n]
+	for i := range dst {
+		dst[i] += float64(a*x[i]) + float64(b*y[i]) + (float64(c*z[i]) + float64(d*w[i]))
+	}
 }
 
 // means writes the replicate means sums[r]/weight[r] to dst and returns those that exist (a replicate may have drawn nobody).

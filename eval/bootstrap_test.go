@@ -3,30 +3,25 @@ package eval
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
-// TestPoissonWeights: the weights have the distribution of Poisson(1), and are the same however the replicates are divided.
+// TestPoissonWeights: the weights have the distribution of Poisson(1), whatever the number of replicates.
 func TestPoissonWeights(t *testing.T) {
-	const queries, replicates = 500, 1000
-	all := make([]float64, replicates)
+	const replicates = 1000
+	d := newDraws(7, replicates)
 	var counts [16]float64
-	for q := range queries {
-		weights(all, 7, q, 0)
-		for _, from := range []int{0, 4, 128, 996} {
-			part := make([]float64, min(130, replicates-from))
-			weights(part, 7, q, from)
-			for i, w := range part {
-				if w != all[from+i] {
-					t.Fatalf("query %d, replicate %d: %v in a part, %v in all", q, from+i, w, all[from+i])
-				}
-			}
-		}
-		for _, w := range all {
-			counts[int(w)]++
+	for _, w := range d.weight {
+		counts[int(w)]++
+	}
+	for b := range 5 { // fewer replicates are the first of more
+		part := make([]float64, 130)
+		if weights(part, 7, b); !slices.Equal(part, d.of(b)[:130]) {
+			t.Fatalf("bucket %d has other weights in a part than in all", b)
 		}
 	}
-	p, n := math.Exp(-1), float64(queries*replicates)
+	p, n := math.Exp(-1), float64(buckets*replicates)
 	for k := range 6 {
 		if got := counts[k] / n; math.Abs(got-p) > 5*math.Sqrt(p/n)+2e-5 {
 			t.Errorf("weight %d has the share %v, want %v", k, got, p)
@@ -49,12 +44,12 @@ func TestStandardErrorMatchesTheory(t *testing.T) {
 		squares += (v - mean) * (v - mean)
 	}
 	want := math.Sqrt(squares/(n-1)) / math.Sqrt(n)
-	sums, weight, w := make([]float64, replicates), make([]float64, replicates), make([]float64, replicates)
-	for q, v := range values {
-		weights(w, 3, q, 0)
-		axpy(sums, v, w)
-		axpy(weight, 1, w)
+	c := newCell(0, 1, false)
+	for i := range values {
+		c.add(bucket(3, uint64(i)), values[i:i+1])
 	}
+	whole := c.resample(newDraws(3, replicates))
+	sums, weight := whole.of(0), whole.weight
 	low, high, se := interval(means(nil, sums, weight))
 	if math.Abs(se/want-1) > 0.06 {
 		t.Errorf("bootstrap error %v, theory %v", se, want)

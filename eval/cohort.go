@@ -8,44 +8,73 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// cohort builds the figures of one attribute, whose groups are the cells from first on.
-func (e *evaluation) cohort(name string, levels []string, first int) CohortQuality {
+// cohort adds the figures of one cohort attribute.
+func (e *evaluation) cohort(q *Quality, i int, d *draws) {
+	c := &e.task.Cohorts[i]
+	levels := append(append([]string(nil), c.Levels...), Missing)
+	groups := make([]*resampled, len(levels)) // nil: withheld
 	sizes := make([]int, len(levels))
 	for l := range levels {
-		sizes[l] = e.tally.cells[first+l].n
+		sizes[l] = e.cells[e.first[i]+l].n
 	}
-	hidden := suppress(sizes)
-	out := CohortQuality{Cohort: name}
-	for c, contender := range e.contenders {
-		if contender.Role == Part {
-			continue
+	for l, hidden := range suppress(sizes) {
+		if !hidden {
+			groups[l] = e.cells[e.first[i]+l].resample(d)
+			e.pool(q, groups[l], c.Name, levels[l])
 		}
-		for f := range e.figures {
-			figure := CohortFigure{Contender: contender.Name, Metric: e.figureName(f)}
-			all := e.tally.estimate(0, c*e.figures+f)
-			figure.Overall, figure.OverallError = all.Value, all.StandardError
-			floor := e.tally.spread(0, c*e.figures+f)
+	}
+	out := CohortQuality{Cohort: c.Name}
+	figure := func(name string, of func(contender int) series) (all []CohortFigure) {
+		for c, contender := range e.contenders {
+			if !e.layout.measured[c] {
+				continue
+			}
+			est := q.Contenders[c].Estimate(name, All)
+			if est == nil {
+				est = q.contentOf(name, contender.Name)
+			}
+			f := CohortFigure{Contender: contender.Name, Metric: name, Overall: est.Value, OverallError: est.StandardError}
+			s := of(c)
+			all0 := &e.cells[0]
+			spread := deviation(float64(est.N), all0.total[s.num], all0.square[s.num])
 			for l, level := range levels {
 				g := Group{Level: level, Status: Suppressed}
-				if !hidden[l] {
-					g = e.tally.group(first+l, c*e.figures+f, floor)
+				if groups[l] != nil {
+					own := groups[l].estimate(s)
+					if own.N < MinCell { // those of the group for whom it is defined
+						f.ByGroup = append(f.ByGroup, g)
+						continue
+					}
+					g = group(own, spread, e.ceiling(name))
 					g.Level, g.Status = level, Judged
-					if *g.N < e.task.MinN {
+					if own.N < e.task.MinN {
 						g.Status = Insufficient
 					}
 				}
-				figure.ByGroup = append(figure.ByGroup, g)
+				f.ByGroup = append(f.ByGroup, g)
 			}
-			figure.summarize(e.task.MinN)
-			out.Figures = append(out.Figures, figure)
+			f.summarize(e.task.MinN)
+			all = append(all, f)
+		}
+		return all
+	}
+	for f := range e.layout.hits {
+		out.Figures = append(out.Figures, figure(e.hitName(f), func(c int) series { return e.layout.hit(0, c, f) })...)
+	}
+	for f := range e.layout.lists / 2 {
+		if e.known(f) {
+			out.Figures = append(out.Figures, figure(e.listName(f), func(c int) series { return e.layout.list(c, f) })...)
 		}
 	}
-	return out
+	q.Cohorts = append(q.Cohorts, out)
+	for f := range q.Content {
+		x := &q.Content[f]
+		x.Cohorts = append(x.Cohorts, CohortQuality{Cohort: c.Name, Figures: figure(x.Name, func(c int) series { return e.layout.place(c, f) })})
+	}
 }
 
-// group is the figure of one group. spread is the standard deviation over all subjects.
-func (t *tally) group(cell, f int, spread float64) Group {
-	est := t.estimate(cell, f)
+// group is the figure of one group: est is its own, spread the standard deviation over all subjects, most the largest value that there can be.
+func group(est Estimate, spread, most float64) Group {
 	g := Group{N: &est.N, Value: est.Value, Low: est.Low, High: est.High}
 	if est.StandardError == nil || est.Value == nil {
 		return g
@@ -54,7 +83,7 @@ func (t *tally) group(cell, f int, spread float64) Group {
 	half := distuv.UnitNormal.Quantile(1-(1-Confidence)/2) * se
 	g.StandardError = finite(se)
 	g.Low = finite(max(0, min(*est.Low, *est.Value-half)))
-	g.High = finite(min(1, max(*est.High, *est.Value+half)))
+	g.High = finite(min(most, max(*est.High, *est.Value+half)))
 	return g
 }
 
@@ -166,4 +195,36 @@ func (f *CohortFigure) gap(minN int) gap {
 		}
 	}
 	return g
+}
+
+// Cross is the cohort of all combinations of levels that occur: "gender+age_band" with levels as "f+55-". A row that one of them does not know is
+// Missing. Of one cohort it is that cohort. Their rows are the same.
+func Cross(cohorts ...Cohort) Cohort {
+	out := cohorts[0]
+	for _, c := range cohorts[1:] {
+		seen := map[[2]int32]bool{}
+		for row, a := range out.Of {
+			if b := c.Of[row]; a >= 0 && b >= 0 {
+				seen[[2]int32{a, b}] = true
+			}
+		}
+		next := Cohort{Name: out.Name + "+" + c.Name, Of: make([]int32, len(out.Of))}
+		to := map[[2]int32]int32{}
+		for a := range out.Levels {
+			for b := range c.Levels {
+				if pair := [2]int32{int32(a), int32(b)}; seen[pair] {
+					to[pair] = int32(len(next.Levels))
+					next.Levels = append(next.Levels, out.Levels[a]+"+"+c.Levels[b])
+				}
+			}
+		}
+		for row, a := range out.Of {
+			next.Of[row] = -1
+			if b := c.Of[row]; a >= 0 && b >= 0 {
+				next.Of[row] = to[[2]int32{a, b}]
+			}
+		}
+		out = next
+	}
+	return out
 }

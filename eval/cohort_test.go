@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"github.com/rapport-ml/rapport/models"
 )
 
 func TestSuppress(t *testing.T) {
@@ -68,17 +66,16 @@ func TestSuppressionHolds(t *testing.T) {
 //	a: 40 subjects, 30 hits: 0.75        b: 40 subjects, 10 hits: 0.25        overall 40/80 = 0.5
 //	difference 0.5, ratio ⅓, relative gap 0.5/0.5 = 1, difference to overall 0.25
 func TestCohortByHand(t *testing.T) {
-	task := Task{Catalog: catalog(3), K: []int{1}, Cohorts: []Cohort{{Name: "g", Levels: []string{"a", "b"}}}}
+	task := fixture{Task: Task{Catalog: catalog(3), K: []int{1}, Cohorts: []Cohort{{Name: "g", Levels: []string{"a", "b"}}}}}
 	for s := range 80 {
 		group, took := int32(s/40), int32(1)
 		if (group == 0 && s%40 < 30) || (group == 1 && s%40 < 10) {
 			took = 0
 		}
-		task.Queries = append(task.Queries, models.Query{})
-		task.Relevant = append(task.Relevant, []int32{took})
+		task.add(Subject{Relevant: []int32{took}})
 		task.Cohorts[0].Of = append(task.Cohorts[0].Of, group)
 	}
-	q, err := Evaluate(context.Background(), task, []Contender{{Name: "c", Scorer: descending, Role: Candidate}})
+	q, err := Evaluate(context.Background(), task.task(), []Contender{{Name: "c", Scorer: descending, Role: Candidate}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +123,7 @@ func TestCohortByHand(t *testing.T) {
 
 // TestSmallGroups: groups of one, of a few, and below min_n.
 func TestSmallGroups(t *testing.T) {
-	task := Task{Catalog: catalog(3), K: []int{1}, MinN: 30, Cohorts: []Cohort{{Name: "g", Levels: []string{"one", "twelve", "twenty", "fifty"}}}}
+	task := fixture{Task: Task{Catalog: catalog(3), K: []int{1}, MinN: 30, Cohorts: []Cohort{{Name: "g", Levels: []string{"one", "twelve", "twenty", "fifty"}}}}}
 	for s := range 143 {
 		level := int32(-1) // 60 missing
 		switch {
@@ -139,11 +136,10 @@ func TestSmallGroups(t *testing.T) {
 		case s < 83:
 			level = 3
 		}
-		task.Queries = append(task.Queries, models.Query{})
-		task.Relevant = append(task.Relevant, []int32{int32(s % 2)})
+		task.add(Subject{Relevant: []int32{int32(s % 2)}})
 		task.Cohorts[0].Of = append(task.Cohorts[0].Of, level)
 	}
-	q, err := Evaluate(context.Background(), task, []Contender{{Name: "c", Scorer: descending, Role: Candidate}})
+	q, err := Evaluate(context.Background(), task.task(), []Contender{{Name: "c", Scorer: descending, Role: Candidate}})
 	if err != nil {
 		t.Fatal(err)
 	}

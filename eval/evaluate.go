@@ -3,228 +3,213 @@ package eval
 import (
 	"context"
 	"fmt"
-	"math"
+	"slices"
 
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/lists"
 )
 
-const (
-	waveQueries    = 1024 // queries between two summations
-	replicateChunk = 128  // replicates summed by one worker at a time; a multiple of 4
-)
+// waveQueries is how many queries are asked and measured at a time.
+const waveQueries = 1024
 
-// Evaluate ranks the whole catalog for every query with every contender and measures the lists: the metrics of this package at each of t.K over all, repeated and
-// explored items, the candidate's paired differences, and the figures by cohort. It does not change t's slices.
+// Evaluate ranks the whole catalog for every query with every contender and measures the lists: the metrics of this package at each of t.K by split, the
+// candidate's paired differences, the figures by cohort, and what stands in the lists. It does not change what t holds.
 //
-// Time is that of scoring plus O(queries · figures · replicates); memory is that of models.Rank, two numbers an item for each contender and length,
-// and one a figure, group and replicate: none of it grows with the number of queries but the task itself.
+// Memory is that of models.Rank and of one wave of queries; 2·4·20 bytes an item for each length and judged contender; and 8 bytes for each figure,
+// group and bucket of the bootstrap: none of it grows with the number of subjects. Time is that of scoring, O(queries · figures · cohorts) and, at the
+// end, O(groups · figures · 1024 · replicates).
 func Evaluate(ctx context.Context, t Task, contenders []Contender) (*Quality, error) {
 	if err := t.check(contenders); err != nil {
 		return nil, err
 	}
 	e := newEvaluation(&t, contenders)
-	if len(e.rows) == 0 {
-		return nil, fmt.Errorf("evaluate: %w: none of the %d subjects took an item in the test window that a list may hold", ErrEmptyTask, len(t.Queries))
-	}
-	for lo := 0; lo < len(e.rows); lo += waveQueries {
-		w := e.rows[lo:min(lo+waveQueries, len(e.rows))]
-		if err := e.score(ctx, w); err != nil {
+	for next := 0; next < t.Rows; {
+		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("evaluate: %w", err)
 		}
-		e.cover(w)
-		e.tally.add(w, e.values, t.Seed)
+		var err error
+		if next, err = e.ask(next); err != nil {
+			return nil, fmt.Errorf("evaluate: %w", err)
+		}
+		if len(e.wave) == 0 {
+			continue
+		}
+		if err := e.rank(ctx); err != nil {
+			return nil, fmt.Errorf("evaluate: %w", err)
+		}
+		e.measure(e.wave)
+		e.catalogue()
+		e.tally()
+		e.evaluated += len(e.wave)
+	}
+	if e.evaluated == 0 {
+		return nil, fmt.Errorf("evaluate: %w: none of the %d subjects took an item in the test window that a list may hold", ErrEmptyTask, t.Rows)
 	}
 	return e.quality(), nil
 }
 
-// row is one query with something to find.
+// row is one subject with something to find.
 type row struct {
-	query    int // in Task.Queries
+	Subject
+	row      int // of the task
+	bucket   int // of the bootstrap
 	relevant [len(splits)]int
-	cells    []int32 // the groups it belongs to, as cells of the tally
 }
 
 // evaluation is the state of one call of Evaluate.
 type evaluation struct {
 	task       *Task
 	contenders []Contender
+	candidate  int
+	live       int // −1: none
 	discount   discount
 	depth      int // the longest list
-	figures    int // list metrics × lengths
-	rows       []row
-	masked     int
+	layout     layout
+	rarity     []float64 // of items; nil: not known
+	standing   []float64
 
-	// One wave: the figures by query, contender, split and figure, and the lists by contender.
-	values []float64
-	lists  []models.Ranking
-	flags  []bool // scratch: hits by split and rank
+	// One wave: its subjects, their values, and the lists by contender.
+	wave    []row
+	queries []models.Query
+	values  []float64
+	lists   []models.Ranking
 
-	tally    *tally
-	coverage []cover // contender-major, one a length
-	tied     []int
+	evaluated, masked int
+	cells             []cell // the splits, then the groups of each cohort, the last of which is Missing
+	first             []int  // the first cell of each cohort
+	spread            []cover
+	shelf             []shelf
+	tied              []int
 }
 
 func newEvaluation(t *Task, contenders []Contender) *evaluation {
-	depth := t.K[len(t.K)-1]
 	e := &evaluation{
-		task: t, contenders: contenders, depth: depth, figures: len(t.K) * len(listMetrics), discount: newDiscount(depth),
-		coverage: make([]cover, len(contenders)*len(t.K)), tied: make([]int, len(contenders)),
-		lists: make([]models.Ranking, len(contenders)), flags: make([]bool, len(splits)*depth),
+		task: t, contenders: contenders, live: -1, depth: t.K[len(t.K)-1], layout: newLayout(t, contenders),
+		rarity: t.Items.rarity(), standing: t.Items.standing(), tied: make([]int, len(contenders)), lists: make([]models.Ranking, len(contenders)),
+		spread: make([]cover, len(contenders)*len(t.K)), shelf: make([]shelf, len(contenders)*len(t.K)), first: make([]int, len(t.Cohorts)),
 	}
-	var groups int
-	base := make([]int, len(t.Cohorts)) // the first cell of each cohort; its last is Missing
+	e.discount = newDiscount(e.depth)
+	for c := range contenders {
+		switch contenders[c].Role {
+		case Candidate:
+			e.candidate = c
+		case Live:
+			e.live = c
+		}
+	}
+	for s := range splits {
+		e.cells = append(e.cells, newCell(e.layout.of[s][0], e.layout.of[s][1], s == 0))
+	}
 	for i, c := range t.Cohorts {
-		base[i] = len(splits) + groups
-		groups += len(c.Levels) + 1
+		e.first[i] = len(e.cells)
+		for range len(c.Levels) + 1 {
+			e.cells = append(e.cells, newCell(0, e.layout.byGroup, false))
+		}
 	}
-	for q := range t.Queries {
-		r := row{query: q}
-		for _, item := range t.Relevant[q] {
-			if !allows(&t.Queries[q], item) {
+	for c := range contenders {
+		for j := range t.K {
+			e.spread[c*len(t.K)+j].owner = make([]int32, len(t.Catalog.IDs))
+			if e.layout.measured[c] {
+				e.shelf[c*len(t.K)+j] = newShelf(len(t.Catalog.IDs))
+			}
+		}
+	}
+	return e
+}
+
+// ask fills the wave with subjects who have something to find, from row next on, and returns the row after them.
+func (e *evaluation) ask(next int) (int, error) {
+	e.wave, e.queries = e.wave[:0], e.queries[:0]
+	for ; next < e.task.Rows && len(e.wave) < waveQueries; next++ {
+		r := row{Subject: e.task.Subject(next), row: next}
+		if err := r.check(int32(len(e.task.Catalog.IDs))); err != nil {
+			return 0, fmt.Errorf("row %d: %w", next, err)
+		}
+		for _, item := range r.Relevant {
+			if !allows(&r.Query, item) {
 				e.masked++
 				continue
 			}
 			r.relevant[0]++
-			if t.Seen != nil && contains(t.Seen[q], item) {
+			if contains(r.Seen, item) {
 				r.relevant[1]++
 			} else {
 				r.relevant[2]++
+			}
+			if e.task.Items.Cold != nil && e.task.Items.Cold[item] {
+				r.relevant[4]++
 			}
 		}
 		if r.relevant[0] == 0 {
 			continue
 		}
-		for i, c := range t.Cohorts {
-			level := int(c.Of[q])
-			if level < 0 {
-				level = len(c.Levels)
-			}
-			r.cells = append(r.cells, int32(base[i]+level))
+		if r.Cold {
+			r.relevant[3] = r.relevant[0]
 		}
-		e.rows = append(e.rows, r)
+		r.bucket = bucket(e.task.Seed, r.Key)
+		r.Query.K = e.depth
+		e.wave, e.queries = append(e.wave, r), append(e.queries, r.Query)
 	}
-	judged := make([]bool, len(contenders)) // contenders that are measured by group
-	for i, c := range contenders {
-		judged[i] = c.Role != Part
+	if n := len(e.wave) * e.layout.width; n > len(e.values) {
+		e.values = make([]float64, n)
 	}
-	e.tally = newTally(groups, judged, e.figures, t.Replicates)
-	for i := range e.coverage {
-		e.coverage[i].owner = make([]int32, len(t.Catalog.IDs))
-	}
-	return e
+	return next, nil
 }
 
-// score ranks and measures one wave, one contender after another: models.Rank uses all cores.
-func (e *evaluation) score(ctx context.Context, wave []row) error {
-	if e.values == nil {
-		e.values = make([]float64, min(waveQueries, len(e.rows))*len(e.contenders)*len(splits)*e.figures)
-	}
-	queries := make([]models.Query, len(wave))
-	for i := range queries {
-		queries[i] = e.task.Queries[wave[i].query]
-		queries[i].K = e.depth
-	}
+// rank makes the lists of one wave, one contender after another, as they would be served: models.Rank uses all cores.
+func (e *evaluation) rank(ctx context.Context) error {
 	for c := range e.contenders {
-		if err := e.rank(ctx, c, queries); err != nil {
+		rules := e.contenders[c].Rules
+		if rules == nil {
+			if err := models.Rank(ctx, e.contenders[c].Scorer, len(e.task.Catalog.IDs), e.queries, &e.lists[c]); err != nil {
+				return fmt.Errorf("rank with %s: %w", e.contenders[c].Name, err)
+			}
+			continue
+		}
+		var made lists.Lists
+		if err := rules.Rank(ctx, e.contenders[c].Scorer, e.queries, &made); err != nil {
 			return fmt.Errorf("rank with %s: %w", e.contenders[c].Name, err)
 		}
-		for i := range wave {
-			at := (i*len(e.contenders) + c) * len(splits) * e.figures
-			items, _ := e.lists[c].Query(i)
-			e.measure(e.values[at:at+len(splits)*e.figures], &wave[i], items)
-		}
+		e.lists[c] = made.Ranking
 	}
 	return nil
 }
 
-// rank makes the lists of contender c for one wave: as they would be served, if it has rules.
-func (e *evaluation) rank(ctx context.Context, c int, queries []models.Query) error {
-	rules := e.contenders[c].Rules
-	if rules == nil {
-		return models.Rank(ctx, e.contenders[c].Scorer, len(e.task.Catalog.IDs), queries, &e.lists[c])
-	}
-	var made lists.Lists
-	if err := rules.Rank(ctx, e.contenders[c].Scorer, queries, &made); err != nil {
-		return err
-	}
-	e.lists[c] = made.Ranking
-	return nil
-}
-
-// measure writes the figures of one list on each split; a split without relevant items is never read.
-func (e *evaluation) measure(dst []float64, r *row, list []int32) {
-	n := len(list)
-	flags := e.flags[:len(splits)*n]
-	hit := [len(splits)][]bool{flags[:n], flags[n : 2*n], flags[2*n:]}
-	for i, item := range list {
-		relevant := contains(e.task.Relevant[r.query], item)
-		repeat := relevant && e.task.Seen != nil && contains(e.task.Seen[r.query], item)
-		hit[0][i], hit[1][i], hit[2][i] = relevant, repeat, relevant && !repeat
-	}
-	for s := range splits {
-		if r.relevant[s] > 0 {
-			e.discount.score(dst[s*e.figures:(s+1)*e.figures], hit[s], r.relevant[s], e.task.K)
-		}
-	}
-}
-
-// cover takes the lists of one wave into the coverage of each contender and counts lists of equal scores.
-func (e *evaluation) cover(wave []row) {
-	for i := range wave {
+// catalogue takes the lists of one wave into the coverage and the exposure of items of each contender, and counts lists of equal scores.
+func (e *evaluation) catalogue() {
+	for i := range e.wave {
 		for c := range e.contenders {
 			items, scores := e.lists[c].Query(i)
-			if m := len(scores); m > 1 && scores[0] == scores[m-1] {
+			if m := len(scores); m > 1 && slices.Max(scores) == slices.Min(scores) {
 				e.tied[c]++
 			}
 			for j, k := range e.task.K {
-				e.coverage[c*len(e.task.K)+j].add(items[:min(k, len(items))], int32(wave[i].query))
+				list := items[:min(k, len(items))]
+				e.spread[c*len(e.task.K)+j].add(list, int32(e.evaluated+i))
+				if e.layout.measured[c] {
+					e.shelf[c*len(e.task.K)+j].add(list, e.wave[i].bucket)
+				}
 			}
 		}
 	}
 }
 
-// cover counts the distinct items over lists, and for the jackknife the lists that alone hold an item.
-type cover struct {
-	owner    []int32 // an item: 0 in no list, −1 in several, else 1 + the only list
-	distinct int
-}
-
-func (c *cover) add(items []int32, list int32) {
-	for _, i := range items {
-		switch {
-		case c.owner[i] == 0:
-			c.owner[i] = list + 1
-			c.distinct++
-		case c.owner[i] != list+1:
-			c.owner[i] = -1
+// tally takes the values of one wave into every cell, in the order of the rows.
+func (e *evaluation) tally() {
+	for i := range e.wave {
+		r := &e.wave[i]
+		values := e.values[i*e.layout.width:][:e.layout.width]
+		for s := range splits {
+			if r.relevant[s] > 0 {
+				e.cells[s].add(r.bucket, values)
+			}
+		}
+		for j, c := range e.task.Cohorts {
+			level := int(c.Of[r.row])
+			if level < 0 {
+				level = len(c.Levels)
+			}
+			e.cells[e.first[j]+level].add(r.bucket, values)
 		}
 	}
-}
-
-// estimate returns the share of the catalog covered by n lists, and the delete-one jackknife's standard error of it. Leaving list q out loses the f_q
-// items that it alone holds, so that with C₍q₎ = (distinct − f_q)/items the variance (n−1)/n · Σ(C₍q₎ − C̄)² is
-//
-//	(n−1)/n · (Σf_q² − (Σf_q)²/n) / items²
-//
-// (Efron & Stein 1981: biased upward, hence on the safe side.)
-func (c *cover) estimate(n int) (value, se float64) {
-	items := float64(len(c.owner))
-	alone := map[int32]int{}
-	for _, o := range c.owner {
-		if o > 0 {
-			alone[o]++
-		}
-	}
-	var sum, squares int // integers: the order of the map does not matter
-	for _, f := range alone {
-		sum += f
-		squares += f * f
-	}
-	value = float64(c.distinct) / items
-	if n < 2 {
-		return value, math.NaN()
-	}
-	v := float64(squares) - float64(sum)*float64(sum)/float64(n)
-	return value, math.Sqrt(max(0, v)*float64(n-1)/float64(n)) / items
 }

@@ -40,11 +40,30 @@ func catalog(n int) *models.Catalog {
 	return c
 }
 
+// fixture is a task with all of its rows.
+type fixture struct {
+	Task
+	rows []Subject
+}
+
+func (f *fixture) task() Task {
+	t := f.Task
+	t.Rows = len(f.rows)
+	t.Subject = func(row int) Subject { return f.rows[row] }
+	return t
+}
+
+// add appends a row with a key of its own.
+func (f *fixture) add(s Subject) {
+	s.Key = uint64(len(f.rows))
+	f.rows = append(f.rows, s)
+}
+
 // invented is a seeded task of n subjects: each has a taste (a residue class of items), buys again at times, and belongs to two cohorts, one of
 // which half of the subjects have not declared. Query.At is the subject's number, so that scorers may know the taste.
-func invented(n, items int, seed uint64) Task {
+func invented(n, items int, seed uint64) *fixture {
 	r := rand.New(rand.NewPCG(seed, 1))
-	t := Task{Catalog: catalog(items), K: []int{5, 10}, Seed: 11, Replicates: 400}
+	t := &fixture{Task: Task{Catalog: catalog(items), K: []int{5, 10}, Seed: 11, Replicates: 400}}
 	region := Cohort{Name: "region", Levels: []string{"east", "north", "south"}}
 	age := Cohort{Name: "age_band", Levels: []string{"18-34", "35-54", "55+"}}
 	for s := range n {
@@ -68,8 +87,9 @@ func invented(n, items int, seed uint64) Task {
 		if s%17 == 0 {
 			relevant = nil
 		}
-		t.Queries = append(t.Queries, models.Query{At: int64(s), History: models.History{Item: seen}})
-		t.Relevant, t.Seen = append(t.Relevant, relevant), append(t.Seen, seen)
+		t.rows = append(t.rows, Subject{
+			Key: uint64(1000 + s), Query: models.Query{At: int64(s), History: models.History{Item: seen}}, Relevant: relevant, Seen: seen, Cold: s%13 == 0,
+		})
 		region.Of = append(region.Of, int32(r.IntN(3)))
 		if r.IntN(2) == 0 {
 			age.Of = append(age.Of, int32(r.IntN(3)))
@@ -127,6 +147,7 @@ func TestEvaluateByHand(t *testing.T) {
 		{"ndcg@2", All, 22, (1/(1+d2) + d2) / 2},
 		{"recall@2", All, 22, (1./2 + 1) / 2},
 		{"recall_all@2", All, 22, (1./2 + 1) / 2},
+		{"precision@2", All, 22, (1./2 + 1./2) / 2},
 		{"mrr@2", All, 22, (1 + 1./2) / 2},
 		{"hit@2", All, 22, 1},
 		{"ndcg@2", Repeat, 11, 0},
@@ -144,8 +165,8 @@ func TestEvaluateByHand(t *testing.T) {
 		t.Errorf("%d queries, %d evaluated, %d without: want 33, 22, 11", q.Queries, q.Evaluated, q.NoRelevant)
 	}
 	// One subject has no interval: nothing can be said of its spread.
-	alone := Task{Catalog: catalog(4), K: []int{2}, Queries: make([]models.Query, 1), Relevant: [][]int32{{0}}, Seen: [][]int32{nil}}
-	one, err := Evaluate(context.Background(), alone, []Contender{{Name: "c", Scorer: descending, Role: Candidate}})
+	alone := fixture{Task: Task{Catalog: catalog(4), K: []int{2}}, rows: []Subject{{Relevant: []int32{0}}}}
+	one, err := Evaluate(context.Background(), alone.task(), []Contender{{Name: "c", Scorer: descending, Role: Candidate}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,12 +178,13 @@ func TestEvaluateByHand(t *testing.T) {
 // evaluateByHand evaluates so many of each of the three subjects.
 func evaluateByHand(t *testing.T, each int) *Quality {
 	t.Helper()
-	task := Task{Catalog: catalog(4), K: []int{2}, Queries: make([]models.Query, 3*each)}
+	task := fixture{Task: Task{Catalog: catalog(4), K: []int{2}}}
 	for range each {
-		task.Relevant = append(task.Relevant, []int32{0, 3}, []int32{1}, nil)
-		task.Seen = append(task.Seen, []int32{3}, nil, []int32{2})
+		task.add(Subject{Relevant: []int32{0, 3}, Seen: []int32{3}})
+		task.add(Subject{Relevant: []int32{1}})
+		task.add(Subject{Seen: []int32{2}})
 	}
-	q, err := Evaluate(context.Background(), task, []Contender{
+	q, err := Evaluate(context.Background(), task.task(), []Contender{
 		{Name: "c", Scorer: descending, Role: Candidate}, {Name: Popular, Scorer: descending, Role: Baseline},
 	})
 	if err != nil {
@@ -196,13 +218,13 @@ func TestEvaluateAgainstOracle(t *testing.T) {
 	const items = 60
 	task := invented(1500, items, 5) // more than one wave
 	contenders := inventedContenders(items)
-	q, err := Evaluate(context.Background(), task, contenders)
+	q, err := Evaluate(context.Background(), task.task(), contenders)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ndcg := func(c Contender, row, k int) float64 {
 		scores := make([]float32, items)
-		if err := c.Scorer.Score(context.Background(), task.Queries[row:row+1], scores); err != nil {
+		if err := c.Scorer.Score(context.Background(), []models.Query{task.rows[row].Query}, scores); err != nil {
 			t.Fatal(err)
 		}
 		order := make([]int, items)
@@ -220,10 +242,10 @@ func TestEvaluateAgainstOracle(t *testing.T) {
 		})
 		var got, ideal float64
 		for r := range k {
-			if slices.Contains(task.Relevant[row], int32(order[r])) {
+			if slices.Contains(task.rows[row].Relevant, int32(order[r])) {
 				got += 1 / math.Log2(float64(r+2))
 			}
-			if r < len(task.Relevant[row]) {
+			if r < len(task.rows[row].Relevant) {
 				ideal += 1 / math.Log2(float64(r+2))
 			}
 		}
@@ -231,8 +253,8 @@ func TestEvaluateAgainstOracle(t *testing.T) {
 	}
 	var a, b []float64
 	var rows []int
-	for row := range task.Queries {
-		if len(task.Relevant[row]) > 0 {
+	for row := range task.rows {
+		if len(task.rows[row].Relevant) > 0 {
 			rows = append(rows, row)
 			a, b = append(a, ndcg(contenders[0], row, 10)), append(b, ndcg(contenders[2], row, 10))
 		}
@@ -246,7 +268,7 @@ func TestEvaluateAgainstOracle(t *testing.T) {
 	sumA, sumB, sumW := make([]float64, 400), make([]float64, 400), make([]float64, 400)
 	w := make([]float64, 400)
 	for i, row := range rows {
-		weights(w, task.Seed, row, 0)
+		weights(w, task.Seed, bucket(task.Seed, task.rows[row].Key))
 		for r := range w {
 			sumA[r] += w[r] * a[i]
 			sumB[r] += w[r] * b[i]
@@ -274,7 +296,7 @@ func TestEvaluateIsDeterministic(t *testing.T) {
 	var first []byte
 	for _, procs := range []int{1, 2, 3, 8} {
 		runtime.GOMAXPROCS(procs)
-		q, err := Evaluate(context.Background(), invented(1100, 40, 9), inventedContenders(40))
+		q, err := Evaluate(context.Background(), rich(invented(1100, 40, 9)).task(), inventedContenders(40))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -290,29 +312,31 @@ func TestEvaluateIsDeterministic(t *testing.T) {
 	}
 }
 
-// TestEvaluateIgnoresOrderOfSubjects: figures without the bootstrap do not depend on which subject stands where, but for rounding.
+// TestEvaluateIgnoresOrderOfSubjects: no figure and no interval depends on which subject stands where, but for rounding: a subject keeps its weights.
 func TestEvaluateIgnoresOrderOfSubjects(t *testing.T) {
 	task := invented(300, 40, 3)
-	a, err := Evaluate(context.Background(), task, inventedContenders(40))
+	a, err := Evaluate(context.Background(), task.task(), inventedContenders(40))
 	if err != nil {
 		t.Fatal(err)
 	}
 	perm := rand.New(rand.NewPCG(4, 4)).Perm(300)
-	other := task
-	other.Queries, other.Relevant, other.Seen = nil, nil, nil
+	other := fixture{Task: task.Task}
 	other.Cohorts = []Cohort{{Name: "region", Levels: task.Cohorts[0].Levels}}
 	for _, p := range perm {
-		other.Queries, other.Relevant, other.Seen = append(other.Queries, task.Queries[p]), append(other.Relevant, task.Relevant[p]), append(other.Seen, task.Seen[p])
+		other.rows = append(other.rows, task.rows[p])
 		other.Cohorts[0].Of = append(other.Cohorts[0].Of, task.Cohorts[0].Of[p])
 	}
-	b, err := Evaluate(context.Background(), other, inventedContenders(40))
+	b, err := Evaluate(context.Background(), other.task(), inventedContenders(40))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, c := range a.Contenders {
 		for j, e := range c.Estimates {
-			if math.Abs(*e.Value-*b.Contenders[i].Estimates[j].Value) > 1e-12 {
-				t.Errorf("%s %s: %v, permuted %v", c.Name, e.Metric, *e.Value, *b.Contenders[i].Estimates[j].Value)
+			o := b.Contenders[i].Estimates[j]
+			for _, pair := range [][2]*float64{{e.Value, o.Value}, {e.Low, o.Low}, {e.StandardError, o.StandardError}} {
+				if (pair[0] == nil) != (pair[1] == nil) || pair[0] != nil && math.Abs(*pair[0]-*pair[1]) > 1e-12 {
+					t.Errorf("%s %s on %s: %+v, permuted %+v", c.Name, e.Metric, e.Split, e, o)
+				}
 			}
 		}
 	}
@@ -326,35 +350,39 @@ func TestEvaluateIgnoresOrderOfSubjects(t *testing.T) {
 }
 
 func TestEvaluateRefusesBadInput(t *testing.T) {
-	good := func() (Task, []Contender) { return invented(40, 20, 1), inventedContenders(20) }
+	good := func() (*fixture, []Contender) { return invented(40, 20, 1), inventedContenders(20) }
 	tests := []struct {
 		name  string
-		spoil func(*Task, *[]Contender)
+		spoil func(*fixture, *[]Contender)
 		want  string
 		is    error
 	}{
-		{"no subjects", func(t *Task, _ *[]Contender) { *t = Task{Catalog: t.Catalog, K: t.K} }, "no subject has an event in the test window", ErrEmptyTask},
-		{"no items", func(t *Task, _ *[]Contender) { t.Catalog = &models.Catalog{} }, "catalog has no items", ErrEmptyTask},
-		{"no relevant item", func(t *Task, _ *[]Contender) { clear(t.Relevant) }, "none of the 40 subjects", ErrEmptyTask},
-		{"NaN", func(_ *Task, c *[]Contender) {
+		{"no subjects", func(t *fixture, _ *[]Contender) { t.rows = nil }, "no subject has an event in the test window", ErrEmptyTask},
+		{"no items", func(t *fixture, _ *[]Contender) { t.Catalog = &models.Catalog{} }, "catalog has no items", ErrEmptyTask},
+		{"no relevant item", func(t *fixture, _ *[]Contender) {
+			for i := range t.rows {
+				t.rows[i].Relevant = nil
+			}
+		}, "none of the 40 subjects", ErrEmptyTask},
+		{"NaN", func(_ *fixture, c *[]Contender) {
 			(*c)[0].Scorer = scorerFunc(func(_ *models.Query, i int) float32 { return float32(math.NaN()) })
 		}, "rank with home", nil},
-		{"rows missing", func(t *Task, _ *[]Contender) { t.Relevant = t.Relevant[:3] }, "relevant items for 3 queries, want 40", nil},
-		{"unsorted", func(t *Task, _ *[]Contender) { t.Relevant[1] = []int32{3, 1} }, "ascending", nil},
-		{"beyond the catalog", func(t *Task, _ *[]Contender) { t.Relevant[1] = []int32{20} }, "ascending", nil},
-		{"level out of range", func(t *Task, _ *[]Contender) { t.Cohorts[0].Of[2] = 3 }, "level number 3", nil},
-		{"reserved level", func(t *Task, _ *[]Contender) { t.Cohorts[0].Levels[0] = Missing }, "reserved", nil},
-		{"cohort twice", func(t *Task, _ *[]Contender) { t.Cohorts[1].Name = "region" }, "declared twice", nil},
-		{"no lengths", func(t *Task, _ *[]Contender) { t.K = nil }, "list lengths", nil},
-		{"length twice", func(t *Task, _ *[]Contender) { t.K = []int{5, 5} }, "list lengths", nil},
-		{"two candidates", func(_ *Task, c *[]Contender) { (*c)[1].Role = Candidate }, "2 candidates", nil},
-		{"no scorer", func(_ *Task, c *[]Contender) { (*c)[1].Scorer = nil }, "no scorer", nil},
-		{"name twice", func(_ *Task, c *[]Contender) { (*c)[1].Name = "home" }, "used twice", nil},
+		{"rows missing", func(t *fixture, _ *[]Contender) { t.Cohorts[0].Of = t.Cohorts[0].Of[:3] }, "levels for 3 rows, want 40", nil},
+		{"unsorted", func(t *fixture, _ *[]Contender) { t.rows[1].Relevant = []int32{3, 1} }, "ascending", nil},
+		{"beyond the catalog", func(t *fixture, _ *[]Contender) { t.rows[1].Relevant = []int32{20} }, "ascending", nil},
+		{"level out of range", func(t *fixture, _ *[]Contender) { t.Cohorts[0].Of[2] = 3 }, "level number 3", nil},
+		{"reserved level", func(t *fixture, _ *[]Contender) { t.Cohorts[0].Levels[0] = Missing }, "reserved", nil},
+		{"cohort twice", func(t *fixture, _ *[]Contender) { t.Cohorts[1].Name = "region" }, "declared twice", nil},
+		{"no lengths", func(t *fixture, _ *[]Contender) { t.K = nil }, "list lengths", nil},
+		{"length twice", func(t *fixture, _ *[]Contender) { t.K = []int{5, 5} }, "list lengths", nil},
+		{"two candidates", func(_ *fixture, c *[]Contender) { (*c)[1].Role = Candidate }, "2 candidates", nil},
+		{"no scorer", func(_ *fixture, c *[]Contender) { (*c)[1].Scorer = nil }, "no scorer", nil},
+		{"name twice", func(_ *fixture, c *[]Contender) { (*c)[1].Name = "home" }, "used twice", nil},
 	}
 	for _, tt := range tests {
 		task, contenders := good()
-		tt.spoil(&task, &contenders)
-		_, err := Evaluate(context.Background(), task, contenders)
+		tt.spoil(task, &contenders)
+		_, err := Evaluate(context.Background(), task.task(), contenders)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || (tt.is != nil && !errors.Is(err, tt.is)) {
 			t.Errorf("%s: error %v, want one with %q", tt.name, err, tt.want)
 		}
@@ -362,7 +390,7 @@ func TestEvaluateRefusesBadInput(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	task, contenders := good()
-	if _, err := Evaluate(ctx, task, contenders); !errors.Is(err, context.Canceled) {
+	if _, err := Evaluate(ctx, task.task(), contenders); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: error %v", err)
 	}
 }
@@ -371,7 +399,7 @@ func TestEvaluateRefusesBadInput(t *testing.T) {
 func TestEqualScores(t *testing.T) {
 	task := invented(50, 20, 2)
 	flat := scorerFunc(func(*models.Query, int) float32 { return 1 })
-	q, err := Evaluate(context.Background(), task, []Contender{{Name: "flat", Scorer: flat, Role: Candidate}, {Name: Popular, Scorer: descending, Role: Baseline}})
+	q, err := Evaluate(context.Background(), task.task(), []Contender{{Name: "flat", Scorer: flat, Role: Candidate}, {Name: Popular, Scorer: descending, Role: Baseline}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,11 +414,11 @@ func TestEqualScores(t *testing.T) {
 
 // TestMaskedItemsDoNotCount: what a query forbids can't be asked of its list.
 func TestMaskedItemsDoNotCount(t *testing.T) {
-	task := Task{
-		Catalog: catalog(4), K: []int{2}, Relevant: [][]int32{{0, 1}, {0}, {2}}, Seen: [][]int32{{0}, {0}, nil},
-		Queries: []models.Query{{Exclude: []int32{0}}, {Exclude: []int32{0}}, {Candidates: []int32{2, 3}}},
-	}
-	q, err := Evaluate(context.Background(), task, []Contender{{Name: "c", Scorer: descending, Role: Candidate}})
+	task := fixture{Task: Task{Catalog: catalog(4), K: []int{2}}}
+	task.add(Subject{Relevant: []int32{0, 1}, Seen: []int32{0}, Query: models.Query{Exclude: []int32{0}}})
+	task.add(Subject{Relevant: []int32{0}, Seen: []int32{0}, Query: models.Query{Exclude: []int32{0}}})
+	task.add(Subject{Relevant: []int32{2}, Query: models.Query{Candidates: []int32{2, 3}}})
+	q, err := Evaluate(context.Background(), task.task(), []Contender{{Name: "c", Scorer: descending, Role: Candidate}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -430,10 +458,10 @@ func TestBlend(t *testing.T) {
 func BenchmarkEvaluate6040x3700(b *testing.B) {
 	const n, items = 6040, 3700
 	r := rand.New(rand.NewPCG(1, 1))
-	task := Task{Catalog: catalog(items), K: []int{10, 50}}
+	task := fixture{Task: Task{Catalog: catalog(items), K: []int{10, 50}}}
 	for range n {
 		rel := []int32{int32(r.IntN(items / 2)), int32(items/2 + r.IntN(items/2))}
-		task.Queries, task.Relevant = append(task.Queries, models.Query{}), append(task.Relevant, rel)
+		task.add(Subject{Relevant: rel})
 	}
 	for c := range 12 {
 		cohort := Cohort{Name: fmt.Sprint("c", c), Levels: []string{"a", "b", "c", "d"}}
@@ -446,7 +474,7 @@ func BenchmarkEvaluate6040x3700(b *testing.B) {
 	contenders := []Contender{{Name: "a", Scorer: noise, Role: Candidate}, {Name: "b", Scorer: noise, Role: Live}, {Name: Popular, Scorer: descending, Role: Baseline}, {Name: "d", Scorer: noise, Role: Baseline}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Evaluate(context.Background(), task, contenders); err != nil {
+		if _, err := Evaluate(context.Background(), task.task(), contenders); err != nil {
 			b.Fatal(err)
 		}
 	}

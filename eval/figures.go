@@ -1,7 +1,8 @@
 package eval
 
 import (
-	"math"
+	"cmp"
+	"slices"
 
 	"gonum.org/v1/gonum/stat/distuv"
 )
@@ -10,118 +11,190 @@ import (
 func (e *evaluation) quality() *Quality {
 	t := e.task
 	q := &Quality{
-		Headline: At(NDCG, t.K[0]), K: append([]int(nil), t.K...), Items: len(t.Catalog.IDs),
-		Queries: len(t.Queries), Evaluated: len(e.rows), NoRelevant: len(t.Queries) - len(e.rows), Masked: e.masked,
+		Protocol: t.Protocol, Seen: Kept, Headline: At(NDCG, t.K[0]), K: append([]int(nil), t.K...), Items: len(t.Catalog.IDs),
+		Queries: t.Rows, Evaluated: e.evaluated, NoRelevant: t.Rows - e.evaluated, Masked: e.masked,
 		Replicates: t.Replicates, Seed: t.Seed, Confidence: Confidence, MinN: t.MinN,
 	}
-	candidate := 0
-	for c, contender := range e.contenders {
-		if contender.Role == Candidate {
-			candidate = c
-		}
-		q.Contenders = append(q.Contenders, e.contender(c))
+	if t.Masked {
+		q.Seen = LeftOut
 	}
+	q.Contenders = make([]ContenderQuality, len(e.contenders))
 	for c, contender := range e.contenders {
-		if c == candidate {
-			continue
-		}
-		for s, split := range splits {
-			for f := range e.figures {
-				var cmp Comparison
-				if !e.withheld(s) {
-					cmp = e.tally.compare(s, candidate*e.figures+f, c*e.figures+f)
-				}
-				cmp.Metric, cmp.Split, cmp.Against, cmp.Role = e.figureName(f), split, contender.Name, contender.Role
-				q.Comparisons = append(q.Comparisons, cmp)
-			}
-		}
+		q.Contenders[c] = ContenderQuality{Name: contender.Name, Role: contender.Role, Tied: e.tied[c]}
 	}
-	first := len(splits)
-	for _, cohort := range t.Cohorts {
-		levels := append(append([]string(nil), cohort.Levels...), Missing)
-		q.Cohorts = append(q.Cohorts, e.cohort(cohort.Name, levels, first))
-		first += len(levels)
+	d := newDraws(t.Seed, t.Replicates)
+	for s := range splits {
+		e.split(q, s, d)
+	}
+	adjust(q.Comparisons)
+	for i := range t.Cohorts {
+		e.cohort(q, i, d)
 	}
 	return q
 }
 
-// withheld reports whether split s has so few people that its figures would be some person's: neither they nor how many there are is told.
+// withheld reports whether split s has so few people, or leaves out so few, that its figures would be some person's: neither they nor how many
+// there are is told.
 func (e *evaluation) withheld(s int) bool {
-	return splits[s] != All && e.tally.cells[s].n < MinCell
+	n := e.cells[s].n
+	switch splits[s] {
+	case All:
+		return false
+	case ColdSubjects: // the others follow from all
+		return n < MinCell || (n < e.evaluated && e.evaluated-n < MinCell)
+	}
+	return n < MinCell
 }
 
-// figureName names figure f of a contender.
-func (e *evaluation) figureName(f int) string {
+// split adds the figures of one split: of each contender, and of the candidate against each other.
+func (e *evaluation) split(q *Quality, s int, d *draws) {
+	var r *resampled
+	if !e.withheld(s) {
+		r = e.cells[s].resample(d)
+	}
+	add := func(name string, of func(contender int) series) {
+		for c := range e.contenders {
+			var est Estimate
+			if r != nil {
+				est = r.estimate(of(c))
+			}
+			if est.N < MinCell && est.N < e.cells[s].n { // the few for whom it is defined
+				est = Estimate{}
+			}
+			est.Metric, est.Split = name, splits[s]
+			q.Contenders[c].Estimates = append(q.Contenders[c].Estimates, est)
+			if c == e.candidate {
+				continue
+			}
+			var cmp Comparison
+			if r != nil {
+				cmp = r.compare(of(e.candidate), of(c))
+			}
+			if cmp.N < MinCell && cmp.N < e.cells[s].n {
+				cmp = Comparison{}
+			}
+			cmp.Metric, cmp.Split, cmp.Against, cmp.Role = name, splits[s], e.contenders[c].Name, e.contenders[c].Role
+			q.Comparisons = append(q.Comparisons, cmp)
+		}
+	}
+	for f := range e.layout.hits {
+		add(e.hitName(f), func(c int) series { return e.layout.hit(s, c, f) })
+	}
+	if splits[s] != All {
+		return
+	}
+	for f := range e.layout.lists / 2 {
+		if e.known(f) {
+			add(e.listName(f), func(c int) series { return e.layout.list(c, f) })
+		}
+	}
+	e.pool(q, r, "", "")
+	e.together(q)
+	e.content(q, r)
+	e.providers(q, r)
+}
+
+// hitName names a figure among the hit metrics of a contender, and listName one among the list metrics.
+func (e *evaluation) hitName(f int) string {
+	return At(hitMetrics[f%len(hitMetrics)], e.task.K[f/len(hitMetrics)])
+}
+
+func (e *evaluation) listName(f int) string {
 	return At(listMetrics[f%len(listMetrics)], e.task.K[f/len(listMetrics)])
 }
 
-func (e *evaluation) contender(c int) ContenderQuality {
-	out := ContenderQuality{Name: e.contenders[c].Name, Role: e.contenders[c].Role, Tied: e.tied[c]}
-	for s, split := range splits {
-		for f := range e.figures {
-			var est Estimate
-			if !e.withheld(s) {
-				est = e.tally.estimate(s, c*e.figures+f)
-			}
-			est.Metric, est.Split = e.figureName(f), split
-			out.Estimates = append(out.Estimates, est)
+// known reports whether a list metric is defined for anybody.
+func (e *evaluation) known(f int) bool {
+	for c := range e.contenders {
+		if e.cells[0].total[e.layout.list(c, f).den] > 0 {
+			return true
 		}
 	}
+	return false
+}
+
+// together adds the figures of all lists together.
+func (e *evaluation) together(q *Quality) {
 	z := distuv.UnitNormal.Quantile(1 - (1-Confidence)/2)
-	for j, k := range e.task.K {
-		value, se := e.coverage[c*len(e.task.K)+j].estimate(len(e.rows))
-		out.Estimates = append(out.Estimates, Estimate{
-			Metric: At(Coverage, k), Split: All, N: len(e.rows), Value: &value, StandardError: finite(se),
-			Low: finite(max(0, value-z*se)), High: finite(min(1, value+z*se)),
-		})
+	for c := range e.contenders {
+		for j, k := range e.task.K {
+			value, se := e.spread[c*len(e.task.K)+j].estimate(e.evaluated)
+			q.Contenders[c].Estimates = append(q.Contenders[c].Estimates, Estimate{
+				Metric: At(Coverage, k), Split: All, N: e.evaluated, Value: &value, StandardError: finite(se),
+				Low: finite(max(0, value-z*se)), High: finite(min(1, value+z*se)),
+			})
+		}
+		if !e.layout.measured[c] {
+			continue
+		}
+		for j, k := range e.task.K {
+			value, low, high, se := e.shelf[c*len(e.task.K)+j].estimate()
+			q.Contenders[c].Estimates = append(q.Contenders[c].Estimates, Estimate{
+				Metric: At(Gini, k), Split: All, N: e.evaluated, Value: finite(value), StandardError: finite(se), Low: finite(low), High: finite(high),
+			})
+		}
 	}
-	return out
 }
 
-// mean is the mean of figure f in a cell, NaN if the cell is empty.
-func (t *tally) mean(cell, f int) float64 { return t.cells[cell].total[f] / float64(t.cells[cell].n) }
-
-// spread is the standard deviation of figure f in a cell (n − 1).
-func (t *tally) spread(cell, f int) float64 {
-	c := &t.cells[cell]
-	n := float64(c.n)
-	return math.Sqrt(max(0, c.square[f]-c.total[f]*c.total[f]/n) / (n - 1))
-}
-
-func (t *tally) estimate(cell, f int) Estimate {
-	c := &t.cells[cell]
-	out := Estimate{N: c.n, Value: finite(t.mean(cell, f))}
-	if c.n > 1 {
-		low, high, se := interval(means(make([]float64, 0, t.replicates), c.sums[f], c.weight))
+// estimate is a figure of n subjects from its value and the sums of its replicates.
+func estimate(n int, value float64, sums, weight []float64) Estimate {
+	out := Estimate{N: n, Value: finite(value)}
+	if n > 1 {
+		low, high, se := interval(means(make([]float64, 0, len(weight)), sums, weight))
 		out.Low, out.High, out.StandardError = finite(low), finite(high), finite(se)
 	}
 	return out
 }
 
-// compare compares figure a with figure b in a cell, replicate by replicate.
-func (t *tally) compare(cell, a, b int) Comparison {
-	c := &t.cells[cell]
-	out := Comparison{
-		N: c.n, Difference: finite(t.mean(cell, a) - t.mean(cell, b)), Ratio: finite(t.mean(cell, a) / t.mean(cell, b)),
-	}
-	if c.n < 2 {
+// compare compares figure a with figure b, replicate by replicate.
+func compare(n int, a, b float64, sumA, weightA, sumB, weightB []float64) Comparison {
+	out := Comparison{N: n, Difference: finite(a - b), Ratio: finite(a / b)}
+	if n < 2 {
 		return out
 	}
-	differences, ratios := make([]float64, 0, t.replicates), make([]float64, 0, t.replicates)
-	for r, w := range c.weight {
-		if w > 0 {
-			differences = append(differences, (c.sums[a][r]-c.sums[b][r])/w)
+	differences, ratios := make([]float64, 0, len(weightA)), make([]float64, 0, len(weightA))
+	for r := range weightA {
+		if weightA[r] <= 0 || weightB[r] <= 0 {
+			continue
 		}
-		if c.sums[b][r] > 0 {
-			ratios = append(ratios, c.sums[a][r]/c.sums[b][r])
+		x, y := sumA[r]/weightA[r], sumB[r]/weightB[r]
+		differences = append(differences, x-y)
+		if y > 0 {
+			ratios = append(ratios, x/y)
 		}
 	}
-	out.P = finite(pValue(differences))
+	if len(differences) > 0 {
+		out.P = finite(pValue(differences))
+	}
 	low, high, _ := interval(differences)
 	out.Low, out.High = finite(low), finite(high)
-	if out.Ratio != nil && len(ratios) >= t.replicates*9/10 { // with the other at zero in many replicates the ratio has no honest interval
+	if out.Ratio != nil && len(ratios) >= len(weightA)*9/10 { // with the other at zero in many replicates the ratio has no honest interval
 		low, high, _ = interval(ratios)
 		out.RatioLow, out.RatioHigh = finite(low), finite(high)
 	}
 	return out
+}
+
+// adjust fills PAdjusted: Holm's step-down correction (Holm 1979) over the comparisons of one metric on one split with the live version and the
+// baselines. Parts of a blend are shown and not judged: they have none.
+func adjust(comparisons []Comparison) {
+	type family struct {
+		metric string
+		split  Split
+	}
+	families := map[family][]*Comparison{}
+	for i := range comparisons {
+		if c := &comparisons[i]; c.Role != Part && c.P != nil {
+			families[family{c.Metric, c.Split}] = append(families[family{c.Metric, c.Split}], c)
+		}
+	}
+	for _, f := range families {
+		slices.SortStableFunc(f, func(a, b *Comparison) int { return cmp.Compare(*a.P, *b.P) })
+		var last float64
+		for i, c := range f {
+			last = max(last, min(1, *c.P*float64(len(f)-i)))
+			p := last
+			c.PAdjusted = &p
+		}
+	}
 }

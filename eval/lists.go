@@ -69,18 +69,12 @@ func Tradeoff(ctx context.Context, t *Task, s models.Scorer, declared, yardstick
 	k := declared.K()
 	var queries []models.Query
 	var relevant [][]int32
-	for q := range t.Queries {
-		if len(t.Relevant[q]) > 0 {
-			query := t.Queries[q]
-			query.K = k
-			queries, relevant = append(queries, query), append(relevant, t.Relevant[q])
+	for i := range min(t.Rows, tradeoffQueries) {
+		s := t.Subject(i * t.Rows / min(t.Rows, tradeoffQueries))
+		if len(s.Relevant) > 0 {
+			s.Query.K = k
+			queries, relevant = append(queries, s.Query), append(relevant, s.Relevant)
 		}
-	}
-	if n := len(queries); n > tradeoffQueries {
-		for i := range tradeoffQueries {
-			queries[i], relevant[i] = queries[i*n/tradeoffQueries], relevant[i*n/tradeoffQueries]
-		}
-		queries, relevant = queries[:tradeoffQueries], relevant[:tradeoffQueries]
 	}
 	if len(queries) < MinCell { // their lists would be some person's
 		return []ListRow{}, 0, 0, nil
@@ -136,8 +130,8 @@ func (m *listMeans) add(q *models.Query, items, relevant []int32) {
 			m.fresh++
 		}
 	}
-	var figures [5]float64
-	m.discount.score(figures[:], hit, len(relevant), []int{m.k})
+	figures := make([]float64, len(hitMetrics))
+	m.discount.score(figures, hit, len(relevant), []int{m.k})
 	m.ndcg += figures[0]
 	m.n++
 	if x, ok := m.yardstick.Diversity(items); ok {

@@ -36,7 +36,7 @@ func TestListsAsServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := Evaluate(t.Context(), task, []Contender{
+	q, err := Evaluate(t.Context(), task.task(), []Contender{
 		{Name: "served", Scorer: descending, Role: Candidate, Rules: none},
 		{Name: "alone", Scorer: descending, Role: Part},
 	})
@@ -51,13 +51,13 @@ func TestListsAsServed(t *testing.T) {
 	}
 	var want float64
 	n := 0
-	for i := range task.Queries {
-		if len(task.Relevant[i]) == 0 {
+	for i := range task.rows {
+		if len(task.rows[i].Relevant) == 0 {
 			continue
 		}
 		n++
 		for r := range k {
-			if contains(task.Relevant[i], int32(2*r+1)) {
+			if contains(task.rows[i].Relevant, int32(2*r+1)) {
 				want++
 				break
 			}
@@ -89,7 +89,8 @@ func TestTradeoff(t *testing.T) {
 	for _, v := range rules.Variants() {
 		ways = append(ways, ListWay{Name: v.Rule, Rule: v.Rule, Weight: v.Weight, Declared: v.Weight == 0.4, Stage: bound(&v.Rules)})
 	}
-	rows, n, short, err := Tradeoff(t.Context(), &task, descending, declared, bound(rules.Yardstick()), ways)
+	all := task.task()
+	rows, n, short, err := Tradeoff(t.Context(), &all, descending, declared, bound(rules.Yardstick()), ways)
 	if err != nil || n < 200 || short != 0 {
 		t.Fatal(n, short, err)
 	}
@@ -109,9 +110,9 @@ func TestTradeoff(t *testing.T) {
 	if *last.Diversity <= *rows[0].Diversity {
 		t.Error("diversity has no effect")
 	}
-	few := task
-	few.Queries, few.Relevant, few.Seen = few.Queries[:5], few.Relevant[:5], nil
-	if rows, n, _, err := Tradeoff(t.Context(), &few, descending, declared, declared, ways); len(rows) != 0 || n != 0 || err != nil {
+	few := fixture{Task: task.Task, rows: task.rows[:5]}
+	five := few.task()
+	if rows, n, _, err := Tradeoff(t.Context(), &five, descending, declared, declared, ways); len(rows) != 0 || n != 0 || err != nil {
 		t.Errorf("figures of %d people are told: %v %v", n, rows, err)
 	}
 }

@@ -13,25 +13,25 @@ func TestListMetrics(t *testing.T) {
 		hit      string // x is a hit
 		relevant int
 		k        int
-		want     [5]float64 // ndcg, recall, recall_all, mrr, hit
+		want     [6]float64 // ndcg, recall, recall_all, precision, mrr, hit
 	}{
-		{"perfect", "xx--", 2, 4, [5]float64{1, 2. / 2, 2. / 2, 1. / 1, 1}},
-		{"nothing", "----", 2, 4, [5]float64{0, 0, 0, 0, 0}},
-		{"second and fourth of three", "-x-x", 3, 4, [5]float64{(d2 + d4) / (d1 + d2 + d3), 2. / 3, 2. / 3, 1. / 2, 1}},
-		{"more relevant than places", "x-", 5, 2, [5]float64{d1 / (d1 + d2), 1. / 2, 1. / 5, 1, 1}},
-		{"cut before the hit", "--x-", 1, 2, [5]float64{0, 0, 0, 0, 0}},
-		{"hit at the last place", "--x", 1, 3, [5]float64{d3 / d1, 1, 1, 1. / 3, 1}},
-		{"short list", "-x", 4, 4, [5]float64{d2 / (d1 + d2 + d3 + d4), 1. / 4, 1. / 4, 1. / 2, 1}},
-		{"empty list", "", 1, 4, [5]float64{0, 0, 0, 0, 0}},
+		{"perfect", "xx--", 2, 4, [6]float64{1, 2. / 2, 2. / 2, 2. / 4, 1. / 1, 1}},
+		{"nothing", "----", 2, 4, [6]float64{0, 0, 0, 0, 0, 0}},
+		{"second and fourth of three", "-x-x", 3, 4, [6]float64{(d2 + d4) / (d1 + d2 + d3), 2. / 3, 2. / 3, 2. / 4, 1. / 2, 1}},
+		{"more relevant than places", "x-", 5, 2, [6]float64{d1 / (d1 + d2), 1. / 2, 1. / 5, 1. / 2, 1, 1}},
+		{"cut before the hit", "--x-", 1, 2, [6]float64{0, 0, 0, 0, 0, 0}},
+		{"hit at the last place", "--x", 1, 3, [6]float64{d3 / d1, 1, 1, 1. / 3, 1. / 3, 1}},
+		{"short list", "-x", 4, 4, [6]float64{d2 / (d1 + d2 + d3 + d4), 1. / 4, 1. / 4, 1. / 4, 1. / 2, 1}},
+		{"empty list", "", 1, 4, [6]float64{0, 0, 0, 0, 0, 0}},
 	}
 	for _, tt := range tests {
 		hit := make([]bool, len(tt.hit))
 		for i, c := range tt.hit {
 			hit[i] = c == 'x'
 		}
-		got := make([]float64, len(listMetrics))
+		got := make([]float64, len(hitMetrics))
 		newDiscount(4).score(got, hit, tt.relevant, []int{tt.k})
-		for i, name := range listMetrics {
+		for i, name := range hitMetrics {
 			if math.Abs(got[i]-tt.want[i]) > 1e-15 {
 				t.Errorf("%s: %s = %v, want %v", tt.name, At(name, tt.k), got[i], tt.want[i])
 			}
@@ -44,14 +44,14 @@ func TestListMetricsAtSeveralLengths(t *testing.T) {
 	hit := []bool{false, true, false, false, true, true, false}
 	ks := []int{1, 2, 3, 5, 7, 9}
 	d := newDiscount(9)
-	together := make([]float64, len(ks)*len(listMetrics))
+	together := make([]float64, len(ks)*len(hitMetrics))
 	d.score(together, hit, 4, ks)
 	for i, k := range ks {
-		alone := make([]float64, len(listMetrics))
+		alone := make([]float64, len(hitMetrics))
 		d.score(alone, hit, 4, []int{k})
 		for j := range alone {
 			if together[i*len(alone)+j] != alone[j] {
-				t.Errorf("%s: %v together, %v alone", At(listMetrics[j], k), together[i*len(alone)+j], alone[j])
+				t.Errorf("%s: %v together, %v alone", At(hitMetrics[j], k), together[i*len(alone)+j], alone[j])
 			}
 		}
 	}

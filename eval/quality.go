@@ -2,22 +2,37 @@ package eval
 
 // Quality is what Evaluate measured. Every figure that has no value (an interval of one subject, a ratio to zero) is nil, never NaN.
 type Quality struct {
-	Headline   string  `json:"headline"` // the metric that verdicts speak of: nDCG at the first length
-	K          []int   `json:"k"`
-	Items      int     `json:"items"`       // size of the catalog that was ranked in full
-	Queries    int     `json:"queries"`     // subjects in the task
-	Evaluated  int     `json:"evaluated"`   // subjects with at least one relevant item
-	NoRelevant int     `json:"no_relevant"` // subjects left out: nothing they took could stand in a list
-	Masked     int     `json:"masked"`      // relevant items that the queries forbid (seen items are masked) and that therefore do not count
-	Replicates int     `json:"replicates"`
-	Seed       uint64  `json:"seed"`
-	Confidence float64 `json:"confidence"`
-	MinN       int     `json:"min_n"`
+	Protocol   Protocol `json:"protocol"`
+	Seen       Masking  `json:"seen"`     // whether lists may hold what the subject had before
+	Headline   string   `json:"headline"` // the metric that verdicts speak of: nDCG at the first length
+	K          []int    `json:"k"`
+	Items      int      `json:"items"`       // size of the catalog that was ranked in full
+	Queries    int      `json:"queries"`     // subjects in the task
+	Evaluated  int      `json:"evaluated"`   // subjects with at least one relevant item
+	NoRelevant int      `json:"no_relevant"` // subjects left out: nothing they took could stand in a list
+	Masked     int      `json:"masked"`      // relevant items that the queries forbid (seen items are masked) and that therefore do not count
+	Replicates int      `json:"replicates"`
+	Seed       uint64   `json:"seed"`
+	Confidence float64  `json:"confidence"`
+	MinN       int      `json:"min_n"`
 
 	Contenders  []ContenderQuality `json:"contenders"`
 	Comparisons []Comparison       `json:"comparisons"` // the candidate against each other contender, paired
 	Cohorts     []CohortQuality    `json:"cohorts"`
+	Providers   []ProviderQuality  `json:"providers"` // whose items are shown, by declared item attribute
+	Content     []ContentQuality   `json:"content"`   // what stands in the lists, for everybody and by cohort
+
+	Pool *Pool `json:"-"` // of the figures that Task.Pool names
 }
+
+// Masking says whether lists may hold what the subject had before.
+type Masking string
+
+// The two ways.
+const (
+	Kept    Masking = "kept"
+	LeftOut Masking = "masked"
+)
 
 // ContenderQuality holds the figures of one contender.
 type ContenderQuality struct {
@@ -28,8 +43,8 @@ type ContenderQuality struct {
 }
 
 // Estimate is one figure with its uncertainty: the mean over N subjects, its bootstrap percentile interval at Quality.Confidence and its
-// bootstrap standard error. Coverage is not a mean: its interval is normal with the delete-one jackknife's standard error. A split of fewer than
-// MinCell subjects has neither N nor figures.
+// bootstrap standard error. Coverage and Gini are no means: their intervals are from jackknives. A split of fewer than MinCell subjects has neither N nor
+// figures.
 type Estimate struct {
 	Metric        string   `json:"metric"`
 	Split         Split    `json:"split"`
@@ -41,7 +56,8 @@ type Estimate struct {
 }
 
 // Comparison is the candidate minus, and over, another contender on the same subjects and the same bootstrap weights. P is two-sided:
-// (1 + 2·min(#{d* ≤ 0}, #{d* ≥ 0})) / (R + 1), at most 1, uncorrected.
+// (1 + 2·min(#{d* ≤ 0}, #{d* ≥ 0})) / (R + 1), at most 1, uncorrected. PAdjusted is corrected (Holm) over the comparisons of the same metric and split with
+// the live version and the baselines; a part of the blend has none.
 type Comparison struct {
 	Metric     string   `json:"metric"`
 	Split      Split    `json:"split"`
@@ -52,6 +68,7 @@ type Comparison struct {
 	Low        *float64 `json:"low"`
 	High       *float64 `json:"high"`
 	P          *float64 `json:"p"`
+	PAdjusted  *float64 `json:"p_adjusted"`
 	Ratio      *float64 `json:"ratio"`
 	RatioLow   *float64 `json:"ratio_low"`
 	RatioHigh  *float64 `json:"ratio_high"`
@@ -105,6 +122,66 @@ type Group struct {
 	High          *float64 `json:"high"`
 	StandardError *float64 `json:"standard_error"`
 	RatioToBest   *float64 `json:"ratio_to_best"` // value ÷ the best judged group's
+}
+
+// ProviderQuality says how the places of the lists are spread over the items' levels of one attribute. The place of rank j has an exposure of
+// 1/log₂(1 + j). Shares are of exposure, over all lists; intervals are from the bootstrap over subjects.
+type ProviderQuality struct {
+	Attribute string           `json:"attribute"`
+	K         int              `json:"k"` // length of the lists
+	Levels    []ProviderLevel  `json:"levels"`
+	Figures   []ProviderFigure `json:"figures"` // by contender
+}
+
+// ProviderLevel is what a level has without any list.
+type ProviderLevel struct {
+	Level   string   `json:"level"`
+	Items   int      `json:"items"`
+	Catalog *float64 `json:"catalog_share"` // of the items
+	Taken   *float64 `json:"taken_share"`   // of the pairs of a subject and an item that it had in the training window
+}
+
+// ProviderFigure is the exposure that one contender gives. AWRF is 1 − the squared Jensen–Shannon distance (base 2) of the exposure's shares from the
+// target's: 1 is the same spread. ExposureRatio is the smallest over the largest exposure per share taken, of the levels that anybody took.
+type ProviderFigure struct {
+	Contender     string          `json:"contender"`
+	N             int             `json:"n"` // lists
+	AWRFCatalog   Figure          `json:"awrf_catalog"`
+	AWRFTaken     Figure          `json:"awrf_taken"`
+	ExposureRatio Figure          `json:"exposure_ratio"`
+	Levels        []LevelExposure `json:"levels"`
+}
+
+// LevelExposure is the exposure of one level.
+type LevelExposure struct {
+	Level string `json:"level"`
+	Share Figure `json:"share"`
+	Ratio Figure `json:"ratio"` // to the share taken: 1 is as much exposure as people gave it themselves
+}
+
+// ContentSort says what a figure of content is.
+type ContentSort string
+
+// The sorts. Both are of one list, and the figure is the mean over subjects.
+const (
+	ShareOfPlaces ContentSort = "share"  // of the list's places, those that items of the group have
+	MedianOfList  ContentSort = "median" // of a number of the list's items
+)
+
+// ContentQuality is one figure of what stands in the lists.
+type ContentQuality struct {
+	Name    string          `json:"name"`
+	Sort    ContentSort     `json:"sort"`
+	K       int             `json:"k"`       // length of the lists
+	Catalog *float64        `json:"catalog"` // the same of the whole catalog
+	Figures []ContentFigure `json:"figures"` // of everybody, by contender
+	Cohorts []CohortQuality `json:"cohorts"` // by group; suppressed as all cohorts are
+}
+
+// ContentFigure is the figure of one contender.
+type ContentFigure struct {
+	Contender string `json:"contender"`
+	Estimate
 }
 
 // Contender returns the figures of the contender with this role (the first of them), or nil.

@@ -29,7 +29,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func exampleReport(t *testing.T) *Report {
 	t.Helper()
 	const items = 80
-	q, err := Evaluate(context.Background(), invented(1200, items, 21), inventedContenders(items))
+	q, err := Evaluate(context.Background(), rich(invented(1200, items, 21)).task(), inventedContenders(items))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,18 +123,16 @@ func exampleDrift(t *testing.T) *drift.Report {
 
 // TestReportGolden pins the JSON for a small fixed input: names, order, nulls.
 func TestReportGolden(t *testing.T) {
-	task := Task{Catalog: catalog(6), K: []int{2}, Replicates: 50, Seed: 3, Cohorts: []Cohort{{Name: "g", Levels: []string{"a", "b"}}}}
+	task := fixture{Task: Task{Catalog: catalog(6), K: []int{2}, Replicates: 50, Seed: 3, Cohorts: []Cohort{{Name: "g", Levels: []string{"a", "b"}}}}}
 	for s := range 100 {
-		task.Queries = append(task.Queries, models.Query{})
-		task.Relevant = append(task.Relevant, []int32{int32(s % 4)})
-		task.Seen = append(task.Seen, []int32{int32(s % 3)})
+		task.add(Subject{Relevant: []int32{int32(s % 4)}, Seen: []int32{int32(s % 3)}, Cold: s%5 == 0})
 		task.Cohorts[0].Of = append(task.Cohorts[0].Of, int32(s%7/3)-1+int32(s%2))
 	}
 	for i, l := range task.Cohorts[0].Of {
 		task.Cohorts[0].Of[i] = min(l, 1)
 	}
 	ascending := scorerFunc(func(_ *models.Query, item int) float32 { return float32((item * 5) % 6) })
-	q, err := Evaluate(context.Background(), task, []Contender{{Name: "home", Scorer: descending, Role: Candidate}, {Name: Popular, Scorer: ascending, Role: Baseline}})
+	q, err := Evaluate(context.Background(), rich(&task).task(), []Contender{{Name: "home", Scorer: descending, Role: Candidate}, {Name: Popular, Scorer: ascending, Role: Baseline}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 // What the schema says of a field is the comment that stands beside it, and the values that it allows are the constants of the field's type,
 // both read from the source itself: there is no second text that could grow old.
 //
-//go:embed report.go lists.go quality.go gate.go budget.go trend.go metric.go task.go drift/compare.go
+//go:embed report.go lists.go quality.go gate.go budget.go trend.go metric.go task.go protocol.go drift/compare.go
 var schemaSource embed.FS
 
 // object is a JSON Schema, or a part of one.

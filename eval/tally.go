@@ -1,113 +1,120 @@
 package eval
 
 import (
-	"runtime"
-	"sync"
+	"math"
 )
 
-// tally holds, for each cell, the sums of every figure and their bootstrap replicates. Cells 0, 1, 2 are all subjects on the three splits; the rest are
-// cohort groups on the split All.
-type tally struct {
-	cells      []cell
-	judged     []bool // contenders measured by group
-	figures    int
-	replicates int
-}
-
-// cell is one set of subjects. Figures are numbered contender·figures + figure.
+// cell is one set of subjects: the sums of some columns of their values, by bucket of the bootstrap.
 type cell struct {
-	n      int
-	weight []float64   // Σ w over its subjects, by replicate
-	sums   [][]float64 // Σ w·value, by figure and replicate; nil for a contender that is not measured here
-	total  []float64   // Σ value, by figure
-	square []float64   // Σ value², by figure
+	from, to int       // which columns of a subject's values
+	n        int       // subjects
+	slot     []int32   // of each bucket, in rows; −1: nobody of the cell is in it
+	at       []int32   // the bucket of each slot
+	members  []float64 // subjects of each slot
+	rows     []float64 // by slot, to−from wide: Σ value
+	total    []float64 // by column: Σ value
+	square   []float64 // by column: Σ value²; nil where no spread is asked for
 }
 
-func newTally(groups int, judged []bool, figures, replicates int) *tally {
-	t := &tally{judged: judged, figures: figures, replicates: replicates, cells: make([]cell, len(splits)+groups)}
-	for i := range t.cells {
-		c := &t.cells[i]
-		m := len(judged) * figures
-		c.weight = make([]float64, replicates)
-		c.sums, c.total, c.square = make([][]float64, m), make([]float64, m), make([]float64, m)
-		for f := range m {
-			if i < len(splits) || judged[f/figures] {
-				c.sums[f] = make([]float64, replicates)
-			}
+func newCell(from, to int, spread bool) cell {
+	c := cell{from: from, to: to, slot: make([]int32, buckets), total: make([]float64, to-from)}
+	for i := range c.slot {
+		c.slot[i] = -1
+	}
+	if spread {
+		c.square = make([]float64, to-from)
+	}
+	return c
+}
+
+// add takes one subject's values, of all columns, into the cell.
+func (c *cell) add(bucket int, values []float64) {
+	width := c.to - c.from
+	s := c.slot[bucket]
+	if s < 0 {
+		s = int32(len(c.at))
+		c.slot[bucket] = s
+		c.at, c.members = append(c.at, int32(bucket)), append(c.members, 0)
+		c.rows = append(c.rows, make([]float64, width)...)
+	}
+	c.n++
+	c.members[s]++
+	row := c.rows[int(s)*width:][:width]
+	total := c.total[:width]
+	for i, v := range values[c.from:c.to] {
+		row[i] += v
+		total[i] += v
+	}
+	if c.square != nil {
+		for i, v := range values[c.from:c.to] {
+			c.square[i] += float64(v * v)
 		}
 	}
-	return t
 }
 
-// add takes one wave of values into every cell. Workers share the replicates, and each goes through the
-// queries in order: no sum depends on how many workers there are.
-func (t *tally) add(wave []row, values []float64, seed uint64) {
-	t.addTotals(wave, values)
-	var wg sync.WaitGroup
-	limit := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for from := 0; from < t.replicates; from += replicateChunk {
-		limit <- struct{}{}
-		wg.Go(func() {
-			t.addReplicates(wave, values, seed, from, min(from+replicateChunk, t.replicates))
-			<-limit
-		})
-	}
-	wg.Wait()
+// resampled is a cell with the sums of all replicates.
+type resampled struct {
+	*cell
+	replicates int
+	weight     []float64 // Σ w over its subjects, by replicate
+	sums       []float64 // Σ w·value, by column and replicate
 }
 
-// at is the place of contender-and-figure f of query i of a wave on a split: values are ordered by query, contender, split, figure.
-func (t *tally) at(i, f, split int) int {
-	return ((i*len(t.judged)+f/t.figures)*len(splits)+split)*t.figures + f%t.figures
+// resample sums the replicates of a cell.
+func (c *cell) resample(d *draws) *resampled {
+	r := &resampled{cell: c, replicates: d.replicates, weight: make([]float64, d.replicates), sums: make([]float64, (c.to-c.from)*d.replicates)}
+	d.sum(r.weight, c.at, c.members, 1)
+	d.sum(r.sums, c.at, c.rows, c.to-c.from)
+	return r
 }
 
-// each calls visit for every cell of the query at place i of the wave, with the split whose values belong to it.
-func (t *tally) each(r *row, visit func(c *cell, split int)) {
-	for s := range splits {
-		if r.relevant[s] > 0 {
-			visit(&t.cells[s], s)
-		}
+// series is one figure as columns: the sum of num over that of den, or over the subjects if den is negative. Columns are counted over all values.
+type series struct{ num, den int }
+
+// size is over how many subjects a figure is a mean.
+func (r *resampled) size(s series) int {
+	if s.den < 0 {
+		return r.n
 	}
-	for _, g := range r.cells {
-		visit(&t.cells[g], 0)
-	}
+	return int(r.total[s.den-r.from])
 }
 
-func (t *tally) addTotals(wave []row, values []float64) {
-	for i := range wave {
-		t.each(&wave[i], func(c *cell, split int) {
-			c.n++
-			for f := range c.total {
-				v := values[t.at(i, f, split)]
-				c.total[f] += v
-				c.square[f] += v * v
-			}
-		})
+// value is the figure itself, NaN where it has none.
+func (r *resampled) value(s series) float64 {
+	if s.den < 0 {
+		return r.total[s.num-r.from] / float64(r.n)
 	}
+	return r.total[s.num-r.from] / r.total[s.den-r.from]
 }
 
-func (t *tally) addReplicates(wave []row, values []float64, seed uint64, from, to int) {
-	var buf [replicateChunk]float64
-	w := buf[:to-from]
-	for i := range wave {
-		weights(w, seed, wave[i].query, from)
-		t.each(&wave[i], func(c *cell, split int) {
-			axpy(c.weight[from:to], 1, w)
-			for k, sums := range c.sums {
-				if sums == nil {
-					continue
-				}
-				if v := values[t.at(i, k, split)]; v != 0 {
-					axpy(sums[from:to], v, w)
-				}
-			}
-		})
-	}
+// of returns the sums of a column, a replicate each, as a view.
+func (r *resampled) of(column int) []float64 {
+	return r.sums[(column-r.from)*r.replicates:][:r.replicates]
 }
 
-// axpy adds a·x to dst.
-func axpy(dst []float64, a float64, x []float64) {
-	dst = dst[:len(x)]
-	for i, v := range x {
-		dst[i] += float64(a * v) // the conversion forbids a fused multiply-add, which would differ between architectures
+// over returns what the sums of a figure are divided by, a replicate each, as a view.
+func (r *resampled) over(s series) []float64 {
+	if s.den < 0 {
+		return r.weight
 	}
+	return r.of(s.den)
+}
+
+// spread is the standard deviation of a figure over its subjects (n − 1).
+func (r *resampled) spread(s series) float64 {
+	n := float64(r.size(s))
+	return deviation(n, r.total[s.num-r.from], r.square[s.num-r.from])
+}
+
+// deviation is the standard deviation of n values of which the sum and the sum of squares are known.
+func deviation(n, sum, square float64) float64 {
+	return math.Sqrt(max(0, square-sum*sum/n) / (n - 1))
+}
+
+func (r *resampled) estimate(s series) Estimate {
+	return estimate(r.size(s), r.value(s), r.of(s.num), r.over(s))
+}
+
+func (r *resampled) compare(a, b series) Comparison {
+	return compare(min(r.size(a), r.size(b)), r.value(a), r.value(b), r.of(a.num), r.over(a), r.of(b.num), r.over(b))
 }

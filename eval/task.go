@@ -16,28 +16,42 @@ var ErrEmptyTask = errors.New("nothing to evaluate")
 // Missing is the level of subjects whose cohort is not known. It is a cohort like any other.
 const Missing = "missing"
 
-// Task is one test: what every contender is asked, and what the subjects really took.
-// Row q of Queries, Relevant, Seen and each Cohort.Of speak of the same subject; a subject has one row.
+// Task is one test: what every contender is asked, and what the subjects really took. It holds nobody: rows are asked for one wave at a time.
 type Task struct {
 	Catalog *models.Catalog
-	Queries []models.Query // K is ignored: the lists are as deep as the largest of Task.K
-	// Relevant holds the distinct items of the subject in the test window, ascending. Rows without any are left out and counted.
-	Relevant [][]int32
-	// Seen holds the distinct items that the subject had before, ascending: a relevant item in it is a repeat, any other is explored.
-	Seen    [][]int32
+	Rows    int // how many subjects may be asked about; one row each
+	// Subject returns what is asked of one row, 0 to Rows−1. It is called from one goroutine at a time, and what it returns must stay as it is until the
+	// wave that it is in has been measured.
+	Subject func(row int) Subject
 	Cohorts []Cohort
+	Items   Items
 	K       []int // list lengths, ascending; the first is the headline
+
+	Pool     []string // metrics whose sums Quality.Pool is to hold
+	Protocol Protocol // as the report states it; "" means Temporal
+	Masked   bool     // lists leave out what the subject had before; as the report states it
 
 	Seed       uint64 // of the bootstrap
 	Replicates int    // of the bootstrap; 0 means DefaultReplicates
 	MinN       int    // the smallest group that is judged; 0 means DefaultMinN, and less than MinCell is raised to it
 }
 
-// Cohort divides the subjects of a Task by one attribute that evaluation alone may read.
+// Subject is one row of a Task. A subject has one.
+type Subject struct {
+	Key   uint64       // the same number in every evaluation, and of nobody else: resampling keeps a subject together with itself over days
+	Query models.Query // K is ignored: the lists are as deep as the largest of Task.K
+	// Relevant holds the distinct items of the subject in the test window, ascending. Rows without any that a list may hold are left out and counted.
+	Relevant []int32
+	// Seen holds the distinct items that the subject had before, ascending: a relevant item in it is a repeat, any other is explored.
+	Seen []int32
+	Cold bool // hardly anything was known of the subject before the cut
+}
+
+// Cohort divides the rows of a Task by one attribute that evaluation alone may read.
 type Cohort struct {
 	Name   string
 	Levels []string
-	Of     []int32 // a level a query; −1 is Missing
+	Of     []int32 // a level a row; −1 is Missing
 }
 
 // Defaults and floors.
@@ -46,6 +60,7 @@ const (
 	DefaultMinN       = 30
 	MinCell           = 11 // groups of fewer subjects are not printed
 	Confidence        = 0.95
+	maxLevels         = 500 // of a cohort: each costs memory for every figure
 )
 
 // Role says what a contender is to the decision.
@@ -81,23 +96,18 @@ func (t *Task) check(contenders []Contender) error {
 	if t.Catalog == nil || len(t.Catalog.IDs) == 0 {
 		return fmt.Errorf("evaluate: %w: the catalog has no items", ErrEmptyTask)
 	}
-	if len(t.Queries) == 0 {
+	if t.Rows == 0 {
 		return fmt.Errorf("evaluate: %w: no subject has an event in the test window; choose a longer window or an interval with data", ErrEmptyTask)
 	}
-	n, items := len(t.Queries), int32(len(t.Catalog.IDs))
-	if len(t.Relevant) != n {
-		fault("relevant items for %d queries, want %d", len(t.Relevant), n)
+	if t.Rows < 0 || t.Subject == nil {
+		return fmt.Errorf("evaluate: %d rows, and nothing that tells what is asked of each", t.Rows)
 	}
-	if t.Seen != nil && len(t.Seen) != n {
-		fault("seen items for %d queries, want %d", len(t.Seen), n)
-	}
-	for name, rows := range map[string][][]int32{"relevant": t.Relevant, "seen": t.Seen} {
-		for q, row := range rows {
-			if !ascending(row, items) {
-				fault("%s items of query %d are not distinct catalog positions in ascending order", name, q)
-				break
-			}
-		}
+	n := t.Rows
+	faults = append(faults, t.Items.check(t.Catalog.Len())...)
+	switch t.Protocol {
+	case "", Temporal, LeaveLastOut, StrongGeneralization:
+	default:
+		fault("protocol %q: want one of %q", t.Protocol, Protocols)
 	}
 	names := map[string]bool{}
 	for _, c := range t.Cohorts {
@@ -106,13 +116,16 @@ func (t *Task) check(contenders []Contender) error {
 		}
 		names[c.Name] = true
 		if len(c.Of) != n {
-			fault("cohort %q has levels for %d queries, want %d", c.Name, len(c.Of), n)
+			fault("cohort %q has levels for %d rows, want %d", c.Name, len(c.Of), n)
 		}
 		for _, l := range c.Of {
 			if l < -1 || int(l) >= len(c.Levels) {
 				fault("cohort %q has a level number %d, want −1 to %d", c.Name, l, len(c.Levels)-1)
 				break
 			}
+		}
+		if len(c.Levels) > maxLevels {
+			fault("cohort %q has %d levels, want at most %d: divide the attribute more coarsely", c.Name, len(c.Levels), maxLevels)
 		}
 		if slices.Contains(c.Levels, Missing) {
 			fault("cohort %q has a level named %q, which is reserved for subjects without one", c.Name, Missing)
@@ -124,9 +137,17 @@ func (t *Task) check(contenders []Contender) error {
 	if t.Replicates < 0 || t.Replicates > 1<<16 {
 		fault("%d bootstrap replicates, want 1 to %d", t.Replicates, 1<<16)
 	}
+	for _, metric := range t.Pool {
+		if name, k, err := parseMetric(metric); err != nil || name == Coverage || name == Gini || !slices.Contains(t.K, k) {
+			fault("metric %s cannot be pooled: it is no mean over subjects, or lists are not measured at that length", metric)
+		}
+	}
 	faults = append(faults, checkContenders(contenders)...)
 	if len(faults) > 0 {
 		return fmt.Errorf("evaluate: %w", errors.Join(faults...))
+	}
+	if t.Protocol == "" {
+		t.Protocol = Temporal
 	}
 	if t.Replicates == 0 {
 		t.Replicates = DefaultReplicates
@@ -176,6 +197,19 @@ func ascending(row []int32, n int32) bool {
 		last = i
 	}
 	return true
+}
+
+// check reports what is wrong with a row, for a catalog of n items.
+func (s *Subject) check(n int32) error {
+	for _, row := range []struct {
+		name  string
+		items []int32
+	}{{"relevant", s.Relevant}, {"seen", s.Seen}} {
+		if !ascending(row.items, n) {
+			return fmt.Errorf("%s items are not distinct catalog positions in ascending order", row.name)
+		}
+	}
+	return nil
 }
 
 // finite returns a pointer to x, or nil if x has no value: JSON knows no NaN.

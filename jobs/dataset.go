@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -16,6 +17,7 @@ import (
 // dataset is a training set in memory, with the facts that assemble commits.
 type dataset struct {
 	models.Dataset
+	held     *eval.Held // divided by the job's protocol; nil: not yet
 	facts    assembled
 	refusals refusals // of the permitted events of negative weight
 	// sensitive are the items that stand in no list of who does not hold the consent that they need, ascending.

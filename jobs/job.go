@@ -44,7 +44,8 @@ type Job struct {
 	Weigh     time.Duration // length of the validation window before it, on which the parts are weighed
 	Rerank    time.Duration // length of the window before that, on which a re-ranker learns; 0: the model has none
 	K         []int
-	Cohort    []string // cohort attributes
+	Cohort    []string // cohort attributes; an intersection has CohortCross between them
+	Judging   Judging  // what else candidates are measured by
 	MinN      int
 	Budgets   []eval.Budget
 	Baselines []Baseline // measured beside the candidate; the first one ranks the list not based on profiling

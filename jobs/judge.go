@@ -10,7 +10,6 @@ import (
 	"fmt"
 
 	"github.com/rapport-ml/rapport/eval"
-	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/storage"
@@ -157,7 +156,7 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	}
 	sum := sha256.Sum256(stands)
 	facts.SHA256 = hex.EncodeToString(sum[:])
-	return result{facts: facts, rowsIn: int64(len(task.Queries)), rows: int64(q.Evaluated)}, nil
+	return result{facts: facts, rowsIn: int64(task.Rows), rows: int64(q.Evaluated)}, nil
 }
 
 // putFirst stores an object unless one stands there, and returns what stands there then. That is written anew, byte for byte: a collection
@@ -204,7 +203,8 @@ func (w *work) contenders(ctx context.Context, d *dataset) ([]eval.Contender, mo
 		return nil, nil, err
 	}
 	out := []eval.Contender{{Name: w.job.Model.Name, Scorer: candidate, Role: eval.Candidate}}
-	if live := w.plan.live; live != nil {
+	// Under other protocols than the temporal one, live has learned from what it would be asked for.
+	if live := w.plan.live; live != nil && w.job.Judging.Protocol == "" {
 		lm, err := w.openModel(ctx, live.Digest)
 		if err != nil {
 			return nil, nil, fmt.Errorf("live version %d: %w", live.Number, err)
@@ -257,11 +257,19 @@ func asServed(contenders []eval.Contender, rules, wishes *lists.Stage) []eval.Co
 	return append(contenders, eval.Contender{Name: withoutRules, Scorer: contenders[0].Scorer, Role: eval.Part})
 }
 
-// baseline trains a baseline on the events before until.
+// baseline trains a baseline on the events before until; on what the job's protocol lets models learn from, if that is the test cut.
 func (w *work) baseline(ctx context.Context, d *dataset, b Baseline, until int64) (models.Scorer, error) {
+	learned := &d.Dataset
+	if until == d.Cuts.Test {
+		var err error
+		if learned, err = w.learned(d); err != nil {
+			return nil, err
+		}
+		until = learned.Cuts.Test
+	}
 	parts := make([]eval.Weighted, len(b.Parts))
 	for i, p := range b.Parts {
-		m, err := p.Trainer.Train(ctx, &d.Dataset, until, w.job.Model.Seed)
+		m, err := p.Trainer.Train(ctx, learned, until, w.job.Model.Seed)
 		if err != nil {
 			return nil, err
 		}
@@ -274,66 +282,6 @@ func (w *work) baseline(ctx context.Context, d *dataset, b Baseline, until int64
 		return parts[0].Scorer, nil
 	}
 	return eval.Blend(d.Catalog.Len(), parts...), nil
-}
-
-// task asks, for each subject with an event in the test window, for the items of that window from what was known before it.
-func (w *work) task(ctx context.Context, d *dataset) (eval.Task, error) {
-	t := eval.Task{Catalog: d.Catalog, K: w.job.K, Seed: w.job.Model.Seed, MinN: w.job.MinN}
-	var rows []int
-	for s := range d.Events.Subjects {
-		h := d.Events.SubjectBetween(s, d.Cuts.Test, d.Cuts.End)
-		if h.Len() == 0 {
-			continue
-		}
-		if wants := w.plan.wants(policy.Subject(d.Events.Subjects[s])); wants.Unprofiled() || wants.Level == policy.Broad {
-			continue // reads no list of the candidate's
-		}
-		q := d.Query(s, d.Cuts.Test, 0)
-		w.honour(d, s, &q)
-		seen := models.Distinct(q.History.Item)
-		rows = append(rows, s)
-		t.Queries, t.Relevant, t.Seen = append(t.Queries, q), append(t.Relevant, models.Distinct(h.Item)), append(t.Seen, seen)
-	}
-	if len(rows) == 0 {
-		return t, fmt.Errorf("%w in the test window, the last %s before %s; a longer split.last takes more", ErrNoData, w.job.Last, w.iv.End.UTC())
-	}
-	cohorts, err := w.cohorts(ctx, d, rows)
-	t.Cohorts = cohorts
-	return t, err
-}
-
-// cohorts joins the cohort attributes to the rows of the task, for evaluation alone and only for subjects who do not object. Everybody
-// else is in the cohort "missing".
-func (w *work) cohorts(ctx context.Context, d *dataset, rows []int) ([]eval.Cohort, error) {
-	if len(w.job.Cohort) == 0 || w.plan.cohorts == nil {
-		return nil, nil
-	}
-	table, err := w.snapshotRows(ctx, w.plan.cohorts)
-	if err != nil {
-		return nil, err
-	}
-	at := map[uint64]int{}
-	for i, s := range table.Col("subject").Int {
-		if !w.plan.evaluationDecisions.Of(policy.Subject(uint64(s))).Denied() {
-			at[uint64(s)] = i
-		}
-	}
-	var out []eval.Cohort
-	for _, name := range w.job.Cohort {
-		col := table.Col(name)
-		if col == nil {
-			return nil, fmt.Errorf("cohort %s: the snapshot of the cohorts has no such column", name)
-		}
-		levels := make([]string, len(rows))
-		for i, s := range rows {
-			if r, ok := at[d.Events.Subjects[s]]; ok && !col.Null(r) {
-				levels[i] = cell(col, r)
-			}
-		}
-		c := models.NewCatColumn(name, levels)
-		out = append(out, eval.Cohort{Name: name, Levels: c.Levels, Of: c.Values})
-	}
-	return out, nil
 }
 
 // figures are the candidate's metrics on all relevant items.

@@ -17,7 +17,7 @@ const (
 	logicBuild    = 2 // 2: a decayed sum is defined so that it moves exactly with time
 	logicAssemble = 1
 	logicTrain    = 3 // 2: rows of als are solved otherwise, those of large data by steps; 3: als knows new items and people by their attributes, and the inverse of ease sums in another order
-	logicEvaluate = 2 // 2: the report answers more, says which ranking ships, and nothing of a split of few
+	logicEvaluate = 3 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what
 	logicLoad     = 2 // 2: entries say why they deserve little trust
 )
 

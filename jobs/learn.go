@@ -57,7 +57,11 @@ func (w *work) train(ctx context.Context) error {
 			return result{}, err
 		}
 		w.report("train", 0, 0, "")
-		m, err := trainer.Train(ctx, &d.Dataset, d.Cuts.Test, w.job.Model.Seed)
+		learned, err := w.learned(d)
+		if err != nil {
+			return result{}, err
+		}
+		m, err := trainer.Train(ctx, learned, learned.Cuts.Test, w.job.Model.Seed)
 		if err != nil {
 			return result{}, err
 		}

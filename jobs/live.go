@@ -419,7 +419,11 @@ func (r *Runner) Verify(ctx context.Context, job *Job, version int) (Verified, e
 		return out, fmt.Errorf("version %d: %w", version, err)
 	}
 	r.Progressed("verify", w.label, 0, 0, "")
-	m, err := trainer.Train(ctx, &d.Dataset, d.Cuts.Test, v.Seed)
+	learned, err := w.learned(d)
+	if err != nil {
+		return out, err
+	}
+	m, err := trainer.Train(ctx, learned, learned.Cuts.Test, v.Seed)
 	if err != nil {
 		return out, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/expect"
@@ -531,7 +532,9 @@ func (w *work) planEvaluate(ctx context.Context, p *plan) error {
 		Spec   any
 		Seed   uint64
 		Kernel string
-	}{j.Model.Name, j.Model.Spec, j.Model.Seed, models.KernelClass()}); err != nil {
+		// Of what is learned from, where that is not all before the test cut.
+		Protocol eval.Protocol `json:",omitempty"`
+	}{j.Model.Name, j.Model.Spec, j.Model.Seed, models.KernelClass(), j.Judging.Protocol}); err != nil {
 		return err
 	}
 	if p.past, err = w.lookBack(ctx); err != nil {
@@ -547,7 +550,8 @@ func (w *work) planEvaluate(ctx context.Context, p *plan) error {
 		Rules     *lists.Rules `json:",omitempty"`
 		Page      int          `json:",omitempty"`
 		Less, New float64      `json:",omitempty"`
-	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page(), j.Model.Lists.Less, j.Model.Lists.PreferNew}, slices.Concat([]string{p.train.key, p.cohorts.keyOrNone(), liveDigest}, p.wishInput(), p.past.inputs())...)}
+		Judging   Judging      `json:",omitzero"`
+	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page(), j.Model.Lists.Less, j.Model.Lists.PreferNew, j.Judging}, slices.Concat([]string{p.train.key, p.cohorts.keyOrNone(), liveDigest}, p.wishInput(), p.past.inputs())...)}
 	return nil
 }
 

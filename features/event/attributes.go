@@ -48,6 +48,9 @@ type AttributesFacts struct {
 	// for what they hold.
 	Quality expect.Counts `json:"quality,omitzero"`
 
+	// Ambiguous counts, of cohorts, the subjects for whom one file says two things in a column.
+	Ambiguous map[string]int64 `json:"ambiguous,omitempty"`
+
 	Places []expect.Place `json:"-"` // of quarantined rows, the first of them
 }
 
@@ -112,7 +115,7 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 			bad(r, p.Key, expect.NoID)
 			continue
 		}
-		row := &attributeRow{item: id}
+		row := &attributeRow{item: id, file: r.file}
 		var who *admission
 		if bySubject {
 			who = a.of(id)
@@ -142,6 +145,9 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 		}
 		if old != nil {
 			out.Facts.Duplicates++
+			if p.Set == "cohorts" && old.file == row.file {
+				out.Facts.differ(old, row, p.Columns)
+			}
 		}
 	}
 	var sorted []*attributeRow
@@ -185,8 +191,29 @@ func rulesOf(s expect.Set) map[string]expect.Rule {
 type attributeRow struct {
 	subject policy.Subject
 	item    string
+	file    string
 	text    []string
 	number  []float64
+	told    []bool // by column: counted as ambiguous already
+}
+
+// differ counts the columns in which two rows of one subject, in one file, say two things.
+func (f *AttributesFacts) differ(old, row *attributeRow, columns []string) {
+	row.told = old.told
+	for c, name := range columns {
+		same := old.text[c] == row.text[c] && (old.number[c] == row.number[c] || math.IsNaN(old.number[c]) && math.IsNaN(row.number[c]))
+		if same || row.told != nil && row.told[c] {
+			continue
+		}
+		if row.told == nil {
+			row.told = make([]bool, len(columns))
+		}
+		row.told[c] = true
+		if f.Ambiguous == nil {
+			f.Ambiguous = map[string]int64{}
+		}
+		f.Ambiguous[name]++
+	}
 }
 
 // fill takes the attributes of a raw row.

@@ -1,0 +1,167 @@
+package eval
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/rapport-ml/rapport/models"
+)
+
+// TestPoolIsOneEvaluation: two halves of the subjects, evaluated apart and merged, are what one evaluation of all is: value, interval, comparison, groups.
+func TestPoolIsOneEvaluation(t *testing.T) {
+	all := rich(invented(900, 40, 6))
+	of := func(part func(i int) bool) *Quality {
+		half := fixture{Task: all.Task}
+		half.Cohorts = []Cohort{{Name: "region", Levels: all.Cohorts[0].Levels}}
+		for i, r := range all.rows {
+			if part(i) {
+				half.rows = append(half.rows, r)
+				half.Cohorts[0].Of = append(half.Cohorts[0].Of, all.Cohorts[0].Of[i])
+			}
+		}
+		q, err := Evaluate(t.Context(), half.task(), inventedContenders(40))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	whole := of(func(int) bool { return true })
+	pool := of(func(i int) bool { return i%3 == 0 }).Pool
+	body, err := json.Marshal(of(func(i int) bool { return i%3 != 0 }).Pool) // as it would be kept
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept Pool
+	if err := json.Unmarshal(body, &kept); err != nil {
+		t.Fatal(err)
+	}
+	if err := pool.Merge(&kept); err != nil {
+		t.Fatal(err)
+	}
+	q := pool.Quality(30)
+	same := func(what string, got, want *float64) {
+		t.Helper()
+		if (got == nil) != (want == nil) || got != nil && math.Abs(*got-*want) > 1e-9 {
+			t.Errorf("%s: pooled %v, of one evaluation %v", what, got, want)
+		}
+	}
+	for _, metric := range all.Pool {
+		got, want := q.Contender(Candidate).Estimate(metric, All), whole.Contender(Candidate).Estimate(metric, All)
+		same(metric, got.Value, want.Value)
+		same(metric+" low", got.Low, want.Low)
+		same(metric+" error", got.StandardError, want.StandardError)
+		for _, against := range []string{"live", Popular} {
+			theirs := whole.Comparison(metric, All, Popular)
+			if against == "live" {
+				theirs = whole.Comparison(metric, All, "live v3")
+			}
+			c := q.Comparison(metric, All, against)
+			same(metric+" against "+against, c.Difference, theirs.Difference)
+			same(metric+" against "+against+" high", c.High, theirs.High)
+			same(metric+" against "+against+" p", c.PAdjusted, theirs.PAdjusted)
+		}
+		mine, theirs := q.Cohort("region", "candidate", metric), whole.Cohort("region", "home", metric)
+		same(metric+" gap", mine.Difference, theirs.Difference)
+		same(metric+" gap high", mine.DifferenceHigh, theirs.DifferenceHigh)
+	}
+}
+
+// TestPoolHoldsNobody: no cell of fewer than MinCell stands in a pool, and nothing of a metric that so few have.
+func TestPoolHoldsNobody(t *testing.T) {
+	f := fixture{Task: Task{Catalog: catalog(5), K: []int{2}, Pool: []string{"ndcg@2"}, Cohorts: []Cohort{{Name: "g", Levels: []string{"few", "more", "most"}}}}}
+	for i := range 100 {
+		f.add(Subject{Relevant: []int32{int32(i % 5)}})
+		f.Cohorts[0].Of = append(f.Cohorts[0].Of, int32(min(2, (i+20)/25)))
+	}
+	for i := range f.Cohorts[0].Of[:5] {
+		f.Cohorts[0].Of[i] = 0
+	}
+	for i := 5; i < 30; i++ {
+		f.Cohorts[0].Of[i] = 1
+	}
+	q, err := Evaluate(t.Context(), f.task(), []Contender{{Name: "c", Scorer: descending, Role: Candidate}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range q.Pool.Cells {
+		if c.N < MinCell || c.Level == "few" || c.Level == "more" { // "more" would reveal "few"
+			t.Errorf("the pool has the cell %s %s of %d", c.Cohort, c.Level, c.N)
+		}
+	}
+	f.rows = f.rows[:MinCell-1]
+	f.Cohorts = nil
+	if q, err = Evaluate(t.Context(), f.task(), []Contender{{Name: "c", Scorer: descending, Role: Candidate}}); err != nil || q.Pool != nil {
+		t.Errorf("%v: a pool of %d people", err, len(f.rows))
+	}
+}
+
+func TestPoolRefuses(t *testing.T) {
+	f := rich(invented(60, 20, 1))
+	q, err := Evaluate(t.Context(), f.task(), inventedContenders(20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := *q.Pool
+	other.Seed++
+	if err := q.Pool.Merge(&other); err == nil {
+		t.Error("replicates of another seed are added")
+	}
+	for name, spoil := range map[string]func(*Pool){
+		"short weights": func(p *Pool) { p.Cells[0].Weight = p.Cells[0].Weight[:3] },
+		"short sums":    func(p *Pool) { p.Cells[0].Figures[0].Sums = nil },
+		"own weights":   func(p *Pool) { p.Cells[0].Figures[0].Weight = []float64{1} },
+		"more than all": func(p *Pool) { p.Cells[0].Figures[0].N = 1 << 20 },
+	} {
+		bad := Pool{Seed: q.Pool.Seed}
+		for _, c := range q.Pool.Cells {
+			bad.Cells = append(bad.Cells, c.clone())
+		}
+		spoil(&bad)
+		if err := q.Pool.Merge(&bad); err == nil {
+			t.Errorf("%s are merged", name)
+		}
+	}
+	if (&Pool{}).Quality(30) != nil {
+		t.Error("an empty pool has figures")
+	}
+	f.Pool = []string{"coverage@5"}
+	if _, err := Evaluate(t.Context(), f.task(), inventedContenders(20)); err == nil {
+		t.Error("coverage is pooled")
+	}
+}
+
+// TestPoolKnowsThatPeopleComeBack: the same subjects on two days count as one draw: the interval of both days together is as wide as that of one.
+func TestPoolKnowsThatPeopleComeBack(t *testing.T) {
+	f := fixture{Task: Task{Catalog: catalog(5), K: []int{2}, Pool: []string{"ndcg@2"}, Replicates: 400}}
+	for i := range 300 {
+		f.add(Subject{Relevant: []int32{int32(i % 5)}})
+	}
+	run := func(shift uint64) *Quality {
+		rows := slices.Clone(f.rows)
+		for i := range rows {
+			rows[i].Key += shift
+		}
+		q, err := Evaluate(t.Context(), (&fixture{Task: f.Task, rows: rows}).task(), []Contender{{Name: "c", Scorer: scorerFunc(func(_ *models.Query, i int) float32 { return -float32(i) }), Role: Candidate}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	width := func(p *Pool) float64 { return *p.Quality(30).Contender(Candidate).Estimates[0].StandardError }
+	one := width(run(0).Pool)
+	back, other := run(0).Pool, run(0).Pool
+	if err := back.Merge(run(0).Pool); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Merge(run(1 << 40).Pool); err != nil {
+		t.Fatal(err)
+	}
+	if r := width(back) / one; math.Abs(r-1) > 1e-9 {
+		t.Errorf("the same people twice: the error is %v of one day's, want the same", r)
+	}
+	if r := width(other) / one; math.Abs(r-math.Sqrt(0.5)) > 0.1 {
+		t.Errorf("other people: the error is %v of one day's, want 0.71", r)
+	}
+}
