@@ -21,8 +21,9 @@ import (
 )
 
 // newRankedShop makes a shop whose model has a re-ranker that ships.
-func newRankedShop(t testing.TB) *shop {
-	s := newShop(t, smallWorld)
+func newRankedShop(t testing.TB) *shop { return ranked(newShop(t, smallWorld)) }
+
+func ranked(s *shop) *shop {
 	h := rerank.Hyper{Epochs: 2, Dropout: 0.1, Context: true}
 	s.job.Rerank = 2 * 24 * time.Hour
 	s.job.Model.Trainer = &rerank.Trainer{Blend: *s.job.Model.Trainer.(*blend.Trainer), Hyper: h, Always: true}
@@ -84,6 +85,38 @@ func TestCandidatesAreOwned(t *testing.T) {
 		t.Errorf("candidates of a subject who withdrew: %v", err)
 	}
 	s.noTrace("a night later", traces)
+}
+
+// TestImpressionsOfANight: what was shown changes what the re-ranker learns and no more than that, and goes with its subject.
+func TestImpressionsOfANight(t *testing.T) {
+	w := smallWorld
+	w.Shown = true
+	s := ranked(newShop(t, w))
+	s.job.Model.Weights = map[string]float64{"shown": 0}
+	made := func() map[string]bool { // by training
+		out := map[string]bool{}
+		for key, facts := range s.outcome().Steps {
+			if strings.HasPrefix(key, "train/") {
+				out[facts] = true
+			}
+		}
+		return out
+	}
+	s.night(6)
+	if n := len(made()); n != 1 {
+		t.Fatalf("%d models after a night", n)
+	}
+	s.job.Model.Impressions = []string{"shown"}
+	s.night(6)
+	if n := len(made()); n != 2 {
+		t.Errorf("%d models with impressions and without, want one each", n)
+	}
+	id := s.admitted(1)[0]
+	traces := map[string]map[string][]byte{id: s.traces(id)}
+	if _, err := s.erase(id); err != nil {
+		t.Fatal(err)
+	}
+	s.noTrace("after the erasure", traces)
 }
 
 // TestRequestInPython runs the code of docs/contracts.md on published entries and compares it with recommend --context.
