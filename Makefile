@@ -15,6 +15,7 @@ BENCH  ?= .# which Go benchmarks
 COUNT  ?= 1x# how often each runs (-benchtime)
 FEATURES ?=# flags of make bench-features
 TRAIN  ?=# flags of make bench-train
+EVAL   ?=# flags of make bench-eval
 PEERS  ?=# flags of make bench-peers
 
 # Where the tools stand. Tests look for the S3 server there.
@@ -124,6 +125,10 @@ bench-job: ## Time and peak memory of the demo and of a night of MovieLens 1M's 
 .PHONY: bench-features
 bench-features: bench-packages ## The feature engine against DuckDB: speed, memory, the same answers (SIZE=ci: small; FEATURES=flags, as -only a,b)
 	$(GO) run ./cmd/internal/benchfeatures -size $(SIZE) $(FEATURES)
+
+.PHONY: bench-eval
+bench-eval: ## Evaluation of MovieLens 1M's size, and of a million people in bounded memory (SIZE=ci: small; EVAL=flags, as -only ml1m)
+	$(GO) run ./cmd/internal/bencheval -size $(SIZE) $(EVAL)
 
 .PHONY: bench-train
 bench-train: bench-train-packages ## Kernels against OpenBLAS, and whole fits: speed, memory, objectives (SIZE=ci: small; TRAIN=flags, as -only gram,ials)

@@ -2,9 +2,9 @@ package main
 
 import (
 	"errors"
-	"math/rand/v2"
 	"slices"
 
+	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/models"
 )
 
@@ -38,92 +38,38 @@ var errNothing = errors.New("the protocol leaves no question: too few subjects h
 // temporal asks at the test cut for what the test window holds, with repeats or without.
 func temporal(d *models.Dataset, mask bool) (*task, error) {
 	x := *d
-	t := &task{train: &x, metrics: atTen, mask: mask}
-	for s := range d.Events.Subjects {
-		t.ask(s, d.Query(s, d.Cuts.Test, 0), d.Events.SubjectBetween(s, d.Cuts.Test, d.Cuts.End).Item)
-	}
-	return t.checked()
+	return divide(&x, eval.Temporal, 0, &task{metrics: atTen, mask: mask})
 }
 
 // last asks for the last item of each subject that it had not had before, from all before it.
 func last(d *models.Dataset) (*task, error) {
-	t := &task{metrics: atTen, mask: true}
-	type answer struct {
-		s, cut int
-		item   int32
-	}
-	var answers []answer
-	t.train = without(d, func(s int, h models.History) int {
-		for cut := h.Len() - 1; cut > 0; cut-- {
-			if !slices.Contains(h.Item[:cut], h.Item[cut]) {
-				answers = append(answers, answer{s, cut, h.Item[cut]})
-				return cut
-			}
-		}
-		return h.Len()
-	})
-	for _, a := range answers {
-		t.ask(a.s, t.train.Query(a.s, t.train.Cuts.Test, 0), []int32{a.item})
-	}
-	return t.checked()
+	return divide(d, eval.LeaveLastOut, 0, &task{metrics: atTen, mask: true})
 }
 
 // strong takes a tenth of the subjects out, and asks them for a fifth of their items from the rest.
 func strong(d *models.Dataset, seed uint64) (*task, error) {
-	t := &task{mask: true, metrics: []metric{{"recall@20", 20, false}, {"recall@50", 50, false}, {"nDCG@100", 100, true}}}
-	r := rand.New(rand.NewPCG(seed, 0x7374726f6e67))
-	out := make([]bool, len(d.Events.Subjects))
-	for s := range out {
-		out[s] = r.IntN(10) == 0 && len(models.Distinct(d.Events.Subject(s).Item)) >= 5
-	}
-	t.train = without(d, func(s int, h models.History) int {
-		if out[s] {
-			return 0
-		}
-		return h.Len()
-	})
-	for s, held := range out {
-		if !held {
-			continue
-		}
-		items := models.Distinct(d.Events.Subject(s).Item)
-		r.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
-		wanted := models.Distinct(items[:len(items)/5])
-		q := d.Query(s, t.train.Cuts.Test, 0)
-		q.History = models.History{}
-		h := d.Events.Subject(s)
-		for e, i := range h.Item {
-			if _, asked := slices.BinarySearch(wanted, i); !asked {
-				q.History.Item, q.History.Time = append(q.History.Item, i), append(q.History.Time, h.Time[e])
-				q.History.Kind, q.History.Weight = append(q.History.Kind, h.Kind[e]), append(q.History.Weight, h.Weight[e])
-			}
-		}
-		t.ask(-1, q, wanted)
-	}
-	return t.checked()
+	return divide(d, eval.StrongGeneralization, seed, &task{mask: true, metrics: []metric{{"recall@20", 20, false}, {"recall@50", 50, false}, {"nDCG@100", 100, true}}})
 }
 
-// without is d with the first keep(s) events of each subject alone, all of which are learned from: the last tenth of them, by time, is what weighs
-// the parts of a blend. Contexts are left out.
-func without(d *models.Dataset, keep func(s int, h models.History) int) *models.Dataset {
-	out := *d
-	out.Contexts = nil
-	out.Events = models.EventLog{Subjects: d.Events.Subjects, Off: []int{0}}
-	l := &out.Events
-	for s := range l.Subjects {
-		h := d.Events.Subject(s)
-		n := keep(s, h)
-		l.Item, l.Time = append(l.Item, h.Item[:n]...), append(l.Time, h.Time[:n]...)
-		l.Kind, l.Weight = append(l.Kind, h.Kind[:n]...), append(l.Weight, h.Weight[:n]...)
-		l.Off = append(l.Off, len(l.Item))
+// divide asks what a protocol of the product asks.
+func divide(d *models.Dataset, by eval.Protocol, seed uint64, t *task) (*task, error) {
+	h, err := eval.Hold(d, by, true, seed)
+	if errors.Is(err, eval.ErrNothingHeld) {
+		return nil, errNothing
 	}
-	times := slices.Sorted(slices.Values(l.Time))
-	if n := len(times); n > 0 {
-		end := times[n-1] + 1
-		cut := max(times[n*9/10], times[0]+1)
-		out.Cuts = models.Cuts{Base: times[0], Rerank: cut, Validation: cut, Test: end, End: end}
+	if err != nil {
+		return nil, err
 	}
-	return &out
+	t.train = h.Train
+	for _, a := range h.Asked {
+		row := a.Row
+		if by == eval.StrongGeneralization {
+			row = -1
+		}
+		q, relevant := h.Question(a)
+		t.ask(row, q, relevant)
+	}
+	return t.checked()
 }
 
 // ask adds a question, unless nothing is left to be found or nothing is known of the subject.
