@@ -52,13 +52,14 @@ func (b Budget) Validate(k []int, cohorts, contenders []string) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	metric, length, err := parseMetric(b.Metric)
+	overall := metric == Coverage || metric == Gini // no mean over subjects
 	switch {
 	case err != nil:
 		faults = append(faults, err)
-	case metric == Coverage && !b.ranged():
-		fault("%s has no paired interval: give at_least or at_most", Coverage)
-	case metric == Coverage && b.Cohort != "":
-		fault("%s is not measured by cohort", Coverage)
+	case overall && !b.ranged():
+		fault("%s has no paired interval: give at_least or at_most", metric)
+	case overall && (b.Cohort != "" || b.Pool > 0):
+		fault("%s is of all lists together: it is neither measured by cohort nor pooled", metric)
 	case !slices.Contains(k, length):
 		fault("metric %s: lists are measured at %v", b.Metric, k)
 	}

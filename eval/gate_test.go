@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rapport-ml/rapport/eval/drift"
 )
@@ -227,6 +228,13 @@ func TestBudgetValidate(t *testing.T) {
 		{Budget{Metric: "ndgc@10", Cohort: "region", RelativeGap: ptr(0.1)}, "unknown metric"},
 		{Budget{Metric: "ndcg@20", Cohort: "region", RelativeGap: ptr(0.1)}, "lists are measured at [10]"},
 		{Budget{Metric: "coverage@10", Against: "live", Ratio: ptr(1)}, "give at_least or at_most"},
+		{Budget{Metric: "gini@10", AtMost: ptr(0.5), Cohort: "region"}, "neither measured by cohort"},
+		{Budget{Metric: "coverage@10", AtLeast: ptr(0.5), Pool: time.Hour}, "nor pooled"},
+		{Budget{Metric: "ndcg@10", AtLeast: ptr(0.5), AtMost: ptr(0.6)}, "one of at_least and at_most"},
+		{Budget{Metric: "ndcg@10", AtLeast: ptr(0.5), Against: "live", Ratio: ptr(1)}, "give one of"},
+		{Budget{Metric: "ndcg@10", AtLeast: ptr(math.Inf(1))}, "is no number"},
+		{Budget{Metric: "ndcg@10", AtLeast: ptr(0.1), Margin: -1}, "margin"},
+		{Budget{Metric: "ndcg@10", AtLeast: ptr(0.1), Pool: -time.Hour}, "negative"},
 		{Budget{Metric: "ndcg@10"}, "give one of"},
 		{Budget{Metric: "ndcg@10", Cohort: "region", RelativeGap: ptr(0.1), Against: "live", Ratio: ptr(1)}, "give one of"},
 		{Budget{Metric: "ndcg@10", Cohort: "age", RelativeGap: ptr(0.1)}, `cohort "age" is not evaluated`},

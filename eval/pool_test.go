@@ -1,13 +1,88 @@
 package eval
 
 import (
-	"encoding/json"
 	"math"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/storage/table"
 )
+
+// readPool reads a pool row by row, as batches may come.
+func readPool(t *testing.T, b *table.Batch) *Pool {
+	t.Helper()
+	p := &Pool{}
+	for i := range b.N {
+		if err := p.Add(oneRow(b, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
+
+// oneRow is one row of a batch of PoolSchema.
+func oneRow(b *table.Batch, i int) *table.Batch {
+	out := &table.Batch{Schema: b.Schema, N: 1, Cols: make([]table.Column, len(b.Cols))}
+	for c, col := range b.Cols {
+		to := &out.Cols[c]
+		switch {
+		case col.Str != nil:
+			to.Str = col.Str[i : i+1]
+		case col.Int != nil:
+			to.Int = col.Int[i : i+1]
+		default:
+			to.Float = col.Float[i : i+1]
+		}
+		if col.Valid != nil {
+			to.Valid = col.Valid[i : i+1]
+		}
+	}
+	return out
+}
+
+// TestPoolRefusesRows that are out of order, twice there, or of no cell.
+func TestPoolRefusesRows(t *testing.T) {
+	p := &Pool{Seed: 7, Cells: []PoolCell{{N: 20, Weight: []float64{19, 21}, Figures: []PoolFigure{
+		{Contender: "candidate", Metric: "ndcg@10", N: 20, Sum: 2, Square: 1, Sums: []float64{1.9, 2.1}},
+	}}}}
+	b := p.Batch() // rows: the cell's two replicates, then the figure's
+	for _, tt := range []struct {
+		name string
+		rows []int
+		want string
+	}{
+		{"whole", []int{0, 1, 2, 3}, ""},
+		{"a cell twice", []int{0, 1, 2, 3, 0}, "a cell twice"},
+		{"a figure twice", []int{0, 1, 2, 3, 2}, "a figure twice"},
+		{"a replicate left out", []int{0, 1, 3}, "out of order"},
+		{"a replicate twice", []int{0, 1, 1}, "out of order"},
+		{"no cell", []int{2}, "another seed"},
+	} {
+		got := &Pool{}
+		var err error
+		for _, i := range tt.rows {
+			if err = got.Add(oneRow(b, i)); err != nil {
+				break
+			}
+		}
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+	wrong := oneRow(b, 0)
+	wrong.Schema = wrong.Schema[1:]
+	if err := (&Pool{}).Add(wrong); err == nil {
+		t.Error("another schema was read")
+	}
+	nan := oneRow(b, 0)
+	nan.Cols[9].Float = []float64{math.NaN()}
+	if err := (&Pool{}).Add(nan); err == nil {
+		t.Error("a weight that is no number was read")
+	}
+}
 
 // TestPoolIsOneEvaluation: two halves of the subjects, evaluated apart and merged, are what one evaluation of all is: value, interval, comparison, groups.
 func TestPoolIsOneEvaluation(t *testing.T) {
@@ -29,15 +104,12 @@ func TestPoolIsOneEvaluation(t *testing.T) {
 	}
 	whole := of(func(int) bool { return true })
 	pool := of(func(i int) bool { return i%3 == 0 }).Pool
-	body, err := json.Marshal(of(func(i int) bool { return i%3 != 0 }).Pool) // as it would be kept
-	if err != nil {
-		t.Fatal(err)
+	other := of(func(i int) bool { return i%3 != 0 }).Pool
+	kept := readPool(t, other.Batch())
+	if !reflect.DeepEqual(kept, other) || !kept.Alike(pool) {
+		t.Fatal("a pool differs from itself as a table, or two of one task are not alike")
 	}
-	var kept Pool
-	if err := json.Unmarshal(body, &kept); err != nil {
-		t.Fatal(err)
-	}
-	if err := pool.Merge(&kept); err != nil {
+	if err := pool.Merge(kept); err != nil {
 		t.Fatal(err)
 	}
 	q := pool.Quality(30)

@@ -118,7 +118,11 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	if err != nil {
 		return result{}, fmt.Errorf("drift: %w", err)
 	}
-	decision := eval.Gate(w.job.Budgets, q, nil, eval.Drift{Report: dr, Action: eval.Action(w.job.Drift.Action)})
+	pools, err := w.pools(ctx, q)
+	if err != nil {
+		return result{}, err
+	}
+	decision := eval.Gate(w.job.Budgets, q, pools, eval.Drift{Report: dr, Action: eval.Action(w.job.Drift.Action)})
 	decision.Remember(w.plan.past.rules, w.iv.End)
 
 	rep, err := w.describe(ctx, d, q, dr, decision, candidate, rules)
@@ -156,7 +160,11 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	}
 	sum := sha256.Sum256(stands)
 	facts.SHA256 = hex.EncodeToString(sum[:])
-	return result{facts: facts, rowsIn: int64(task.Rows), rows: int64(q.Evaluated)}, nil
+	outputs, err := w.writePool(ctx, q.Pool)
+	if err != nil {
+		return result{}, fmt.Errorf("write figures to be pooled: %w", err)
+	}
+	return result{outputs: outputs, facts: facts, rowsIn: int64(task.Rows), rows: int64(q.Evaluated)}, nil
 }
 
 // putFirst stores an object unless one stands there, and returns what stands there then. That is written anew, byte for byte: a collection

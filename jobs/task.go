@@ -82,6 +82,7 @@ func (w *work) learned(d *dataset) (*models.Dataset, error) {
 func (w *work) task(ctx context.Context, d *dataset) (eval.Task, error) {
 	t := eval.Task{
 		Catalog: d.Catalog, K: w.job.K, Seed: w.job.Model.Seed, MinN: w.job.MinN, Protocol: cmp.Or(w.job.Judging.Protocol, eval.Temporal), Masked: d.facts.Mask,
+		Pool: w.job.poolMetrics(),
 	}
 	h, err := w.hold(d)
 	if err != nil {

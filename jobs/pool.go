@@ -1,0 +1,116 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// pooledFigures is the output of an evaluate step that later ones pool theirs with.
+const pooledFigures = "pool"
+
+// poolMetrics are the metrics of the budgets that look back.
+func (j *Job) poolMetrics() (out []string) {
+	for _, b := range j.Budgets {
+		if b.Pool > 0 && !slices.Contains(out, b.Metric) {
+			out = append(out, b.Metric)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// pools adds to an evaluation's own figures those of the evaluations before it, for each length that a budget asks for. An evaluation whose
+// figures are gone, or were not kept as no budget asked for them then, is left out, and so is one of other contenders, as those before anything was live; the facts say how many there were. Cost: reading the
+// pooled figures of each interval of the longest pool once.
+func (w *work) pools(ctx context.Context, q *eval.Quality) (eval.Pools, error) {
+	out := eval.Pools{}
+	if q.Pool == nil {
+		return out, nil
+	}
+	type earlier struct {
+		iv   table.Interval
+		pool *eval.Pool
+	}
+	var before []earlier
+	for _, v := range w.plan.past.pooled {
+		p, err := w.poolOf(ctx, judgedBy(v))
+		if err != nil {
+			return nil, fmt.Errorf("figures of version %d, to be pooled: %w", v.Number, err)
+		}
+		if p != nil {
+			before = append(before, earlier{v.Interval, p})
+		}
+	}
+	for _, b := range w.job.Budgets {
+		if _, had := out[b.Pool]; had || b.Pool == 0 {
+			continue
+		}
+		sum := &eval.Pool{Seed: q.Pool.Seed}
+		facts := eval.PoolFacts{Window: w.iv}
+		from := w.iv.End.Add(-b.Pool)
+		for _, e := range before {
+			if e.iv.Start.Before(from) || !e.pool.Alike(q.Pool) {
+				continue
+			}
+			if err := sum.Merge(e.pool); err != nil {
+				return nil, err
+			}
+			if facts.Evaluations++; facts.Evaluations == 1 {
+				facts.Window.Start = e.iv.Start
+			}
+		}
+		if err := sum.Merge(q.Pool); err != nil {
+			return nil, err
+		}
+		facts.Evaluations++
+		out[b.Pool] = eval.Pooled{Quality: sum.Quality(q.MinN), Facts: facts}
+	}
+	return out, nil
+}
+
+// poolOf reads the figures that an evaluate step kept for pooling; nil where there are none.
+func (w *work) poolOf(ctx context.Context, key string) (*eval.Pool, error) {
+	c, _, err := w.tables.Lookup(ctx, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, ok := c.Outputs[pooledFigures]
+	if !ok {
+		return nil, nil
+	}
+	p := &eval.Pool{}
+	for b, err := range table.Read(ctx, w.Bucket, m, table.ReadOptions{}) {
+		if err == nil {
+			err = p.Add(b)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// writePool stages an evaluation's figures for pooling.
+func (w *work) writePool(ctx context.Context, p *eval.Pool) (map[string]table.Manifest, error) {
+	if p == nil {
+		return nil, nil
+	}
+	t := table.NewWriter(w.Bucket, dataPrefix(w.plan.evaluate.key, pooledFigures), eval.PoolSchema, table.WriteOptions{SortBy: eval.PoolOrder})
+	if err := t.Append(p.Batch()); err != nil {
+		return nil, err
+	}
+	m, err := t.Finish(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]table.Manifest{pooledFigures: m}, nil
+}
