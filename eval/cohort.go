@@ -17,8 +17,10 @@ func (e *evaluation) cohort(q *Quality, i int, d *draws) {
 	for l := range levels {
 		sizes[l] = e.cells[e.first[i]+l].n
 	}
-	for l, hidden := range suppress(sizes) {
-		if !hidden {
+	hidden := suppress(sizes)
+	e.guard(c, sizes, hidden)
+	for l := range levels {
+		if !hidden[l] {
 			groups[l] = e.cells[e.first[i]+l].resample(d)
 			e.pool(q, groups[l], c.Name, levels[l])
 		}
@@ -70,6 +72,34 @@ func (e *evaluation) cohort(q *Quality, i int, d *draws) {
 	for f := range q.Content {
 		x := &q.Content[f]
 		x.Cohorts = append(x.Cohorts, CohortQuality{Cohort: c.Name, Figures: figure(x.Name, func(c int) series { return e.layout.place(c, f) })})
+	}
+}
+
+// guard withholds more cells of an intersection until none of the cohorts that it is of, where that is told by itself, gives away fewer than MinCell: the
+// subjects of a level less those of its cells that are told. The smallest cell of the level goes first (ties: the earlier).
+func (e *evaluation) guard(c *Cohort, sizes []int, hidden []bool) {
+	for again := true; again; {
+		again = false
+		for _, p := range c.parts {
+			at := slices.IndexFunc(e.task.Cohorts, func(o Cohort) bool { return o.Name == p.name })
+			if at < 0 {
+				continue
+			}
+			for level := range e.task.Cohorts[at].Levels {
+				left, least := e.cells[e.first[at]+level].n, -1
+				for l, of := range p.of {
+					if int(of) == level && !hidden[l] && sizes[l] > 0 {
+						left -= sizes[l]
+						if least < 0 || sizes[l] < sizes[least] {
+							least = l
+						}
+					}
+				}
+				if least >= 0 && left > 0 && left < MinCell {
+					hidden[least], again = true, true
+				}
+			}
+		}
 	}
 }
 
@@ -201,6 +231,13 @@ func (f *CohortFigure) gap(minN int) gap {
 // Missing. Of one cohort it is that cohort. Their rows are the same.
 func Cross(cohorts ...Cohort) Cohort {
 	out := cohorts[0]
+	if len(cohorts) > 1 {
+		all := make([]int32, len(out.Levels))
+		for l := range all {
+			all[l] = int32(l)
+		}
+		out.parts = []part{{out.Name, all}}
+	}
 	for _, c := range cohorts[1:] {
 		seen := map[[2]int32]bool{}
 		for row, a := range out.Of {
@@ -209,12 +246,21 @@ func Cross(cohorts ...Cohort) Cohort {
 			}
 		}
 		next := Cohort{Name: out.Name + "+" + c.Name, Of: make([]int32, len(out.Of))}
+		for _, p := range out.parts {
+			next.parts = append(next.parts, part{name: p.name})
+		}
+		next.parts = append(next.parts, part{name: c.Name})
 		to := map[[2]int32]int32{}
 		for a := range out.Levels {
 			for b := range c.Levels {
 				if pair := [2]int32{int32(a), int32(b)}; seen[pair] {
 					to[pair] = int32(len(next.Levels))
 					next.Levels = append(next.Levels, out.Levels[a]+"+"+c.Levels[b])
+					for i := range out.parts {
+						next.parts[i].of = append(next.parts[i].of, out.parts[i].of[a])
+					}
+					last := &next.parts[len(out.parts)]
+					last.of = append(last.of, int32(b))
 				}
 			}
 		}

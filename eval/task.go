@@ -52,6 +52,14 @@ type Cohort struct {
 	Name   string
 	Levels []string
 	Of     []int32 // a level a row; −1 is Missing
+
+	parts []part // of an intersection
+}
+
+// part is one of the cohorts that an intersection is of.
+type part struct {
+	name string
+	of   []int32 // the part's level of each level of the intersection
 }
 
 // Defaults and floors.

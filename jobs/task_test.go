@@ -1,0 +1,27 @@
+package jobs
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+)
+
+// TestBanded: bands begin at the given values; without any there are three of as equal size as ties allow, and what is not known is missing.
+func TestBanded(t *testing.T) {
+	show := func(v float64) string { return fmt.Sprint(v) }
+	values := []float64{0, 5, 19, 20, math.NaN(), 21}
+	c := banded("n", values, []float64{5, 20}, show)
+	if !slices.Equal(c.Levels, []string{"under 5", "5 and more", "20 and more"}) || !slices.Equal(c.Of, []int32{0, 1, 1, 2, -1, 2}) {
+		t.Errorf("%+v", c)
+	}
+	if c = banded("n", []float64{3, 1, 2, 6, 5, 4, math.NaN()}, nil, show); !slices.Equal(c.Of, []int32{1, 0, 0, 2, 2, 1, -1}) {
+		t.Errorf("thirds: %+v", c)
+	}
+	if c = banded("n", []float64{1, 1, 1}, nil, show); !slices.Equal(c.Of, []int32{2, 2, 2}) { // ties everywhere: one group
+		t.Errorf("ties: %+v", c)
+	}
+	if c = banded("n", []float64{math.NaN()}, nil, show); !slices.Equal(c.Of, []int32{-1}) {
+		t.Errorf("nothing known: %+v", c)
+	}
+}
