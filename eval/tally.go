@@ -100,12 +100,6 @@ func (r *resampled) over(s series) []float64 {
 	return r.of(s.den)
 }
 
-// spread is the standard deviation of a figure over its subjects (n − 1).
-func (r *resampled) spread(s series) float64 {
-	n := float64(r.size(s))
-	return deviation(n, r.total[s.num-r.from], r.square[s.num-r.from])
-}
-
 // deviation is the standard deviation of n values of which the sum and the sum of squares are known.
 func deviation(n, sum, square float64) float64 {
 	return math.Sqrt(max(0, square-sum*sum/n) / (n - 1))
