@@ -240,6 +240,41 @@ func (p *plan) guard(by *policy.Decisions) {
 	}
 }
 
+// audience is a digest of who is shown which sensitive items; "" where none are.
+func (p *plan) audience() string { return p.trainingDecisions.Sensitive().Audience() }
+
+// audienceInput is what of it is in the keys of the steps that make lists; nothing for a project without sensitive items.
+func (p *plan) audienceInput() []string {
+	if a := p.audience(); a != "" {
+		return []string{"sensitive " + a}
+	}
+	return nil
+}
+
+// lapsed returns those who have had the consent to sensitive items and do not hold it now, while what is live was made for another audience than there is
+// today. They are denied until lists are live that heed that, however long a gate or a pin keeps these waiting.
+func (w *work) lapsed(ctx context.Context) map[policy.Subject]bool {
+	out := map[policy.Subject]bool{}
+	for s := range w.plan.trainingDecisions.Sensitive().Lapsed() {
+		out[s] = true
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	if m, err := w.liveMeta(ctx); err == nil && m.Audience == w.plan.audience() { // what says nothing of its audience may hold anything
+		return nil
+	}
+	return out
+}
+
+// readmit lets those back in whom lapsed has kept out, now that other lists are live.
+func (w *work) readmit(ctx context.Context) error {
+	for range w.plan.trainingDecisions.Sensitive().Lapsed() {
+		return w.deny(ctx)
+	}
+	return nil
+}
+
 // positions returns where the sensitive items stand in the catalog of d, ascending.
 func (d *dataset) positions(g *policy.Sensitive) (out []int32) {
 	if g == nil {

@@ -282,7 +282,7 @@ func (r *Runner) makeLive(ctx context.Context, job *Job, version int, move func(
 	if err != nil {
 		return live, err
 	}
-	return live, w.swap(ctx, live)
+	return live, errors.Join(w.swap(ctx, live), w.readmit(ctx))
 }
 
 // release gives a lease back, also when ctx has been cancelled. One that cannot be given back expires.
@@ -313,10 +313,11 @@ func (w *work) keptGeneration(ctx context.Context, version int) (uint64, error) 
 	return best, nil
 }
 
-// heeds reports whether the lists of a generation were made by what everybody wants of their lists today. Who wants no list of its own is denied
-// whatever a generation holds; what else people want is in the lists themselves.
+// heeds reports whether the lists of a generation were made by what everybody wants of their lists today, and for today's audience of sensitive items. Who wants
+// no list of its own is denied whatever a generation holds; what else people want is in the lists themselves.
 func (w *work) heeds(ctx context.Context, generation uint64) (bool, error) {
-	if w.plan.wishes == nil || !w.plan.wishes.asked {
+	asked, guarded := w.plan.wishes != nil && w.plan.wishes.asked, w.plan.audience() != ""
+	if !asked && !guarded {
 		return true, nil
 	}
 	have, err := w.Online.Generations(ctx)
@@ -331,7 +332,7 @@ func (w *work) heeds(ctx context.Context, generation uint64) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if f.Digest == have[generation] && f.Wishes == w.plan.wanted() {
+		if f.Digest == have[generation] && (!asked || f.Wishes == w.plan.wanted()) && (!guarded || f.Audience == w.plan.audience()) {
 			return true, nil
 		}
 	}

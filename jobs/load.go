@@ -30,8 +30,9 @@ type loadedFacts struct {
 	Digest   string `json:"digest"`
 	Entities int    `json:"entities"` // subjects with a list
 	Rows     int64  `json:"rows"`
-	Short    int    `json:"short,omitempty"`  // lists that rules leave shorter than what is served
-	Wishes   string `json:"wishes,omitempty"` // digest of what everybody wanted of their lists
+	Short    int    `json:"short,omitempty"`    // lists that rules leave shorter than what is served
+	Wishes   string `json:"wishes,omitempty"`   // digest of what everybody wanted of their lists
+	Audience string `json:"audience,omitempty"` // of sensitive items (policy.Sensitive.Audience)
 }
 
 // depth is how many times longer a published list is than what is served, so that readers can filter.
@@ -56,7 +57,7 @@ func (w *work) loaded(ctx context.Context, v registry.Version) (uint64, loadedFa
 		By      []string     `json:",omitempty"`
 		Less    float64      `json:",omitempty"`
 		New     float64      `json:",omitempty"`
-	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Published, w.job.Training.Basis, w.job.Model.Lists.Rules, w.job.Model.Lists.Broad, w.job.Model.Lists.Related, w.job.Model.Lists.UnprofiledBy, w.job.Model.Lists.Less, w.job.Model.Lists.PreferNew}, append([]string{w.plan.evaluate.key, w.plan.build.key, w.expiries()}, w.plan.wishInput()...)...)}
+	}{v.Number, w.job.Alias, w.job.Model.Lists.K, w.job.Published, w.job.Training.Basis, w.job.Model.Lists.Rules, w.job.Model.Lists.Broad, w.job.Model.Lists.Related, w.job.Model.Lists.UnprofiledBy, w.job.Model.Lists.Less, w.job.Model.Lists.PreferNew}, append([]string{w.plan.evaluate.key, w.plan.build.key, w.expiries()}, slices.Concat(w.plan.wishInput(), w.plan.audienceInput())...)...)}
 	c, err := w.do(ctx, s, func(ctx context.Context) (result, error) {
 		g, facts, err := w.fill(ctx, v)
 		made = g
@@ -104,8 +105,9 @@ func (w *work) expiries() string {
 	ids, end := w.plan.ids.OnlineKeys(), table.Micros(w.iv.End)
 	h := sha256.New()
 	for _, s := range slices.Sorted(maps.Keys(ids)) {
-		if d := w.plan.trainingDecisions.Of(s); d.Expires != 0 && !d.Denied() && d.From < end {
-			fmt.Fprintf(h, "%s %d\n", s, d.Expires)
+		at := w.plan.trainingDecisions.Expires(s)
+		if d := w.plan.trainingDecisions.Of(s); at != 0 && !d.Denied() && d.From < end {
+			fmt.Fprintf(h, "%s %d\n", s, at)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
@@ -143,7 +145,7 @@ func (w *work) fill(ctx context.Context, v registry.Version) (uint64, loadedFact
 	if have[next] != digest {
 		return 0, loadedFacts{}, fmt.Errorf("online store: generation %d reads back with digest %.12s, not %.12s: not made live", next, have[next], digest)
 	}
-	return next, loadedFacts{Digest: digest, Entities: f.entities, Rows: f.rows, Short: f.short, Wishes: w.plan.wanted()}, nil
+	return next, loadedFacts{Digest: digest, Entities: f.entities, Rows: f.rows, Short: f.short, Wishes: w.plan.wanted(), Audience: w.plan.audience()}, nil
 }
 
 // nextGeneration is one above every generation that the store or the registry knows.
@@ -376,7 +378,7 @@ func (f *filler) subject(ctx context.Context, s models.Scorer, folder models.Fol
 	l := f.list(items, scores)
 	l.ID = listID(f.v, f.online[subject])
 	l.Personalized = true
-	expires := f.plan.trainingDecisions.Of(subject).Expires
+	expires := f.plan.trainingDecisions.Expires(subject)
 	var out []online.Entry
 	if short, ok := s.(models.Shortlister); ok {
 		why, candidates, err := short.ExplainShortlist(ctx, q, items)
@@ -518,7 +520,7 @@ func (f *filler) broad(ctx context.Context, k int, out chan<- []online.Entry) er
 		l := f.list(items, scores)
 		l.ID, l.Personalized, l.Variant = listID(f.v, f.online[subjects[i]]), true, string(policy.Broad)
 		ruled(&l, made.Before[made.Off[i]:made.Off[i+1]], made.By[made.Off[i]:made.Off[i+1]])
-		e, err := online.ListEntry(f.online[subjects[i]], l, f.plan.trainingDecisions.Of(subjects[i]).Expires)
+		e, err := online.ListEntry(f.online[subjects[i]], l, f.plan.trainingDecisions.Expires(subjects[i]))
 		if err != nil {
 			return err
 		}
@@ -651,7 +653,7 @@ func (f *filler) featureEntries(v features.View, b *table.Batch) ([]online.Entry
 			if name == "" {
 				continue // erased since the view was built
 			}
-			e, err = online.SubjectFeaturesEntry(v.Name, name, row, f.plan.trainingDecisions.Of(subject).Expires)
+			e, err = online.SubjectFeaturesEntry(v.Name, name, row, f.plan.trainingDecisions.Expires(subject))
 		} else {
 			e, err = online.ItemFeaturesEntry(v.Name, key.Str[i], row)
 		}

@@ -171,7 +171,7 @@ func (w *work) reload(ctx context.Context, live registry.Live, v registry.Versio
 		out.Did, why = "swapped", "the store held the generation, and served another or none"
 	}
 	out.Why, out.Fence = why, live.Fence
-	if err := w.swap(ctx, live); err != nil {
+	if err := errors.Join(w.swap(ctx, live), w.readmit(ctx)); err != nil {
 		return err
 	}
 	p, err := w.Online.Live(ctx)

@@ -551,7 +551,7 @@ func (w *work) planEvaluate(ctx context.Context, p *plan) error {
 		Page      int          `json:",omitempty"`
 		Less, New float64      `json:",omitempty"`
 		Judging   Judging      `json:",omitzero"`
-	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page(), j.Model.Lists.Less, j.Model.Lists.PreferNew, j.Judging}, slices.Concat([]string{p.train.key, p.cohorts.keyOrNone(), liveDigest}, p.wishInput(), p.past.inputs())...)}
+	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page(), j.Model.Lists.Less, j.Model.Lists.PreferNew, j.Judging}, slices.Concat([]string{p.train.key, p.cohorts.keyOrNone(), liveDigest}, p.wishInput(), p.audienceInput(), p.past.inputs())...)}
 	return nil
 }
 

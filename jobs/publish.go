@@ -70,6 +70,7 @@ type Meta struct {
 	Report   string      `json:"report"`
 	SHA256   string      `json:"report_sha256"`
 	Pinned   bool        `json:"clock_pinned,omitempty"`
+	Audience string      `json:"audience,omitempty"` // of sensitive items: a digest of who is shown which; "" where none are declared
 }
 
 // BudgetRow is one judged budget.
@@ -84,6 +85,7 @@ func (w *work) meta(v registry.Version) Meta {
 	m := Meta{
 		Project: w.job.Project, Model: v.Name, Version: v.Number, Digest: v.Digest, Interval: w.iv.String(), Verdict: string(f.Decision.Verdict),
 		Reasons: f.Decision.Reasons, Metrics: f.Metrics, Cohorts: f.Cohorts, Report: f.Report, SHA256: f.SHA256, Pinned: w.Pinned,
+		Audience: w.plan.audience(),
 	}
 	for _, r := range f.Decision.Rules {
 		if r.Kind == "budget" {
@@ -158,7 +160,7 @@ func (w *work) publish(ctx context.Context, v registry.Version) error {
 		return err
 	}
 	w.moved = w.moved || live.Fence != fence
-	if err := w.swap(ctx, live); err != nil {
+	if err := errors.Join(w.swap(ctx, live), w.readmit(ctx)); err != nil {
 		return err
 	}
 	w.res.Published = &Published{Store: w.OnlineURL, Generation: generation, Fence: live.Fence, Entities: facts.Entities}
@@ -186,8 +188,8 @@ func (w *work) refreshPolicy(ctx context.Context) error {
 	return nil
 }
 
-// deny brings the online deny set in line with today's decisions: every known subject without a valid basis, or that wants no list of its own, is denied,
-// and who has one again is let back in. Keys that no known subject has are left alone: they are erased subjects. A fallback that the store has lost is on again first.
+// deny brings the online deny set in line with today's decisions: every known subject without a valid basis, or that wants no list of its own, or whose live
+// list may hold sensitive items that it agrees to no longer, is denied, and who has one again is let back in. Keys that no known subject has are left alone: they are erased subjects. A fallback that the store has lost is on again first.
 func (w *work) deny(ctx context.Context) error {
 	restored, err := w.restoreFallback(ctx)
 	if err != nil {
@@ -206,10 +208,11 @@ func (w *work) deny(ctx context.Context) error {
 	for _, k := range denied {
 		have[k] = true
 	}
+	lapsed := w.lapsed(ctx)
 	var deny, allow []string
 	for s, key := range w.plan.ids.OnlineKeys() {
 		is := have[key] || have[online.ErasedName(key)] // an erased subject who has come back stands there by a hash
-		switch no := w.unprofiled(s); {
+		switch no := w.unprofiled(s) || lapsed[s]; {
 		case no && !is:
 			deny = append(deny, key)
 		case !no && is:
@@ -236,20 +239,21 @@ func (w *work) deny(ctx context.Context) error {
 	if w.plan.journal.Epoch() != w.epoch {
 		allow = nil
 	}
-	// Nor who has asked for no list of its own since.
-	if len(allow) > 0 {
-		if came, err := w.cameIn(ctx); err != nil {
-			return err
-		} else if came {
-			allow = nil
-		}
+	if len(allow) == 0 {
+		return nil
 	}
-	if len(allow) > 0 {
-		if err := w.Online.Allow(ctx, allow...); err != nil {
-			return fmt.Errorf("online deny set: %w", err)
-		}
+	// Nor who has asked for no list of its own since, or does so while they are let in: that is recorded before it is denied.
+	if came, err := w.cameIn(ctx); came || err != nil {
+		return err
 	}
-	return nil
+	if err := w.Online.Allow(ctx, allow...); err != nil {
+		return fmt.Errorf("online deny set: %w", err)
+	}
+	came, err := w.cameIn(ctx)
+	if came || err != nil {
+		err = errors.Join(err, w.Online.Deny(ctx, allow...))
+	}
+	return err
 }
 
 // swapTo points the online store at what the alias says. A store that has seen a higher fence is ahead of us, and right.

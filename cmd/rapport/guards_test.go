@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/models/lists"
@@ -137,6 +139,59 @@ func TestSensitiveItems(t *testing.T) {
 	}
 	if ledger := with.log.String(); strings.Contains(ledger, id) {
 		t.Error("the log names a person")
+	}
+}
+
+// TestSensitiveConsentEnds: what was made while somebody held the consent to sensitive items is read no longer than that: to its end by the row, and after a
+// withdrawal by no run, however it ends, and by no rollback.
+func TestSensitiveConsentEnds(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.quick()
+	s.night(6)
+	items, ids := s.catalogOf(), s.admitted(3)
+	gone, expiring, plain := ids[0], ids[1], ids[2]
+	category := items[s.listOf(gone).Items[0].Item]["category"]
+	sees := func(id string) bool {
+		return slices.ContainsFunc(s.listOf(id).Items, func(x online.ListItem) bool { return items[x.Item]["category"] == category })
+	}
+	s.job.Guards = jobs.Guards{
+		Sensitive: []lists.Exclusion{{{Column: "category", In: []string{category}}}},
+		Purpose:   &policy.Purpose{Name: "health", Says: "With your explicit consent.", Basis: policy.Consent},
+	}
+	ends := says(expiring, "health", "ConsentGiven", time.Hour)
+	ends.Expires = nightAfter(6).Add(time.Hour).UnixMicro()
+	given := []rawConsent{says(gone, "health", "ConsentGiven", time.Hour), ends}
+	writeParquet(t, s.raw, "consent/health.parquet", given)
+	s.night(6)
+	if !sees(gone) || !sees(expiring) || sees(plain) {
+		t.Fatalf("who consented sees sensitive items: %v %v; who did not: %v", sees(gone), sees(expiring), sees(plain))
+	}
+	version := s.outcome().Alias
+	s.runner.Now = func() time.Time { return nightAfter(6).Add(2 * time.Hour) }
+	if sees(expiring) || s.personalized(expiring) || !sees(gone) {
+		t.Error("a list with sensitive items outlives the consent to them, or another goes with it")
+	}
+
+	writeParquet(t, s.raw, "consent/health.parquet", append(given, says(gone, "health", "Withdrawn", 7*24*time.Hour)))
+	tenfold := 10.0
+	budgets := s.job.Budgets
+	s.job.Budgets = []eval.Budget{{Metric: "ndcg@10", Against: "live", Ratio: &tenfold, OnFail: eval.Block, Owner: "test", Why: "to be refused"}}
+	if _, err := s.try(7); !errors.Is(err, jobs.ErrRejected) {
+		t.Fatalf("the gate: %v", err)
+	}
+	if sees(gone) || !s.personalized(plain) {
+		t.Error("after a night that the gate refused, sensitive items are shown to somebody who withdrew, or somebody else is denied")
+	}
+	s.job.Budgets = budgets
+	s.night(7)
+	if sees(gone) || !s.personalized(gone) || !s.personalized(expiring) {
+		t.Error("lists made since show sensitive items, or whoever withdrew that consent alone has no list")
+	}
+	if _, err := s.runner.Rollback(t.Context(), s.job, version, "test", "to see"); err != nil {
+		t.Fatal(err)
+	}
+	if sees(gone) || sees(expiring) || !s.personalized(gone) {
+		t.Error("a rollback shows sensitive items to somebody who withdrew, or whoever did has no list")
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
+	"iter"
 	"maps"
 	"slices"
 
@@ -57,12 +59,48 @@ func (s *Sensitive) Timed() bool {
 	return admitted > 0 || !s.by.Unseen().Denied()
 }
 
-// digest is of what the guard lets pass in w.
-func (s *Sensitive) digest(w table.Interval) string {
+// Audience is a digest (hex SHA-256) of the sensitive items and of those to whom they are shown now; "" if no item is. Lists that were made for one audience
+// may hold what another is not to see. O(n log n).
+func (s *Sensitive) Audience() string {
+	if s == nil {
+		return ""
+	}
+	h := s.hashed()
+	if s.by != nil {
+		fmt.Fprintf(h, "to others %t\n", !s.by.ground.Denied())
+		for _, who := range slices.Sorted(maps.Keys(s.by.of)) {
+			fmt.Fprintf(h, "%d %t\n", who, s.Shown(who))
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Lapsed yields the subjects who have a record of the consent and do not hold it now: lists of before may show them sensitive items.
+func (s *Sensitive) Lapsed() iter.Seq[Subject] {
+	return func(yield func(Subject) bool) {
+		if s == nil || s.by == nil {
+			return
+		}
+		for who := range s.by.of {
+			if !s.Shown(who) && !yield(who) {
+				return
+			}
+		}
+	}
+}
+
+// hashed begins a hash with the items.
+func (s *Sensitive) hashed() hash.Hash {
 	h := sha256.New()
 	for _, id := range slices.Sorted(maps.Keys(s.items)) {
 		fmt.Fprintf(h, "%q\n", id)
 	}
+	return h
+}
+
+// digest is of what the guard lets pass in w.
+func (s *Sensitive) digest(w table.Interval) string {
+	h := s.hashed()
 	if s.by != nil {
 		fmt.Fprintf(h, "but for %s\n", s.by.Digest(w))
 	}
@@ -76,6 +114,18 @@ func (d *Decisions) Guarded(s *Sensitive) *Decisions {
 		return d
 	}
 	return &Decisions{purpose: d.purpose, now: d.now, ground: d.ground, of: d.of, sensitive: s}
+}
+
+// Expires is when what is made for a subject may no longer be read (µs, 0 = never known): when its basis ends, or the consent by which it may hold
+// sensitive items, whichever is first.
+func (d *Decisions) Expires(s Subject) int64 {
+	end := d.Of(s).Expires
+	if g := d.sensitive; g != nil && g.by != nil && g.Shown(s) {
+		if e := g.by.Of(s).Expires; e != 0 && (end == 0 || e < end) {
+			end = e
+		}
+	}
+	return end
 }
 
 // Sensitive returns the guard of sensitive items; nil if there is none.

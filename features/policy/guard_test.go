@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/rapport-ml/rapport/storage/table"
@@ -26,6 +27,13 @@ func TestSensitive(t *testing.T) {
 	if !s.Has("vitamin") || s.Has("tea") || !s.Shown(1) || s.Shown(2) || s.Shown(3) || !s.Timed() {
 		t.Error("which items are sensitive, or to whom they are shown, is wrong")
 	}
+	if got := slices.Collect(s.Lapsed()); !slices.Equal(got, []Subject{2}) {
+		t.Errorf("consents that ended are of subjects %v", got)
+	}
+	ended := NewSensitive([]string{"test-kit", "vitamin"}, Decide(purpose, day(9), []Record{given(2, 3)}, nil))
+	if a := s.Audience(); a == "" || a == ended.Audience() || a == NewSensitive([]string{"vitamin"}, by).Audience() || a != NewSensitive([]string{"vitamin", "test-kit"}, by).Audience() {
+		t.Error("an audience is not of who is shown which items")
+	}
 	nobody := NewSensitive([]string{"vitamin"}, nil)
 	if nobody.Counts(1, dayMicros(4)) || nobody.Shown(1) || nobody.Timed() {
 		t.Error("without a consent that names sensitive items somebody's count")
@@ -49,6 +57,24 @@ func TestSensitive(t *testing.T) {
 		if g.Judge(1, dayMicros(1), ever) != Kept || g.Sensitive() == nil {
 			t.Errorf("%s: a guard of items has changed what is said of subjects", name)
 		}
+	}
+	until := func(at int) *Decisions {
+		r := given(1, 3)
+		if at > 0 {
+			r.Expires = day(at)
+		}
+		return Decide(purpose, day(9), []Record{r}, nil)
+	}
+	recommend := given(1, 3)
+	recommend.Purpose, recommend.Expires = "p", day(20)
+	profiled := Decide(Purpose{Name: "p", Basis: Consent}, day(9), []Record{recommend}, nil)
+	for at, want := range map[int]int64{0: dayMicros(20), 15: dayMicros(15), 25: dayMicros(20), 8: dayMicros(20)} {
+		if got := profiled.Guarded(NewSensitive([]string{"vitamin"}, until(at))).Expires(1); got != want {
+			t.Errorf("a consent to sensitive items up to day %d: what is made expires at %d, want %d", at, got, want)
+		}
+	}
+	if got := d.Guarded(NewSensitive([]string{"vitamin"}, until(15))).Expires(1); got != dayMicros(15) {
+		t.Errorf("of a basis without an end it expires at %d", got)
 	}
 	if d.Guarded(nil) != d {
 		t.Error("no guard made other decisions")
