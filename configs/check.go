@@ -79,6 +79,9 @@ func (p *Project) defaults() {
 		if j.Drift.Action == "" {
 			j.Drift.Action = "warn"
 		}
+		if j.Drift.Reference == "" {
+			j.Drift.Reference = "training"
+		}
 		if x := p.Sources.Events.Expect; j.MinVolume == nil {
 			floor := defaultFloor
 			if x != nil && x.Volume != nil && x.Volume.Least != nil {
@@ -140,9 +143,15 @@ func (p *Project) check() {
 	if len(p.Jobs) == 0 {
 		d.at("jobs", "a project needs a job to do anything", "missing")
 	}
+	p.checkCalendar()
 	live, purpose := "", ""
 	for _, name := range sortedKeys(p.Jobs) {
 		j := p.Jobs[name]
+		p.checkDrift(name, j)
+		if j.Drift.Of != "" {
+			p.checkWatch(name, j)
+			continue
+		}
 		p.checkJob(name, j)
 		// The online store has one live generation, and its fence is that of one model's alias.
 		if line := j.Train.Model + " as " + p.Jobs[name].Publish.Alias; live == "" {
@@ -610,10 +619,6 @@ func (p *Project) checkJob(name string, j Job) {
 		if err := b.budget().Validate(j.Evaluate.K, j.Evaluate.cohorts(), BaselineNames); err != nil {
 			p.each(fmt.Sprintf("%s.budgets[%d]", path, i), err)
 		}
-	}
-	oneOf(d, path+".drift.action", j.Drift.Action, "warn", "block")
-	if j.Drift.Alpha < 0 || j.Drift.Alpha >= 1 {
-		d.at(path+".drift.alpha", "", "must be between 0 and 1")
 	}
 	p.checkJobViews(name, j)
 }

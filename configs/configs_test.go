@@ -124,6 +124,9 @@ func TestGoodFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			for name, j := range p.Jobs {
+				if j.Drift.Of != "" { // it has what it watches
+					continue
+				}
 				if p.Models[j.Train.Model].Lists.K == 0 || j.Train.Window == 0 || j.Evaluate.Split.Last == 0 || j.Every == "" {
 					t.Errorf("job %s lacks defaults: %+v", name, j)
 				}
@@ -372,6 +375,9 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		for name, j := range p.Jobs {
+			if j.Drift.Of != "" {
+				continue
+			}
 			if _, ok := p.Models[j.Train.Model]; !ok || j.Evaluate.Split.Last <= 0 || j.Train.Window <= 0 || j.MinVolume == nil {
 				t.Errorf("job %s loaded as %+v", name, j)
 			}

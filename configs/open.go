@@ -232,13 +232,16 @@ func (o *Opened) attributes(ctx context.Context, what string, a *Attributes) (*j
 
 // job resolves one job: all names it uses were checked when the file was read.
 func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error) {
+	if c.Drift.Of != "" {
+		return o.watch(ctx, name, c)
+	}
 	loc, err := time.LoadLocation(c.TimeZone)
 	if err != nil {
 		return nil, err
 	}
 	j := &jobs.Job{
 		Project: o.Project.Project, Name: name, Training: o.purpose(c.Purpose.Train), Window: c.Train.Window, Last: c.Evaluate.Split.Last, Weigh: c.Evaluate.Split.Validation, K: c.Evaluate.K,
-		Cohort: c.Evaluate.cohorts(), Judging: c.Evaluate.judging(), MinN: c.Evaluate.MinN, Baselines: baselines(), Drift: jobs.Drift{Action: c.Drift.Action, Alpha: c.Drift.Alpha},
+		Cohort: c.Evaluate.cohorts(), Judging: c.Evaluate.judging(), MinN: c.Evaluate.MinN, Baselines: baselines(), Drift: c.Drift.drift(),
 		Alias: c.Publish.Alias, Floor: *c.MinVolume, Shards: shards, Overlap: schedule.Overlap(c.Overlap), CatchUp: c.CatchUp, Lookback: c.Lookback,
 	}
 	if j.Every, err = table.EveryOf(c.Every, loc); err != nil {

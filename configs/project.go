@@ -33,6 +33,8 @@ type Project struct {
 	Alerts  []Alert
 	Lineage Lineage
 
+	Calendar map[string]Expected // days of which is known beforehand that they are unlike others, by a name
+
 	dir string // folder of the file: relative paths start here
 	dec *decoder
 }
@@ -429,11 +431,33 @@ type Budget struct {
 	Why         string        // for those who read the report
 }
 
-// Drift says how inputs and scores are compared with the past.
+// Drift says how inputs and scores are compared with the past. A job with of, and without train, watches another: it checks that one's inputs by its own
+// schedule, and with action retrain it starts it when they have drifted.
 type Drift struct {
-	Reference string  // training: the version's own training window
-	Action    string  // what happens when something has drifted
-	Alpha     float64 // the rate of false alarms; 0.05 if left out
+	Reference string                 // training, the job's training window: the last 8 of the same weekdays in it, if there are 4, else its last 28 intervals; previous: the 7 intervals before; same_weekdays: however few there are
+	Action    string                 // what happens when something has drifted: warn; block refuses before anything is trained; retrain, of a job that watches another
+	Alpha     float64                // the rate of false alarms; 0.05 if left out
+	Columns   map[string]DriftColumn // what holds of single columns, by the names that the report has: price, activity.views_7d, consent:recommend
+	Views     *bool                  // false: the columns of views are not compared; they are computed of a sample, as of the interval's end and of a week before
+	Of        string                 // the job that this one watches, in place of training itself
+	CoolDown  time.Duration          // for so long after drift has started that job, drift does not start it again
+}
+
+// DriftColumn is what holds of one column.
+type DriftColumn struct {
+	Threshold float64 // on its effect, from which a change is large; 0.1 if left out
+	Action    string  // warn or block, whatever holds of the others
+	Off       bool    // it is not compared
+}
+
+// Expected is a kind of day of which is known beforehand that it is unlike others: a sale, a holiday, a migration. It is no part of the reference of other
+// days, and plots show it as a band.
+type Expected struct {
+	Days    []string // as 2026-11-27, each in the job's time zone
+	Drift   string   // warn: drift at most warns, and starts no job
+	Volume  string   // warn: too few or too many events at most warn
+	Weight  *float64 // of its events in training, beside that of their kind; 1 if left out
+	Compare string   // last_occurrence: with the days of the entry that lie at most 45 days apart and longer ago than that, where their events may still be kept
 }
 
 // Publish says under which alias, with which views.

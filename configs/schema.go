@@ -37,7 +37,12 @@ var choices = map[string][]string{
 	"Evaluate.Protocol":   {string(eval.Temporal), string(eval.LeaveLastOut), string(eval.StrongGeneralization)},
 	"Job.Overlap":         {"skip", "buffer-one", "cancel-other", "allow-all"},
 	"Budget.OnFail":       {string(eval.Ratchet), string(eval.Block), string(eval.Warn)},
-	"Drift.Action":        {"warn", "block"},
+	"Drift.Action":        {"warn", "block", "retrain"},
+	"Drift.Reference":     driftReferences,
+	"DriftColumn.Action":  {"warn", "block"},
+	"Expected.Drift":      {"warn"},
+	"Expected.Volume":     {"warn"},
+	"Expected.Compare":    {"last_occurrence"},
 	"Alert.Format":        {"json", "slack"},
 	"Alert.On":            alertKinds,
 
@@ -49,7 +54,7 @@ var choices = map[string][]string{
 var needed = map[string][]string{
 	"Project": {"project", "storage", "online", "pseudonyms", "sources", "purposes", "jobs"}, "Pseudonyms": {"key"}, "PreviousKey": {"key", "key_id"},
 	"Sources": {"events"}, "Events": {"path", "subject", "item", "at"}, "Attributes": {"path"}, "Consent": {"path"},
-	"Purpose": {"says", "basis"}, "View": {"key", "windows", "features"}, "Job": {"purpose", "train"}, "JobPurpose": {"train"},
+	"Purpose": {"says", "basis"}, "View": {"key", "windows", "features"}, "Expected": {"days"}, "JobPurpose": {"train"},
 	"Train": {"model"}, "Budget": {"metric"}, "Alert": {"webhook"},
 }
 

@@ -159,7 +159,12 @@ func TestSchemaChoices(t *testing.T) {
 		{"Lists.Seen", "seen: mask", "seen: %s"},
 		{"Job.Overlap", "overlap: buffer-one", "overlap: %s"},
 		{"Budget.OnFail", "on_fail: warn", "on_fail: %s"},
-		{"Drift.Action", "action: block", "action: %s"},
+		{"Drift.Action", "action: retrain", "action: %s"},
+		{"Drift.Reference", "reference: same_weekdays", "reference: %s"},
+		{"DriftColumn.Action", "threshold: 0.2, action: warn", "threshold: 0.2, action: %s"},
+		{"Expected.Drift", "drift: warn", "drift: %s"},
+		{"Expected.Volume", "volume: warn", "volume: %s"},
+		{"Expected.Compare", "compare: last_occurrence", "compare: %s"},
 		{"Alert.Format", "format: slack", "format: %s"},
 		{"Alert.On", "on: [failed, late]", "on: [%s]"},
 	} {

@@ -65,11 +65,15 @@ type Decision struct {
 }
 
 // Drift is what the drift check found and what is to be done about it: Block or Warn (the default). A nil Report means that there was no
-// reference to compare with.
+// reference to compare with. A column may have an action of its own, and one whose drift is acknowledged does nothing.
 type Drift struct {
-	Report *drift.Report
-	Action Action
+	Report   *drift.Report
+	Action   Action
+	Expected string // the name of a declared day, on which drift at most warns; "" on others
 }
+
+// GateDrift decides by the drift check alone, before anything is trained: its rules are those of the report's columns, in their order.
+func GateDrift(d Drift) Decision { return decide(driftRules(d)) }
 
 // Gate holds a candidate's figures against the budgets, the default floors and the drift check, and decides. It is a pure function, and lists every rule,
 // failed or not. Budgets with a Pool are held against the figures of that pool, and against q where pools has none.
@@ -197,10 +201,6 @@ func driftRules(d Drift) []Rule {
 	if d.Report == nil {
 		return []Rule{{Kind: "drift", Subject: "drift", Verdict: NotJudged, Effect: NoEffect, Says: "Drift was not judged: there is no reference window yet."}}
 	}
-	action := d.Action
-	if action != Block {
-		action = Warn
-	}
 	var rules []Rule
 	for _, c := range d.Report.Columns {
 		r := Rule{Kind: "drift", Subject: "drift of " + c.Name, Value: c.Effect, Bound: &c.Threshold, Says: c.Says, N: int(c.CurrentRows)}
@@ -212,7 +212,24 @@ func driftRules(d Drift) []Rule {
 		default:
 			r.Verdict = NotJudged
 		}
-		r.Effect = effect(r.Verdict, action)
+		action := d.Action
+		if c.Action != "" {
+			action = Action(c.Action)
+		}
+		switch {
+		case r.Verdict == Fail && c.Acknowledged != "":
+			r.Effect, r.Says = NoEffect, r.Says+" It is "+c.Acknowledged+"."
+		case action == Block && d.Expected == "":
+			r.Effect = effect(r.Verdict, Block)
+		default:
+			r.Effect = effect(r.Verdict, Warn)
+		}
+		if r.Verdict == Fail && c.Cause != nil {
+			r.Says += " " + c.Cause.Says
+		}
+		if r.Verdict == Fail && d.Expected != "" {
+			r.Says += fmt.Sprintf(" The day is declared in the calendar (%s): drift at most warns on it.", d.Expected)
+		}
 		rules = append(rules, r)
 	}
 	return rules

@@ -84,36 +84,34 @@ func exampleRerank() *RerankFacts {
 func exampleDrift(t *testing.T) *drift.Report {
 	t.Helper()
 	r := rand.New(rand.NewPCG(6, 6))
-	window := func(buys, factor float64) func(func(drift.Event, error) bool) {
-		return func(yield func(drift.Event, error) bool) {
-			for s := range 900 {
-				for range 4 {
-					e := drift.Event{Subject: uint64(s), Kind: "view", Item: fmt.Sprintf("item-%03d", r.IntN(12)), Value: factor * math.Exp(r.NormFloat64()), Context: []string{[]string{"desktop", "phone", "tablet"}[s%3]}}
-					if r.Float64() < buys {
-						e.Kind = "buy"
-					}
-					if r.Float64() < 0.02 {
-						e.Value = math.NaN()
-					}
-					if !yield(e, nil) {
-						return
-					}
+	window := func(buys, factor float64) *drift.Batch {
+		kind, item, value, device := &table.Column{}, &table.Column{}, &table.Column{}, &table.Column{}
+		b := &drift.Batch{Cols: []*table.Column{kind, item, value, device}}
+		for s := range 900 {
+			for range 4 {
+				b.Unit = append(b.Unit, int64(s))
+				item.Str, value.Float = append(item.Str, fmt.Sprintf("item-%03d", r.IntN(12))), append(value.Float, factor*math.Exp(r.NormFloat64()))
+				kind.Str, device.Str = append(kind.Str, "view"), append(device.Str, []string{"desktop", "phone", "tablet"}[s%3])
+				last := len(b.Unit) - 1
+				if r.Float64() < buys {
+					kind.Str[last] = "buy"
+				}
+				if r.Float64() < 0.02 {
+					value.Float[last] = math.NaN()
 				}
 			}
 		}
+		return b
 	}
-	plan, err := drift.Learn([]string{"device"}, window(0.1, 1))
-	if err != nil {
-		t.Fatal(err)
+	learner := drift.NewEventsLearner([]drift.Field{{Name: "kind", Text: true}, {Name: "item", Text: true}, {Name: "value"}, {Name: "device", Text: true}}, 0)
+	learner.Add(window(0.1, 1))
+	learner.EndPeriod()
+	summarize := func(b *drift.Batch) []*drift.Summary {
+		s := drift.NewEventsScan(learner.Specs())
+		s.Add(b)
+		return s.Summaries()
 	}
-	ref, err := plan.Summarize(window(0.1, 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cur, err := plan.Summarize(window(0.35, 1.02))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ref, cur := summarize(window(0.1, 1)), summarize(window(0.35, 1.02))
 	report, err := drift.Compare(ref, cur, drift.Options{Seed: 1, Replicates: 499})
 	if err != nil {
 		t.Fatal(err)

@@ -95,6 +95,9 @@ func (w *work) account(err error) {
 	rec.Ended, rec.Stage, rec.Cost = w.Now(), w.stage, w.total.End()
 	rec.Reasons, rec.Flags, rec.Report, rec.Waiting = res.Reasons, res.Flags, res.Report, res.Waiting
 	rec.Verdicts, rec.Quarantine, rec.Reopened = res.Verdicts, res.Quarantine, raw(res.Reopened)
+	if res.Drift != nil {
+		rec.Drift = raw(res.Drift)
+	}
 	rec.Model, rec.Publish, rec.Funnel = raw(res.Model), raw(res.Published), res.Funnel
 	rec.Sources = w.sources()
 	if w.plan != nil && len(w.plan.committed) > 0 {
@@ -194,6 +197,8 @@ func (w *work) inputs(s step) []ledger.Input {
 	case "build":
 		views := table.Interval{Start: w.iv.End.Add(-features.RetentionNeeded(w.job.Views)), End: w.iv.End}
 		out = append(out, days(views), people(p.trainingDecisions, views))
+	case "drift":
+		out = append(out, days(p.driftReads), people(p.trainingDecisions, p.driftReads))
 	case "assemble":
 		out = append(out, days(p.training), people(p.trainingDecisions, p.training))
 		for _, sn := range []*snapshot{p.items, p.subjects} {
@@ -207,7 +212,7 @@ func (w *work) inputs(s step) []ledger.Input {
 			out = append(out, ledger.Input{Kind: "model", Name: "parent", N: p.descent.Version, Digest: p.descent.Parent[:24]})
 		}
 	case "evaluate":
-		out = append(out, made(p.train))
+		out = append(out, made(p.train), made(p.drift))
 		if p.cohorts != nil {
 			out = append(out, made(p.cohorts.step))
 		}
@@ -317,6 +322,9 @@ func (j *Job) spec() map[string]any {
 		},
 		"budgets": j.Budgets, "drift": j.Drift, "publish": map[string]any{"alias": j.Alias}, "min_volume": j.Floor,
 		"lookback": j.Lookback.String(), "overlap": j.Overlap, "catch_up": j.CatchUp.String(),
+	}
+	if len(j.Calendar) > 0 {
+		spec["calendar"] = j.Calendar
 	}
 	if j.Consent != nil {
 		spec["sources"].(map[string]any)["consent"] = map[string]any{"expect": j.Consent.Expect}

@@ -61,7 +61,7 @@ var ErrBackfill = errors.New("some intervals failed")
 func (o BackfillOptions) Intervals(job *Job) ([]table.Interval, error) {
 	from, to := o.From.Format(time.RFC3339), o.To.Format(time.RFC3339)
 	if o.Through == ThroughPublish {
-		return nil, errors.New("a backfill goes through ingest, build or train; --promote-last publishes its last interval")
+		return nil, errors.New("a backfill goes through ingest, build, drift or train; --promote-last publishes its last interval")
 	}
 	if o.Active < 0 || o.Active > MaxActive {
 		return nil, fmt.Errorf("%d intervals at once: want 1 to %d", o.Active, MaxActive)

@@ -124,6 +124,7 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 	if err != nil {
 		return nil, err
 	}
+	log.days = w.job.dayWeights(p.training)
 	if w.job.Rerank > 0 {
 		if d.Contexts, err = models.NewContexts(circumstances, levels, w.job.Every.Location().String()); err != nil {
 			return nil, err

@@ -321,6 +321,7 @@ type logBuilder struct {
 	index   map[string]int32 // item id → position in the catalog
 	kinds   map[string]uint8
 	weights []float32 // by kind
+	days    []dayWeight
 	context func(batch *table.Batch, row int) models.Context
 	events  []models.Event
 	against []against
@@ -412,6 +413,11 @@ func (b *logBuilder) add(batch *table.Batch) error {
 			continue
 		}
 		e := models.Event{Subject: uint64(subjects.Int[i]), Time: times.Int[i], Item: item, Kind: kind, Weight: b.weights[kind]}
+		if len(b.days) > 0 {
+			if e.Weight *= float32(weightAt(b.days, e.Time)); e.Weight == 0 {
+				continue
+			}
+		}
 		if b.context != nil {
 			e.Context = b.context(batch, i)
 		}

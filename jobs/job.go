@@ -50,9 +50,13 @@ type Job struct {
 	Budgets   []eval.Budget
 	Baselines []Baseline // measured beside the candidate; the first one ranks the list not based on profiling
 	Drift     Drift
-	Alias     string
-	Floor     float64 // an interval that keeps under Floor × the trailing median is a failed run; 0: only an empty one is
-	Shards    int
+	Calendar  []Expected // days of which is known that they are unlike others
+	// Watched is the job that this one starts when its inputs drift; nil: it trains and publishes itself.
+	Watched  *Job
+	CoolDown time.Duration // for so long after it was started by drift, drift starts it no more
+	Alias    string
+	Floor    float64 // an interval that keeps under Floor × the trailing median is a failed run; 0: only an empty one is
+	Shards   int
 	// Lookback is how old a day may be whose files a run reads again because they changed, from the day's end to the interval's; of
 	// older ones what was ingested stands. 0: any age.
 	Lookback time.Duration
@@ -93,12 +97,6 @@ type Lists struct {
 	// Less and PreferNew are what these wishes weigh (lists.Options.Less, New); 0: as lists has it.
 	Less      float64 `json:"less,omitempty"`
 	PreferNew float64 `json:"prefer_new,omitempty"`
-}
-
-// Drift says what happens when an input or the scores have drifted.
-type Drift struct {
-	Action string  `json:"action"` // "warn" or "block"
-	Alpha  float64 `json:"alpha"`
 }
 
 // eventSchema is the schema of the job's events tables.

@@ -26,6 +26,8 @@ type judged struct {
 	Risks     []string      `json:"risks"`     // rules that failed and were let pass, in words
 	Cohorts   []CohortGap   `json:"cohorts"`
 	Line      *descent      `json:"line,omitempty"` // of the candidate
+	// Outputs are the drift verdicts on what the model makes of its inputs.
+	Outputs []DriftVerdict `json:"outputs,omitempty"`
 }
 
 // Metric is one figure of a version, as registries and generations carry it.
@@ -75,7 +77,8 @@ func (w *work) evaluate(ctx context.Context) (eval.Decision, error) {
 		return eval.Decision{}, err
 	}
 	w.plan.judged, err = factsOf[judged](c)
-	w.res.Report, w.res.Flags = w.plan.judged.Report, append(w.res.Flags, w.plan.judged.Drifted...)
+	w.res.Report = w.plan.judged.Report
+	w.driftJudged(w.plan.judged)
 	for _, risk := range w.plan.judged.Risks {
 		w.res.Flags = append(w.res.Flags, "risk: "+risk)
 	}
@@ -114,7 +117,7 @@ func (w *work) judge(ctx context.Context) (result, error) {
 		return result{}, err
 	}
 	w.report("drift", 0, 0, "")
-	dr, err := w.drift(ctx, d, candidate)
+	dr, err := w.outputDrift(ctx, d, candidate, q)
 	if err != nil {
 		return result{}, fmt.Errorf("drift: %w", err)
 	}
@@ -122,7 +125,7 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	decision := eval.Gate(w.job.Budgets, q, pools, eval.Drift{Report: dr, Action: eval.Action(w.job.Drift.Action)})
+	decision := eval.Gate(w.job.Budgets, q, pools, w.driftRules(dr))
 	decision.Remember(w.plan.past.rules, w.iv.End)
 
 	rep, err := w.describe(ctx, d, q, dr, decision, candidate, rules)
@@ -132,7 +135,7 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	if rep.Lists, err = w.tradeoff(ctx, d, &task, candidate, rules); err != nil {
 		return result{}, err
 	}
-	facts := judged{Decision: decision, Report: w.reportKey(), Assembled: w.plan.assemble.key, Metrics: figures(q), Cohorts: gaps(q), Line: w.plan.trained.Line}
+	facts := judged{Decision: decision, Report: w.reportKey(), Assembled: w.plan.assemble.key, Metrics: figures(q), Cohorts: gaps(q), Line: w.plan.trained.Line, Outputs: w.outputVerdicts(dr, decision)}
 	for _, r := range decision.Rules {
 		switch {
 		case r.Kind == "drift" && r.Verdict == eval.Fail:

@@ -15,6 +15,7 @@ const (
 	logicSnapshot = 1
 	logicIngest   = 2 // 2: rows that are none are quarantined
 	logicBuild    = 2 // 2: a decayed sum is defined so that it moves exactly with time
+	logicDrift    = 1
 	logicAssemble = 1
 	logicTrain    = 3 // 2: rows of als are solved otherwise, those of large data by steps; 3: als knows new items and people by their attributes, and the inverse of ease sums in another order
 	logicEvaluate = 3 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what

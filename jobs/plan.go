@@ -44,12 +44,17 @@ type plan struct {
 	found                    readQuality
 	notReady                 []string // what a run would wait for; in a run that is only planned
 
-	build, assemble, train, evaluate step
-	live                             *registry.Version
-	descent                          *descent // of the model that is trained; nil: it is asked to go on from none
-	past                             past     // of the job's evaluations, as budgets look back on them
+	build, drift, assemble, train, evaluate step
+	live                                    *registry.Version
+	descent                                 *descent // of the model that is trained; nil: it is asked to go on from none
+	past                                    past     // of the job's evaluations, as budgets look back on them
 
-	set     assembled // facts, as the steps get done
+	compared   compared       // what the drift check compares the interval with
+	driftReads table.Interval // the time that it reads
+	acks       []Ack          // that hold for the interval
+
+	drifted drifted   // facts, as the steps get done
+	set     assembled //
 	trained trained
 	judged  judged
 }
@@ -298,7 +303,7 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 	}
 	history := j.history(w.iv)
 	unit := j.unit()
-	for _, u := range units(unit, history) {
+	for _, u := range append(j.occurrenceUnits(w.iv, history), units(unit, history)...) {
 		label := unit.Label(u)
 		d := plannedDay{step: step{name: "ingest", label: label, iv: u}, unit: u}
 		prefix := specPrefix("ingest", label, u, logicIngest, j.ingestSpec(j.clocks()))
@@ -477,19 +482,10 @@ func (j *Job) clocks() int {
 // planLearning keys the interval-level steps.
 func (w *work) planLearning(ctx context.Context, p *plan) error {
 	j := w.job
-	keysIn := func(iv table.Interval) []string {
-		var keys []string
-		for _, d := range p.days {
-			if d.unit.Start.Before(iv.End) && iv.Start.Before(d.unit.End) {
-				keys = append(keys, d.key)
-			}
-		}
-		return keys
-	}
 	keep := j.Training.Keep["events"]
 
 	views := w.viewsWindow()
-	p.build = step{name: "build", label: w.label, iv: w.iv, key: stepKey("build", w.label, w.iv, logicBuild, j.buildSpec(), append(keysIn(views), p.trainingDecisions.Digest(views))...)}
+	p.build = step{name: "build", label: w.label, iv: w.iv, key: stepKey("build", w.label, w.iv, logicBuild, j.buildSpec(), append(p.keysIn(views), p.trainingDecisions.Digest(views))...)}
 
 	p.assemble = step{name: "assemble", label: w.label, iv: w.iv, key: stepKey("assemble", w.label, w.iv, logicAssemble, struct {
 		Window, Last, Weigh, Keep time.Duration
@@ -499,8 +495,12 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Contexts                  []string      `json:",omitempty"`
 		Title                     string        `json:",omitempty"`
 		Impressions               []string      `json:",omitempty"`
-	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen, j.Rerank, j.contexts(), j.Model.Lists.Title, j.Model.Impressions}, append(keysIn(p.training), p.filter, p.items.keyOrNone(), p.subjects.keyOrNone())...)}
+		Calendar                  []dayWeight   `json:",omitempty"`
+	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen, j.Rerank, j.contexts(), j.Model.Lists.Title, j.Model.Impressions, j.dayWeights(p.training)}, append(p.keysIn(p.training), p.filter, p.items.keyOrNone(), p.subjects.keyOrNone())...)}
 
+	if err := w.planDrift(ctx, p); err != nil {
+		return err
+	}
 	if err := w.planEvaluate(ctx, p); err != nil {
 		return err
 	}
@@ -551,7 +551,7 @@ func (w *work) planEvaluate(ctx context.Context, p *plan) error {
 		Page      int          `json:",omitempty"`
 		Less, New float64      `json:",omitempty"`
 		Judging   Judging      `json:",omitzero"`
-	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page(), j.Model.Lists.Less, j.Model.Lists.PreferNew, j.Judging}, slices.Concat([]string{p.train.key, p.cohorts.keyOrNone(), liveDigest}, p.wishInput(), p.audienceInput(), p.past.inputs())...)}
+	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page(), j.Model.Lists.Less, j.Model.Lists.PreferNew, j.Judging}, slices.Concat([]string{p.train.key, p.cohorts.keyOrNone(), liveDigest}, p.wishInput(), p.audienceInput(), p.past.inputs(), p.driftInputs())...)}
 	return nil
 }
 

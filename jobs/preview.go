@@ -128,6 +128,9 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 	if v.Reopened, err = w.reopenedDays(ctx, p); err != nil {
 		return nil, err
 	}
+	if through >= ThroughDrift {
+		add(p.drift)
+	}
 	if through >= ThroughTrain {
 		add(p.assemble)
 		add(p.train)

@@ -131,6 +131,7 @@ func (w *work) judgeSources(ctx context.Context) error {
 		return err
 	}
 	verdicts = append(verdicts, more...)
+	w.excuse(verdicts)
 	w.res.Verdicts = verdicts
 	for _, x := range expect.Missed(verdicts, expect.Warned) {
 		w.res.Flags = append(w.res.Flags, "quality: "+x.String())

@@ -70,15 +70,16 @@ type Progress struct {
 // Through says how far a run goes.
 type Through int
 
-// The stations of a run. ThroughTrain trains and evaluates; ThroughPublish is a whole run.
+// The stations of a run. ThroughDrift checks the inputs for drift, ThroughTrain trains and evaluates; ThroughPublish is a whole run.
 const (
 	ThroughIngest Through = iota + 1
 	ThroughBuild
+	ThroughDrift
 	ThroughTrain
 	ThroughPublish
 )
 
-var stations = []string{"ingest", "build", "train", "publish"}
+var stations = []string{"ingest", "build", "drift", "train", "publish"}
 
 func (t Through) String() string {
 	if t < ThroughIngest || t > ThroughPublish {
@@ -87,14 +88,14 @@ func (t Through) String() string {
 	return stations[t-1]
 }
 
-// ParseThrough reads ingest, build, train or publish.
+// ParseThrough reads ingest, build, drift, train or publish.
 func ParseThrough(s string) (Through, error) {
 	for i, name := range stations {
 		if s == name {
 			return Through(i + 1), nil
 		}
 	}
-	return 0, fmt.Errorf("%q is no step to go through; one of ingest, build, train, publish", s)
+	return 0, fmt.Errorf("%q is no step to go through; one of ingest, build, drift, train, publish", s)
 }
 
 // Errors by which a caller tells how a run ended.
@@ -152,6 +153,8 @@ type Result struct {
 
 	Reopened []Reopened `json:"reopened,omitempty"` // days that it read again
 
+	Drift *Drifted `json:"drift,omitempty"` // what its drift checks found
+
 	Verdicts   []expect.Verdict    `json:"verdicts,omitempty"`   // what came of the expectations of its sources
 	Quarantine []ledger.Quarantine `json:"quarantine,omitempty"` // rows that were left out because they are none
 
@@ -169,6 +172,9 @@ func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options
 	label := job.Every.Label(iv)
 	if o.Through == 0 {
 		o.Through = ThroughPublish
+	}
+	if job.Watched != nil { // it trains nothing itself
+		o.Through = min(o.Through, ThroughDrift)
 	}
 	if err := r.closed(iv); err != nil {
 		return nil, err

@@ -45,6 +45,8 @@ func (w *work) through(ctx context.Context, o Options) error {
 		{"ingest", ThroughIngest, w.ingest},       // raw rows → minimized, permitted, pseudonymous events, a table a day
 		{"expect", ThroughIngest, w.judgeSources}, // an empty interval is a failure, not a result; so is what fails its expectations
 		{"build", ThroughBuild, w.build},          // views as of the interval's end
+		{"drift", ThroughDrift, w.checkDrift},     // inputs against a reference, before anything is trained of them
+		{"retrain", ThroughDrift, w.retrain},      // of a job that watches another: that one, once
 		{"assemble", ThroughTrain, w.assemble},    // the training set, as references
 		{"train", ThroughTrain, w.train},          // artifact
 		{"evaluate", ThroughTrain, func(ctx context.Context) (err error) { // quality, cohorts, drift → report and the gate's decision

@@ -92,7 +92,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitRejected
 	case errors.Is(err, storage.ErrHeld), errors.Is(err, storage.ErrLost):
 		return exitHeld
-	case errors.As(err, &missing), errors.Is(err, ledger.ErrNotFound), errors.Is(err, jobs.ErrEnded):
+	case errors.As(err, &missing), errors.Is(err, ledger.ErrNotFound), errors.Is(err, jobs.ErrEnded), errors.Is(err, jobs.ErrNothingToAcknowledge):
 		return exitNotFound
 	case ctx.Err() != nil, errors.Is(err, jobs.ErrCancelled):
 		return exitInterrupted
@@ -141,7 +141,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.initCmd(), a.synthCmd(), a.importCmd(), a.validateCmd(), a.planCmd(), a.runCmd(), a.backfillCmd(), a.statusCmd(),
 		a.runsCmd(), a.alertsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.similarCmd(), a.subjectCmd(), a.reportCmd(),
-		a.tuneCmd(), a.onlineCmd(), a.serveCmd(), a.jobsCmd(), a.versionCmd(), a.schemaCmd(), a.duCmd(), a.gcCmd(), a.inspectCmd(),
+		a.tuneCmd(), a.onlineCmd(), a.serveCmd(), a.jobsCmd(), a.driftCmd(), a.versionCmd(), a.schemaCmd(), a.duCmd(), a.gcCmd(), a.inspectCmd(),
 	)
 	a.completeArgs(root)
 	return root

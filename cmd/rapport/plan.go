@@ -31,7 +31,7 @@ func (a *app) planCmd() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&at, "at", "", "a day or an RFC 3339 time (default: the last interval that has closed)")
-	c.Flags().StringVar(&step, "step", "publish", "how far the run would go: ingest, build, train or publish")
+	c.Flags().StringVar(&step, "step", "publish", "how far the run would go: ingest, build, drift, train or publish")
 	return c
 }
 
@@ -155,7 +155,7 @@ func (a *app) backfillCmd() *cobra.Command {
 	var from, to, through, reprocess string
 	var o jobs.BackfillOptions
 	c := &cobra.Command{
-		Use:   "backfill JOB --from T --to T [--through ingest|build|train] [--promote-last] [--reprocess none|failed|completed] [--max-active N] [--run-backwards] [--dry-run]",
+		Use:   "backfill JOB --from T --to T [--through ingest|build|drift|train] [--promote-last] [--reprocess none|failed|completed] [--max-active N] [--run-backwards] [--dry-run]",
 		Short: "Run many past intervals; versions that they train get no alias",
 		Long: "Run the intervals that lie in [from, to), in UTC or at the days of the job's zone; versions that they train get no alias.\n\n" +
 			"--reprocess none (default) runs what was never run, was interrupted, or has not come as far; an interval whose last run failed or was\n" +
@@ -221,7 +221,7 @@ func (a *app) backfillCmd() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&from, "from", "", "first day or RFC 3339 time (included)")
 	f.StringVar(&to, "to", "", "last day or RFC 3339 time (excluded)")
-	f.StringVar(&through, "through", "build", "ingest, build or train (train evaluates too)")
+	f.StringVar(&through, "through", "build", "ingest, build, drift or train (train evaluates too)")
 	f.BoolVar(&o.PromoteLast, "promote-last", false, "publish the last interval")
 	f.StringVar(&reprocess, "reprocess", "none", "what to do with intervals that have been run: none, failed or completed")
 	f.IntVar(&o.Active, "max-active", 1, "intervals that run at once")

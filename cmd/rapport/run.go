@@ -23,7 +23,7 @@ func (a *app) runCmd() *cobra.Command {
 		Short: "Run one interval now",
 		Long: "Run one interval: the last closed one, or with --at T the last that ends at or before T.\n" +
 			"Steps that are done are skipped, so running again resumes, or does nothing and says so.\n" +
-			"--step goes only as far as ingest, build, train (with its evaluation) or publish.\n" +
+			"--step goes only as far as ingest, build, drift, train (with its evaluation) or publish.\n" +
 			"--ok names endings that are no failure to who calls, as a CronJob: they exit 0.",
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,7 +60,7 @@ func (a *app) runCmd() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&at, "at", "", "a day or an RFC 3339 time; empty: now")
-	c.Flags().StringVar(&step, "step", "publish", "how far to go: ingest, build, train or publish")
+	c.Flags().StringVar(&step, "step", "publish", "how far to go: ingest, build, drift, train or publish")
 	c.Flags().StringSliceVar(&ok, "ok", nil, "endings that exit 0: rejected (the gate refused), held (another run is at it), not-ready (the source is still delivering)")
 	return c
 }

@@ -1,124 +1,80 @@
 package drift
 
-import "iter"
+import "slices"
 
-// Event is what drift looks at of one event. Value is NaN if there is none; an empty level of Context is missing.
-type Event struct {
-	Subject uint64
-	// Period numbers the interval that the event lies in. Events per subject are counted within a period, so that a reference of several
-	// intervals can be held against a single one.
-	Period  int
-	Kind    string
-	Item    string
-	Value   float64
-	Context []string // parallel to the names given to Learn
+// PerSubjectColumn is the column that a window of events has beside its fields: one row a subject and period that has any event.
+const PerSubjectColumn = "events_per_subject"
+
+// EventsGroup is the group of the columns of events.
+const EventsGroup = "events"
+
+// EventsLearner fixes the bins of a window of events: those of its fields, and of the events per subject. A period is an interval: events per
+// subject are counted within one, so that a reference of several can be held against a single one.
+type EventsLearner struct {
+	*Learner
+	counts  map[int64]int64 // of the period at hand
+	perUnit *Numbers
 }
 
-// The names of the columns of a window of events, beside those of its context.
-const (
-	KindColumn       = "kind"               // the mix of events
-	ValueColumn      = "value"              // absent if no event of the reference has a value
-	ItemColumn       = "item"               // popularity: the most frequent items, and all others together
-	PerSubjectColumn = "events_per_subject" // one row a subject and period that has any
-)
-
-const topLevels = 50
-
-// Plan fixes the columns of a window of events and their bins.
-type Plan struct {
-	kind, item, perSubject Spec
-	value                  *Spec
-	context                []Spec
+// NewEventsLearner returns a learner for a reference of about so many events.
+func NewEventsLearner(fields []Field, rows int64) *EventsLearner {
+	return &EventsLearner{Learner: NewLearner(fields, rows), counts: map[int64]int64{}, perUnit: NewNumbers()}
 }
 
-// inPeriod is one subject in one period.
-type inPeriod struct {
-	subject uint64
-	period  int
+// Add takes in events of the period at hand.
+func (l *EventsLearner) Add(b *Batch) {
+	l.Learner.Add(b)
+	for _, i := range l.rows {
+		l.counts[b.Unit[i]]++
+	}
 }
 
-// Learn fixes the bins from a reference window. Memory: the distinct items and levels, and a count a subject and period.
-//
-// The items to follow are chosen by one half of the subjects, and Summarize counts the other half, in every window.
-func Learn(context []string, events iter.Seq2[Event, error]) (*Plan, error) {
-	kinds, items := map[string]int64{}, map[string]int64{}
-	levels := make([]map[string]int64, len(context))
-	for i := range levels {
-		levels[i] = map[string]int64{}
+// EndPeriod says that the next events are of another period.
+func (l *EventsLearner) EndPeriod() {
+	for _, n := range l.counts {
+		l.perUnit.Add(float64(n))
 	}
-	perSubject := map[inPeriod]int64{}
-	values := NewNumbers()
-	for e, err := range events {
-		if err != nil {
-			return nil, err
-		}
-		kinds[e.Kind]++
-		if choosesItems(e.Subject) {
-			items[e.Item]++
-		}
-		for i := range levels {
-			if e.Context[i] != "" {
-				levels[i][e.Context[i]]++
-			}
-		}
-		perSubject[inPeriod{e.Subject, e.Period}]++
-		values.Add(e.Value)
-	}
-	p := &Plan{kind: CategoricalSpec(KindColumn, kinds, topLevels), item: CategoricalSpec(ItemColumn, items, topLevels)}
-	for i, name := range context {
-		p.context = append(p.context, CategoricalSpec(name, levels[i], topLevels))
-	}
-	if spec, err := values.Spec(ValueColumn); err == nil { // without a value there is nothing to follow
-		p.value = &spec
-	}
-	counts := make([]float64, 0, len(perSubject))
-	for _, n := range perSubject {
-		counts = append(counts, float64(n)) // NumericSpec sorts: the order of the map is lost
-	}
-	p.perSubject = NumericSpec(PerSubjectColumn, counts)
-	return p, nil
+	clear(l.counts)
 }
 
-// Summarize counts one window in one scan, in any order, with the bins of the plan.
-func (p *Plan) Summarize(events iter.Seq2[Event, error]) ([]*Summary, error) {
-	kind, item, perSubject := NewSummary(p.kind), NewSummary(p.item), NewSummary(p.perSubject)
-	out := []*Summary{kind, item, perSubject}
-	var value *Summary
-	if p.value != nil {
-		value = NewSummary(*p.value)
-		out = append(out, value)
+// Specs returns the bins of the fields and then of the events per subject, once the last period has ended.
+func (l *EventsLearner) Specs() []Spec {
+	person, err := l.perUnit.Spec(PerSubjectColumn)
+	if err != nil {
+		person = Spec{Name: PerSubjectColumn} // no event at all
 	}
-	context := make([]*Summary, len(p.context))
-	for i := range context {
-		context[i] = NewSummary(p.context[i])
-	}
-	counts := map[inPeriod]int64{}
-	for e, err := range events {
-		if err != nil {
-			return nil, err
-		}
-		kind.AddLevel(e.Subject, e.Kind)
-		if !choosesItems(e.Subject) {
-			item.AddLevel(e.Subject, e.Item)
-		}
-		if value != nil {
-			value.AddNumber(e.Subject, e.Value)
-		}
-		for i, s := range context {
-			if e.Context[i] == "" {
-				s.AddNull(e.Subject)
-			} else {
-				s.AddLevel(e.Subject, e.Context[i])
-			}
-		}
-		counts[inPeriod{e.Subject, e.Period}]++
-	}
-	for who, n := range counts {
-		perSubject.AddNumber(who.subject, float64(n))
-	}
-	return append(out, context...), nil
+	person.Group = EventsGroup
+	return append(l.Learner.Specs(), person)
 }
 
-// choosesItems reports whether a subject helps to choose the items to follow (and hence is not counted on them). It uses other bits of the hash than
-// cluster, so that both halves fill all clusters.
-func choosesItems(subject uint64) bool { return mix(subject)&1 == 0 }
+// EventsScan counts one period of events, in one scan and in any order.
+type EventsScan struct {
+	*Scan
+	person *Summary
+	counts map[int64]int64
+}
+
+// NewEventsScan returns an empty scan of a period, with the bins of an EventsLearner.
+func NewEventsScan(specs []Spec) *EventsScan {
+	last := len(specs) - 1
+	return &EventsScan{Scan: NewScan(specs[:last]), person: NewSummary(specs[last]), counts: map[int64]int64{}}
+}
+
+// Add counts events.
+func (s *EventsScan) Add(b *Batch) {
+	s.Scan.Add(b)
+	for _, u := range b.Unit {
+		s.counts[u]++
+	}
+}
+
+// Counts are the events of each subject so far.
+func (s *EventsScan) Counts() map[int64]int64 { return s.counts }
+
+// Summaries ends the scan: the fields in their order, and the events per subject.
+func (s *EventsScan) Summaries() []*Summary {
+	for u, n := range s.counts {
+		s.person.AddNumber(uint64(u), float64(n))
+	}
+	return append(slices.Clone(s.sums), s.person)
+}

@@ -1,6 +1,10 @@
 package drift
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // jensenShannon is the Jensen–Shannon distance √(½ KL(p‖m) + ½ KL(q‖m)), m = (p+q)/2, natural logarithm: 0 to √ln 2 ≈ 0.8326.
 func jensenShannon(p, q []float64) float64 {
@@ -49,33 +53,21 @@ func wasserstein(p, q, edges []float64) float64 {
 }
 
 // adjust returns the p-values adjusted for how many there are (Benjamini & Hochberg 1995): those at most α have a false discovery rate of α.
-// NaNs are tests that were not made; they count for nothing and stay NaN.
+// NaNs are tests that were not made; they count for nothing and stay NaN. O(n log n).
 func adjust(p []float64) []float64 {
-	out := make([]float64, len(p))
-	var tests float64
-	for _, x := range p {
+	out := slices.Clone(p)
+	var made []int
+	for i, x := range p {
 		if x == x {
-			tests++
+			made = append(made, i)
 		}
 	}
-	// The adjusted value of p is min over p' ≥ p of p'·tests/rank(p'), rank counting the values at most p'.
-	for i, x := range p {
-		out[i] = x
-		if x != x {
-			continue
-		}
-		out[i] = 1
-		for _, y := range p {
-			if y >= x {
-				var rank float64
-				for _, z := range p {
-					if z <= y {
-						rank++
-					}
-				}
-				out[i] = min(out[i], y*tests/rank)
-			}
-		}
+	slices.SortFunc(made, func(a, b int) int { return cmp.Compare(p[b], p[a]) })
+	// From the largest p down: the adjusted value is the least of p·tests/rank so far, rank counting the values at most p.
+	least := 1.0
+	for k, i := range made {
+		least = min(least, p[i]*float64(len(made))/float64(len(made)-k))
+		out[i] = least
 	}
 	return out
 }

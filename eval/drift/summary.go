@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 )
@@ -12,9 +13,12 @@ import (
 const clusters = 256
 
 // Spec fixes the bins of one column. Numbers fall into [Edges[i], Edges[i+1]), those beyond the ends into the first and the last bin.
-// Without Edges the column is categorical: one bin a level and one for all other levels. Nulls have a bin of their own.
+// There are at most 16 Edges. Without Edges the column is categorical: one bin a level and one for all other levels. Nulls have a bin of their own.
 type Spec struct {
 	Name   string
+	Group  string // of what it is a column, for print
+	Unit   string // what rows are clustered by: "" subjects, or what they are called
+	Half   bool   // the rows of one half of the units alone are counted: the other has chosen the levels
 	Edges  []float64
 	Levels []string // ascending
 	Std    float64  // standard deviation of the reference's values, held within the Edges
@@ -24,56 +28,35 @@ type Spec struct {
 // outlier must not decide how wide the last bin is.
 var grid = []float64{0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999}
 
-// NumericSpec cuts bins at the quantiles of the reference's values (NaN is null). A column of at most 5 distinct values becomes
+// NumericSpec cuts bins at the quantiles of the reference's values (NaN and infinities are null). A column of at most 5 distinct values becomes
 // categorical, its levels being the numbers in shortest decimal form. It does not change values. O(n log n).
 func NumericSpec(name string, values []float64) Spec {
-	rows := make([]weighted, len(values))
-	for i, v := range values {
-		rows[i] = weighted{v, 1}
-	}
-	return numericSpec(name, rows)
-}
-
-// weighted is a value that occurred n times.
-type weighted struct {
-	value float64
-	n     int64
-}
-
-// numericSpec is NumericSpec of weighted values, which it sorts.
-func numericSpec(name string, values []weighted) Spec {
-	values = slices.DeleteFunc(values, func(w weighted) bool { return w.value != w.value })
-	slices.SortFunc(values, func(a, b weighted) int { return cmp.Compare(a.value, b.value) })
-	distinct := values[:0]
-	var rows int64
-	for _, w := range values {
-		rows += w.n
-		if last := len(distinct) - 1; last >= 0 && distinct[last].value == w.value {
-			distinct[last].n += w.n
-		} else {
-			distinct = append(distinct, w)
+	var distinct []weighted
+	for _, v := range slices.Sorted(slices.Values(values)) {
+		if last := len(distinct) - 1; last >= 0 && distinct[last].value == v {
+			distinct[last].n++
+		} else if isNumber(v) {
+			distinct = append(distinct, weighted{v, 1})
 		}
 	}
+	return numericSpec(name, distinct)
+}
+
+// numericSpec is NumericSpec of ascending distinct values.
+func numericSpec(name string, distinct []weighted) Spec {
 	spec := Spec{Name: name}
-	if len(distinct) <= 5 {
+	if len(distinct) <= fewDistinct {
 		for _, w := range distinct {
 			spec.Levels = append(spec.Levels, formatNumber(w.value))
 		}
 		slices.Sort(spec.Levels)
 		return spec
 	}
-	var below int64 // rows before distinct[i]
-	i := 0
-	for _, p := range grid {
-		// An order statistic, not an interpolation: an edge is a value that occurs.
-		at := int64(math.Round(p * float64(rows-1)))
-		for below+distinct[i].n <= at {
-			below += distinct[i].n
-			i++
-		}
-		spec.Edges = append(spec.Edges, distinct[i].value)
+	var rows int64
+	for _, w := range distinct {
+		rows += w.n
 	}
-	spec.Edges = slices.Compact(spec.Edges)
+	spec.Edges = slices.Compact(quantiles(distinct, rows, grid))
 	if len(spec.Edges) < 2 { // one value makes nearly all rows: the ends tell the rest apart
 		spec.Edges = []float64{distinct[0].value, distinct[len(distinct)-1].value}
 	}
@@ -139,37 +122,56 @@ func short(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
 
 // equal reports whether two specs have the same bins.
 func (s *Spec) equal(o *Spec) bool {
-	return s.Name == o.Name && slices.Equal(s.Edges, o.Edges) && slices.Equal(s.Levels, o.Levels) && s.numeric() == o.numeric()
+	return s.Name == o.Name && slices.Equal(s.Edges, o.Edges) && slices.Equal(s.Levels, o.Levels) && s.Half == o.Half && s.numeric() == o.numeric()
 }
 
 // Summary counts the rows of one column of one window. It is not safe for concurrent use: give each goroutine its own, and Merge.
 type Summary struct {
 	spec   Spec
+	search search
 	counts []int64 // clusters × (bins + 1), the last bin being nulls
 }
 
 // NewSummary returns an empty summary.
 func NewSummary(spec Spec) *Summary {
-	return &Summary{spec: spec, counts: make([]int64, clusters*(spec.bins()+1))}
+	return &Summary{spec: spec, search: newSearch(spec.Edges), counts: make([]int64, clusters*(spec.bins()+1))}
+}
+
+// search finds the bin of a number without a branch that data decide: with those, a column of noise costs three times as much.
+type search [16]uint64 // the inner edges as ordered integers, ascending from 1, and the largest integer after them
+
+func newSearch(edges []float64) (s search) {
+	for i := range s {
+		s[i] = math.MaxUint64
+	}
+	for i := 1; i < len(edges)-1; i++ {
+		s[i] = ordered(edges[i])
+	}
+	return s
+}
+
+// bin is how many inner edges are at most v: the ends take what lies beyond them.
+func (s *search) bin(v float64) int {
+	key, at := ordered(v), uint64(0)
+	for step := uint64(8); step > 0; step /= 2 {
+		_, above := bits.Sub64(key, s[(at+step)&15], 0)
+		at += step &^ -above
+	}
+	return int(at)
 }
 
 // Spec returns the summary's bins.
 func (s *Summary) Spec() Spec { return s.spec }
 
-// AddNumber counts one row of a numeric column; NaN is null. O(log bins).
+// AddNumber counts one row of a numeric column; NaN and infinities are null. O(log bins).
 func (s *Summary) AddNumber(subject uint64, v float64) {
 	switch {
-	case v != v:
+	case !isNumber(v):
 		s.AddNull(subject)
 	case !s.spec.numeric():
 		s.AddLevel(subject, formatNumber(v))
 	default:
-		// The first edge above v ends its bin; the ends take what lies beyond them.
-		b, found := slices.BinarySearch(s.spec.Edges, v)
-		if !found {
-			b--
-		}
-		s.add(subject, min(max(b, 0), s.spec.bins()-1))
+		s.add(subject, s.search.bin(v))
 	}
 }
 

@@ -71,8 +71,17 @@ func (n *Notifier) Ended(ctx context.Context, job *jobs.Job, run ledger.Run, res
 	n.deliver(ctx, conditions, false)
 }
 
-// decision reads what the gate decided from the run's report, or returns nil where there is none.
+// decision reads what the gate decided from the run's report, or, of a run that ended before there was one, what its drift check has found; nil where
+// there is neither.
 func (n *Notifier) decision(ctx context.Context, run ledger.Run) *eval.Decision {
+	if run.Report == "" && run.Drift != nil && (run.Status == ledger.Succeeded || run.Status == ledger.Rejected) {
+		d, err := jobs.DriftOf(&run)
+		if err != nil {
+			n.Log.Warn("what the drift check found can't be read: alerts tell nothing of it", "run", run.ID, "error", err)
+			return nil
+		}
+		return d.Decision()
+	}
 	if run.Report == "" || run.Status != ledger.Succeeded && run.Status != ledger.Rejected {
 		return nil
 	}
@@ -149,7 +158,7 @@ func (n *Notifier) rules(base finding, job *jobs.Job, run ledger.Run, d *eval.De
 			f.details = n.lines([]string{r.Says, "More subjects decide it, or a longer pool; or the budget asks for more than these data can tell."})
 			out = append(out, f)
 		}
-		if r.Verdict != eval.Fail {
+		if r.Verdict != eval.Fail || r.Kind == "drift" && r.Effect == eval.NoEffect { // somebody knows of it
 			continue
 		}
 		covered := Kind("")
@@ -285,9 +294,11 @@ func clears(c *condition, run ledger.Run, res *jobs.Result, judged bool) bool {
 	case Late:
 		return true
 	case Rejected:
-		return succeeded && judged
+		return succeeded && judged && run.Report != ""
+	case Drift:
+		return judged && run.Cause != "backfill"
 	}
-	return judged && run.Cause != "backfill"
+	return judged && run.Report != "" && run.Cause != "backfill" // a run that went to its drift check has judged no budget
 }
 
 // clear resolves a condition, or takes one interval of a backfill from it.

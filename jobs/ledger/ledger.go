@@ -125,6 +125,7 @@ type Run struct {
 	Report    string          `json:"report,omitempty"`  // key of the report, without extension
 	Flags     []string        `json:"flags,omitempty"`   // drift and other warnings, in words
 
+	Drift    json.RawMessage `json:"drift,omitempty"`    // every verdict of its drift checks
 	Reopened json.RawMessage `json:"reopened,omitempty"` // days that it read again, and whose views were made of them
 
 	Verdicts   []expect.Verdict `json:"verdicts,omitempty"`   // what came of the expectations of its sources

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rapport-ml/rapport/cmd/internal/synth"
+	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/eval/drift"
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/jobs/ledger"
+)
+
+// driftShop is a shop of enough people for drift to be told from chance, whose last day is planted with drift, and which has been ingested.
+func driftShop(t *testing.T) (s *shop, day int) {
+	w := smallWorld
+	w.Users, w.EventsPerUser = 500, 40
+	day = w.Days - 1
+	w.Drift = &synth.Drift{Day: day}
+	return newShop(t, w), day
+}
+
+// check runs the drift check of the night after a day.
+func (s *shop) check(job *jobs.Job, day int) (*jobs.Result, error) {
+	s.Helper()
+	s.runner.Now = func() time.Time { return nightAfter(day) }
+	return s.runner.Run(s.Context(), job, s.interval(day), jobs.Options{Through: jobs.ThroughDrift, Cause: "run"})
+}
+
+// A blocked interval trains nothing and says why, in the ledger too; an acknowledged one goes on, and the next cause is told again.
+func TestDriftBlocks(t *testing.T) {
+	s, day := driftShop(t)
+	job := *s.job
+	job.Drift.Action = "block"
+	res, err := s.check(&job, day)
+	if !errors.Is(err, jobs.ErrRejected) || res.Status != ledger.Rejected || len(res.Reasons) == 0 {
+		t.Fatalf("planted drift ended as %+v, %v", res, err)
+	}
+	if slices.ContainsFunc(res.Steps, func(x ledger.Step) bool { return x.Name == "train" || x.Name == "assemble" }) {
+		t.Errorf("something was trained: %+v", res.Steps)
+	}
+	called := res.Drift.Called()
+	if len(called) == 0 || called[0].Cause == nil || called[0].Does != eval.Refuses || res.Drift.Reference == nil {
+		t.Fatalf("called %+v of %+v", called, res.Drift)
+	}
+	run, err := ledger.Ledger{Bucket: s.runner.Bucket}.Get(t.Context(), res.RunID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := jobs.DriftOf(run); err != nil || len(d.Columns) != len(res.Drift.Columns) {
+		t.Errorf("the ledger has %+v, %v", d, err)
+	}
+	again, err := s.check(&job, day)
+	if !errors.Is(err, jobs.ErrRejected) || !again.Nothing {
+		t.Errorf("the same interval again: %v, nothing %v", err, again.Nothing)
+	}
+
+	if _, err := s.runner.Acknowledge(t.Context(), run, "no_such_column", nightAfter(day+3), "me", "w"); !errors.Is(err, jobs.ErrNothingToAcknowledge) {
+		t.Errorf("a column that was not called: %v", err)
+	}
+	if _, err := s.runner.Acknowledge(t.Context(), run, "", nightAfter(day-3), "me", "w"); err == nil {
+		t.Error("acknowledged until before the interval's end")
+	}
+	acks, err := s.runner.Acknowledge(t.Context(), run, "", nightAfter(day+3), "ml-lead", "the spring sale")
+	if err != nil || len(acks) != len(called) {
+		t.Fatalf("%d acks for %d columns: %v", len(acks), len(called), err)
+	}
+	res, err = s.check(&job, day)
+	if err != nil || len(res.Drift.Called()) != 0 {
+		t.Fatalf("acknowledged drift ended as %v: %+v", err, res.Drift.Called())
+	}
+	known := slices.IndexFunc(res.Drift.Columns, func(c jobs.DriftVerdict) bool { return c.Verdict == drift.Drifted })
+	if known < 0 || !strings.Contains(res.Drift.Columns[known].Says, "known to ml-lead until 2026-01-12T03:00:00Z: the spring sale") {
+		t.Errorf("what is known is told as %+v", res.Drift.Columns)
+	}
+}
+
+// A declared day at most warns; without a reference nothing is called.
+func TestDriftOfDeclaredDays(t *testing.T) {
+	s, day := driftShop(t)
+	job := *s.job
+	job.Drift.Action = "block"
+	job.Calendar = []jobs.Expected{{Name: "sale", Days: job.Every.Between(s.interval(day).Start, s.interval(day).End), Drift: true}}
+	res, err := s.check(&job, day)
+	if err != nil || res.Drift.Expected != "sale" {
+		t.Fatalf("a declared day ended as %v, %+v", err, res.Drift)
+	}
+	if called := res.Drift.Called(); len(called) == 0 || called[0].Does != eval.Warns || !strings.Contains(called[0].Says, "(sale)") {
+		t.Errorf("called %+v", called)
+	}
+	if band := res.Drift.Reference.Expected; len(band) != 1 || band[0].Name != "sale" {
+		t.Errorf("the band of the report: %+v", band)
+	}
+	first, err := s.check(&job, 0)
+	if err != nil || first.Drift.Says == "" || len(first.Drift.Columns) != 0 {
+		t.Errorf("a first day: %v, %+v", err, first.Drift)
+	}
+}
+
+// A job that watches another starts it once within its cool-down.
+func TestDriftRetrains(t *testing.T) {
+	s, day := driftShop(t)
+	watch := *s.job
+	watch.Name, watch.Watched, watch.CoolDown = "watch", s.job, 72*time.Hour
+	watch.Drift.Action = "retrain"
+	res, err := s.check(&watch, day)
+	if err != nil || res.Drift.Retrain == nil || res.Drift.Retrain.Run == "" || res.Drift.Retrain.Status != ledger.Succeeded {
+		t.Fatalf("drift ended as %v: %+v", err, res.Drift.Retrain)
+	}
+	run, err := ledger.Ledger{Bucket: s.runner.Bucket}.Get(t.Context(), res.Drift.Retrain.Run)
+	if err != nil || run.Job != "nightly" || run.Cause != "drift" {
+		t.Errorf("it started %+v, %v", run, err)
+	}
+	res, err = s.check(&watch, day)
+	if err != nil || res.Drift.Retrain.Run != "" || !strings.Contains(res.Drift.Retrain.Why, "cool-down lasts until") {
+		t.Errorf("a second time: %v, %+v", err, res.Drift.Retrain)
+	}
+	quiet, err := s.check(&watch, day-1)
+	if err != nil || len(quiet.Drift.Called()) == 0 && quiet.Drift.Retrain != nil {
+		t.Errorf("a quiet day: %v, %+v", err, quiet.Drift)
+	}
+}
