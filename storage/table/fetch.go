@@ -51,12 +51,11 @@ func (o *object) get(ctx context.Context, r storage.Range) ([]byte, error) {
 		return nil, err
 	}
 	defer rc.Close()
-	return readExactly(rc, r.N, nil)
+	return readExactly(rc, make([]byte, r.N))
 }
 
-// readExactly reads n bytes, into buf's memory if they fit, and the end after them, at which a bucket may still say that the object changed meanwhile.
-func readExactly(r io.Reader, n int64, buf []byte) ([]byte, error) {
-	b := resized(buf, int(n))
+// readExactly fills b, and reads the end after that, at which a bucket may still say that the object changed meanwhile.
+func readExactly(r io.Reader, b []byte) ([]byte, error) {
 	if _, err := io.ReadFull(r, b); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF

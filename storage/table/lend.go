@@ -9,18 +9,24 @@ var (
 	lentSpare sync.Pool // of *spare
 )
 
-// lender lends memory for what one fetch brings.
+// lender lends memory for what one fetch brings. It is safe for concurrent use.
 type lender struct {
+	mu   sync.Mutex
 	lent []*[]byte
 }
 
-// borrow returns memory for n bytes, which hold anything.
+// borrow returns memory for n bytes, which hold anything; of a nil lender it is new, and stays with who asked.
 func (l *lender) borrow(n int64) []byte {
+	if l == nil {
+		return make([]byte, n)
+	}
 	b, _ := lentBytes.Get().(*[]byte)
 	if b == nil {
 		b = new([]byte)
 	}
 	*b = resized(*b, int(n))
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.lent = append(l.lent, b)
 	return *b
 }

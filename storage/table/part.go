@@ -106,14 +106,15 @@ func openPart(p Part, body []byte, s Schema) (*partFile, error) {
 	return parsePart(p, body, s)
 }
 
-// fetchPart reads all bytes of a part, into buf's memory if they fit.
-func fetchPart(ctx context.Context, b storage.Bucket, p Part, buf []byte) ([]byte, error) {
-	body, err := fetchRange(ctx, b, p, span{0, p.Size}, buf)
+// fetchPart reads all bytes of a part, into memory that is borrowed.
+func fetchPart(ctx context.Context, b storage.Bucket, p Part, from *lender) ([]byte, error) {
+	body, err := fetchRange(ctx, b, p, span{0, p.Size}, from)
 	return body, p.failed(err)
 }
 
-// fetchRange reads bytes of a part, into buf's memory if they fit. A part of another size than its manifest says is an ErrCorrupt.
-func fetchRange(ctx context.Context, b storage.Bucket, p Part, s span, buf []byte) ([]byte, error) {
+// fetchRange reads bytes of a part, into memory that is borrowed once the part is known to have them. A part of another size than its manifest says is
+// an ErrCorrupt.
+func fetchRange(ctx context.Context, b storage.Bucket, p Part, s span, from *lender) ([]byte, error) {
 	other := func(size int64) error {
 		return fmt.Errorf("%w: %d bytes where its manifest says %d", ErrCorrupt, size, p.Size)
 	}
@@ -136,7 +137,7 @@ func fetchRange(ctx context.Context, b storage.Bucket, p Part, s span, buf []byt
 	if info.Size != p.Size {
 		return nil, other(info.Size)
 	}
-	return readExactly(rc, s.n, buf)
+	return readExactly(rc, from.borrow(s.n))
 }
 
 // fetchGroup reads the chunks of a row group, those that touch in one request, and verifies them. Their memory is borrowed.
@@ -151,14 +152,11 @@ func (f *partFile) fetchGroup(ctx context.Context, b storage.Bucket, group int, 
 	}
 	joined := join(spans)
 	bodies := make([][]byte, len(joined))
-	for i, s := range joined {
-		bodies[i] = from.borrow(s.n)
-	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for i, s := range joined {
 		g.Go(func() (err error) {
-			bodies[i], err = fetchRange(ctx, b, f.part, s, bodies[i])
+			bodies[i], err = fetchRange(ctx, b, f.part, s, from)
 			return err
 		})
 	}

@@ -193,7 +193,7 @@ type unit struct {
 type loaded struct {
 	unit
 	chunks map[int][][]byte
-	memory lender // of the bytes
+	memory *lender // of the bytes
 }
 
 // shared reports whether texts that were read stand in the bytes that were fetched.
@@ -210,13 +210,13 @@ func (l *loaded) shared(s Schema) bool {
 
 // load fetches a unit and verifies what it has fetched.
 func load(ctx context.Context, b storage.Bucket, u unit, s Schema, o ReadOptions) (loaded, error) {
-	l := loaded{unit: u, chunks: map[int][][]byte{}}
+	l := loaded{unit: u, chunks: map[int][][]byte{}, memory: new(lender)}
 	if u.group >= 0 {
-		chunks, err := u.file.fetchGroup(ctx, b, u.group, &l.memory)
+		chunks, err := u.file.fetchGroup(ctx, b, u.group, l.memory)
 		l.chunks[u.group] = chunks
 		return l, err
 	}
-	body, err := fetchPart(ctx, b, u.part, l.memory.borrow(u.part.Size))
+	body, err := fetchPart(ctx, b, u.part, l.memory)
 	if err != nil {
 		return l, err
 	}

@@ -286,3 +286,15 @@ func TestFetched(t *testing.T) {
 		t.Errorf("a column that is not there: %v", err)
 	}
 }
+
+// TestReadBoundsWhatItBorrows: a manifest may say any size of a part; no memory is taken for it before the store has said the same.
+func TestReadBoundsWhatItBorrows(t *testing.T) {
+	mem := storage.NewMemory(nil)
+	m := write(t, mem, WriteOptions{}, randomBatch(rand.New(rand.NewPCG(5, 3)), 100))
+	m.Parts[0].Size = 1 << 50
+	for _, o := range []ReadOptions{{}, {Columns: []string{"at", "value"}}} {
+		if _, err := collect(Read(context.Background(), mem, m, o)); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("columns %v of a part of 2^50 bytes: %v", o.Columns, err)
+		}
+	}
+}
