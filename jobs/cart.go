@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/lists"
@@ -186,18 +188,20 @@ func (a *anonymous) lookup(ids []string) ([]int32, error) {
 
 // Visitors makes lists that rest on nobody's row, one request after another: it keeps the live model open. It is safe for concurrent use.
 type Visitors struct {
-	r   *Runner
-	job *Job
+	r       *Runner
+	job     *Job
+	opening singleflight.Group
 
 	mu   sync.Mutex
 	open *anonymous
-	of   registry.Target
+	of   string // what is open
 }
 
 // Visitors returns a maker of lists by what is live of a job's model.
 func (r *Runner) Visitors(job *Job) *Visitors { return &Visitors{r: r, job: job} }
 
-// live opens what is live, if it is not what is open. Cost: one read, and the artifact where another is live.
+// live opens what is live, if it is not what is open, once for all who ask. Cost: one read, and a listing where items are sensitive; the artifact where
+// another is live, or other items are sensitive.
 func (v *Visitors) live(ctx context.Context) (*anonymous, error) {
 	reg, err := registry.Open(v.r.Bucket, v.job.Model.Name)
 	if err != nil {
@@ -207,16 +211,40 @@ func (v *Visitors) live(ctx context.Context) (*anonymous, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if t := live.Aliases[v.job.Alias]; v.open == nil || v.of != t {
-		a, err := v.r.anonymous(ctx, v.job)
+	of := fmt.Sprint(live.Aliases[v.job.Alias])
+	if len(v.job.Guards.Sensitive) > 0 {
+		last, err := v.r.lastGuardsKey(ctx)
 		if err != nil {
 			return nil, err
 		}
-		v.open, v.of = a, t
+		of += " " + last
 	}
-	return v.open, nil
+	v.mu.Lock()
+	a, same := v.open, v.open != nil && v.of == of
+	v.mu.Unlock()
+	if same {
+		return a, nil
+	}
+	// Who asked first may leave before it is open; the others still want it, and so does who asks again.
+	opened := v.opening.DoChan(of, func() (any, error) {
+		a, err := v.r.anonymous(context.WithoutCancel(ctx), v.job)
+		if err != nil {
+			return nil, err
+		}
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.open, v.of = a, of
+		return a, nil
+	})
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the live model is being opened: ask again: %w", context.Cause(ctx))
+	case got := <-opened:
+		if got.Err != nil {
+			return nil, got.Err
+		}
+		return got.Val.(*anonymous), nil
+	}
 }
 
 // Cart is Runner.Cart.

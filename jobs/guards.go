@@ -194,14 +194,22 @@ func columnsOf(entries []lists.Exclusion) (out []string) {
 	return slices.Compact(out)
 }
 
-// lastGuards returns the newest snapshot, or an empty one.
-func (w *work) lastGuards(ctx context.Context) (*guards, error) {
-	last := ""
-	for info, err := range w.Bucket.List(ctx, "done/guards/", storage.ListOpt{}) {
+// lastGuardsKey is the key of the newest snapshot; "" if there is none.
+func (r *Runner) lastGuardsKey(ctx context.Context) (last string, err error) {
+	for info, err := range r.Bucket.List(ctx, "done/guards/", storage.ListOpt{}) {
 		if err != nil {
-			return nil, fmt.Errorf("sensitive items and protected subjects: list snapshots: %w", err)
+			return "", fmt.Errorf("sensitive items and protected subjects: list snapshots: %w", err)
 		}
 		last = strings.TrimPrefix(info.Key, "done/")
+	}
+	return last, nil
+}
+
+// lastGuards returns the newest snapshot, or an empty one.
+func (w *work) lastGuards(ctx context.Context) (*guards, error) {
+	last, err := w.lastGuardsKey(ctx)
+	if err != nil {
+		return nil, err
 	}
 	out := &guards{key: last}
 	if last == "" {

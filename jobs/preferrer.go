@@ -66,7 +66,7 @@ func (p *Preferrer) Prefer(ctx context.Context, canonical []string, asked []poli
 		return nil, fmt.Errorf("preferences: %w", err)
 	}
 	epoch := journal.Epoch()
-	ids, err := p.identities(ctx, epoch)
+	ids, err := p.identities(ctx, journal)
 	if err != nil {
 		return nil, fmt.Errorf("preferences: %w", err)
 	}
@@ -94,6 +94,9 @@ func (p *Preferrer) Prefer(ctx context.Context, canonical []string, asked []poli
 	if len(records) == 0 {
 		return out, nil
 	}
+	// Who asked may leave meanwhile: what is recorded is denied as well.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), preferTime)
+	defer cancel()
 	if err := p.store(ctx, journal, epoch, ids, records); err != nil {
 		return nil, err
 	}
@@ -106,11 +109,18 @@ func (p *Preferrer) Prefer(ctx context.Context, canonical []string, asked []poli
 	return out, nil
 }
 
-// identities returns the table as of an erasure.
-func (p *Preferrer) identities(ctx context.Context, epoch int) (*event.Identities, error) {
+// preferTime is how long what somebody asks for may take to be recorded and denied.
+const preferTime = 30 * time.Second
+
+// identities returns the table as of the last erasure. While one is under way it is not kept: it holds rows yet that will be gone.
+func (p *Preferrer) identities(ctx context.Context, journal *event.Journal) (*event.Identities, error) {
+	_, pending := journal.Pending()
+	if len(pending) > 0 {
+		return event.OpenIdentities(ctx, p.r.Bucket, p.r.Keys, p.r.Previous...)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ids == nil || p.epoch != epoch {
+	if epoch := journal.Epoch(); p.ids == nil || p.epoch != epoch {
 		ids, err := event.OpenIdentities(ctx, p.r.Bucket, p.r.Keys, p.r.Previous...)
 		if err != nil {
 			return nil, err

@@ -1,17 +1,20 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/storage/online"
 )
@@ -192,6 +195,61 @@ func TestSensitiveConsentEnds(t *testing.T) {
 	}
 	if sees(gone) || sees(expiring) || !s.personalized(gone) {
 		t.Error("a rollback shows sensitive items to somebody who withdrew, or whoever did has no list")
+	}
+}
+
+// TestVisitorsFollowTheGuards: lists of a cart and beside an item leave out what has become sensitive since the live model was opened, also before another is
+// live; many may ask at once, and who leaves before the model is open takes nothing from the others.
+func TestVisitorsFollowTheGuards(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.job.Guards = jobs.Guards{Sensitive: []lists.Exclusion{{{Column: "category", In: []string{"pregnancy"}}}}}
+	s.night(6)
+	v := s.runner.Visitors(s.job)
+	type rawItem struct {
+		SKU       string  `parquet:"sku"`
+		Category  string  `parquet:"category,dict"`
+		Brand     string  `parquet:"brand,dict"`
+		Price     float64 `parquet:"price"`
+		Published int64   `parquet:"published,timestamp(microsecond)"`
+	}
+	rows := readParquet[rawItem](t, s.raw, s.job.Items.Data.Path)
+	cart := []string{s.listOf("nobody").Items[0].Item}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := v.Cart(gone, cart, 10, false); err == nil {
+		t.Error("somebody who has left gets a list")
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			_, err := v.Cart(t.Context(), cart, 10, true)
+			if _, err2 := v.Related(t.Context(), cart[0], models.RelatedSimilar, 10); err != nil || err2 != nil {
+				t.Error(err, err2)
+			}
+		})
+	}
+	wg.Wait()
+	before, err := v.Cart(t.Context(), cart, 10, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden := before.Items[0].Item
+	for i := range rows {
+		if rows[i].SKU == hidden {
+			rows[i].Category = "pregnancy"
+		}
+	}
+	writeParquet(t, s.raw, s.job.Items.Data.Path, rows)
+	s.ingestDay(6)
+	after, err := v.Cart(t.Context(), cart, 10, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(after.Items, func(e jobs.Entry) bool { return e.Item == hidden }) || len(after.Items) != 10 {
+		t.Errorf("a cart is shown what has become sensitive: %v", after.Items)
+	}
+	if _, err := v.Related(t.Context(), hidden, models.RelatedSimilar, 10); !errors.Is(err, jobs.ErrItemExcluded) {
+		t.Errorf("items beside what has become sensitive: %v", err)
 	}
 }
 

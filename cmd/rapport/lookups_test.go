@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -109,6 +110,17 @@ func TestLookupsOfServe(t *testing.T) {
 	if cart["kind"] != "cart" || len(itemsOf(cart)) != 5 || slices.Contains(itemsOf(cart), plain[other][0]) {
 		t.Errorf("the list of a cart is %v", cart)
 	}
+	if err := s.opened.Online.SetFallback(t.Context(), &online.Fallback{By: "test", Why: "odd lists"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []string{`{"id": "` + other + `", "k": 100}`, `{"cart": ["` + plain[other][0] + `"], "k": 100}`, `{"k": 100}`} {
+		if got := f.post(http.StatusOK, "/v1/recommend", body); got["personalized"] != false || !slices.Equal(itemsOf(got), itemsOf(everybody)) {
+			t.Errorf("%s under the fallback: %v", body, got)
+		}
+	}
+	if err := s.opened.Online.SetFallback(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
 	f.post(http.StatusNotFound, "/v1/recommend", `{"cart": ["none such"]}`)
 	f.post(http.StatusNotFound, "/v1/similar", `{"item": "none such"}`)
 	f.post(http.StatusNotFound, "/v1/recommend", `{"id": "`+other+`", "context": {"device": "app"}}`) // published without a re-ranker
@@ -197,6 +209,14 @@ func TestLookupsOfServe(t *testing.T) {
 		t.Errorf("how it stands with who wants no profile: %v", st)
 	}
 
+	// Who leaves when what it wants has been recorded is denied all the same.
+	gone, leave := context.WithCancel(t.Context())
+	r := s.newRunner(&leaving{s.opened.Bucket, leave}, "leaving")
+	r.Now = s.runner.Now
+	if _, err := r.Preferrer([]*jobs.Job{s.job}).Prefer(gone, []string{newer}, []policy.Wish{{Name: policy.WishPause, Value: "on"}}); err != nil || gone.Err() == nil || s.personalized(newer) {
+		t.Errorf("somebody who asks for a pause and leaves: %v", err)
+	}
+
 	// Two who snapshot at one moment: nothing of either is lost.
 	s.runner.Now = func() time.Time { return nightAfter(6).Add(3 * time.Hour) }
 	prefer(other, "less", "category="+category)
@@ -246,6 +266,20 @@ func TestLookupsOfServe(t *testing.T) {
 	if log := s.log.String(); strings.Contains(log, less) {
 		t.Error("the log names a person")
 	}
+}
+
+// leaving is a bucket whose reader leaves when a wish is recorded.
+type leaving struct {
+	storage.Bucket
+	leave context.CancelFunc
+}
+
+func (l *leaving) Put(ctx context.Context, key string, b storage.Body, c storage.Cond) (storage.Info, error) {
+	info, err := l.Bucket.Put(ctx, key, b, c)
+	if strings.HasPrefix(key, "done/wishes/") {
+		l.leave()
+	}
+	return info, err
 }
 
 func toJSON(t *testing.T, v any) string {

@@ -46,8 +46,14 @@ func (l *lookups) Recommend(ctx context.Context, ask web.RecommendRequest) (any,
 		if len(cart) == 0 {
 			return nil, &web.Fault{Code: http.StatusBadRequest, Says: "cart: holds no item"}
 		}
-		list, err := l.visitors.Cart(ctx, cart, k, ask.Explain)
-		return list, lookupFault(err)
+		fallback, err := l.Online.Fallback(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if fallback == nil {
+			list, err := l.visitors.Cart(ctx, cart, k, ask.Explain)
+			return list, lookupFault(err)
+		}
 	}
 	var found online.List
 	var ptr online.Pointer
