@@ -89,7 +89,7 @@ func partitionOf(pt *partition) int { return int(hashKey(pt.keys[:pt.words]) >> 
 
 // alone returns everything's program, and a partition with one entity: a subject, and an item whose name is longer than two words.
 func alone(t testing.TB) (*program, *partition) {
-	p, _ := everything(t)
+	p, _ := everything(t, false)
 	pt := newPartition(p, p.groups[0])
 	pt.begin()
 	long := "a name of more than fifteen bytes"
@@ -104,7 +104,7 @@ func alone(t testing.TB) (*program, *partition) {
 
 // A piece of an entity whose members fill it is put out alone, and pieces come in the order of hashes, however entities came.
 func TestPieces(t *testing.T) {
-	p, pt := everything(t)
+	p, pt := everything(t, false)
 	var set aggregate.Members
 	for i := range 400_000 {
 		set = append(set, aggregate.Member{ID: uint64(i), Time: p.end - int64(i)})

@@ -74,6 +74,8 @@ func (s *scan) run(ctx context.Context, splits []task, m *moves) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failed := func(err error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if err != nil && s.err == nil {
 			s.err = err
 			cancel()
@@ -84,12 +86,7 @@ func (s *scan) run(ctx context.Context, splits []task, m *moves) error {
 	if idle := runtime.GOMAXPROCS(0) - most; idle > 0 && len(splits) > 0 {
 		s.full, s.empty = make(chan handed, 2*idle), make(chan handed, 4*idle)
 		for range idle {
-			helpers.Go(func() {
-				err := s.help()
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				failed(err)
-			})
+			helpers.Go(func() { s.help(failed) })
 		}
 	}
 	for range most {
@@ -97,8 +94,8 @@ func (s *scan) run(ctx context.Context, splits []task, m *moves) error {
 		workers.Go(func() {
 			err := w.work(inner, splits)
 			s.mu.Lock()
-			defer s.mu.Unlock()
 			s.stats.merge(&w.tally)
+			s.mu.Unlock()
 			failed(err)
 		})
 	}
@@ -114,12 +111,16 @@ func (s *scan) run(ctx context.Context, splits []task, m *moves) error {
 	return s.countPairs()
 }
 
-// help adds the records that workers hand over until there are no more. After an error it takes them and does nothing.
-func (s *scan) help() (err error) {
+// help adds the records that workers hand over until there are no more. An error is told at once, lest workers read on for nothing; after it records are taken
+// and left out.
+func (s *scan) help(failed func(error)) {
 	scratch := newScratch(s.mostRows())
+	var err error
 	for h := range s.full {
 		if err == nil {
-			err = h.part.add(s.moves, &h.records, scratch, s.budget)
+			if err = h.part.add(s.moves, &h.records, scratch, s.budget); err != nil {
+				failed(err)
+			}
 		}
 		clear(h.texts)
 		select {
@@ -127,7 +128,6 @@ func (s *scan) help() (err error) {
 		default:
 		}
 	}
-	return err
 }
 
 // handOver leaves a copy of records to a goroutine that has nothing to do; false if there is none.

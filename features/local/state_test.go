@@ -11,8 +11,8 @@ import (
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// everything is a view with each operator, and a partition that holds states of it.
-func everything(t testing.TB) (*program, *partition) {
+// everything is a view with each operator, and a partition that holds states of it, in columns or not.
+func everything(t testing.TB, columns bool) (*program, *partition) {
 	day := 24 * time.Hour
 	v := features.View{Name: "v", Key: "subject+item", Windows: []time.Duration{day, 7 * day}, Features: features.Sorted([]features.Feature{
 		{Name: "approx", Op: features.ApproxDistinct, Column: "device"},
@@ -34,7 +34,7 @@ func everything(t testing.TB) (*program, *partition) {
 		t.Fatal(err)
 	}
 	end := time.Date(2026, 3, 8, 0, 0, 0, 0, time.UTC)
-	p, err := compile([]features.View{v}, table.Schema{{Name: "device", Type: table.String}}, end, use{timed: true, tile: true})
+	p, err := compile([]features.View{v}, table.Schema{{Name: "device", Type: table.String}}, end, use{timed: true, tile: true, columns: columns})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +65,10 @@ func readBack(p *program, pt *partition, src []byte) error {
 	return pt.classes[0].readState(0, pt.n, src, p.end, &d, &set, newScratch(8))
 }
 
-// Whatever bytes stand in a state, reading it ends without a panic; what it takes it writes again as it was, but for what is past all windows.
+// Whatever bytes stand in a state, reading it ends without a panic; what it takes it writes again as it was, but for what is past all windows. States in
+// columns take the same bytes, and write the same.
 func FuzzState(f *testing.F) {
-	p, pt := everything(f)
+	p, pt := everything(f, false)
 	f.Add([]byte{})
 	f.Add(encoded(p, pt))
 	c := &pt.classes[0]
@@ -108,16 +109,26 @@ func FuzzState(f *testing.F) {
 	if len(c.rests) == 0 {
 		f.Fatal("all sums are two words")
 	}
-	if _, fresh := everything(f); readBack(p, fresh, state) != nil || !bytes.Equal(encoded(p, fresh), state) {
-		f.Fatal("a state does not come back as it was")
+	for _, columns := range []bool{false, true} {
+		if _, fresh := everything(f, columns); readBack(p, fresh, state) != nil || !bytes.Equal(encoded(p, fresh), state) {
+			f.Fatalf("in columns %v: a state does not come back as it was", columns)
+		}
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
-		_, fresh := everything(t)
-		if readBack(p, fresh, src) != nil {
+		_, fresh := everything(t, false)
+		_, inColumns := everything(t, true)
+		err := readBack(p, fresh, src)
+		if other := readBack(p, inColumns, src); (err == nil) != (other == nil) {
+			t.Fatalf("%x: %v, and in columns %v", src, err, other)
+		}
+		if err != nil {
 			return
 		}
 		first := encoded(p, fresh)
-		_, again := everything(t)
+		if other := encoded(p, inColumns); !bytes.Equal(first, other) {
+			t.Fatalf("%x is written as %x, and by columns as %x", src, first, other)
+		}
+		_, again := everything(t, false)
 		if err := readBack(p, again, first); err != nil {
 			t.Fatalf("%x is written as %x, which is no state: %v", src, first, err)
 		}
@@ -129,11 +140,6 @@ func FuzzState(f *testing.F) {
 
 // What is left in a bucket without events shows that a prior state was not of the events that were taken from it.
 func TestSettle(t *testing.T) {
-	_, pt := everything(t)
-	c := &pt.classes[0]
-	if !c.settle(pt.n) {
-		t.Fatal("an empty state is not settled")
-	}
 	tally := func(c *classState, n int64) {
 		for _, k := range c.keepers {
 			if k, ok := k.(*tallied); ok {
@@ -142,24 +148,34 @@ func TestSettle(t *testing.T) {
 			}
 		}
 	}
-	for what, spoil := range map[string]func(c *classState){
-		"a counter": func(c *classState) { c.words[c.cells+c.counters[1].word] |= 1 << c.counters[1].shift },
-		"a sum":     func(c *classState) { c.words[c.cells+c.sums[0].word] = 1 },
-		"a tally":   func(c *classState) { tally(c, 1) },
-	} {
-		_, pt := everything(t)
-		c := &pt.classes[0]
-		spoil(c)
-		if c.settle(pt.n) {
-			t.Errorf("%s is left, and the state is settled", what)
+	word := func(c *classState, cell int) *uint64 { return &c.words[c.place(0, c.cells+cell)] }
+	for _, columns := range []bool{false, true} {
+		fresh := func() (*classState, int) {
+			_, pt := everything(t, columns)
+			return &pt.classes[0], pt.n
 		}
-		c.words[c.cells+c.counters[0].word]++
-		if !c.settle(pt.n) {
-			t.Errorf("%s stands beside an event, and the state is not settled", what)
+		c, n := fresh()
+		if !c.settle(n) {
+			t.Fatal("an empty state is not settled")
 		}
-	}
-	tally(c, 1)
-	if tally(c, -1); !c.settle(pt.n) {
-		t.Error("a tally that came to zero is left")
+		for what, spoil := range map[string]func(c *classState){
+			"a counter": func(c *classState) { *word(c, c.counters[1].word) |= 1 << c.counters[1].shift },
+			"a sum":     func(c *classState) { *word(c, c.sums[0].word) = 1 },
+			"a tally":   func(c *classState) { tally(c, 1) },
+		} {
+			c, n := fresh()
+			spoil(c)
+			if c.settle(n) {
+				t.Errorf("in columns %v: %s is left, and the state is settled", columns, what)
+			}
+			*word(c, c.counters[0].word)++
+			if !c.settle(n) {
+				t.Errorf("in columns %v: %s stands beside an event, and the state is not settled", columns, what)
+			}
+		}
+		tally(c, 1)
+		if tally(c, -1); !c.settle(n) {
+			t.Error("a tally that came to zero is left")
+		}
 	}
 }
