@@ -203,6 +203,7 @@ func TestSensitiveConsentEnds(t *testing.T) {
 func TestVisitorsFollowTheGuards(t *testing.T) {
 	s := newShop(t, smallWorld)
 	s.job.Guards = jobs.Guards{Sensitive: []lists.Exclusion{{{Column: "category", In: []string{"pregnancy"}}}}}
+	s.job.Model.Lists.Related = 10
 	s.night(6)
 	v := s.runner.Visitors(s.job)
 	type rawItem struct {
@@ -250,6 +251,21 @@ func TestVisitorsFollowTheGuards(t *testing.T) {
 	}
 	if _, err := v.Related(t.Context(), hidden, models.RelatedSimilar, 10); !errors.Is(err, jobs.ErrItemExcluded) {
 		t.Errorf("items beside what has become sensitive: %v", err)
+	}
+	beside := func() (lists, named int) {
+		for _, e := range s.rows("related/") {
+			if lists++; strings.Contains(e.Key, hidden) || strings.Contains(string(e.Value), `"`+hidden+`"`) {
+				named++
+			}
+		}
+		return lists, named
+	}
+	if lists, named := beside(); lists == 0 || named == 0 {
+		t.Fatalf("%d lists beside items, %d of which name the item: this shows nothing", lists, named)
+	}
+	s.night(6)
+	if lists, named := beside(); lists == 0 || named != 0 {
+		t.Errorf("of %d lists beside items that were made since, %d name what is sensitive", lists, named)
 	}
 }
 
