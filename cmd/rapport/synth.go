@@ -58,6 +58,6 @@ func (a *app) synthCmd() *cobra.Command {
 	f.Uint64Var(&w.Seed, "seed", 1, "equal seeds give equal bytes")
 	f.StringVar(&start, "start", "2026-01-01", "first day")
 	f.IntVar(&drift, "drift-day", 0, "the day, from 1, on which drift is planted (0: none)")
-	f.StringVar(&to, "to", "", "where to write")
+	f.StringVar(&to, "to", "", "where to write: file:PATH of a folder, or s3://bucket/prefix")
 	return c
 }
