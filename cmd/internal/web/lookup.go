@@ -212,7 +212,7 @@ func decode(r *http.Request, into any) error {
 	case errors.As(err, &large):
 		return &Fault{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", maxBody)}
 	case err != nil:
-		return &Fault{http.StatusBadRequest, "the body is no JSON object of the fields that this path takes, each once and of its type: see docs/contracts.md"}
+		return &Fault{http.StatusBadRequest, "the body is no JSON object of the fields that this path takes, each of its type: see docs/contracts.md"}
 	}
 	return nil
 }
