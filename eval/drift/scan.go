@@ -175,7 +175,7 @@ func NewScan(specs []Spec) *Scan {
 	return s
 }
 
-// Add counts rows. Of text, a dictionary is translated once as long as it stays the same. Cost: a few nanoseconds a value.
+// Add counts rows. Of text, a dictionary is translated once as long as it stays the same. Cost: ten to twenty nanoseconds a value.
 func (s *Scan) Add(b *Batch) {
 	s.clusters = slices.Grow(s.clusters[:0], len(b.Unit))[:len(b.Unit)]
 	for i, u := range b.Unit {
