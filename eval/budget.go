@@ -106,6 +106,15 @@ func (b Budget) Validate(k []int, cohorts, contenders []string) error {
 	if !(b.Margin >= 0) || math.IsInf(b.Margin, 0) {
 		fault("margin %v must be 0 or a number above it", b.Margin)
 	}
+	if top := ceiling(b.Metric); err == nil && b.ranged() {
+		least, most := b.AtLeast, b.AtMost
+		switch {
+		case least != nil && *least-b.Margin <= 0 || most != nil && *most+b.Margin >= top:
+			fault("no value of %s can miss it: it lies between 0 and %v", metric, top)
+		case least != nil && *least-b.Margin > top || most != nil && *most+b.Margin < 0:
+			fault("no value of %s can keep it: it lies between 0 and %v", metric, top)
+		}
+	}
 	if b.Pool < 0 {
 		fault("pool %s is negative", b.Pool)
 	}

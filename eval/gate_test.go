@@ -215,6 +215,8 @@ func TestBudgetValidate(t *testing.T) {
 		{Metric: "ndcg@10", Cohort: "region", RelativeGap: ptr(0.1)},
 		{Metric: "recall@10", Against: "live", Ratio: ptr(0.98), OnFail: Warn},
 		{Metric: "hit@10", Against: Popular, Ratio: ptr(1)},
+		{Metric: "novelty@10", AtMost: ptr(12)},
+		{Metric: "overlap@10", AtLeast: ptr(0.5), Margin: 0.05, Pool: 28 * 24 * time.Hour},
 	}
 	for _, b := range good {
 		if err := b.Validate([]int{10}, []string{"region"}, []string{Popular}); err != nil {
@@ -234,6 +236,9 @@ func TestBudgetValidate(t *testing.T) {
 		{Budget{Metric: "ndcg@10", AtLeast: ptr(0.5), Against: "live", Ratio: ptr(1)}, "give one of"},
 		{Budget{Metric: "ndcg@10", AtLeast: ptr(math.Inf(1))}, "is no number"},
 		{Budget{Metric: "ndcg@10", AtLeast: ptr(0.1), Margin: -1}, "margin"},
+		{Budget{Metric: "ndcg@10", AtLeast: ptr(0.1), Margin: 0.1}, "no value of ndcg can miss it"},
+		{Budget{Metric: "ndcg@10", AtMost: ptr(1)}, "no value of ndcg can miss it"},
+		{Budget{Metric: "ndcg@10", AtLeast: ptr(40)}, "no value of ndcg can keep it"},
 		{Budget{Metric: "ndcg@10", AtLeast: ptr(0.1), Pool: -time.Hour}, "negative"},
 		{Budget{Metric: "ndcg@10"}, "give one of"},
 		{Budget{Metric: "ndcg@10", Cohort: "region", RelativeGap: ptr(0.1), Against: "live", Ratio: ptr(1)}, "give one of"},

@@ -88,7 +88,7 @@ func judgeAll(budgets []Budget, q *Quality, pools Pools) []Rule {
 	var order []int
 	for i, b := range budgets {
 		figures, facts := q, (*PoolFacts)(nil)
-		if p, ok := pools[b.Pool]; ok && b.Pool > 0 {
+		if p, ok := pools[b.Pool]; ok && b.Pool > 0 && p.Quality.tells(b) {
 			figures, facts = p.Quality, &p.Facts
 		}
 		trials[i] = newTrial(b, figures)
@@ -132,7 +132,7 @@ func (t *trial) decide(alpha float64, rules int) bool {
 	if r.Budget.Cohort != "" && !r.Budget.ranged() { // the printed interval allows for the pairs already
 		stretch = c / distuv.UnitNormal.Quantile(1-(1-Confidence)/(2*float64(len(t.claims))))
 	}
-	r.CorrectedLow, r.CorrectedHigh = finite(*r.Value-stretch*(*r.Value-*r.Low)), finite(*r.Value+stretch*(*r.High-*r.Value))
+	r.CorrectedLow, r.CorrectedHigh = finite(max(0, *r.Value-stretch*(*r.Value-*r.Low))), finite(*r.Value+stretch*(*r.High-*r.Value))
 	r.P = finite(t.p())
 	r.Detectable = finite(*r.Bound + (c+z80)*t.far)
 	within := true
@@ -203,8 +203,38 @@ func newTrial(b Budget, q *Quality) trial {
 	return t
 }
 
-// unmeasured ends a trial about something that was not evaluated.
-func (t *trial) unmeasured(what string) {
+// tells reports whether the figures that a budget speaks of are among those of q. A pool may lack some that an evaluation has: it holds no group, and no figure, of fewer
+// than MinCell subjects.
+func (q *Quality) tells(b Budget) bool {
+	if q == nil {
+		return false
+	}
+	if b.Against != "" {
+		against := b.Against
+		if against == string(Live) {
+			other := q.incumbent(b.Metric)
+			if other == nil {
+				return false
+			}
+			against = other.Name
+		}
+		return q.Comparison(b.Metric, All, against) != nil
+	}
+	c := q.Contender(Candidate)
+	if c == nil || c.Estimate(b.Metric, All) == nil {
+		return false
+	}
+	return b.Cohort == "" || q.Cohort(b.Cohort, c.Name, b.Metric) != nil
+}
+
+// unmeasured ends a trial about something that was not evaluated. Nothing overlaps with the lists of a live version before there is one: that is no
+// fault of the config, and a first version must be able to become it.
+func (t *trial) unmeasured(b Budget, q *Quality, what string) {
+	if metricOf(b.Metric) == Overlap && q.Contender(Live) == nil {
+		t.rule.Verdict = NotJudged
+		t.rule.Says = t.rule.Subject + " can't be judged: no live version was evaluated beside it."
+		return
+	}
 	t.rule.Verdict = NotMeasurable
 	t.rule.Says = fmt.Sprintf("%s was not measured: the budget speaks of %s.", t.rule.Subject, what)
 }
@@ -218,7 +248,7 @@ func (t *trial) gap(b Budget, q *Quality) {
 		f = q.Cohort(b.Cohort, candidate.Name, b.Metric)
 	}
 	if f == nil || f.Overall == nil || (b.RelativeGap == nil) == (b.AbsoluteGap == nil) {
-		t.unmeasured("a metric or cohort that is not evaluated, or names no gap")
+		t.unmeasured(b, q, "a metric or cohort that is not evaluated, or names no gap")
 		return
 	}
 	minN := b.least(q)
@@ -314,7 +344,7 @@ func (t *trial) ratio(b Budget, q *Quality) {
 	r.Subject = b.Metric + " against " + against + note
 	c := q.Comparison(b.Metric, All, against)
 	if c == nil || b.Ratio == nil {
-		t.unmeasured("a metric or contender that is not evaluated, or names no ratio")
+		t.unmeasured(b, q, "a metric or contender that is not evaluated, or names no ratio")
 		return
 	}
 	minN := b.least(q)
@@ -358,7 +388,7 @@ func (t *trial) ranges(b Budget, q *Quality) {
 	}
 	candidate := q.Contender(Candidate)
 	if candidate == nil || limit == nil {
-		t.unmeasured("a metric that is not evaluated")
+		t.unmeasured(b, q, "a metric that is not evaluated")
 		return
 	}
 	bound := *limit - b.Margin
@@ -369,7 +399,7 @@ func (t *trial) ranges(b Budget, q *Quality) {
 	minN := b.least(q)
 	levels, claims, faults := rangeClaims(b, q, candidate.Name, claim{bound: bound, most: most}, minN)
 	if faults != "" {
-		t.unmeasured(faults)
+		t.unmeasured(b, q, faults)
 		return
 	}
 	r.N, r.Unjudged = claims.n, claims.unjudged

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/rapport-ml/rapport/eval/drift"
@@ -34,6 +35,7 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	if r.Quality != nil {
 		m.figures(r.Quality)
 		m.cohorts(r)
+		m.budgets(r.Decision.Rules)
 	}
 	if r.Lists != nil {
 		m.lists(r.Lists)
@@ -103,26 +105,31 @@ func (m *markdown) cohorts(r *Report) {
 	}
 	m.line("### By cohort")
 	m.line("")
-	m.table([]string{"Cohort", "Gap, of the overall value", "Worst to best", "Budget", "Verdict"}, func(row func(...string)) {
+	m.table([]string{"Cohort", "Gap, of the overall value", "Worst to best"}, func(row func(...string)) {
 		for _, c := range r.Quality.Cohorts {
-			f := r.Quality.Cohort(c.Cohort, candidate.Name, r.Quality.Headline)
-			if f == nil {
-				continue
+			if f := r.Quality.Cohort(c.Cohort, candidate.Name, r.Quality.Headline); f != nil {
+				row(escape(plainName(c.Cohort)), optional(f.RelativeGap, percent), optional(f.Ratio, percent))
 			}
-			budget, verdict := "none", "—"
-			for _, rule := range r.Decision.Rules {
-				if rule.Budget == nil || rule.Budget.Cohort != c.Cohort {
-					continue
-				}
-				verdict = marks[tone(rule)] + " " + plainName(string(rule.Verdict))
-				switch {
-				case rule.Budget.RelativeGap != nil:
-					budget = percent(*rule.Budget.RelativeGap)
-				case rule.Budget.AbsoluteGap != nil:
-					budget = plain(*rule.Budget.AbsoluteGap)
-				}
+		}
+	})
+}
+
+// budgets lists every declared budget with what was held against it.
+func (m *markdown) budgets(rules []Rule) {
+	rules = slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return r.Kind != "budget" })
+	if len(rules) == 0 {
+		return
+	}
+	m.line("### Budgets")
+	m.line("")
+	m.table([]string{"Budget", "Value", "Corrected interval", "Verdict", "Effect", "Evaluations", "Owner"}, func(row func(...string)) {
+		for _, r := range rules {
+			show, pooled := r.Budget.unit(), 1
+			if r.Pool != nil {
+				pooled = r.Pool.Evaluations
 			}
-			row(escape(plainName(c.Cohort)), optional(f.RelativeGap, percent), optional(f.Ratio, percent), budget, verdict)
+			row(escape(r.Budget.String()), optional(r.Value, show), between(r.CorrectedLow, r.CorrectedHigh, show), marks[tone(r)]+" "+plainName(string(r.Verdict)),
+				plainName(string(r.Effect)), count(pooled), escape(r.Budget.Owner))
 		}
 	})
 }

@@ -42,10 +42,7 @@ func (r *Rule) Decidable() string {
 	if r.Detectable == nil {
 		return "could not be judged: " + r.Says
 	}
-	show := percent
-	if b := r.Budget; b != nil && b.RelativeGap == nil && b.Ratio == nil {
-		show = plain
-	}
+	show := r.Budget.unit()
 	says := fmt.Sprintf("smallest gap to be told %s", show(*r.Detectable))
 	if *r.Detectable < *r.Bound {
 		says = fmt.Sprintf("largest value to be told from it %s", show(*r.Detectable))
@@ -54,6 +51,14 @@ func (r *Rule) Decidable() string {
 		says += ", undecided since " + r.Undecided.Format(time.DateOnly)
 	}
 	return says
+}
+
+// unit prints a value in the budget's unit: a share, or the metric itself.
+func (b Budget) unit() func(float64) string {
+	if b.RelativeGap != nil || b.Ratio != nil {
+		return percent
+	}
+	return plain
 }
 
 // Same reports whether two budgets are the same rule, whoever owns it.

@@ -80,15 +80,17 @@ func (b *cohortBlock) gap(f *CohortFigure, headline string) {
 	}
 	figure := Figure{f.RelativeGap, relative(f.DifferenceLow), relative(f.DifferenceHigh)}
 	var budget, detectable *float64
+	var verdict Verdict
 	for _, r := range b.Rules {
-		if r.Budget.Metric != headline {
+		if r.Budget.Metric != headline || r.Budget.ranged() {
 			continue
 		}
+		verdict = r.Verdict
 		switch {
 		case r.Budget.RelativeGap != nil:
 			budget, detectable = r.Budget.RelativeGap, r.Detectable
-			if r.Value != nil {
-				figure = Figure{r.Value, r.Low, r.High} // the budget may have its own least n
+			if r.CorrectedLow != nil { // what the verdict is from: of its own least n and pool, and corrected
+				figure = Figure{r.Value, r.CorrectedLow, r.CorrectedHigh}
 			}
 		case r.Budget.AbsoluteGap != nil:
 			budget, detectable = relative(r.Budget.AbsoluteGap), relative(r.Detectable)
@@ -108,13 +110,12 @@ func (b *cohortBlock) gap(f *CohortFigure, headline string) {
 			b.Gap.Marks = append(b.Gap.Marks, mark{a.at(*detectable), "detectable"})
 		}
 		b.Budget = percent(*budget)
-		switch {
-		case figure.Low == nil || figure.High == nil:
-		case *figure.Low > *budget:
+		switch verdict {
+		case Fail:
 			row.Mark, row.Tone = "exceeded", "bad"
-		case *figure.High <= *budget:
+		case Pass:
 			row.Mark, row.Tone = "kept", "good"
-		default:
+		case Undecided:
 			row.Mark, row.Tone = "undecided", "warn"
 		}
 	}

@@ -101,19 +101,28 @@ func (r *Report) forWhom() answer {
 		return a
 	}
 	var missed, open, kept []string
+	worst := map[string]int{} // by cohort: of several budgets, the one that is worst off speaks
+	var cohorts []string
 	for _, rule := range r.Decision.Rules {
 		if rule.Budget == nil || rule.Budget.Cohort == "" {
 			continue
 		}
 		name := plainName(rule.Budget.Cohort)
+		if _, had := worst[name]; !had {
+			cohorts = append(cohorts, name)
+		}
 		switch rule.Verdict {
 		case Fail:
-			missed = append(missed, name)
+			worst[name] = 2
 		case Pass:
-			kept = append(kept, name)
+			worst[name] = max(worst[name], 0)
 		default:
-			open = append(open, name)
+			worst[name] = max(worst[name], 1)
 		}
+	}
+	for _, name := range cohorts {
+		to := []*[]string{&kept, &open, &missed}[worst[name]]
+		*to = append(*to, name)
 	}
 	var parts []string
 	say := func(names []string, words string) {
@@ -121,9 +130,9 @@ func (r *Report) forWhom() answer {
 			parts = append(parts, fmt.Sprintf("By %s %s.", list(names), words))
 		}
 	}
-	say(missed, "the gap between groups is over its budget")
-	say(open, "nobody can tell yet whether the gap is within its budget: too few people")
-	say(kept, "the gap is within its budget")
+	say(missed, "a budget is missed")
+	say(open, "nobody can tell yet whether the budget is kept: too few people")
+	say(kept, "the budget is kept")
 	switch {
 	case len(missed) > 0:
 		a.Tone = "bad"
