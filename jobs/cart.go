@@ -247,11 +247,15 @@ func (v *Visitors) live(ctx context.Context) (*anonymous, error) {
 	}
 }
 
-// Cart is Runner.Cart.
+// Cart is Runner.Cart, for a shop that may have items younger than the model: those are left out, and ErrUnknownItem is of a cart with no other.
 func (v *Visitors) Cart(ctx context.Context, cart []string, k int, explain bool) (*AnonymousList, error) {
 	a, err := v.live(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list for a cart: %w", err)
+	}
+	known := slices.DeleteFunc(slices.Clone(cart), func(id string) bool { _, ok := a.catalog.Lookup(id); return !ok })
+	if len(known) > 0 {
+		cart = known
 	}
 	return a.listForCart(ctx, cart, k, explain)
 }

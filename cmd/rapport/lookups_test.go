@@ -121,9 +121,16 @@ func TestLookupsOfServe(t *testing.T) {
 	if err := s.opened.Online.SetFallback(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	f.post(http.StatusNotFound, "/v1/recommend", `{"cart": ["none such"]}`)
+	if got := f.post(http.StatusOK, "/v1/recommend", `{"cart": ["none such"], "k": 100}`); !slices.Equal(itemsOf(got), itemsOf(everybody)) {
+		t.Errorf("a cart of which no item is known reads %v", got)
+	}
+	if got := f.post(http.StatusOK, "/v1/recommend", `{"cart": ["`+plain[other][0]+`", "none such"], "k": 5}`); !slices.Equal(itemsOf(got), itemsOf(cart)) {
+		t.Errorf("a cart with an item that is not known reads %v", got)
+	}
 	f.post(http.StatusNotFound, "/v1/similar", `{"item": "none such"}`)
-	f.post(http.StatusNotFound, "/v1/recommend", `{"id": "`+other+`", "context": {"device": "app"}}`) // published without a re-ranker
+	if got := f.post(http.StatusOK, "/v1/recommend", `{"id": "`+other+`", "context": {"device": "app"}, "k": 5}`); !slices.Equal(itemsOf(got), plain[other][:5]) {
+		t.Errorf("a context, with nothing live that it could change, reads %v", got)
+	}
 
 	// What people want.
 	prefer := func(id, preference, value string) map[string]any {

@@ -44,6 +44,9 @@ func parseRequest(text string) (*request, error) {
 	return r, nil
 }
 
+// errNoRanker says that nothing is live that a context could change.
+var errNoRanker = errors.New("what is live was published without a re-ranker")
+
 // listFor returns what a subject is served: the published list, or its candidates ranked for a request. Who has no list of its own has no
 // candidates either and gets the list not based on profiling.
 func (a *app) listFor(ctx context.Context, p *project, key string, k int, r *request) (online.List, online.Pointer, error) {
@@ -55,7 +58,7 @@ func (a *app) listFor(ctx context.Context, p *project, key string, k int, r *req
 		return online.List{}, online.Pointer{}, usageError{fmt.Errorf("recommend %d items: must be at least 1", k)}
 	}
 	if _, _, err := p.Online.Get(ctx, online.RankerKey, now); errors.Is(err, online.ErrNotFound) {
-		return online.List{}, online.Pointer{}, notFoundError{errors.New("what is live was published without a re-ranker, so a context changes nothing: leave --context out (the report says whether one was trained, and why it was not chosen)")}
+		return online.List{}, online.Pointer{}, notFoundError{fmt.Errorf("%w, so a context changes nothing: leave --context out (the report says whether one was trained, and why it was not chosen)", errNoRanker)}
 	}
 	c, ranker, ptr, err := online.LookupCandidates(ctx, p.Online, key, now)
 	if errors.Is(err, online.ErrDenied) || errors.Is(err, online.ErrNotFound) {

@@ -52,7 +52,9 @@ func (l *lookups) Recommend(ctx context.Context, ask web.RecommendRequest) (any,
 		}
 		if fallback == nil {
 			list, err := l.visitors.Cart(ctx, cart, k, ask.Explain)
-			return list, lookupFault(err)
+			if !errors.Is(err, jobs.ErrUnknownItem) {
+				return list, lookupFault(err)
+			}
 		}
 	}
 	var found online.List
@@ -77,7 +79,9 @@ func (l *lookups) Recommend(ctx context.Context, ask web.RecommendRequest) (any,
 		if len(ask.Context) > 0 || !ask.At.IsZero() {
 			r = &request{levels: ask.Context, at: ask.At}
 		}
-		found, ptr, err = l.listFor(ctx, l.project, key, k, r)
+		if found, ptr, err = l.listFor(ctx, l.project, key, k, r); errors.Is(err, errNoRanker) {
+			found, ptr, err = l.listFor(ctx, l.project, key, k, nil) // whether one is live differs from night to night: callers may always tell the context
+		}
 	default:
 		found, ptr, err = online.Recommend(ctx, l.Online, "", k, now)
 	}
