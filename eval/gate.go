@@ -76,7 +76,7 @@ type Drift struct {
 func GateDrift(d Drift) Decision { return decide(driftRules(d)) }
 
 // Gate holds a candidate's figures against the budgets, the default floors and the drift check, and decides. It is a pure function, and lists every rule,
-// failed or not. Budgets with a Pool are held against the figures of that pool, and against q where pools has none.
+// failed or not. Budgets with a Pool are held against the figures of that pool, and against q where that has none.
 //
 // Budgets are judged together: the more there are, the further from its bound must an interval lie to be called (see judgeAll). Floors and drift are not
 // among them: nobody declares them, so nobody can blunt them by declaring more.

@@ -207,3 +207,55 @@ func TestRemember(t *testing.T) {
 		t.Errorf("decided: %+v", fourth.Rules[0])
 	}
 }
+
+// TestPoolLacksFigures: a pool holds no figure of a few people, so what it lacks is judged on the run's own figures: it is no fault of the config, and refuses nobody.
+func TestPoolLacksFigures(t *testing.T) {
+	own := &Quality{Headline: "ndcg@10", K: []int{10}, MinN: 30, Contenders: []ContenderQuality{{
+		Name: "m", Role: Candidate, Estimates: []Estimate{
+			{Metric: "ndcg@10", Split: All, N: 40, Value: ptr(0.2), Low: ptr(0.1), High: ptr(0.3)},
+			{Metric: "novelty@10", Split: All, N: 12, Value: ptr(3.0), Low: ptr(2.0), High: ptr(4.0)},
+		},
+	}}}
+	own.Cohorts = []CohortQuality{{Cohort: "g", Figures: []CohortFigure{{Contender: "m", Metric: "ndcg@10", Overall: ptr(0.2), ByGroup: []Group{{Level: "a", Status: Suppressed}}}}}}
+	pool := Quality{Headline: "ndcg@10", MinN: 30, Contenders: []ContenderQuality{{Name: "candidate", Role: Candidate, Estimates: own.Contenders[0].Estimates[:1]}}}
+	month := 28 * 24 * time.Hour
+	budgets := []Budget{
+		{Metric: "novelty@10", AtLeast: ptr(1.0), Pool: month},
+		{Metric: "ndcg@10", Cohort: "g", RelativeGap: ptr(0.2), Pool: month},
+		{Metric: "ndcg@10", Against: "live", Ratio: ptr(0.9), Pool: month},
+	}
+	for _, q := range []*Quality{&pool, nil} {
+		for _, r := range judgeAll(budgets, own, Pools{month: {Quality: q, Facts: PoolFacts{Evaluations: 9}}}) {
+			if r.Verdict != NotJudged || r.Effect != NoEffect || r.Pool != nil {
+				t.Errorf("%s is %s and %s: %s", r.Subject, r.Verdict, r.Effect, r.Says)
+			}
+		}
+	}
+	if r := judgeAll([]Budget{{Metric: "recall@10", AtLeast: ptr(1.0), Pool: month}}, own, nil)[0]; r.Verdict != NotMeasurable || r.Effect != Refuses {
+		t.Errorf("a metric that nobody measures: %+v", r)
+	}
+}
+
+// TestOverlapOfAFirstVersion: a budget of what may change against live does not refuse the version that would be the first to be live.
+func TestOverlapOfAFirstVersion(t *testing.T) {
+	f := fixture{Task: Task{Catalog: catalog(5), K: []int{2}, MinN: 11, Pool: []string{"overlap@2"}}}
+	for i := range 50 {
+		f.add(Subject{Relevant: []int32{int32(i % 5)}})
+	}
+	candidate := Contender{Name: "c", Scorer: descending, Role: Candidate}
+	budgets := []Budget{{Metric: "overlap@2", AtLeast: ptr(0.5)}}
+	q, err := Evaluate(t.Context(), f.task(), []Contender{candidate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := judgeAll(budgets, q, nil)[0]; r.Verdict != NotJudged || r.Effect != NoEffect {
+		t.Errorf("without a live version: %+v", r)
+	}
+	q, err = Evaluate(t.Context(), f.task(), []Contender{candidate, {Name: "live v1", Scorer: descending, Role: Live}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := judgeAll(budgets, q, nil)[0]; r.Verdict != Pass {
+		t.Errorf("beside a live version of the same lists: %+v", r)
+	}
+}

@@ -44,8 +44,14 @@ func (a Ack) String() string {
 }
 
 // covers reports whether a column's drift is the one that is known.
-func (a Ack) covers(c *drift.Column) bool {
-	return c.Name == a.Column && c.Cause != nil && c.Cause.Kind == a.Cause
+func (a Ack) covers(c *drift.Column) bool { return c.Name == a.Column && causeOf(c.Cause) == a.Cause }
+
+// causeOf is what a drift is put down to; "" for the columns of what a model makes of its inputs, which are put down to nothing.
+func causeOf(c *drift.Cause) drift.CauseKind {
+	if c == nil {
+		return ""
+	}
+	return c.Kind
 }
 
 // ErrNothingToAcknowledge says that a run has called no drift, or not of that column.
@@ -70,10 +76,8 @@ func (r *Runner) Acknowledge(ctx context.Context, run *ledger.Run, column string
 		if called = append(called, c.Column); column != "" && c.Column != column {
 			continue
 		}
-		a := Ack{Job: run.Job, Run: run.ID, Column: c.Column, From: run.Interval.Start.UTC(), Until: until.UTC(), By: by, Why: why, At: r.Wall().UTC()}
-		if a.ID = r.NewID(a.At); c.Cause != nil {
-			a.Cause = c.Cause.Kind
-		}
+		a := Ack{Job: run.Job, Run: run.ID, Column: c.Column, Cause: causeOf(c.Cause), From: run.Interval.Start.UTC(), Until: until.UTC(), By: by, Why: why, At: r.Wall().UTC()}
+		a.ID = r.NewID(a.At)
 		out = append(out, a)
 	}
 	if len(out) == 0 {

@@ -26,6 +26,8 @@ type judged struct {
 	Risks     []string      `json:"risks"`     // rules that failed and were let pass, in words
 	Cohorts   []CohortGap   `json:"cohorts"`
 	Line      *descent      `json:"line,omitempty"` // of the candidate
+	// Measures fingerprints what the figures to be pooled mean; "" where none are kept.
+	Measures string `json:"measures,omitempty"`
 	// Outputs are the drift verdicts on what the model makes of its inputs.
 	Outputs []DriftVerdict `json:"outputs,omitempty"`
 }
@@ -135,7 +137,7 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	if rep.Lists, err = w.tradeoff(ctx, d, &task, candidate, rules); err != nil {
 		return result{}, err
 	}
-	facts := judged{Decision: decision, Report: w.reportKey(), Assembled: w.plan.assemble.key, Metrics: figures(q), Cohorts: gaps(q), Line: w.plan.trained.Line, Outputs: w.outputVerdicts(dr, decision)}
+	facts := judged{Decision: decision, Report: w.reportKey(), Assembled: w.plan.assemble.key, Metrics: figures(q), Cohorts: gaps(q), Line: w.plan.trained.Line, Measures: w.measures(q), Outputs: w.outputVerdicts(dr, decision)}
 	for _, r := range decision.Rules {
 		switch {
 		case r.Kind == "drift" && r.Verdict == eval.Fail:

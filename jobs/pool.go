@@ -2,12 +2,12 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/rapport-ml/rapport/eval"
-	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -26,7 +26,7 @@ func (j *Job) poolMetrics() (out []string) {
 }
 
 // pools adds to an evaluation's own figures those of the evaluations before it, for each length that a budget asks for. An evaluation whose
-// figures are gone, or were not kept as no budget asked for them then, is left out, and so is one of other contenders, as those before anything was live; the facts say how many there were. Cost: reading the
+// figures are gone, or were not kept as no budget asked for them then, is left out, and so is one of other contenders, as those before anything was live, or by another protocol; the facts say how many there were. Cost: reading the
 // pooled figures of each interval of the longest pool once.
 func (w *work) pools(ctx context.Context, q *eval.Quality) (eval.Pools, error) {
 	out := eval.Pools{}
@@ -39,7 +39,7 @@ func (w *work) pools(ctx context.Context, q *eval.Quality) (eval.Pools, error) {
 	}
 	var before []earlier
 	for _, v := range w.plan.past.pooled {
-		p, err := w.poolOf(ctx, judgedBy(v))
+		p, err := w.poolOf(ctx, v, w.measures(q))
 		if err != nil {
 			return nil, fmt.Errorf("figures of version %d, to be pooled: %w", v.Number, err)
 		}
@@ -74,17 +74,31 @@ func (w *work) pools(ctx context.Context, q *eval.Quality) (eval.Pools, error) {
 	return out, nil
 }
 
-// poolOf reads the figures that an evaluate step kept for pooling; nil where there are none.
-func (w *work) poolOf(ctx context.Context, key string) (*eval.Pool, error) {
-	c, _, err := w.tables.Lookup(ctx, key)
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil, nil
+// measures fingerprints what an evaluation's figures to be pooled mean: those of one name are not the same thing under two protocols, of lists that may hold what
+// people had and of others, of groups with other bounds, or of likenesses by other attributes. It is "" where none are kept.
+func (w *work) measures(q *eval.Quality) string {
+	if q.Pool == nil {
+		return ""
 	}
-	if err != nil {
+	j := w.job.Judging
+	return hash(struct {
+		Protocol    eval.Protocol
+		Seen        eval.Masking
+		Activity    []int           `json:",omitempty"`
+		Tenure      []time.Duration `json:",omitempty"`
+		Diversity   []string        `json:",omitempty"`
+		Calibration string          `json:",omitempty"`
+	}{q.Protocol, q.Seen, j.Activity, j.Tenure, j.Diversity, j.Calibration})
+}
+
+// poolOf reads the figures that the evaluation of a version kept for pooling; nil where there are none of these measures.
+func (w *work) poolOf(ctx context.Context, v registry.Version, measures string) (*eval.Pool, error) {
+	f, c, err := w.judgedOf(ctx, v)
+	if err != nil || f == nil {
 		return nil, err
 	}
 	m, ok := c.Outputs[pooledFigures]
-	if !ok {
+	if !ok || f.Measures != measures {
 		return nil, nil
 	}
 	p := &eval.Pool{}

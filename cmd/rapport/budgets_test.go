@@ -64,6 +64,11 @@ func TestPooledBudgets(t *testing.T) {
 	if err != nil || len(rules) != 2 || !iv.End.Equal(s.interval(7).End) || rules[1].Detectable == nil {
 		t.Errorf("decidable: %+v of %s, %v", rules, iv, err)
 	}
+
+	s.job.Judging.Activity = []int{7} // figures of one name are not the same thing then
+	if rules := s.budgetRules(s.night(7)); rules[0].Pool == nil || rules[0].Pool.Evaluations != 1 {
+		t.Errorf("figures of another meaning were pooled: %+v", rules[0].Pool)
+	}
 }
 
 // TestPooledBackfill: intervals of a backfill that are worked on side by side are pooled as if one had come after another.
