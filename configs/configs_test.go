@@ -309,6 +309,7 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	body = append(body, "\ncalendar: {sale: {days: [2026-11-27], drift: warn, weight: 0.5}}\n"...)
 	path := filepath.Join(dir, "rapport.yaml")
 	if err := os.WriteFile(path, body, 0o644); err != nil {
 		t.Fatal(err)
@@ -335,6 +336,9 @@ func TestOpen(t *testing.T) {
 	j, err := o.Job("nightly")
 	if err != nil || j.Model.Name != "home" || j.Events.Path != "*.parquet" {
 		t.Errorf("job: %+v, %v", j, err)
+	}
+	if c := j.Calendar; len(c) != 1 || c[0].Name != "sale" || !c[0].Drift || *c[0].Weight != 0.5 || j.Every.Label(c[0].Days[0]) != "2026-11-27" {
+		t.Errorf("calendar: %+v", c)
 	}
 	if got, want := p.Locate("reports/x.html"), filepath.Join(dir, "lake", "reports", "x.html"); got != want {
 		t.Errorf("located at %s, want %s", got, want)

@@ -247,6 +247,9 @@ func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error)
 	if j.Every, err = table.EveryOf(c.Every, loc); err != nil {
 		return nil, err
 	}
+	if j.Calendar, err = o.calendar(loc); err != nil {
+		return nil, err
+	}
 	if c.Schedule != "" {
 		if j.Due, err = schedule.Parse(c.Schedule, loc); err != nil {
 			return nil, err
