@@ -212,7 +212,7 @@ func (q *Quality) tells(b Budget) bool {
 	if b.Against != "" {
 		against := b.Against
 		if against == string(Live) {
-			other := q.incumbent(b.Metric)
+			other := q.incumbent(b.Metric, false)
 			if other == nil {
 				return false
 			}
@@ -286,7 +286,7 @@ func (t *trial) gap(b Budget, q *Quality) {
 
 // ratchetGap lets a failed gap pass as a risk if what is live (or the best baseline) has no smaller one.
 func ratchetGap(r *Rule, b Budget, q *Quality, minN int, show func(float64) string) {
-	other := q.incumbent(b.Metric)
+	other := q.incumbent(b.Metric, false)
 	if other == nil {
 		return
 	}
@@ -310,16 +310,21 @@ func ratchetGap(r *Rule, b Budget, q *Quality, minN int, show func(float64) stri
 	r.Says += fmt.Sprintf(" That of %s is smaller (%s).", other.Name, show(theirs))
 }
 
-// incumbent is what a candidate would replace: the live version, or, before there is one, the baseline that is best on the metric.
-func (q *Quality) incumbent(metric string) *ContenderQuality {
+// incumbent is what a candidate would replace: the live version, or, before there is one, the baseline that is best on the metric: of the lowest value
+// where low, else of the highest.
+func (q *Quality) incumbent(metric string, low bool) *ContenderQuality {
 	if live := q.Contender(Live); live != nil {
 		return live
 	}
 	var out *ContenderQuality
-	top := -1.0
+	var top float64
 	for i := range q.Contenders {
 		c := &q.Contenders[i]
-		if e := c.Estimate(metric, All); c.Role == Baseline && e != nil && e.Value != nil && *e.Value > top {
+		e := c.Estimate(metric, All)
+		if c.Role != Baseline || e == nil || e.Value == nil {
+			continue
+		}
+		if out == nil || low && *e.Value < top || !low && *e.Value > top {
 			out, top = c, *e.Value
 		}
 	}
@@ -330,7 +335,7 @@ func (t *trial) ratio(b Budget, q *Quality) {
 	r := &t.rule
 	against, note := b.Against, ""
 	if b.Against == string(Live) {
-		other := q.incumbent(b.Metric)
+		other := q.incumbent(b.Metric, false)
 		switch {
 		case other == nil:
 			r.Subject, r.Verdict = b.Metric+" against live", NotJudged
@@ -364,7 +369,7 @@ func (t *trial) ratio(b Budget, q *Quality) {
 
 // ratchetRatio lets a missed ratio pass as a risk if the candidate is no worse than what it would replace.
 func ratchetRatio(r *Rule, b Budget, q *Quality) {
-	other := q.incumbent(b.Metric)
+	other := q.incumbent(b.Metric, false)
 	if other == nil {
 		return
 	}
@@ -428,7 +433,7 @@ func (t *trial) ranges(b Budget, q *Quality) {
 	t.head = fmt.Sprintf("%s is %s%s; the budget is %s %s", r.Subject, figure(r.Value, r.Low, r.High, plain), where, word, b.within(*limit, plain))
 	t.kept, t.missed = "kept", "missed"
 	t.no = func(r *Rule) {
-		other := q.incumbent(b.Metric)
+		other := q.incumbent(b.Metric, most)
 		if other == nil {
 			return
 		}

@@ -259,3 +259,26 @@ func TestOverlapOfAFirstVersion(t *testing.T) {
 		t.Errorf("beside a live version of the same lists: %+v", r)
 	}
 }
+
+// TestRatchetBeforeLive: the first version is held against the baseline that is best on the metric, which is the one of the lowest value where a budget says at most.
+func TestRatchetBeforeLive(t *testing.T) {
+	q := &Quality{Headline: "ndcg@10", K: []int{10}, MinN: 30}
+	for _, c := range []struct {
+		name  string
+		role  Role
+		value float64
+	}{{"m", Candidate, 0.8}, {Popular, Baseline, 1}, {"knn", Baseline, 0.6}} {
+		q.Contenders = append(q.Contenders, ContenderQuality{Name: c.name, Role: c.role, Estimates: []Estimate{
+			{Metric: "popularity@10", Split: All, N: 500, Value: ptr(c.value), Low: ptr(c.value - 0.01), High: ptr(c.value + 0.01)},
+		}})
+	}
+	for _, b := range []Budget{{Metric: "popularity@10", AtMost: ptr(0.5)}, {Metric: "popularity@10", AtLeast: ptr(0.9)}} {
+		if r := judgeAll([]Budget{b}, q, nil)[0]; r.Verdict != Fail || r.Effect != Refuses {
+			t.Errorf("%s: %s, %s: %s", b, r.Verdict, r.Effect, r.Says)
+		}
+	}
+	q.Contenders[2].Estimates[0].Value = ptr(0.85) // worse than the candidate
+	if r := judgeAll([]Budget{{Metric: "popularity@10", AtMost: ptr(0.5)}}, q, nil)[0]; r.Effect != Accepted || !strings.Contains(r.Says, "knn") {
+		t.Errorf("no worse than the best baseline: %s: %s", r.Effect, r.Says)
+	}
+}
