@@ -127,7 +127,7 @@ bench-features: bench-packages ## The feature engine against DuckDB: speed, memo
 	$(GO) run ./cmd/internal/benchfeatures -size $(SIZE) $(FEATURES)
 
 .PHONY: bench-eval
-bench-eval: ## Evaluation of MovieLens 1M's size, and of a million people in bounded memory (SIZE=ci: small; EVAL=flags, as -only ml1m)
+bench-eval: ## Evaluation of MovieLens 1M's size, and of a million people in bounded memory; drift: a scan, false alarms, power (SIZE=ci: small; EVAL=flags, as -only ml1m)
 	$(GO) run ./cmd/internal/bencheval -size $(SIZE) $(EVAL)
 
 .PHONY: bench-train

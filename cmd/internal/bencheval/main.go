@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"slices"
@@ -36,7 +37,7 @@ type answer struct {
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("bencheval", flag.ContinueOnError)
 	size := flags.String("size", "full", "full, or ci: small, without targets")
-	only := flags.String("only", "ml1m,many", "which parts, with commas")
+	only := flags.String("only", "ml1m,many,scan,alarms,power", "which parts, with commas")
 	child := flags.Bool("child", false, "measure one part, which standard input names")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -50,18 +51,14 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	ci := *size == "ci"
 	r := &benchmark.Report{Out: out, CI: ci, Width: 8, Digits: 4}
 	r.Say("machine", "%s", benchmark.Machine())
-	for _, part := range strings.Split(*only, ",") {
-		var err error
-		switch part {
-		case "ml1m":
-			err = ml1m(ctx, r, ci)
-		case "many":
-			err = many(ctx, r, ci)
-		default:
-			err = fmt.Errorf("-only %s: want ml1m or many", part)
+	parts := map[string]func(context.Context, *benchmark.Report, bool) error{"ml1m": ml1m, "many": many, "scan": scan, "alarms": alarms, "power": power}
+	for _, name := range strings.Split(*only, ",") {
+		part, ok := parts[name]
+		if !ok {
+			return fmt.Errorf("-only %s: want %s", name, strings.Join(slices.Sorted(maps.Keys(parts)), ", "))
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", part, err)
+		if err := part(ctx, r, ci); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	r.Targets()
