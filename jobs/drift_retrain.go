@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,13 +90,15 @@ func notStarted(out *Retrain, err error) error {
 	return nil
 }
 
-// cooling returns errCooling if drift has started the job within the cool-down. An attempt at the same interval that came to no end is gone on with.
+// cooling returns errCooling if drift has started the job within the cool-down. An attempt at the same interval that came to no end is gone on with, and
+// one that found nothing to do has not answered any drift.
 func (w *work) cooling(ctx context.Context, t *Job, iv table.Interval) error {
 	if w.job.CoolDown <= 0 {
 		return nil
 	}
 	since := w.now.Add(-w.job.CoolDown)
-	lines, err := ledger.Ledger{Bucket: w.Bucket}.List(ctx, since, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
+	runs := ledger.Ledger{Bucket: w.Bucket}
+	lines, err := runs.List(ctx, since, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
 	if err != nil {
 		return err
 	}
@@ -103,9 +106,21 @@ func (w *work) cooling(ctx context.Context, t *Job, iv table.Interval) error {
 	for _, l := range lines {
 		ended := l.Status == ledger.Succeeded || l.Status == ledger.Rejected
 		if l.Job == t.Name && l.Cause == causeDrift && l.Started.After(since) && (ended || l.Label != label) {
+			run, err := runs.Get(ctx, l.ID)
+			if err != nil {
+				return err
+			}
+			if ended && idle(run) {
+				continue
+			}
 			return fmt.Errorf("%w: run %s was started by drift at %s, and the cool-down lasts until %s", errCooling, l.ID,
 				l.Started.UTC().Format(time.RFC3339), l.Started.Add(w.job.CoolDown).UTC().Format(time.RFC3339))
 		}
 	}
 	return nil
+}
+
+// idle reports whether all steps of a run had been done before.
+func idle(run *ledger.Run) bool {
+	return !slices.ContainsFunc(run.Steps, func(s ledger.Step) bool { return s.Status != "skipped" })
 }

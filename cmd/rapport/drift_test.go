@@ -123,3 +123,18 @@ func TestDriftRetrains(t *testing.T) {
 		t.Errorf("a quiet day: %v, %+v", err, quiet.Drift)
 	}
 }
+
+// A start that finds its interval trained already answers no drift, and begins no cool-down.
+func TestDriftFindsNothingToRetrain(t *testing.T) {
+	s, day := driftShop(t)
+	s.night(day)
+	watch := *s.job
+	watch.Name, watch.Watched, watch.CoolDown = "watch", s.job, 72*time.Hour
+	watch.Drift.Action = "retrain"
+	for range 2 {
+		res, err := s.check(&watch, day)
+		if err != nil || res.Drift.Retrain == nil || res.Drift.Retrain.Run == "" || !strings.Contains(res.Drift.Retrain.Why, "trained and judged already") {
+			t.Errorf("drift ended as %v: %+v", err, res.Drift.Retrain)
+		}
+	}
+}
