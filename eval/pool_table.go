@@ -73,7 +73,7 @@ func (p *Pool) Batch() *table.Batch {
 	return b
 }
 
-// Add takes rows of PoolSchema, in PoolOrder, into the pool. It may be called for one batch after another; Check then tells whether all is there.
+// Add takes rows of PoolSchema, in PoolOrder, into the pool. It may be called for one batch after another; Merge then refuses a pool that lacks some.
 func (p *Pool) Add(b *table.Batch) error {
 	for i, f := range PoolSchema {
 		if i >= len(b.Schema) || b.Schema[i] != f {
