@@ -24,7 +24,7 @@ type Project struct {
 	Purposes   map[string]Purpose
 
 	SensitiveItems    *SensitiveItems
-	ProtectedSubjects []map[string]condition // people who are never profiled, as minors: each entry names those of whom a row of sources.subjects meets all of its conditions, as {age_band: [under 16]} or {age: {max: 15}}. They contribute to nothing and read the list not based on profiling, whatever they or others for them have agreed to. The columns are read for this alone, and none is kept; who has no row, or no value, is not among them
+	ProtectedSubjects []map[string]condition // people who are never profiled, as minors: each entry names those of whom a row of sources.subjects meets all of its conditions, as {age_band: [under 16]} or {age: {max: 15}}. They contribute to nothing and read the list not based on profiling, whatever they or others for them have agreed to. The columns are read for this alone, and none is kept; who has no row, or no value, is not among them. What was withheld when a day was read comes back only when its files change: try an entry with rapport validate first
 
 	Views   map[string]View
 	Models  map[string]Model
@@ -217,7 +217,8 @@ type Purpose struct {
 }
 
 // SensitiveItems are things that tell of a person what few would have told, as of health, faith or sexuality. They are no signal for anything that is
-// learned, and stand in no list and beside no item; but for those who hold the consent of the purpose that is named here.
+// learned, and stand in no list and beside no item; but for those who hold the consent of the purpose that is named here. What was withheld when a day was
+// read comes back only when its files change, whatever is declared or agreed to later.
 type SensitiveItems struct {
 	Where   []map[string]condition // each entry names the items that meet all of its conditions on attributes, as {category: [pregnancy]}; an item without the attribute is not among them
 	Purpose string                 // whose consent lets their events count and their items be shown; nobody's if left out
