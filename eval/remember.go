@@ -3,6 +3,7 @@ package eval
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -40,7 +41,8 @@ func (r *Rule) Overdue(at time.Time) bool {
 // Decidable says in words what the test that judged the rule could tell.
 func (r *Rule) Decidable() string {
 	if r.Detectable == nil {
-		return "could not be judged: " + r.Says
+		says, _, _ := strings.Cut(r.Says, " Owner: ")
+		return says
 	}
 	show := r.Budget.unit()
 	says := fmt.Sprintf("smallest gap to be told %s", show(*r.Detectable))
