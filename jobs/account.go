@@ -126,7 +126,7 @@ func (w *work) sources() []ledger.Source {
 	var own, history []plannedDay
 	for _, d := range p.days {
 		history = append(history, d)
-		if d.unit.Start.Before(w.iv.End) && w.iv.Start.Before(d.unit.End) {
+		if d.unit.Overlaps(w.iv) {
 			own = append(own, d)
 		}
 	}
@@ -172,7 +172,7 @@ func (w *work) inputs(s step) []ledger.Input {
 		in := ledger.Input{Kind: "step", Name: "ingest"}
 		var keys []string
 		for _, d := range p.days {
-			if d.unit.Start.Before(iv.End) && iv.Start.Before(d.unit.End) {
+			if d.unit.Overlaps(iv) {
 				if in.N++; in.From == "" {
 					in.From = d.label
 				}

@@ -24,7 +24,7 @@ type Expected struct {
 // on returns the days of the entry that touch iv.
 func (e Expected) on(iv table.Interval) (out []table.Interval) {
 	for _, d := range e.Days {
-		if d.Start.Before(iv.End) && iv.Start.Before(d.End) {
+		if d.Overlaps(iv) {
 			out = append(out, d)
 		}
 	}

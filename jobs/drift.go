@@ -126,7 +126,7 @@ func (p *plan) driftInputs() []string {
 func (p *plan) keysIn(iv table.Interval) []string {
 	var keys []string
 	for _, d := range p.days {
-		if d.unit.Start.Before(iv.End) && iv.Start.Before(d.unit.End) {
+		if d.unit.Overlaps(iv) {
 			keys = append(keys, d.key)
 		}
 	}

@@ -49,7 +49,7 @@ func (w *work) reference(p *plan) (out compared) {
 	}
 	oldest := timeOf(max(j.Training.Oldest("events", w.iv.End, w.now), 0))
 	holds := func(iv table.Interval) bool {
-		return slices.ContainsFunc(p.days, func(d plannedDay) bool { return d.unit.Start.Before(iv.End) && iv.Start.Before(d.unit.End) })
+		return slices.ContainsFunc(p.days, func(d plannedDay) bool { return d.unit.Overlaps(iv) })
 	}
 	usable := func(iv table.Interval) bool {
 		if iv.Start.Before(oldest) {
@@ -143,7 +143,7 @@ func (w *work) consentRates(p *plan, commits map[string]policy.Funnel, in []tabl
 	for _, iv := range in {
 		f := policy.Funnel{}
 		for _, d := range p.days {
-			if d.unit.Start.Before(iv.End) && iv.Start.Before(d.unit.End) {
+			if d.unit.Overlaps(iv) {
 				f.Merge(commits[d.key])
 			}
 		}

@@ -36,7 +36,7 @@ type reading struct {
 
 // meets reports whether the day has rows, and some of its times lie in w.
 func (dy day) meets(w table.Interval) bool {
-	return dy.iv.Start.Before(w.End) && w.Start.Before(dy.iv.End) && dy.manifest.Rows > 0
+	return dy.iv.Overlaps(w) && dy.manifest.Rows > 0
 }
 
 // permitted yields the events in w that may be used, day by day, each in the order of its table, and counts every row in funnel (which may be nil).

@@ -102,7 +102,7 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 	funnel := policy.Funnel{}
 	for _, d := range p.days {
 		add(d.step)
-		if d.done && d.unit.Start.Before(iv.End) && iv.Start.Before(d.unit.End) {
+		if d.done && d.unit.Overlaps(iv) {
 			c, _, err := w.tables.Lookup(ctx, d.key)
 			if err != nil {
 				return nil, err

@@ -84,7 +84,7 @@ func (w *work) previewBuild(ctx context.Context, p *plan) (*PreviewBuild, error)
 			}
 			spans = append(spans, gone)
 			for _, d := range facts.Rests.Days {
-				if iv, err := w.job.unit().Parse(d.label()); err == nil && iv.Start.Before(gone.End) && gone.Start.Before(iv.End) {
+				if iv, err := w.job.unit().Parse(d.label()); err == nil && iv.Overlaps(gone) {
 					add(d)
 				}
 			}
@@ -100,7 +100,7 @@ func (w *work) previewBuild(ctx context.Context, p *plan) (*PreviewBuild, error)
 func (w *work) previewAnew(ctx context.Context, p *plan, why string) (*PreviewBuild, error) {
 	out, all := &PreviewBuild{Anew: why}, w.viewsWindow()
 	for _, d := range p.days {
-		if !d.unit.Start.Before(all.End) || !all.Start.Before(d.unit.End) {
+		if !d.unit.Overlaps(all) {
 			continue
 		}
 		out.Days++

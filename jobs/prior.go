@@ -70,7 +70,7 @@ func (j *Job) stateSpec() string {
 func (w *work) rests() rests {
 	r := rests{Views: w.job.stateSpec(), Window: w.viewsWindow()}
 	for _, d := range w.plan.committed {
-		if d.iv.Start.Before(r.Window.End) && r.Window.Start.Before(d.iv.End) {
+		if d.iv.Overlaps(r.Window) {
 			r.Days = append(r.Days, restDayOf(d))
 		}
 	}
@@ -274,7 +274,7 @@ func (w *work) changed(r rests, now map[string]restDay) []string {
 	}
 	for label := range now {
 		iv, err := w.job.unit().Parse(label)
-		if _, ok := was[label]; !ok && (err != nil || iv.Start.Before(r.Window.End) && r.Window.Start.Before(iv.End)) {
+		if _, ok := was[label]; !ok && (err != nil || iv.Overlaps(r.Window)) {
 			out = append(out, label)
 		}
 	}
@@ -287,7 +287,7 @@ func (p *prior) prior(ctx context.Context) *features.Prior {
 	out := &features.Prior{End: p.end, State: map[string][]features.Split{}}
 	window := p.w.viewsWindow()
 	for _, d := range p.w.plan.committed {
-		if d.iv.Start.Before(window.End) && window.Start.Before(d.iv.End) {
+		if d.iv.Overlaps(window) {
 			out.Events += d.manifest.Rows
 		}
 	}

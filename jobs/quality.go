@@ -213,7 +213,7 @@ func (w *work) repeated(ctx context.Context) (repeated, compared int64, err erro
 		item, kind    string
 	}
 	for _, d := range w.plan.committed {
-		if !d.iv.Start.Before(w.iv.End) || !w.iv.Start.Before(d.iv.End) {
+		if !d.iv.Overlaps(w.iv) {
 			continue
 		}
 		var last key

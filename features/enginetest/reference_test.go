@@ -216,7 +216,7 @@ type reader struct {
 // read reads the splits; events outside of within are dropped, after they were counted.
 func (r *reader) read(splits []features.Split, within table.Interval) error {
 	for _, s := range splits {
-		if s.Times != (table.Interval{}) && !overlaps(s.Times, within) {
+		if s.Times != (table.Interval{}) && !s.Times.Overlaps(within) {
 			continue
 		}
 		columns := slices.Clone(r.also)

@@ -55,7 +55,7 @@ func (s *source) list(_ context.Context, w table.Interval) ([]features.Split, er
 				return !ok || t < w.Start.UnixMicro() || t >= w.End.UnixMicro()
 			})
 		}
-		if s.daily != nil && !s.listAll && part.timed() && !overlaps(part.times, w) {
+		if s.daily != nil && !s.listAll && part.timed() && !part.times.Overlaps(w) {
 			s.outside += int64(len(part.rows))
 			continue
 		}
@@ -82,8 +82,6 @@ type part struct {
 }
 
 func (p part) timed() bool { return p.times != table.Interval{} }
-
-func overlaps(a, b table.Interval) bool { return a.Start.Before(b.End) && b.Start.Before(a.End) }
 
 // parts cuts the rows into splits.
 func (s *source) parts(rng *rand.Rand) []part {
@@ -140,7 +138,7 @@ func spanOf(rows [][]any, column int) (iv table.Interval) {
 // split is a part as the engine sees it.
 func (s *source) split(p part, w table.Interval, seed uint64) features.Split {
 	out := features.Split{Rows: int64(len(p.rows)), Times: p.times}
-	outside := p.timed() && !overlaps(p.times, w)
+	outside := p.timed() && !p.times.Overlaps(w)
 	if outside {
 		s.outside += int64(len(p.rows))
 	}

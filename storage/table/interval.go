@@ -14,6 +14,11 @@ type Interval struct {
 // Contains reports whether t lies in [Start, End).
 func (iv Interval) Contains(t time.Time) bool { return !t.Before(iv.Start) && t.Before(iv.End) }
 
+// Overlaps reports whether the two have a moment in common. An empty interval has none of its own, and overlaps what holds it within.
+func (iv Interval) Overlaps(other Interval) bool {
+	return iv.Start.Before(other.End) && other.Start.Before(iv.End)
+}
+
 // String prints the interval as START/END in RFC 3339.
 func (iv Interval) String() string {
 	return fmt.Sprintf("%s/%s", iv.Start.UTC().Format(time.RFC3339), iv.End.UTC().Format(time.RFC3339))

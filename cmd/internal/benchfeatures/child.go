@@ -135,7 +135,7 @@ func (d *dataset) source(ctx context.Context) (features.Source, error) {
 		var out []features.Split
 		for k, m := range d.Days {
 			iv := d.day(k)
-			if !iv.Start.Before(w.End) || !w.Start.Before(iv.End) {
+			if !iv.Overlaps(w) {
 				continue
 			}
 			out = append(out, splits(b, m, iv)...)
