@@ -2,8 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -11,7 +9,6 @@ import (
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/eval/drift"
 	"github.com/rapport-ml/rapport/models"
-	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -111,22 +108,13 @@ func (w *work) scoreDrift(ctx context.Context, d *dataset, s models.Scorer) (out
 // liveQuality compares the headline metric of the live version on this interval with what its own report says of it. ok is false if there is no live
 // version, or its report is gone or says nothing of the metric.
 func (w *work) liveQuality(ctx context.Context, q *eval.Quality) (m drift.Measured, ok bool, err error) {
-	live, now := w.plan.live, q.Contender(eval.Live)
-	if live == nil || now == nil || live.Report.Link == "" {
+	now := q.Contender(eval.Live)
+	if now == nil {
 		return m, false, nil
 	}
-	body, _, err := storage.ReadAll(ctx, w.Bucket, live.Report.Link+".json")
-	if errors.Is(err, storage.ErrNotFound) {
-		return m, false, nil
-	}
-	if err != nil {
-		return m, false, fmt.Errorf("report of the live version %d: %w", live.Number, err)
-	}
-	var record struct {
-		Quality *eval.Quality `json:"quality"`
-	}
-	if json.Unmarshal(body, &record) != nil || record.Quality == nil {
-		return m, false, nil // of another schema: the trend says so
+	record, err := w.liveReport(ctx)
+	if err != nil || record == nil || record.Quality == nil {
+		return m, false, err
 	}
 	was := record.Quality.Contender(eval.Candidate)
 	if was == nil {
@@ -137,7 +125,7 @@ func (w *work) liveQuality(ctx context.Context, q *eval.Quality) (m drift.Measur
 		return m, false, nil
 	}
 	m = drift.Figure(qualityColumn, qualityGroup, estimated(before), estimated(is))
-	m.Says = fmt.Sprintf("The %s of the live version, %d. %s", q.Headline, live.Number, m.Says)
+	m.Says = fmt.Sprintf("The %s of the live version, %d. %s", q.Headline, w.plan.live.Number, m.Says)
 	return m, true, nil
 }
 

@@ -55,15 +55,10 @@ func (w *work) lookBack(ctx context.Context) (p past, err error) {
 			}
 		}
 	}
-	if w.job.pooled() {
+	if len(w.job.poolMetrics()) > 0 {
 		p.pooled = versions
 	}
 	return p, nil
-}
-
-// pooled reports whether a budget looks at more than the run's own figures.
-func (j *Job) pooled() bool {
-	return slices.ContainsFunc(j.Budgets, func(b eval.Budget) bool { return b.Pool > 0 })
 }
 
 // earlierSlack is how many versions of other intervals are looked at, beside those wanted, before the search for earlier evaluations ends: a
@@ -101,18 +96,24 @@ func inUTC(iv table.Interval) table.Interval {
 	return table.Interval{Start: iv.Start.UTC(), End: iv.End.UTC()}
 }
 
-// judgedOf returns what was found out about an earlier version, or nil if that is gone.
-func (w *work) judgedOf(ctx context.Context, v registry.Version) (*judged, *table.Commit, error) {
+// evaluationOf returns the evaluate step that judged a version, and its facts.
+func (w *work) evaluationOf(ctx context.Context, v registry.Version) (*table.Commit, judged, error) {
 	c, _, err := w.tables.Lookup(ctx, judgedBy(v))
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil, nil, nil
-	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("evaluation of version %d: %w", v.Number, err)
+		return nil, judged{}, fmt.Errorf("its evaluation: %w", err)
 	}
 	f, err := factsOf[judged](c)
-	if err != nil {
-		return nil, nil, fmt.Errorf("evaluation of version %d: %w", v.Number, err)
+	return c, f, err
+}
+
+// judgedOf returns what was found out about an earlier version, or nil if that is gone.
+func (w *work) judgedOf(ctx context.Context, v registry.Version) (*judged, *table.Commit, error) {
+	c, f, err := w.evaluationOf(ctx, v)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("version %d: %w", v.Number, err)
 	}
 	return &f, c, nil
 }

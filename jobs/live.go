@@ -360,12 +360,8 @@ func (w *work) rebuild(ctx context.Context, v registry.Version) (uint64, error) 
 		return 0, err
 	}
 	// The figures of the version are those that it was judged by.
-	c, _, err := w.tables.Lookup(ctx, judgedBy(v))
-	if err == nil {
-		w.plan.judged, err = factsOf[judged](c)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("its evaluation: %w", err)
+	if _, w.plan.judged, err = w.evaluationOf(ctx, v); err != nil {
+		return 0, err
 	}
 	g, _, err := w.fill(ctx, v)
 	return g, err

@@ -382,7 +382,7 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 // undelivered says what the source has not delivered of a unit, "" if it is complete or none of the interval: days before it were complete when
 // they were read, and what has come since is read by lookback.
 func (w *work) undelivered(ctx context.Context, p *plan, u table.Interval) (string, error) {
-	if p.files == nil || !u.Start.Before(w.iv.End) || !w.iv.Start.Before(u.End) {
+	if p.files == nil || !u.Overlaps(w.iv) {
 		return "", nil
 	}
 	r, err := p.files.Ready(ctx, u, w.now)
@@ -501,6 +501,27 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 	if err := w.planDrift(ctx, p); err != nil {
 		return err
 	}
+	live, err := w.reg.Live(ctx)
+	if err != nil {
+		return err
+	}
+	if n, ok := registry.LiveFor(live, j.Alias, w.iv); ok {
+		v, err := w.reg.Get(ctx, n)
+		if err != nil {
+			return err
+		}
+		p.live = &v
+	}
+	if err := w.planTrain(ctx, p, struct {
+		Model  string
+		Spec   any
+		Seed   uint64
+		Kernel string
+		// Of what is learned from, where that is not all before the test cut.
+		Protocol eval.Protocol `json:",omitempty"`
+	}{j.Model.Name, j.Model.Spec, j.Model.Seed, models.KernelClass(), j.Judging.Protocol}); err != nil {
+		return err
+	}
 	if err := w.planEvaluate(ctx, p); err != nil {
 		return err
 	}
@@ -512,30 +533,12 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 	return g.Wait()
 }
 
-// planEvaluate keys the evaluate step, by the version that was live and, where budgets look back, by what was found out before.
-func (w *work) planEvaluate(ctx context.Context, p *plan) error {
+// planEvaluate keys the evaluate step, by what is trained, the version that was live and, where budgets look back, by what was found out before.
+func (w *work) planEvaluate(ctx context.Context, p *plan) (err error) {
 	j := w.job
-	live, err := w.reg.Live(ctx)
-	if err != nil {
-		return err
-	}
 	liveDigest := ""
-	if n, ok := registry.LiveFor(live, j.Alias, w.iv); ok {
-		v, err := w.reg.Get(ctx, n)
-		if err != nil {
-			return err
-		}
-		p.live, liveDigest = &v, v.Digest
-	}
-	if err := w.planTrain(ctx, p, struct {
-		Model  string
-		Spec   any
-		Seed   uint64
-		Kernel string
-		// Of what is learned from, where that is not all before the test cut.
-		Protocol eval.Protocol `json:",omitempty"`
-	}{j.Model.Name, j.Model.Spec, j.Model.Seed, models.KernelClass(), j.Judging.Protocol}); err != nil {
-		return err
+	if p.live != nil {
+		liveDigest = p.live.Digest
 	}
 	if p.past, err = w.lookBack(ctx); err != nil {
 		return err
@@ -583,7 +586,7 @@ func (j *Job) baselineNames() []string {
 func (p *plan) dayRefs(iv table.Interval) []table.Ref {
 	refs := []table.Ref{}
 	for _, d := range p.committed {
-		if d.iv.Start.Before(iv.End) && iv.Start.Before(d.iv.End) {
+		if d.iv.Overlaps(iv) {
 			refs = append(refs, table.Ref{Key: d.key, Name: "events", Digest: d.manifest.Digest})
 		}
 	}

@@ -112,26 +112,34 @@ func purposeFacts(role string, p policy.Purpose) eval.PurposeFacts {
 	return f
 }
 
-// follow puts the report behind that of the live version. A report that is gone (its retention has passed) or that an older program wrote in
-// another schema leaves the trend empty.
-func (w *work) follow(ctx context.Context, r *eval.Report) error {
+// liveReport returns the report of the live version, read once a run: nil if there is none, it is gone (its retention has passed), or an older program
+// wrote it in another schema.
+func (w *work) liveReport(ctx context.Context) (*eval.Report, error) {
 	live := w.plan.live
-	if live == nil || live.Report.Link == "" {
-		return nil
+	if w.liveRead || live == nil || live.Report.Link == "" {
+		return w.reported, nil
 	}
 	body, _, err := storage.ReadAll(ctx, w.Bucket, live.Report.Link+".json")
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+	case err != nil:
+		return nil, fmt.Errorf("report of the live version %d: %w", live.Number, err)
+	default:
+		if w.reported, err = eval.ParseReport(body); err != nil {
+			w.Log.Warn("neither trend nor drift of quality: the report of the live version cannot be read", "version", live.Number, "error", err)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("report of the live version %d: %w", live.Number, err)
+	w.liveRead = true
+	return w.reported, nil
+}
+
+// follow puts the report behind that of the live version; without that the trend stays empty.
+func (w *work) follow(ctx context.Context, r *eval.Report) error {
+	before, err := w.liveReport(ctx)
+	if err != nil || before == nil {
+		return err
 	}
-	before, err := eval.ParseReport(body)
-	if err != nil {
-		w.Log.Warn("no trend: the report of the live version cannot be read", "version", live.Number, "error", err)
-		return nil
-	}
-	r.Follow(before, live.Number)
+	r.Follow(before, w.plan.live.Number)
 	return nil
 }
 

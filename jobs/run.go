@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/expect"
@@ -409,6 +410,9 @@ type work struct {
 	dear  string   // why builds keep no state for later ones, as an earlier one's size says
 	data  *dataset // what assemble, train, evaluate and load share; loaded once
 	model models.Model
+
+	reported *eval.Report // that of the live version; nil: none can be read
+	liveRead bool         // it has been looked for
 }
 
 // result is what a step's body hands to commit.

@@ -89,15 +89,12 @@ func (w *work) descentOf(ctx context.Context, p *plan, v registry.Version) (of *
 
 // madeFrom returns the facts of the training set that a version was made from, and its line.
 func (w *work) madeFrom(ctx context.Context, v registry.Version) (assembled, *descent, error) {
-	c, _, err := w.tables.Lookup(ctx, judgedBy(v))
-	if err != nil {
-		return assembled{}, nil, fmt.Errorf("its evaluation: %w", err)
-	}
-	j, err := factsOf[judged](c)
+	_, j, err := w.evaluationOf(ctx, v)
 	if err != nil {
 		return assembled{}, nil, err
 	}
-	if c, _, err = w.tables.Lookup(ctx, j.Assembled); err != nil {
+	c, _, err := w.tables.Lookup(ctx, j.Assembled)
+	if err != nil {
 		return assembled{}, nil, fmt.Errorf("its training set: %w", err)
 	}
 	set, err := factsOf[assembled](c)
