@@ -213,9 +213,9 @@ func (v *Visitors) live(ctx context.Context) (*anonymous, error) {
 	}
 	of := fmt.Sprint(live.Aliases[v.job.Alias])
 	if len(v.job.Guards.Sensitive) > 0 {
-		last, err := v.r.lastGuardsKey(ctx)
+		last, err := v.r.lastNumbered(ctx, "guards")
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("sensitive items: %w", err)
 		}
 		of += " " + last
 	}

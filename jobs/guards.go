@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/expect"
@@ -194,22 +193,11 @@ func columnsOf(entries []lists.Exclusion) (out []string) {
 	return slices.Compact(out)
 }
 
-// lastGuardsKey is the key of the newest snapshot; "" if there is none.
-func (r *Runner) lastGuardsKey(ctx context.Context) (last string, err error) {
-	for info, err := range r.Bucket.List(ctx, "done/guards/", storage.ListOpt{}) {
-		if err != nil {
-			return "", fmt.Errorf("sensitive items and protected subjects: list snapshots: %w", err)
-		}
-		last = strings.TrimPrefix(info.Key, "done/")
-	}
-	return last, nil
-}
-
 // lastGuards returns the newest snapshot, or an empty one.
 func (w *work) lastGuards(ctx context.Context) (*guards, error) {
-	last, err := w.lastGuardsKey(ctx)
+	last, err := w.lastNumbered(ctx, "guards")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("sensitive items and protected subjects: %w", err)
 	}
 	out := &guards{key: last}
 	if last == "" {

@@ -141,18 +141,26 @@ func (w *work) loadConsent(ctx context.Context, c *table.Commit) (*consent, erro
 
 // lastConsent returns the newest consent snapshot, or nil. Cost: one listing and one GET.
 func (w *work) lastConsent(ctx context.Context) (*table.Commit, error) {
-	last := ""
-	for info, err := range w.Bucket.List(ctx, "done/consent/", storage.ListOpt{}) {
-		if err != nil {
-			return nil, fmt.Errorf("consent: list snapshots: %w", err)
-		}
-		last = info.Key
+	last, err := w.lastNumbered(ctx, "consent")
+	if err != nil {
+		return nil, fmt.Errorf("consent: %w", err)
 	}
 	if last == "" {
 		return nil, nil
 	}
-	c, _, err := w.tables.Lookup(ctx, strings.TrimPrefix(last, "done/"))
+	c, _, err := w.tables.Lookup(ctx, last)
 	return c, err
+}
+
+// lastNumbered is the key of the newest of the snapshots of a step that are labelled with ascending numbers; "" if there is none. Cost: one listing.
+func (r *Runner) lastNumbered(ctx context.Context, step string) (last string, err error) {
+	for info, err := range r.Bucket.List(ctx, "done/"+step+"/", storage.ListOpt{}) {
+		if err != nil {
+			return "", fmt.Errorf("list snapshots: %w", err)
+		}
+		last = strings.TrimPrefix(info.Key, "done/")
+	}
+	return last, nil
 }
 
 // snapshots fixes the data sets beside the events.
@@ -272,7 +280,7 @@ func (w *work) ingest(ctx context.Context) error {
 	var noEvents int64 // rows that the source's declaration makes none of
 	for i, d := range p.days {
 		p.committed = append(p.committed, day{iv: d.unit, key: d.key, manifest: commits[i].Outputs["events"]})
-		own := d.unit.Start.Before(w.iv.End) && w.iv.Start.Before(d.unit.End)
+		own := d.unit.Overlaps(w.iv)
 		if !own && (d.unit.End.After(w.iv.Start) || w.job.Events.Expect.Schema == nil) {
 			continue
 		}

@@ -133,12 +133,9 @@ func joinWishes(a, b []policy.Wish) []policy.Wish {
 
 // lastWishes returns the newest snapshot of preferences, or an empty one. Cost: one listing, and the snapshot.
 func (w *work) lastWishes(ctx context.Context) (*wishes, error) {
-	last := ""
-	for info, err := range w.Bucket.List(ctx, "done/preferences/", storage.ListOpt{}) {
-		if err != nil {
-			return nil, fmt.Errorf("preferences: list snapshots: %w", err)
-		}
-		last = strings.TrimPrefix(info.Key, "done/")
+	last, err := w.lastNumbered(ctx, "preferences")
+	if err != nil {
+		return nil, fmt.Errorf("preferences: %w", err)
 	}
 	if last == "" {
 		return &wishes{asked: true}, nil
