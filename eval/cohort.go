@@ -110,7 +110,7 @@ func group(est Estimate, spread, most float64) Group {
 		return g
 	}
 	se := max(*est.StandardError, spread/math.Sqrt(float64(est.N)))
-	half := distuv.UnitNormal.Quantile(1-(1-Confidence)/2) * se
+	half := z95 * se
 	g.StandardError = finite(se)
 	g.Low = finite(max(0, min(*est.Low, *est.Value-half)))
 	g.High = finite(min(most, max(*est.High, *est.Value+half)))

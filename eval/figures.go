@@ -3,8 +3,6 @@ package eval
 import (
 	"cmp"
 	"slices"
-
-	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // quality turns the sums into figures.
@@ -115,13 +113,12 @@ func (e *evaluation) known(f int) bool {
 
 // together adds the figures of all lists together.
 func (e *evaluation) together(q *Quality) {
-	z := distuv.UnitNormal.Quantile(1 - (1-Confidence)/2)
 	for c := range e.contenders {
 		for j, k := range e.task.K {
 			value, se := e.spread[c*len(e.task.K)+j].estimate(e.evaluated)
 			q.Contenders[c].Estimates = append(q.Contenders[c].Estimates, Estimate{
 				Metric: At(Coverage, k), Split: All, N: e.evaluated, Value: &value, StandardError: finite(se),
-				Low: finite(max(0, value-z*se)), High: finite(min(1, value+z*se)),
+				Low: finite(max(0, value-z95*se)), High: finite(min(1, value+z95*se)),
 			})
 		}
 		if !e.layout.measured[c] {

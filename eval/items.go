@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -110,15 +111,7 @@ func Providers(name string, levels []string, of, had []int32) ItemLevels {
 	for l := range order {
 		order[l] = int32(l)
 	}
-	slices.SortStableFunc(order, func(a, b int32) int {
-		switch {
-		case weight[a] > weight[b]:
-			return -1
-		case weight[a] < weight[b]:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(weight[b], weight[a]) })
 	kept := slices.Clone(order[:maxProviders-1])
 	slices.Sort(kept) // levels stand in their own order
 	to := make([]int32, len(levels))

@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -101,16 +102,7 @@ func judgeAll(budgets []Budget, q *Quality, pools Pools) []Rule {
 			order = append(order, i)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		pa, pb := trials[a].p(), trials[b].p()
-		switch {
-		case pa < pb:
-			return -1
-		case pa > pb:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(trials[a].p(), trials[b].p()) })
 	left := len(order)
 	for _, i := range order {
 		if trials[i].decide((1-Confidence)/float64(left), left) {

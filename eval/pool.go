@@ -9,28 +9,28 @@ import (
 // weights in all of them, so that the pooled interval knows that people come back. It holds no cell of fewer than MinCell subjects, and nobody's
 // values: sums over each cell, and over each replicate's draw of it.
 type Pool struct {
-	Seed  uint64     `json:"seed"`
-	Cells []PoolCell `json:"cells"`
+	Seed  uint64
+	Cells []PoolCell
 }
 
 // PoolCell is one set of subjects: everybody, or a group of a cohort.
 type PoolCell struct {
-	Cohort  string       `json:"cohort,omitempty"` // "": everybody
-	Level   string       `json:"level,omitempty"`
-	N       int          `json:"n"`      // subjects; over several intervals, each as often as it was evaluated
-	Weight  []float64    `json:"weight"` // Σ w, by replicate
-	Figures []PoolFigure `json:"figures"`
+	Cohort  string // "": everybody
+	Level   string
+	N       int       // subjects; over several intervals, each as often as it was evaluated
+	Weight  []float64 // Σ w, by replicate
+	Figures []PoolFigure
 }
 
 // PoolFigure is one metric of one contender in a cell.
 type PoolFigure struct {
-	Contender string    `json:"contender"` // "candidate" or "live", whichever version that was, or a baseline's name
-	Metric    string    `json:"metric"`
-	N         int       `json:"n"` // those of the cell for whom it is defined
-	Sum       float64   `json:"sum"`
-	Square    float64   `json:"square,omitempty"` // Σ value², of everybody alone
-	Weight    []float64 `json:"weight,omitempty"` // Σ w over N, by replicate, where N is not the cell's
-	Sums      []float64 `json:"sums"`             // Σ w·value, by replicate
+	Contender string // "candidate" or "live", whichever version that was, or a baseline's name
+	Metric    string
+	N         int // those of the cell for whom it is defined
+	Sum       float64
+	Square    float64   // Σ value², of everybody alone
+	Weight    []float64 // Σ w over N, by replicate, where N is not the cell's
+	Sums      []float64 // Σ w·value, by replicate
 }
 
 // pooled is the name of a contender in pools: versions come and go.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rapport-ml/rapport/eval"
@@ -216,6 +217,7 @@ func (w *work) yardstick(d *dataset) (*lists.Stage, error) {
 func (w *work) cohorts(ctx context.Context, d *dataset, t *eval.Task, asked []eval.Asked) ([]eval.Cohort, error) {
 	made := map[string]eval.Cohort{}
 	var rows *cohortRows
+	past := sync.OnceValue(func() []history { return historiesOf(t) })
 	of := func(name string) (eval.Cohort, error) {
 		c, ok := made[name]
 		if ok {
@@ -231,9 +233,9 @@ func (w *work) cohorts(ctx context.Context, d *dataset, t *eval.Task, asked []ev
 		case rows.has(name):
 			c, err = rows.cohort(name, d, asked)
 		case name == Activity:
-			c = w.activity(t)
+			c = w.activity(past())
 		case name == Tenure:
-			c = w.tenure(t)
+			c = w.tenure(past())
 		case slices.Contains(w.job.textColumns(), name):
 			c, err = w.mostOften(ctx, name, d, asked)
 		default:
@@ -318,34 +320,44 @@ func labelled(name string, levels []string) eval.Cohort {
 	return eval.Cohort{Name: name, Levels: c.Levels, Of: c.Values}
 }
 
-// activity is how many events the subject had in the window before the cut.
-func (w *work) activity(t *eval.Task) eval.Cohort {
-	n := make([]float64, t.Rows)
-	for row := range n {
-		s := t.Subject(row)
-		n[row] = float64(s.Query.History.Len())
+// history is how many events a subject had in the window before the cut, and for how long (µs) before it: NaN without an event.
+type history struct{ events, since float64 }
+
+// historiesOf asks for every row of the task once.
+func historiesOf(t *eval.Task) []history {
+	out := make([]history, t.Rows)
+	for row := range out {
+		q := t.Subject(row).Query
+		out[row] = history{events: float64(q.History.Len()), since: math.NaN()}
+		if q.History.Len() > 0 {
+			out[row].since = float64(q.At - q.History.Time[0])
+		}
 	}
-	var from []float64
+	return out
+}
+
+// activity is how many events the subject had in the window before the cut.
+func (w *work) activity(past []history) eval.Cohort {
+	var values, from []float64
+	for _, h := range past {
+		values = append(values, h.events)
+	}
 	for _, c := range w.job.Judging.Activity {
 		from = append(from, float64(c))
 	}
-	return banded(Activity, n, from, func(v float64) string { return fmt.Sprintf("%.0f", v) })
+	return banded(Activity, values, from, func(v float64) string { return fmt.Sprintf("%.0f", v) })
 }
 
 // tenure is the time from the subject's first event in the window to the cut; without an event it is missing.
-func (w *work) tenure(t *eval.Task) eval.Cohort {
-	n := make([]float64, t.Rows)
-	for row := range n {
-		n[row] = math.NaN()
-		if s := t.Subject(row); s.Query.History.Len() > 0 {
-			n[row] = float64(s.Query.At - s.Query.History.Time[0])
-		}
+func (w *work) tenure(past []history) eval.Cohort {
+	var values, from []float64
+	for _, h := range past {
+		values = append(values, h.since)
 	}
-	var from []float64
 	for _, c := range w.job.Judging.Tenure {
 		from = append(from, float64(c.Microseconds()))
 	}
-	return banded(Tenure, n, from, func(v float64) string { return features.FormatWindow(time.Duration(v) * time.Microsecond) })
+	return banded(Tenure, values, from, func(v float64) string { return features.FormatWindow(time.Duration(v) * time.Microsecond) })
 }
 
 // banded divides numbers (NaN: missing) at the given values, each of which begins a band; without any, into three bands of as equal size as ties allow, whose
