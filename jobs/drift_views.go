@@ -138,11 +138,7 @@ func (w *work) viewRows(ctx context.Context, s *viewScan, iv table.Interval) (*d
 	_, err := w.Engine.Build(ctx, features.Plan{
 		Views: []features.View{s.view}, Interval: iv, Schema: w.job.eventSchema(), Budget: w.Memory, Spill: w.Spill,
 		Events: func(_ context.Context, win table.Interval) ([]features.Split, error) {
-			splits := from.splits(win)
-			for i := range splits {
-				splits[i] = sample.of(splits[i])
-			}
-			return splits, nil
+			return from.splitsOf(win, sample.of), nil
 		},
 		Out: func(_ features.View, rows *table.Batch) error {
 			appendRows(all, rows)

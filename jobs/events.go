@@ -55,6 +55,15 @@ func (r reading) permitted(ctx context.Context, w table.Interval, columns []stri
 	}
 }
 
+// splitsOf are the splits of a window, each reduced to some of its entities.
+func (r reading) splitsOf(w table.Interval, only func(features.Split) features.Split) []features.Split {
+	splits := r.splits(w)
+	for i := range splits {
+		splits[i] = only(splits[i])
+	}
+	return splits
+}
+
 // splits are the same events in pieces that can be read side by side: one a part of a day's table. Times are read where they are asked for, and where
 // they are needed to tell which rows may be used.
 func (r reading) splits(w table.Interval) []features.Split {

@@ -91,11 +91,7 @@ func (r *Runner) PreviewView(ctx context.Context, job *Job, view features.View, 
 	stats, err := r.Engine.Build(ctx, features.Plan{
 		Views: w.job.Views, Interval: iv, Schema: w.job.eventSchema(), Budget: r.Memory, Spill: r.Spill,
 		Events: func(_ context.Context, win table.Interval) ([]features.Split, error) {
-			splits := from.splits(clip(win, window))
-			for i := range splits {
-				splits[i] = s.of(splits[i])
-			}
-			return splits, nil
+			return from.splitsOf(clip(win, window), s.of), nil
 		},
 		Out: func(_ features.View, b *table.Batch) error {
 			profile.add(b)

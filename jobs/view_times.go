@@ -33,11 +33,7 @@ func (r *Runner) NewestEvents(ctx context.Context, job *Job, view features.View,
 	_, err = r.Engine.Build(ctx, features.Plan{
 		Views: []features.View{newest}, Interval: iv, Schema: w.job.eventSchema(), Budget: r.Memory, Spill: r.Spill,
 		Events: func(_ context.Context, win table.Interval) ([]features.Split, error) {
-			splits := from.splits(win)
-			for i := range splits {
-				splits[i] = only.of(splits[i])
-			}
-			return splits, nil
+			return from.splitsOf(win, only.of), nil
 		},
 		Out: func(_ features.View, b *table.Batch) error {
 			for i := range b.N {

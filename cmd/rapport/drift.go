@@ -29,11 +29,7 @@ func (a *app) driftCmd() *cobra.Command {
 				return err
 			}
 			defer e.Close()
-			if err := e.notePause(cmd.Context(), a.err); err != nil {
-				return err
-			}
-			res, err := e.runner.Run(cmd.Context(), e.job, e.interval, jobs.Options{Through: e.through, Cause: "run"})
-			e.progress.done()
+			res, err := a.perform(cmd.Context(), e)
 			if res != nil {
 				if perr := a.print(res, func(w io.Writer) { printDrift(w, res) }); perr != nil {
 					return errors.Join(err, perr)

@@ -22,6 +22,19 @@ import (
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
+// openFor opens the project for what is asked of the people whose raw ids stand in a file, or on standard input; the caller closes it.
+func (a *app) openFor(ctx context.Context, ids string) (*project, []string, error) {
+	p, err := a.open(ctx, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, err := a.readIDs(ids)
+	if err != nil {
+		return nil, nil, errors.Join(err, p.Close())
+	}
+	return p, raw, nil
+}
+
 // readIDs reads raw ids, one a line, from a file or, as "-", from standard input: never from the command line, which histories and process
 // lists keep.
 func (a *app) readIDs(from string) ([]string, error) {
@@ -96,15 +109,11 @@ func (a *app) recommendCmd() *cobra.Command {
 				}
 				return a.cartList(cmd.Context(), cart, language, k, explain)
 			}
-			p, err := a.open(cmd.Context(), true)
+			p, raw, err := a.openFor(cmd.Context(), ids)
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			raw, err := a.readIDs(ids)
-			if err != nil {
-				return err
-			}
 			if !cmd.Flags().Changed("k") {
 				k = p.listLength(cmd.Context())
 			}
@@ -219,15 +228,11 @@ func (a *app) subjectCmd() *cobra.Command {
 	erase := &cobra.Command{
 		Use: "erase --ids FILE|-", Short: "Forget subjects: deny at once, then remove every row", Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := a.open(cmd.Context(), true)
+			p, raw, err := a.openFor(cmd.Context(), ids)
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			raw, err := a.readIDs(ids)
-			if err != nil {
-				return err
-			}
 			js, err := p.allJobs()
 			if err != nil {
 				return err

@@ -127,6 +127,16 @@ func (a *app) errand(ctx context.Context, job, at, step string) (*errand, error)
 	return e, nil
 }
 
+// perform runs an errand to its end. A pause of the job is told and does not hold it.
+func (a *app) perform(ctx context.Context, e *errand) (*jobs.Result, error) {
+	if err := e.notePause(ctx, a.err); err != nil {
+		return nil, err
+	}
+	res, err := e.runner.Run(ctx, e.job, e.interval, jobs.Options{Through: e.through, Cause: "run"})
+	e.progress.done()
+	return res, err
+}
+
 // interval is what --at means: the last interval that ends at or before it; by default, at or before now.
 func interval(j *jobs.Job, at string, now time.Time) (table.Interval, error) {
 	t := now

@@ -27,15 +27,11 @@ func (a *app) subjectStatusCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use: "status --ids FILE|-", Short: "Whether subjects may be profiled, and what they want of their lists", Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := a.open(cmd.Context(), true)
+			p, raw, err := a.openFor(cmd.Context(), ids)
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			raw, err := a.readIDs(ids)
-			if err != nil {
-				return err
-			}
 			j, err := p.onlineJob(nil)
 			if err != nil {
 				return err
@@ -117,15 +113,11 @@ func (a *app) subjectPreferCmd() *cobra.Command {
 			if err := checkWish(w); err != nil {
 				return usageError{fmt.Errorf("subject prefer: %w", err)}
 			}
-			p, err := a.open(cmd.Context(), true)
+			p, raw, err := a.openFor(cmd.Context(), ids)
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			raw, err := a.readIDs(ids)
-			if err != nil {
-				return err
-			}
 			js, err := p.allJobs()
 			if err != nil {
 				return err
