@@ -542,6 +542,29 @@ func (m Model) weights() map[string]float64 {
 	return w
 }
 
+// checkTimes checks a job's name and when it runs, and returns its intervals.
+func (p *Project) checkTimes(name string, j Job) (table.Every, error) {
+	d, path := p.dec, "jobs."+name
+	if !policy.ValidName(name) {
+		d.at(path, "", "%q is no name: 1 to 64 of a-z, 0-9, _ and -, beginning with a letter", name)
+	}
+	loc := p.zone(path+".time_zone", j.TimeZone)
+	every, err := table.EveryOf(j.Every, loc)
+	if err != nil {
+		d.at(path+".every", "as 1h, 1d or 1w", "%v", err)
+	}
+	if j.Schedule != "" {
+		if _, err := schedule.Parse(j.Schedule, loc); err != nil {
+			d.at(path+".schedule", "", "%v", err)
+		}
+	}
+	oneOf(d, path+".overlap", j.Overlap, "skip", "buffer-one", "cancel-other", "allow-all")
+	if j.CatchUp < 0 || j.Lookback < 0 {
+		d.at(path, "", "catch_up and lookback may not be negative")
+	}
+	return every, err
+}
+
 // checkRanker refuses a job whose model has a re-ranker and that leaves it nothing to learn from, or more circumstances than it takes.
 func (p *Project) checkRanker(path string, j Job) {
 	if used := j.Evaluate.Split.Last + j.Evaluate.Split.Validation; 3*(used+j.Evaluate.Split.Validation) > 2*j.Train.Window {
@@ -566,14 +589,7 @@ func (p *Project) checkRanker(path string, j Job) {
 
 func (p *Project) checkJob(name string, j Job) {
 	d, path := p.dec, "jobs."+name
-	if !policy.ValidName(name) {
-		d.at(path, "", "%q is no name: 1 to 64 of a-z, 0-9, _ and -, beginning with a letter", name)
-	}
-	loc := p.zone(path+".time_zone", j.TimeZone)
-	every, err := table.EveryOf(j.Every, loc)
-	if err != nil {
-		d.at(path+".every", "as 1h, 1d or 1w", "%v", err)
-	} else if j.Evaluate.Split.Last == 0 {
+	if every, err := p.checkTimes(name, j); err == nil && j.Evaluate.Split.Last == 0 {
 		now := every.Containing(time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC))
 		j.Evaluate.Split.Last = now.End.Sub(now.Start)
 		p.Jobs[name] = j
@@ -581,15 +597,6 @@ func (p *Project) checkJob(name string, j Job) {
 	if j.Evaluate.Split.Validation == 0 {
 		j.Evaluate.Split.Validation = max(j.Evaluate.Split.Last, min(4*j.Evaluate.Split.Last, j.Train.Window/4))
 		p.Jobs[name] = j
-	}
-	if j.Schedule != "" {
-		if _, err := schedule.Parse(j.Schedule, loc); err != nil {
-			d.at(path+".schedule", "", "%v", err)
-		}
-	}
-	oneOf(d, path+".overlap", j.Overlap, "skip", "buffer-one", "cancel-other", "allow-all")
-	if j.CatchUp < 0 || j.Lookback < 0 {
-		d.at(path, "", "catch_up and lookback may not be negative")
 	}
 	if _, ok := p.Models[j.Train.Model]; !ok {
 		p.undeclared(path+".train.model", "models", "model", j.Train.Model, sortedKeys(p.Models))

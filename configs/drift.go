@@ -65,22 +65,7 @@ func (p *Project) checkDrift(name string, j Job) {
 // checkWatch checks a job that watches another.
 func (p *Project) checkWatch(name string, j Job) {
 	d, path := p.dec, "jobs."+name
-	if !policy.ValidName(name) {
-		d.at(path, "", "%q is no name: 1 to 64 of a-z, 0-9, _ and -, beginning with a letter", name)
-	}
-	loc := p.zone(path+".time_zone", j.TimeZone)
-	if _, err := table.EveryOf(j.Every, loc); err != nil {
-		d.at(path+".every", "as 1h, 1d or 1w", "%v", err)
-	}
-	if j.Schedule != "" {
-		if _, err := schedule.Parse(j.Schedule, loc); err != nil {
-			d.at(path+".schedule", "", "%v", err)
-		}
-	}
-	oneOf(d, path+".overlap", j.Overlap, "skip", "buffer-one", "cancel-other", "allow-all")
-	if j.CatchUp < 0 || j.Lookback < 0 {
-		d.at(path, "", "catch_up and lookback may not be negative")
-	}
+	p.checkTimes(name, j)
 	for _, own := range []struct {
 		key   string
 		given bool
