@@ -34,28 +34,35 @@ func eventsWithin(b *table.Batch, w table.Interval) []features.Split {
 	return joinSource(part)
 }
 
+// buildPrior builds views of events as of end, going on from a prior and keeping the state where they are given, and returns the rows of an entity and two counts, in order.
+func buildPrior(t *testing.T, views []features.View, events *table.Batch, end time.Time, prior *features.Prior, state func(string, *table.Batch) error) (rows []string, stats features.Stats) {
+	t.Helper()
+	stats, err := Engine{}.Build(t.Context(), features.Plan{
+		Views: views, Schema: events.Schema, Interval: table.Interval{Start: end.Add(-joinDay), End: end}, Prior: prior, State: state,
+		Events: func(_ context.Context, w table.Interval) ([]features.Split, error) {
+			return eventsWithin(events, w), nil
+		},
+		Out: func(_ features.View, b *table.Batch) error {
+			for i := range b.N {
+				rows = append(rows, fmt.Sprint(b.Cols[0].Int[i], b.Cols[1].Int[i], b.Cols[2].Int[i]))
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(rows)
+	return rows, stats
+}
+
 // A table of states or tiles always has pieces, so one without a file is not whole: all events are read, or those of the tile, in place of a wrong number.
 func TestPriorTablesWithoutFiles(t *testing.T) {
 	events := meetings(2000, func(i int) string { return fmt.Sprint(i) })
 	views := []features.View{{Name: "v", Key: features.KeySubject, Windows: []time.Duration{joinDay, 30 * joinDay}, Features: []features.Feature{{Name: "n", Op: features.Count}}}}
-	build := func(end time.Time, prior *features.Prior, state func(string, *table.Batch) error) (rows []string, stats features.Stats) {
-		stats, err := Engine{}.Build(t.Context(), features.Plan{
-			Views: views, Schema: events.Schema, Interval: table.Interval{Start: end.Add(-joinDay), End: end}, Prior: prior, State: state,
-			Events: func(_ context.Context, w table.Interval) ([]features.Split, error) {
-				return eventsWithin(events, w), nil
-			},
-			Out: func(_ features.View, b *table.Batch) error {
-				for i := range b.N {
-					rows = append(rows, fmt.Sprint(b.Cols[0].Int[i], b.Cols[1].Int[i], b.Cols[2].Int[i]))
-				}
-				return nil
-			},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		slices.Sort(rows)
-		return rows, stats
+	build := func(end time.Time, prior *features.Prior, state func(string, *table.Batch) error) ([]string, features.Stats) {
+		t.Helper()
+		return buildPrior(t, views, events, end, prior, state)
 	}
 	want, _ := build(joinEnd, nil, nil)
 	var state []features.Split
@@ -83,23 +90,9 @@ func TestPriorTablesWithoutFiles(t *testing.T) {
 func TestPriorIsDeclinedByCost(t *testing.T) {
 	events := meetings(2000, func(i int) string { return fmt.Sprint(i) })
 	views := []features.View{{Name: "v", Key: features.KeySubject, Windows: []time.Duration{joinDay, 30 * joinDay}, Features: []features.Feature{{Name: "n", Op: features.Distinct, Column: features.KeyItem}}}}
-	build := func(end time.Time, prior *features.Prior, state func(string, *table.Batch) error) (rows []string, goesOn bool) {
-		stats, err := Engine{}.Build(t.Context(), features.Plan{
-			Views: views, Schema: events.Schema, Interval: table.Interval{Start: end.Add(-joinDay), End: end}, Prior: prior, State: state,
-			Events: func(_ context.Context, w table.Interval) ([]features.Split, error) {
-				return eventsWithin(events, w), nil
-			},
-			Out: func(_ features.View, b *table.Batch) error {
-				for i := range b.N {
-					rows = append(rows, fmt.Sprint(b.Cols[0].Int[i], b.Cols[1].Int[i], b.Cols[2].Int[i]))
-				}
-				return nil
-			},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		slices.Sort(rows)
+	build := func(end time.Time, prior *features.Prior, state func(string, *table.Batch) error) ([]string, bool) {
+		t.Helper()
+		rows, stats := buildPrior(t, views, events, end, prior, state)
 		return rows, stats.Prior != nil
 	}
 	var state []features.Split
