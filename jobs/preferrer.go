@@ -85,7 +85,7 @@ func (p *Preferrer) Prefer(ctx context.Context, canonical []string, asked []poli
 		out.Withheld += withheld
 		records = append(records, mine...)
 		for _, wants := range policy.Wanted(now, mine) {
-			if wants.Unprofiled() || wants.Level == policy.Broad && !p.broad {
+			if listless(wants, p.broad) {
 				denied = append(denied, event.OnlineKey(r.Keys.ServingKey(), id))
 			}
 		}

@@ -187,7 +187,12 @@ func (p *plan) wishInput() []string {
 // the project knows to do.
 func (w *work) unprofiled(s policy.Subject) bool {
 	wants := w.plan.wants(s)
-	return w.plan.trainingDecisions.Of(s).Denied() || wants.Unprofiled() || wants.Level == policy.Broad && w.job.Model.Lists.Broad == ""
+	return w.plan.trainingDecisions.Of(s).Denied() || listless(wants, w.job.Model.Lists.Broad != "")
+}
+
+// listless reports whether somebody wants no list of their own, or no more of one than a project knows to make without lists by levels (broad).
+func listless(wants policy.Wants, broad bool) bool {
+	return wants.Unprofiled() || wants.Level == policy.Broad && !broad
 }
 
 // honour makes the query of subject row s what the subject wants it to be: without what it wants forgotten, and without what it wants left out.
