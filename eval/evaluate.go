@@ -159,15 +159,22 @@ func (e *evaluation) ask(next int) (int, error) {
 // rank makes the lists of one wave, one contender after another, as they would be served: models.Rank uses all cores.
 func (e *evaluation) rank(ctx context.Context) error {
 	for c := range e.contenders {
-		rules := e.contenders[c].Rules
+		rules, queries := e.contenders[c].Rules, e.queries
+		if ask := e.contenders[c].Ask; ask != nil {
+			queries = make([]models.Query, len(e.queries))
+			for i, q := range e.queries {
+				queries[i] = ask(q)
+				queries[i].K = e.depth
+			}
+		}
 		if rules == nil {
-			if err := models.Rank(ctx, e.contenders[c].Scorer, len(e.task.Catalog.IDs), e.queries, &e.lists[c]); err != nil {
+			if err := models.Rank(ctx, e.contenders[c].Scorer, len(e.task.Catalog.IDs), queries, &e.lists[c]); err != nil {
 				return fmt.Errorf("rank with %s: %w", e.contenders[c].Name, err)
 			}
 			continue
 		}
 		var made lists.Lists
-		if err := rules.Rank(ctx, e.contenders[c].Scorer, e.queries, &made); err != nil {
+		if err := rules.Rank(ctx, e.contenders[c].Scorer, queries, &made); err != nil {
 			return fmt.Errorf("rank with %s: %w", e.contenders[c].Name, err)
 		}
 		e.lists[c] = made.Ranking
@@ -196,9 +203,16 @@ func (e *evaluation) catalogue() {
 
 // tally takes the values of one wave into every cell, in the order of the rows.
 func (e *evaluation) tally() {
+	headline := make([]float64, len(e.contenders))
 	for i := range e.wave {
 		r := &e.wave[i]
 		values := e.values[i*e.layout.width:][:e.layout.width]
+		if e.task.Each != nil {
+			for c := range headline {
+				headline[c] = values[e.layout.hit(0, c, 0).num]
+			}
+			e.task.Each(r.row, headline)
+		}
 		for s := range splits {
 			if r.relevant[s] > 0 {
 				e.cells[s].add(r.bucket, values)

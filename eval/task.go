@@ -27,6 +27,8 @@ type Task struct {
 	Items   Items
 	K       []int // list lengths, ascending; the first is the headline
 
+	// Each is told of every row that is measured, in their order: the headline metric of each contender, in their order. It may not keep the slice. nil: nobody asks.
+	Each     func(row int, headline []float64)
 	Pool     []string // metrics whose sums Quality.Pool is to hold
 	Protocol Protocol // as the report states it; "" means Temporal
 	Masked   bool     // lists leave out what the subject had before; as the report states it
@@ -91,6 +93,9 @@ type Contender struct {
 	Scorer models.Scorer
 	Role   Role
 	Rules  *lists.Stage // by which its scores become lists; nil: by the scores alone
+	// Ask makes of a query of the task what this contender is asked, who may know less of the subject than others do: of the same subject, catalog and
+	// moment. Its length does not matter. nil: the query itself.
+	Ask func(models.Query) models.Query
 }
 
 // check reports every fault of the task at once, and fills the defaults.
