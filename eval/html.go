@@ -2,7 +2,7 @@ package eval
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"fmt"
 	"html/template"
 	"io"
@@ -11,13 +11,37 @@ import (
 	"strings"
 )
 
-//go:embed report.html
-var reportHTML string
+//go:embed page
+var pageFiles embed.FS
 
-//go:embed report.css
+//go:embed page/report.css
 var reportCSS string
 
-var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
+// sections are those of the page, in their order, each with its template, "section " and its ID, in page/ID.html. It stands in a page if it has
+// something to tell.
+var sections = []section{
+	{"subjects", "Real people’s lists", func(r *Report) bool { return r.Subjects != nil }},
+	{"quality", "Is it better?", nil},
+	{"rerank", "Which one ships?", nil},
+	{"lists", "What do list rules do?", func(r *Report) bool { return r.Lists != nil }},
+	{"cohorts", "For whom?", nil},
+	{"rules", "Rules", nil},
+	{"drift", "What changed?", nil},
+	{"data", "Whose data?", nil},
+	{"why", "Why an item?", nil},
+	{"card", "Model card", nil},
+	{"rights", "People’s rights", nil},
+	{"lineage", "Lineage", nil},
+	{"definitions", "Definitions", nil},
+}
+
+// section is one part of the page: its template is handed the whole page.
+type section struct {
+	ID, Title string
+	has       func(*Report) bool // nil: always
+}
+
+var pageTemplates = template.Must(template.New("pages").Funcs(template.FuncMap{
 	"css":      func() template.CSS { return template.CSS(reportCSS) },
 	"value":    func(x *float64) string { return optional(x, plain) },
 	"signed":   func(x *float64) string { return optional(x, signed) },
@@ -65,13 +89,13 @@ var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap
 		}
 		return signed(*low) + " to " + signed(*high)
 	},
-}).Parse(reportHTML))
+}).ParseFS(pageFiles, "page/*.html"))
 
 // WriteHTML writes the report as one page that needs nothing else: no script, no font, no picture from elsewhere. It is readable in light and
 // dark, on a phone and on paper. Subjects, if there are any, stand in it: such a page is for one machine and never for the bucket.
 func (r *Report) WriteHTML(w io.Writer) error {
 	var buf bytes.Buffer // a page is written whole or not at all
-	if err := reportTemplate.Execute(&buf, newPage(r)); err != nil {
+	if err := pageTemplates.ExecuteTemplate(&buf, "report.html", newPage(r)); err != nil {
 		return fmt.Errorf("write report of run %s: %w", r.Run.ID, err)
 	}
 	unbroken := bytes.ReplaceAll(buf.Bytes(), []byte(" %"), []byte("\u00a0%")) // a number and its sign stay on one line
@@ -130,8 +154,6 @@ type page struct {
 	uses    map[string]int // of a definition, so far
 }
 
-type section struct{ ID, Title string }
-
 // tile is one figure of the first screen.
 type tile struct{ Name, Def, Value, Note string }
 
@@ -189,26 +211,19 @@ func newPage(r *Report) *page {
 			p.Owners = append(p.Owners, rule.Budget.Owner)
 		}
 	}
-	p.Sections = []section{
-		{"quality", "Is it better?"},
-		{"rerank", "Which one ships?"},
-		{"cohorts", "For whom?"},
-		{"rules", "Rules"},
-		{"drift", "What changed?"},
-		{"data", "Whose data?"},
-		{"why", "Why an item?"},
-		{"card", "Model card"},
-		{"rights", "People’s rights"},
-		{"lineage", "Lineage"},
-		{"definitions", "Definitions"},
-	}
-	if r.Lists != nil {
-		p.Sections = slices.Insert(p.Sections, 2, section{"lists", "What do list rules do?"})
-	}
-	if r.Subjects != nil {
-		p.Sections = append([]section{{"subjects", "Real people’s lists"}}, p.Sections...)
+	for _, s := range sections {
+		if s.has == nil || s.has(r) {
+			p.Sections = append(p.Sections, s)
+		}
 	}
 	return p
+}
+
+// Section is one section as it stands on the page.
+func (p *page) Section(id string) (template.HTML, error) {
+	var buf bytes.Buffer
+	err := pageTemplates.ExecuteTemplate(&buf, "section "+id, p)
+	return template.HTML(buf.String()), err
 }
 
 // UnprofiledValue is the headline figure of the list not based on profiling, or nil.
