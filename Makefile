@@ -151,6 +151,10 @@ compat: compat-packages $(COMPAT)/made ## What scikit-learn, fairlearn, scipy, e
 	$(COMPAT)/bin/python eval/testdata/compat.py eval/testdata/reference.json eval/drift/testdata/reference.json
 	$(GO) test -count=1 -run Reference ./eval ./eval/drift
 
+.PHONY: compat-drift
+compat-drift: compat-packages $(COMPAT)/made ## How often Evidently's defaults and our drift check call the same stationary and changed weeks (SIZE=ci: few)
+	$(GO) run ./cmd/internal/bencheval -size $(SIZE) -only alarms,power -evidently $(COMPAT)/bin/python
+
 .PHONY: quality
 quality: build ## A year of real purchases, week by week, and the figures of docs/quality.md (DATA=folder of The Complete Journey)
 	@rm -rf bin/journey

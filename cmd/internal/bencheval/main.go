@@ -34,10 +34,18 @@ type answer struct {
 	Evaluated, Figures int
 }
 
+// options are what a part is told.
+type options struct {
+	ci        bool
+	evidently string // a Python that has it; "": it is not asked
+}
+
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("bencheval", flag.ContinueOnError)
 	size := flags.String("size", "full", "full, or ci: small, without targets")
 	only := flags.String("only", "ml1m,many,scan,alarms,power", "which parts, with commas")
+	var o options
+	flags.StringVar(&o.evidently, "evidently", "", "a Python that has Evidently, whose defaults are asked beside in alarms and power")
 	child := flags.Bool("child", false, "measure one part, which standard input names")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -48,16 +56,16 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if *size != "full" && *size != "ci" {
 		return fmt.Errorf("-size %s: want full or ci", *size)
 	}
-	ci := *size == "ci"
-	r := &benchmark.Report{Out: out, CI: ci, Width: 8, Digits: 4}
+	o.ci = *size == "ci"
+	r := &benchmark.Report{Out: out, CI: o.ci, Width: 8, Digits: 4}
 	r.Say("machine", "%s", benchmark.Machine())
-	parts := map[string]func(context.Context, *benchmark.Report, bool) error{"ml1m": ml1m, "many": many, "scan": scan, "alarms": alarms, "power": power}
+	parts := map[string]func(context.Context, *benchmark.Report, options) error{"ml1m": ml1m, "many": many, "scan": scan, "alarms": alarms, "power": power}
 	for _, name := range strings.Split(*only, ",") {
 		part, ok := parts[name]
 		if !ok {
 			return fmt.Errorf("-only %s: want %s", name, strings.Join(slices.Sorted(maps.Keys(parts)), ", "))
 		}
-		if err := part(ctx, r, ci); err != nil {
+		if err := part(ctx, r, o); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -93,9 +101,9 @@ func measure(ctx context.Context, in io.Reader, out io.Writer) error {
 	return json.NewEncoder(out).Encode(a)
 }
 
-func ml1m(ctx context.Context, r *benchmark.Report, ci bool) error {
+func ml1m(ctx context.Context, r *benchmark.Report, o options) error {
 	w := world{Subjects: 6040, Items: 3700, Cohorts: 12, Contenders: 6, K: []int{10, 20}, Replicates: eval.DefaultReplicates, Rich: true}
-	if ci {
+	if o.ci {
 		w.Subjects, w.Items, w.Replicates = 600, 400, 200
 	}
 	var seconds []float64
@@ -106,7 +114,7 @@ func ml1m(ctx context.Context, r *benchmark.Report, ci bool) error {
 		}
 		r.Say("ml1m", "%d subjects, %d items, %d cohorts: %.2f s, %.2f s of processors, %d MB; %d figures with intervals", a.Evaluated, w.Items, w.Cohorts, a.Seconds, a.CPU, a.RSS>>20, a.Figures)
 		seconds = append(seconds, a.Seconds)
-		if ci {
+		if o.ci {
 			return nil
 		}
 	}
@@ -114,9 +122,9 @@ func ml1m(ctx context.Context, r *benchmark.Report, ci bool) error {
 	return nil
 }
 
-func many(ctx context.Context, r *benchmark.Report, ci bool) error {
+func many(ctx context.Context, r *benchmark.Report, o options) error {
 	w := world{Subjects: 1_000_000, Items: 50_000, Cohorts: 2, Contenders: 2, K: []int{10}, Replicates: 200}
-	if ci {
+	if o.ci {
 		w.Subjects, w.Items = 20_000, 500
 	}
 	sizes := []int{w.Subjects / 10, w.Subjects}
@@ -130,7 +138,7 @@ func many(ctx context.Context, r *benchmark.Report, ci bool) error {
 		r.Say("many", "%d subjects, %d items: %.1f s, %.1f s of processors, %d MB", a.Evaluated, w.Items, a.Seconds, a.CPU, a.RSS>>20)
 		memory = append(memory, float64(a.RSS))
 	}
-	if !ci {
+	if !o.ci {
 		r.AtMost("eval_memory_of_ten_times_the_subjects", slices.Max(memory)/memory[0], 1.25)
 	}
 	return nil

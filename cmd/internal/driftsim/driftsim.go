@@ -14,6 +14,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -141,50 +142,60 @@ func WriteCSV(out io.Writer, days ...*drift.Batch) error {
 	return w.Error()
 }
 
+// Judge says which columns of a week have drifted. seed is another for each week.
+type Judge func(w *Week, seed uint64) (called []string, err error)
+
+// Rapport judges weeks as a night does.
+func Rapport(replicates int) Judge {
+	return func(w *Week, seed uint64) ([]string, error) {
+		r, err := w.Judge(seed, replicates)
+		if err != nil {
+			return nil, err
+		}
+		return r.Drifted(), nil
+	}
+}
+
 // Alarms is how often stationary weeks were called.
 type Alarms struct {
 	Weeks   int
 	Called  float64            // share of weeks in which any column was called
 	Error   float64            // standard error of it
-	Rejects map[string]float64 // by column: share of weeks with p ≤ 0.05, before anything is adjusted and whatever the effect
+	Columns map[string]float64 // share of weeks in which this column was called, of those that ever were
 }
 
 // FalseAlarms judges stationary weeks of shops of so many subjects.
-func FalseAlarms(weeks, subjects, replicates int) (*Alarms, error) {
-	out := &Alarms{Weeks: weeks, Rejects: map[string]float64{}}
+func FalseAlarms(weeks, subjects int, judge Judge) (*Alarms, error) {
+	out := &Alarms{Weeks: weeks, Columns: map[string]float64{}}
 	for i := range weeks {
-		r, err := NewShop(uint64(9000+i), subjects).NewWeek(Change{}).Judge(uint64(i), replicates)
+		called, err := judge(NewShop(uint64(9000+i), subjects).NewWeek(Change{}), uint64(i))
 		if err != nil {
 			return nil, err
 		}
-		if len(r.Drifted()) > 0 {
+		if len(called) > 0 {
 			out.Called += 1 / float64(weeks)
 		}
-		for _, c := range r.Columns {
-			if c.P != nil && *c.P <= 0.05 {
-				out.Rejects[c.Name] += 1 / float64(weeks)
-			}
+		for _, name := range called {
+			out.Columns[name] += 1 / float64(weeks)
 		}
 	}
-	out.Error = math.Sqrt(max(out.Called, 1/float64(weeks)) * (1 - out.Called) / float64(weeks))
+	out.Error = math.Sqrt(max(out.Called, 1/float64(weeks)) * (1 - min(out.Called, 1)) / float64(weeks))
 	return out, nil
 }
 
-// Power is how often a planted change was called in its column, by Rapport, over so many shops.
-func Power(c Change, column string, runs, subjects, replicates int) (float64, error) {
-	called := 0.0
+// Power is how often a planted change is called in its column, over so many shops.
+func Power(c Change, column string, runs, subjects int, judge Judge) (float64, error) {
+	found := 0.0
 	for i := range runs {
-		r, err := NewShop(uint64(70000+i), subjects).NewWeek(c).Judge(uint64(i), replicates)
+		called, err := judge(NewShop(uint64(70000+i), subjects).NewWeek(c), uint64(i))
 		if err != nil {
 			return 0, err
 		}
-		for _, name := range r.Drifted() {
-			if name == column {
-				called += 1 / float64(runs)
-			}
+		if slices.Contains(called, column) {
+			found += 1 / float64(runs)
 		}
 	}
-	return called, nil
+	return found, nil
 }
 
 // Scanned is what a scan of many columns took.
