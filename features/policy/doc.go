@@ -20,6 +20,9 @@
 // Future records. Records recorded after now do not exist. Records that are known but take effect later do not act yet; they bound
 // Decision.Expires, so that an online row of a subject whose withdrawal is scheduled ends with it.
 //
+// Churn. What became of a basis in a week (Changes) is counted at the moments at which records become known, not at those that they speak of: a withdrawal
+// that is recorded late could be heeded by nobody before, and a week that has been counted must not change for it.
+//
 // Digest. A step's key holds the digest of who may be used, restricted to the step's window, so that a subject who joined after the
 // window re-opens nothing. It lists who is admitted under consent (default: no) and who is an exception under a legitimate interest
 // (default: yes). Erased subjects stand in neither list: the same digest holds while an erasure is pending and when it is done.
