@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -166,27 +165,4 @@ func (h *halving) best() (c *contestant, rung int) {
 		return h.contestants[0], rung
 	}
 	return h.on(rung)[0], rung
-}
-
-// estimate is the mean of x with its 95 % interval. Values with one owner are of one person, and vary together (the sum over owners
-// of the squared sums of deviations estimates the variance of the total).
-func estimate(x []float64, owner []int) models.Interval {
-	n := float64(len(x))
-	if n == 0 {
-		return models.Interval{}
-	}
-	var mean float64
-	for _, v := range x {
-		mean += v / n
-	}
-	sums := map[int]float64{}
-	for i, v := range x {
-		sums[owner[i]] += v - mean
-	}
-	var square float64
-	for _, o := range slices.Compact(slices.Sorted(slices.Values(owner))) {
-		square += sums[o] * sums[o]
-	}
-	half := 1.96 * math.Sqrt(square) / n
-	return models.Interval{Value: mean, Low: mean - half, High: mean + half}
 }

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/models"
-	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -33,28 +31,14 @@ type Tunable struct {
 	Trainer func(models.Values) (models.Trainer, error)
 }
 
-// Tuned is what a search found. It is committed as an object under tuning/, which nothing reads but people: what trains is the project file.
+// Tuned is what a search found. It is committed as an object under tuning/.
 type Tuned struct {
-	Format    int            `json:"format"` // 1
-	Job       string         `json:"job"`
-	Model     string         `json:"model"`
-	Interval  table.Interval `json:"interval"`
-	At        time.Time      `json:"at"`
-	Revision  string         `json:"revision"` // of the program
-	Digest    table.Digest   `json:"digest"`   // of the permitted rows
-	Learned   table.Interval `json:"learned"`  // what was trained on
-	Judged    table.Interval `json:"judged"`   // what was judged on
-	Seed      uint64         `json:"seed"`
-	K         int            `json:"k"` // figures are mean nDCG@K over the questions, with 95 % intervals
-	Questions int            `json:"questions"`
-	Subjects  int            `json:"subjects"` // who are asked
-	Shares    []float64      `json:"shares"`   // of the subjects, that a trial may be trained on
-	Missing   MissingDays    `json:"missing"`  // of the training window, that have not been ingested
-	Parts     []TunedPart    `json:"parts"`
-	Whole     *TunedWhole    `json:"whole,omitempty"` // nil: no part found anything better, or the search was interrupted
-	Stopped   string         `json:"stopped"`         // what ended it: trials, budget, or interrupted
-	Seconds   float64        `json:"seconds"`
-	Key       string         `json:"key,omitempty"` // of the object that this is
+	Experiment             // figures are mean nDCG@K over the questions, with 95 % intervals
+	Questions  int         `json:"questions"`
+	Subjects   int         `json:"subjects"` // who are asked
+	Shares     []float64   `json:"shares"`   // of the subjects, that a trial may be trained on
+	Parts      []TunedPart `json:"parts"`
+	Whole      *TunedWhole `json:"whole,omitempty"` // nil: no part found anything better, or the search was interrupted
 }
 
 // TunedPart is what was tried for one part.
@@ -88,7 +72,6 @@ type TunedWhole struct {
 }
 
 const (
-	tunedFormat = 1
 	// askedAtMost bounds the questions, as a blend's validation does.
 	askedAtMost = 2000
 	// leastShare is how many subjects a share must hold: fewer tell little of what all would.
@@ -99,9 +82,6 @@ const (
 
 // ErrTuning says that a search was asked for that cannot be made.
 var ErrTuning = errors.New("nothing to tune")
-
-// Interrupted reports whether the search was ended from outside.
-func (t *Tuned) Interrupted() bool { return t.Stopped == stoppedInterrupted }
 
 // Better is what was found better for parts of the model, by their names.
 func (t *Tuned) Better() map[string]models.Values {
@@ -114,13 +94,6 @@ func (t *Tuned) Better() map[string]models.Values {
 	return out
 }
 
-// What ended a search.
-const (
-	stoppedTrials      = "trials"
-	stoppedBudget      = "budget"
-	stoppedInterrupted = "interrupted"
-)
-
 // Tune searches hyperparameters of the parts of the job's model: each part by itself, by successive halving over shares of the subjects, trained on
 // what lies before the validation window and judged on that window, with the test window out of sight. Then the blend of what was found is compared with
 // the blend of what stands in the project file. The outcome is committed under tuning/; nothing is trained for use, registered or published.
@@ -132,7 +105,7 @@ func (r *Runner) Tune(ctx context.Context, job *Job, iv table.Interval, o Tuning
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("tune %s: %w", job.Name, err)
 	}
-	w, missing, err := r.tuning(ctx, job, iv)
+	w, missing, err := r.looking(ctx, job, iv)
 	if err != nil {
 		return nil, err
 	}
@@ -144,28 +117,17 @@ func (r *Runner) Tune(ctx context.Context, job *Job, iv table.Interval, o Tuning
 		Tuning: o, data: &d.Dataset, seed: job.Model.Seed, k: job.K[0], wall: r.Wall, began: r.Wall(),
 		progress: func(part string, done, total int64) { r.Progressed("tune", part, done, total, "trials") },
 	}
-	out := &Tuned{
-		Format: tunedFormat, Job: job.Name, Model: job.Model.Name, Interval: iv, At: w.now, Revision: r.Revision, Digest: d.facts.Digest,
+	out := &Tuned{Experiment: Experiment{
+		Format: experimentFormat, Job: job.Name, Model: job.Model.Name, Interval: iv, At: w.now, Revision: r.Revision, Digest: d.facts.Digest,
 		Learned: between(d.Cuts.Base, d.Cuts.Validation), Judged: between(d.Cuts.Validation, d.Cuts.Test), Seed: job.Model.Seed, K: t.k, Missing: missing,
-	}
+	}}
 	if err := t.run(ctx, out); err != nil {
 		return nil, fmt.Errorf("tune %s: %w", job.Name, err)
 	}
-	body, err := json.MarshalIndent(out, "", " ")
-	if err != nil {
-		return nil, err
-	}
-	out.Key = fmt.Sprintf("tuning/%s/%s/%s.json", job.Name, w.label, hash(string(body))[:12])
-	// What was found is kept also where the search was interrupted.
-	if _, err := r.Bucket.Put(context.WithoutCancel(ctx), out.Key, storage.Bytes(body), storage.Cond{}); err != nil {
-		return nil, fmt.Errorf("tune %s: keep the outcome: %w", job.Name, err)
+	if out.Key, err = r.keep(ctx, "tuning", job.Name, w.label, out); err != nil {
+		return nil, fmt.Errorf("tune %s: %w", job.Name, err)
 	}
 	return out, nil
-}
-
-// between is the interval of two times in µs.
-func between(from, to int64) table.Interval {
-	return table.Interval{Start: time.UnixMicro(from).UTC(), End: time.UnixMicro(to).UTC()}
 }
 
 func (o *Tuning) check() error {
@@ -190,42 +152,6 @@ func (o *Tuning) check() error {
 		}
 	}
 	return nil
-}
-
-// tuning is a work over the training set as it is ingested, under the policy of now. It writes nothing.
-func (r *Runner) tuning(ctx context.Context, job *Job, iv table.Interval) (*work, MissingDays, error) {
-	w, missing, err := r.lookingBack(ctx, job, nil, iv, job.Window)
-	if err != nil {
-		return nil, missing, err
-	}
-	p := w.plan
-	p.training = table.Interval{Start: iv.End.Add(-job.Window), End: iv.End}
-	p.filter = p.trainingDecisions.Digest(p.training)
-	if err := w.planSnapshots(ctx, p); err != nil {
-		return nil, missing, err
-	}
-	for _, s := range []*snapshot{p.items, p.subjects} {
-		if s != nil && !s.done {
-			return nil, missing, fmt.Errorf("%w: the %s as their files are now have not been read: rapport run %s --step ingest", ErrNoData, s.set, job.Name)
-		}
-	}
-	if len(p.committed) == 0 {
-		return nil, missing, fmt.Errorf("%w: no day of the training window has been ingested: rapport run %s --step ingest", ErrNoData, job.Name)
-	}
-	return w, missing, nil
-}
-
-// TrainingSet reads what a run of iv would learn from, as far as it is ingested, under the policy of now: for measurements. It writes nothing.
-func (r *Runner) TrainingSet(ctx context.Context, job *Job, iv table.Interval) (*models.Dataset, error) {
-	w, _, err := r.tuning(ctx, job, iv)
-	if err != nil {
-		return nil, err
-	}
-	d, err := w.load(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &d.Dataset, nil
 }
 
 // tuner is one search over a training set in memory.
