@@ -130,7 +130,7 @@ const asItStands = "as it stands"
 // variant is another way to train or to make lists.
 type variant struct {
 	name string
-	// data makes what is learned from; nil: what there is. Its subjects, its catalog's ids and its cuts stay as they are, and it may share what it does not change.
+	// data makes what is learned from; nil: what there is. Its subjects, its catalog's ids and its test window stay as they are, and it may share what it does not change.
 	data func(*models.Dataset) (*models.Dataset, error)
 	// served says that lists are made of what data makes, too: of histories and attributes as they are there. Else it is only learned from.
 	served  bool
@@ -282,8 +282,8 @@ func (e *experiment) learns(v *variant) (*models.Dataset, error) {
 	if err := d.Validate(); err != nil {
 		return nil, err
 	}
-	if !slices.Equal(d.Events.Subjects, e.data.Events.Subjects) || !slices.Equal(d.Catalog.IDs, e.data.Catalog.IDs) || d.Cuts != e.data.Cuts {
-		return nil, fmt.Errorf("its subjects, items or cuts are others: it cannot be asked the same")
+	if !slices.Equal(d.Events.Subjects, e.data.Events.Subjects) || !slices.Equal(d.Catalog.IDs, e.data.Catalog.IDs) || d.Cuts.Test != e.data.Cuts.Test || d.Cuts.End != e.data.Cuts.End {
+		return nil, fmt.Errorf("its subjects, items or test window are others: it cannot be asked the same")
 	}
 	return d, nil
 }
