@@ -194,6 +194,8 @@ func (w *work) inputs(s step) []ledger.Input {
 			name = "events"
 		}
 		out = append(out, ledger.Input{Kind: "files", Name: name, From: s.label, N: s.files, Bytes: s.bytes, Digest: inputsPart(s.key)})
+	case "trust":
+		out = append(out, days(s.iv))
 	case "build":
 		views := table.Interval{Start: w.iv.End.Add(-features.RetentionNeeded(w.job.Views)), End: w.iv.End}
 		out = append(out, days(views), people(p.trainingDecisions, views))
@@ -322,6 +324,9 @@ func (j *Job) spec() map[string]any {
 		},
 		"budgets": j.Budgets, "drift": j.Drift, "publish": map[string]any{"alias": j.Alias}, "min_volume": j.Floor,
 		"lookback": j.Lookback.String(), "overlap": j.Overlap, "catch_up": j.CatchUp.String(),
+	}
+	if j.Trust != nil {
+		spec["trust"] = j.Trust
 	}
 	if len(j.Calendar) > 0 {
 		spec["calendar"] = j.Calendar

@@ -50,6 +50,7 @@ type Job struct {
 	Budgets   []eval.Budget
 	Baselines []Baseline // measured beside the candidate; the first one ranks the list not based on profiling
 	Drift     Drift
+	Trust     *Trust     // nil: no weeks are counted
 	Calendar  []Expected // days of which is known that they are unlike others
 	// Watched is the job that this one starts when its inputs drift; nil: it trains and publishes itself.
 	Watched  *Job

@@ -19,6 +19,7 @@ const (
 	logicAssemble = 1
 	logicTrain    = 3 // 2: rows of als are solved otherwise, those of large data by steps; 3: als knows new items and people by their attributes, and the inverse of ease sums in another order
 	logicEvaluate = 3 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what
+	logicTrust    = 1
 	logicLoad     = 2 // 2: entries say why they deserve little trust
 )
 

@@ -40,6 +40,7 @@ type plan struct {
 	files                    *event.Files // nil in a runner without keys, which may not read raw data
 	items, subjects, cohorts *snapshot
 	days                     []plannedDay
+	trust                    []trustWeek
 	committed                []day // the days that have been ingested, ascending
 	found                    readQuality
 	notReady                 []string // what a run would wait for; in a run that is only planned
@@ -115,6 +116,9 @@ func (w *work) planSteps(ctx context.Context, p *plan) error {
 		return err
 	}
 	w.lostFiles(p.files)
+	if err := w.planTrust(ctx, p); err != nil {
+		return err
+	}
 	return w.planLearning(ctx, p)
 }
 

@@ -117,6 +117,9 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 	if funnel.Read() > 0 {
 		v.Excluded = funnel.Suppressed(smallCell)
 	}
+	for _, t := range p.trust {
+		add(t.step)
+	}
 	if through >= ThroughBuild && len(job.Views) > 0 {
 		add(p.build)
 		if !p.build.done {

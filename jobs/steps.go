@@ -44,6 +44,7 @@ func (w *work) through(ctx context.Context, o Options) error {
 		{"snapshots", ThroughIngest, w.snapshots}, // items, subjects, cohorts → tables by content
 		{"ingest", ThroughIngest, w.ingest},       // raw rows → minimized, permitted, pseudonymous events, a table a day
 		{"expect", ThroughIngest, w.judgeSources}, // an empty interval is a failure, not a result; so is what fails its expectations
+		{"trust", ThroughIngest, w.countWeeks},    // weeks that have ended: how people's trust and the service have grown
 		{"build", ThroughBuild, w.build},          // views as of the interval's end
 		{"drift", ThroughDrift, w.checkDrift},     // inputs against a reference, before anything is trained of them
 		{"retrain", ThroughDrift, w.retrain},      // of a job that watches another: that one, once

@@ -301,6 +301,19 @@ func (s Source) wants(p policy.Purpose) ([]table.Want, error) {
 	return out, errors.Join(errs...)
 }
 
+// Reads names the columns of the source's files that ingest reads for a purpose.
+func (s Source) Reads(p policy.Purpose) ([]string, error) {
+	wants, err := s.wants(p)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, w := range wants {
+		out = append(out, w.Name)
+	}
+	return out, nil
+}
+
 // fixedColumns is how many columns the source's events tables have before the context columns.
 func (s Source) fixedColumns() int {
 	if s.Created != "" {
