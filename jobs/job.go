@@ -46,6 +46,7 @@ type Job struct {
 	K         []int
 	Cohort    []string // cohort attributes; an intersection has CohortCross between them
 	Judging   Judging  // what else candidates are measured by
+	Minimize  Minimizing
 	MinN      int
 	Budgets   []eval.Budget
 	Baselines []Baseline // measured beside the candidate; the first one ranks the list not based on profiling

@@ -21,13 +21,14 @@ import (
 // falls due. Refusals by the gate, requests to cancel, and faults that time does not mend are not repeated. A source that is not ready is asked
 // again every 15 minutes until the next interval falls due; that counts as no attempt.
 type Scheduler struct {
-	runner *Runner
-	clock  Clock
-	drain  time.Duration
-	peers  *peers
-	run    func(context.Context, *Job, table.Interval, Options) (*Result, error)
-	lines  []*line
-	wake   chan struct{}
+	runner  *Runner
+	clock   Clock
+	drain   time.Duration
+	peers   *peers
+	run     func(context.Context, *Job, table.Interval, Options) (*Result, error)
+	lines   []*line
+	wake    chan struct{}
+	ledgers *ledgers
 
 	mu     sync.Mutex
 	turned time.Time // wall clock of the last turn
@@ -66,7 +67,7 @@ func NewScheduler(r *Runner, js []*Job, o SchedulerOptions) *Scheduler {
 	own.Now, own.turns = o.Clock.Now, &turns{}
 	s := &Scheduler{
 		runner: &own, clock: o.Clock, drain: o.Drain, run: own.Run, wake: make(chan struct{}, 1), count: map[string]map[string]int{},
-		peers: newPeers(&own, js, o.Takeover),
+		peers: newPeers(&own, js, o.Takeover), ledgers: newLedgers(js, o.Clock.Now()),
 	}
 	for _, j := range js {
 		if j.Due.IsZero() {

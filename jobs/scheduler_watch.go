@@ -26,7 +26,7 @@ type LateObserver interface {
 func (s *Scheduler) Announce(ctx context.Context) error { return s.peers.beat(ctx) }
 
 // Watch does until ctx ends what a server does between runs, beside Run: it tells the other servers that this one lives, brings the online store in
-// step with the alias if it was flushed or restored, and says what is late. What goes wrong is logged, and tried again a little later. Loading a store
+// step with the alias if it was flushed or restored, says what is late, and makes the ledgers of what each field is worth. What goes wrong is logged, and tried again a little later. Loading a store
 // again may take long, and so the beats go on beside it: a server that mends is not taken for a dead one.
 func (s *Scheduler) Watch(ctx context.Context) {
 	var wg sync.WaitGroup
@@ -49,6 +49,7 @@ func (s *Scheduler) Watch(ctx context.Context) {
 			s.late(ctx)
 		})
 	})
+	wg.Go(func() { s.each(ctx, time.Minute, func() { s.minimize(ctx) }) })
 	wg.Wait()
 }
 

@@ -1,0 +1,162 @@
+package eval
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// MinimizationHead says where a ledger comes from.
+type MinimizationHead struct {
+	Job, Model, Revision string
+	Interval             table.Interval
+	At                   time.Time
+	Learned, Judged      table.Interval
+	Stopped              string // what ended it
+	Seconds              float64
+}
+
+// ledgerPage is a ledger arranged for reading.
+type ledgerPage struct {
+	*Minimization
+	MinimizationHead
+	Tone     string
+	Why      []string
+	Families []ledgerFamily
+	Notes    []Definition
+}
+
+type ledgerFamily struct {
+	Title string
+	Plot  *plot // nil: nothing of it was judged
+	Rows  []ledgerRow
+}
+
+// ledgerRow is a row in words.
+type ledgerRow struct {
+	Worth
+	Tone, People, Unique, Small, Coarser, Hardest string
+}
+
+var familyTitles = map[string]string{
+	"history": "Length of history", "time": "Precision of times", "subjects": "Attributes of people", "events": "Columns of events", "items": "Attributes of items", "views": "Views",
+}
+
+var worthTones = map[WorthVerdict]string{Needed: "bad", Droppable: "good", Unclear: "warn", Unread: "good", NotReached: "none", Failed: "warn"}
+
+// WriteHTML writes the ledger as a page like that of a report: it needs nothing else, and holds nobody.
+func (m *Minimization) WriteHTML(w io.Writer, head MinimizationHead) error {
+	p := &ledgerPage{Minimization: m, MinimizationHead: head, Tone: "warn", Notes: ledgerNotes()}
+	if m.Proposal != nil {
+		p.Tone = "good"
+	}
+	p.why()
+	zero := 0.0
+	all := span{}
+	all.add(&zero, &m.Margin)
+	for _, r := range m.Rows {
+		all.add(r.Loss.Value)
+	}
+	// Intervals are cut off at the axis: what matters is the margin, and an interval of three times the largest loss would hide it.
+	a, ticks := newAxis(all.lo, all.hi, percents)
+	for _, r := range m.ByFamily() {
+		if n := len(p.Families); n == 0 || p.Families[n-1].Title != familyTitles[r.Family] {
+			p.Families = append(p.Families, ledgerFamily{Title: familyTitles[r.Family]})
+		}
+		f := &p.Families[len(p.Families)-1]
+		f.Rows = append(f.Rows, newLedgerRow(r))
+		if r.Loss.Value == nil {
+			continue
+		}
+		if f.Plot == nil {
+			f.Plot = &plot{Label: "loss without each of: " + strings.ToLower(f.Title), Ticks: ticks, Wide: true, Marks: []mark{{a.at(m.Margin), "budget"}, {a.at(0), "all"}}}
+		}
+		row := a.row(r.Name, "candidate", r.Loss, percent)
+		row.Mark, row.Tone = string(r.Verdict), worthTones[r.Verdict]
+		f.Plot.Rows = append(f.Plot.Rows, row)
+	}
+	var buf bytes.Buffer // a page is written whole or not at all
+	if err := pageTemplates.ExecuteTemplate(&buf, "ledger", p); err != nil {
+		return fmt.Errorf("write the ledger of %s: %w", head.Job, err)
+	}
+	if _, err := w.Write(bytes.ReplaceAll(buf.Bytes(), []byte(" %"), []byte("\u00a0%"))); err != nil {
+		return fmt.Errorf("write the ledger of %s: %w", head.Job, err)
+	}
+	return nil
+}
+
+// why says on what the headline rests.
+func (p *ledgerPage) why() {
+	if x := p.Proposal; x != nil {
+		switch {
+		case x.Judged.Verdict == Unread:
+			p.Why = append(p.Why, "the model reads none of it")
+		case x.Judged.Family == AllAtOnce:
+			p.Why = append(p.Why, "tried all at once, on the same people: "+string(x.Judged.Verdict))
+		default:
+			p.Why = append(p.Why, "judged by itself: "+string(x.Judged.Verdict))
+		}
+		if len(x.Without) > 0 {
+			p.Why = append(p.Why, "droppable by itself, and not proposed beside the others: "+list(x.Without))
+		}
+		if g := x.Judged.Hardest(); g != nil {
+			p.Why = append(p.Why, hardest(g))
+		}
+	}
+	by := map[WorthVerdict]int{}
+	for _, r := range p.Rows {
+		by[r.Verdict]++
+	}
+	var counts []string
+	for _, v := range []WorthVerdict{Needed, Droppable, Unclear, Unread, NotReached, Failed} {
+		if by[v] > 0 {
+			counts = append(counts, count(by[v])+" "+string(v))
+		}
+	}
+	if len(counts) > 0 {
+		p.Why = append(p.Why, list(counts))
+	}
+	p.Why = append(p.Why, fmt.Sprintf("ended by %s after %.0f s, as of %s", p.Stopped, p.Seconds, printTime(p.At)))
+}
+
+// hardest says who loses most.
+func hardest(g *GroupLoss) string {
+	return fmt.Sprintf("of the groups judged, %s %s (n %s) loses most: %s (%s)", plainName(g.Cohort), g.Level, count(g.N), optional(g.Loss.Value, percent), between(g.Loss.Low, g.Loss.High, percent))
+}
+
+func newLedgerRow(w Worth) ledgerRow {
+	r := ledgerRow{Worth: w, Tone: worthTones[w.Verdict], People: "—", Unique: "—", Small: "—", Coarser: "—"}
+	if c := w.Cost; c.People > 0 {
+		r.People, r.Unique, r.Small = count(c.People), c.Unique.String(), c.Small.String()
+		var coarser []string
+		for _, x := range c.Coarser {
+			coarser = append(coarser, x.To+": "+x.Unique.String())
+		}
+		if c.Together != nil && c.Others != nil {
+			coarser = append(coarser, fmt.Sprintf("all attributes together: %s, without this one %s", c.Together, c.Others))
+		}
+		if len(coarser) > 0 {
+			r.Coarser = strings.Join(coarser, "; ")
+		}
+	}
+	if g := w.Hardest(); g != nil && w.Verdict != Unread {
+		s := hardest(g)
+		r.Hardest = strings.ToUpper(s[:1]) + s[1:] + "."
+	}
+	return r
+}
+
+func ledgerNotes() []Definition {
+	return []Definition{
+		{"without it", "The model is trained anew from the same events without the thing, and asked for the same people’s next items with histories and attributes that lack it, too. Lists are ranked over the whole catalog. All windows lie before the test window of the job’s runs."},
+		{"needed, droppable, undecided", "Needed: the whole 95 % interval of the loss lies above the margin. Droppable: it lies below. Undecided: too few people to say. Each verdict stands by itself; with many rows one in forty that is called droppable may cost more than the margin. What is proposed together was tried together, on the people by whom it was chosen, which flatters it a little: the gate of the next run is asked again."},
+		{"not read", "No part of the model reads it. Without it the same lists would be made; who else reads it is named."},
+		{"unique", "A person’s combination is the set of distinct values in the person’s rows: of devices, of items, of days. Unique is who has a combination that nobody else has, among the people looked at; under 11 alike, who shares it with fewer than ten others. Shares that would tell of fewer than 11 people are told as bounds."},
+		{"more coarsely", "The same shares if the values were told more coarsely: what a coarser column would still give away."},
+		{"last and random", "So many events of each person are stored: the last ones, or as many drawn at random, for comparison (Biega et al. 2020). A loss that is small on average need not be small for everybody, so each row names the group that loses most."},
+	}
+}
