@@ -20,6 +20,8 @@
 //   - at_most: of a level of an attribute no more than so many stand in a page. Items without a level are not counted.
 //   - fresh: in the first n places of a page at least ⌊n·m/K⌋ are new items, m being share·K rounded down or up by a draw of the query's own, so that
 //     the mean over subjects is share·K exactly. New items that are no candidates are taken from an equal draw of them all, best score first.
+//   - at_least: the same for the items of some levels of an attribute, of whom the best by score are offered. Where several such shares fall due at one
+//     place, the next places make up for it.
 //
 // A subject may want less of some items, or would rather have new ones (models.Query.Less, RatherNew): the gain of an item is then less by Options.Less if
 // it is of those, and more by half of Options.New each if the subject has not had it and if it is new to everybody. A wish takes no item out, and one
@@ -36,7 +38,8 @@
 // every prefix whatever the objectives, as far as the candidates can.
 //
 // Candidates are the 10·K best (or twice what is asked for, if that is more). Time a list, beside ranking: O(length · candidates · attributes), with
-// vectors O(length · candidates · dim). With fresh the model scores the catalog twice.
+// vectors O(length · candidates · dim). With fresh the model scores the catalog twice, and
+// once more for each share of at_least.
 //
 // # Design
 //

@@ -7,13 +7,15 @@ import (
 	"github.com/rapport-ml/rapport/models"
 )
 
-// Candidates are a query's best items, best first, and the new items that its list may owe places to, in the order in which they are to be
-// taken. An item may stand in both.
+// Candidates are a query's best items, best first, the new items that its list may owe places to, in the order in which they are to be
+// taken, and those of groups that it owes places to. An item may stand in several.
 type Candidates struct {
-	Items       []int32
-	Scores      []float32
-	Fresh       []int32
-	FreshScores []float32
+	Items         []int32
+	Scores        []float32
+	Fresh         []int32
+	FreshScores   []float32
+	Ensured       []int32
+	EnsuredScores []float32
 }
 
 // List is one list as served.
@@ -46,6 +48,9 @@ type filler struct {
 	less   []float64 // what a wish for less takes away of the gain
 	rather []float64 // what one for new items adds to it
 	eager  bool      // new items may stand anywhere
+	owed   []int     // by floor: places of a page
+	has    []int     // by floor: places that it has on the page
+	due    []bool    // by floor: whether the next place is its
 
 	used   []int32   // per limit and level, in the page
 	levels []int     // of the attribute that is calibrated: those with p > 0
@@ -57,25 +62,26 @@ func (f *filler) fill(s *Stage, q *models.Query, c Candidates) List {
 	f.begin(s, c)
 	f.wishes(q)
 	calibrated := f.target(q)
-	owed := s.owed(q.Draw)
+	f.owed, f.has, f.due = sized(f.owed, len(s.floors)), sized(f.has, len(s.floors)), sized(f.due, len(s.floors))
+	for i := range s.floors {
+		f.owed[i] = s.owed(&s.floors[i], q.Draw)
+	}
 	var out List
 	var chosen []int
-	fresh := 0 // in the page
 	for len(chosen) < q.K {
 		place := len(chosen) % s.k
 		if place == 0 {
 			f.turn(calibrated)
-			fresh = 0
 		}
-		at, why := f.choose(calibrated, fresh < owed*(place+1)/s.k)
+		for i := range f.due {
+			f.due[i] = f.has[i] < f.owed[i]*(place+1)/s.k
+		}
+		at, why := f.choose(calibrated)
 		if at < 0 {
 			break
 		}
 		f.pass(at, why, calibrated)
 		f.take(at, calibrated)
-		if s.IsFresh(f.item[at]) {
-			fresh++
-		}
 		chosen = append(chosen, at)
 	}
 	for j, at := range chosen {
@@ -89,7 +95,7 @@ func (f *filler) fill(s *Stage, q *models.Query, c Candidates) List {
 	return out
 }
 
-// begin takes the candidates in: those ranked, then new items that are not among them.
+// begin takes the candidates in: those ranked, then new items that are not among them, then those of groups.
 func (f *filler) begin(s *Stage, c Candidates) {
 	f.s = s
 	f.item, f.raw = append(f.item[:0], c.Items...), append(f.raw[:0], c.Scores...)
@@ -99,11 +105,16 @@ func (f *filler) begin(s *Stage, c Candidates) {
 		f.before = append(f.before, int32(i+1))
 		known[item] = true
 	}
-	for i, item := range c.Fresh {
-		if !known[item] {
-			f.item, f.raw, f.before = append(f.item, item), append(f.raw, c.FreshScores[i]), append(f.before, 0)
+	also := func(items []int32, scores []float32) {
+		for i, item := range items {
+			if !known[item] {
+				f.item, f.raw, f.before = append(f.item, item), append(f.raw, scores[i]), append(f.before, 0)
+				known[item] = true
+			}
 		}
 	}
+	also(c.Fresh, c.FreshScores)
+	also(c.Ensured, c.EnsuredScores)
 	n := len(f.item)
 	f.score, f.near, f.by, f.taken = sized(f.score, n), sized(f.near, n), sized(f.by, n), sized(f.taken, n)
 	if m := len(c.Scores); m > 0 {
@@ -196,6 +207,7 @@ func (f *filler) target(q *models.Query) bool {
 func (f *filler) turn(calibrated bool) {
 	clear(f.used)
 	clear(f.near)
+	clear(f.has)
 	if calibrated {
 		clear(f.q)
 	}
@@ -246,31 +258,42 @@ func (f *filler) gain(x int, w, v float64) float64 {
 	return g - wish(f.less, x) + wish(f.rather, x)
 }
 
-// choose returns the candidate for the next place, or −1. Where a new item is due, it is one if any may stand there.
-func (f *filler) choose(calibrated, due bool) (at int, why Rule) {
+// choose returns the candidate for the next place, or −1. Where items of a floor are due, it is one of them if any may stand there.
+func (f *filler) choose(calibrated bool) (at int, why Rule) {
 	w, v := f.weights(calibrated)
-	best, bestFresh := -1, -1
-	var gain, gainFresh float64
+	best, bestDue := -1, -1
+	var gain, gainDue float64
+	var by Rule
 	for x := range f.item {
 		if f.taken[x] || f.blocked(x) {
 			continue
 		}
-		ranked := f.before[x] > 0 || f.eager
-		if !ranked && !due {
+		ranked, due := f.before[x] > 0 || f.eager, f.dueTo(f.item[x])
+		if !ranked && due == 0 {
 			continue
 		}
 		g := f.gain(x, w, v)
 		if ranked && (best < 0 || g > gain) {
 			best, gain = x, g
 		}
-		if due && f.s.IsFresh(f.item[x]) && (bestFresh < 0 || g > gainFresh) {
-			bestFresh, gainFresh = x, g
+		if due != 0 && (bestDue < 0 || g > gainDue) {
+			bestDue, gainDue, by = x, g, due
 		}
 	}
-	if bestFresh >= 0 && bestFresh != best {
-		return bestFresh, Freshness
+	if bestDue >= 0 && bestDue != best {
+		return bestDue, by
 	}
 	return best, 0
+}
+
+// dueTo is by which rules the next place is the item's, 0 if by none.
+func (f *filler) dueTo(item int32) (by Rule) {
+	for i, due := range f.due {
+		if due && f.s.floors[i].is[item] {
+			by |= f.s.floors[i].by
+		}
+	}
+	return by
 }
 
 // pass notes, of each better ranked candidate that the choice goes past, which rule did that, and the same of the choice.
@@ -323,6 +346,11 @@ func (f *filler) take(x int, calibrated bool) {
 	for _, l := range f.s.limits {
 		if v := l.of[item]; v >= 0 {
 			f.used[l.used+int(v)]++
+		}
+	}
+	for i := range f.has {
+		if f.s.floors[i].is[item] {
+			f.has[i]++
 		}
 	}
 	if calibrated {

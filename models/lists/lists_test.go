@@ -258,7 +258,7 @@ func TestEveryPrefixKeepsTheRules(t *testing.T) {
 				if s.IsFresh(item) {
 					fresh++
 				}
-				if want := s.owed(q.Draw) * (i + 1) / k; fresh < want {
+				if want := s.owed(&s.floors[0], q.Draw) * (i + 1) / k; fresh < want {
 					t.Fatalf("%d new items in the first %d places of a page, want %d", fresh, i+1, want)
 				}
 			}
@@ -269,6 +269,62 @@ func TestEveryPrefixKeepsTheRules(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFloor: items of a group have their share of every prefix of a page, whatever their scores, and of all candidates that the catalog has.
+func TestFloor(t *testing.T) {
+	c := catalog(60, "a", "a", "a", "a", "b") // every fifth item is of b
+	rules := Rules{AtLeast: []Floor{{Column: "category", In: []string{"b", "gone"}, Share: 0.25}}}
+	s := bind(t, rules, c, Options{K: 8})
+	scorer := byPosition{} // of b, item 4 is the best, and it has the place 5
+	q := []models.Query{{K: 8, Draw: 1}, {K: 16, Draw: 2, Exclude: []int32{4}}, {K: 8, Candidates: []int32{0, 1, 2, 3, 5, 6, 7, 8}}}
+	var out Lists
+	if err := s.Rank(t.Context(), scorer, q, &out); err != nil {
+		t.Fatal(err)
+	}
+	// 2 of 8 places: the 4th and the 8th at the latest.
+	for i, want := range [][]int32{{0, 1, 2, 4, 3, 5, 6, 9}, {0, 1, 2, 9, 3, 5, 6, 14, 7, 8, 10, 19, 11, 12, 13, 24}, {0, 1, 2, 3, 5, 6, 7, 8}} {
+		if got, _ := out.Query(i); !slices.Equal(got, want) {
+			t.Errorf("list %d is %v, want %v", i, got, want)
+		}
+	}
+	if got := out.By[3].Names(); !slices.Equal(got, []string{"at_least"}) || out.Before[3] != 5 {
+		t.Errorf("item 4 was moved by %v from place %d", got, out.Before[3])
+	}
+	// An item that is no candidate has no place that scores gave it.
+	if last := out.Before[7]; last != 10 {
+		t.Errorf("item 9 stood at place %d", last)
+	}
+	says, idle, err := s.Says(c)
+	if err != nil || len(idle) != 0 || !slices.Equal(says, []string{"25 % of the places for items whose category is b or gone"}) {
+		t.Errorf("%q, %q, %v", says, idle, err)
+	}
+	rules.AtLeast[0].In = []string{"gone"}
+	if _, idle, err = bind(t, rules, c, Options{K: 8}).Says(c); err != nil || len(idle) != 1 {
+		t.Errorf("a floor for nobody is not told: %q, %v", idle, err)
+	}
+	for problem, bad := range map[string]Rules{
+		"names no level":            {AtLeast: []Floor{{Column: "category", Share: 0.1}}},
+		"must be above 0":           {AtLeast: []Floor{{Column: "category", In: []string{"b"}}}},
+		"times the places":          {AtLeast: []Floor{{"category", []string{"b"}, 0.6}, {"category", []string{"a"}, 0.5}}},
+		"1.2 times the places":      {AtLeast: []Floor{{"category", []string{"b"}, 0.7}}, Fresh: &Fresh{Age: time.Hour, Share: 0.5}},
+		"at_least.category.share: ": {AtLeast: []Floor{{"category", []string{"b"}, 1.1}}},
+	} {
+		if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("%s: %v", problem, err)
+		}
+	}
+}
+
+// byPosition scores items the better the earlier they stand in the catalog.
+type byPosition struct{}
+
+func (byPosition) Score(_ context.Context, q []models.Query, dst []float32) error {
+	n := len(dst) / len(q)
+	for i := range dst {
+		dst[i] = -float32(i % n)
+	}
+	return nil
 }
 
 // TestARuleSaysWhatItDid: places before and after, and which rule.

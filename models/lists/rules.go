@@ -13,6 +13,7 @@ import (
 type Rules struct {
 	Exclude   []Exclusion `json:"exclude,omitempty"`
 	AtMost    []Limit     `json:"at_most,omitempty"`
+	AtLeast   []Floor     `json:"at_least,omitempty"`
 	Diversity *Diversity  `json:"diversity,omitempty"`
 	Calibrate *Calibrate  `json:"calibrate,omitempty"`
 	Fresh     *Fresh      `json:"fresh,omitempty"`
@@ -56,6 +57,13 @@ type Limit struct {
 	Most   int    `json:"most"`
 }
 
+// Floor gives the items of some levels of a category a share of the places of a page.
+type Floor struct {
+	Column string   `json:"column"`
+	In     []string `json:"in"` // the levels, together
+	Share  float64  `json:"share"`
+}
+
 // Vectors in place of attributes says that items are compared by the model's own vectors.
 const Vectors = "vectors"
 
@@ -80,7 +88,7 @@ type Fresh struct {
 
 // Off reports whether the rules change no list.
 func (r *Rules) Off() bool {
-	return r == nil || len(r.Exclude) == 0 && len(r.AtMost) == 0 && r.Diversity == nil && r.Calibrate == nil && r.Fresh == nil
+	return r == nil || len(r.Exclude) == 0 && len(r.AtMost) == 0 && len(r.AtLeast) == 0 && r.Diversity == nil && r.Calibrate == nil && r.Fresh == nil
 }
 
 // Yardstick is rules by which lists are measured, whether or not these rules change them: how alike their items are by the attributes of the
@@ -180,6 +188,9 @@ func (r *Rules) Says() (out []string) {
 	for _, l := range r.AtMost {
 		say("at most %d of one %s in a list", l.Most, l.Column)
 	}
+	for _, f := range r.AtLeast {
+		say("%g %% of the places for items whose %s is %s", 100*f.Share, f.Column, strings.Join(f.In, " or "))
+	}
 	if d := r.Diversity; d != nil {
 		say("unlike items by %s, with weight %g", strings.Join(d.By, " and "), d.Weight)
 	}
@@ -232,6 +243,9 @@ func (r *Rules) Columns() (out []string) {
 	for _, l := range r.AtMost {
 		add(l.Column)
 	}
+	for _, f := range r.AtLeast {
+		add(f.Column)
+	}
 	if r.Diversity != nil {
 		for _, c := range r.Diversity.By {
 			add(c)
@@ -282,6 +296,22 @@ func (r *Rules) Validate() error {
 		if l.Most < 1 {
 			fault("at_most."+l.Column, "is %d, and must be at least 1: to take a level out of all lists, exclude it", l.Most)
 		}
+	}
+	var places float64
+	for _, f := range r.AtLeast {
+		if len(f.In) == 0 {
+			fault("at_least."+f.Column, "names no level: which ones are to have the places, as [A, B]")
+		}
+		if !(f.Share > 0 && f.Share <= 1) {
+			fault("at_least."+f.Column+".share", "is %g, and must be above 0 and at most 1", f.Share)
+		}
+		places += f.Share
+	}
+	if r.Fresh != nil {
+		places += r.Fresh.Share
+	}
+	if len(r.AtLeast) > 0 && len(faults) == 0 && places > 1 {
+		fault("at_least", "and fresh promise %g times the places that there are", places)
 	}
 	var sum float64
 	if d := r.Diversity; d != nil {

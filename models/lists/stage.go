@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -48,6 +49,7 @@ type Stage struct {
 	spread   *models.CatColumn
 	fresh    []int32 // new items that are not excluded, ascending
 	isFresh  []bool
+	floors   []floor // those of Fresh and of AtLeast
 
 	less, rather float64 // weights of wishes
 	recent       []int32 // new items for those who want them: fresh, or by their first events
@@ -59,6 +61,15 @@ type limit struct {
 	most int32
 	used int // where its counters begin
 	n    int // levels
+}
+
+// floor is a share of the places of a page that some items have.
+type floor struct {
+	is    []bool
+	items []int32 // that are not excluded, ascending; nil for new items, which are drawn
+	share float64
+	by    Rule
+	salt  int32 // of the draw that rounds what a page owes them
 }
 
 // Bind prepares the rules for the items of c. Rules that name an attribute that the catalog lacks, or one of the wrong sort, are an error, and
@@ -87,6 +98,9 @@ func (r *Rules) Bind(c *models.Catalog, o Options) (*Stage, error) {
 		return nil, fmt.Errorf("list rules: %w", err)
 	}
 	if err := s.bindFresh(c, o); err != nil {
+		return nil, fmt.Errorf("list rules: %w", err)
+	}
+	if err := s.bindFloors(c); err != nil {
 		return nil, fmt.Errorf("list rules: %w", err)
 	}
 	s.less, s.rather = cmp.Or(o.Less, LessWeight), cmp.Or(o.New, NewWeight)
@@ -232,6 +246,34 @@ func (s *Stage) bindFresh(c *models.Catalog, o Options) error {
 	return nil
 }
 
+// bindFloors finds the items that have a right to places. A floor whose levels no item has, or has any more, is idle.
+func (s *Stage) bindFloors(c *models.Catalog) error {
+	if s.rules.Fresh != nil {
+		s.floors = append(s.floors, floor{is: s.isFresh, share: s.rules.Fresh.Share, by: Freshness, salt: math.MaxInt32})
+	}
+	for i, r := range s.rules.AtLeast {
+		col, err := category(c, "at_least", r.Column)
+		if err != nil {
+			return err
+		}
+		f := floor{is: make([]bool, s.items), share: r.Share, by: Ensured, salt: math.MaxInt32 - 1 - int32(i)}
+		wanted := make([]bool, len(col.Levels))
+		for _, level := range r.In {
+			if l, ok := slices.BinarySearch(col.Levels, level); ok {
+				wanted[l] = true
+			}
+		}
+		for item, l := range col.Values {
+			if _, out := slices.BinarySearch(s.excluded, int32(item)); l >= 0 && wanted[l] && !out {
+				f.is[item] = true
+				f.items = append(f.items, int32(item))
+			}
+		}
+		s.floors = append(s.floors, f)
+	}
+	return nil
+}
+
 // since returns the items that are not excluded and of a time in (from, at], ascending, and for each item whether it is one.
 func (s *Stage) since(times []int64, from, at int64) (items []int32, is []bool) {
 	is = make([]bool, s.items)
@@ -279,6 +321,13 @@ func (s *Stage) Says(c *models.Catalog) (says, idle []string, err error) {
 		if !slices.ContainsFunc(col.Values, func(level int32) bool { return level >= 0 }) {
 			at := len(s.rules.Exclude) + i
 			says[at] = fmt.Sprintf("no limit by %s (no item has one)", l.Column)
+			idle = append(idle, says[at])
+		}
+	}
+	for i, l := range s.rules.AtLeast {
+		if f := s.floors[len(s.floors)-len(s.rules.AtLeast)+i]; len(f.items) == 0 {
+			at := len(s.rules.Exclude) + len(s.rules.AtMost) + i
+			says[at] = fmt.Sprintf("no places by %s (no item that may stand in a list is %s)", l.Column, strings.Join(l.In, " or "))
 			idle = append(idle, says[at])
 		}
 	}
@@ -339,10 +388,11 @@ const (
 	Calibrated
 	Lessened  // the subject wants less of some items
 	Preferred // the subject would rather have new ones
+	Ensured   // a group of items has a share of the places
 )
 
 // ruleNames are the rules' keys in a project file, and the names of wishes, by bit.
-var ruleNames = [...]string{"at_most", "fresh", "diversity", "calibrate", "less", "prefer"}
+var ruleNames = [...]string{"at_most", "fresh", "diversity", "calibrate", "less", "prefer", "at_least"}
 
 // Names returns the rules of the set by their keys in a project file, and the wishes by their names.
 func (r Rule) Names() (out []string) {
@@ -421,11 +471,19 @@ func (s *Stage) Candidates(ctx context.Context, m models.Scorer, q []models.Quer
 	if err != nil {
 		return nil, err
 	}
+	ensured, err := s.rankFloors(ctx, m, pool, q)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]Candidates, len(q))
 	for i := range out {
 		out[i].Items, out[i].Scores = best.Query(i)
 		if extra != nil {
 			out[i].Fresh, out[i].FreshScores = extra.Query(i)
+		}
+		for _, r := range ensured {
+			items, scores := r.Query(i)
+			out[i].Ensured, out[i].EnsuredScores = append(out[i].Ensured, items...), append(out[i].EnsuredScores, scores...)
 		}
 	}
 	return out, nil
@@ -445,7 +503,10 @@ func (s *Stage) rankFresh(ctx context.Context, m models.Scorer, pool, q []models
 	}
 	asked := slices.Clone(pool)
 	for i := range asked {
-		places := s.owed(q[i].Draw) * ((q[i].K + s.k - 1) / s.k)
+		places := 0
+		if s.rules.Fresh != nil {
+			places = s.owed(&s.floors[0], q[i].Draw) * ((q[i].K + s.k - 1) / s.k)
+		}
 		asked[i].K = 0
 		if places > 0 || q[i].RatherNew && q[i].K > 0 {
 			asked[i].Candidates = draw(within(s.recent, q[i].Candidates), q[i].Draw, max(leastDrawn, drawn*places))
@@ -470,6 +531,27 @@ func (s *Stage) rankFresh(ctx context.Context, m models.Scorer, pool, q []models
 	return &out, nil
 }
 
+// rankFloors returns, for each floor but that of new items, the best of its items for each query whose list owes them places.
+func (s *Stage) rankFloors(ctx context.Context, m models.Scorer, pool, q []models.Query) (out []models.Ranking, err error) {
+	for i := range s.floors {
+		f := &s.floors[i]
+		if f.by == Freshness {
+			continue
+		}
+		asked := slices.Clone(pool)
+		for i := range asked {
+			asked[i].Candidates = within(f.items, q[i].Candidates)
+			asked[i].K = min(len(asked[i].Candidates), s.owed(f, q[i].Draw)*((q[i].K+s.k-1)/s.k))
+		}
+		var r models.Ranking
+		if err := models.Rank(ctx, m, s.items, asked, &r); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
 // within keeps those of items that are candidates too; nil candidates are all.
 func within(items, candidates []int32) []int32 {
 	if candidates == nil {
@@ -484,13 +566,10 @@ func within(items, candidates []int32) []int32 {
 	return out
 }
 
-// owed is how many places of a page are owed to new items: share·K, rounded down or up by the draw.
-func (s *Stage) owed(draw uint64) int {
-	if s.rules.Fresh == nil {
-		return 0
-	}
-	u := float64(mix(draw, math.MaxInt32)>>11) * 0x1p-53
-	return int(s.rules.Fresh.Share*float64(s.k) + u)
+// owed is how many places of a page are owed to the items of a floor: share·K, rounded down or up by the draw.
+func (s *Stage) owed(f *floor, draw uint64) int {
+	u := float64(mix(draw, f.salt)>>11) * 0x1p-53
+	return int(f.share*float64(s.k) + u)
 }
 
 // draw returns n of the items, ascending: each with the same chance over seeds. All of them if there are no more.
