@@ -115,26 +115,34 @@ func (e *errand) write(out *jobs.Tuned, write bool) (says string, written bool, 
 	if err != nil {
 		return err.Error() + ": put the values in by hand", false, nil
 	}
+	if err := e.rewrite(text); err != nil {
+		return "", false, err
+	}
+	return e.File() + " has the best values; the next run trains with them", true, nil
+}
+
+// rewrite replaces the project file by a text, whole or not at all.
+func (e *errand) rewrite(text []byte) error {
 	path, err := filepath.EvalSymlinks(e.File()) // what is replaced is the file, not a link to it
 	if err != nil {
-		return "", false, fmt.Errorf("write the project file: %w", err)
+		return fmt.Errorf("write the project file: %w", err)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", false, fmt.Errorf("write the project file: %w", err)
+		return fmt.Errorf("write the project file: %w", err)
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".rapport-*.yaml")
 	if err != nil {
-		return "", false, fmt.Errorf("write the project file: %w", err)
+		return fmt.Errorf("write the project file: %w", err)
 	}
 	_, err = tmp.Write(text)
 	if err = errors.Join(err, tmp.Chmod(info.Mode().Perm()), tmp.Sync(), tmp.Close()); err == nil {
 		err = os.Rename(tmp.Name(), path)
 	}
 	if err != nil {
-		return "", false, errors.Join(fmt.Errorf("write the project file: %w", err), os.Remove(tmp.Name()))
+		return errors.Join(fmt.Errorf("write the project file: %w", err), os.Remove(tmp.Name()))
 	}
-	return e.File() + " has the best values; the next run trains with them", true, nil
+	return nil
 }
 
 // shownTrials is how many trials of a part are printed: the best ones. -o json has all.
