@@ -611,14 +611,16 @@ func (p *Project) checkJob(name string, j Job) {
 	if pu, ok := p.Purposes[j.Purpose.Train]; !ok {
 		p.undeclared(path+".purpose.train", "purposes", "purpose", j.Purpose.Train, sortedKeys(p.Purposes))
 	} else {
-		if pu.Use == "evaluation" {
-			d.at(path+".purpose.train", "", "purpose %q is declared for evaluation alone", j.Purpose.Train)
+		if pu.Use == useEvaluation || pu.Use == useMitigation {
+			d.at(path+".purpose.train", "", "purpose %q is declared for %s alone", j.Purpose.Train, pu.Use)
 		}
 		p.checkReads(name, j)
 		p.checkListReads(name, j)
 		p.checkGuardReads(name, j)
 	}
 	p.checkEvaluate(name, j)
+	p.checkMitigation(name, j)
+	p.checkTrust(name, j)
 	if v := *j.MinVolume; v < 0 || v >= 1 {
 		d.at(path+".min_volume", "0.5 refuses an interval with under half of the usual events", "must be at least 0 and less than 1")
 	}

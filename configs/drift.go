@@ -74,6 +74,7 @@ func (p *Project) checkWatch(name string, j Job) {
 		{"train", j.Train.Model != ""},
 		{"build", len(j.Build.Views) > 0},
 		{"budgets", len(j.Budgets) > 0},
+		{"trust", j.Trust != nil},
 		{"publish", len(j.Publish.Features) > 0},
 	} {
 		if own.given {
@@ -112,7 +113,7 @@ func (o *Opened) watch(ctx context.Context, name string, c Job) (*jobs.Job, erro
 	j := *watched
 	j.Name, j.Watched, j.Drift, j.CoolDown = name, watched, c.Drift.drift(), c.Drift.CoolDown
 	j.Overlap, j.CatchUp, j.Lookback, j.Due = schedule.Overlap(c.Overlap), c.CatchUp, c.Lookback, schedule.Schedule{}
-	j.Floor = *c.MinVolume
+	j.Floor, j.Trust = *c.MinVolume, nil
 	if j.Every, err = table.EveryOf(c.Every, loc); err != nil {
 		return nil, err
 	}

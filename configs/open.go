@@ -242,7 +242,7 @@ func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error)
 	j := &jobs.Job{
 		Project: o.Project.Project, Name: name, Training: o.purpose(c.Purpose.Train), Window: c.Train.Window, Last: c.Evaluate.Split.Last, Weigh: c.Evaluate.Split.Validation, K: c.Evaluate.K,
 		Cohort: c.Evaluate.cohorts(), Judging: c.Evaluate.judging(), MinN: c.Evaluate.MinN, Baselines: baselines(), Drift: c.Drift.drift(),
-		Alias: c.Publish.Alias, Floor: *c.MinVolume, Shards: shards, Overlap: schedule.Overlap(c.Overlap), CatchUp: c.CatchUp, Lookback: c.Lookback,
+		Alias: c.Publish.Alias, Floor: *c.MinVolume, Shards: shards, Overlap: schedule.Overlap(c.Overlap), CatchUp: c.CatchUp, Lookback: c.Lookback, Trust: c.Trust.trust(),
 	}
 	if j.Every, err = table.EveryOf(c.Every, loc); err != nil {
 		return nil, err
@@ -259,6 +259,11 @@ func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error)
 		p := o.purpose(c.Purpose.Evaluate)
 		j.Evaluation = &p
 	}
+	if c.Purpose.Mitigate != "" {
+		p := o.purpose(c.Purpose.Mitigate)
+		j.Mitigation = &p
+	}
+	j.Reweight = c.Train.reweight()
 	for _, b := range c.Budgets {
 		j.Budgets = append(j.Budgets, b.budget())
 	}

@@ -315,6 +315,7 @@ type Lists struct {
 	Seen      string                 // auto (by the data's repeat share), keep or mask
 	Exclude   []map[string]condition // items that stand in no list: each entry names those that meet all of its conditions on attributes, as {category: [gift]} or {price: {min: 500}}; an item without the attribute is not among them
 	AtMost    map[string]int         // attribute → how many items of one of its values a list of k may hold, as {category: 3}
+	AtLeast   map[string]ListFloor   // attribute → places for items of some of its values, as {brand: {of: [A, B], share: 0.1}}
 	Diversity *ListDiversity
 	Calibrate *ListCalibrate
 	Fresh     *ListFresh
@@ -325,6 +326,12 @@ type Lists struct {
 	Less         *float64  // how far less of something (the preference) moves an item down, as a share of the range of the person's scores, above 0 to 1; 0.5 if left out
 	PreferNew    *float64  // how far the preference for what is new moves an item up, half of it if the person has not had the item and half if it is new; 0.5 if left out
 	UnprofiledBy oneOrMore // item attributes and context columns of events: for each value a list not based on profiling is published, without what fewer than 11 people took in a context
+}
+
+// ListFloor gives the items of some values of an attribute a share of the places of each list, spread over the list, the best scores first.
+type ListFloor struct {
+	Of    oneOrMore // the values, together
+	Share float64   // of the places, 0 to 1
 }
 
 // ListDiversity makes lists of items that are unlike one another: each next item has the largest (1 − weight)·score − weight·(its likeness to the
@@ -362,6 +369,7 @@ type Job struct {
 	Evaluate  Evaluate
 	Budgets   []Budget
 	Drift     Drift
+	Trust     *Trust   // weeks are counted: people's trust beside growth
 	MinVolume *float64 // an interval with less than this share of the usual events is a failed run
 	Publish   Publish
 }
@@ -370,6 +378,7 @@ type Job struct {
 type JobPurpose struct {
 	Train    string // under which events are read, models trained and lists published
 	Evaluate string // under which cohorts are read
+	Mitigate string // under which train.reweight and rapport mitigate may train on cohorts: a purpose of use: mitigation
 }
 
 // Build says what is built beside what is published.
@@ -381,6 +390,15 @@ type Build struct {
 type Train struct {
 	Model  string
 	Window time.Duration // how much history; 180d if left out
+
+	Reweight *Reweight
+}
+
+// Reweight lets what people of a group do weigh more, or less, in training, against a gap between groups (rapport mitigate says what that costs). No list is
+// made with it, and no model holds who is in which group. A cohort of sources.cohorts needs purpose.mitigate.
+type Reweight struct {
+	Cohort oneOrMore          // one of evaluate.cohorts
+	Of     map[string]float64 // group → weight, 1/16 to 16; other groups, and who is in none, weigh 1
 }
 
 // Evaluate says on what the candidate is judged.
@@ -449,6 +467,18 @@ type DriftColumn struct {
 	Threshold float64 // on its effect, from which a change is large; 0.1 if left out
 	Action    string  // warn or block, whatever holds of the others
 	Off       bool    // it is not compared
+}
+
+// Trust counts each ISO week, Monday to Monday in the job's time zone, once it has ended: for each purpose the share of active people with a valid basis, whose
+// consent began, ended, expired or was renewed, objections and opt-outs, complaints, looks at reasons, erasures on time and how little is read; beside them
+// active and new people, events and conversions; for everybody and by the declared cohorts that are columns of sources.cohorts. Events are counted under the
+// evaluation purpose (without one under the training purpose, and then no rate of consent can be told), kinds only where it reads them. Nothing is told of
+// fewer than 11 people, nor what would give that away. {} counts what needs no kinds.
+type Trust struct {
+	Conversion  oneOrMore // kinds of event that are what a list is for, as buy
+	Complaint   oneOrMore // kinds that say that somebody complained
+	Explanation oneOrMore // kinds that say that somebody looked at why an item is in a list
+	Days        *int      // of a week that must have files for its events to be counted, and not be a gap; 7 if left out
 }
 
 // Expected is a kind of day of which is known beforehand that it is unlike others: a sale, a holiday, a migration. It is no part of the reference of other
