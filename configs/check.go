@@ -619,6 +619,7 @@ func (p *Project) checkJob(name string, j Job) {
 		p.checkGuardReads(name, j)
 	}
 	p.checkEvaluate(name, j)
+	p.checkMinimize(name, j)
 	p.checkMitigation(name, j)
 	p.checkTrust(name, j)
 	if v := *j.MinVolume; v < 0 || v >= 1 {

@@ -76,6 +76,7 @@ func (p *Project) checkWatch(name string, j Job) {
 		{"budgets", len(j.Budgets) > 0},
 		{"trust", j.Trust != nil},
 		{"publish", len(j.Publish.Features) > 0},
+		{"minimize", j.Minimize != nil},
 	} {
 		if own.given {
 			d.at(path+"."+own.key, "leave it out", "a job that watches another has those of that one")
@@ -113,6 +114,7 @@ func (o *Opened) watch(ctx context.Context, name string, c Job) (*jobs.Job, erro
 	j := *watched
 	j.Name, j.Watched, j.Drift, j.CoolDown = name, watched, c.Drift.drift(), c.Drift.CoolDown
 	j.Overlap, j.CatchUp, j.Lookback, j.Due = schedule.Overlap(c.Overlap), c.CatchUp, c.Lookback, schedule.Schedule{}
+	j.Minimize = jobs.Minimizing{}
 	j.Floor, j.Trust = *c.MinVolume, nil
 	if j.Every, err = table.EveryOf(c.Every, loc); err != nil {
 		return nil, err

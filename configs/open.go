@@ -250,6 +250,9 @@ func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error)
 	if j.Calendar, err = o.calendar(loc); err != nil {
 		return nil, err
 	}
+	if j.Minimize, err = c.Minimize.minimizing(loc); err != nil {
+		return nil, err
+	}
 	if c.Schedule != "" {
 		if j.Due, err = schedule.Parse(c.Schedule, loc); err != nil {
 			return nil, err

@@ -372,6 +372,7 @@ type Job struct {
 	Trust     *Trust   // weeks are counted: people's trust beside growth
 	MinVolume *float64 // an interval with less than this share of the usual events is a failed run
 	Publish   Publish
+	Minimize  *Minimize
 }
 
 // JobPurpose names the purposes under which a job trains and evaluates.
@@ -489,6 +490,15 @@ type Expected struct {
 	Volume  string   // warn: too few or too many events at most warn
 	Weight  *float64 // of its events in training, beside that of their kind; 1 if left out
 	Compare string   // last_occurrence: with the days of the entry that lie at most 45 days apart and longer ago than that, where their events may still be kept
+}
+
+// Minimize says when, and how, a ledger is made of what each field is worth to the lists of the job, beside what it tells of people.
+type Minimize struct {
+	Schedule  string              // when serve makes one: cron on the wall clock of time_zone, as 0 4 1 * *; left out: rapport minimize alone makes one. A time at which no run is under way saves memory
+	Budget    time.Duration       // for how long it may train; 30m if left out
+	Sample    int                 // of how many people, at most; 20000 if left out
+	Margin    *float64            // the largest loss of the first metric that is taken for none, as a share of it; 0.005 if left out
+	Sensitive map[string][]string // data set → columns that tell much of people: they are tried first, and marked
 }
 
 // Publish says under which alias, with which views.

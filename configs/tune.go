@@ -158,6 +158,20 @@ func under(n ast.Node, key string) ast.Node {
 	return nil
 }
 
+// firstOf is the first entry of a mapping, nil if it has none, and whether it is written in braces.
+func firstOf(n ast.Node) (first *ast.MappingValueNode, flow bool) {
+	switch m := n.(type) {
+	case *ast.MappingNode:
+		if len(m.Values) > 0 {
+			first = m.Values[0]
+		}
+		return first, m.IsFlowStyle
+	case *ast.MappingValueNode:
+		return m, false
+	}
+	return nil, false
+}
+
 // edit replaces text at a place of the file, which must be there. New text may be put in beside nothing.
 type edit struct {
 	line, column int // from 1; columns count characters
@@ -184,17 +198,7 @@ func retunePart(n ast.Node, name string, t jobs.Tunable, v models.Values) ([]edi
 	}
 	args := under(n, name)
 	var edits []edit
-	var first *ast.MappingValueNode
-	flow := false
-	switch m := args.(type) {
-	case *ast.MappingNode:
-		flow = m.IsFlowStyle
-		if len(m.Values) > 0 {
-			first = m.Values[0]
-		}
-	case *ast.MappingValueNode:
-		first = m
-	}
+	first, flow := firstOf(args)
 	if first == nil {
 		return nil, fmt.Errorf("part %s has no hyperparameters in a form that is known", name)
 	}
