@@ -68,6 +68,9 @@ func TestReportInBrowser(t *testing.T) {
 	}
 
 	for name, r := range browserReports(t) {
+		if only := os.Getenv("RAPPORT_REPORT_ONLY"); only != "" && only != name { // to look at one of them
+			continue
+		}
 		var buf bytes.Buffer
 		if err := r.WriteHTML(&buf); err != nil {
 			t.Fatal(err)
@@ -165,7 +168,7 @@ func browserReports(t *testing.T) map[string]*Report {
 	first.Quality.Contenders = first.Quality.Contenders[:1]
 	first.Quality.Comparisons, first.Quality.Cohorts = nil, nil
 	first.Decision = Gate(nil, first.Quality, nil, Drift{})
-	out := map[string]*Report{"refused": refused, "passed": passed, "first": first, "little": {Decision: Gate(nil, &Quality{Headline: "ndcg@10"}, nil, Drift{}), Quality: &Quality{Protocol: Temporal, Seen: Kept, Headline: "ndcg@10", K: []int{10}}}}
+	out := map[string]*Report{"large": largeReport(t), "refused": refused, "passed": passed, "first": first, "little": {Decision: Gate(nil, &Quality{Headline: "ndcg@10"}, nil, Drift{}), Quality: &Quality{Protocol: Temporal, Seen: Kept, Headline: "ndcg@10", K: []int{10}}}}
 	if path := os.Getenv("RAPPORT_REPORT_JSON"); path != "" {
 		body, err := os.ReadFile(path)
 		if err != nil {

@@ -123,6 +123,7 @@ type plotRow struct {
 	Label, Sub    string
 	Class         string
 	At, Low, High string
+	Other, Tick   string // places of what it is held against: a hollow dot, a short line
 	Beyond        bool   // further right than the axis reaches
 	Text, Note    string // the figure in print
 	Mark, Tone    string // a sign before the figure

@@ -25,6 +25,7 @@ var sections = []section{
 	{"rerank", "Which one ships?", nil},
 	{"lists", "What do list rules do?", func(r *Report) bool { return r.Lists != nil }},
 	{"cohorts", "For whom?", nil},
+	{"shown", "What is shown?", func(r *Report) bool { return r.Quality != nil && len(r.Quality.Providers)+len(r.Quality.Content) > 0 }},
 	{"rules", "Rules", nil},
 	{"drift", "What changed?", nil},
 	{"data", "Whose data?", nil},
@@ -42,26 +43,28 @@ type section struct {
 }
 
 var pageTemplates = template.Must(template.New("pages").Funcs(template.FuncMap{
-	"css":      func() template.CSS { return template.CSS(reportCSS) },
-	"value":    func(x *float64) string { return optional(x, plain) },
-	"signed":   func(x *float64) string { return optional(x, signed) },
-	"percent":  func(x *float64) string { return optional(x, percent) },
-	"probable": func(x *float64) string { return optional(x, probability) },
-	"plain":    plain,
-	"share":    percent,
-	"count":    func(n int) string { return count(n) },
-	"count64":  func(n int64) string { return count(n) },
-	"interval": printInterval,
-	"time":     printTime,
-	"words":    func(s any) string { return plainName(fmt.Sprint(s)) },
-	"list":     list,
-	"short":    func(s string) string { return s[:min(len(s), 12)] },
-	"anchor":   anchor,
-	"tone":     tone,
-	"mark":     func(tone string) string { return marks[tone] },
-	"reason":   reasonName,
-	"source":   sourceName,
-	"printed":  printed,
+	"css":       func() template.CSS { return template.CSS(reportCSS) },
+	"value":     func(x *float64) string { return optional(x, plain) },
+	"signed":    func(x *float64) string { return optional(x, signed) },
+	"percent":   func(x *float64) string { return optional(x, percent) },
+	"probable":  func(x *float64) string { return optional(x, probability) },
+	"plain":     plain,
+	"share":     percent,
+	"count":     func(n int) string { return count(n) },
+	"count64":   func(n int64) string { return count(n) },
+	"interval":  printInterval,
+	"time":      printTime,
+	"words":     func(s any) string { return plainName(fmt.Sprint(s)) },
+	"list":      list,
+	"deref":     func(n *int) int { return *n },
+	"short":     func(s string) string { return s[:min(len(s), 12)] },
+	"anchor":    anchor,
+	"tone":      tone,
+	"mark":      func(tone string) string { return marks[tone] },
+	"reason":    reasonName,
+	"source":    sourceName,
+	"printed":   printed,
+	"contender": contenderName,
 	"sets": func(reads map[string][]string) (out []string) {
 		for _, set := range slices.Sorted(maps.Keys(reads)) {
 			out = append(out, set+" ("+list(reads[set])+")")
@@ -131,24 +134,36 @@ type page struct {
 	Values, Differences            *plot
 	Names                          []ContenderQuality
 	Compared                       []Comparison
+	Rivals                         []ContenderQuality // all but the parts
+	Incumbent                      *ContenderQuality  // what the version would replace; nil: nothing
 	Splits                         []splitRow
-	Metrics                        []metricRow
+	SplitPlot                      *plot
+	Short, Metrics                 []metricRow // of the shortest lists; of all
 	Chart                          *trendChart
 	Ties                           []string
 	RerankValues, RerankDifference *plot
 
-	Cohorts    []cohortBlock
-	Rules      []Rule // all but
-	Quiet      []Rule // those of columns that have not drifted
-	Effects    *plot
-	DriftCards []driftCard
-	Flow       *bars
-	Samples    []sample
-	PartRows   []partRow
-	Picture    *lineagePicture
-	Days       []LineageStep // steps of one day each, which are many
-	Steps      []LineageStep // the others
-	Owners     []string
+	Cohorts       []cohortBlock
+	Gaps          *plot // of all cohorts
+	Providers     []providerBlock
+	Content       []contentBlock
+	ContentTables []contentTable
+	Budgets       []budgetRow
+	BudgetTrends  int    // budgets with a past
+	Rules         []Rule // all others, but
+	Quiet         []Rule // those of columns that have not drifted
+	Effects       *plot
+	DriftCards    []driftCard
+	QuietCards    []driftCard // folded away
+	MoreColumns   []driftRow  // that are not drawn
+	Heat          *heatMap
+	Flow          *bars
+	Samples       []sample
+	PartRows      []partRow
+	Picture       *lineagePicture
+	Days          []LineageStep // steps of one day each, which are many
+	Steps         []LineageStep // the others
+	Owners        []string
 
 	figures []Definition
 	uses    map[string]int // of a definition, so far
@@ -156,17 +171,6 @@ type page struct {
 
 // tile is one figure of the first screen.
 type tile struct{ Name, Def, Value, Note string }
-
-type metricRow struct {
-	Metric string
-	Cells  []*Estimate // by contender; nil where not measured
-}
-
-type splitRow struct {
-	Split Split
-	N     int
-	Cells []*Estimate
-}
 
 // partRow is one main parameter: a part of the blend, what it counts, and how good it is alone.
 type partRow struct {
@@ -191,26 +195,17 @@ func newPage(r *Report) *page {
 		p.quality(q)
 		p.trend()
 		p.cohorts(q)
+		p.shown(q)
 	}
+	p.budgets()
 	p.rerank()
 	p.drift()
+	p.heat()
 	p.funnel()
 	p.explanations()
 	p.parts()
 	p.lineage()
 	p.tiles()
-	seen := map[string]bool{}
-	for _, rule := range r.Decision.Rules {
-		if rule.Kind == "drift" && rule.Verdict == Pass {
-			p.Quiet = append(p.Quiet, rule)
-		} else {
-			p.Rules = append(p.Rules, rule)
-		}
-		if rule.Budget != nil && rule.Budget.Owner != "" && !seen[rule.Budget.Owner] {
-			seen[rule.Budget.Owner] = true
-			p.Owners = append(p.Owners, rule.Budget.Owner)
-		}
-	}
 	for _, s := range sections {
 		if s.has == nil || s.has(r) {
 			p.Sections = append(p.Sections, s)
@@ -279,114 +274,6 @@ func (p *page) Defined() []definition {
 		out = append(out, x)
 	}
 	return out
-}
-
-func (p *page) quality(q *Quality) {
-	p.Names = q.Contenders
-	s := span{}
-	zero := 0.0
-	s.add(&zero)
-	for i := range q.Contenders {
-		if e := q.Contenders[i].Estimate(q.Headline, All); e != nil {
-			s.add(e.Value, e.Low, e.High)
-		}
-	}
-	a, ticks := newAxis(s.lo, s.hi, decimal)
-	p.Values = &plot{Label: q.Headline + " of each contender", Ticks: ticks}
-	for i := range q.Contenders {
-		c := &q.Contenders[i]
-		if e := c.Estimate(q.Headline, All); e != nil {
-			row := a.row(contenderName(c.Name, c.Role), string(c.Role), Figure{e.Value, e.Low, e.High}, plain)
-			row.Sub = roleNames[c.Role]
-			p.Values.Rows = append(p.Values.Rows, row)
-		}
-	}
-
-	for _, c := range q.Comparisons {
-		if c.Metric == q.Headline && c.Split == All {
-			p.Compared = append(p.Compared, c)
-		}
-	}
-	p.differences(q)
-	for _, c := range q.Contenders {
-		if c.Tied > 0 {
-			p.Ties = append(p.Ties, c.Name+" "+count(c.Tied))
-		}
-	}
-
-	if len(q.Contenders) > 0 {
-		for _, e := range q.Contenders[0].Estimates {
-			if e.Split != All {
-				continue
-			}
-			row := metricRow{Metric: e.Metric}
-			for i := range q.Contenders {
-				row.Cells = append(row.Cells, q.Contenders[i].Estimate(e.Metric, All))
-			}
-			p.Metrics = append(p.Metrics, row)
-		}
-	}
-	for _, s := range splits {
-		row := splitRow{Split: s}
-		for i := range q.Contenders {
-			e := q.Contenders[i].Estimate(q.Headline, s)
-			row.Cells = append(row.Cells, e)
-			if e != nil {
-				row.N = e.N
-			}
-		}
-		p.Splits = append(p.Splits, row)
-	}
-}
-
-// differences draws what the candidate gains over each. Popularity is usually so far behind that it would press all else together: it sets the axis
-// only where nothing else does.
-func (p *page) differences(q *Quality) {
-	zero := 0.0
-	near := span{}
-	near.add(&zero)
-	others := false
-	for _, c := range p.Compared {
-		if c.Role != Part && c.Against != Popular {
-			near.add(c.Difference, c.Low, c.High)
-			others = true
-		}
-	}
-	for _, c := range p.Compared {
-		if c.Against == Popular && !others {
-			near.add(c.Difference, c.Low, c.High)
-		}
-	}
-	a, ticks := newAxis(near.lo, near.hi, func(x float64, n int) string {
-		if x > 0 {
-			return "+" + decimal(x, n)
-		}
-		return decimal(x, n)
-	})
-	d := &plot{Label: "the candidate’s " + q.Headline + " minus that of each other", Ticks: ticks, Marks: []mark{{a.at(0), "zero"}}}
-	for _, c := range p.Compared {
-		if c.Role == Part {
-			continue
-		}
-		row := a.row("against "+contenderName(c.Against, c.Role), "candidate", Figure{c.Difference, c.Low, c.High}, signed)
-		if c.Difference != nil && *c.Difference > a.hi {
-			row.Beyond, row.Low, row.High = true, "", ""
-			d.Note = "Arrows: beyond the axis."
-		}
-		switch {
-		case c.Low == nil:
-		case *c.Low > 0:
-			row.Mark, row.Tone = "better", "good"
-		case *c.High < 0:
-			row.Mark, row.Tone = "worse", "bad"
-		default:
-			row.Mark, row.Tone = "no difference", "none"
-		}
-		d.Rows = append(d.Rows, row)
-	}
-	if len(d.Rows) > 0 {
-		p.Differences = d
-	}
 }
 
 // roleNames say what a contender is.
@@ -480,6 +367,6 @@ func (p *page) tiles() {
 		}
 	}
 	if gap, cohort := p.widest(); gap != nil {
-		p.Tiles = append(p.Tiles, tile{"widest gap", "gap", percent(*gap), "by " + plainName(cohort)})
+		p.Tiles = append(p.Tiles, tile{"widest gap", "gap", percent(*gap), "by " + crossed(cohort)})
 	}
 }

@@ -22,10 +22,11 @@ type Report struct {
 	Decision     Decision            `json:"decision"`
 	Model        ModelFacts          `json:"model"`
 	Quality      *Quality            `json:"quality"`
-	Rerank       *RerankFacts        `json:"rerank"`          // nil: the model has no re-ranker
-	Lists        *ListFacts          `json:"lists,omitempty"` // absent: no rule makes lists of the scores
-	Drift        *drift.Report       `json:"drift"`           // nil without a reference window
-	Trend        []TrendPoint        `json:"trend"`           // the versions that were live before, oldest first
+	Rerank       *RerankFacts        `json:"rerank"`                  // nil: the model has no re-ranker
+	Lists        *ListFacts          `json:"lists,omitempty"`         // absent: no rule makes lists of the scores
+	Drift        *drift.Report       `json:"drift"`                   // nil without a reference window
+	Trend        []TrendPoint        `json:"trend"`                   // the versions that were live before, oldest first
+	DriftHistory []DriftDay          `json:"drift_history,omitempty"` // of the runs of these versions and those before them, oldest first
 	Funnel       []FunnelRow         `json:"funnel"`
 	Data         DataFacts           `json:"data"`
 	Purposes     []PurposeFacts      `json:"purposes"`   // under which it was made and judged
@@ -233,11 +234,14 @@ func definitions() []Definition {
 		{"subjects", "Figures are means over subjects who took at least one item that their list may hold. The others are left out and counted. Every list is ranked over the whole catalog, never over a sample."},
 		{"repeat and explore", "The same lists, counting only items that the person had before (repeat), or only items new to them (explore), over the people who took such an item."},
 		{"interval", "95 % bootstrap interval over subjects (percentiles of Poisson-weighted replicates). Two contenders are compared on the same subjects and the same replicates."},
-		{"p", "Two-sided bootstrap probability of a difference at least this one-sided if there were none. Not corrected for the number of comparisons; the adjusted one is, over the live version and all baselines on one metric (Holm)."},
+		{"p", "Two-sided bootstrap probability of a difference at least this one-sided if there were none. Not corrected for the number of comparisons; the adjusted one is."},
+		{"adjusted comparison", "The p of a comparison, corrected by Holm’s procedure for the live version and all baselines that the version is compared with on that metric: the probability that any of them seems different is held to it."},
 		{"group", "A cohort is read for evaluation alone. “missing” is everyone whose level is not known. Groups under 11 people are not shown, nor is the group that would reveal one by subtraction; groups under the least n are shown and not judged."},
 		{"gap", "The difference between the groups served best and worst. Its interval holds for all pairs of groups at once (Bonferroni). The relative gap is a share of the overall value."},
 		{"ratio", "Of the group served worst to the group served best. 0.8 is the four-fifths rule of thumb."},
 		{"budget", "A declared range with an owner and a reason. It is kept or missed only if the whole interval lies on one side; else it is undecided."},
+		{"corrected interval", "A budget’s interval, widened for the number of budgets that the run judges (Holm 1979): the probability that any budget that is kept in truth is called a failure stays at 2.5 % however many there are."},
+		{"pool", "Figures of several evaluations together, each of the version of its own interval on people’s later choices: more people, so that smaller gaps can be told."},
 		{"minimum detectable", "The smallest true gap (for a ratio: the largest true ratio) beyond the budget that a test of this size would have called four times in five."},
 		{"effect of a rule", "None; a warning; a refusal, which keeps the version from being published; or an accepted risk: the budget is missed, but by no more than by what the version would replace."},
 		{"trend", "Versions that were live one after another, each as it was judged then: on its own test window, with its own people. The popularity baseline on the same window shows how much of a change is the window’s."},

@@ -1,126 +1,11 @@
 package eval
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
-
-	"github.com/rapport-ml/rapport/eval/drift"
 )
-
-// cohortBlock is one cohort: its groups on one axis, and the gap between them with its budget on another.
-type cohortBlock struct {
-	Name   string
-	Figure *CohortFigure
-	Groups *plot
-	Gap    *plot // nil if fewer than two groups can be compared
-	Budget string
-	Rules  []Rule
-	Hidden bool // a group is not shown
-}
-
-func (p *page) cohorts(q *Quality) {
-	candidate := q.Contender(Candidate)
-	if candidate == nil {
-		return
-	}
-	for _, cohort := range q.Cohorts {
-		f := q.Cohort(cohort.Cohort, candidate.Name, q.Headline)
-		if f == nil {
-			continue
-		}
-		b := cohortBlock{Name: plainName(cohort.Cohort), Figure: f}
-		s := span{}
-		s.add(f.Overall)
-		for _, g := range f.ByGroup {
-			s.add(g.Value, g.Low, g.High)
-		}
-		a, ticks := newAxis(s.lo, s.hi, decimal)
-		b.Groups = &plot{Label: q.Headline + " by " + b.Name, Ticks: ticks}
-		if f.Overall != nil {
-			b.Groups.Marks = []mark{{a.at(*f.Overall), "all"}}
-		}
-		if a.lo > 0 {
-			b.Groups.Note = "The axis does not begin at zero."
-		}
-		for _, g := range f.ByGroup {
-			row := a.row(g.Level, string(g.Status), Figure{g.Value, g.Low, g.High}, plain)
-			switch g.Status {
-			case Suppressed:
-				row.Text, row.Note, b.Hidden = "not shown", "too few people", true
-			case Insufficient:
-				row.Sub = "n " + count(*g.N) + ", too few to judge"
-			default:
-				row.Sub = "n " + count(*g.N)
-			}
-			b.Groups.Rows = append(b.Groups.Rows, row)
-		}
-		for _, r := range p.Decision.Rules {
-			if r.Budget != nil && r.Budget.Cohort == cohort.Cohort {
-				b.Rules = append(b.Rules, r)
-			}
-		}
-		b.gap(f, q.Headline)
-		p.Cohorts = append(p.Cohorts, b)
-	}
-}
-
-// gap draws the gap on the headline metric as a share of the overall value, with its budget on the same axis.
-func (b *cohortBlock) gap(f *CohortFigure, headline string) {
-	if f.RelativeGap == nil || f.Overall == nil || *f.Overall == 0 {
-		return
-	}
-	relative := func(x *float64) *float64 {
-		if x == nil {
-			return nil
-		}
-		return finite(*x / *f.Overall)
-	}
-	figure := Figure{f.RelativeGap, relative(f.DifferenceLow), relative(f.DifferenceHigh)}
-	var budget, detectable *float64
-	var verdict Verdict
-	for _, r := range b.Rules {
-		if r.Budget.Metric != headline || r.Budget.ranged() {
-			continue
-		}
-		verdict = r.Verdict
-		switch {
-		case r.Budget.RelativeGap != nil:
-			budget, detectable = r.Budget.RelativeGap, r.Detectable
-			if r.CorrectedLow != nil { // what the verdict is from: of its own least n and pool, and corrected
-				figure = Figure{r.Value, r.CorrectedLow, r.CorrectedHigh}
-			}
-		case r.Budget.AbsoluteGap != nil:
-			budget, detectable = relative(r.Budget.AbsoluteGap), relative(r.Detectable)
-		}
-	}
-	zero := 0.0
-	s := span{}
-	s.add(&zero, figure.Value, figure.Low, figure.High, budget, detectable)
-	a, ticks := newAxis(s.lo, s.hi, percents)
-	row := a.row("gap", "candidate", figure, percent)
-	b.Gap = &plot{Label: "gap by " + b.Name, Ticks: ticks}
-	if budget != nil {
-		at := a.place(*budget)
-		b.Gap.Zone = &zone{cent(at), cent(100 - at)}
-		b.Gap.Marks = []mark{{cent(at), "budget"}}
-		if detectable != nil {
-			b.Gap.Marks = append(b.Gap.Marks, mark{a.at(*detectable), "detectable"})
-		}
-		b.Budget = percent(*budget)
-		switch verdict {
-		case Fail:
-			row.Mark, row.Tone = "exceeded", "bad"
-		case Pass:
-			row.Mark, row.Tone = "kept", "good"
-		case Undecided:
-			row.Mark, row.Tone = "undecided", "warn"
-		}
-	}
-	b.Gap.Rows = []plotRow{row}
-}
 
 // trendChart is the headline metric over versions.
 type trendChart struct {
@@ -133,6 +18,7 @@ type trendChart struct {
 // trendDot is one version; X and next places are in percent, Y in pixels of a chart that is trendHeight high.
 type trendDot struct {
 	X, Label     string
+	Anchor       string // of the label
 	Y, Low, High float64
 	Floor        *float64
 	Next         *trendDot
@@ -178,7 +64,7 @@ func (p *page) trend() {
 	}
 	every := (len(points) + 6) / 7 // labels that a phone has room for
 	for i, t := range points {
-		d := trendDot{X: cent(100 * (float64(i) + 0.5) / float64(len(points))), Y: y(*t.Value), Own: i == len(points)-1}
+		d := trendDot{X: cent(100 * (float64(i) + 0.5) / float64(len(points))), Y: y(*t.Value), Own: i == len(points)-1, Anchor: "middle"}
 		if t.Low != nil && t.High != nil {
 			d.Range, d.Low, d.High = true, y(*t.Low), y(*t.High)
 		}
@@ -189,6 +75,9 @@ func (p *page) trend() {
 		switch {
 		case d.Own:
 			d.Label = "this"
+			if len(points) > 9 { // it stands near the edge
+				d.Anchor = "end"
+			}
 		case (len(points)-1-i)%every == 0:
 			d.Label = fmt.Sprintf("v%d", t.Version)
 		}
@@ -198,124 +87,6 @@ func (p *page) trend() {
 		c.Points[i].Next = &c.Points[i+1]
 	}
 	p.Chart = c
-}
-
-// driftCard is one column: the shares of its bins in the reference window and in this one.
-type driftCard struct {
-	Name, Verdict, Tone, Says string
-	Effect, P, PSI            string
-	Ordered                   bool // bins have an order: a histogram; else the levels that changed most
-	Bins                      []binBar
-	Shown                     []binBar
-	First, Last, More         string
-}
-
-// binBar is one bin; places and widths are in percent of the chart, heights in pixels.
-type binBar struct {
-	Label, Reference, Current   string
-	ReferenceWidth, CurrentSpan string
-	X, Width, InX, InWidth      string
-	Y, Height, InY, InHeight    float64
-}
-
-const (
-	histogramHeight = 84.0
-	levelsShown     = 6
-)
-
-func (p *page) drift() {
-	if p.Report.Drift == nil {
-		return
-	}
-	columns := slices.Clone(p.Report.Drift.Columns)
-	grade := map[drift.Verdict]int{drift.Drifted: 0, drift.Insufficient: 1}
-	slices.SortStableFunc(columns, func(a, b drift.Column) int {
-		rank := func(c drift.Column) int {
-			if g, ok := grade[c.Verdict]; ok {
-				return g
-			}
-			return 2
-		}
-		return cmp.Compare(rank(a), rank(b))
-	})
-	// Effects are drawn in units of their threshold, so that all columns share an axis.
-	zero, two := 0.0, 2.0
-	s := span{}
-	s.add(&zero, &two)
-	scaled := make([]*float64, len(columns))
-	for i, c := range columns {
-		if c.Effect != nil && c.Threshold > 0 {
-			scaled[i] = finite(*c.Effect / c.Threshold)
-			s.add(scaled[i])
-		}
-	}
-	a, ticks := newAxis(s.lo, s.hi, func(x float64, n int) string { return decimal(x, n) + "×" })
-	at := a.place(1)
-	p.Effects = &plot{Label: "effect of each column, in units of its threshold", Ticks: ticks, Wide: true, Zone: &zone{cent(at), cent(100 - at)}, Marks: []mark{{cent(at), "budget"}}}
-	for i, c := range columns {
-		row := a.row(plainName(c.Name), "candidate", Figure{Value: scaled[i]}, thousandths)
-		row.Text, row.Note = optional(c.Effect, thousandths), "p "+optional(c.AdjustedP, probability)
-		row.Mark, row.Tone = string(c.Verdict), driftTone(c.Verdict)
-		p.Effects.Rows = append(p.Effects.Rows, row)
-		p.DriftCards = append(p.DriftCards, newDriftCard(c))
-	}
-}
-
-func driftTone(v drift.Verdict) string {
-	switch v {
-	case drift.Drifted:
-		return "warn"
-	case drift.Stable:
-		return "good"
-	}
-	return "none"
-}
-
-func newDriftCard(c drift.Column) driftCard {
-	d := driftCard{
-		Name: plainName(c.Name), Verdict: string(c.Verdict), Tone: driftTone(c.Verdict), Says: c.Says, Ordered: strings.HasPrefix(c.Statistic, "wasserstein"),
-		Effect: optional(c.Effect, thousandths), P: optional(c.AdjustedP, probability), PSI: optional(c.PSI, thousandths),
-	}
-	if len(c.Bins) == 0 {
-		return d
-	}
-	tallest := 0.0
-	for _, b := range c.Bins {
-		tallest = max(tallest, b.Reference, b.Current)
-	}
-	slot := 100 / float64(len(c.Bins))
-	height := func(x float64) float64 { return math.Round(10*(histogramHeight-2)*x/max(tallest, 1e-9)) / 10 }
-	for i, b := range c.Bins {
-		d.Bins = append(d.Bins, binBar{
-			Label: b.Label, Reference: percent(b.Reference), Current: percent(b.Current),
-			X: cent(slot * (float64(i) + 0.06)), Width: cent(slot * 0.88), Height: height(b.Reference), Y: histogramHeight - height(b.Reference),
-			InX: cent(slot * (float64(i) + 0.28)), InWidth: cent(slot * 0.44), InHeight: height(b.Current), InY: histogramHeight - height(b.Current),
-		})
-	}
-	if d.Ordered {
-		d.First, d.Last = c.Bins[0].Label, c.Bins[len(c.Bins)-1].Label
-		return d
-	}
-	order := make([]int, len(c.Bins))
-	for i := range order {
-		order[i] = i
-	}
-	if len(order) > levelsShown {
-		change := func(i int) float64 { return math.Abs(c.Bins[i].Current - c.Bins[i].Reference) }
-		slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(change(y), change(x)) })
-		order = order[:levelsShown]
-		d.More = fmt.Sprintf("the %d of %d levels that changed most", levelsShown, len(c.Bins))
-	}
-	tallest = 1e-9
-	for _, i := range order {
-		tallest = max(tallest, c.Bins[i].Reference, c.Bins[i].Current)
-	}
-	for _, i := range order {
-		b := d.Bins[i]
-		b.ReferenceWidth, b.CurrentSpan = cent(100*c.Bins[i].Reference/tallest), cent(100*c.Bins[i].Current/tallest)
-		d.Shown = append(d.Shown, b)
-	}
-	return d
 }
 
 // funnel draws what the policy let through as a staircase: each loss begins where the one before it ended.

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -107,7 +108,7 @@ func (r *Report) forWhom() answer {
 		if rule.Budget == nil || rule.Budget.Cohort == "" {
 			continue
 		}
-		name := plainName(rule.Budget.Cohort)
+		name := crossed(rule.Budget.Cohort)
 		if _, had := worst[name]; !had {
 			cohorts = append(cohorts, name)
 		}
@@ -127,6 +128,9 @@ func (r *Report) forWhom() answer {
 	var parts []string
 	say := func(names []string, words string) {
 		if len(names) > 0 {
+			if more := len(names) - 3; more > 1 {
+				names = append(slices.Clone(names[:3]), fmt.Sprintf("%d other cohorts", more))
+			}
 			parts = append(parts, fmt.Sprintf("By %s %s.", list(names), words))
 		}
 	}
@@ -142,7 +146,7 @@ func (r *Report) forWhom() answer {
 		a.Tone = "good"
 	}
 	if gap, cohort := r.widest(); gap != nil {
-		parts = append(parts, fmt.Sprintf("The widest gap seen is %s of the overall value, by %s.", percent(*gap), plainName(cohort)))
+		parts = append(parts, fmt.Sprintf("The widest gap seen is %s of the overall value, by %s.", percent(*gap), crossed(cohort)))
 	}
 	if len(missed)+len(open)+len(kept) == 0 {
 		parts = append(parts, "No budget is set for it.")

@@ -54,6 +54,14 @@ func figure(value, low, high *float64, show func(float64) string) string {
 	return fmt.Sprintf("%s (%d %% interval %s to %s)", show(*value), int(math.Round(100*Confidence)), show(*low), show(*high))
 }
 
+// amount prints a number of any size to four digits or the whole.
+func amount(x float64) string {
+	if math.Abs(x) >= 1000 && math.Abs(x) < 1e15 {
+		return count(int64(math.Round(x)))
+	}
+	return minus(strconv.FormatFloat(x, 'g', 4, 64))
+}
+
 func optional(x *float64, show func(float64) string) string {
 	if x == nil {
 		return "—"

@@ -24,10 +24,13 @@ function () {
 
   // Text in a chart neither overlaps other text of it nor leaves it.
   const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
-  for (const chart of document.querySelectorAll('.plot, .bars, .levels, .hist, .trend, .picture, .tiles, .answers, .ends')) {
-    if (!seen(chart)) continue;
+  const charts = new Map();
+  for (const t of texts) {
+    const chart = t.e.closest('.plot, .bars, .levels, .hist, .trend, .picture, .tiles, .answers, .ends');
+    if (chart) charts.has(chart) ? charts.get(chart).push(t) : charts.set(chart, [t]);
+  }
+  for (const [chart, mine] of charts) {
     const frame = chart.getBoundingClientRect();
-    const mine = texts.filter((t) => chart.contains(t.e));
     for (let i = 0; i < mine.length; i++) {
       const a = mine[i];
       if (a.box.left < frame.left - 2 || a.box.right > frame.right + 2 || a.box.top < frame.top - 2 || a.box.bottom > frame.bottom + 2) fault('leaves its chart:', name(a.e));
@@ -50,8 +53,10 @@ function () {
   const rgb = (s) => { const m = s.match(/rgba?\(([^)]*)\)/); const v = m ? m[1].split(/[ ,/]+/).map(Number) : [0, 0, 0, 0]; return v.length < 4 ? [...v, 1] : v; };
   const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
   const behind = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] === 1) return c; if (c[3] > 0) fault('half transparent ground:', name(e)); } return [255, 255, 255, 1]; };
-  const told = new Set();
+  const told = new Set(), looked = new Set();
   for (const { e } of texts) {
+    if (looked.has(e)) continue;
+    looked.add(e);
     const style = getComputedStyle(e);
     const a = light(rgb(e instanceof SVGElement ? style.fill : style.color)), b = light(behind(e));
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
@@ -66,7 +71,8 @@ function () {
     const used = document.querySelectorAll('a[href="#' + d.id + '"]').length, back = d.nextElementSibling.querySelectorAll('.back a').length;
     if (used > 0 && back === 0) fault('no way back from', d.id);
   }
-  for (const i of document.querySelectorAll('[id]')) if (document.querySelectorAll('#' + CSS.escape(i.id)).length > 1) fault('the id', i.id, 'stands twice');
+  const ids = new Set();
+  for (const i of document.querySelectorAll('[id]')) { if (ids.has(i.id)) fault('the id', i.id, 'stands twice'); ids.add(i.id); }
   if (print) for (const d of document.querySelectorAll('details')) for (const c of d.querySelectorAll('table')) if (!seen(c)) fault('folded away on paper:', name(d));
   return out;
 }
