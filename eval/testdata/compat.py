@@ -11,10 +11,8 @@ import warnings
 import numpy as np
 import pandas as pd
 import ranx
-from evidently.legacy.calculations.stattests.chisquare_stattest import _chi_stat_test
 from evidently.legacy.calculations.stattests.psi import _psi
 from evidently.legacy.calculations.stattests.wasserstein_distance_norm import _wasserstein_distance_norm
-from evidently.legacy.calculations.stattests.z_stattest import proportions_diff_z_test
 from evidently.legacy.core import ColumnType
 from fairlearn.metrics import MetricFrame
 from scipy import stats
@@ -138,20 +136,8 @@ def drift(cases):
     counts = [np.bincount(x, minlength=4).tolist() for x in (a, b)]
     sa, sb = pd.Series([f"v{x}" for x in a]), pd.Series([f"v{x}" for x in b])
     cases["psi"] = {"call": "evidently.legacy.calculations.stattests.psi._psi(reference, current, ColumnType.Categorical, 0.1)[0]", "reference": counts[0], "current": counts[1], "value": float(_psi(sa, sb, ColumnType.Categorical, 0.1)[0])}
-    cases["chi2"] = {
-        "call": "evidently.legacy.calculations.stattests.chisquare_stattest._chi_stat_test(reference, current, ColumnType.Categorical, 0.05)[0]; scipy.stats.chi2_contingency([reference, current], correction=False)",
-        "reference": counts[0], "current": counts[1], "evidently_p": float(_chi_stat_test(sa, sb, ColumnType.Categorical, 0.05)[0]),
-        "statistic": float(stats.chi2_contingency(counts, correction=False).statistic), "p": float(stats.chi2_contingency(counts, correction=False).pvalue),
-    }
-    cases["z"] = {"call": "evidently.legacy.calculations.stattests.z_stattest.proportions_diff_z_test(z_stat, 'two-sided') with z_stat = (p1 - p2)/sqrt(p(1-p)(1/n1 + 1/n2))", "hits": [60, 95], "n": [200, 250]}
-    p1, p2, n1, n2 = 60 / 200, 95 / 250, 200, 250
-    p = (p1 * n1 + p2 * n2) / (n1 + n2)
-    z = (p1 - p2) / np.sqrt(p * (1 - p) * (1 / n1 + 1 / n2))
-    cases["z"] |= {"statistic": float(z), "p": float(proportions_diff_z_test(z, "two-sided"))}
     x = [round(-np.log(r.unit()) * 20, 6) for _ in range(300)]
     y = [round(-np.log(r.unit()) * 24 + 1, 6) for _ in range(220)]
-    ks = stats.ks_2samp(x, y, method="asymp")
-    cases["ks"] = {"call": "scipy.stats.ks_2samp(x, y, method='asymp')", "x": x, "y": y, "statistic": float(ks.statistic), "p": float(ks.pvalue)}
     cases["wasserstein"] = {
         "call": "scipy.stats.wasserstein_distance(x, y); evidently.legacy.calculations.stattests.wasserstein_distance_norm._wasserstein_distance_norm(x, y, ColumnType.Numerical, 0.1)[0]; binned: scipy.stats.wasserstein_distance(edges, edges, p, q), the mass of each bin at its place",
         "x": x, "y": y, "value": float(stats.wasserstein_distance(x, y)), "normed": float(_wasserstein_distance_norm(pd.Series(x), pd.Series(y), ColumnType.Numerical, 0.1)[0]),
