@@ -89,6 +89,27 @@ func (m *Minimization) WriteHTML(w io.Writer, head MinimizationHead) error {
 	return nil
 }
 
+// WriteMarkdown writes the ledger as a table, for documents and pull requests.
+func (m *Minimization) WriteMarkdown(w io.Writer) error {
+	md := &markdown{}
+	md.line("%s.", escape(m.Says))
+	md.line("")
+	md.table([]string{"Without", "Verdict", "Loss of " + m.Metric, "95 % interval", "Loses most", "People", "Unique", "Under 11 alike", "More coarsely: unique"}, func(row func(...string)) {
+		for _, x := range m.ByFamily() {
+			r := newLedgerRow(x)
+			hard := "—"
+			if g := x.Hardest(); g != nil {
+				hard = escape(fmt.Sprintf("%s %s: %s", plainName(g.Cohort), g.Level, optional(g.Loss.Value, percent)))
+			}
+			row(escape(strings.ToLower(familyTitles[x.Family])+": "+x.Name), marks[r.Tone]+" "+string(x.Verdict), optional(x.Loss.Value, percent), between(x.Loss.Low, x.Loss.High, percent), hard, r.People, r.Unique, r.Small, escape(r.Coarser))
+		}
+	})
+	if _, err := w.Write(bytes.ReplaceAll(md.Bytes(), []byte(" %"), []byte("\u00a0%"))); err != nil {
+		return fmt.Errorf("write the ledger: %w", err)
+	}
+	return nil
+}
+
 // why says on what the headline rests.
 func (p *ledgerPage) why() {
 	if x := p.Proposal; x != nil {

@@ -24,14 +24,14 @@ func (r *Runner) keepLedger(ctx context.Context, job, label string, m *Minimized
 	if err := m.WriteHTML(&page, m.head()); err != nil {
 		return "", err
 	}
-	if _, err := r.Bucket.Put(context.WithoutCancel(ctx), pageOf(key), storage.Bytes(page.Bytes()), storage.Cond{}); err != nil {
+	if _, err := r.Bucket.Put(context.WithoutCancel(ctx), PageOf(key), storage.Bytes(page.Bytes()), storage.Cond{}); err != nil {
 		return "", fmt.Errorf("keep the page of the outcome: %w", err)
 	}
 	return key, nil
 }
 
-// pageOf is the key of the page beside an object.
-func pageOf(key string) string { return strings.TrimSuffix(key, ".json") + ".html" }
+// PageOf is the key of the page beside a ledger.
+func PageOf(key string) string { return strings.TrimSuffix(key, ".json") + ".html" }
 
 // head is what the page says of where it comes from.
 func (m *Minimized) head() eval.MinimizationHead {
