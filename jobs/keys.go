@@ -17,8 +17,9 @@ const (
 	logicBuild    = 2 // 2: a decayed sum is defined so that it moves exactly with time
 	logicDrift    = 1
 	logicAssemble = 1
-	logicTrain    = 3 // 2: rows of als are solved otherwise, those of large data by steps; 3: als knows new items and people by their attributes, and the inverse of ease sums in another order
-	logicEvaluate = 3 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what
+	logicTrain    = 4 // 2: rows of als are solved otherwise, those of large data by steps; 3: als knows new items and people by their attributes, and the inverse of ease sums in another order; 4: als holds the neighbours that related lists may name
+	logicRefuse   = 1
+	logicEvaluate = 4 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what; 4: the report tells of the drift and the budgets of the runs before it
 	logicTrust    = 1
 	logicLoad     = 2 // 2: entries say why they deserve little trust
 )

@@ -3,6 +3,7 @@ package models
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 )
 
@@ -18,9 +19,9 @@ type Relater interface {
 	RelatedKinds() []string
 	// Related selects the items that are most related to item into items and scores, which have one length, k, and returns how many
 	// there are: best first, ties by the lower position, item itself never among them. Scores are above 0 and comparable within one kind
-	// of one model. An item of which nothing is known has an empty list, and so has one whose every pair fewer than MinSubjects
-	// subjects have in common: no list tells what few people did. A kind that RelatedKinds does not name is an error. It is safe for
-	// concurrent use.
+	// of one model. No list tells what few people did: two items that training learned from are related only if at least MinSubjects
+	// subjects chose both, and what an item that it did not learn from is related to follows from attributes alone. An item of which nothing
+	// is known has an empty list. A kind that RelatedKinds does not name is an error. It is safe for concurrent use.
 	Related(ctx context.Context, kind string, item int32, items []int32, scores []float32) (int, error)
 }
 
@@ -40,6 +41,27 @@ func Relaters(parts []Part) map[string]Relater {
 		}
 	}
 	return out
+}
+
+// CheckNeighbours reports the first fault of neighbours that were read from an artifact: item i's are col[off[i]:off[i+1]], ascending, among the
+// len(off)−1 items, and never i itself.
+func CheckNeighbours(off, col []int32) error {
+	n := len(off) - 1
+	if off[0] != 0 || int(off[n]) != len(col) {
+		return fmt.Errorf("neighbours of items span %d to %d of %d", off[0], off[n], len(col))
+	}
+	for i := range n {
+		lo, hi := off[i], off[i+1]
+		if hi < lo || int(hi) > len(col) {
+			return fmt.Errorf("the neighbours of item %d end before they begin, or after the last", i)
+		}
+		for k := lo; k < hi; k++ {
+			if c := col[k]; c < 0 || int(c) >= n || int(c) == i || k > lo && col[k-1] >= c {
+				return fmt.Errorf("neighbour %d of item %d is out of range, out of order, or the item itself", c, i)
+			}
+		}
+	}
+	return nil
 }
 
 // Scored is an item and its score.

@@ -50,6 +50,12 @@
 // third by the rule, and at 1 and 2 M pairs it stays level (docs/quality.md). ν = 0 and ν = ½ with the same threshold were level on shops
 // and worse at MovieLens' shape.
 //
+// Two items may have near vectors though hardly anybody chose both, and a related list that names them tells what few people did. So the artifact
+// holds, for each item, its nearest neighbours among those that MinSubjects subjects have in common with it, found when training is done
+// (neighbours.go); lists name no others, but items that training never saw: their vectors follow from attributes. Counting at training costs what two
+// epochs do, and makes lists cheaper, which need not compare an item with all others. Rejected: a bit for each of the nearest that passes, as which are the
+// nearest may differ by rounding between the machine that trains and the one that serves.
+//
 // How a row is solved is a matter of cost (plan.go). Small trainings solve every row exactly (Cholesky), as a fold-in does. In larger ones a row
 // takes up to three steps of conjugate gradients from where it was, in the basis in which the other side's Gram matrix is diagonal
 // (basis.go). There α₀·FᵀF·w costs d instead of d², and the diagonal, regularizer included, conditions the steps: what is left differs

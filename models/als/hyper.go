@@ -9,7 +9,7 @@ import (
 	"github.com/rapport-ml/rapport/models"
 )
 
-// Hyper are the hyperparameters. Zero values of Dim, Epochs, Weight, Regularization, MinSubjects, Solver, Steps, Block and Ridge mean the
+// Hyper are the hyperparameters. Zero values of Dim, Epochs, Weight, Regularization, MinSubjects, Neighbours, Solver, Steps, Block and Ridge mean the
 // default; those of Dim and Regularization are chosen by rule, and a trained model states what they were. Weight, Regularization and Exponent are α₀, λ and ν of (Rendle et al. 2022)
 //
 //	Σ_S c_ui·(ŷ_ui − 1)²  +  α₀·Σ_{U×I} ŷ²  +  λ·(Σ_u #_u^ν·‖w_u‖² + Σ_i #_i^ν·‖h_i‖²),   #_u = |I(u)| + α₀·|I|,  #_i = |U(i)| + α₀·|U|,
@@ -24,7 +24,8 @@ type Hyper struct {
 	Exponent       float64       `json:"exponent"`             // ν: 0 regularizes all rows alike, 1 in proportion to their frequency
 	HalfLife       time.Duration `json:"half_life"`            // ns; an event's confidence halves with this age; 0: never
 	Saturation     float64       `json:"saturation"`           // m of c = m·ln(1 + s/m); 0: c = s
-	MinSubjects    int           `json:"min_subjects"`         // items of fewer distinct subjects take no part; 0: models.MinSubjects
+	MinSubjects    int           `json:"min_subjects"`         // items of fewer distinct subjects take no part, and no related list names a pair of fewer; 0: models.MinSubjects
+	Neighbours     int           `json:"neighbours,omitempty"` // items that a related list may name beside an item of the training, at most; 0: 100
 	Solver         string        `json:"solver,omitempty"`     // auto, cholesky, cg or blocks: how a row is solved (plan.go); "": auto
 	Steps          int           `json:"steps,omitempty"`      // of conjugate gradients a row and epoch at most; 0: 3
 	Block          int           `json:"block,omitempty"`      // elements of a row that solver blocks sets at a time, a multiple of 16; 0: 32
@@ -54,6 +55,9 @@ func (h Hyper) withDefaults() Hyper {
 	}
 	if h.MinSubjects == 0 {
 		h.MinSubjects = d.MinSubjects
+	}
+	if h.Neighbours == 0 {
+		h.Neighbours = 100
 	}
 	if h.Solver == "" {
 		h.Solver = autoSolver
@@ -92,6 +96,7 @@ func (h Hyper) Validate() error {
 	l.Want(h.HalfLife >= 0, "half_life", h.HalfLife, "a positive duration, or 0 for no decay")
 	l.Want(h.Saturation >= 0 && !math.IsInf(h.Saturation, 1), "saturation", h.Saturation, "a positive number, or 0 for none")
 	l.Want(h.MinSubjects >= 0, "min_subjects", h.MinSubjects, "1 or more, or 0 for the default")
+	l.Want(h.Neighbours >= 0 && h.Neighbours <= math.MaxInt16, "neighbours", h.Neighbours, fmt.Sprintf("1 to %d, or 0 for the default", math.MaxInt16))
 	l.Want(slices.Contains([]string{"", autoSolver, choleskySolver, cgSolver, blockSolver}, h.Solver), "solver", h.Solver, "auto, cholesky, cg or blocks")
 	l.Want(h.Steps >= 0 && h.Steps <= 100, "steps", h.Steps, "1 to 100, or 0 for the default")
 	l.Want(h.Patience >= 0 && h.Patience <= 1000, "patience", h.Patience, "1 to 1000, or 0 to make all epochs")

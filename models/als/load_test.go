@@ -10,12 +10,12 @@ import (
 
 // FuzzLoad: whatever the vectors and feature spaces of an artifact hold, they are refused or can be bound, scored, explained and listed.
 func FuzzLoad(f *testing.F) {
-	f.Add(uint8(16), []byte{2}, []byte{1}, []byte{0}, "ab", []byte{5}, []byte{1, 2, 3})
-	f.Add(uint8(1), []byte{2}, []byte{0, 2}, []byte{1}, "ab", []byte{1, 255}, []byte{9})
-	f.Add(uint8(1), []byte{1}, []byte{1}, []byte{2}, "a", []byte{1}, []byte{255, 254, 253})
-	f.Add(uint8(3), []byte{255}, []byte{}, []byte{7}, "", []byte{}, []byte{254, 255})
-	f.Add(uint8(0), []byte{}, []byte{3}, []byte{}, "zz", []byte{1, 0, 2}, []byte{})
-	f.Fuzz(func(t *testing.T, dim uint8, levelsOf, edgesOf, cuts []byte, levels string, edges, numbers []byte) {
+	f.Add(uint8(16), []byte{2}, []byte{1}, []byte{0}, "ab", []byte{5}, []byte{1, 2, 3}, []byte{0, 1, 2}, []byte{1, 0})
+	f.Add(uint8(1), []byte{2}, []byte{0, 2}, []byte{1}, "ab", []byte{1, 255}, []byte{9}, []byte{0, 0, 1}, []byte{0})
+	f.Add(uint8(1), []byte{1}, []byte{1}, []byte{2}, "a", []byte{1}, []byte{255, 254, 253}, []byte{}, []byte{})
+	f.Add(uint8(3), []byte{255}, []byte{}, []byte{7}, "", []byte{}, []byte{254, 255}, []byte{0, 255, 1}, []byte{1})
+	f.Add(uint8(0), []byte{}, []byte{3}, []byte{}, "zz", []byte{1, 0, 2}, []byte{}, []byte{0, 1, 2}, []byte{1, 7})
+	f.Fuzz(func(t *testing.T, dim uint8, levelsOf, edgesOf, cuts []byte, levels string, edges, numbers, off, col []byte) {
 		d := int(dim%20) + 1
 		number := func(i int) float32 {
 			if len(numbers) == 0 {
@@ -60,6 +60,11 @@ func FuzzLoad(f *testing.F) {
 		w.F64("gram", []int{d, d}, gram)
 		h := Defaults()
 		h.Dim, h.Regularization, h.Attributes, h.Ridge = d, .01, allAttributes, 1
+		if len(off) > 0 {
+			h.Neighbours = 5
+			w.I32("neighbour_rows", []int{len(off)}, wide(off))
+			w.I32("neighbours", []int{len(col)}, wide(col))
+		}
 		w.JSON("hyper", h)
 		w.JSON("training", record{})
 		names := make([]string, len(levels))

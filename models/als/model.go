@@ -8,14 +8,15 @@ import (
 	"github.com/rapport-ml/rapport/models/artifact"
 )
 
-// Model is a trained model: items, their vectors, HᵀH, attribute maps and hyperparameters. It is immutable.
+// Model is a trained model: items, their vectors, HᵀH, their neighbours, attribute maps and hyperparameters. It is immutable.
 type Model struct {
-	hyper   Hyper
-	items   []string  // ascending
-	factors []float32 // H, len(items)×Dim
-	gram    []float64 // HᵀH, Dim×Dim
-	maps    maps      // what attributes say of rows; zero where Hyper.Attributes is off
-	record  record
+	hyper      Hyper
+	items      []string  // ascending
+	factors    []float32 // H, len(items)×Dim
+	gram       []float64 // HᵀH, Dim×Dim
+	neighbours neighbours
+	maps       maps // what attributes say of rows; zero where Hyper.Attributes is off
+	record     record
 }
 
 // record tells how the model was trained; it has no influence on scores.
@@ -38,13 +39,18 @@ func (m *Model) Name() string { return "als" }
 // Items returns the ids of the items that have a vector of their own.
 func (m *Model) Items() []string { return m.items }
 
-// Save writes the strings "items", the tensors "factors" (items × dim, float32) and "gram" (dim × dim, float64), and the values "hyper"
-// and "training"; and with attributes, in the sections "item_attributes" and "subject_attributes", a feature space and the tensor "map".
+// Save writes the strings "items", the tensors "factors" (items × dim, float32), "gram" (dim × dim, float64), "neighbour_rows" (items + 1, int32:
+// where each item's neighbours begin) and "neighbours" (int32), and the values "hyper" and "training"; and with attributes, in the
+// sections "item_attributes" and "subject_attributes", a feature space and the tensor "map".
 func (m *Model) Save(w *artifact.Writer) error {
 	d := m.hyper.Dim
 	w.Strings("items", m.items)
 	w.F32("factors", []int{len(m.items), d}, m.factors)
 	w.F64("gram", []int{d, d}, m.gram)
+	if m.hyper.Neighbours > 0 { // else it was loaded from an artifact of before there were any
+		w.I32("neighbour_rows", []int{len(m.neighbours.off)}, m.neighbours.off)
+		w.I32("neighbours", []int{len(m.neighbours.col)}, m.neighbours.col)
+	}
 	w.JSON("hyper", m.hyper)
 	w.JSON("training", m.record)
 	if m.hyper.Attributes != "" {
@@ -54,7 +60,8 @@ func (m *Model) Save(w *artifact.Writer) error {
 	return nil
 }
 
-// Load reads what Save wrote. The bytes are not trusted: shapes, order and hyperparameters are checked.
+// Load reads what Save wrote. The bytes are not trusted: shapes, order and hyperparameters are checked. An artifact that states no number of
+// neighbours is of before models held them: its related lists name no item of the training.
 func Load(r *artifact.Reader) (models.Model, error) {
 	m := &Model{}
 	if err := m.load(r); err != nil {
@@ -88,6 +95,9 @@ func (m *Model) load(r *artifact.Reader) error {
 		return err
 	}
 	if m.gram, err = r.F64("gram", d, d); err != nil {
+		return err
+	}
+	if m.neighbours, err = loadNeighbours(r, m.hyper.Neighbours, len(m.items)); err != nil {
 		return err
 	}
 	switch m.hyper.Attributes {

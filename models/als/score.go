@@ -20,7 +20,13 @@ func (m *Model) Bind(ctx context.Context, c *models.Catalog, subjectColumns []st
 		return nil, fmt.Errorf("bind als: catalog: %w", err)
 	}
 	d := m.hyper.Dim
-	s := &scorer{hyper: m.hyper, catalog: c, index: make([]int32, len(c.IDs)), trained: len(m.items), maps: m.maps}
+	s := &scorer{
+		hyper: m.hyper, catalog: c, index: make([]int32, len(c.IDs)), trained: len(m.items), maps: m.maps,
+		neighbours: &m.neighbours, place: make([]int32, len(m.items)),
+	}
+	for i := range s.place {
+		s.place[i] = -1
+	}
 	var vectors []float32
 	if m.maps.items != nil {
 		s.features = m.maps.items.space.Rows(c.Attrs, c.Len())
@@ -33,10 +39,11 @@ func (m *Model) Bind(ctx context.Context, c *models.Catalog, subjectColumns []st
 		for row < len(m.items) && m.items[row] < id {
 			row++
 		}
-		vector := cold
+		vector, learned := cold, int32(-1)
 		switch {
 		case row < len(m.items) && m.items[row] == id:
-			vector = m.factors[row*d:][:d]
+			vector, learned = m.factors[row*d:][:d], int32(row)
+			s.place[row] = int32(len(s.known))
 		case !s.describes(int32(i), cold):
 			s.index[i] = -1
 			continue
@@ -44,14 +51,11 @@ func (m *Model) Bind(ctx context.Context, c *models.Catalog, subjectColumns []st
 			s.cold = append(s.cold, int32(len(s.known)))
 		}
 		s.index[i] = int32(len(s.known))
-		s.known = append(s.known, int32(i))
+		s.known, s.learned = append(s.known, int32(i)), append(s.learned, learned)
 		vectors = append(vectors, vector...)
 	}
 	s.system = newSystem(vectors, m.gram, d, m.hyper.Weight)
-	for at := 0; at < len(s.known); at += strip {
-		n := min(strip, len(s.known)-at)
-		s.packed = append(s.packed, vec.Pack(vectors[at*d:], n, d))
-	}
+	s.packed = inStrips(vectors, len(s.known), d)
 	s.pool.New = func() any {
 		f := &folder{sums: newSums(len(s.known)), scratch: s.system.scratch()}
 		if s.levels != nil {
@@ -77,19 +81,22 @@ func (s *scorer) describes(item int32, dst []float32) bool {
 // scorer is a Model bound to a catalog. It implements models.Scorer, models.Explainer, models.FolderIn, models.Relater and
 // models.Counterfactual.
 type scorer struct {
-	hyper    Hyper
-	catalog  *models.Catalog
-	known    []int32       // catalog positions of the items that have a vector, ascending
-	cold     []int32       // positions in known of those that training never saw, ascending
-	index    []int32       // catalog position → position in known, or -1
-	trained  int           // items in the model, known to the catalog or not: |I|
-	system   *system       // fixed: vectors of the known items
-	packed   []*vec.Packed // the same vectors, laid out for Score, a strip each
-	maps     maps
-	features *encode.Rows   // the catalog's, in the items' space; nil without attributes
-	levels   *encode.Levels // places subjects in their space; nil without attributes
-	related  related
-	pool     sync.Pool
+	hyper      Hyper
+	catalog    *models.Catalog
+	known      []int32       // catalog positions of the items that have a vector, ascending
+	cold       []int32       // positions in known of those that training never saw, ascending
+	index      []int32       // catalog position → position in known, or -1
+	learned    []int32       // position in known → item of the model, or -1
+	place      []int32       // item of the model → position in known, or -1
+	trained    int           // items in the model, known to the catalog or not: |I|
+	system     *system       // fixed: vectors of the known items
+	packed     []*vec.Packed // the same vectors, laid out for Score, a strip each
+	maps       maps
+	features   *encode.Rows   // the catalog's, in the items' space; nil without attributes
+	levels     *encode.Levels // places subjects in their space; nil without attributes
+	neighbours *neighbours
+	related    related
+	pool       sync.Pool
 }
 
 // strip is how many items are scored before their scores are scattered to the catalog's positions.

@@ -31,8 +31,8 @@ func (t *Trainer) Name() string { return "als" }
 
 // Train learns from the events of d in [d.Cuts.Base, until). A data set in which no item has enough subjects gives a model that knows
 // no item. It returns ErrDiverged, ctx's error, or what is wrong with the hyperparameters or the events. Time: epochs · 2·pairs·d·(2+2·Steps)
-// multiply-adds, where the solver is "cholesky" epochs · (pairs·d² + (subjects+items)·d³/3), on all cores. Memory: 8 bytes a pair, 16 where
-// confidences differ, 4·d bytes a row, and about a megabyte a core.
+// multiply-adds, where the solver is "cholesky" epochs · (pairs·d² + (subjects+items)·d³/3), and what pairs.neighbours says, on all cores. Memory:
+// 8 bytes a pair, 16 where confidences differ, 4·d bytes a row, and about a megabyte a core.
 func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, seed uint64) (models.Model, error) {
 	if err := t.Hyper.Validate(); err != nil {
 		return nil, fmt.Errorf("train als: %w", err)
@@ -66,6 +66,9 @@ func (t *Trainer) Train(ctx context.Context, d *models.Dataset, until int64, see
 		}
 		return false, nil
 	})
+	if err == nil {
+		m.neighbours, err = p.neighbours(ctx, &h, m.factors)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("train als: %w", err)
 	}

@@ -81,28 +81,10 @@ func Load(r *artifact.Reader) (models.Model, error) {
 	if m.scale, err = r.F32("scale", len(m.items)); err != nil {
 		return nil, err
 	}
-	return m, m.check()
-}
-
-// check reports the first fault of the weights' order, and a scale that no inverse has.
-func (m *Model) check() error {
-	n := len(m.items)
-	if m.off[0] != 0 || int(m.off[n]) != len(m.col) {
-		return fmt.Errorf("rows span %d to %d of %d weights", m.off[0], m.off[n], len(m.col))
-	}
-	for i := range n {
-		lo, hi := m.off[i], m.off[i+1]
-		if hi < lo || int(hi) > len(m.col) {
-			return fmt.Errorf("row %d ends before it begins", i)
-		}
-		for k := lo; k < hi; k++ {
-			if c := m.col[k]; c < 0 || int(c) >= n || int(c) == i || k > lo && m.col[k-1] >= c {
-				return fmt.Errorf("row %d: column %d is out of range, out of order, or the item itself", i, c)
-			}
-		}
-		if s := m.scale[i]; !(s > 0) || s > math.MaxFloat32 {
-			return fmt.Errorf("item %d has scale %v", i, s)
+	for i, s := range m.scale {
+		if !(s > 0) || s > math.MaxFloat32 {
+			return nil, fmt.Errorf("item %d has scale %v", i, s)
 		}
 	}
-	return nil
+	return m, models.CheckNeighbours(m.off, m.col)
 }

@@ -27,17 +27,21 @@ func SameForEverybody() Option { return func(s *suite) { s.personal = false } }
 // ListWise is for an algorithm whose score of an item depends on which others there are: its place among them.
 func ListWise() Option { return func(s *suite) { s.listWise = true } }
 
+// InCommon is for hyperparameters by which k subjects, not models.MinSubjects, must have two items in common for one to be related to the other.
+func InCommon(k int) Option { return func(s *suite) { s.common = k } }
+
 type suite struct {
 	trainer  models.Trainer
 	load     models.Loader
 	personal bool
 	listWise bool
+	common   int // subjects that two related items have in common, at least
 }
 
 // TestTrainer runs the conformance suite on a trainer and the loader of what it trains. The trainer's hyperparameters should be its
 // defaults or close to them: the suite's data have 40 subjects, and each item 15 of them.
 func TestTrainer(t *testing.T, trainer models.Trainer, load models.Loader, options ...Option) {
-	s := &suite{trainer: trainer, load: load, personal: true}
+	s := &suite{trainer: trainer, load: load, personal: true, common: models.MinSubjects}
 	for _, o := range options {
 		o(s)
 	}
@@ -50,6 +54,8 @@ func TestTrainer(t *testing.T, trainer models.Trainer, load models.Loader, optio
 	t.Run("OtherCatalog", s.otherCatalog)
 	t.Run("LittleKnown", s.littleKnown)
 	t.Run("OneItem", s.oneItem)
+	t.Run("Awkward", s.awkward)
+	t.Run("Related", s.related)
 	t.Run("Cancelled", s.cancelled)
 	t.Run("Explanations", s.explanations)
 	t.Run("Without", s.without)

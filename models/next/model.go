@@ -93,21 +93,12 @@ func (x *matrix) load(r *artifact.Reader, name string, n int) (err error) {
 	if x.val, err = r.F32(name+"_values", len(x.col)); err != nil {
 		return err
 	}
-	if x.off[0] != 0 || int(x.off[n]) != len(x.col) {
-		return fmt.Errorf("%s: rows span %d to %d of %d values", name, x.off[0], x.off[n], len(x.col))
+	if err := models.CheckNeighbours(x.off, x.col); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	for i := range n {
-		lo, hi := x.off[i], x.off[i+1]
-		if hi < lo || int(hi) > len(x.col) {
-			return fmt.Errorf("%s: row %d ends before it begins", name, i)
-		}
-		for k := lo; k < hi; k++ {
-			if c := x.col[k]; c < 0 || int(c) >= n || int(c) == i || k > lo && x.col[k-1] >= c {
-				return fmt.Errorf("%s: row %d: column %d is out of range, out of order, or the item itself", name, i, c)
-			}
-			if !(x.val[k] > 0) {
-				return fmt.Errorf("%s: row %d holds %v, and values are above 0", name, i, x.val[k])
-			}
+	for k, v := range x.val {
+		if !(v > 0) {
+			return fmt.Errorf("%s: value %d is %v, and values are above 0", name, k, v)
 		}
 	}
 	return nil

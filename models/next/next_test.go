@@ -19,13 +19,13 @@ import (
 func TestConformance(t *testing.T) {
 	h := Defaults()
 	h.MinSubjects = 10
-	modelstest.TestTrainer(t, &Trainer{Hyper: h}, Load)
+	modelstest.TestTrainer(t, &Trainer{Hyper: h}, Load, modelstest.InCommon(h.MinSubjects))
 }
 
 func TestConformanceWithDaysOfMemory(t *testing.T) {
 	h := Defaults()
 	h.MinSubjects, h.HalfLife, h.Session, h.Steps, h.Neighbours = 5, 15*24*time.Hour, 24*time.Hour, 7, 6
-	modelstest.TestTrainer(t, &Trainer{Hyper: h}, Load)
+	modelstest.TestTrainer(t, &Trainer{Hyper: h}, Load, modelstest.InCommon(h.MinSubjects))
 }
 
 const (
