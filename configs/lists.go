@@ -29,6 +29,10 @@ func (l Lists) rules() *lists.Rules {
 	for _, column := range sortedKeys(l.AtMost) {
 		r.AtMost = append(r.AtMost, lists.Limit{Column: column, Most: l.AtMost[column]})
 	}
+	for _, column := range sortedKeys(l.AtLeast) {
+		f := l.AtLeast[column]
+		r.AtLeast = append(r.AtLeast, lists.Floor{Column: column, In: f.Of, Share: f.Share})
+	}
 	if d := l.Diversity; d != nil {
 		r.Diversity = &lists.Diversity{By: d.By, Weight: d.Weight}
 	}
@@ -122,6 +126,9 @@ func (p *Project) checkLists(path string, l Lists, parts map[string]bool) {
 	for _, c := range r.AtMost {
 		wants(path+".at_most."+c.Column, c.Column, false)
 	}
+	for _, f := range r.AtLeast {
+		wants(path+".at_least."+f.Column, f.Column, false)
+	}
 	if r.Diversity != nil {
 		for _, c := range r.Diversity.By {
 			wants(path+".diversity.by", c, false)
@@ -198,6 +205,9 @@ func (l Lists) named() (out []namedColumn) {
 	}
 	for _, column := range sortedKeys(l.AtMost) {
 		add("at_most."+column, column)
+	}
+	for _, column := range sortedKeys(l.AtLeast) {
+		add("at_least."+column, column)
 	}
 	if d := l.Diversity; d != nil {
 		for _, column := range d.By {

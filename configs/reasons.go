@@ -43,6 +43,8 @@ func Reasons(language string) (*Sentences, error) {
 func (s *Sentences) Say(r online.Reason, title func(item string) string) string {
 	code := r.Kind
 	switch {
+	case r.Kind == "rule" && r.Before == 0 && r.Ref == "at_least":
+		code = "rule.owed"
 	case r.Kind == "rule" && r.Before == 0:
 		code = "rule.new"
 	case r.Kind == "rule":

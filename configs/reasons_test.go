@@ -38,7 +38,7 @@ func TestReasonsInEveryLanguage(t *testing.T) {
 				t.Errorf("%s: %s: %q and %q", language, code, text, english.of[code])
 			}
 		}
-		for _, rule := range []string{"at_most", "fresh", "diversity", "calibrate", "less", "prefer"} {
+		for _, rule := range []string{"at_most", "at_least", "fresh", "diversity", "calibrate", "less", "prefer"} {
 			if s.of["rule."+rule] == "" {
 				t.Errorf("%s has no sentence for the rule %s", language, rule)
 			}
@@ -71,6 +71,7 @@ func TestSay(t *testing.T) {
 		{en, online.Reason{Kind: "popularity", Ref: "sku-1", Contribution: -0.1}, "less so: because many people choose it"},
 		{en, online.Reason{Kind: "rule", Ref: "diversity", Before: 7, After: 3}, "at place 3 instead of 7, so that the list is varied"},
 		{en, online.Reason{Kind: "rule", Ref: "fresh", After: 3}, "shown so that new things get a chance"},
+		{en, online.Reason{Kind: "rule", Ref: "at_least", After: 3}, "shown so that what is shown less than others gets its places"},
 		{en, online.Reason{Kind: "cosmic"}, "for another reason"},
 		{en, online.Reason{Kind: "against"}, "for another reason"},
 	} {

@@ -32,7 +32,7 @@ var choices = map[string][]string{
 	"Storage.Credentials": {"env", "file", "instance"},
 	"Events.TimeUnit":     {"s", "ms", "us", "ns"},
 	"Purpose.Basis":       {string(policy.Consent), string(policy.LegitimateInterest)},
-	"Purpose.Use":         {"training", "evaluation", "mitigation"},
+	"Purpose.Use":         {"training", useEvaluation, useMitigation},
 	"Lists.Seen":          {"auto", "keep", "mask"},
 	"Evaluate.Protocol":   {string(eval.Temporal), string(eval.LeaveLastOut), string(eval.StrongGeneralization)},
 	"Job.Overlap":         {"skip", "buffer-one", "cancel-other", "allow-all"},

@@ -35,7 +35,9 @@ type assembled struct {
 	Days        []table.Ref        `json:"days"`
 	Items       string             `json:"items_snapshot,omitempty"`    // keys
 	Subjects    string             `json:"subjects_snapshot,omitempty"` //
+	Cohorts     string             `json:"cohorts_snapshot,omitempty"`  // where groups weigh otherwise
 	Weights     map[string]float64 `json:"weights,omitempty"`           // of kinds
+	Reweight    *Reweight          `json:"reweight,omitempty"`          // of groups
 	Filter      string             `json:"subject_filter"`
 	Digest      table.Digest       `json:"digest"` // of the permitted rows of the window
 	Rows        int64              `json:"rows"`
@@ -80,6 +82,10 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 	d.facts = assembled{
 		Window: p.training, Filter: p.filter, Funnel: policy.Funnel{}, Cuts: d.Cuts, Days: p.dayRefs(p.training),
 		Items: p.items.keyOrNone(), Subjects: p.subjects.keyOrNone(), Weights: w.job.Model.Weights,
+	}
+
+	if w.job.Reweight != nil {
+		d.facts.Reweight, d.facts.Cohorts = w.job.Reweight, p.cohorts.keyOrNone()
 	}
 
 	// First pass in memory: which items and kinds there are. The batches' strings may be kept, so the rows are held as they are.

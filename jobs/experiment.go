@@ -133,13 +133,14 @@ type variant struct {
 	// data makes what is learned from; nil: what there is. Its subjects, its catalog's ids and its test window stay as they are, and it may share what it does not change.
 	data func(*models.Dataset) (*models.Dataset, error)
 	// served says that lists are made of what data makes, too: of histories and attributes as they are there. Else it is only learned from.
-	served  bool
-	trainer models.Trainer // nil: the job's
-	rules   *lists.Rules   // of lists; nil: the job's
+	served   bool
+	trainer  models.Trainer // nil: the job's
+	reweight *Reweight      // of groups in training; nil: the job's
+	rules    *lists.Rules   // of lists; nil: the job's
 }
 
 // trains reports whether the variant needs a model of its own.
-func (v *variant) trains() bool { return v.data != nil || v.trainer != nil }
+func (v *variant) trains() bool { return v.data != nil || v.trainer != nil || v.reweight != nil }
 
 // outcome is what a variant came to.
 type outcome struct {
@@ -290,9 +291,15 @@ func (e *experiment) learns(v *variant) (*models.Dataset, error) {
 
 // train trains a variant on d, and binds it to what it may know of items and subjects.
 func (e *experiment) train(ctx context.Context, v *variant, d *models.Dataset) (models.Model, models.Scorer, error) {
-	trainer := cmp.Or(v.trainer, e.job.Model.Trainer)
+	trainer, learned := cmp.Or(v.trainer, e.job.Model.Trainer), d
+	if r := cmp.Or(v.reweight, e.job.Reweight); r != nil {
+		var err error
+		if learned, err = e.reweighted(ctx, e.data, d, r); err != nil {
+			return nil, nil, err
+		}
+	}
 	began := e.Wall()
-	m, err := trainer.Train(ctx, d, d.Cuts.Test, e.job.Model.Seed)
+	m, err := trainer.Train(ctx, learned, d.Cuts.Test, e.job.Model.Seed)
 	if err != nil {
 		return nil, nil, err
 	}

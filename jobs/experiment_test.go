@@ -88,8 +88,8 @@ func experimentWorld(t *testing.T, subjects int) *experiment {
 	return e
 }
 
-// alike takes item 20 for 21, so that the even ones hear of nothing but 21.
-func alike(d *models.Dataset) (*models.Dataset, error) {
+// oneItem takes item 20 for 21, so that the even ones hear of nothing but 21.
+func oneItem(d *models.Dataset) (*models.Dataset, error) {
 	out := *d
 	out.Events.Item = slices.Clone(d.Events.Item)
 	for i, item := range out.Events.Item {
@@ -106,7 +106,7 @@ func TestExperiment(t *testing.T) {
 	if got := e.data.Events.Len(); got != 200*5 || slices.Contains(e.data.Events.Item, 22) {
 		t.Errorf("%d events, some of which may be of the test window", got)
 	}
-	out, err := e.try(t.Context(), variant{name: "alike", data: alike})
+	out, err := e.try(t.Context(), variant{name: "one item", data: oneItem})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,12 +197,12 @@ func TestExperimentRefuses(t *testing.T) {
 func TestExperimentBudget(t *testing.T) {
 	e := experimentWorld(t, 50)
 	e.budget = time.Hour
-	if v := (variant{data: alike}); !e.affords(&v) {
+	if v := (variant{data: oneItem}); !e.affords(&v) {
 		t.Error("an hour is not enough")
 	}
 	e.began, e.budget = e.Wall(), 10*time.Second
 	e.training, e.asked = 9*time.Second, time.Second
-	retrained, ranked := variant{data: alike}, variant{}
+	retrained, ranked := variant{data: oneItem}, variant{}
 	if e.affords(&retrained) || !e.affords(&ranked) {
 		t.Error("of 10 s, one is over: a training of 9 s and questions of 1 s do not fit, questions alone do")
 	}

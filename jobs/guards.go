@@ -234,6 +234,9 @@ func (p *plan) guard(by *policy.Decisions) {
 	if p.evaluationDecisions != nil {
 		p.evaluationDecisions = p.evaluationDecisions.Protecting(p.guards.subjects)
 	}
+	if p.mitigationDecisions != nil {
+		p.mitigationDecisions = p.mitigationDecisions.Protecting(p.guards.subjects)
+	}
 }
 
 // audience is a digest of who is shown which sensitive items; "" where none are.

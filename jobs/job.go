@@ -35,10 +35,12 @@ type Job struct {
 
 	Training   policy.Purpose  // under which events are read, models trained and lists published
 	Evaluation *policy.Purpose // under which cohorts are read; nil: no cohorts
+	Mitigation *policy.Purpose // under which a remedy may train on cohorts; nil: none may
 
 	Views     []features.View // what is built: the views that Publish names, and those that Build names
 	Published []features.View // of Views, those whose rows the online store holds; keyed by subject or by item
 	Model     Model
+	Reweight  *Reweight     // nil: what everybody does weighs alike
 	Window    time.Duration // how much history is learned from
 	Last      time.Duration // length of the test window
 	Weigh     time.Duration // length of the validation window before it, on which the parts are weighed

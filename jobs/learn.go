@@ -57,7 +57,7 @@ func (w *work) train(ctx context.Context) error {
 			return result{}, err
 		}
 		w.report("train", 0, 0, "")
-		learned, err := w.learned(d)
+		learned, err := w.weighed(ctx, d)
 		if err != nil {
 			return result{}, err
 		}

@@ -397,7 +397,7 @@ func (r *Runner) Verify(ctx context.Context, job *Job, version int) (Verified, e
 	if err != nil {
 		return out, err
 	}
-	if !sameJSON(spec, v.Spec) || job.Model.Seed != v.Seed || job.cuts(v.Interval) != set.Cuts || !maps.Equal(job.Model.Weights, set.Weights) {
+	if !sameJSON(spec, v.Spec) || job.Model.Seed != v.Seed || job.cuts(v.Interval) != set.Cuts || !maps.Equal(job.Model.Weights, set.Weights) || !job.Reweight.same(set.Reweight) {
 		return out, fmt.Errorf("version %d was trained with other hyperparameters, weights or windows than models.%s and the job have now: verify it with the project file of that time", version, job.Model.Name)
 	}
 	if err := w.policy(ctx, w.plan); err != nil {
@@ -416,7 +416,7 @@ func (r *Runner) Verify(ctx context.Context, job *Job, version int) (Verified, e
 		return out, fmt.Errorf("version %d: %w", version, err)
 	}
 	r.Progressed("verify", w.label, 0, 0, "")
-	learned, err := w.learned(d)
+	learned, err := w.weighed(ctx, d)
 	if err != nil {
 		return out, err
 	}
@@ -455,7 +455,7 @@ func (w *work) planAgain(ctx context.Context, set assembled) (changed bool, err 
 		changed = changed || m.Digest != ref.Digest
 		p.committed = append(p.committed, day{iv: *c.Interval, key: ref.Key, manifest: m})
 	}
-	for key, to := range map[string]**snapshot{set.Items: &p.items, set.Subjects: &p.subjects} {
+	for key, to := range map[string]**snapshot{set.Items: &p.items, set.Subjects: &p.subjects, set.Cohorts: &p.cohorts} {
 		if key == "" {
 			continue
 		}

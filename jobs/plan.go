@@ -33,6 +33,7 @@ type plan struct {
 
 	trainingDecisions   *policy.Decisions
 	evaluationDecisions *policy.Decisions // nil without an evaluation purpose
+	mitigationDecisions *policy.Decisions // nil without a purpose of mitigation
 
 	training table.Interval // what is learned from
 	filter   string         // digest of the subject filter over it
@@ -155,7 +156,7 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 	return nil
 }
 
-// decide makes the decisions of both purposes as of now, from the records of p, the journal's withdrawals and its pending erasures.
+// decide makes the decisions of all purposes as of now, from the records of p, the journal's withdrawals and its pending erasures.
 func (w *work) decide(p *plan, now time.Time) {
 	records := slices.Concat(p.consent.records, p.journal.Withdrawals())
 	p.wish(now)
@@ -163,6 +164,9 @@ func (w *work) decide(p *plan, now time.Time) {
 	p.trainingDecisions = policy.Decide(w.job.Training, now, records, pending)
 	if w.job.Evaluation != nil {
 		p.evaluationDecisions = policy.Decide(*w.job.Evaluation, now, records, pending)
+	}
+	if w.job.Mitigation != nil {
+		p.mitigationDecisions = policy.Decide(*w.job.Mitigation, now, records, pending)
 	}
 	var sensitive *policy.Decisions
 	if c := w.job.Guards.Purpose; c != nil {
@@ -500,7 +504,8 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Title                     string        `json:",omitempty"`
 		Impressions               []string      `json:",omitempty"`
 		Calendar                  []dayWeight   `json:",omitempty"`
-	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen, j.Rerank, j.contexts(), j.Model.Lists.Title, j.Model.Impressions, j.dayWeights(p.training)}, append(p.keysIn(p.training), p.filter, p.items.keyOrNone(), p.subjects.keyOrNone())...)}
+		Reweight                  *Reweight     `json:",omitempty"`
+	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen, j.Rerank, j.contexts(), j.Model.Lists.Title, j.Model.Impressions, j.dayWeights(p.training), j.Reweight}, slices.Concat(p.keysIn(p.training), []string{p.filter, p.items.keyOrNone(), p.subjects.keyOrNone()}, p.reweighing(j))...)}
 
 	if err := w.planDrift(ctx, p); err != nil {
 		return err

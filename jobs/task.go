@@ -113,7 +113,7 @@ func (w *work) task(ctx context.Context, d *dataset) (eval.Task, error) {
 	if t.Items, err = w.itemFacts(d, h); err != nil {
 		return t, err
 	}
-	t.Cohorts, err = w.cohorts(ctx, d, &t, asked)
+	t.Cohorts, err = w.cohorts(ctx, w.job.Cohort, d, &t, asked)
 	return t, err
 }
 
@@ -213,8 +213,8 @@ func (w *work) yardstick(d *dataset) (*lists.Stage, error) {
 	return stage, nil
 }
 
-// cohorts divides the rows of the task by each declared cohort, for evaluation alone.
-func (w *work) cohorts(ctx context.Context, d *dataset, t *eval.Task, asked []eval.Asked) ([]eval.Cohort, error) {
+// cohorts divides the rows of the task by each of the cohorts.
+func (w *work) cohorts(ctx context.Context, names []string, d *dataset, t *eval.Task, asked []eval.Asked) ([]eval.Cohort, error) {
 	made := map[string]eval.Cohort{}
 	var rows *cohortRows
 	past := sync.OnceValue(func() []history { return historiesOf(t) })
@@ -245,7 +245,7 @@ func (w *work) cohorts(ctx context.Context, d *dataset, t *eval.Task, asked []ev
 		return c, err
 	}
 	var out []eval.Cohort
-	for _, name := range w.job.Cohort {
+	for _, name := range names {
 		var parts []eval.Cohort
 		for _, part := range strings.Split(name, CohortCross) {
 			c, err := of(part)

@@ -1,0 +1,284 @@
+package eval
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// Mitigation says what remedies against the gap between the groups of one cohort would cost and bring. Every remedy is measured on the same people as the
+// model as it stands, paired.
+type Mitigation struct {
+	Metric string `json:"metric"` // as "ndcg@10"
+	Cohort string `json:"cohort"`
+	N      int    `json:"n"` // people asked
+	// Purpose is under which remedies that train on the cohort read it; "" where the cohort is made of what training reads anyway, or nothing trained on it.
+	Purpose string `json:"purpose"`
+	// MostLoss is the rule by which a remedy is proposed: the whole interval of what the metric loses must stay within it, as a share of the metric.
+	MostLoss float64  `json:"most_loss"`
+	Stands   Remedy   `json:"stands"` // the model as it stands
+	Remedies []Remedy `json:"remedies"`
+	Proposed string   `json:"proposed"` // the name of a remedy; "": none
+	Says     string   `json:"says"`     // why that one, or why none
+	// NotTried are remedies that were not: those that the budget of time did not reach, and those that a declaration is missing for. Each says why.
+	NotTried []Untried `json:"not_tried"`
+}
+
+// Untried is a remedy that was not tried.
+type Untried struct {
+	Name string `json:"name"`
+	Why  string `json:"why"`
+}
+
+// RemedyKind is what a remedy changes.
+type RemedyKind string
+
+// The kinds.
+const (
+	Reweighting RemedyKind = "reweight"  // events of people whose group is served worse weigh more in training
+	Calibrating RemedyKind = "calibrate" // lists are spread over an item attribute as the history is
+	Capping     RemedyKind = "at_most"   // of one level of an item attribute no more than so many stand in a list
+	Flooring    RemedyKind = "at_least"  // groups of items that are shown less than they are taken have a share of the places
+	Freshening  RemedyKind = "fresh"     // new items have a share of the places
+)
+
+// Remedy is one remedy at one strength.
+type Remedy struct {
+	Kind     RemedyKind `json:"kind"` // "" of the model as it stands
+	Name     string     `json:"name"`
+	Strength float64    `json:"strength"` // in the unit of the kind
+	Patch    string     `json:"patch"`    // what a project file says to have it, in YAML; "" where it says so already
+	Value    Figure     `json:"value"`    // of the metric
+	Change   Figure     `json:"change"`   // of the metric, as a share of what the model has as it stands; paired. −0.003 is a loss of 0.3 %
+	// Gap is the largest difference between groups, and its interval holds for all pairs of groups at once.
+	Gap         Figure   `json:"gap"`
+	RelativeGap *float64 `json:"relative_gap"`
+	Worst       string   `json:"worst"` // the groups that the gap is between
+	Best        string   `json:"best"`
+	// Cut is the share of the gap that is gone: 1 − gap ÷ gap as it stands.
+	Cut *float64 `json:"cut"`
+	// Closed is the share of the gap by which the two groups that it is between as it stands have come together; paired, on the same people. With two groups
+	// it is Cut, as long as the worse one does not overtake.
+	Closed   Figure           `json:"closed"`
+	Groups   []Group          `json:"groups"`
+	Exposure []RemedyExposure `json:"exposure"`   // by declared item attribute
+	New      *float64         `json:"new_items"`  // share of places that new items have; null where nothing says which those are
+	Coverage *float64         `json:"coverage"`   // distinct items over all lists ÷ items of the catalog
+	Same     *float64         `json:"same_items"` // share of each list that stands in the list of the model as it stands, too
+	Front    bool             `json:"front"`      // no other has both a higher metric and a smaller gap
+	Against  string           `json:"against"`    // what keeps it from being proposed; "": nothing
+	Seconds  float64          `json:"seconds"`
+}
+
+// RemedyExposure is how the places of lists are spread over the levels of an item attribute.
+type RemedyExposure struct {
+	Attribute string `json:"attribute"`
+	AWRF      Figure `json:"awrf"`           // towards what people took themselves
+	Ratio     Figure `json:"exposure_ratio"` // of the least to the most exposed level, per share taken
+}
+
+// Choose marks the front and proposes a remedy: of those whose metric's loss lies within MostLoss with its whole interval, and that bring the two groups
+// together beyond chance, the one with the largest cut of the gap.
+func (m *Mitigation) Choose() {
+	points := []*Remedy{&m.Stands}
+	for i := range m.Remedies {
+		points = append(points, &m.Remedies[i])
+	}
+	for _, p := range points {
+		p.Front = p.Gap.Value != nil && p.Value.Value != nil && !slices.ContainsFunc(points, func(o *Remedy) bool { return o.beats(p) })
+	}
+	m.Proposed = ""
+	if m.Stands.Gap.Value == nil {
+		m.Says = "fewer than two groups of " + m.Cohort + " have enough people to be judged: nothing can be said of a gap"
+		for i := range m.Remedies {
+			m.Remedies[i].Against = "there is no gap to judge it by"
+		}
+		return
+	}
+	var best *Remedy
+	for _, p := range points[1:] {
+		switch {
+		case p.Cut == nil || p.Closed.Low == nil || p.Change.Low == nil:
+			p.Against = "too few people to tell what it does"
+		case *p.Change.Low < -m.MostLoss:
+			p.Against = fmt.Sprintf("it may cost %s of %s", percent(-*p.Change.Low), m.Metric)
+		case *p.Closed.Low <= 0 || *p.Cut <= 0:
+			p.Against = "that it makes the gap smaller may be chance"
+		default:
+			p.Against = ""
+			if best == nil || *p.Cut > *best.Cut {
+				best = p
+			}
+		}
+	}
+	within := "whose loss of " + m.Metric + " lies within " + percent(m.MostLoss) + " with its whole interval"
+	switch {
+	case best != nil:
+		m.Proposed = best.Name
+		m.Says = fmt.Sprintf("%s has the largest cut of the gap (%s) of those %s, and beyond chance. It is the best of %d that were tried on the same people, which flatters it: the next nights tell",
+			best.Name, percent(*best.Cut), within, len(m.Remedies))
+	case *m.Stands.Gap.Low <= 0:
+		m.Says = "the gap may be chance, and no remedy makes it smaller beyond chance"
+	default:
+		m.Says = "no remedy " + within + " makes the gap smaller beyond chance"
+	}
+}
+
+// beats reports whether r is at least as good as o in both the metric and the gap, and better in one.
+func (r *Remedy) beats(o *Remedy) bool {
+	if r.Value.Value == nil || r.Gap.Value == nil {
+		return false
+	}
+	v, g := *r.Value.Value-*o.Value.Value, *o.Gap.Value-*r.Gap.Value
+	return v >= 0 && g >= 0 && (v > 0 || g > 0)
+}
+
+// MitigationPage is what stands around a Mitigation on its page.
+type MitigationPage struct {
+	*Mitigation
+	Model, Job string
+	Learned    table.Interval
+	Judged     table.Interval
+	Revision   string
+}
+
+// WriteHTML writes a page of the report's kind: it needs nothing else, and no script.
+func (p *MitigationPage) WriteHTML(w io.Writer) error {
+	var buf bytes.Buffer // a page is written whole or not at all
+	if err := pageTemplates.ExecuteTemplate(&buf, "mitigation.html", p); err != nil {
+		return fmt.Errorf("write the page of remedies: %w", err)
+	}
+	unbroken := bytes.ReplaceAll(buf.Bytes(), []byte(" %"), []byte("\u00a0%"))
+	_, err := w.Write(unbroken)
+	return err
+}
+
+// All is the model as it stands, and every remedy.
+func (m *Mitigation) All() []Remedy { return append([]Remedy{m.Stands}, m.Remedies...) }
+
+// Tone is how the page shows a remedy.
+func (m *Mitigation) Tone(r Remedy) string {
+	switch {
+	case r.Kind == "":
+		return "stands"
+	case r.Name == m.Proposed:
+		return "proposed"
+	case r.Front:
+		return "front"
+	}
+	return "other"
+}
+
+// curvePicture is the trade-off: the change of the metric to the right, the gap upwards.
+type curvePicture struct {
+	Across, Up []curveTick
+	Points     []curvePoint
+	Front      []curveLine
+	Limit      string // where the largest loss lies; "": outside
+}
+
+type curveTick struct{ At, Label, Anchor string }
+
+type curvePoint struct {
+	X, Y, Low, High  string
+	Name, Tone, Text string
+	Number           int // as in the table
+}
+
+type curveLine struct{ X1, Y1, X2, Y2 string }
+
+// Curve places all remedies that have both figures.
+func (m *Mitigation) Curve() *curvePicture {
+	var across, up span
+	zero := 0.0
+	across.add(&zero)
+	up.add(&zero)
+	for _, r := range m.All() {
+		if r.Change.Value != nil && r.Gap.Value != nil {
+			across.add(r.Change.Value)
+			up.add(r.Gap.Value)
+		}
+	}
+	x, xTicks := newAxis(across.lo, across.hi, percents)
+	y, yTicks := newAxis(up.lo, up.hi, decimal)
+	height := func(v float64) string { return cent(100 - y.place(v)) }
+	c := &curvePicture{}
+	for _, t := range xTicks {
+		c.Across = append(c.Across, curveTick{t.At, t.Label, t.Anchor})
+	}
+	for _, t := range yTicks {
+		if at, err := strconv.ParseFloat(strings.TrimSuffix(t.At, "%"), 64); err == nil { // places are counted from above
+			c.Up = append(c.Up, curveTick{cent(100 - at), t.Label, "start"})
+		}
+	}
+	if -m.MostLoss >= x.lo {
+		c.Limit = x.at(-m.MostLoss)
+	}
+	var front []Remedy
+	for i, r := range m.All() {
+		if r.Change.Value == nil || r.Gap.Value == nil {
+			continue
+		}
+		p := curvePoint{X: x.at(*r.Change.Value), Y: height(*r.Gap.Value), Name: r.Name, Tone: m.Tone(r), Number: i}
+		if r.Change.Low != nil && r.Change.High != nil && r.Kind != "" {
+			p.Low, p.High = x.at(*r.Change.Low), x.at(*r.Change.High)
+		}
+		p.Text = fmt.Sprintf("%s: %s %s, gap %s", r.Name, m.Metric, signedPercent(*r.Change.Value), plain(*r.Gap.Value))
+		c.Points = append(c.Points, p)
+		if r.Front {
+			front = append(front, r)
+		}
+	}
+	slices.SortStableFunc(front, func(a, b Remedy) int { return cmp.Compare(*a.Change.Value, *b.Change.Value) })
+	for i := 1; i < len(front); i++ {
+		a, b := front[i-1], front[i]
+		c.Front = append(c.Front, curveLine{x.at(*a.Change.Value), height(*a.Gap.Value), x.at(*b.Change.Value), height(*b.Gap.Value)})
+	}
+	return c
+}
+
+// signedPercent prints a change: +0.3 %, −1.2 %.
+func signedPercent(x float64) string {
+	if x > 0 {
+		return "+" + percent2(x)
+	}
+	return percent2(x)
+}
+
+// percent2 prints a share that may be small: 0.34 %.
+func percent2(x float64) string { return minus(fmt.Sprintf("%.2f", 100*x)) + " %" }
+
+// ChangeText, CutText and the like are figures of the table in print.
+func (r Remedy) ChangeText() string { return spanned(r.Change, signedPercent) }
+
+// ClosedText is the share of the gap that is closed.
+func (r Remedy) ClosedText() string { return spanned(r.Closed, percent) }
+
+// CutText is the cut of the gap.
+func (r Remedy) CutText() string { return optional(r.Cut, percent) }
+
+// NewText is the share of places that new items have.
+func (r Remedy) NewText() string { return optional(r.New, percent) }
+
+// SameText is how much of the lists stays.
+func (r Remedy) SameText() string { return optional(r.Same, percent) }
+
+// CoverageText is the share of the catalog that stands in lists.
+func (r Remedy) CoverageText() string { return optional(r.Coverage, percent) }
+
+// spanned prints a figure with its interval.
+func spanned(f Figure, show func(float64) string) string {
+	if f.Value == nil {
+		return "—"
+	}
+	if f.Low == nil || f.High == nil {
+		return show(*f.Value)
+	}
+	return fmt.Sprintf("%s (%s to %s)", show(*f.Value), show(*f.Low), show(*f.High))
+}
