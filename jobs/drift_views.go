@@ -2,9 +2,11 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rapport-ml/rapport/eval/drift"
@@ -114,19 +116,22 @@ func (s *viewScan) unit() string {
 	return "rows of the view"
 }
 
-// fields are the columns of a view that are compared, and where they stand in its schema: numbers. What a text holds is an item or a kind, mostly, and these
-// are followed as columns of events.
+// fields are the columns of a view that are compared, and where they stand in its schema. Of the most frequent values the first is compared, and of a
+// sequence none: its last item is followed as a column of events.
 func (s *viewScan) fields(w *work) (fields []drift.Field, at []int) {
 	schema := s.view.Schema(w.job.eventSchema())
-	keys := s.view.KeySchema(w.job.eventSchema())
+	first := len(s.view.KeySchema(w.job.eventSchema()))
 	for i, f := range schema {
-		if f.Type == table.String || f.Type == table.Time || f.Name == features.EntityColumn || keys.Index(f.Name) >= 0 {
+		if i < first || f.Type == table.Time || s.opOf(i-first) == features.Sequence {
 			continue
 		}
-		fields, at = append(fields, drift.Field{Name: s.view.Name + "." + f.Name, Group: s.group}), append(at, i)
+		fields, at = append(fields, drift.Field{Name: s.view.Name + "." + f.Name, Group: s.group, Text: f.Type == table.String}), append(at, i)
 	}
 	return fields, at
 }
+
+// opOf is the operator of the i-th column after the key's.
+func (s *viewScan) opOf(i int) features.Op { return s.view.Features[i/len(s.view.Windows)].Op }
 
 // viewRows computes the view of the sample as of an interval's end, with the columns that are compared.
 func (w *work) viewRows(ctx context.Context, s *viewScan, iv table.Interval) (*drift.Batch, error) {
@@ -150,9 +155,36 @@ func (w *work) viewRows(ctx context.Context, s *viewScan, iv table.Interval) (*d
 	}
 	unit := max(schema.Index(features.KeySubject), 0)
 	out := &drift.Batch{Unit: unitsOf(all, unit)}
+	first := len(s.view.KeySchema(w.job.eventSchema()))
 	_, at := s.fields(w)
 	for _, i := range at {
-		out.Cols = append(out.Cols, &all.Cols[i])
+		c := &all.Cols[i]
+		if s.opOf(i-first) == features.Top {
+			if c, err = foremost(c, all.N); err != nil {
+				return nil, err
+			}
+		}
+		out.Cols = append(out.Cols, c)
+	}
+	return out, nil
+}
+
+// foremost takes the first of each row's values, which stand as a JSON array.
+func foremost(c *table.Column, rows int) (*table.Column, error) {
+	out := &table.Column{Str: make([]string, rows), Valid: make([]bool, rows)}
+	for i := range rows {
+		if c.Null(i) {
+			continue
+		}
+		var values []any
+		d := json.NewDecoder(strings.NewReader(c.Text(i)))
+		d.UseNumber()
+		if err := d.Decode(&values); err != nil {
+			return nil, fmt.Errorf("the most frequent values of row %d are no JSON array: %w", i, err)
+		}
+		if len(values) > 0 {
+			out.Str[i], out.Valid[i] = fmt.Sprint(values[0]), true
+		}
 	}
 	return out, nil
 }

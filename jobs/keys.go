@@ -15,7 +15,7 @@ const (
 	logicSnapshot = 1
 	logicIngest   = 2 // 2: rows that are none are quarantined
 	logicBuild    = 2 // 2: a decayed sum is defined so that it moves exactly with time
-	logicDrift    = 1
+	logicDrift    = 2 // 2: text in views is compared
 	logicAssemble = 1
 	logicTrain    = 4 // 2: rows of als are solved otherwise, those of large data by steps; 3: als knows new items and people by their attributes, and the inverse of ease sums in another order; 4: als holds the neighbours that related lists may name
 	logicRefuse   = 1

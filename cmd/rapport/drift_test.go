@@ -10,6 +10,7 @@ import (
 	"github.com/rapport-ml/rapport/cmd/internal/synth"
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/eval/drift"
+	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 )
@@ -136,5 +137,39 @@ func TestDriftFindsNothingToRetrain(t *testing.T) {
 		if err != nil || res.Drift.Retrain == nil || res.Drift.Retrain.Run == "" || !strings.Contains(res.Drift.Retrain.Why, "trained and judged already") {
 			t.Errorf("drift ended as %v: %+v", err, res.Drift.Retrain)
 		}
+	}
+}
+
+// Text in views is compared too: the last value, and the first of the most frequent ones; a sequence is not.
+func TestDriftOfTextInViews(t *testing.T) {
+	s, day := driftShop(t)
+	job := *s.job
+	job.Drift.Action = "warn"
+	job.Views = []features.View{{
+		Name: "habits", Key: features.KeySubject, Windows: []time.Duration{24 * time.Hour},
+		Features: []features.Feature{
+			{Name: "events", Op: features.Count}, {Name: "last", Op: features.Last, Column: "kind"},
+			{Name: "often", Op: features.Top, Column: "kind", N: 2}, {Name: "trail", Op: features.Sequence, N: 5},
+		},
+	}}
+	res, err := s.check(&job, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compared, called []string
+	for _, c := range res.Drift.Columns {
+		if c.Group == "view habits" {
+			compared = append(compared, c.Column)
+			if c.Verdict == drift.Drifted {
+				called = append(called, c.Column)
+			}
+		}
+	}
+	want := []string{"habits.events_1d", "habits.last_1d", "habits.often_1d"}
+	if !slices.Equal(compared, want) {
+		t.Errorf("compared %q, want %q", compared, want)
+	}
+	if !slices.Contains(called, "habits.often_1d") {
+		t.Errorf("a planted change of kinds is called in %q alone", called)
 	}
 }
