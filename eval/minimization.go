@@ -93,6 +93,9 @@ func ShareOf(n, all int) Share {
 	return Share{Value: float64(n) / float64(all)}
 }
 
+// All reports whether it is of everybody.
+func (s Share) All() bool { return s == Share{Value: 1} }
+
 // String prints a share: 12 %, under 3 %, over 99 %.
 func (s Share) String() string {
 	return strings.TrimSpace(s.Bound + " " + percent(s.Value))
@@ -188,7 +191,7 @@ type Minimization struct {
 // Headline says in one sentence what came of it.
 func (m *Minimization) Headline() string {
 	if p := m.Proposal; p != nil && p.Judged.Verdict != Needed {
-		return fmt.Sprintf("doing without %s %s", list(p.Drop), p.Judged.Costs(m.Metric))
+		return list(p.Drop) + " " + p.Judged.Costs(m.Metric)
 	}
 	by := map[WorthVerdict]int{}
 	for i := range m.Rows {

@@ -71,8 +71,8 @@ func (r *Runner) Minimize(ctx context.Context, job *Job, iv table.Interval, o Mi
 	if err != nil {
 		return nil, fmt.Errorf("minimize %s: %w", job.Name, err)
 	}
-	e.job.Minimize = o
-	if e.task.Rows < eval.MinCell { // their figures would be some person's
+	e.job.Minimize, e.job.Views, e.job.Published = o, job.Views, job.Published // the views were left out where only events are read
+	if e.task.Rows < eval.MinCell {                                            // their figures would be some person's
 		return nil, fmt.Errorf("minimize %s: %w in the validation window: fewer than %d people took anything there that a list may hold", job.Name, ErrNoData, eval.MinCell)
 	}
 	m := &minimizer{experiment: e}
@@ -301,8 +301,7 @@ func (m *minimizer) drop(s *spared) {
 func (m *minimizer) deed(s *spared) string {
 	switch {
 	case s.keep > 0:
-		c := m.data.Cuts
-		return fmt.Sprintf("storing %s instead of %s", days(s.keep), days(time.Duration(c.Test-c.Base)*time.Microsecond))
+		return fmt.Sprintf("storing %s instead of %s", days(s.keep), days(m.reach()))
 	case s.Family == familyHistory && s.only:
 		return "storing " + s.Name + " events of each person"
 	case s.Family == familyHistory:
@@ -317,6 +316,19 @@ func (m *minimizer) deed(s *spared) string {
 		return "not reading the column " + s.Name + " of events"
 	}
 	return fmt.Sprintf("not reading the attribute %s of %s", s.Name, s.About)
+}
+
+// reach is how far back there are events, in whole days.
+func (m *minimizer) reach() time.Duration {
+	const day = 24 * time.Hour
+	c, first := m.data.Cuts, m.data.Cuts.Test
+	eachHistory(&m.data.Dataset, func(h models.History) {
+		if h.Len() > 0 {
+			first = min(first, h.Time[0])
+		}
+	})
+	d := time.Duration(c.Test-max(first, c.Base)) * time.Microsecond
+	return (d + day - 1).Truncate(day)
 }
 
 func days(d time.Duration) string {

@@ -111,7 +111,9 @@ func (e *experiment) spareDays() (out []spared) {
 		}
 		s := e.of(familyHistory, features.FormatWindow(keep), aboutPeople)
 		s.keep, s.data = keep, func(d *models.Dataset) (*models.Dataset, error) { return lastOf(d, keep), nil }
-		s.Cost = itemsCost(lastOf(d, keep), all, false)
+		if s.Cost = itemsCost(lastOf(d, keep), all, false); s.Cost.Kept.All() { // there is no older event
+			continue
+		}
 		out = append(out, s)
 	}
 	return out

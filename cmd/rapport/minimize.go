@@ -146,17 +146,20 @@ func printMinimized(w io.Writer, v minimized) {
 	}
 	row(w, "ended by", fmt.Sprintf("%s, after %.0f s", v.Stopped, v.Seconds))
 	row(w)
-	row(w, "FAMILY", "WITHOUT", "VERDICT", "LOSS", "95 %", "PEOPLE", "UNIQUE", "UNDER 11", "READ BY")
+	row(w, "FAMILY", "WITHOUT", "VERDICT", "LOSS", "95 %", "STORED", "PEOPLE", "UNIQUE", "UNDER 11", "READ BY")
 	for _, x := range v.ByFamily() {
 		loss, span := "-", "-"
 		if l := x.Loss; l.Value != nil && l.Low != nil && l.High != nil {
 			loss, span = inPercent(*l.Value), inPercent(*l.Low)+" to "+inPercent(*l.High)
 		}
-		people, unique, small := "-", "-", "-"
+		stored, people, unique, small := "", "-", "-", "-"
+		if x.Family == "history" {
+			stored = x.Cost.Kept.String()
+		}
 		if x.Cost.People > 0 {
 			people, unique, small = fmt.Sprint(x.Cost.People), x.Cost.Unique.String(), x.Cost.Small.String()
 		}
-		row(w, x.Family, x.Name, string(x.Verdict), loss, span, people, unique, small, strings.Join(x.Used, ", "))
+		row(w, x.Family, x.Name, string(x.Verdict), loss, span, stored, people, unique, small, strings.Join(x.Used, ", "))
 	}
 	row(w)
 	if p := v.Proposal; p != nil {
