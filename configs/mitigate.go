@@ -1,9 +1,18 @@
 package configs
 
 import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/jobs"
 )
 
@@ -60,4 +69,149 @@ func (p *Project) checkMitigation(name string, j Job) {
 			d.at(path+".cohort", "add it to purposes."+j.Purpose.Mitigate+".reads.cohorts", "purpose %q does not read cohorts.%s", j.Purpose.Mitigate, c)
 		}
 	}
+}
+
+// Remedied is the text of the project file with a remedy put in, and all else as it stands: comments, order and layout. An error says that the file is
+// written in a way that this cannot edit; then it is to be done by hand.
+func (p *Project) Remedied(job string, r *jobs.Remedy) ([]byte, error) {
+	src, err := os.ReadFile(p.dec.file)
+	if err != nil {
+		return nil, err
+	}
+	out, err := p.remedied(string(src), job, r)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be edited: %w", p.dec.file, err)
+	}
+	return []byte(out), nil
+}
+
+func (p *Project) remedied(src, job string, r *jobs.Remedy) (string, error) {
+	if err := p.same(src, "", nil); err != nil { // remedies take their time, and somebody may have gone on working
+		return "", fmt.Errorf("it has changed since it was read: %w", err)
+	}
+	f, err := parser.ParseBytes([]byte(src), 0)
+	if err != nil {
+		return "", err
+	}
+	var edits []edit
+	for _, doc := range f.Docs {
+		e, err := remedyEdits(doc.Body, job, p.Jobs[job].Train.Model, r)
+		if err != nil {
+			return "", err
+		}
+		edits = append(edits, e...)
+	}
+	lines, err := apply(strings.SplitAfter(src, "\n"), edits)
+	if err != nil {
+		return "", err
+	}
+	text := strings.Join(lines, "")
+	want := *p
+	want.take(job, r)
+	if err := want.same(text, "", nil); err != nil {
+		return "", fmt.Errorf("after the edit %w", err)
+	}
+	return text, nil
+}
+
+// remedyEdits says how a remedy is put into the text.
+func remedyEdits(root ast.Node, job, model string, r *jobs.Remedy) ([]edit, error) {
+	if w := r.Reweight; w != nil {
+		train := under(under(under(root, "jobs"), job), "train")
+		if under(train, "reweight") != nil {
+			return nil, fmt.Errorf("jobs.%s.train.reweight is there already", job)
+		}
+		return one(setIn(train, "reweight", fmt.Sprintf("{cohort: %s, of: %s}", flowNames(strings.Split(w.Cohort, jobs.CohortCross)), flowNumbers(w.Of))))
+	}
+	rule, key, value, inner, innerValue := "", "", "", "", ""
+	switch {
+	case r.Calibrate != nil:
+		rule, key, innerValue = "calibrate", "weight", shortest(r.Calibrate.Weight)
+		value = fmt.Sprintf("{by: %s, weight: %s}", r.Calibrate.By, innerValue)
+	case r.AtMost != nil:
+		rule, key, innerValue = "at_most", r.AtMost.Column, strconv.Itoa(r.AtMost.Most)
+		value = fmt.Sprintf("{%s: %s}", key, innerValue)
+	case r.AtLeast != nil:
+		rule, key = "at_least", r.AtLeast.Column
+		inner = fmt.Sprintf("{of: [%s], share: %s}", quotedNames(r.AtLeast.In), shortest(r.AtLeast.Share))
+		value = fmt.Sprintf("{%s: %s}", key, inner)
+	case r.Fresh != nil:
+		rule, key, innerValue = "fresh", "share", shortest(r.Fresh.Share)
+		value = fmt.Sprintf("{age: %s, share: %s", features.FormatWindow(r.Fresh.Age), innerValue)
+		if r.Fresh.Since != "" {
+			value += ", since: " + r.Fresh.Since
+		}
+		value += "}"
+	default:
+		return nil, errors.New("the remedy says nothing")
+	}
+	m := under(under(root, "models"), model)
+	l := under(m, "lists")
+	switch old := under(l, rule); {
+	case l == nil:
+		return one(setIn(m, "lists", "{"+rule+": "+value+"}"))
+	case old == nil:
+		return one(setIn(l, rule, value))
+	case inner != "" && under(old, key) != nil:
+		return nil, fmt.Errorf("models.%s.lists.%s.%s is there already", model, rule, key)
+	case inner != "":
+		return one(setIn(old, key, inner))
+	default:
+		return one(setIn(old, key, innerValue))
+	}
+}
+
+func one(e edit, err error) ([]edit, error) { return []edit{e}, err }
+
+func shortest(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+
+// flowNames is one name, or a list of several.
+func flowNames(names []string) string {
+	if len(names) == 1 {
+		return names[0]
+	}
+	return "[" + strings.Join(names, ", ") + "]"
+}
+
+func quotedNames(names []string) string {
+	var out []string
+	for _, n := range names {
+		out = append(out, strconv.Quote(n))
+	}
+	return strings.Join(out, ", ")
+}
+
+func flowNumbers(of map[string]float64) string {
+	var out []string
+	for _, level := range sortedKeys(of) {
+		out = append(out, strconv.Quote(level)+": "+shortest(of[level]))
+	}
+	return "{" + strings.Join(out, ", ") + "}"
+}
+
+// take makes p, a copy, what the edited text is meant to say.
+func (p *Project) take(job string, r *jobs.Remedy) {
+	p.Jobs, p.Models = maps.Clone(p.Jobs), maps.Clone(p.Models)
+	j := p.Jobs[job]
+	m := p.Models[j.Train.Model]
+	l := &m.Lists
+	switch {
+	case r.Reweight != nil:
+		j.Train.Reweight = &Reweight{Cohort: strings.Split(r.Reweight.Cohort, jobs.CohortCross), Of: r.Reweight.Of}
+	case r.Calibrate != nil:
+		l.Calibrate = &ListCalibrate{By: r.Calibrate.By, Weight: r.Calibrate.Weight}
+	case r.AtMost != nil:
+		if l.AtMost = maps.Clone(l.AtMost); l.AtMost == nil {
+			l.AtMost = map[string]int{}
+		}
+		l.AtMost[r.AtMost.Column] = r.AtMost.Most
+	case r.AtLeast != nil:
+		if l.AtLeast = maps.Clone(l.AtLeast); l.AtLeast == nil {
+			l.AtLeast = map[string]ListFloor{}
+		}
+		l.AtLeast[r.AtLeast.Column] = ListFloor{Of: r.AtLeast.In, Share: r.AtLeast.Share}
+	case r.Fresh != nil:
+		l.Fresh = &ListFresh{Age: r.Fresh.Age, Share: r.Fresh.Share, Since: r.Fresh.Since}
+	}
+	p.Jobs[job], p.Models[j.Train.Model] = j, m
 }

@@ -1,10 +1,12 @@
 package jobs
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"time"
@@ -60,6 +62,18 @@ func (r *Runner) keep(ctx context.Context, folder, job, label string, outcome an
 		return "", fmt.Errorf("keep the outcome: %w", err)
 	}
 	return key, nil
+}
+
+// keepPage commits the page of an outcome beside it.
+func (r *Runner) keepPage(ctx context.Context, key string, write func(io.Writer) error) error {
+	var page bytes.Buffer
+	if err := write(&page); err != nil {
+		return err
+	}
+	if _, err := r.Bucket.Put(context.WithoutCancel(ctx), PageOf(key), storage.Bytes(page.Bytes()), storage.Cond{}); err != nil {
+		return fmt.Errorf("keep the page of the outcome: %w", err)
+	}
+	return nil
 }
 
 // between is the interval of two times in µs.

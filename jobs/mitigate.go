@@ -51,6 +51,9 @@ type remedy struct {
 	try    variant
 }
 
+// mitigations is where outcomes stand.
+const mitigations = "mitigation"
+
 // Mitigate measures what remedies against the gap between groups of a cohort cost and bring: other weights of events in training, lists that are spread as
 // histories are, and places for items that are shown less than they are taken. Each is tried on the job's training set under the policy of now, and judged on
 // the validation window beside the model as it stands, on the same people. Nothing is registered or published: the outcome is an object under mitigation/.
@@ -69,7 +72,11 @@ func (r *Runner) Mitigate(ctx context.Context, job *Job, iv table.Interval, o Mi
 	if err := e.mitigate(ctx, o, out); err != nil {
 		return nil, fmt.Errorf("mitigate %s: %w", job.Name, err)
 	}
-	if out.Key, err = r.keep(ctx, "mitigation", job.Name, e.label, out); err != nil {
+	if out.Key, err = r.keep(ctx, mitigations, job.Name, e.label, out); err != nil {
+		return nil, fmt.Errorf("mitigate %s: %w", job.Name, err)
+	}
+	page := eval.MitigationPage{Mitigation: &out.Mitigation, Model: out.Model, Job: out.Job, Learned: out.Learned, Judged: out.Judged, Revision: out.Revision}
+	if err := r.keepPage(ctx, out.Key, page.WriteHTML); err != nil {
 		return nil, fmt.Errorf("mitigate %s: %w", job.Name, err)
 	}
 	return out, nil
