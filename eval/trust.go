@@ -2,6 +2,7 @@ package eval
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rapport-ml/rapport/storage/table"
@@ -92,6 +93,7 @@ type trustMetric struct {
 	Name   string
 	form   trustForm
 	Growth bool
+	some   bool // of the active people, whose number is told
 	share  bool // of nobody, and a share
 	Says   string
 }
@@ -108,17 +110,17 @@ var trustMetrics = []trustMetric{
 	{Name: TrustPermitted, form: peopleRate, Says: "Of the rows of the source that consent decides on, those that the training purpose was allowed to keep, as decided when each day was read."},
 	{Name: TrustUnprofiled, form: peopleRate, Says: "Of the people with events in the week, those who wanted no profile at its last moment: level off, or paused."},
 	{Name: TrustOptOuts, form: people, Says: "People who asked for that in the week."},
-	{Name: TrustComplaints, form: people, Says: "People with an event of a kind that the job declares a complaint."},
-	{Name: TrustExplanations, form: people, Says: "People with an event of a kind that the job declares a look at the reasons of a list."},
+	{Name: TrustComplaints, form: people, some: true, Says: "People with an event of a kind that the job declares a complaint."},
+	{Name: TrustExplanations, form: people, some: true, Says: "People with an event of a kind that the job declares a look at the reasons of a list."},
 	{Name: TrustColumns, form: ofNobody, share: true, Says: "Of the columns that the week’s event files have, those that are read: ids, times and what the purposes declare."},
 	{Name: TrustHeld, form: ofNobody, Says: "Days of events that are held, as far back as this job reads."},
 	{Name: TrustErasures, form: people, Says: "People who asked in the week to be forgotten."},
 	{Name: TrustErased, form: people, Says: "People whose erasure was finished in the week."},
 	{Name: TrustOverdue, form: people, Says: "People who had asked 30 days before the week’s last moment or earlier, and whose erasure was not finished then."},
 	{Name: GrowthActive, form: people, Growth: true, Says: "People with events in the week that may be counted."},
-	{Name: GrowthNew, form: people, Growth: true, Says: "Of these, the people without any event in the four weeks before."},
+	{Name: GrowthNew, form: people, some: true, Growth: true, Says: "Of these, the people without any event in the four weeks before."},
 	{Name: GrowthEvents, form: happened, Growth: true, Says: "Their events."},
-	{Name: GrowthConversions, form: happened, Growth: true, Says: "Their events of the kinds that the job declares conversions."},
+	{Name: GrowthConversions, form: happened, some: true, Growth: true, Says: "Their events of the kinds that the job declares conversions."},
 }
 
 // trustMetricOf returns a metric by name, or nil.
@@ -133,7 +135,7 @@ func trustMetricOf(name string) *trustMetric {
 type TrustTally struct {
 	Metric, Purpose string
 	N               int     // people who stand behind it
-	Of              int     // the people whom they are some of, where that number is told too; 0: none is
+	Of              int     // the people whom they are some of, where that number is told too
 	Value           float64 // of what is no count of people
 	Gap             bool    // it could not be counted
 }
@@ -171,10 +173,10 @@ func (t TrustTally) parts() []int {
 	switch m := trustMetricOf(t.Metric); {
 	case t.Gap || m == nil || m.form == ofNobody:
 		return nil
-	case t.Of == 0:
-		return []int{t.N}
+	case m.form == peopleRate || m.some:
+		return []int{t.N, t.Of - t.N}
 	}
-	return []int{t.N, t.Of - t.N}
+	return []int{t.N}
 }
 
 // hideFlows sees to it that none of what changes the number of those whose consent holds follows from the others and from how that number has changed.
@@ -232,8 +234,8 @@ func (c *TrustCohort) hide(whole []TrustTally, all []bool) [][]bool {
 	}
 	active := slices.IndexFunc(c.Tallies[0], func(t TrustTally) bool { return t.Metric == GrowthActive })
 	for l := range out {
-		for i, t := range c.Tallies[l] {
-			if active >= 0 && out[l][active] && t.Of > 0 { // it says of how many it is
+		for i := range c.Tallies[l] {
+			if active >= 0 && out[l][active] && len(c.Tallies[l][i].parts()) > 1 { // it says of how many it is
 				out[l][i] = true
 			}
 		}
@@ -294,6 +296,35 @@ type TrustLine struct {
 	Metric, Purpose string
 	Growth          bool
 	Figures         []*TrustFigure // a week each; nil: that week has none
+}
+
+// Name is what the line is called: the metric in words, and the purpose.
+func (l *TrustLine) Name() string {
+	if l.Purpose != "" {
+		return plainName(l.Metric) + " for " + plainName(l.Purpose)
+	}
+	return plainName(l.Metric)
+}
+
+// Levels are the levels of a cohort in any of the weeks, Missing last.
+func (t *TrustFacts) Levels(cohort string) (out []string) {
+	for _, w := range t.Weeks {
+		for _, g := range w.Groups {
+			if g.Cohort == cohort && cohort != "" && !slices.Contains(out, g.Level) {
+				out = append(out, g.Level)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b string) int {
+		if (a == Missing) != (b == Missing) {
+			if a == Missing {
+				return 1
+			}
+			return -1
+		}
+		return strings.Compare(a, b)
+	})
+	return out
 }
 
 // Lines are the metrics of a group over all weeks, those of trust first. A metric that no week tells anything of is left out.

@@ -1,0 +1,157 @@
+package eval
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// figuresOf prints the figures of a group in their order.
+func figuresOf(g TrustGroup) string {
+	var out []string
+	for i := range g.Figures {
+		out = append(out, g.Figures[i].Print())
+	}
+	return strings.Join(out, " ")
+}
+
+// TestTellTrust: what is small is withheld, and what would give it away, and no more.
+func TestTellTrust(t *testing.T) {
+	rate := func(n, of int) TrustTally { return TrustTally{Metric: TrustConsent, Purpose: "p", N: n, Of: of} }
+	flows := func(given, withdrawn, expired int) []TrustTally {
+		return []TrustTally{{Metric: TrustGiven, N: given}, {Metric: TrustWithdrawn, N: withdrawn}, {Metric: TrustExpired, N: expired}}
+	}
+	for _, c := range []struct {
+		name  string
+		whole []TrustTally
+		want  string
+	}{
+		{"a rate", []TrustTally{rate(75, 100)}, "75.0 %"},
+		{"all of them", []TrustTally{rate(75, 75)}, "100.0 %"},
+		{"none of them", []TrustTally{rate(0, 75)}, "0.0 %"},
+		{"few of them", []TrustTally{rate(10, 75)}, "withheld"},
+		{"all but a few", []TrustTally{rate(65, 75)}, "withheld"},
+		{"nobody at all: no rate", []TrustTally{rate(0, 0)}, "—"},
+		{"not counted", []TrustTally{{Metric: TrustConsent, Gap: true}}, "—"},
+		{"none", []TrustTally{{Metric: TrustErasures}}, "0"},
+		{"one", []TrustTally{{Metric: TrustErasures, N: 1}}, "withheld"},
+		{"eleven", []TrustTally{{Metric: TrustErasures, N: 11}}, "11"},
+		{"events of few", []TrustTally{{Metric: GrowthConversions, N: 3, Of: 100, Value: 400}}, "withheld"},
+		{"events", []TrustTally{{Metric: GrowthConversions, N: 30, Of: 100, Value: 1400}}, "1,400"},
+		{"what is of nobody", []TrustTally{{Metric: TrustColumns, Value: 0.5}, {Metric: TrustHeld, Value: 3}}, "50.0 % 3"},
+		{"flows", flows(20, 15, 12), "20 15 12"},
+		{"one flow is small, and the smallest other would tell it", flows(20, 3, 12), "20 withheld withheld"},
+		{"a zero tells nothing", flows(20, 3, 0), "withheld withheld 0"},
+		{"two small ones that are eleven together", flows(20, 6, 5), "20 withheld withheld"},
+		{"nothing happened", flows(0, 0, 0), "0 0 0"},
+	} {
+		if got := figuresOf(TellTrust(c.whole, nil)[0]); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+
+	active := func(ns ...int) (out [][]TrustTally) {
+		for _, n := range ns {
+			out = append(out, []TrustTally{{Metric: GrowthActive, N: n}})
+		}
+		return out
+	}
+	with := func(levels [][]TrustTally, ts ...TrustTally) [][]TrustTally {
+		for l := range levels {
+			levels[l] = append(levels[l], ts[l])
+		}
+		return levels
+	}
+	for _, c := range []struct {
+		name   string
+		levels [][]TrustTally
+		want   []string
+	}{
+		{"sizes", active(40, 50, 20), []string{"40", "50", "20"}},
+		{"one is small, and so is another withheld", active(40, 50, 3), []string{"withheld", "50", "withheld"}},
+		{"an empty one hides nobody", active(40, 50, 0), []string{"40", "50", "0"}},
+		{"a rate whose other side is small", with(active(40, 50, 0), rate(35, 40), rate(43, 50), rate(0, 0)), []string{"40 withheld", "50 withheld", "0 —"}},
+		{"a rate does not tell of how many it is where that is withheld", with(active(40, 50, 3), rate(20, 40), rate(25, 50), rate(0, 3)), []string{"withheld withheld", "50 50.0 %", "withheld withheld"}},
+	} {
+		groups := TellTrust(sum(c.levels), []TrustCohort{{Name: "c", Levels: []string{"a", "b", Missing}, Tallies: c.levels}})
+		for l, want := range c.want {
+			if got := figuresOf(groups[1+l]); got != want || groups[1+l].Cohort != "c" {
+				t.Errorf("%s: level %d is %q, want %q", c.name, l, got, want)
+			}
+		}
+	}
+	hidden := TellTrust(flows(20, 3, 12), []TrustCohort{{Name: "c", Levels: []string{"a", Missing}, Tallies: [][]TrustTally{flows(20, 0, 0), flows(0, 3, 12)}}})
+	if got := figuresOf(hidden[2]); got != "0 withheld withheld" {
+		t.Errorf("the sum over levels would tell what is withheld of the whole: %q", got)
+	}
+}
+
+// sum adds up the tallies of all levels.
+func sum(levels [][]TrustTally) (whole []TrustTally) {
+	for l, ts := range levels {
+		for i, t := range ts {
+			if l == 0 {
+				whole = append(whole, t)
+				continue
+			}
+			whole[i].N, whole[i].Of, whole[i].Value = whole[i].N+t.N, whole[i].Of+t.Of, whole[i].Value+t.Value
+		}
+	}
+	return whole
+}
+
+// TestTellTrustGivesNobodyAway plays the one who knows all that is told: no count under MinCell follows from the whole less the levels that are told, for who
+// stands behind a figure and for the others.
+func TestTellTrustGivesNobodyAway(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 1))
+	told, withheld := 0, 0
+	for range 5000 {
+		levels := make([][]TrustTally, 1+rng.IntN(5))
+		names := make([]string, len(levels))
+		for l := range levels {
+			names[l] = fmt.Sprint(l)
+			n := rng.IntN(60)
+			has := 0
+			if n > 0 {
+				has = []int{0, n, rng.IntN(n + 1), rng.IntN(min(n, 14) + 1), n - rng.IntN(min(n, 14)+1)}[rng.IntN(5)]
+			}
+			levels[l] = []TrustTally{{Metric: GrowthActive, N: n}, {Metric: TrustConsent, N: has, Of: n}, {Metric: GrowthConversions, N: n - has, Of: n, Value: 7}}
+		}
+		whole := sum(levels)
+		groups := TellTrust(whole, []TrustCohort{{Name: "c", Levels: names, Tallies: levels}})
+		for i := range whole {
+			left := whole[i].parts()
+			cells := make([]int, len(left)) // withheld ones with somebody in them
+			some := groups[0].Figures[i].Status == Told
+			for l := range levels {
+				f, parts := groups[1+l].Figures[i], levels[l][i].parts()
+				if f.Status == Told {
+					told++
+					for p, n := range parts {
+						left[p] -= n
+						if n > 0 && n < MinCell {
+							t.Fatalf("%s: a level of %d is told", f.Metric, n)
+						}
+					}
+					continue
+				}
+				withheld++
+				for p, n := range parts {
+					if n > 0 {
+						cells[p]++
+					}
+				}
+			}
+			for p, n := range left {
+				if some && n > 0 && (n < MinCell || cells[p] < 2 && slices.ContainsFunc(levels, func(ts []TrustTally) bool { x := ts[i].parts()[p]; return x == n && x < MinCell })) {
+					t.Fatalf("%s: %d follow from what is told: %+v\n%+v", whole[i].Metric, n, whole[i], groups)
+				}
+			}
+		}
+	}
+	if told < 5000 || withheld < 5000 {
+		t.Errorf("%d told and %d withheld: both sides should be tried", told, withheld)
+	}
+}
