@@ -57,8 +57,8 @@
 // nearest may differ by rounding between the machine that trains and the one that serves.
 //
 // How a row is solved is a matter of cost (plan.go). Small trainings solve every row exactly (Cholesky), as a fold-in does. In larger ones a row
-// takes up to three steps of conjugate gradients from where it was, in the basis in which the other side's Gram matrix is diagonal
-// (basis.go). There α₀·FᵀF·w costs d instead of d², and the diagonal, regularizer included, conditions the steps: what is left differs
+// takes up to three steps of conjugate gradients from where it was (up to ten in the first epoch, which begins nowhere), in the basis in which
+// the other side's Gram matrix is diagonal (basis.go). There α₀·FᵀF·w costs d instead of d², and the diagonal, regularizer included, conditions the steps: what is left differs
 // from the identity in as many directions as the row has pairs. On 2 M pairs of MovieLens' shape (d = 64, eight epochs) a single such step
 // ends at the objective of exact solves, 850,792 against 850,825, and three without the basis at 851,029; where α₀ is ten times smaller
 // three are needed. The basis costs one eigendecomposition and four thin products a half. Rows too long to be gathered at once are solved exactly while d is small, since each step would gather them anew. Blocks

@@ -27,7 +27,7 @@ type Hyper struct {
 	MinSubjects    int           `json:"min_subjects"`         // items of fewer distinct subjects take no part, and no related list names a pair of fewer; 0: models.MinSubjects
 	Neighbours     int           `json:"neighbours,omitempty"` // items that a related list may name beside an item of the training, at most; 0: 100
 	Solver         string        `json:"solver,omitempty"`     // auto, cholesky, cg or blocks: how a row is solved (plan.go); "": auto
-	Steps          int           `json:"steps,omitempty"`      // of conjugate gradients a row and epoch at most; 0: 3
+	Steps          int           `json:"steps,omitempty"`      // of conjugate gradients a row and epoch at most, but in the first epoch 10; 0: 3
 	Block          int           `json:"block,omitempty"`      // elements of a row that solver blocks sets at a time, a multiple of 16; 0: 32
 	Patience       int           `json:"patience,omitempty"`   // training stops after as many epochs without improvement (stop.go); 0: it never stops early
 	WarmStart      bool          `json:"warm_start,omitempty"` // training goes on from the model that was live before (warm.go, jobs); false: from drawn vectors

@@ -132,6 +132,7 @@ type fit struct {
 	hiring  sync.Mutex
 	workers []*worker
 	busy    int // of workers, in this half
+	effort  effort
 }
 
 // centres are what the regularizer draws rows towards: λ·#^ν·‖w − m‖² for a row w and its centre m. Its zero value draws all rows
@@ -196,6 +197,9 @@ func regularizers(s *sparse, others int, h *Hyper) []float64 {
 // steps ever raise.
 func (f *fit) epoch(ctx context.Context) error {
 	d := f.h.Dim
+	if f.effort = (effort{f.h.Steps, residualLeft}); math.IsInf(f.objective, 1) { // the first
+		f.effort = firstEffort
+	}
 	if _, err := f.half(ctx, subjectSide, f.subjects, &f.p.bySubj, newSystem(f.items, f.itemGram, d, f.h.Weight), f.subjReg); err != nil {
 		return fmt.Errorf("subjects: %w", err)
 	}
@@ -256,10 +260,11 @@ func (f *fit) half(ctx context.Context, side side, dst []float32, s *sparse, sys
 
 // worker solves rows one span after another.
 type worker struct {
-	sys  *system
-	plan planner
-	sc   *scratch
-	w, m []float32 // the span's rows and centres, in the turned basis and whole lanes
+	sys    *system
+	plan   planner
+	effort effort
+	sc     *scratch
+	w, m   []float32 // the span's rows and centres, in the turned basis and whole lanes
 }
 
 // worker returns a worker for sys. Workers are used again from half to half, for their memory.
@@ -272,7 +277,7 @@ func (f *fit) worker(sys *system) *worker {
 		f.workers = append(f.workers, w)
 	}
 	w := f.workers[f.busy]
-	w.sys = sys
+	w.sys, w.effort = sys, f.effort
 	f.busy++
 	return w
 }
@@ -311,7 +316,7 @@ func (w *worker) improve(loss *float64, v []float32, s *sparse, r int, centre []
 	ok := false
 	switch w.plan.of(len(col)) {
 	case byConjugateGradients:
-		l, ok = w.sys.conjugate(v, col, conf, shrink, centre, w.plan.steps, w.sc)
+		l, ok = w.sys.conjugate(v, col, conf, shrink, centre, w.effort, w.sc)
 	case byBlocks:
 		l, ok = w.sys.blocks(v, col, conf, shrink, centre, w.plan.width, w.sc)
 	}

@@ -21,7 +21,9 @@
 // The package peers says how the peers are run, and why implicit's problem is ours in other units. Both sides start from one draw of the items'
 // vectors (standard deviation 0.1/√d in our units), so that objectives can be compared after an epoch or two, run as many epochs on as many
 // threads, and get the data as they like it: CSR in memory. Time is told by each side itself, without reading the data: the median epoch, and
-// the whole fit with what it prepares. Ours contains the objective of each epoch, which it checks; implicit is not asked for its own.
+// the whole fit with what it prepares. Ours contains the objective of each epoch, which it checks; implicit is not asked for its own. What ours does after the last epoch is
+// shown beside it and is no part of the fit: it finds the neighbours of related lists, and counts whom they have in common, for which implicit
+// has no counterpart.
 //
 // An epoch of implicit by Cholesky takes minutes at full size, so it gets two at 64 dimensions and one at 128, and ours as many beside it. A line
 // on the standard error says what begins, and each epoch that ends. Full size takes some ten minutes on two cores.

@@ -169,6 +169,7 @@ func (b *bench) held() int {
 // entrant is a finished training, as it is compared.
 type entrant struct {
 	epoch, whole, cpu float64 // seconds: median epoch, fit, processor time of the fit
+	related           float64 // seconds after it, of ours
 	objective         float64
 	ndcg              []float64 // by judged subject
 }
@@ -195,7 +196,7 @@ func (b *bench) als(ctx context.Context, dims []int) error {
 			}
 			epoch = cmp.Or(epoch, our.epoch)
 			our.epoch = epoch
-			b.row("als (ours)", d, our, fmt.Sprintf(" after %d epochs", duel.epochs))
+			b.row("als (ours)", d, our, fmt.Sprintf(" after %d epochs  (and %.2f s for neighbours)", duel.epochs, our.related))
 			b.tell("%s d=%d: %d epochs, after a try on a slice", kind, d, duel.epochs)
 			v, err := b.env.Train(ctx, b.path, b.world.train, peers.Fit{
 				Kind: kind, Factors: d, Iterations: duel.epochs, Seed: seed, Weight: weight, Regularization: b.regularization,
@@ -238,7 +239,7 @@ func (b *bench) ours(ctx context.Context, w *world, d, epochs int) (entrant, err
 	if err != nil {
 		return entrant{}, err
 	}
-	e := entrant{whole: o.Seconds, cpu: o.CPU, objective: o.Objective[len(o.Objective)-1]}
+	e := entrant{whole: o.Seconds, cpu: o.CPU, related: o.Related, objective: o.Objective[len(o.Objective)-1]}
 	if len(o.Epochs) > 0 { // none of one epoch
 		e.epoch = benchmark.Median(o.Epochs)
 	}
