@@ -41,12 +41,15 @@ type Plan struct {
 	Spill  string
 
 	// Out receives each view's rows: schema View.Schema(Schema), each entity once, in any order, in one or more batches that are valid only during the
-	// call. Views come one after another in the order of Views. A view without rows is one batch of none. Calls don't overlap.
+	// call. Batches of several views, states and tiles may come by turns. A view without rows is one batch of none. Calls of all three don't overlap.
 	Out func(view View, rows *table.Batch) error
-	// State and Tile, if not nil, receive in the same way, after the rows of all views, what a later build takes as its Prior: one table for all views
-	// of a key, in the order of Keys(Views), schema StateSchema. State is as of Interval.End; Tile is of the events of Interval alone.
+	// State and Tile, if not nil, receive in the same way what a later build takes as its Prior: one table for all views of a key, schema StateSchema.
+	// State is as of Interval.End; Tile is of the events of Interval alone. Their texts, too, are valid only during the call: who keeps them clones them.
 	State func(key string, rows *table.Batch) error
 	Tile  func(key string, rows *table.Batch) error
+	// Anew says that all that Out, State and Tile have received is void, and that the build begins again with all events: a Prior turned out to be of no use
+	// after some entities had been put out. It must be set if Prior is. An error ends the build.
+	Anew func() error
 }
 
 // Prior is what a build kept for later builds of the same views. The caller answers for its being of the same events: none that

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -85,13 +89,18 @@ func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, err
 	}
 	plan.Events = func(_ context.Context, win table.Interval) ([]features.Split, error) { return events.splits(win), nil }
 	res := result{outputs: map[string]table.Manifest{}}
-	sink := &tableSink{ctx: ctx, out: res.outputs}
+	sink := newTableSink()
+	plan.Anew = sink.anew
 	plan.Out = func(v features.View, rows *table.Batch) error {
 		return sink.add(v.Name, func() *table.Writer { return w.viewWriter(v) }, rows)
 	}
 	if w.mayGoOn() == "" {
 		keep := func(name func(key string) string) func(string, *table.Batch) error {
 			return func(key string, rows *table.Batch) error {
+				texts := rows.Col(features.StateColumn).Str
+				for i, s := range texts {
+					texts[i] = strings.Clone(s)
+				}
 				return sink.add(name(key), func() *table.Writer { return w.stateWriter(name(key)) }, rows)
 			}
 		}
@@ -101,7 +110,7 @@ func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, err
 	if err != nil {
 		return result{}, err
 	}
-	if err := sink.finish(); err != nil {
+	if err := sink.finish(ctx, res.outputs); err != nil {
 		return result{}, err
 	}
 	for _, v := range w.job.Views {
@@ -123,36 +132,48 @@ func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, err
 	return res, nil
 }
 
-// tableSink writes the tables that an engine hands over one after another, each as soon as it is whole.
-type tableSink struct {
-	ctx context.Context
-	out map[string]table.Manifest
+// tableSink writes the tables whose batches an engine hands over by turns.
+type tableSink struct{ open map[string]*table.Writer }
 
-	name string
-	open *table.Writer
-}
+func newTableSink() *tableSink { return &tableSink{open: map[string]*table.Writer{}} }
 
 // add appends rows to the table of a name, which writer begins.
 func (s *tableSink) add(name string, writer func() *table.Writer, rows *table.Batch) error {
-	if s.open == nil || name != s.name {
-		if err := s.finish(); err != nil {
-			return err
-		}
-		if _, ok := s.out[name]; ok {
-			return fmt.Errorf("the engine hands over %s twice", name)
-		}
-		s.name, s.open = name, writer()
+	w := s.open[name]
+	if w == nil {
+		w = writer()
+		s.open[name] = w
 	}
-	return s.open.Append(rows)
+	return w.Append(rows)
 }
 
-func (s *tableSink) finish() error {
-	if s.open == nil {
-		return nil
+// anew forgets all rows. Nothing of them is stored: a writer stores when it is finished.
+func (s *tableSink) anew() error {
+	clear(s.open)
+	return nil
+}
+
+// finish stores all tables, side by side, and puts their manifests into out.
+func (s *tableSink) finish(ctx context.Context, out map[string]table.Manifest) error {
+	names := slices.Sorted(maps.Keys(s.open))
+	stored := make([]table.Manifest, len(names))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range names {
+		w := s.open[name]
+		delete(s.open, name) // so that what is stored is let go
+		g.Go(func() (err error) {
+			stored[i], err = w.Finish(ctx)
+			return err
+		})
 	}
-	m, err := s.open.Finish(s.ctx)
-	s.open, s.out[s.name] = nil, m
-	return err
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i, name := range names {
+		out[name] = stored[i]
+	}
+	return nil
 }
 
 // viewWriter stages a view's table: by subject in shards, as events are.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -42,8 +43,8 @@ func lastDay(end time.Time) table.Interval { return table.Interval{Start: end.Ad
 func build(ctx context.Context, eng features.Engine, t task) (built, error) {
 	src := &source{events: t.events, shape: t.shape, calls: t.calls}
 	schema := t.events.schema
-	var phase atomic.Int32
-	out := &sink{phase: &phase}
+	var inside atomic.Bool
+	out := newSink(&inside)
 	for _, v := range t.views {
 		out.wanted = append(out.wanted, newTable(v, schema))
 	}
@@ -51,7 +52,16 @@ func build(ctx context.Context, eng features.Engine, t task) (built, error) {
 		Views: t.views, Interval: t.interval, Schema: schema, Events: src.list, Prior: t.prior, Budget: t.budget,
 		Out: func(v features.View, b *table.Batch) error { return out.put(v.Name, b) },
 	}
-	state, tile := &sink{phase: &phase, number: 1}, &sink{phase: &phase, number: 1}
+	state, tile := newSink(&inside), newSink(&inside)
+	p.Anew = func() error {
+		if t.prior == nil {
+			return errors.New("the engine begins anew, and had nothing that it could go on from")
+		}
+		for _, s := range []*sink{out, state, tile} {
+			clear(s.tables)
+		}
+		return nil
+	}
 	for _, key := range features.Keys(t.views) {
 		kept := tableOf{view: key, keys: 1, schema: features.StateSchema()}
 		state.wanted, tile.wanted = append(state.wanted, kept), append(tile.wanted, kept)
@@ -67,7 +77,7 @@ func build(ctx context.Context, eng features.Engine, t task) (built, error) {
 	p.Spill = folder
 
 	stats, err := eng.Build(ctx, p)
-	b := built{result: result{tables: out.tables, stats: stats}, asked: src.asked, columns: src.columns}
+	b := built{result: result{stats: stats}, asked: src.asked, columns: src.columns}
 	if left, dirErr := os.ReadDir(folder); dirErr != nil || len(left) > 0 {
 		return b, fmt.Errorf("%d files are left in the spill folder after a build that returned %v", len(left), errors.Join(err, dirErr))
 	}
@@ -81,12 +91,13 @@ func build(ctx context.Context, eng features.Engine, t task) (built, error) {
 	sinks := []*sink{out}
 	if t.keep {
 		sinks = append(sinks, state, tile)
-		b.state, b.tile = state.tables, tile.tables
 	}
-	for _, s := range sinks {
-		if err := s.finish(); err != nil {
+	for i, s := range sinks {
+		tables, err := s.finish()
+		if err != nil {
 			return b, err
 		}
+		*[]*[]tableOf{&b.tables, &b.state, &b.tile}[i] = tables
 	}
 	for _, t := range b.tables {
 		if got := stats.RowsOut[t.view]; got != int64(len(t.rows)) {
@@ -114,12 +125,12 @@ func (b built) onlyNamedColumns(views []features.View) error {
 
 // sink is a Plan.Out, State or Tile that keeps the rows and checks the contract.
 type sink struct {
-	wanted []tableOf     // without rows, in their order
-	phase  *atomic.Int32 // of the sinks of one build: the highest number of those called so far
-	number int32         // Out: 0; State and Tile, which come after: 1
-	tables []tableOf
-	inside atomic.Bool
+	wanted []tableOf    // without rows, in their order
+	inside *atomic.Bool // of the sinks of one build
+	tables map[string]*tableOf
 }
+
+func newSink(inside *atomic.Bool) *sink { return &sink{inside: inside, tables: map[string]*tableOf{}} }
 
 // put takes rows of the table of a view, or of the views of a key.
 func (s *sink) put(name string, b *table.Batch) error {
@@ -127,19 +138,23 @@ func (s *sink) put(name string, b *table.Batch) error {
 		return fmt.Errorf("view %s: two calls overlap", name)
 	}
 	defer s.inside.Store(false)
-	if s.phase.Load() > s.number {
-		return fmt.Errorf("view %s is put out after states and tiles: they come after the rows of all views", name)
-	}
-	s.phase.Store(s.number)
-	if n := len(s.tables); n == 0 || s.tables[n-1].view != name {
-		if n >= len(s.wanted) || s.wanted[n].view != name {
-			return fmt.Errorf("view %s is put out as number %d: views, and keys, come in the order of the plan, each once", name, n)
+	t := s.tables[name]
+	if t == nil {
+		at := slices.IndexFunc(s.wanted, func(t tableOf) bool { return t.view == name })
+		if at < 0 {
+			return fmt.Errorf("view %s is put out, which nobody asked for", name)
 		}
-		s.tables = append(s.tables, s.wanted[n])
+		first := s.wanted[at]
+		t = &first
+		s.tables[name] = t
 	}
-	t := &s.tables[len(s.tables)-1]
 	if !slices.Equal(b.Schema, t.schema) {
 		return fmt.Errorf("view %s: schema %v, want %v", name, b.Schema, t.schema)
+	}
+	for i := range b.Cols { // texts of states are valid during the call alone
+		for j, s := range b.Cols[i].Str {
+			b.Cols[i].Str[j] = strings.Clone(s)
+		}
 	}
 	rows := events{schema: t.schema}
 	if err := rows.add(b); err != nil {
@@ -157,17 +172,19 @@ func (s *sink) put(name string, b *table.Batch) error {
 	return nil
 }
 
-// finish checks that all views came, and sorts their rows.
-func (s *sink) finish() error {
-	if len(s.tables) != len(s.wanted) {
-		return fmt.Errorf("the engine put out %d tables of %d: one without rows is one empty batch", len(s.tables), len(s.wanted))
-	}
-	for i := range s.tables {
-		if err := s.tables[i].sort(); err != nil {
-			return err
+// finish checks that all views came, and returns them in their order, their rows sorted.
+func (s *sink) finish() (tables []tableOf, err error) {
+	for _, w := range s.wanted {
+		t := s.tables[w.view]
+		if t == nil {
+			return nil, fmt.Errorf("the engine put out no batch of %s: a table without rows is one empty batch", w.view)
 		}
+		if err := t.sort(); err != nil {
+			return nil, err
+		}
+		tables = append(tables, *t)
 	}
-	return nil
+	return tables, nil
 }
 
 // agree compares two results, values and facts. With exact, floats and lists must be the same to the bit; without, got is an engine's and want is the

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/aggregate"
@@ -26,75 +29,152 @@ type sheet struct {
 	// rows puts out those of a partition, which has this number among those of the group.
 	rows func(pt *partition, number int, b *buffer, out func(*table.Batch) error) error
 	out  func(*table.Batch) error
-	last bool // no later sheet is made of the same partitions
 
-	// The rows that merge wrote to the spill file, and of which partitions they are.
-	mu      sync.Mutex
-	written [partitions]bool
-	chunks  []chunk
-	total   int64
+	total int64 // rows
 }
 
-// emit puts out a sheet, and returns the number of its rows. Batches are filled side by side, partition by partition; out is called by one
-// goroutine at a time. Partitions of which it is the last are released one by one: whoever keeps the rows needs the memory.
-func emit(ctx context.Context, sh *sheet, parts []*partition, bg *budget) (int64, error) {
-	var (
-		mu    sync.Mutex // of out, total and first
-		total int64
-		first error
-		next  atomic.Int64
-		wait  sync.WaitGroup
-	)
-	most := rowsOf(parts)
-	work := func() error {
-		b := newBuffer(sh.schema, most)
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= len(parts) {
-				return nil
-			}
-			if sh.written[i] {
-				continue
-			}
-			err := sh.rows(parts[i], i, b, func(rows *table.Batch) error {
-				mu.Lock()
-				defer mu.Unlock()
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				if first != nil {
-					return first
-				}
-				total += int64(rows.N)
-				first = sh.out(rows)
-				return first
-			})
-			if err != nil {
+// outlet puts out all tables of a build, partition by partition: of one that is complete the rows of all tables that are made of it, while it stands in the
+// processor's cache, and then its memory is free. Batches are filled side by side; the receiver is called by one goroutine at a time.
+type outlet struct {
+	ctx    context.Context
+	scan   *scan
+	sheets []*sheet
+	mu     sync.Mutex // of what the receiver was given, and of
+	first  error      // what it said
+	some   bool       // it was called
+}
+
+func newOutlet(ctx context.Context, s *scan, p features.Plan) *outlet {
+	return &outlet{ctx: ctx, scan: s, sheets: s.sheets(p)}
+}
+
+// began reports whether anything has been put out.
+func (o *outlet) began() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.some
+}
+
+// give hands a batch over.
+func (o *outlet) give(sh *sheet, rows *table.Batch) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := cmp.Or(o.ctx.Err(), o.first); err != nil {
+		return err
+	}
+	o.some = true
+	sh.total += int64(rows.N)
+	if err := sh.out(rows); err != nil {
+		o.first = fmt.Errorf("%s: %w", sh.what, err)
+	}
+	return o.first
+}
+
+// end puts out an empty batch of each table that has no rows, and counts those of views.
+func (o *outlet) end(stats *features.Stats) error {
+	for _, sh := range o.sheets {
+		if sh.total == 0 {
+			if err := o.give(sh, newBuffer(sh.schema, 0).head(0)); err != nil {
 				return err
 			}
-			if sh.last {
-				parts[i].release(bg)
-			}
+		}
+		if sh.view != nil {
+			stats.RowsOut[sh.view.Name] = sh.total
 		}
 	}
-	for range runtime.GOMAXPROCS(0) {
-		wait.Go(func() {
-			if err := work(); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				if first == nil {
-					first = err
+	return nil
+}
+
+// all puts out all partitions of a build from all events: of each group those in memory, and then, as they are completed, those that were spilled.
+func (o *outlet) all() error {
+	for _, i := range o.scan.prog.byRank() { // who holds pairs comes before who counts them too
+		var whole, spilled []int
+		for number, pt := range o.scan.parts[i] {
+			if len(pt.chunks) > 0 {
+				spilled = append(spilled, number)
+			} else {
+				whole = append(whole, number)
+			}
+		}
+		err := o.each(i, whole, runtime.GOMAXPROCS(0), func(*taker, *partition) error { return nil })
+		if err == nil {
+			err = o.each(i, spilled, o.scan.mergers(i, spilled), func(t *taker, pt *partition) error { return t.merge(pt) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// taker is what a goroutine needs to complete partitions of a group, one after another, and to put them out.
+type taker struct {
+	*scan
+	scratch *scratch
+	loader  loader
+	buffers []*buffer  // by sheet
+	last    *partition // whose memory is that of the next one
+}
+
+// each completes partitions of a group, which have these numbers, side by side, puts them out and gives their memory back.
+func (o *outlet) each(group int, numbers []int, workers int, complete func(*taker, *partition) error) error {
+	var all errgroup.Group
+	var next atomic.Int64
+	for range min(workers, len(numbers)) {
+		t := &taker{scan: o.scan, scratch: newScratch(o.scan.mostRows()), loader: newLoader(), buffers: make([]*buffer, len(o.sheets))}
+		all.Go(func() error {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(numbers) {
+					if t.last != nil {
+						t.last.release(t.budget)
+					}
+					return nil
+				}
+				pt := o.scan.parts[group][numbers[i]]
+				err := cmp.Or(o.ctx.Err(), complete(t, pt))
+				if err == nil {
+					err = o.put(t, pt, numbers[i])
+				}
+				if err != nil {
+					next.Store(int64(len(numbers)))
+					return err
+				}
+				if pt != t.last {
+					pt.release(o.scan.budget)
 				}
 			}
 		})
 	}
-	wait.Wait()
-	return total, first
+	return all.Wait()
+}
+
+// put puts out the rows of a partition, of all tables.
+func (o *outlet) put(t *taker, pt *partition, number int) error {
+	for i, sh := range o.sheets {
+		if sh.group != pt.group {
+			continue
+		}
+		need, room := min(batchRows, pt.n), min(batchRows, pt.n+pt.n/4)
+		if sh.view == nil {
+			need, room = 1, 1 // piece by piece
+		}
+		b := t.buffers[i]
+		if b == nil || b.rows < need {
+			b = newBuffer(sh.schema, room)
+			t.buffers[i] = b
+		}
+		if err := sh.rows(pt, number, b, func(rows *table.Batch) error { return o.give(sh, rows) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // buffer is a batch of fixed capacity, filled again and again. The slot of a null is zero.
 type buffer struct {
 	table.Batch
+	rows     int      // of its capacity
 	slots    []uint32 // of the rows
 	some     []uint64 // by slot: not 0 if it has a row
 	sets     [][]uint32
@@ -108,17 +188,8 @@ type buffer struct {
 	pieces   pieces
 }
 
-// rowsOf is how many rows a buffer has for some partitions.
-func rowsOf(parts []*partition) int {
-	most := 0
-	for _, pt := range parts {
-		most = max(most, pt.n)
-	}
-	return min(batchRows, most)
-}
-
 func newBuffer(schema table.Schema, rows int) *buffer {
-	b := &buffer{Batch: table.Batch{Schema: schema, Cols: make([]table.Column, len(schema))}, none: make([]bool, len(schema))}
+	b := &buffer{rows: rows, Batch: table.Batch{Schema: schema, Cols: make([]table.Column, len(schema))}, none: make([]bool, len(schema))}
 	for i, f := range schema {
 		c := &b.Cols[i]
 		c.Valid = make([]bool, rows)
@@ -247,8 +318,10 @@ func tileSheet(p *program, g *group, start int64) *sheet {
 
 // putPieces puts out the pieces of a partition, each as a batch of one row.
 func (b *buffer) putPieces(pt *partition, number int, seed uint64, section func(dst []byte, class int, slots []uint32) []byte, out func(*table.Batch) error) error {
+	b.none[0], b.none[1] = true, true
 	return b.pieces.put(pt, number, seed, section, func(part int64, piece string) error {
-		return out(&table.Batch{Schema: b.Schema, N: 1, Cols: []table.Column{{Int: []int64{part}}, {Str: []string{piece}}}})
+		b.Cols[0].Int[0], b.Cols[1].Str[0] = part, piece
+		return out(b.head(1))
 	})
 }
 
@@ -371,7 +444,9 @@ func (b *buffer) put(c *classState, f *featureProgram, end int64, at int) {
 	dst, n := b.Cols[at:][:len(c.windows)], len(b.slots)
 	full := f.keep < 0 && (f.Op == features.Count || f.Op == features.Distinct || f.Op == features.Sum || f.Op == features.Decayed)
 	for w := range dst {
-		b.none[at+w] = full
+		if b.none[at+w] = full; full {
+			continue
+		}
 		for i := range dst[w].Valid[:n] {
 			dst[w].Valid[i] = true
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/rapport-ml/rapport/features"
@@ -43,6 +42,9 @@ func build(ctx context.Context, p features.Plan) (features.Stats, error) {
 	if len(p.Views) == 0 {
 		return stats, nil
 	}
+	if p.Prior != nil && p.Anew == nil {
+		return stats, errors.New("a plan with a Prior, and no Anew: what is put out before the Prior turns out to be of no use could not be taken back")
+	}
 	bg := &budget{limit: share(p.Budget), spill: spill{folder: p.Spill}}
 	defer bg.spill.close()
 	err := attempt(ctx, p, bg, &stats, false)
@@ -56,43 +58,23 @@ func build(ctx context.Context, p features.Plan) (features.Stats, error) {
 
 // attempt is a build, in which groups share pairs, or do not.
 func attempt(ctx context.Context, p features.Plan, bg *budget, stats *features.Stats, unshared bool) error {
-	bg.held.Store(0)
-	s, err := states(ctx, p, bg, stats, unshared)
-	if err != nil {
-		return err
-	}
-	return s.putOut(ctx, s.sheets(p), stats)
-}
-
-// states computes the states of all views, from a prior build's if there is one of use.
-func states(ctx context.Context, p features.Plan, bg *budget, stats *features.Stats, unshared bool) (*scan, error) {
 	start := p.Interval.Start.UnixMicro()
 	span := p.Interval.End.UnixMicro() - start
 	if p.Prior != nil {
-		prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: true, columns: true, tile: p.Tile != nil, span: span})
-		if err != nil {
-			return nil, err
-		}
-		if pr := prog.plan(p.Prior, start); pr != nil && !prog.dear(pr, p.Prior, p.State != nil) {
-			s := newScan(prog, bg)
-			n, err := s.goOn(ctx, p, pr)
-			if !errors.Is(err, errInconsistent) && !errors.Is(err, aggregate.ErrDamaged) && !errors.Is(err, errBeyond) {
-				s.stats.report(prog, stats)
-				end := p.Prior.End
-				stats.States, stats.Prior = n, &end
-				return s, err
-			}
-			s.release()
+		went, err := goOnFrom(ctx, p, bg, stats, use{timed: true, columns: true, tile: p.Tile != nil, span: span})
+		if went || err != nil {
+			return err
 		}
 	}
 	prog, err := compile(p.Views, p.Schema, p.Interval.End, use{timed: p.State != nil, tile: p.Tile != nil, span: span, unshared: unshared})
 	if err != nil {
-		return nil, err
+		return err
 	}
+	bg.held.Store(0)
 	s := newScan(prog, bg)
 	splits, err := p.Events(ctx, table.Interval{Start: prog.startTime(), End: prog.endTime()})
 	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
+		return fmt.Errorf("read events: %w", err)
 	}
 	tasks := make([]task, len(splits))
 	for i, x := range splits {
@@ -100,10 +82,48 @@ func states(ctx context.Context, p features.Plan, bg *budget, stats *features.St
 	}
 	err = s.run(ctx, tasks, fullMoves(prog, start))
 	s.stats.report(prog, stats)
-	return s, err
+	if err != nil {
+		return err
+	}
+	o := newOutlet(ctx, s, p)
+	if err := o.all(); err != nil {
+		return err
+	}
+	return o.end(stats)
 }
 
-// sheets are the tables that the plan asks for, in the order in which they are put out.
+// goOnFrom builds the views from what the prior build kept. It reports false if that is of no use, and what was put out then is void.
+func goOnFrom(ctx context.Context, p features.Plan, bg *budget, stats *features.Stats, u use) (went bool, err error) {
+	prog, err := compile(p.Views, p.Schema, p.Interval.End, u)
+	if err != nil {
+		return false, err
+	}
+	pr := prog.plan(p.Prior, p.Interval.Start.UnixMicro())
+	if pr == nil || prog.dear(pr, p.Prior, p.State != nil) {
+		return false, nil
+	}
+	bg.held.Store(0)
+	s := newScan(prog, bg)
+	o := newOutlet(ctx, s, p)
+	n, err := s.goOn(ctx, p, pr, o)
+	if err == nil {
+		s.stats.report(prog, stats)
+		end := p.Prior.End
+		stats.States, stats.Prior = n, &end
+		return true, o.end(stats)
+	}
+	if !errors.Is(err, errInconsistent) && !errors.Is(err, aggregate.ErrDamaged) && !errors.Is(err, errBeyond) {
+		s.stats.report(prog, stats)
+		return false, err
+	}
+	s.release()
+	if o.began() {
+		return false, p.Anew()
+	}
+	return false, nil
+}
+
+// sheets are the tables that the plan asks for.
 func (s *scan) sheets(p features.Plan) (all []*sheet) {
 	for i := range s.prog.views {
 		sh := viewSheet(s.prog, &s.prog.views[i])
@@ -124,27 +144,7 @@ func (s *scan) sheets(p features.Plan) (all []*sheet) {
 			all = append(all, sh)
 		}
 	}
-	for i, sh := range all {
-		sh.last = !slices.ContainsFunc(all[i+1:], func(later *sheet) bool { return later.group == sh.group })
-	}
 	return all
-}
-
-// putOut puts out all tables, and counts the rows of views.
-func (s *scan) putOut(ctx context.Context, sheets []*sheet, stats *features.Stats) error {
-	if err := s.merge(ctx, sheets); err != nil {
-		return err
-	}
-	for _, sh := range sheets {
-		n, err := s.put(ctx, sh)
-		if err != nil {
-			return fmt.Errorf("%s: %w", sh.what, err)
-		}
-		if sh.view != nil {
-			stats.RowsOut[sh.view.Name] = n
-		}
-	}
-	return nil
 }
 
 func newScan(p *program, bg *budget) *scan {
@@ -166,9 +166,6 @@ func newScan(p *program, bg *budget) *scan {
 	}
 	return s
 }
-
-// partsOf returns the partitions that hold a group's entities.
-func (s *scan) partsOf(g *group) []*partition { return s.parts[slices.Index(s.prog.groups, g)] }
 
 // report writes what the scan counted, as features.Stats has it.
 func (t *tally) report(p *program, stats *features.Stats) {

@@ -230,7 +230,12 @@ func (e *entities) reserve(n int) {
 		return
 	}
 	places := max(n*8/5+8, len(e.index)*3/2)
-	e.index = make([]uint32, places+1)
+	if e.n == 0 && cap(e.index) > places { // of another partition
+		e.index = e.index[:places+1]
+		clear(e.index)
+	} else {
+		e.index = make([]uint32, places+1)
+	}
 	e.slotBits = bits.Len(uint(min(places*5/8+1, maxSlot+1)))
 	for slot := range e.n {
 		h := hashKey(e.keys[slot*e.words:][:e.words])

@@ -2,9 +2,11 @@ package local_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +23,9 @@ func (s shelf) sink(prefix string) func(string, *table.Batch) error {
 		kept := &table.Batch{Schema: b.Schema, N: b.N}
 		for _, c := range b.Cols {
 			kept.Cols = append(kept.Cols, table.Column{Int: slices.Clone(c.Int), Str: slices.Clone(c.Str)})
+			for i, text := range kept.Cols[len(kept.Cols)-1].Str {
+				kept.Cols[len(kept.Cols)-1].Str[i] = strings.Clone(text)
+			}
 		}
 		s[prefix+key] = append(s[prefix+key], kept)
 		return nil
@@ -64,7 +69,8 @@ func BenchmarkNightly(b *testing.B) {
 	build := func(at time.Time, prior *features.Prior, state bool) {
 		plan := features.Plan{
 			Views: views, Interval: table.Interval{Start: at.Add(-day), End: at}, Schema: benchSchema(false), Events: within, Prior: prior,
-			Out: func(features.View, *table.Batch) error { return nil },
+			Out:  func(features.View, *table.Batch) error { return nil },
+			Anew: func() error { return errors.New("begun anew") },
 		}
 		if state {
 			plan.State, plan.Tile = kept.sink("state "), kept.sink("tile "+at.String()+" ")

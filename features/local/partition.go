@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime/metrics"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -36,6 +37,8 @@ type partition struct {
 	// Once the build is beyond its budget, these are the records that came since.
 	chunks []chunk
 	coded  []byte
+	// In a build that goes on from a prior one, these are the records that came so far.
+	gathered []records
 }
 
 // classState is the state of one class for the entities of a partition.
@@ -109,6 +112,24 @@ func (pt *partition) begin() {
 	}
 }
 
+// inherit begins a partition, which has nothing yet, in the memory of another one of its group, of whose states nobody has any more use.
+func (pt *partition) inherit(from *partition) {
+	pt.begin()
+	e := &from.entities
+	pt.index, pt.keys, pt.text = e.index[:0], e.keys[:0], e.text[:0]
+	for i := range pt.classes {
+		c, old := &pt.classes[i], &from.classes[i]
+		c.words = old.words[:0]
+		for j, k := range old.keepers {
+			if k, ok := k.(*extremes); ok {
+				to := c.keepers[j].(*extremes)
+				to.lists, to.events = k.lists[:0], k.events[:0]
+			}
+		}
+	}
+	from.entities, from.classes = entities{}, nil
+}
+
 // queued is how many batches of records may wait for a partition that another worker is at. A worker that finds more waits.
 const queued = 8
 
@@ -119,7 +140,7 @@ func (pt *partition) add(m *moves, r *records, s *scratch, bg *budget) error {
 		pt.idle.Wait()
 	}
 	if pt.busy {
-		pt.queue = append(pt.queue, &records{n: r.n, words: append([]uint64(nil), r.words...), texts: append([]string(nil), r.texts...)})
+		pt.queue = append(pt.queue, &records{n: r.n, words: slices.Clone(r.words), texts: slices.Clone(r.texts)})
 		pt.mu.Unlock()
 		return nil
 	}
@@ -143,10 +164,12 @@ func (pt *partition) add(m *moves, r *records, s *scratch, bg *budget) error {
 
 // take adds records to the states, or spills them.
 func (pt *partition) take(m *moves, r *records, s *scratch, bg *budget) error {
-	if m.leave && bg.beyond() {
-		return errBeyond
-	}
-	if !bg.beyond() || !bg.spills(pt.group) {
+	switch beyond := bg.beyond(); {
+	case m.leave && !beyond:
+		pt.gather(r)
+		bg.grown(pt)
+		return nil
+	case !m.leave && (!beyond || !bg.spills(pt.group)):
 		err := pt.aggregate(m, r, s)
 		bg.grown(pt)
 		return err
@@ -155,6 +178,20 @@ func (pt *partition) take(m *moves, r *records, s *scratch, bg *budget) error {
 	c, err := bg.spill.write(pt.coded)
 	pt.chunks = append(pt.chunks, c)
 	return err
+}
+
+// gatherWords is how many words of records stand together, if that is enough for those that come at once.
+const gatherWords = 2048
+
+// gather keeps a copy of records.
+func (pt *partition) gather(r *records) {
+	last := len(pt.gathered) - 1
+	if last < 0 || cap(pt.gathered[last].words)-len(pt.gathered[last].words) < len(r.words) {
+		pt.gathered = append(pt.gathered, records{words: make([]uint64, 0, max(gatherWords, len(r.words)))})
+		last++
+	}
+	to := &pt.gathered[last]
+	to.n, to.words, to.texts = to.n+r.n, append(to.words, r.words...), append(to.texts, r.texts...)
 }
 
 // expected is about how many bytes the partition will hold when the records that were spilled are added. Of most records, which belong to an entity that
@@ -188,7 +225,7 @@ func (pt *partition) unspill(m *moves, s *scratch, bg *budget) (err error) {
 func (pt *partition) release(bg *budget) {
 	bg.held.Add(-pt.size)
 	pt.group.held.Add(-pt.size)
-	pt.size, pt.entities, pt.classes = 0, entities{}, nil
+	pt.size, pt.entities, pt.classes, pt.gathered = 0, entities{}, nil, nil
 }
 
 // aggregate adds records to the states of all classes.
@@ -237,7 +274,13 @@ func (c *classState) room(n int) {
 // widen makes columns of room for n slots, or as many as can be addressed.
 func (c *classState) widen(n int) {
 	n = min(n, math.MaxUint32/c.stride())
-	words := make([]uint64, n*c.stride())
+	var words []uint64
+	if size := n * c.stride(); c.across == 0 && cap(c.words) >= size {
+		words = c.words[:size] // of another partition
+		clear(words)
+	} else {
+		words = make([]uint64, size)
+	}
 	for i := range c.stride() {
 		copy(words[i*n:], c.words[i*c.across:][:c.across])
 	}
@@ -529,6 +572,9 @@ func (c *classState) addTallied(to *tallied, x keep, recs []uint64, g *group, in
 // bytes is what the partition holds in memory.
 func (pt *partition) bytes() int64 {
 	n := pt.entities.bytes()
+	for i := range pt.gathered {
+		n += int64(8*cap(pt.gathered[i].words) + 16*cap(pt.gathered[i].texts))
+	}
 	for i := range pt.classes {
 		c := &pt.classes[i]
 		n += int64(8*cap(c.words)) + 200*int64(len(c.rests))
@@ -606,8 +652,13 @@ func (b *budget) crowded() bool {
 func (b *budget) grown(pt *partition) {
 	size := pt.bytes()
 	pt.group.held.Add(size - pt.size)
-	held := b.held.Add(size-pt.size) + b.texts()
+	b.hold(size - pt.size)
 	pt.size = size
+}
+
+// hold accounts for so many bytes more.
+func (b *budget) hold(more int64) {
+	held := b.held.Add(more) + b.texts()
 	for {
 		was := b.peak.Load()
 		if held <= was || b.peak.CompareAndSwap(was, held) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"unsafe"
 
 	"github.com/zeebo/xxh3"
 
@@ -23,7 +24,8 @@ import (
 //
 // Each partition has a piece, if only one of no entities, so that a table that lacks one is found out.
 const (
-	pieceRows  = 1024    // entities of a piece, at most
+	pieceRows  = 1024 // entities of a piece, at most
+	checkBytes = 8
 	pieceBytes = 4 << 20 // beyond which a piece of several entities is made in two
 	partShift  = 64 - partitionBits
 )
@@ -35,7 +37,7 @@ func check(seed uint64, part int64, body []byte) uint64 {
 
 // open returns a piece without its check, if it is what was written.
 func open(piece []byte, seed uint64, part int64) ([]byte, error) {
-	n := len(piece) - 8
+	n := len(piece) - checkBytes
 	if n < 0 || binary.LittleEndian.Uint64(piece[n:]) != check(seed, part, piece[:n]) {
 		return nil, aggregate.ErrDamaged
 	}
@@ -69,7 +71,7 @@ func (b *pieces) put(pt *partition, number int, seed uint64, section func(dst []
 		}
 		part := int64(uint64(number)<<partShift | uint64(i))
 		b.body = binary.LittleEndian.AppendUint64(b.body, check(seed, part, b.body))
-		if err := out(part, string(b.body)); err != nil { // the receiver may keep the text
+		if err := out(part, unsafe.String(unsafe.SliceData(b.body), len(b.body))); err != nil { // valid only during the call
 			return err
 		}
 		left = left[n:]
@@ -261,19 +263,29 @@ type piece struct {
 	sections  [][]byte // by class
 }
 
-// read takes a piece apart; body is what open returned.
-func (b *piece) read(g *group, part int64, body []byte, col []uint64) (err error) {
-	b.partition = int(uint64(part) >> partShift)
+// headBytes is how many bytes the head of a piece takes at most.
+const headBytes = 20
+
+// pieceHead returns how many entities a partition has, how many of them a piece has, and the bytes behind that.
+func pieceHead(body []byte) (total, rows int, rest []byte, err error) {
 	var n [2]uint64
 	for i := range n {
 		if n[i], body, err = aggregate.DecodeUint(body); err != nil {
-			return err
+			return 0, 0, nil, err
 		}
 	}
 	if n[0] > maxSlot || n[1] > pieceRows || n[1] > n[0] {
-		return fmt.Errorf("a piece of %d of %d entities: %w", n[1], n[0], aggregate.ErrDamaged)
+		return 0, 0, nil, fmt.Errorf("a piece of %d of %d entities: %w", n[1], n[0], aggregate.ErrDamaged)
 	}
-	b.total, b.rows = int(n[0]), int(n[1])
+	return int(n[0]), int(n[1]), body, nil
+}
+
+// read takes a piece apart; body is what open returned.
+func (b *piece) read(g *group, part int64, body []byte, col []uint64) (err error) {
+	b.partition = int(uint64(part) >> partShift)
+	if b.total, b.rows, body, err = pieceHead(body); err != nil {
+		return err
+	}
 	k := len(g.key)
 	b.keys, b.texts, b.sections = slices.Grow(b.keys[:0], b.rows*k)[:b.rows*k], slices.Grow(b.texts[:0], b.rows*g.texts)[:b.rows*g.texts], b.sections[:0]
 	for w := range k {
@@ -336,15 +348,22 @@ func newWhole() *whole {
 	return w
 }
 
-// add counts a piece; false if it does not belong to those that came before.
-func (w *whole) add(part int64, b *piece) bool {
-	p := b.partition
-	if w.seen[part] || w.all[p] >= 0 && w.all[p] != b.total || w.rows[p]+b.rows > b.total {
+// add counts a piece of a partition, with some of all its rows; false if it does not belong to those that came before.
+func (w *whole) add(part int64, partition, total, rows int) bool {
+	if w.seen[part] || w.all[partition] >= 0 && w.all[partition] != total || w.rows[partition]+rows > total {
 		return false
 	}
-	w.seen[part], w.all[p] = true, b.total
-	w.rows[p] += b.rows
+	w.seen[part], w.all[partition] = true, total
+	w.rows[partition] += rows
 	return true
+}
+
+// entities is how many all pieces have.
+func (w *whole) entities() (n int64) {
+	for _, rows := range w.rows {
+		n += int64(rows)
+	}
+	return n
 }
 
 // complete reports whether all pieces have come.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rapport-ml/rapport/features/aggregate"
@@ -75,7 +76,7 @@ func piecesOf(t testing.TB, p *program, pt *partition, number int) (parts []int6
 	err := b.put(pt, number, 5, func(dst []byte, class int, slots []uint32) []byte {
 		return pt.classes[class].appendState(dst, slots, p.end, members[class], b.col[:len(slots)], b.low[:len(slots)])
 	}, func(part int64, body string) error {
-		parts, bodies = append(parts, part), append(bodies, body)
+		parts, bodies = append(parts, part), append(bodies, strings.Clone(body))
 		return nil
 	})
 	if err != nil {
@@ -165,7 +166,7 @@ func TestPieces(t *testing.T) {
 // A table that has a piece twice, or lacks one, is found out.
 func TestWhole(t *testing.T) {
 	add := func(w *whole, part int64, total, rows int) bool {
-		return w.add(part, &piece{partition: int(uint64(part) >> partShift), total: total, rows: rows})
+		return w.add(part, int(uint64(part)>>partShift), total, rows)
 	}
 	w := newWhole()
 	for i := range partitions {

@@ -8,9 +8,10 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/aggregate"
@@ -24,7 +25,11 @@ type progress struct {
 	spans []span // whose events are read, ascending
 	tiles []tile // that are read in place of events
 	gone  []bool // by class number: its longest window holds no event of the prior state, which is not read then
+	moved []int8 // by class number: the bucket into which all that the shortest window held goes, outside if none; noBucket: it does not go as a whole
 }
+
+// noBucket stands for a bucket that does not move as a whole.
+const noBucket = -2
 
 type span struct{ lo, hi int64 }
 
@@ -104,7 +109,7 @@ func (p *program) plan(prior *features.Prior, tileStart int64) *progress {
 			}
 			cuts := []int64{pr.start, p.end}
 			gone := p.end-pr.start >= c.longest()
-			pr.gone = append(pr.gone, gone) // classes are numbered in this order
+			pr.gone, pr.moved = append(pr.gone, gone), append(pr.moved, noBucket) // classes are numbered in this order
 			for _, w := range c.windows {
 				if cuts = append(cuts, p.end-w); !gone {
 					cuts = append(cuts, pr.start-w)
@@ -122,6 +127,10 @@ func (p *program) plan(prior *features.Prior, tileStart int64) *progress {
 				x := part{span: span{lo, cuts[j+1]}, class: c, from: c.bucket(pr.start, lo), to: c.bucket(p.end, lo)}
 				x.tile = p.use.tile && lo >= tileStart && c.ownTile(p.end-tileStart) >= 0
 				if x.from == x.to && !x.tile {
+					continue
+				}
+				if x.from == 0 && x.span == (span{pr.start - c.windows[0], pr.start}) && !c.tallies() {
+					pr.moved[c.number] = x.to
 					continue
 				}
 				if lo < pr.start && c.tileBucket(x.hi-x.lo) >= 0 && prior.Tile != nil {
@@ -195,8 +204,10 @@ func (p *program) tileOf(prior *features.Prior, group int, x span) *tile {
 	return &tile{group: group, span: x, moves: slices.Repeat([]tileMove{{outside, outside}}, len(g.classes)), splits: splits}
 }
 
-// goOn builds the states from a prior build's. The error is errInconsistent, or aggregate.ErrDamaged, if the prior state is of no use.
-func (s *scan) goOn(ctx context.Context, p features.Plan, pr *progress) (states int64, err error) {
+// goOn builds the states from a prior build's and puts them out. The pieces of all tables are read, and the records of all events gathered, by partition; then each
+// partition is made as a whole, in memory that it hands on to the next one: nothing of it is looked at twice with much in between. It returns how many
+// entities it has read. The error is errInconsistent, or aggregate.ErrDamaged, if the prior state is of no use.
+func (s *scan) goOn(ctx context.Context, p features.Plan, pr *progress, o *outlet) (entities int64, err error) {
 	var tasks []task
 	for _, x := range pr.spans {
 		splits, err := p.Events(ctx, table.Interval{Start: time.UnixMicro(x.lo).UTC(), End: time.UnixMicro(x.hi).UTC()})
@@ -207,46 +218,194 @@ func (s *scan) goOn(ctx context.Context, p features.Plan, pr *progress) (states 
 			tasks = append(tasks, task{Split: split, lo: x.lo, hi: x.hi})
 		}
 	}
-	var loads []load
+	tables := s.keptTables(p.Prior, pr)
+	both, inner := errgroup.WithContext(ctx)
+	both.Go(func() error { return s.fetch(inner, tables) })
+	both.Go(func() error { return s.run(inner, tasks, pr.moves) })
+	if err := both.Wait(); err != nil {
+		return 0, cmp.Or(ctx.Err(), err)
+	}
+	for _, t := range tables {
+		entities += t.whole.entities()
+	}
+	for group := range s.prog.groups {
+		var of []*kept
+		for _, t := range tables {
+			if t.group == group {
+				of = append(of, t)
+			}
+		}
+		numbers := make([]int, partitions)
+		for i := range numbers {
+			numbers[i] = i
+		}
+		err := o.each(group, numbers, runtime.GOMAXPROCS(0), func(t *taker, pt *partition) error { return t.goOn(pt, of, pr) })
+		if err != nil {
+			return entities, err
+		}
+	}
+	return entities, nil
+}
+
+// kept is a table of states, or if tile is not nil of a tile, that a prior build kept of a group.
+type kept struct {
+	group  int
+	tile   *tile
+	splits []features.Split
+	seed   uint64
+
+	mu     sync.Mutex
+	whole  *whole
+	pieces [partitions][]keptPiece
+}
+
+// keptPiece is a row of such a table.
+type keptPiece struct {
+	part int64
+	body string // without its check
+}
+
+// keptTables lists the tables that are read, of each group its states first.
+func (s *scan) keptTables(prior *features.Prior, pr *progress) (all []*kept) {
 	for i, g := range s.prog.groups {
-		if !pr.reads(g) {
-			continue
-		}
-		x := load{group: i, seed: seedOf(s.prog, g, pr.start, pr.start), whole: newWhole()}
-		x.add = func(pt *partition, l *loader) error { return l.addStates(pt, pr) }
-		for _, x.split = range p.Prior.State[s.prog.keyOf(g)] {
-			loads = append(loads, x)
+		if pr.reads(g) {
+			all = append(all, &kept{group: i, splits: prior.State[s.prog.keyOf(g)], seed: seedOf(s.prog, g, pr.start, pr.start), whole: newWhole()})
 		}
 	}
-	states, err = s.load(ctx, loads)
-	if err != nil {
-		return states, err
-	}
-	loads = loads[:0]
 	for i := range pr.tiles {
 		t := &pr.tiles[i]
-		x := load{group: t.group, seed: seedOf(s.prog, s.prog.groups[t.group], t.span.lo, t.span.hi), whole: newWhole()}
-		x.add = func(pt *partition, l *loader) error { return l.addTile(pt, t) }
-		for _, x.split = range t.splits {
-			loads = append(loads, x)
+		all = append(all, &kept{group: t.group, tile: t, splits: t.splits, seed: seedOf(s.prog, s.prog.groups[t.group], t.span.lo, t.span.hi), whole: newWhole()})
+	}
+	return all
+}
+
+// fetch reads tables that were kept, side by side, and checks that each is whole and what was written.
+func (s *scan) fetch(ctx context.Context, tables []*kept) error {
+	type load struct {
+		*kept
+		split features.Split
+	}
+	var loads []load
+	for _, t := range tables {
+		for _, split := range t.splits {
+			loads = append(loads, load{t, split})
 		}
 	}
-	tiles, err := s.load(ctx, loads)
-	for _, parts := range s.parts {
-		for _, pt := range parts {
-			for i := range pt.classes { // a class may lack entities that another one of the key has
-				pt.classes[i].room(pt.n)
+	slices.SortStableFunc(loads, func(a, b load) int { return cmp.Compare(b.split.Bytes, a.split.Bytes) }) // the longest first, lest one be left at the end
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(runtime.GOMAXPROCS(0))
+	wrap := func(t *kept, err error) error {
+		return fmt.Errorf("read the state of the views by %s: %w", s.prog.keyOf(s.prog.groups[t.group]), err)
+	}
+	for _, x := range loads {
+		all.Go(func() error {
+			if err := x.read(ctx, x.split, s.budget); err != nil {
+				return wrap(x.kept, err)
 			}
-			s.budget.grown(pt)
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	for _, t := range tables {
+		if !t.whole.complete() {
+			return wrap(t, fmt.Errorf("some of it is missing: %w", aggregate.ErrDamaged))
 		}
 	}
-	if err == nil {
-		err = s.run(ctx, tasks, pr.moves)
+	return nil
+}
+
+// read takes the pieces of a split. Their texts are not copied: whoever reads a table may keep them.
+func (t *kept) read(ctx context.Context, split features.Split, bg *budget) error {
+	schema := features.StateSchema()
+	for b, err := range split.Read(ctx, []string{features.PartColumn, features.StateColumn}) {
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		parts, states, err := pieceColumns(b, schema)
+		if err != nil {
+			return err
+		}
+		size := int64(0)
+		for i, part := range parts.Int {
+			text := rowText(states, i)
+			body, err := open(unsafe.Slice(unsafe.StringData(text), len(text)), t.seed, part) // nobody writes to it
+			if err != nil {
+				return err
+			}
+			if err := t.take(part, text[:len(body)]); err != nil {
+				return err
+			}
+			size += int64(len(text))
+		}
+		if bg.hold(size); bg.beyond() {
+			return errBeyond
+		}
 	}
-	if err == nil {
-		err = s.eachPartition((*partition).settled)
+	return nil
+}
+
+// take adds a piece to those of its partition.
+func (t *kept) take(part int64, body string) error {
+	total, rows, _, err := pieceHead([]byte(body[:min(len(body), headBytes)]))
+	if err != nil {
+		return err
 	}
-	return states + tiles, err
+	number := int(uint64(part) >> partShift)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.whole.add(part, number, total, rows) {
+		return aggregate.ErrDamaged
+	}
+	t.pieces[number] = append(t.pieces[number], keptPiece{part, body})
+	return nil
+}
+
+// goOn makes a partition: what tables of its group say of it, and the records of events that were gathered.
+func (t *taker) goOn(pt *partition, tables []*kept, pr *progress) error {
+	l := &t.loader
+	if t.last != nil && t.last.group == pt.group {
+		pt.inherit(t.last)
+		t.last.release(t.budget)
+	}
+	t.last = pt
+	number := slices.Index(t.scan.parts[slices.Index(t.scan.prog.groups, pt.group)], pt)
+	for _, x := range tables {
+		pieces := x.pieces[number]
+		x.pieces[number] = nil
+		slices.SortFunc(pieces, func(a, b keptPiece) int { return cmp.Compare(uint64(a.part), uint64(b.part)) })
+		for _, piece := range pieces {
+			err := l.piece.read(pt.group, piece.part, unsafe.Slice(unsafe.StringData(piece.body), len(piece.body)), l.col)
+			if err == nil && l.piece.rows > 0 {
+				err = l.add(pt, x.tile, pr)
+			}
+			if err != nil {
+				return fmt.Errorf("read the state of the views by %s: %w", t.prog.keyOf(pt.group), err)
+			}
+			t.budget.hold(-int64(len(piece.body)) - checkBytes)
+		}
+	}
+	pt.begin()
+	if err := pt.room(); err != nil {
+		return err
+	}
+	t.budget.grown(pt)
+	gathered := pt.gathered
+	pt.gathered = nil
+	for i := range gathered {
+		if err := pt.aggregate(t.moves, &gathered[i], t.scratch); err != nil {
+			return err
+		}
+	}
+	if err := pt.unspill(t.moves, t.scratch, t.budget); err != nil {
+		return err
+	}
+	t.budget.grown(pt)
+	return pt.settled()
 }
 
 // settled checks that nothing is left in buckets that have no events; else the error is errInconsistent.
@@ -259,132 +418,36 @@ func (pt *partition) settled() error {
 	return nil
 }
 
-// load is a split of a table of states or tiles, and what a piece does.
-type load struct {
-	group int
-	split features.Split
-	seed  uint64
-	whole *whole // of the table
-	add   func(pt *partition, l *loader) error
-}
-
-// loader reads loads, for one goroutine.
+// loader reads pieces, for one goroutine.
 type loader struct {
-	scan    *scan
 	scratch *scratch
 	piece   piece
 	col     []uint64
 	bucket  bucketData
 	set     aggregate.Members
-	rows    int64
 }
 
-// load reads tables of states or tiles, side by side, and returns the number of their entities.
-func (s *scan) load(ctx context.Context, loads []load) (rows int64, err error) {
-	slices.SortStableFunc(loads, func(a, b load) int { return cmp.Compare(b.split.Bytes, a.split.Bytes) }) // the longest first, lest one be left at the end
-	inner, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var (
-		mu   sync.Mutex
-		next atomic.Int64
-		wait sync.WaitGroup
-	)
-	for range min(runtime.GOMAXPROCS(0), len(loads)) {
-		wait.Go(func() {
-			l := &loader{scan: s, scratch: newScratch(pieceRows), col: make([]uint64, pieceRows)}
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(loads) {
-					break
-				}
-				if e := l.read(inner, &loads[i], &mu); e != nil {
-					mu.Lock()
-					if err == nil {
-						err = e
-					}
-					mu.Unlock()
-					cancel()
-					break
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			rows += l.rows
-		})
-	}
-	wait.Wait()
-	if e := ctx.Err(); e != nil {
-		return rows, e
-	}
-	for i := range loads {
-		if err == nil && !loads[i].whole.complete() {
-			err = fmt.Errorf("read the state of the views by %s: some of it is missing: %w", s.prog.keyOf(s.prog.groups[loads[i].group]), aggregate.ErrDamaged)
-		}
-	}
-	return rows, err
+func newLoader() loader {
+	return loader{scratch: newScratch(pieceRows), col: make([]uint64, pieceRows)}
 }
 
-// read adds a split to its partitions. mu guards what all splits of a table share.
-func (l *loader) read(ctx context.Context, x *load, mu *sync.Mutex) error {
-	schema := features.StateSchema()
-	g := l.scan.prog.groups[x.group]
-	wrap := func(err error) error {
-		return fmt.Errorf("read the state of the views by %s: %w", l.scan.prog.keyOf(g), err)
-	}
-	for b, err := range x.split.Read(ctx, []string{features.PartColumn, features.StateColumn}) {
-		if err != nil {
-			return wrap(err)
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		parts, states, err := pieceColumns(b, schema)
-		if err != nil {
-			return wrap(err)
-		}
-		for i, part := range parts.Int {
-			text := rowText(states, i)
-			body, err := open(unsafe.Slice(unsafe.StringData(text), len(text)), x.seed, part) // nobody writes to it
-			if err == nil {
-				err = l.piece.read(g, part, body, l.col)
-			}
-			if err == nil {
-				mu.Lock()
-				if !x.whole.add(part, &l.piece) {
-					err = aggregate.ErrDamaged
-				}
-				mu.Unlock()
-			}
-			if err == nil && l.piece.rows > 0 {
-				err = l.addTo(l.scan.parts[x.group][l.piece.partition], x)
-			}
-			if err != nil {
-				return wrap(err)
-			}
-			l.rows += int64(l.piece.rows)
-		}
-	}
-	return nil
-}
-
-// addTo adds the piece to its partition.
-func (l *loader) addTo(pt *partition, x *load) error {
-	pt.mu.Lock()
-	defer pt.mu.Unlock()
-	if total := min(l.piece.total, mostAhead); pt.n == 0 {
-		pt.reserve(total + total/8 + 2*pieceRows) // and for those that tiles and events bring, which come many at a time
-		pt.keys = make([]uint64, 0, (total+total/8)*pt.words)
-	}
+// add adds the piece to its partition: of states, or of a tile.
+func (l *loader) add(pt *partition, t *tile, pr *progress) error {
 	pt.begin()
-	if err := x.add(pt, l); err != nil {
-		return err
+	if pt.n == 0 {
+		pt.expect(l.piece.total)
 	}
-	if l.scan.budget.limit > 0 {
-		if l.scan.budget.grown(pt); l.scan.budget.beyond() {
-			return errBeyond
-		}
+	if t != nil {
+		return l.addTile(pt, t)
 	}
-	return nil
+	return l.addStates(pt, pr)
+}
+
+// expect makes room for so many entities, and for those that tiles and events bring, which come many at a time.
+func (e *entities) expect(total int) {
+	total = min(total, mostAhead)
+	e.reserve(total + total/8 + 2*pieceRows)
+	e.keys = slices.Grow(e.keys[:0], (total+total/8)*e.words)
 }
 
 // mostAhead is for how many entities of a partition room is made before they come. They come in the order of their places: in a table that has not a place for
@@ -407,7 +470,7 @@ func (pt *partition) room() error {
 func (l *loader) addStates(pt *partition, pr *progress) error {
 	first := uint32(pt.n)
 	for i := range pt.classes {
-		if c := &pt.classes[i]; c.words == nil {
+		if c := &pt.classes[i]; c.across == 0 && c.columns {
 			c.widen(min(l.piece.total, mostAhead)*9/8 + 8)
 		}
 	}
@@ -428,6 +491,11 @@ func (l *loader) addStates(pt *partition, pr *progress) error {
 		}
 		if err := c.readState(first, l.piece.rows, l.piece.sections[i], pr.start, &l.bucket, &l.set, l.scratch); err != nil {
 			return err
+		}
+		if to := pr.moved[c.number]; to != noBucket {
+			if err := c.moveShortest(int(first), int(first)+l.piece.rows, int(to)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,7 @@ func buildPrior(t *testing.T, views []features.View, events *table.Batch, end ti
 		Events: func(_ context.Context, w table.Interval) ([]features.Split, error) {
 			return eventsWithin(events, w), nil
 		},
+		Anew: func() error { rows = nil; return nil },
 		Out: func(_ features.View, b *table.Batch) error {
 			for i := range b.N {
 				rows = append(rows, fmt.Sprint(b.Cols[0].Int[i], b.Cols[1].Int[i], b.Cols[2].Int[i]))
@@ -56,6 +58,15 @@ func buildPrior(t *testing.T, views []features.View, events *table.Batch, end ti
 	return rows, stats
 }
 
+// pieceOf is a copy of a batch of states, of which nothing is valid when the call ends that it came with.
+func pieceOf(b *table.Batch) *table.Batch {
+	c := &table.Batch{Schema: b.Schema, N: b.N, Cols: []table.Column{{Int: slices.Clone(b.Cols[0].Int)}, {}}}
+	for _, text := range b.Cols[1].Str {
+		c.Cols[1].Str = append(c.Cols[1].Str, strings.Clone(text))
+	}
+	return c
+}
+
 // A table of states or tiles always has pieces, so one without a file is not whole: all events are read, or those of the tile, in place of a wrong number.
 func TestPriorTablesWithoutFiles(t *testing.T) {
 	events := meetings(2000, func(i int) string { return fmt.Sprint(i) })
@@ -67,7 +78,7 @@ func TestPriorTablesWithoutFiles(t *testing.T) {
 	want, _ := build(joinEnd, nil, nil)
 	var state []features.Split
 	build(joinEnd.Add(-joinDay), nil, func(_ string, b *table.Batch) error {
-		state = append(state, joinSource(b)...)
+		state = append(state, joinSource(pieceOf(b))...)
 		return nil
 	})
 	for what, c := range map[string]struct {
@@ -97,7 +108,7 @@ func TestPriorIsDeclinedByCost(t *testing.T) {
 	}
 	var state []features.Split
 	build(joinEnd.Add(-joinDay), nil, func(_ string, b *table.Batch) error {
-		state = append(state, joinSource(b)...)
+		state = append(state, joinSource(pieceOf(b))...)
 		return nil
 	})
 	want, _ := build(joinEnd, nil, nil)
@@ -199,23 +210,14 @@ func TestRoomForStates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &loader{scan: newScan(p, &budget{}), scratch: newScratch(pieceRows)}
-	pt, places := l.scan.parts[0][0], 0
-	fill := load{add: func(pt *partition, l *loader) error {
-		fresh, err := pt.fill(&l.piece, l.scratch.hashes)
-		if err == nil && !fresh {
-			t.Error("an entity stands twice")
-		}
-		return err
-	}}
+	pt := newPartition(p, p.groups[0])
+	pt.expect(total)
+	places, hashes := len(pt.index), make([]uint64, pieceRows)
 	for lo := 0; lo < total; lo += pieceRows {
-		l.piece.keys = keys[lo:min(total, lo+pieceRows)]
-		l.piece.total, l.piece.rows = total, len(l.piece.keys)
-		if err := l.addTo(pt, &fill); err != nil {
-			t.Fatal(err)
-		}
-		if places == 0 {
-			places = len(pt.index)
+		part := piece{keys: keys[lo:min(total, lo+pieceRows)], total: total}
+		part.rows = len(part.keys)
+		if fresh, err := pt.fill(&part, hashes); err != nil || !fresh {
+			t.Fatal("an entity stands twice", err)
 		}
 	}
 	if pt.n != total || places < total || len(pt.index) != places {

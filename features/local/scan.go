@@ -83,7 +83,7 @@ func (s *scan) run(ctx context.Context, splits []task, m *moves) error {
 	}
 	var workers, helpers sync.WaitGroup
 	most := max(1, min(runtime.GOMAXPROCS(0), len(splits)))
-	if idle := runtime.GOMAXPROCS(0) - most; idle > 0 && len(splits) > 0 {
+	if idle := runtime.GOMAXPROCS(0) - most; idle > 0 && len(splits) > 0 && !m.leave { // where records are gathered there is little to hand over
 		s.full, s.empty = make(chan handed, 2*idle), make(chan handed, 4*idle)
 		for range idle {
 			helpers.Go(func() { s.help(failed) })

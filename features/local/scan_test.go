@@ -2,6 +2,7 @@ package local
 
 import (
 	"errors"
+	"io/fs"
 	"testing"
 	"testing/synctest"
 )
@@ -10,9 +11,9 @@ import (
 func TestHelpTellsAtOnce(t *testing.T) {
 	p, _ := everything(t, true)
 	synctest.Test(t, func(t *testing.T) {
-		s := newScan(p, &budget{limit: 1})
-		s.budget.held.Store(2) // beyond it, and what is held may not be spilled
-		s.moves, s.full, s.empty = &moves{leave: true}, make(chan handed, 1), make(chan handed, 2)
+		s := newScan(p, &budget{limit: 1, spill: spill{folder: "no such folder"}})
+		s.budget.held.Store(2) // beyond it
+		s.moves, s.full, s.empty = &moves{}, make(chan handed, 1), make(chan handed, 2)
 		var told []error
 		ended := false
 		go func() {
@@ -20,11 +21,11 @@ func TestHelpTellsAtOnce(t *testing.T) {
 			ended = true
 		}()
 		for range 3 {
-			if !s.handOver(s.parts[0][0], &records{}) {
+			if !s.handOver(s.parts[0][0], &records{n: 1, words: []uint64{1}}) {
 				t.Fatal("records are not taken")
 			}
 			synctest.Wait()
-			if len(told) != 1 || !errors.Is(told[0], errBeyond) || ended {
+			if len(told) != 1 || !errors.Is(told[0], fs.ErrNotExist) || ended {
 				t.Fatalf("told %v, ended %v", told, ended)
 			}
 		}

@@ -31,8 +31,9 @@ type scatter struct {
 // A region holds regionWords at most: as many as possible while all regions together stay in the processor's last cache. It begins with few, and
 // stays so in a small build, or if the build's budget is small.
 const (
-	regionWords = 2048
-	fewWords    = 128
+	regionWords   = 2048
+	gatheredWords = 256 // where records are gathered: what is copied is the less to be waited for, the closer regions stand together
+	fewWords      = 128
 )
 
 func (g *group) regionRows(words int) int { return max(4, words/g.words) }
@@ -58,7 +59,11 @@ func (s *scatter) run(w *worker) error {
 	}
 	s.hash(w)
 	g := s.group
-	if big := g.regionRows(regionWords); s.full > partitions && s.rows < big && !w.budget.small(partitions*big*g.words*8) {
+	words := regionWords
+	if w.moves.leave {
+		words = gatheredWords
+	}
+	if big := g.regionRows(words); s.full > partitions && s.rows < big && !w.budget.small(partitions*big*g.words*8) {
 		if err := s.flushAll(w); err != nil {
 			return err
 		}

@@ -4,15 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/zeebo/xxh3"
-
-	"github.com/rapport-ml/rapport/storage/table"
 )
 
 // spill is a file of a build for what its budget has no room for: chunks, each written once and read once. Where they stand, and what they hash to, is
@@ -161,79 +158,4 @@ func decodeRecords(src []byte, g *group, r *records) {
 		r.texts = append(r.texts, string(src[:n]))
 		src = src[n:]
 	}
-}
-
-// appendBatch encodes the columns of a batch: a byte that says whether there are nulls, the marks of nulls, the values.
-func appendBatch(dst []byte, b *table.Batch) []byte {
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(b.N))
-	for i := range b.Cols {
-		c := &b.Cols[i]
-		if c.Valid == nil {
-			dst = append(dst, 0)
-		} else {
-			dst = append(dst, 1)
-			for _, ok := range c.Valid {
-				mark := byte(0)
-				if ok {
-					mark = 1
-				}
-				dst = append(dst, mark)
-			}
-		}
-		switch b.Schema[i].Type {
-		case table.Float64:
-			for _, x := range c.Float {
-				dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(x))
-			}
-		case table.String, table.Bytes:
-			for _, s := range c.Str {
-				dst = append(binary.LittleEndian.AppendUint32(dst, uint32(len(s))), s...)
-			}
-		default:
-			for _, x := range c.Int {
-				dst = binary.LittleEndian.AppendUint64(dst, uint64(x))
-			}
-		}
-	}
-	return dst
-}
-
-// decodeBatch reads what appendBatch wrote. The batch does not refer to src.
-func decodeBatch(src []byte, schema table.Schema) *table.Batch {
-	b := &table.Batch{Schema: schema, N: int(binary.LittleEndian.Uint32(src)), Cols: make([]table.Column, len(schema))}
-	src = src[4:]
-	for i, f := range schema {
-		c := &b.Cols[i]
-		nulls := src[0] != 0
-		src = src[1:]
-		if nulls {
-			c.Valid = make([]bool, b.N)
-			for j := range c.Valid {
-				c.Valid[j] = src[j] != 0
-			}
-			src = src[b.N:]
-		}
-		switch f.Type {
-		case table.Float64:
-			c.Float = make([]float64, b.N)
-			for j := range c.Float {
-				c.Float[j] = math.Float64frombits(binary.LittleEndian.Uint64(src[8*j:]))
-			}
-			src = src[8*b.N:]
-		case table.String, table.Bytes:
-			c.Str = make([]string, b.N)
-			for j := range c.Str {
-				n := binary.LittleEndian.Uint32(src)
-				c.Str[j] = string(src[4 : 4+n])
-				src = src[4+n:]
-			}
-		default:
-			c.Int = make([]int64, b.N)
-			for j := range c.Int {
-				c.Int[j] = int64(binary.LittleEndian.Uint64(src[8*j:]))
-			}
-			src = src[8*b.N:]
-		}
-	}
-	return b
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/zeebo/xxh3"
 
@@ -377,6 +378,67 @@ func (c *classState) addBucket(slots []uint32, bucket int, d *bucketData, sign i
 			if !c.keepers[i].(*tallied).t.add(slots[x.row], uint8(bucket), x.Key, sign*x.N) {
 				return errInconsistent
 			}
+		}
+	}
+	return nil
+}
+
+// tallies reports whether the class counts values by bucket.
+func (c *class) tallies() bool {
+	return slices.ContainsFunc(c.keeps, func(k keep) bool { return k.op == features.Top || k.op == features.Quantile })
+}
+
+// moveShortest moves what slots [from, to) have in the bucket of the shortest window to another bucket; outside: nowhere.
+func (c *classState) moveShortest(from, to, bucket int) error {
+	column := func(cell int) []uint64 { return c.cell(cell)[from:to] }
+	for _, x := range c.counters {
+		shift := x.shift & 63
+		if bucket < 0 {
+			break
+		}
+		in := column(bucket*c.cells + x.word)
+		for i, w := range column(x.word) {
+			sum := in[i]>>shift&math.MaxUint32 + w>>shift&math.MaxUint32
+			if sum > math.MaxUint32 {
+				return errInconsistent
+			}
+			in[i] = in[i]&^(math.MaxUint32<<shift) | sum<<shift
+		}
+	}
+	for _, x := range c.sums {
+		if bucket < 0 {
+			break
+		}
+		cell := bucket*c.cells + x.word
+		hi, lo := column(cell), column(cell+1)
+		low := column(x.word + 1)
+		for i, w := range column(x.word) {
+			if w|low[i] == 0 {
+				continue
+			}
+			s := aggregate.Sum{Hi: math.Float64frombits(hi[i]), Lo: math.Float64frombits(lo[i])}
+			rest := s.Add(math.Float64frombits(w))
+			restOfLow := s.Add(math.Float64frombits(low[i]))
+			hi[i], lo[i] = math.Float64bits(s.Hi), math.Float64bits(s.Lo)
+			if rest != 0 {
+				c.rest(uint32(cell*c.across + from + i)).Add(rest)
+			}
+			if restOfLow != 0 {
+				c.rest(uint32(cell*c.across + from + i)).Add(restOfLow)
+			}
+		}
+		for at, rest := range c.rests {
+			if at := int(at) - x.word*c.across; at >= from && at < to {
+				c.rest(uint32(cell*c.across + at)).Merge(rest)
+			}
+		}
+	}
+	for cell := range c.cells {
+		clear(column(cell))
+	}
+	for at := range c.rests {
+		if slot := int(at) % c.across; int(at) < c.cells*c.across && slot >= from && slot < to {
+			delete(c.rests, at)
 		}
 	}
 	return nil

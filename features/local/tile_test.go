@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func TestTileOfTheShortestWindow(t *testing.T) {
 			Out: func(features.View, *table.Batch) error { return nil },
 			Tile: func(_ string, b *table.Batch) error {
 				for i, part := range b.Cols[0].Int {
-					rows[part] = b.Cols[1].Str[i][:len(b.Cols[1].Str[i])-8]
+					rows[part] = strings.Clone(b.Cols[1].Str[i][:len(b.Cols[1].Str[i])-8])
 				}
 				return nil
 			},

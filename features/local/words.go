@@ -22,12 +22,21 @@ const (
 	sparseWord = 1 << 7
 )
 
-// appendWords appends a column.
+// appendWords appends a column of up to pieceRows words, or of more.
 func appendWords(dst []byte, words []uint64) []byte {
-	all, some := uint64(0), 0
-	for _, x := range words {
-		all |= x
-		some += int((x | -x) >> 63)
+	var room [pieceRows / 64]uint64
+	marks, all, some := room[:], uint64(0), 0
+	if n := (len(words) + 63) / 64; n > len(marks) {
+		marks = make([]uint64, n)
+	}
+	for i := range (len(words) + 63) / 64 {
+		mark := uint64(0)
+		for k, x := range words[64*i : min(64*i+64, len(words))] {
+			all |= x
+			mark |= (x | -x) >> 63 << (k & 63)
+		}
+		marks[i] = mark
+		some += bits.OnesCount64(mark)
 	}
 	if all == 0 {
 		return append(dst, 0)
@@ -36,21 +45,21 @@ func appendWords(dst []byte, words []uint64) []byte {
 	width := (bits.Len64(all)+7)/8 - low
 	shift := uint(8*low) & 63
 	head := byte(width | low<<lowShift)
-	marks := (len(words) + 7) / 8
-	if size := marks + some*width; size < len(words)*width {
-		dst, room := extend(append(dst, head|sparseWord), size)
-		putSparse(room[:marks], room[marks:], words, shift, width)
+	size := (len(words) + 7) / 8
+	if size+some*width < len(words)*width {
+		dst, room := extend(append(dst, head|sparseWord), size+some*width)
+		putSparse(room, size, marks, words, shift, width)
 		return dst
 	}
-	dst, room := extend(append(dst, head), len(words)*width)
+	dst, out := extend(append(dst, head), len(words)*width)
 	if width == 8 {
 		for i, x := range words {
-			binary.LittleEndian.PutUint64(room[8*i:], x)
+			binary.LittleEndian.PutUint64(out[8*i:], x)
 		}
 		return dst
 	}
 	for i, x := range words {
-		binary.LittleEndian.PutUint64(room[i*width:], x>>shift)
+		binary.LittleEndian.PutUint64(out[i*width:], x>>shift)
 	}
 	return dst
 }
@@ -62,18 +71,22 @@ func extend(dst []byte, n int) (extended, room []byte) {
 	return dst[:at+n], dst[at : at+n+8]
 }
 
-// putSparse writes a bit for each word that is not 0, and the low bytes of those, shifted.
-func putSparse(marks, room []byte, words []uint64, shift uint, width int) {
-	at := 0
-	for i := range marks {
-		mark := uint64(0)
-		for k, x := range words[8*i : min(8*i+8, len(words))] {
-			binary.LittleEndian.PutUint64(room[at:], x>>shift)
-			some := (x | -x) >> 63
-			mark |= some << k
-			at += width & -int(some)
+// putSparse writes the marks, so many bytes, and the low bytes of the words that have one, shifted.
+func putSparse(room []byte, size int, marks, words []uint64, shift uint, width int) {
+	out, at := room[size:], 0
+	for i := 0; 8*i < size; i++ {
+		mark := marks[i]
+		if left := size - 8*i; left >= 8 {
+			binary.LittleEndian.PutUint64(room[8*i:], mark)
+		} else {
+			for k := range left {
+				room[8*i+k] = byte(mark >> (8 * k))
+			}
 		}
-		marks[i] = byte(mark)
+		for of := words[64*i:]; mark != 0; mark &= mark - 1 {
+			binary.LittleEndian.PutUint64(out[at:], of[bits.TrailingZeros64(mark)]>>shift)
+			at += width
+		}
 	}
 }
 
@@ -139,24 +152,39 @@ func readWords(dst []uint64, src []byte) (all uint64, rest []byte, err error) {
 // readSparse reads the words that have a bit in marks, and returns how many bytes these took; −1 if src has fewer.
 func readSparse(dst []uint64, marks, src []byte, low, width int) (all uint64, n int) {
 	shift, mask := uint(low)&63, uint64(math.MaxUint64)>>(64-8*width)
-	at, i := 0, 0
-	for ; i < len(dst) && at+8 <= len(src); i++ { // without a branch that depends on a mark
-		some := uint64(marks[i/8]>>(i%8)) & 1
-		x := binary.LittleEndian.Uint64(src[at:]) & mask << shift & -some
-		dst[i] = x
-		all |= x
-		at += width & -int(some)
-	}
-	for ; i < len(dst); i++ {
-		if dst[i] = 0; marks[i/8]>>(i%8)&1 == 0 {
+	clear(dst)
+	at := 0
+	for i := 0; 8*i < len(marks); i++ {
+		mark := uint64(0)
+		if left := marks[8*i:]; len(left) >= 8 {
+			mark = binary.LittleEndian.Uint64(left)
+		} else {
+			for k, b := range left {
+				mark |= uint64(b) << (8 * k)
+			}
+		}
+		to := dst[64*i:]
+		if len(to) < 64 {
+			mark &= 1<<len(to) - 1
+		}
+		if more := bits.OnesCount64(mark)*width + 8; at+more > len(src) {
+			for ; mark != 0; mark &= mark - 1 {
+				if len(src)-at < width {
+					return 0, -1
+				}
+				x := readWord(src[at:], width) << shift
+				to[bits.TrailingZeros64(mark)] = x
+				all |= x
+				at += width
+			}
 			continue
 		}
-		if len(src)-at < width {
-			return 0, -1
+		for ; mark != 0; mark &= mark - 1 {
+			x := binary.LittleEndian.Uint64(src[at:]) & mask << shift
+			to[bits.TrailingZeros64(mark)] = x
+			all |= x
+			at += width
 		}
-		dst[i] = readWord(src[at:], width) << shift
-		all |= dst[i]
-		at += width
 	}
 	return all, at
 }

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -137,7 +141,7 @@ func runEve(ctx context.Context, t task) (m measured, err error) {
 		if _, err := (local.Engine{}).Build(ctx, p); err != nil {
 			return err
 		}
-		if err := tile.finish(); err != nil {
+		if err := finish(tile); err != nil {
 			return err
 		}
 		for key, man := range tile.done {
@@ -152,7 +156,7 @@ func runEve(ctx context.Context, t task) (m measured, err error) {
 	if err := build(last, events, state, newTables(ctx, b, "tile")); err != nil {
 		return m, err
 	}
-	if err := state.finish(); err != nil {
+	if err := finish(state); err != nil {
 		return m, err
 	}
 	k.State = state.done
@@ -205,6 +209,9 @@ func runNight(ctx context.Context, t task) (m measured, err error) {
 	}
 	if t.Prior {
 		p.Prior = k.prior(b)
+		p.Anew = func() error {
+			return errors.New("the prior turned out to be of no use when some of it had been put out")
+		}
 		p.Prior.Events = t.Data.last(len(t.Data.Days) - 1).events()
 		p.State, p.Tile = dropState, dropState
 		if t.Write {
@@ -215,10 +222,8 @@ func runNight(ctx context.Context, t task) (m measured, err error) {
 	if m.Stats, err = (local.Engine{}).Build(ctx, p); err != nil {
 		return m, err
 	}
-	for _, w := range []*tables{rows, state, tile} {
-		if err := w.finish(); err != nil {
-			return m, err
-		}
+	if err := finish(rows, state, tile); err != nil {
+		return m, err
 	}
 	m.Measured = clock.Stop()
 	m.Rows = m.Stats.RowsIn + m.Stats.RowsOutside
@@ -244,23 +249,17 @@ func (k kept) prior(b storage.Bucket) *features.Prior {
 func drop(features.View, *table.Batch) error { return nil }
 func dropState(string, *table.Batch) error   { return nil }
 
-// tables writes batches to a table a view, or a key. When the next begins, the one before is sorted, encoded and stored beside it, as jobs do.
+// tables writes batches, which come by turns, to a table a view, or a key. In the end they are sorted, encoded and stored side by side, as jobs do.
 type tables struct {
 	ctx    context.Context
 	b      storage.Bucket
 	prefix string
-	name   string
-	w      *table.Writer
-	group  *errgroup.Group
-	order  []string
-	stored []*table.Manifest
+	open   map[string]*table.Writer
 	done   map[string]table.Manifest // after finish
 }
 
 func newTables(ctx context.Context, b storage.Bucket, prefix string) *tables {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	return &tables{ctx: ctx, b: b, prefix: prefix, group: group, done: map[string]table.Manifest{}}
+	return &tables{ctx: ctx, b: b, prefix: prefix, open: map[string]*table.Writer{}, done: map[string]table.Manifest{}}
 }
 
 // rows is Plan.Out.
@@ -274,44 +273,41 @@ func (t *tables) rows(v features.View, b *table.Batch) error {
 
 // take is Plan.State or Tile.
 func (t *tables) take(key string, b *table.Batch) error {
+	texts := b.Col(features.StateColumn).Str
+	for i, s := range texts {
+		texts[i] = strings.Clone(s)
+	}
 	return t.add(key, table.WriteOptions{SortBy: []string{features.PartColumn}, Shards: 4, ShardBy: features.PartColumn, RowGroup: 64, Codec: "none"}, b)
 }
 
 func (t *tables) add(name string, o table.WriteOptions, b *table.Batch) error {
-	if name != t.name {
-		t.flush()
-		t.name = name
-		t.w = table.NewWriter(t.b, t.prefix+"/"+name, b.Schema, o)
+	w := t.open[name]
+	if w == nil {
+		w = table.NewWriter(t.b, t.prefix+"/"+name, b.Schema, o)
+		t.open[name] = w
 	}
-	return t.w.Append(b)
+	return w.Append(b)
 }
 
-func (t *tables) flush() {
-	if t.w == nil {
-		return
-	}
-	w, m := t.w, &table.Manifest{}
-	t.w = nil
-	t.order, t.stored = append(t.order, t.name), append(t.stored, m)
-	t.group.Go(func() (err error) {
-		*m, err = w.Finish(t.ctx)
-		return err
-	})
-}
-
-// finish waits until all tables are stored.
-func (t *tables) finish() error {
-	t.flush()
-	if err := t.group.Wait(); err != nil {
-		return err
-	}
-	for i, name := range t.order {
-		if _, ok := t.done[name]; ok {
-			return fmt.Errorf("rows of %q came in two runs", name)
+// finish stores all tables.
+func finish(all ...*tables) error {
+	group, ctx := errgroup.WithContext(all[0].ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	var mu sync.Mutex
+	for _, t := range all {
+		for _, name := range slices.Sorted(maps.Keys(t.open)) {
+			w := t.open[name]
+			delete(t.open, name)
+			group.Go(func() error {
+				m, err := w.Finish(ctx)
+				mu.Lock()
+				defer mu.Unlock()
+				t.done[name] = m
+				return err
+			})
 		}
-		t.done[name] = *t.stored[i]
 	}
-	return nil
+	return group.Wait()
 }
 
 func size(m table.Manifest) int64 {
