@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rapport-ml/rapport/storage/table"
@@ -74,20 +73,23 @@ type Coarser struct {
 	Small  Share  `json:"small"`
 }
 
-// Share is a share of people that gives nobody away: where either side of it would be 1 to MinCell−1 of them, it is the bound that MinCell of them would be.
+// Share is a share of people that gives nobody away: where either side of it would be 1 to MinCell−1 of them, it is the bound that MinCell of them would be,
+// and of fewer than two times MinCell only none and all are told.
 type Share struct {
 	Value float64 `json:"value"`
 	Bound string  `json:"bound,omitempty"` // "under" or "over" the value; "": it is the value
 }
 
-// ShareOf is n of all, told so. Of fewer than MinCell people nothing is told: a value of 1 that is a bound from below of nothing.
+// ShareOf is n of all, told so. Of fewer than MinCell people nothing is told.
 func ShareOf(n, all int) Share {
 	switch {
-	case all < MinCell:
+	case all >= MinCell && (n == 0 || n == all):
+		return Share{Value: float64(n) / float64(all)}
+	case all < 2*MinCell:
 		return Share{Value: 1, Bound: "under"}
-	case n > 0 && n < MinCell:
+	case n < MinCell:
 		return Share{Value: float64(MinCell) / float64(all), Bound: "under"}
-	case n < all && all-n < MinCell:
+	case all-n < MinCell:
 		return Share{Value: float64(all-MinCell) / float64(all), Bound: "over"}
 	}
 	return Share{Value: float64(n) / float64(all)}
@@ -96,9 +98,16 @@ func ShareOf(n, all int) Share {
 // All reports whether it is of everybody.
 func (s Share) All() bool { return s == Share{Value: 1} }
 
-// String prints a share: 12 %, under 3 %, over 99 %.
+// String prints a share: 12.0 %, under 3.1 %, over 99.4 %. A bound is rounded outwards.
 func (s Share) String() string {
-	return strings.TrimSpace(s.Bound + " " + percent(s.Value))
+	const tenths = 1000 // of a per cent
+	switch s.Bound {
+	case "under":
+		return "under " + percent(math.Ceil(tenths*s.Value-1e-9)/tenths)
+	case "over":
+		return "over " + percent(math.Floor(tenths*s.Value+1e-9)/tenths)
+	}
+	return percent(s.Value)
 }
 
 // Judge decides by a margin, a share of the metric, what the interval of a loss says.
