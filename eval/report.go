@@ -27,6 +27,7 @@ type Report struct {
 	Drift        *drift.Report       `json:"drift"`                   // nil without a reference window
 	Trend        []TrendPoint        `json:"trend"`                   // the versions that were live before, oldest first
 	DriftHistory []DriftDay          `json:"drift_history,omitempty"` // of the runs of these versions and those before them, oldest first
+	Trust        *TrustFacts         `json:"trust,omitempty"`         // absent: no week has been counted
 	Funnel       []FunnelRow         `json:"funnel"`
 	Data         DataFacts           `json:"data"`
 	Purposes     []PurposeFacts      `json:"purposes"`   // under which it was made and judged
@@ -197,10 +198,14 @@ func ParseReport(body []byte) (*Report, error) {
 
 // definitions lists what every figure of the report means.
 func (r *Report) definitions() []Definition {
+	out := definitions()
 	if r.Lists != nil {
-		return append(listDefinitions(), definitions()...)
+		out = append(listDefinitions(), out...)
 	}
-	return definitions()
+	if r.Trust != nil {
+		out = append(out, trustDefinitions()...)
+	}
+	return out
 }
 
 func listDefinitions() []Definition {

@@ -155,3 +155,64 @@ func TestTellTrustGivesNobodyAway(t *testing.T) {
 		t.Errorf("%d told and %d withheld: both sides should be tried", told, withheld)
 	}
 }
+
+// weeksOf are four weeks of one metric of trust and one of growth; nil: a gap, below 0: withheld.
+func weeksOf(rates, active []float64) *TrustFacts {
+	out := &TrustFacts{Notes: []string{"something cannot be told"}}
+	for w := range rates {
+		week := TrustWeek{Week: fmt.Sprintf("2026-W%02d", w+1), Days: 7, Of: 7}
+		var figures []TrustFigure
+		for _, f := range []struct {
+			metric, purpose string
+			value           float64
+		}{{TrustConsent, "recommend_things", rates[w]}, {GrowthActive, "", active[w]}} {
+			x := TrustFigure{Metric: f.metric, Purpose: f.purpose, Status: Told, Value: &f.value}
+			switch {
+			case f.value < -1:
+				x.Status, x.Value = Gap, nil
+			case f.value < 0:
+				x.Status, x.Value = Withheld, nil
+			}
+			figures = append(figures, x)
+		}
+		week.Groups = []TrustGroup{{Figures: figures}, {Cohort: "age_band", Level: "18-24", Figures: figures}, {Cohort: "age_band", Level: Missing, Figures: figures}}
+		out.Weeks = append(out.Weeks, week)
+	}
+	return out
+}
+
+// TestTrustPage: the section has a small chart a metric, broken where there is a gap, a table of all weeks, and one of each cohort; a report without weeks has none of it.
+func TestTrustPage(t *testing.T) {
+	r := &Report{Run: RunFacts{Job: "nightly"}, Trust: weeksOf([]float64{0.5, -2, 0.75, 0.625}, []float64{100, 200, 1400, -1})}
+	page := func() string {
+		var b strings.Builder
+		if err := r.WriteHTML(&b); err != nil {
+			t.Fatal(err)
+		}
+		return strings.ReplaceAll(b.String(), "\u00a0", " ")
+	}
+	html := page()
+	for _, want := range []string{
+		`<section id="trust"`, `href="#trust"`, "4 weeks to 2026-W04", ">consent rate for recommend things</a>", "<b>62.5 %</b>", "50.0 % to 75.0 %", "<b>withheld</b>", "100 to 1,400",
+		"<td>50.0 %</td><td>—</td><td>75.0 %</td><td>62.5 %</td>", "<td>100</td><td>200</td><td>1,400</td><td>withheld</td>", "By age band, 2026-W04", "something cannot be told", `<dt id="def-consent_rate">`,
+	} {
+		if !strings.Contains(html, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	rates, active := r.Trust.Lines("", "")[0].spark(), r.Trust.Lines("", "")[1].spark()
+	// Week 1 stands alone, weeks 3 and 4 are joined: 0.75 on top, at 5 pixels, 0.625 in the middle.
+	if len(rates.Lines) != 1 || rates.Lines[0] != (sparkLine{"65.83%", "5.0", "97.50%", "20.0"}) || !slices.Equal(rates.Dots, []sparkDot{{"2.50%", "35.0"}, {"97.50%", "20.0"}}) {
+		t.Errorf("the line of rates is %+v", rates)
+	}
+	if len(active.Lines) != 2 || len(active.Dots) != 1 || active.Last != "withheld" {
+		t.Errorf("the line of active people is %+v", active)
+	}
+	if got := r.Trust.Levels("age_band"); !slices.Equal(got, []string{"18-24", Missing}) || len(r.Trust.Levels("")) > 0 {
+		t.Errorf("levels %q", got)
+	}
+	r.Trust = nil
+	if strings.Contains(page(), `id="trust"`) {
+		t.Error("a report without weeks has the section")
+	}
+}

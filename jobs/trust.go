@@ -175,6 +175,18 @@ func (r *Runner) Trust(ctx context.Context, job *Job, until time.Time, weeks int
 	return out, nil
 }
 
+// trusted is what has been counted of the weeks up to the run's interval; nil for a job that counts none.
+func (w *work) trusted(ctx context.Context) (*eval.TrustFacts, error) {
+	if w.job.Trust == nil {
+		return nil, nil
+	}
+	t, err := w.Trust(ctx, w.job, w.iv.End, trustWeeks)
+	if err != nil || len(t.Weeks) == 0 {
+		return nil, err
+	}
+	return t, nil
+}
+
 // newestCount is the last that a job made of one week, or nil.
 func newestCount(ctx context.Context, tables table.Store, job *Job, keys []string) (*eval.TrustWeek, error) {
 	var best *eval.TrustWeek
