@@ -28,6 +28,7 @@ var sections = []section{
 	{"shown", "What is shown?", func(r *Report) bool { return r.Quality != nil && len(r.Quality.Providers)+len(r.Quality.Content) > 0 }},
 	{"rules", "Rules", nil},
 	{"drift", "What changed?", nil},
+	{"trust", "Is trust kept?", func(r *Report) bool { return r.Trust != nil && len(r.Trust.Weeks) > 0 }},
 	{"data", "Whose data?", nil},
 	{"why", "Why an item?", nil},
 	{"card", "Model card", nil},
