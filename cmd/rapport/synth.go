@@ -57,6 +57,7 @@ func (a *app) synthCmd() *cobra.Command {
 	f.Float64Var(&w.EventsPerUser, "events-per-user", 0, "mean events a subject (0: 1.35 a day)")
 	f.Uint64Var(&w.Seed, "seed", 1, "equal seeds give equal bytes")
 	f.StringVar(&start, "start", "2026-01-01", "first day")
+	f.Float64Var(&w.Minority, "minority", 0, "share of subjects of another taste, whom a gender tells (0: none)")
 	f.IntVar(&drift, "drift-day", 0, "the day, from 1, on which drift is planted (0: none)")
 	f.StringVar(&to, "to", "", "where to write: file:PATH of a folder, or s3://bucket/prefix")
 	return c

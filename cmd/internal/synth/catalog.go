@@ -107,14 +107,19 @@ func newCatalog(w World) *catalog {
 	return c
 }
 
-// pick draws an item of a category on a day: a new one in one draw of ten if there is any, else by popularity, of what is published.
-func (c *catalog) pick(s *stream, category, day int) int {
+// pick draws an item of a category on a day: a new one in one draw of ten if there is any, else by popularity, of what is published. A minority draws by
+// the popularity turned around: what most people like best, it likes least.
+func (c *catalog) pick(s *stream, category, day int, rare bool) int {
 	sh := &c.byCategory[category]
 	if fresh := sh.fresh[day]; len(fresh) > 0 && s.chance(0.1) {
 		return fresh[s.IntN(len(fresh))]
 	}
 	for range 16 {
-		if it := sh.items[sh.popular.draw(s)]; c.items[it].day <= day {
+		r := sh.popular.draw(s)
+		if rare {
+			r = len(sh.items) - 1 - r
+		}
+		if it := sh.items[r]; c.items[it].day <= day {
 			return it
 		}
 	}

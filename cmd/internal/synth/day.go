@@ -151,13 +151,13 @@ func (d *day) browse(p *person, i int, add func(item int, action string, amount 
 		if d.w.Intent && s.chance(0.5) {
 			category = p.intent(d.w, d.cat, i, d.number)
 		}
-		it := d.cat.pick(s, category, d.number)
+		it := d.cat.pick(s, category, d.number, p.rare)
 		if d.w.Shown {
 			it = d.shelf(p, i, category, add)
 		} else if d.sale >= 0 && s.chance(0.5) {
 			it = d.cat.dull(s, d.sale, d.number)
 		} else if !p.likes(d.w, i, &d.cat.items[it]) && s.chance(0.5) {
-			it = d.cat.pick(s, category, d.number) // a second look for the favourite brand
+			it = d.cat.pick(s, category, d.number, p.rare) // a second look for the favourite brand
 		}
 		add(it, "view", 0)
 		rate := cartRate
@@ -180,7 +180,7 @@ func (d *day) browse(p *person, i int, add func(item int, action string, amount 
 func (d *day) shelf(p *person, i, category int, add func(item int, action string, amount float64)) int {
 	var items [shelfSize]int
 	w := newWeights(shelfSize, func(place int) float64 {
-		it := d.cat.pick(d.stream, category, d.number)
+		it := d.cat.pick(d.stream, category, d.number, p.rare)
 		items[place] = it
 		add(it, "shown", 0)
 		if p.likes(d.w, i, &d.cat.items[it]) {

@@ -18,6 +18,7 @@
 //     rest no gender, another no age band.
 //   - Impressions, if asked for: a view is a choice from a shelf of five, by place and by brand, and what was passed over was seen.
 //   - Intent, if asked for: half of what a person looks at is, for three days at a time, of a category that its tastes don't tell.
+//   - A minority, if asked for: all of one gender, which nobody else is of, and fond of what others like least in each category.
 //   - Drift, if asked for, on one day: see [DriftKind].
 //
 // # Design

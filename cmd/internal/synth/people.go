@@ -30,6 +30,7 @@ type person struct {
 	favourites  [2]int // categories
 	age, region int
 	gender      int
+	rare        bool // of the minority
 	device      int
 	join        int     // first day
 	activity    float64 // relative
@@ -82,6 +83,12 @@ func (p *person) draw(w World, c *catalog, s *stream, i int) {
 	if s.chance(0.02) {
 		p.gender = 2
 	}
+	if w.Minority > 0 {
+		p.rare = float64(mix(w.Seed^mix(uint64(i)^streamMinority))>>11)*0x1p-53 < w.Minority
+		if p.gender = 1; p.rare {
+			p.gender = 0
+		}
+	}
 	p.device = newWeights(3, func(i int) float64 { return []float64{6, 3, 1}[i] }).draw(s)
 	p.activity = min(12, max(0.05, math.Exp(s.NormFloat64())))
 	if s.chance(newSubjects) && w.Days > 1 {
@@ -98,7 +105,7 @@ func (p *person) adopt(w World, c *catalog, s *stream, rate float64) float64 {
 		if missing <= 0 {
 			break
 		}
-		it := c.pick(s, p.category(c, s), p.join)
+		it := c.pick(s, p.category(c, s), p.join, p.rare)
 		period := c.items[it].period
 		if period == 0 {
 			continue

@@ -13,6 +13,7 @@ const (
 	streamStaple
 	streamDay
 	streamConsent
+	streamMinority
 )
 
 // stream is one seeded source of randomness.

@@ -23,6 +23,7 @@ type World struct {
 	EventsPerUser      float64   // the mean over all subjects and days; 0 means 80
 	Drift              *Drift    // nil: none
 	Shown              bool      // every view is a choice from a shelf of items that were shown, each an event of the action "shown"
+	Minority           float64   // share of the subjects that are a minority, known by its gender, of another taste; 0: none is planted
 	Intent             bool      // for three days at a time people are after a category of their own
 
 	// OnDay, if set, is told after each day's file how many are written. Calls don't overlap.
@@ -164,6 +165,9 @@ func (w World) Validate() error {
 	}
 	if !(w.EventsPerUser >= 0 && w.EventsPerUser <= 1e6) {
 		fault("%g events a user: must be from 0 (the default, %d) to 1,000,000", w.EventsPerUser, defaultEventsPerUser)
+	}
+	if !(w.Minority >= 0 && w.Minority < 1) {
+		fault("a minority of %g: must be from 0 to under 1", w.Minority)
 	}
 	if w.Start.IsZero() || !w.Start.Equal(w.Start.UTC().Truncate(24*time.Hour)) {
 		fault("start %s: must be a midnight in UTC", w.Start.Format(time.RFC3339Nano))
