@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"gonum.org/v1/gonum/stat/distuv"
+
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -84,7 +86,7 @@ type RemedyExposure struct {
 }
 
 // Choose marks the front and proposes a remedy: of those whose metric's loss lies within MostLoss with its whole interval, and that bring the two groups
-// together beyond chance, the one with the largest cut of the gap.
+// together beyond chance, corrected for how many were tried, the one with the largest cut of the gap.
 func (m *Mitigation) Choose() {
 	points := []*Remedy{&m.Stands}
 	for i := range m.Remedies {
@@ -101,6 +103,8 @@ func (m *Mitigation) Choose() {
 		}
 		return
 	}
+	// The best of many is the best by chance, too: what brings groups together must do so at a level that allows for all that were tried (Bonferroni).
+	stretch := distuv.UnitNormal.Quantile(1-(1-Confidence)/(2*float64(max(1, len(m.Remedies))))) / z95
 	var best *Remedy
 	for _, p := range points[1:] {
 		switch {
@@ -108,7 +112,7 @@ func (m *Mitigation) Choose() {
 			p.Against = "too few people to tell what it does"
 		case *p.Change.Low < -m.MostLoss:
 			p.Against = fmt.Sprintf("it may cost %s of %s", percent(-*p.Change.Low), m.Metric)
-		case *p.Closed.Low <= 0 || *p.Cut <= 0:
+		case *p.Closed.Value-stretch*(*p.Closed.Value-*p.Closed.Low) <= 0 || *p.Cut <= 0:
 			p.Against = "that it makes the gap smaller may be chance"
 		default:
 			p.Against = ""
@@ -121,7 +125,7 @@ func (m *Mitigation) Choose() {
 	switch {
 	case best != nil:
 		m.Proposed = best.Name
-		m.Says = fmt.Sprintf("%s has the largest cut of the gap (%s) of those %s, and beyond chance. It is the best of %d that were tried on the same people, which flatters it: the next nights tell",
+		m.Says = fmt.Sprintf("%s has the largest cut of the gap (%s) of those %s, beyond chance as the best of %d. That it is chosen on the people that it is judged by flatters it: the next nights tell",
 			best.Name, percent(*best.Cut), within, len(m.Remedies))
 	case *m.Stands.Gap.Low <= 0:
 		m.Says = "the gap may be chance, and no remedy makes it smaller beyond chance"

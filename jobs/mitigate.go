@@ -314,11 +314,11 @@ func (e *experiment) among(cohort, level string) func(row int) bool {
 
 // The strengths that are tried.
 var (
-	calibrateWeights = []float64{0.1, 0.2, 0.3, 0.5, 0.7}
-	cappedShares     = []float64{0.5, 0.3, 0.2, 0.1} // of the places of a page
+	calibrateWeights = []float64{0.01, 0.03, 0.1, 0.3}
+	cappedShares     = []float64{0.3, 0.2, 0.1} // of the places of a page
 	flooredShares    = []float64{0.5, 0.75, 1}       // of what was taken of the groups
 	freshShares      = []float64{0.05, 0.1, 0.2}
-	reweightPowers   = []float64{1, 2, 4}
+	reweightPowers   = []float64{1, 2, 4, 6}
 )
 
 // underExposed is under which exposure per share taken a level has a floor.
@@ -455,7 +455,7 @@ func (e *experiment) floored(q *eval.Quality) (out []remedy, why string) {
 				continue
 			}
 			out = append(out, remedy{
-				Remedy: eval.Remedy{Name: fmt.Sprintf("%g %% of the places for %d of %s", 100*f.Share, len(of), p.Attribute), Strength: f.Share, Patch: e.lists(fmt.Sprintf("at_least: {%s: {of: [%s], share: %g}}", p.Attribute, quoted(of), f.Share))},
+				Remedy: eval.Remedy{Name: fmt.Sprintf("%.4g %% of the places for %d of %s", 100*f.Share, len(of), p.Attribute), Strength: f.Share, Patch: e.lists(fmt.Sprintf("at_least: {%s: {of: [%s], share: %g}}", p.Attribute, quoted(of), f.Share))},
 				change: Remedy{AtLeast: &f}, try: variant{rules: &with},
 			})
 		}
@@ -491,7 +491,7 @@ func (e *experiment) freshened() (out []remedy, why string) {
 			patch += ", since: " + f.Since
 		}
 		out = append(out, remedy{
-			Remedy: eval.Remedy{Name: fmt.Sprintf("new items in %g %% of the places", 100*share), Strength: share, Patch: e.lists(patch + "}")},
+			Remedy: eval.Remedy{Name: fmt.Sprintf("new items in %.4g %% of the places", 100*share), Strength: share, Patch: e.lists(patch + "}")},
 			change: Remedy{Fresh: with.Fresh}, try: variant{rules: &with},
 		})
 	}

@@ -139,7 +139,7 @@ func (e *errand) remedy(out *jobs.Mitigated, write bool) (do string, written boo
 
 func printMitigated(w io.Writer, v mitigated) {
 	row(w, "remedies", fmt.Sprintf("for the gap by %s, of %s of job %s, as of %s", v.Cohort, v.Model, v.Job, clock(v.Interval.End)))
-	row(w, "judged by", fmt.Sprintf("%s of %s in the validation window, each remedy on the same people", v.Metric, count(v.N, "person")))
+	row(w, "judged by", fmt.Sprintf("%s of %d people in the validation window, each remedy on the same ones", v.Metric, v.N))
 	if v.Missing.Days > 0 {
 		row(w, "missing", fmt.Sprintf("%s of the training window, not ingested yet", count(v.Missing.Days, "day")))
 	}
