@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -107,7 +108,8 @@ func TestLookupsOfServe(t *testing.T) {
 		}
 	}
 	cart := f.post(http.StatusOK, "/v1/recommend", `{"cart": ["`+plain[other][0]+`"], "k": 5, "explain": true}`)
-	if cart["kind"] != "cart" || len(itemsOf(cart)) != 5 || slices.Contains(itemsOf(cart), plain[other][0]) {
+	if cart["personalized"] != true || cart["subject"] != "" || cart["version"] != everybody["version"] || fmt.Sprint(cart["cart"]) != fmt.Sprint([]string{plain[other][0]}) ||
+		len(itemsOf(cart)) != 5 || slices.Contains(itemsOf(cart), plain[other][0]) {
 		t.Errorf("the list of a cart is %v", cart)
 	}
 	if err := s.opened.Online.SetFallback(t.Context(), &online.Fallback{By: "test", Why: "odd lists"}); err != nil {

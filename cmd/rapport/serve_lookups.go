@@ -52,8 +52,11 @@ func (l *lookups) Recommend(ctx context.Context, ask web.RecommendRequest) (any,
 		}
 		if fallback == nil {
 			list, err := l.visitors.Cart(ctx, cart, k, ask.Explain)
+			if err == nil {
+				return ofCart(list), nil
+			}
 			if !errors.Is(err, jobs.ErrUnknownItem) {
-				return list, lookupFault(err)
+				return nil, lookupFault(err)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -87,7 +88,7 @@ func (a *app) cartList(ctx context.Context, cart, language string, k int, explai
 		return anonymousFault(err)
 	}
 	now := table.Micros(p.runner.Now())
-	return a.print(l, func(w io.Writer) {
+	return a.print(ofCart(l), func(w io.Writer) {
 		printAnonymous(w, l, &spokenCart{said, func(id string) string {
 			title, err := online.LookupTitle(ctx, p.Online, id, now)
 			if err != nil { // the list is the artifact's: the store that knows the titles may be empty, or gone
@@ -96,6 +97,34 @@ func (a *app) cartList(ctx context.Context, cart, language string, k int, explai
 			return cmp.Or(title, id)
 		}})
 	})
+}
+
+// recommendedToCart is the list of a visitor of whom nothing is known but a cart: what a subject gets, of no subject and no stored list, and made for
+// what is in the cart.
+type recommendedToCart struct {
+	recommended
+	Cart  []string   `json:"cart"` // what the list was made for
+	Items []cartItem `json:"items"`
+}
+
+type cartItem struct {
+	online.ListItem
+	Without []jobs.Counterfact `json:"without,omitempty"` // what it would score if the cart had never held an item
+}
+
+func ofCart(l *jobs.AnonymousList) recommendedToCart {
+	out := recommendedToCart{recommended{Version: strconv.Itoa(l.Version), Personalized: true}, l.Of, make([]cartItem, len(l.Items))}
+	for i, e := range l.Items {
+		item := online.ListItem{Item: e.Item, Score: e.Score}
+		for _, r := range e.Reasons {
+			item.Reasons = append(item.Reasons, online.Reason{Kind: r.Kind, Ref: r.Ref, Contribution: r.Contribution})
+		}
+		for _, d := range e.Doubts {
+			item.Doubts = append(item.Doubts, string(d))
+		}
+		out.Items[i] = cartItem{item, e.Without}
+	}
+	return out
 }
 
 // spokenCart tells the reasons of a list that is made of items alone.
