@@ -169,6 +169,7 @@ func browserReports(t *testing.T) map[string]*Report {
 	first.Quality.Comparisons, first.Quality.Cohorts = nil, nil
 	first.Decision = Gate(nil, first.Quality, nil, Drift{})
 	out := map[string]*Report{"large": largeReport(t), "refused": refused, "passed": passed, "first": first, "little": {Decision: Gate(nil, &Quality{Headline: "ndcg@10"}, nil, Drift{}), Quality: &Quality{Protocol: Temporal, Seen: Kept, Headline: "ndcg@10", K: []int{10}}}}
+	out["drifted"] = driftedReport(t)
 	if path := os.Getenv("RAPPORT_REPORT_JSON"); path != "" {
 		body, err := os.ReadFile(path)
 		if err != nil {

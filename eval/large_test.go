@@ -3,6 +3,7 @@ package eval
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
@@ -153,5 +154,46 @@ func TestLargeReport(t *testing.T) {
 	}
 	if err := r.WriteMarkdown(&md); err != nil || md.Len() > 20<<10 {
 		t.Errorf("Markdown of %d bytes (%v), want a short one", md.Len(), err)
+	}
+}
+
+// driftedReport is that of a run that was refused before anything was trained.
+func driftedReport(t *testing.T) *Report {
+	t.Helper()
+	full := exampleReport(t)
+	r := &Report{Run: full.Run, Model: ModelFacts{Name: "home"}, Trend: full.Trend, Drift: full.Drift, Funnel: full.Funnel, Purposes: full.Purposes, Lineage: full.Lineage[:3]}
+	r.Decision = GateDrift(Drift{Report: r.Drift, Action: Block})
+	for n := range 9 {
+		iv := table.Interval{Start: r.Run.Interval.Start.AddDate(0, 0, n-9), End: r.Run.Interval.End.AddDate(0, 0, n-9)}
+		r.DriftHistory = append(r.DriftHistory, DriftDay{Interval: iv, Sizes: map[string]float64{"kind": 0.1 * float64(n), "item": 0.4, "value": 0.7}})
+	}
+	return r
+}
+
+// TestRefusedBeforeTraining: such a report speaks of drift first and of no figures that there are not, and of what can be done.
+func TestRefusedBeforeTraining(t *testing.T) {
+	r := driftedReport(t)
+	var page, md, js bytes.Buffer
+	if err := errors.Join(r.WriteHTML(&page), r.WriteMarkdown(&md), r.WriteJSON(&js)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Refused before training: the data have drifted.", "rapport drift ack RUN", `id="drift"`, `id="data"`, `id="lineage"`, `<table class="heat">`, "kind has drifted", "Drift check"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for _, no := range []string{`id="quality"`, `id="cohorts"`, `id="card"`, "May be published", "Nothing was measured"} {
+		if strings.Contains(page.String(), no) {
+			t.Errorf("the page holds %q", no)
+		}
+	}
+	for _, want := range []string{"Refused before training", "### Drift", "### What was left out"} {
+		if !strings.Contains(md.String(), want) {
+			t.Errorf("the Markdown lacks %q", want)
+		}
+	}
+	back, err := ParseReport(js.Bytes())
+	if err != nil || back.trained() {
+		t.Errorf("read again: %v, trained %v", err, back != nil && back.trained())
 	}
 }

@@ -189,7 +189,7 @@ func (b *cohortBlock) gap(f *CohortFigure, headline string) {
 		}
 		return finite(*x / *f.Overall)
 	}
-	b.Relative = Figure{f.RelativeGap, relative(f.DifferenceLow), relative(f.DifferenceHigh)}
+	b.Relative = f.relative()
 	figure := b.Relative
 	var budget, detectable *float64
 	var verdict Verdict

@@ -197,6 +197,8 @@ type lineagePicture struct {
 	Spine        []pictureBox // training set, model, evaluation, gate
 	Side         []pictureBox // what the evaluation reads besides the model
 	BusX1, BusX2 string       // the line that joins the inputs
+	Height       int
+	Says         string // for who hears it
 }
 
 // pictureBox is one box, boxHeight high.
@@ -281,6 +283,13 @@ func (p *page) lineage() {
 		{Title: "Evaluation", Sub: p.Headline},
 		{Title: "Gate", Sub: strings.TrimSuffix(says, ".")},
 	}
+	if !p.trained() {
+		columns := "nothing compared"
+		if p.Report.Drift != nil {
+			columns = plural(len(p.Report.Drift.Columns), "column")
+		}
+		spine = []pictureBox{{Title: "Drift check", Sub: columns}, {Title: "Gate", Sub: strings.TrimSuffix(says, ".")}}
+	}
 	for i := range spine {
 		b := &spine[i]
 		b.Y = boxPitch * (i + 1)
@@ -290,6 +299,13 @@ func (p *page) lineage() {
 		}
 	}
 	pic.Spine = spine
+	pic.Height = boxPitch*len(spine) + boxHeight + 4
+	if !p.trained() {
+		pic.Says = "events make columns, which are compared with the reference; the gate refuses"
+		p.Picture = pic
+		return
+	}
+	pic.Says = "events and attributes make the training set, it makes the model, the model is evaluated against the live version and by cohort, the gate decides"
 	if p.Quality != nil {
 		if live := p.Quality.Contender(Live); live != nil {
 			pic.Side = append(pic.Side, pictureBox{X: cent(1), Width: cent(27), Middle: cent(14.5), Y: spine[2].Y, Title: "Live", Sub: contenderName(live.Name, Live), Left: true})

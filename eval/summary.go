@@ -21,6 +21,11 @@ type answer struct {
 // marks say a tone without colour.
 var marks = map[string]string{"good": "✓", "warn": "!", "bad": "✕", "none": "·"}
 
+// trained reports whether there was anything to judge: a run that its drift check refused has trained nothing.
+func (r *Report) trained() bool {
+	return r.Quality != nil || r.Model.Digest != "" || r.Decision.Publish
+}
+
 // verdict is the decision in one line.
 func (r *Report) verdict() (tone, says string) {
 	d := &r.Decision
@@ -29,6 +34,8 @@ func (r *Report) verdict() (tone, says string) {
 		warned = warned || rule.Effect == Warns || rule.Effect == Accepted
 	}
 	switch {
+	case !r.trained():
+		return "bad", "Refused before training: the data have drifted."
 	case !d.Publish:
 		return "bad", "Refused: this version may not be published."
 	case warned:
@@ -41,11 +48,22 @@ func (r *Report) verdict() (tone, says string) {
 
 // answers are the questions of the first screen.
 func (r *Report) answers() []answer {
-	out := []answer{r.better(), r.forWhom()}
+	var out []answer
+	if r.trained() {
+		out = append(out, r.better(), r.forWhom())
+	}
 	if r.Rerank != nil {
 		out = append(out, r.whichShips())
 	}
 	out = append(out, r.changed(), r.whose())
+	if !r.trained() {
+		out = append(out, answer{
+			Question: "What is served now?", Tone: "none", Section: "lineage", Says: "What was live before: nothing was trained, judged or published by this run.",
+		}, answer{
+			Question: "What can be done?", Tone: "none", Section: "drift",
+			Says: "If the data are wrong, mend the source and run again. If the change is meant, rapport drift ack RUN --until T --why TEXT silences these causes until then, and the next run of the interval trains.",
+		})
+	}
 	for i := range out {
 		out[i].Mark = marks[out[i].Tone]
 	}

@@ -201,6 +201,8 @@ func (w *work) inputs(s step) []ledger.Input {
 		out = append(out, days(views), people(p.trainingDecisions, views))
 	case "drift":
 		out = append(out, days(p.driftReads), people(p.trainingDecisions, p.driftReads))
+	case "refuse":
+		out = append(out, made(p.drift))
 	case "assemble":
 		out = append(out, days(p.training), people(p.trainingDecisions, p.training))
 		for _, sn := range []*snapshot{p.items, p.subjects} {

@@ -163,6 +163,9 @@ func (w *work) checkDrift(ctx context.Context) error {
 	}
 	if !decision.Publish {
 		w.res.Reasons = decision.Reasons
+		if err := w.refuse(ctx, d, decision); err != nil {
+			return err
+		}
 		return fmt.Errorf("%w: %s", ErrRejected, decision.Reasons[0])
 	}
 	return nil

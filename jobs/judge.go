@@ -146,30 +146,37 @@ func (w *work) judge(ctx context.Context) (result, error) {
 			facts.Risks = append(facts.Risks, r.Says)
 		}
 	}
-	var js, html, md bytes.Buffer
-	if err := errors.Join(rep.WriteJSON(&js), rep.WriteHTML(&html), rep.WriteMarkdown(&md)); err != nil {
+	if facts.SHA256, err = w.writeReport(ctx, facts.Report, rep); err != nil {
 		return result{}, err
 	}
-	if err := w.held(ctx); err != nil {
-		return result{}, err
-	}
-	stands, err := putFirst(ctx, w.Bucket, facts.Report+".json", js.Bytes())
-	if err == nil {
-		_, err = putFirst(ctx, w.Bucket, facts.Report+".html", html.Bytes())
-	}
-	if err == nil {
-		_, err = putFirst(ctx, w.Bucket, facts.Report+".md", md.Bytes())
-	}
-	if err != nil {
-		return result{}, fmt.Errorf("write report: %w", err)
-	}
-	sum := sha256.Sum256(stands)
-	facts.SHA256 = hex.EncodeToString(sum[:])
 	outputs, err := w.writePool(ctx, q.Pool)
 	if err != nil {
 		return result{}, fmt.Errorf("write figures to be pooled: %w", err)
 	}
 	return result{outputs: outputs, facts: facts, rowsIn: int64(task.Rows), rows: int64(q.Evaluated)}, nil
+}
+
+// writeReport stores a report in each of its forms, unless one stands there, and returns the SHA-256 of the JSON that stands there then.
+func (w *work) writeReport(ctx context.Context, key string, r *eval.Report) (string, error) {
+	var js, html, md bytes.Buffer
+	if err := errors.Join(r.WriteJSON(&js), r.WriteHTML(&html), r.WriteMarkdown(&md)); err != nil {
+		return "", err
+	}
+	if err := w.held(ctx); err != nil {
+		return "", err
+	}
+	stands, err := putFirst(ctx, w.Bucket, key+".json", js.Bytes())
+	if err == nil {
+		_, err = putFirst(ctx, w.Bucket, key+".html", html.Bytes())
+	}
+	if err == nil {
+		_, err = putFirst(ctx, w.Bucket, key+".md", md.Bytes())
+	}
+	if err != nil {
+		return "", fmt.Errorf("write report: %w", err)
+	}
+	sum := sha256.Sum256(stands)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // putFirst stores an object unless one stands there, and returns what stands there then. That is written anew, byte for byte: a collection
@@ -199,8 +206,11 @@ const firstTries = 8
 func (w *work) reportID() string { return hash(w.plan.evaluate.key)[:12] }
 
 // reportKey is where the report stands: by the evaluate step's key, so that it describes exactly what that step judged.
-func (w *work) reportKey() string {
-	return fmt.Sprintf("reports/%s/%s/%s", w.job.Name, w.label, w.reportID())
+func (w *work) reportKey() string { return w.reportAt(w.reportID()) }
+
+// reportAt is where a report of the run's interval stands.
+func (w *work) reportAt(id string) string {
+	return fmt.Sprintf("reports/%s/%s/%s", w.job.Name, w.label, id)
 }
 
 // contenders binds the candidate, its parts, the live version and the baselines to the catalog of the training set.

@@ -32,31 +32,22 @@ func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *dr
 	if err != nil {
 		return nil, fmt.Errorf("report: hyperparameters: %w", err)
 	}
-	r := &eval.Report{
-		Run:      eval.RunFacts{ID: w.reportID(), Project: w.job.Project, Job: w.job.Name, Interval: w.iv, Clock: w.now, Pinned: w.Pinned, Revision: w.Revision},
-		Decision: decision,
-		Model: eval.ModelFacts{
-			Name: w.job.Model.Name, Digest: p.trained.Digest, Weights: w.job.Model.Weights, Length: w.job.Model.Lists.K, Seed: w.job.Model.Seed,
-			Kernel: models.KernelClass(), Spec: spec,
-		},
-		Quality: q,
-		Drift:   dr,
-		Funnel:  funnelRows(w.res.Funnel),
-		Data: eval.DataFacts{
-			Window: table.Interval{Start: p.training.Start, End: timeOf(d.Cuts.Test)}, Test: table.Interval{Start: timeOf(d.Cuts.Test), End: p.training.End},
-			Rows: d.facts.Rows, RepeatShare: &share, Masking: d.facts.masking(w.job.Model.Lists.Seen),
-			Subjects: smallCount(d.facts.NSubjects), Items: d.facts.NItems, Kinds: d.facts.Kinds,
-		},
-		Purposes: []eval.PurposeFacts{purposeFacts("training", w.job.Training)},
+	r, err := w.opening(ctx, w.reportID(), decision, dr)
+	if err != nil {
+		return nil, err
 	}
-	if w.job.Evaluation != nil {
-		r.Purposes = append(r.Purposes, purposeFacts("evaluation", *w.job.Evaluation))
+	r.Model = eval.ModelFacts{
+		Name: w.job.Model.Name, Digest: p.trained.Digest, Weights: w.job.Model.Weights, Length: w.job.Model.Lists.K, Seed: w.job.Model.Seed,
+		Kernel: models.KernelClass(), Spec: spec,
+	}
+	r.Quality = q
+	r.Data = eval.DataFacts{
+		Window: table.Interval{Start: p.training.Start, End: timeOf(d.Cuts.Test)}, Test: table.Interval{Start: timeOf(d.Cuts.Test), End: p.training.End},
+		Rows: d.facts.Rows, RepeatShare: &share, Masking: d.facts.masking(w.job.Model.Lists.Seen),
+		Subjects: smallCount(d.facts.NSubjects), Items: d.facts.NItems, Kinds: d.facts.Kinds,
 	}
 	if len(w.job.Baselines) > 0 {
 		r.Unprofiled = w.job.Baselines[0].Name
-	}
-	if err := w.follow(ctx, r); err != nil {
-		return nil, err
 	}
 	if c, ok := w.model.(models.Composite); ok {
 		parts, err := c.BindParts(ctx, d.Catalog, d.SubjectColumns())
@@ -70,6 +61,27 @@ func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *dr
 	if m, ok := w.model.(models.Reranked); ok {
 		r.Rerank = rerankFacts(m.Reranking())
 	}
+	r.Lineage = append(r.Lineage,
+		eval.LineageStep{Step: "assemble", Key: p.assemble.key, Digest: string(d.facts.Digest)},
+		eval.LineageStep{Step: "train", Key: p.train.key, Digest: p.trained.Digest},
+		eval.LineageStep{Step: "evaluate", Key: p.evaluate.key})
+	return r, w.explain(ctx, d, s, rules, r)
+}
+
+// opening is what every report begins with: which run it was, what was decided, whose data it read, and what led up to that; behind the report of the
+// live version.
+func (w *work) opening(ctx context.Context, id string, decision eval.Decision, dr *drift.Report) (*eval.Report, error) {
+	p := w.plan
+	r := &eval.Report{
+		Run:      eval.RunFacts{ID: id, Project: w.job.Project, Job: w.job.Name, Interval: w.iv, Clock: w.now, Pinned: w.Pinned, Revision: w.Revision},
+		Decision: decision,
+		Drift:    dr,
+		Funnel:   funnelRows(w.res.Funnel),
+		Purposes: []eval.PurposeFacts{purposeFacts("training", w.job.Training)},
+	}
+	if w.job.Evaluation != nil {
+		r.Purposes = append(r.Purposes, purposeFacts("evaluation", *w.job.Evaluation))
+	}
 	for _, x := range p.committed {
 		r.Lineage = append(r.Lineage, eval.LineageStep{Step: "ingest " + w.job.unit().Label(x.iv), Key: x.key, Digest: string(x.manifest.Digest)})
 	}
@@ -78,11 +90,11 @@ func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *dr
 			r.Lineage = append(r.Lineage, eval.LineageStep{Step: sn.set, Key: sn.key})
 		}
 	}
-	r.Lineage = append(r.Lineage,
-		eval.LineageStep{Step: "assemble", Key: p.assemble.key, Digest: string(d.facts.Digest)},
-		eval.LineageStep{Step: "train", Key: p.train.key, Digest: p.trained.Digest},
-		eval.LineageStep{Step: "evaluate", Key: p.evaluate.key})
-	return r, w.explain(ctx, d, s, rules, r)
+	var err error
+	if r.Trust, err = w.trusted(ctx); err != nil {
+		return nil, err
+	}
+	return r, w.follow(ctx, r)
 }
 
 // funnelRows splits the printed funnel, in which small counts are suppressed already, into rows.

@@ -185,7 +185,7 @@ var collectable = []struct {
 }{
 	{"data/", "no commit names it: staged by a run that ended before its step was done, or replaced", func(key string) string { return key }},
 	{"artifacts/", "no version and no training step has it", path.Dir},
-	{"reports/", "no evaluation and no version has it", func(key string) string { return strings.TrimSuffix(key, path.Ext(key)) }},
+	{"reports/", "no evaluation, no refusal and no version has it", func(key string) string { return strings.TrimSuffix(key, path.Ext(key)) }},
 }
 
 // litter says why nothing refers to an object, or needs it, or "" if something does or nothing has to.
@@ -202,7 +202,7 @@ func litter(key string, named, unwanted map[string]bool) string {
 }
 
 // unreachable yields the objects that nothing refers to: files of tables that no commit names, artifacts of no trained model and no version,
-// reports of no evaluation and no version. What refers is read first: an object that is referred to since is young.
+// reports of no evaluation, no refusal and no version. What refers is read first: an object that is referred to since is young.
 // With spare also what builds keep and no later one will want: a collection takes that out of the builds itself, and what they name yet is wanted.
 func (r *Runner) unreachable(ctx context.Context, spare bool) iter.Seq2[Garbage, error] {
 	return func(yield func(Garbage, error) bool) {
@@ -254,6 +254,12 @@ func (r *Runner) named(ctx context.Context) (named, unwanted map[string]bool, er
 			named[path.Dir(artifactKey(f.Digest, "x"))] = true
 		case "evaluate":
 			f, err := factsOf[judged](c)
+			if err != nil {
+				return nil, nil, err
+			}
+			named[f.Report] = true
+		case "refuse":
+			f, err := factsOf[refused](c)
 			if err != nil {
 				return nil, nil, err
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -112,6 +114,9 @@ type app struct {
 	verbose bool
 }
 
+// formats is the annotation of a verb that prints in more formats than a table and JSON: it names all of them.
+const formats = "formats"
+
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "rapport",
@@ -121,9 +126,9 @@ func (a *app) root() *cobra.Command {
 		SilenceErrors: true,
 		Args:          subcommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE: func(*cobra.Command, []string) error {
-			if a.output != "table" && a.output != "json" {
-				return usageError{fmt.Errorf("-o %s: want table or json", a.output)}
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if want := strings.Fields(cmp.Or(cmd.Annotations[formats], "table json")); !slices.Contains(want, a.output) {
+				return usageError{fmt.Errorf("-o %s: want %s", a.output, strings.Join(want, " or "))}
 			}
 			if err := models.CheckKernels(); err != nil {
 				return usageError{err}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,7 +136,7 @@ func (a *app) modelsCmd() *cobra.Command {
 	}
 	c.AddCommand(list, show, a.modelChange("promote", "Make a version live"), a.modelChange("rollback", "Make an earlier version live again, and pin it"),
 		a.modelChange("unpin", "Let the alias follow new versions again"), a.modelChange("approve", "Allow a version that was rejected or waits"),
-		a.modelChange("reject", "Forbid a version"), a.verifyCmd())
+		a.modelChange("reject", "Forbid a version"), a.verifyCmd(), a.diffCmd())
 	return c
 }
 
@@ -309,4 +312,104 @@ func (a *app) verifyCmd() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// diffCmd compares two versions. It is the one verb that prints a page and Markdown as well: -o html and -o md.
+func (a *app) diffCmd() *cobra.Command {
+	var to string
+	c := &cobra.Command{
+		Use: "diff MODEL A B [-o table|json|md|html] [--out FILE]", Short: "What differs between two versions, and which is better for whom",
+		Long: "Put two versions of a model beside each other, from their reports: figures (on the same people where one was live when the other was judged, else\n" +
+			"each on its own, and it says so), gaps by cohort, budgets, verdicts, and what they were made of. With -o html one page that needs nothing else,\n" +
+			"with -o md Markdown for a pull request.",
+		Args:        usage(cobra.ExactArgs(3)),
+		Annotations: map[string]string{formats: "table json md html"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.open(cmd.Context(), false)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			var versions [2]registry.Version
+			for i, number := range args[1:] {
+				if versions[i], err = p.version(cmd.Context(), args[0], number); err != nil {
+					return err
+				}
+			}
+			d, err := p.runner.Compare(cmd.Context(), versions[0], versions[1], p.Locate)
+			if errors.Is(err, jobs.ErrNoReport) {
+				return notFoundError{err}
+			}
+			if err != nil {
+				return err
+			}
+			var out bytes.Buffer
+			if err := a.writeDiff(&out, d); err != nil {
+				return err
+			}
+			if to == "" {
+				_, err = out.WriteTo(a.out)
+				return err
+			}
+			if err := os.WriteFile(to, out.Bytes(), 0o644); err != nil {
+				return fmt.Errorf("--out: %w", err)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&to, "out", "", "the file to write; empty: standard output")
+	return c
+}
+
+// writeDiff writes a comparison in the format that was asked for.
+func (a *app) writeDiff(out io.Writer, d *eval.Diff) error {
+	switch a.output {
+	case "json":
+		return d.WriteJSON(out)
+	case "md":
+		return d.WriteMarkdown(out)
+	case "html":
+		return d.WriteHTML(out)
+	}
+	w := newTable(out)
+	_, says := d.Better()
+	row(w, says)
+	row(w, d.Tells)
+	row(w)
+	row(w, "", fmt.Sprintf("VERSION %d", d.A.Version), fmt.Sprintf("VERSION %d", d.B.Version), "DIFFERENCE", "95 % INTERVAL")
+	row(w, "interval", d.A.Interval, d.B.Interval)
+	row(w, "verdict", d.A.Says, d.B.Says)
+	for _, f := range d.Figures {
+		span := ""
+		if f.Difference.Low != nil {
+			span = fmt.Sprintf("%+.4f to %+.4f", *f.Difference.Low, *f.Difference.High)
+		}
+		row(w, f.Metric, figure("%.4f", f.A.Value), figure("%.4f", f.B.Value), figure("%+.4f", f.Difference.Value), span)
+	}
+	for _, c := range d.Cohorts {
+		row(w, "gap by "+c.Cohort, share(c.A.Value), share(c.B.Value))
+	}
+	for _, b := range d.Budgets {
+		row(w, b.Budget, b.Before(), b.After())
+	}
+	for _, c := range d.Changes {
+		row(w, c.Of+": "+c.What, cmp.Or(c.A, "-"), cmp.Or(c.B, "-"))
+	}
+	return w.Flush()
+}
+
+// figure prints a figure, or a dash.
+func figure(format string, x *float64) string {
+	if x == nil {
+		return "-"
+	}
+	return fmt.Sprintf(format, *x)
+}
+
+// share prints a share in percent, or a dash.
+func share(x *float64) string {
+	if x == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f %%", 100**x)
 }

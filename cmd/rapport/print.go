@@ -22,10 +22,13 @@ func (a *app) print(v any, table func(w io.Writer)) error {
 		e.SetEscapeHTML(false)
 		return e.Encode(v)
 	}
-	w := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
+	w := newTable(a.out)
 	table(w)
 	return w.Flush()
 }
+
+// newTable aligns the cells of rows.
+func newTable(out io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(out, 0, 8, 2, ' ', 0) }
 
 func row(w io.Writer, cells ...any) {
 	for i, c := range cells {

@@ -3,12 +3,16 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -113,6 +117,52 @@ func TestReportFollowsTheLiveVersion(t *testing.T) {
 	for ext := range files {
 		if !bytes.Equal([]byte(files[ext]), []byte(same[ext])) {
 			t.Errorf("the same inputs gave another %s", ext)
+		}
+	}
+}
+
+// TestRefusedRunHasAReport: a run that drift has refused before anything was trained is told of as any other: its report says why, is found by the run
+// and as the latest, is the same when the run is repeated, and is no litter.
+func TestRefusedRunHasAReport(t *testing.T) {
+	s, day := driftShop(t)
+	s.night(day - 1)
+	job := *s.job
+	job.Drift.Action = "block"
+	res, err := s.check(&job, day)
+	if !errors.Is(err, jobs.ErrRejected) || res.Report == "" {
+		t.Fatalf("planted drift ended as %v with the report %q", err, res.Report)
+	}
+	r, files := s.reportOf(res.Report)
+	if r.Quality != nil || r.Decision.Publish || len(r.Drift.Drifted()) == 0 || len(r.Funnel) == 0 || len(r.Lineage) == 0 {
+		t.Errorf("it says %+v of %d drifted columns, %d stages and %d steps", r.Decision, len(r.Drift.Drifted()), len(r.Funnel), len(r.Lineage))
+	}
+	if len(r.Trend) != 1 || len(r.DriftHistory) != 1 {
+		t.Errorf("it follows %d versions and %d runs, want the live one's", len(r.Trend), len(r.DriftHistory))
+	}
+	for _, ext := range []string{".html", ".md"} {
+		if !strings.Contains(files[ext], "Refused before training") {
+			t.Errorf("%s does not say so", ext)
+		}
+	}
+	run, err := ledger.Ledger{Bucket: s.runner.Bucket}.Get(t.Context(), res.RunID)
+	if err != nil || run.Report != res.Report {
+		t.Errorf("the ledger has the report %q, %v", run.Report, err)
+	}
+	if key, err := (&project{Opened: s.opened}).latestReport(t.Context()); err != nil || key != res.Report {
+		t.Errorf("the latest report is %q, %v", key, err)
+	}
+	again, err := s.check(&job, day)
+	if !errors.Is(err, jobs.ErrRejected) || !again.Nothing || again.Report != res.Report {
+		t.Errorf("again: %v, nothing to do %v, report %q", err, again.Nothing, again.Report)
+	}
+	s.runner.Wall = func() time.Time { return time.Now().Add(48 * time.Hour) }
+	found, err := s.runner.Collect(t.Context(), 24*time.Hour, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range found.Removed {
+		if strings.HasPrefix(g.Key, "reports/") {
+			t.Errorf("%s is litter: %s", g.Key, g.Why)
 		}
 	}
 }

@@ -294,11 +294,16 @@ func clears(c *condition, run ledger.Run, res *jobs.Result, judged bool) bool {
 	case Late:
 		return true
 	case Rejected:
-		return succeeded && judged && run.Report != ""
+		return succeeded && judged && evaluated(run)
 	case Drift:
 		return judged && run.Cause != "backfill"
 	}
-	return judged && run.Report != "" && run.Cause != "backfill" // a run that went to its drift check has judged no budget
+	return judged && evaluated(run) && run.Cause != "backfill" // a run that went to its drift check has judged no budget
+}
+
+// evaluated reports whether a run came to judge a model: one that its drift check has refused has a report too.
+func evaluated(run ledger.Run) bool {
+	return run.Report != "" && slices.ContainsFunc(run.Steps, func(s ledger.Step) bool { return s.Name == "evaluate" })
 }
 
 // clear resolves a condition, or takes one interval of a backfill from it.

@@ -348,7 +348,7 @@ func (e *Emitter) products(job *jobs.Job, run ledger.Run) []dataset {
 	if made["train"] && json.Unmarshal(run.Model, &m) == nil && m.Digest != "" {
 		out = append(out, version(e.stored("models/"+m.Name), fmt.Sprintf("%d %s", m.Version, m.Digest)))
 	}
-	if made["evaluate"] && run.Report != "" {
+	if (made["evaluate"] || made["refuse"]) && run.Report != "" {
 		out = append(out, version(e.stored("reports/"+job.Name), run.Report))
 	}
 	var p jobs.Published

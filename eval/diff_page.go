@@ -1,0 +1,154 @@
+package eval
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+)
+
+// diffPage is a comparison arranged for reading, on the frame of a report's page.
+type diffPage struct {
+	*page
+	*Diff
+	NameA, NameB string
+	Moves        *plot // of each metric of the shortest lists, as a share of a's
+	Gaps         *plot
+	OfChanges    []changesOf
+}
+
+// changesOf are the changes of one kind.
+type changesOf struct {
+	Of      string
+	Changes []Change
+}
+
+// WriteHTML writes the comparison as one page that needs nothing else, like a report's.
+func (d *Diff) WriteHTML(w io.Writer) error {
+	var buf bytes.Buffer
+	if err := pageTemplates.ExecuteTemplate(&buf, "diff.html", newDiffPage(d)); err != nil {
+		return fmt.Errorf("write comparison of versions %d and %d of %s: %w", d.A.Version, d.B.Version, d.Model, err)
+	}
+	unbroken := bytes.ReplaceAll(buf.Bytes(), []byte(" %"), []byte("\u00a0%"))
+	if _, err := w.Write(unbroken); err != nil {
+		return fmt.Errorf("write comparison of versions %d and %d of %s: %w", d.A.Version, d.B.Version, d.Model, err)
+	}
+	return nil
+}
+
+func newDiffPage(d *Diff) *diffPage {
+	p := &diffPage{
+		page: &page{Report: &Report{}, figures: d.definitions(), uses: map[string]int{}}, Diff: d,
+		NameA: fmt.Sprintf("v%d", d.A.Version), NameB: fmt.Sprintf("v%d", d.B.Version),
+	}
+	p.Tone, p.Says = d.Better()
+	p.Mark = marks[p.Tone]
+	for _, c := range d.Changes {
+		if n := len(p.OfChanges); n == 0 || p.OfChanges[n-1].Of != c.Of {
+			p.OfChanges = append(p.OfChanges, changesOf{Of: c.Of})
+		}
+		last := &p.OfChanges[len(p.OfChanges)-1]
+		last.Changes = append(last.Changes, c)
+	}
+	p.moves()
+	p.gaps()
+	return p
+}
+
+// moves draws by what share of a's value each metric has moved.
+func (p *diffPage) moves() {
+	if len(p.Diff.Figures) == 0 {
+		return
+	}
+	_, length, err := parseMetric(p.Diff.Figures[0].Metric)
+	if err != nil {
+		return
+	}
+	type move struct {
+		metric string
+		Figure
+		f DiffFigure
+	}
+	var all []move
+	s := span{}
+	zero := 0.0
+	s.add(&zero)
+	for _, f := range p.Diff.Figures {
+		if _, k, err := parseMetric(f.Metric); err != nil || k != length || *f.A.Value == 0 {
+			continue
+		}
+		share := func(x *float64) *float64 {
+			if x == nil {
+				return nil
+			}
+			return finite(*x / *f.A.Value)
+		}
+		m := move{f.Metric, Figure{share(f.Difference.Value), share(f.Difference.Low), share(f.Difference.High)}, f}
+		s.add(m.Value, m.Low, m.High)
+		all = append(all, m)
+	}
+	if len(all) == 0 {
+		return
+	}
+	show := func(x float64) string {
+		if x > 0 {
+			return "+" + percent(x)
+		}
+		return percent(x)
+	}
+	a, ticks := newAxis(s.lo, s.hi, percents)
+	p.Moves = &plot{Label: "change of each metric, as a share of " + p.NameA, Ticks: ticks, Marks: []mark{{a.at(0), "zero"}}}
+	for _, m := range all {
+		row := a.row(plainName(m.metric), "candidate", m.Figure, show)
+		if m.f.Difference.Low == nil && p.Paired == "" {
+			row.Sub = "not tested"
+		}
+		p.Moves.Rows = append(p.Moves.Rows, row)
+	}
+}
+
+// gaps draws the gap of each cohort for both.
+func (p *diffPage) gaps() {
+	s := span{}
+	zero := 0.0
+	s.add(&zero)
+	for _, c := range p.Diff.Cohorts {
+		s.add(c.A.Value, c.B.Value, c.B.Low, c.B.High)
+	}
+	a, ticks := newAxis(s.lo, s.hi, percents)
+	chart := &plot{Label: "gap by cohort of both versions", Ticks: ticks}
+	for _, c := range p.Diff.Cohorts {
+		if c.B.Value == nil {
+			continue
+		}
+		row := a.row(crossed(c.Cohort), "candidate", c.B, percent)
+		if c.A.Value != nil {
+			row.Other, row.Sub = a.at(*c.A.Value), p.NameA+" "+percent(*c.A.Value)
+		}
+		chart.Rows = append(chart.Rows, row)
+	}
+	if len(chart.Rows) > 0 {
+		p.Gaps = chart
+	}
+}
+
+// Before is the verdict on a.
+func (x DiffBudget) Before() string { return x.in(x.A, x.ValueA) }
+
+// After is the verdict on b.
+func (x DiffBudget) After() string { return x.in(x.B, x.ValueB) }
+
+// Turned says how the verdict has changed, or "".
+func (x DiffBudget) Turned() (tone string) {
+	switch {
+	case x.A == x.B:
+		return ""
+	case x.B == Fail:
+		return "bad"
+	case x.A == Fail && x.B == Pass:
+		return "good"
+	}
+	return "warn"
+}
+
+// Sides are both versions.
+func (p *diffPage) Sides() []DiffSide { return []DiffSide{p.A, p.B} }
