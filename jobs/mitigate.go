@@ -172,7 +172,8 @@ func (e *experiment) mitigate(ctx context.Context, o Mitigating, out *Mitigated)
 	if out.Cohort = cmp.Or(o.Cohort, widest(q)); out.Cohort == "" {
 		out.Cohort = e.job.Cohort[0]
 	}
-	out.Stands = eval.Remedy{Name: asItStands}
+	var none float64
+	out.Stands = eval.Remedy{Name: asItStands, Change: eval.Figure{Value: &none, Low: &none, High: &none}}
 	e.describe(&out.Stands, q, asItStands, out.Cohort)
 	all, err := e.remedies(o, out, q)
 	if err != nil {

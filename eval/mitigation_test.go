@@ -1,0 +1,99 @@
+package eval
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// curve is a model with a gap of .1 and four remedies.
+func curve() *Mitigation {
+	remedy := func(name string, value, change, half, gap, closed, closedHalf float64) Remedy {
+		cut := 1 - gap/0.1
+		return Remedy{
+			Kind: Calibrating, Name: name, Value: figureOf(value, value, value), Change: figureOf(change, change-half, change+half), Gap: figureOf(gap, gap/2, gap*2),
+			Cut: &cut, Closed: figureOf(closed, closed-closedHalf, closed+closedHalf),
+		}
+	}
+	return &Mitigation{
+		Metric: "ndcg@10", Cohort: "gender", N: 500, MostLoss: 0.01,
+		Stands: Remedy{Name: "as it stands", Value: figureOf(0.4, 0.4, 0.4), Change: figureOf(0, 0, 0), Gap: figureOf(0.1, 0.05, 0.2), Exposure: []RemedyExposure{{Attribute: "brand", AWRF: figureOf(0.9, 0.8, 1)}}},
+		Remedies: []Remedy{
+			remedy("weak", 0.399, -0.0025, 0.002, 0.08, 0.2, 0.05), // cuts a fifth within 1 %
+			remedy("strong", 0.39, -0.025, 0.002, 0.05, 0.5, 0.05), // halves it, too dear
+			remedy("lucky", 0.3995, -0.001, 0.002, 0.04, 0.6, 0.5), // .6 ± .5: chance, as the best of four
+			remedy("worse", 0.398, -0.005, 0.002, 0.09, 0.1, 0.01), // beaten by weak in both
+		},
+	}
+}
+
+// TestChoose: the largest cut whose loss lies within the limit with its whole interval and that is no chance, of all that were tried.
+func TestChoose(t *testing.T) {
+	m := curve()
+	m.Choose()
+	if m.Proposed != "weak" || !strings.Contains(m.Says, "20.0 %") {
+		t.Errorf("proposed %q: %s", m.Proposed, m.Says)
+	}
+	for i, want := range []string{"", "it may cost 2.7 %", "may be chance", ""} {
+		if got := m.Remedies[i].Against; got != "" && want == "" || !strings.Contains(got, want) {
+			t.Errorf("%s: against it %q, want %q", m.Remedies[i].Name, got, want)
+		}
+	}
+	for i, want := range []bool{false, false, true, false} { // .3995 and .04 beat all but the model as it stands
+		if m.Remedies[i].Front != want {
+			t.Errorf("%s on the front: %v", m.Remedies[i].Name, !want)
+		}
+	}
+	if !m.Stands.Front {
+		t.Error("nothing has a higher metric than the model as it stands, and yet it is beaten")
+	}
+	m.Remedies = m.Remedies[2:3] // .6 ± .5 alone is beyond chance
+	if m.Choose(); m.Proposed != "lucky" {
+		t.Errorf("alone: %s", m.Says)
+	}
+	m.MostLoss = 0.002
+	if m.Choose(); m.Proposed != "" || !strings.Contains(m.Says, "no remedy whose loss") {
+		t.Errorf("within .2 %%: %q, %s", m.Proposed, m.Says)
+	}
+	low := 0.0
+	m.Stands.Gap.Low = &low
+	if m.Choose(); !strings.HasPrefix(m.Says, "the gap may be chance") {
+		t.Error(m.Says)
+	}
+	m.Stands.Gap = Figure{}
+	if m.Choose(); !strings.HasPrefix(m.Says, "fewer than two groups") || m.Remedies[0].Against == "" {
+		t.Error(m.Says)
+	}
+}
+
+// TestMitigationPage: the page says what is proposed, has every point of the curve, and needs nothing else; nothing at all makes a page, too.
+func TestMitigationPage(t *testing.T) {
+	m := curve()
+	m.Remedies[0].Name = `brand <b> & co`
+	m.Purpose = "close_gaps"
+	m.NotTried = []Untried{{"fresh", "nothing says which items are new"}}
+	m.Choose()
+	var page bytes.Buffer
+	if err := (&MitigationPage{Mitigation: m, Model: "home", Job: "nightly"}).WriteHTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	text := page.String()
+	if got := strings.Count(text, `<circle class="p`); got != 5 {
+		t.Errorf("%d points, want 5", got)
+	}
+	for _, want := range []string{"brand &lt;b&gt; &amp; co", "under the purpose close_gaps", "nothing says which items are new", "−0.25\u00a0%", "AWRF brand"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for _, never := range []string{"<script", "http://", "https://", "NaN", "%!"} {
+		if strings.Contains(text, never) {
+			t.Errorf("the page holds %q", never)
+		}
+	}
+	empty := &MitigationPage{Mitigation: &Mitigation{Metric: "ndcg@10", Cohort: "gender"}}
+	empty.Choose()
+	if err := empty.WriteHTML(&page); err != nil {
+		t.Error(err)
+	}
+}
