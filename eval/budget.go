@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -61,7 +62,7 @@ func (b Budget) Validate(k []int, cohorts, contenders []string) error {
 	case overall && (b.Cohort != "" || b.Pool > 0):
 		fault("%s is of all lists together: it is neither measured by cohort nor pooled", metric)
 	case !slices.Contains(k, length):
-		fault("metric %s: lists are measured at %v", b.Metric, k)
+		fault("metric %s: lists are measured at their first %s items: write @N with one of these, or add it to evaluate.k", b.Metric, strings.Trim(strings.ReplaceAll(fmt.Sprint(k), " ", ", "), "[]"))
 	}
 	byGap := b.RelativeGap != nil || b.AbsoluteGap != nil || b.Cohort != "" && !b.ranged()
 	byRatio := b.Against != "" || b.Ratio != nil

@@ -228,7 +228,7 @@ func TestBudgetValidate(t *testing.T) {
 		want string
 	}{
 		{Budget{Metric: "ndgc@10", Cohort: "region", RelativeGap: ptr(0.1)}, "unknown metric"},
-		{Budget{Metric: "ndcg@20", Cohort: "region", RelativeGap: ptr(0.1)}, "lists are measured at [10]"},
+		{Budget{Metric: "ndcg@20", Cohort: "region", RelativeGap: ptr(0.1)}, "lists are measured at their first 10 items"},
 		{Budget{Metric: "coverage@10", Against: "live", Ratio: ptr(1)}, "give at_least or at_most"},
 		{Budget{Metric: "gini@10", AtMost: ptr(0.5), Cohort: "region"}, "neither measured by cohort"},
 		{Budget{Metric: "coverage@10", AtLeast: ptr(0.5), Pool: time.Hour}, "nor pooled"},
