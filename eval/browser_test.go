@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,7 +68,11 @@ func TestReportInBrowser(t *testing.T) {
 		t.Fatalf("start %s: %v", path, err)
 	}
 
+	pages := map[string]interface{ WriteHTML(io.Writer) error }{"diff": exampleDiff(t)}
 	for name, r := range browserReports(t) {
+		pages[name] = r
+	}
+	for name, r := range pages {
 		if only := os.Getenv("RAPPORT_REPORT_ONLY"); only != "" && only != name { // to look at one of them
 			continue
 		}

@@ -1,0 +1,105 @@
+package eval
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+)
+
+// exampleDiff compares version 3, live when version 7 was judged, with version 7.
+func exampleDiff(t *testing.T) *Diff {
+	t.Helper()
+	b := exampleReport(t)
+	a := exampleReport(t)
+	a.Quality.Contenders[1].Name = "live v2"
+	a.Model.Parts = []PartWeight{{"als", 0.5}, {"popular", 0.5}}
+	a.Model.Spec, b.Model.Spec = json.RawMessage(`{"parts":["als",{"dim":32}]}`), json.RawMessage(`{"parts":["als",{"dim":64}]}`)
+	a.Model.Digest, a.Purposes = "sha256:00", a.Purposes[:1]
+	a.Decision.Rules = a.Decision.Rules[:len(a.Decision.Rules)-1]
+	return Compare("home", 3, 7, a, b, "reports/a.html", "reports/b.html")
+}
+
+// TestComparePaired: where one was live when the other was judged, figures are of the same people, whichever way round they are asked for.
+func TestComparePaired(t *testing.T) {
+	d := exampleDiff(t)
+	q := exampleReport(t).Quality
+	c := q.Comparison("ndcg@5", All, "live v3")
+	live := q.named("live v3").Estimate("ndcg@5", All)
+	f := d.Figures[0]
+	if d.Paired != "b" || f.Metric != "ndcg@5" || *f.Difference.Value != *c.Difference || *f.Difference.Low != *c.Low || *f.P != *c.P || *f.A.Value != *live.Value {
+		t.Errorf("paired %q: %+v, want the comparison %+v", d.Paired, f, c)
+	}
+	if _, says := d.Better(); !strings.HasPrefix(says, "Version 7 is better than version 3, by +") {
+		t.Errorf("it says %q", says)
+	}
+	back := Compare("home", 7, 3, exampleReport(t), &Report{Quality: &Quality{}}, "", "")
+	g := back.Figures[0]
+	if back.Paired != "a" || *g.Difference.Value != -*f.Difference.Value || *g.Difference.Low != -*f.Difference.High || *g.Difference.High != -*f.Difference.Low || *g.A.Value != *f.B.Value {
+		t.Errorf("the other way round, %q: %+v, want %+v with its sign changed", back.Paired, g, f)
+	}
+	if _, says := back.Better(); !strings.HasPrefix(says, "Version 3 is worse than version 7") {
+		t.Errorf("the other way round it says %q", says)
+	}
+	changed := map[string][2]string{}
+	for _, c := range d.Changes {
+		changed[c.Of+" "+c.What] = [2]string{c.A, c.B}
+	}
+	for what, want := range map[string][2]string{
+		"parts als": {"0.5000", "0.6000"}, "parts again": {"", "0.3000"}, "hyperparameters parts[1].dim": {"32", "64"}, "purposes check_fairness (evaluation)": {"", "legitimate-interest"},
+		"model digest": {"sha256:00", "sha256:5f1c0000000000000000000000000000"},
+	} {
+		if changed[what] != want {
+			t.Errorf("%s: %q, want %q", what, changed[what], want)
+		}
+	}
+	if _, had := changed["model seed"]; had {
+		t.Error("what is the same stands among the changes")
+	}
+	if len(d.Cohorts) == 0 || *d.Cohorts[0].A.Value != *q.Cohort(d.Cohorts[0].Cohort, "live v3", "ndcg@5").RelativeGap {
+		t.Errorf("the gap of version 3 is not that on the same people: %+v", d.Cohorts)
+	}
+	if len(d.Budgets) == 0 || d.Budgets[0].A != d.Budgets[0].B {
+		t.Errorf("budgets: %+v", d.Budgets)
+	}
+}
+
+// TestCompareApart: of two that never met, both figures stand with their intervals, and nothing is called better.
+func TestCompareApart(t *testing.T) {
+	a, b := exampleReport(t), exampleReport(t)
+	*b.Quality.Contenders[0].Estimates[0].Value += 0.2
+	*b.Quality.Contenders[0].Estimates[0].Low += 0.2
+	*b.Quality.Contenders[0].Estimates[0].High += 0.2
+	d := Compare("home", 11, 12, a, b, "", "")
+	f := d.Figures[0]
+	if d.Paired != "" || f.Difference.Low != nil || f.P != nil || f.A.Low == nil || f.B.Low == nil || math.Abs(*f.Difference.Value-0.2) > 1e-12 {
+		t.Errorf("paired %q: %+v", d.Paired, f)
+	}
+	if tone, says := d.Better(); tone != "none" || !strings.Contains(says, "Measured apart") || !strings.Contains(d.Tells, "Neither was live") {
+		t.Errorf("%s: %q, %q", tone, says, d.Tells)
+	}
+	// The same version twice, and versions that were never measured.
+	if d := Compare("home", 7, 7, a, a, "", ""); len(d.Changes) != 0 || *d.Figures[0].Difference.Value != 0 {
+		t.Errorf("a version differs from itself: %+v", d.Changes)
+	}
+	empty := Compare("home", 1, 2, &Report{}, &Report{}, "", "")
+	if tone, _ := empty.Better(); tone != "none" || len(empty.Figures) != 0 {
+		t.Errorf("two empty reports: %s, %+v", tone, empty.Figures)
+	}
+	for name, x := range map[string]*Diff{"apart": d, "empty": empty} {
+		var page, md, js bytes.Buffer
+		if err := errors.Join(x.WriteHTML(&page), x.WriteMarkdown(&md), x.WriteJSON(&js)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, bad := range []string{"<script", "https://", "NaN", "<no value>", "ZgotmplZ"} {
+			if strings.Contains(page.String(), bad) {
+				t.Errorf("%s: the page holds %q", name, bad)
+			}
+		}
+	}
+	if err := d.WriteHTML(fullDisk{}); err == nil || !strings.Contains(err.Error(), "versions 11 and 12 of home: no space left") {
+		t.Errorf("to a full disk: %v", err)
+	}
+}
