@@ -30,11 +30,8 @@ func appendWords(dst []byte, words []uint64) []byte {
 		marks = make([]uint64, n)
 	}
 	for i := range (len(words) + 63) / 64 {
-		mark := uint64(0)
-		for k, x := range words[64*i : min(64*i+64, len(words))] {
-			all |= x
-			mark |= (x | -x) >> 63 << (k & 63)
-		}
+		mark, bitsOf := survey(words[64*i : min(64*i+64, len(words))])
+		all |= bitsOf
 		marks[i] = mark
 		some += bits.OnesCount64(mark)
 	}
@@ -52,17 +49,44 @@ func appendWords(dst []byte, words []uint64) []byte {
 		return dst
 	}
 	dst, out := extend(append(dst, head), len(words)*width)
-	if width == 8 {
+	switch width {
+	case 1:
 		for i, x := range words {
-			binary.LittleEndian.PutUint64(out[8*i:], x)
+			out[i] = byte(x >> shift)
 		}
-		return dst
-	}
-	for i, x := range words {
-		binary.LittleEndian.PutUint64(out[i*width:], x>>shift)
+	case 8:
+		for i, x := range words {
+			binary.LittleEndian.PutUint64(out[8*i:8*i+8:8*i+8], x)
+		}
+	default:
+		at := 0
+		for _, x := range words {
+			binary.LittleEndian.PutUint64(out[at:], x>>shift)
+			at += width
+		}
 	}
 	return dst
 }
+
+// survey returns a bit for each of up to 64 words that is not 0, and every bit that is set in one of them.
+func survey(words []uint64) (mark, all uint64) {
+	k := 0
+	for ; len(words) >= 8; words = words[8:] { // whose bits don't wait for one another
+		a, b, c, d, e, f, g, h := words[0], words[1], words[2], words[3], words[4], words[5], words[6], words[7]
+		all |= a | b | c | d | e | f | g | h
+		mark |= (some(a) | some(b)<<1 | some(c)<<2 | some(d)<<3 | some(e)<<4 | some(f)<<5 | some(g)<<6 | some(h)<<7) << (k & 63)
+		k += 8
+	}
+	for _, x := range words {
+		all |= x
+		mark |= some(x) << (k & 63)
+		k++
+	}
+	return mark, all
+}
+
+// some is 1, or of 0 it is 0.
+func some(x uint64) uint64 { return (x | -x) >> 63 }
 
 // extend returns dst with n bytes more, and these and 8 behind them as room: words are written whole, each over what the one before has too much.
 func extend(dst []byte, n int) (extended, room []byte) {
@@ -121,10 +145,19 @@ func readWords(dst []uint64, src []byte) (all uint64, rest []byte, err error) {
 		return 0, nil, aggregate.ErrDamaged
 	}
 	rest = src[n:]
-	if width == 8 {
+	switch width {
+	case 1:
+		shift := uint(8*low) & 63
+		for i, b := range src[:len(dst)] {
+			dst[i] = uint64(b) << shift
+			all |= uint64(b)
+		}
+		return all << shift, rest, nil
+	case 8:
 		for i := range dst {
-			dst[i] = binary.LittleEndian.Uint64(src[8*i:])
-			all |= dst[i]
+			x := binary.LittleEndian.Uint64(src[8*i : 8*i+8 : 8*i+8])
+			dst[i] = x
+			all |= x
 		}
 		return all, rest, nil
 	}

@@ -33,6 +33,7 @@ func encode(r *rows, o WriteOptions) (body []byte, footer int, err error) {
 		return nil, 0, err
 	}
 	f.checked = true
+	f.buf = append(make([]byte, 0, sizeAtMost(r, f.chunk.codec != nil)), f.buf...)
 	for from := 0; from < r.n; from += o.RowGroup {
 		f.grow(from, r.n)
 		f.group(r, from, min(from+o.RowGroup, r.n))
@@ -42,11 +43,31 @@ func encode(r *rows, o WriteOptions) (body []byte, footer int, err error) {
 	return f.buf, len(f.buf) - end, nil
 }
 
+// sizeAtMost is about the most that rows take as they are encoded: memory that is not written to costs nothing, and a slice that grows is copied over and over.
+func sizeAtMost(r *rows, packed bool) (n int) {
+	for i, f := range r.schema {
+		switch c := &r.cols[i]; {
+		case f.Type == Bool:
+			n += r.n / 8
+		case f.Type != String && f.Type != Bytes:
+			n += 8 * r.n
+		default:
+			for _, s := range c.Str {
+				n += 4 + len(s)
+			}
+		}
+	}
+	if packed {
+		n /= 2
+	}
+	return n + 256*len(r.schema) + 4096
+}
+
 // fileEncoder encodes a file: its row groups one after another, then the footer.
 type fileEncoder struct {
 	schema  Schema
-	chunk   chunkEncoder
-	layouts []layout // of columns, from the first row group on
+	chunk   *chunkEncoder // until the footer
+	layouts []layout      // of columns, from the first row group on
 	groups  []groupMeta
 	checked bool // the footer has checksums
 	sums    []byte
@@ -62,7 +83,7 @@ type groupMeta struct {
 
 func newFileEncoder(s Schema, codec string) (*fileEncoder, error) {
 	c := compressions[codec]
-	f := &fileEncoder{schema: s, layouts: make([]layout, len(s)), buf: []byte(magic)}
+	f := &fileEncoder{schema: s, layouts: make([]layout, len(s)), buf: []byte(magic), chunk: borrowEncoder()}
 	if c == compress.Codecs.Uncompressed {
 		return f, nil
 	}
@@ -77,7 +98,7 @@ func (f *fileEncoder) group(r *rows, from, to int) {
 	g := groupMeta{rows: to - from, chunks: make([]chunkMeta, len(f.schema))}
 	first := len(f.groups) == 0
 	for k, field := range f.schema {
-		c, e := &r.cols[k], &f.chunk
+		c, e := &r.cols[k], f.chunk
 		e.coded = false
 		sample := min(r.n, layoutSample)
 		if first && to != sample {
@@ -129,8 +150,10 @@ var physicalOf = [...]int{Int64: physicalInt64, Time: physicalInt64, Float64: ph
 // createdBy is the writer's name for itself, in the form that readers look for.
 const createdBy = "rapport version 2.0.0"
 
-// footer appends the footer.
+// footer appends the footer, after which nothing more is encoded.
 func (f *fileEncoder) footer() {
+	f.chunk.giveBack()
+	f.chunk = nil
 	var rows int64
 	for _, g := range f.groups {
 		rows += int64(g.rows)

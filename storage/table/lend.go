@@ -7,7 +7,25 @@ import "sync"
 var (
 	lentBytes sync.Pool // of *[]byte
 	lentSpare sync.Pool // of *spare
+	lentChunk sync.Pool // of *chunkEncoder: a table of some shards is some files, each of which needs it for a moment
 )
+
+// borrowEncoder returns an encoder of chunks, without a codec.
+func borrowEncoder() *chunkEncoder {
+	e, _ := lentChunk.Get().(*chunkEncoder)
+	if e == nil {
+		e = new(chunkEncoder)
+	}
+	e.codec, e.number, e.choosy, e.coded = nil, 0, false, false
+	return e
+}
+
+// giveBack ends the loan of an encoder. It keeps no text of the rows that it has encoded.
+func (e *chunkEncoder) giveBack() {
+	clear(e.some.text[:cap(e.some.text)])
+	clear(e.texts.dict[:cap(e.texts.dict)])
+	lentChunk.Put(e)
+}
 
 // lender lends memory for what one fetch brings. It is safe for concurrent use.
 type lender struct {
