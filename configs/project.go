@@ -531,21 +531,32 @@ type Lineage struct {
 }
 
 // Load reads and checks a project file. Its error is Faults: every fault at once, each with file and line.
-func Load(path string) (*Project, error) {
+func Load(path string) (*Project, error) { return read(path, (*Project).checkLock) }
+
+// Draft is Load without a look at purposes.lock: for who is to accept what is new in the file.
+func Draft(path string) (*Project, error) { return read(path) }
+
+func read(path string, further ...func(*Project)) (*Project, error) {
 	src, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("project file: %w; -c FILE names one, rapport init makes one", err)
 	}
-	return parse(path, src)
+	return parse(path, src, further...)
 }
 
-func parse(path string, src []byte) (*Project, error) {
+// parse decodes and checks; further checks are made of what has no fault so far.
+func parse(path string, src []byte, further ...func(*Project)) (*Project, error) {
 	d := &decoder{file: path, lines: map[string]int{}, broken: map[string]bool{}}
 	p := &Project{dec: d, dir: filepath.Dir(path)}
 	if n := d.parse(src); n != nil {
 		d.into(n, reflect.ValueOf(p).Elem(), "")
 		p.defaults()
 		p.check()
+		for _, check := range further {
+			if len(d.faults) == 0 {
+				check(p)
+			}
+		}
 	}
 	if len(d.faults) > 0 {
 		sort.SliceStable(d.faults, func(i, j int) bool { return d.faults[i].Line < d.faults[j].Line })

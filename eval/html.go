@@ -43,8 +43,11 @@ type section struct {
 	has       func(*Report) bool // nil: always
 }
 
+// Style is the style sheet of all pages that Rapport writes, for those that are no reports.
+func Style() template.CSS { return template.CSS(reportCSS) }
+
 var pageTemplates = template.Must(template.New("pages").Funcs(template.FuncMap{
-	"css":       func() template.CSS { return template.CSS(reportCSS) },
+	"css":       Style,
 	"value":     func(x *float64) string { return optional(x, plain) },
 	"signed":    func(x *float64) string { return optional(x, signed) },
 	"percent":   func(x *float64) string { return optional(x, percent) },
@@ -270,9 +273,6 @@ type definition struct {
 func (p *page) Defined() []definition {
 	var out []definition
 	for _, d := range p.figures {
-		if p.uses[d.Name] == 0 { // nothing on the page speaks of it; the JSON has all
-			continue
-		}
 		x := definition{Definition: d}
 		for n := range min(p.uses[d.Name], 5) {
 			x.Backs = append(x.Backs, fmt.Sprintf("use-%s-%d", anchor(d.Name), n+1))

@@ -50,7 +50,7 @@ func (a *app) demo(cmd *cobra.Command, dir string) error {
 	}
 	began := a.wall()
 	w := synth.World{Users: 5000, Items: 2000, Days: 60, Seed: 1, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Drift: &synth.Drift{Day: demoDrift}}
-	if err := makeProject(dir, "quickstart", morningAfter(w), ""); err != nil {
+	if err := a.makeProject(dir, "quickstart", morningAfter(w), ""); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(dir, demoMark), nil, 0o644); err != nil {

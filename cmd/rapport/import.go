@@ -339,7 +339,7 @@ func (a *app) stage(ctx context.Context, to *string, work importWork) (facts imp
 	if err := os.Rename(filepath.Join(dir, "raw"), filepath.Join(*to, "raw")); err != nil {
 		return facts, fmt.Errorf("import: %w", err)
 	}
-	return facts, putProject(*to, body)
+	return facts, a.putProject(*to, body, true)
 }
 
 // importedProject writes the project file over an import, and names the project by its folder.

@@ -52,7 +52,7 @@ func (a *app) initCmd() *cobra.Command {
 					return err
 				}
 			}
-			if err := makeProject(dir, template, morningAfter(w), ""); err != nil {
+			if err := a.makeProject(dir, template, morningAfter(w), ""); err != nil {
 				return err
 			}
 			if template == "quickstart" {
@@ -84,7 +84,7 @@ const keyFile = "pseudonym.key"
 
 // unmade says why no project can be made in a folder, of which more must not be there either.
 func unmade(dir string, more ...string) error {
-	for _, name := range append([]string{projectFile, keyFile}, more...) {
+	for _, name := range append([]string{projectFile, keyFile, filepath.Base(configs.LockPath(projectFile))}, more...) {
 		path := filepath.Join(dir, name)
 		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 			return usageError{fmt.Errorf("%s exists: nothing is overwritten; choose another folder", path)}
@@ -109,17 +109,17 @@ func synthesize(ctx context.Context, w synth.World, dir string) error {
 
 // makeProject writes the project file, a new pseudonym key that only the owner may read, and a .gitignore that keeps it out of version
 // control. It never overwrites a project.
-func makeProject(dir, template string, now time.Time, raw string) error {
+func (a *app) makeProject(dir, template string, now time.Time, raw string) error {
 	body, err := configs.Template(template, now, raw)
 	if err != nil {
 		return usageError{err}
 	}
-	return putProject(dir, body)
+	return a.putProject(dir, body, template != "s3")
 }
 
 // putProject is makeProject for a project file that has been written. That is put last: a folder with one has all that it needs, and at no
-// moment does a key stand there that git would take in.
-func putProject(dir string, body []byte) error {
+// moment does a key stand there that git would take in. With lock, purposes.lock stands beside it from the first.
+func (a *app) putProject(dir string, body []byte, lock bool) error {
 	if err := unmade(dir); err != nil {
 		return err
 	}
@@ -131,14 +131,20 @@ func putProject(dir string, body []byte) error {
 	}
 	secret := make([]byte, 32)
 	rand.Read(secret)
-	for _, f := range []struct {
+	type file struct {
 		name string
 		body []byte
 		mode os.FileMode
-	}{
-		{keyFile, []byte(hex.EncodeToString(secret) + "\n"), 0o600},
-		{projectFile, body, 0o644},
-	} {
+	}
+	files := []file{{keyFile, []byte(hex.EncodeToString(secret) + "\n"), 0o600}, {projectFile, body, 0o644}}
+	if lock {
+		locked, err := configs.FirstLock(filepath.Join(dir, projectFile), body, configs.Acceptance{At: a.wall(), Role: "init", Why: "As the project was made, from declared or synthetic data"})
+		if err != nil {
+			return fmt.Errorf("make project: %w", err)
+		}
+		files = slices.Insert(files, 1, file{filepath.Base(configs.LockPath(projectFile)), locked, 0o644})
+	}
+	for _, f := range files {
 		path := filepath.Join(dir, f.name)
 		out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.mode)
 		if errors.Is(err, os.ErrExist) {

@@ -163,7 +163,7 @@ func (a *app) initFrom(cmd *cobra.Command, dir, from, basis, consent string, h h
 			return err
 		}
 	}
-	if err := putProject(dir, e.Project(p)); err != nil {
+	if err := a.putProject(dir, e.Project(p), false); err != nil {
 		return err
 	}
 	file := filepath.Join(dir, projectFile)

@@ -146,7 +146,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.initCmd(), a.synthCmd(), a.importCmd(), a.validateCmd(), a.planCmd(), a.runCmd(), a.backfillCmd(), a.statusCmd(),
 		a.runsCmd(), a.alertsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.similarCmd(), a.subjectCmd(), a.reportCmd(),
-		a.tuneCmd(), a.minimizeCmd(), a.mitigateCmd(), a.onlineCmd(), a.serveCmd(), a.jobsCmd(), a.driftCmd(), a.trustCmd(), a.versionCmd(), a.schemaCmd(), a.duCmd(), a.gcCmd(), a.inspectCmd(),
+		a.tuneCmd(), a.minimizeCmd(), a.mitigateCmd(), a.onlineCmd(), a.serveCmd(), a.jobsCmd(), a.driftCmd(), a.trustCmd(), a.purposesCmd(), a.versionCmd(), a.schemaCmd(), a.duCmd(), a.gcCmd(), a.inspectCmd(),
 	)
 	a.completeArgs(root)
 	return root

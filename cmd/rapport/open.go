@@ -26,11 +26,24 @@ const projectFile = "rapport.yaml"
 
 // load reads the project file that -c names, or the nearest one above.
 func (a *app) load() (*configs.Project, error) {
+	path, err := a.projectPath()
+	if err != nil {
+		return nil, err
+	}
+	p, err := configs.Load(path)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return p, nil
+}
+
+// projectPath is where the project file stands.
+func (a *app) projectPath() (string, error) {
 	path := a.config
 	if path == "" {
 		dir, err := os.Getwd()
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		for {
 			path = filepath.Join(dir, projectFile)
@@ -39,7 +52,7 @@ func (a *app) load() (*configs.Project, error) {
 			}
 			up := filepath.Dir(dir)
 			if up == dir {
-				return nil, usageError{fmt.Errorf("no %s here or in any folder above; -c FILE names one, rapport init DIR makes one", projectFile)}
+				return "", usageError{fmt.Errorf("no %s here or in any folder above; -c FILE names one, rapport init DIR makes one", projectFile)}
 			}
 			dir = up
 		}
@@ -49,11 +62,7 @@ func (a *app) load() (*configs.Project, error) {
 			}
 		}
 	}
-	p, err := configs.Load(path)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	return p, nil
+	return path, nil
 }
 
 // project is a project that is open: its storage and online store have been reached.

@@ -123,24 +123,34 @@ func (e *errand) write(out *jobs.Tuned, write bool) (says string, written bool, 
 
 // rewrite replaces the project file by a text, whole or not at all.
 func (e *errand) rewrite(text []byte) error {
-	path, err := filepath.EvalSymlinks(e.File()) // what is replaced is the file, not a link to it
-	if err != nil {
+	if err := replaceFile(e.File(), text); err != nil {
 		return fmt.Errorf("write the project file: %w", err)
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("write the project file: %w", err)
+	return nil
+}
+
+// replaceFile puts a text into a file, whole or not at all. What is replaced is the file, not a link to it, and it keeps its mode.
+func replaceFile(path string, text []byte) error {
+	mode := os.FileMode(0o644)
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		path = to
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".rapport-*.yaml")
+	switch info, err := os.Stat(path); {
+	case err == nil:
+		mode = info.Mode().Perm()
+	case !errors.Is(err, os.ErrNotExist):
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".rapport-*"+filepath.Ext(path))
 	if err != nil {
-		return fmt.Errorf("write the project file: %w", err)
+		return err
 	}
 	_, err = tmp.Write(text)
-	if err = errors.Join(err, tmp.Chmod(info.Mode().Perm()), tmp.Sync(), tmp.Close()); err == nil {
+	if err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err == nil {
 		err = os.Rename(tmp.Name(), path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("write the project file: %w", err), os.Remove(tmp.Name()))
+		return errors.Join(err, os.Remove(tmp.Name()))
 	}
 	return nil
 }

@@ -97,6 +97,13 @@ func (p *project) check(ctx context.Context) []check {
 		}
 		out = append(out, check{What: what, OK: err == nil, Found: found})
 	}
+	if l, err := configs.ReadLock(p.File()); err == nil { // Load has read it
+		c := check{What: "purposes", OK: true, Warns: l == nil, Found: "none of it is beyond purposes.lock"}
+		if l == nil {
+			c.Found = "there is no purposes.lock: nothing stops this file from reading more (rapport purposes accept)"
+		}
+		out = append(out, c)
+	}
 	add("storage", "create-only and if-match writes are honoured", storage.Probe(ctx, p.Bucket))
 	_, err := p.Online.Generations(ctx)
 	if i, ok := p.Online.(online.Inspector); ok && err == nil {

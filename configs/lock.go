@@ -1,0 +1,317 @@
+package configs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/rapport-ml/rapport/models/lists"
+)
+
+// Lock is purposes.lock: what the purposes of a project file may do with data, as somebody who answers for that has accepted it. It stands beside the
+// project file and in the same pull request, so that a review of the one is a review of the other. A project file that goes beyond it is at fault.
+type Lock struct {
+	Format    int          `yaml:"format"` // 1
+	Purposes  []Locked     `yaml:"purposes"`
+	Sensitive []string     `yaml:"sensitive_items,omitempty"`    // as guard writes them
+	Protected []string     `yaml:"protected_subjects,omitempty"` //
+	Accepted  []Acceptance `yaml:"accepted"`                     // oldest first
+}
+
+// Locked is what one purpose was accepted with.
+type Locked struct {
+	Name  string              `yaml:"name"`
+	Says  string              `yaml:"says"`
+	Basis string              `yaml:"basis"`
+	Use   string              `yaml:"use"`            // training, evaluation or mitigation
+	Reads map[string][]string `yaml:"reads"`          // by data set: names, and where it has another the column after "from"
+	Keep  map[string]string   `yaml:"keep,omitempty"` // by retention class; one that is not here is kept for ever
+}
+
+// Acceptance is a line of the review.
+type Acceptance struct {
+	At      time.Time `yaml:"at" json:"at"`
+	Role    string    `yaml:"role" json:"role"` // in which somebody accepted
+	Why     string    `yaml:"why" json:"why"`
+	Changes []string  `yaml:"changes,omitempty" json:"changes"` // what became wider by it
+}
+
+// Wider is one way in which a project file goes beyond what was accepted.
+type Wider struct {
+	Path string `json:"path"` // of the key
+	Says string `json:"says"`
+}
+
+const lockFormat = 1
+
+// LockPath is where the lock of a project file stands: purposes.lock, and for a file that is not called rapport.yaml NAME.purposes.lock.
+func LockPath(project string) string {
+	name := strings.TrimSuffix(filepath.Base(project), filepath.Ext(project))
+	if name == "rapport" {
+		name = ""
+	} else {
+		name += "."
+	}
+	return filepath.Join(filepath.Dir(project), name+"purposes.lock")
+}
+
+// ReadLock reads the lock of a project file; nil if there is none: then nothing is locked.
+func ReadLock(project string) (*Lock, error) {
+	path := LockPath(project)
+	body, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseLock(path, body)
+}
+
+func parseLock(path string, body []byte) (*Lock, error) {
+	const hint = "restore it from version control, or remove it and accept anew: rapport purposes accept"
+	l := &Lock{}
+	if err := yaml.NewDecoder(bytes.NewReader(body), yaml.Strict()).Decode(l); err != nil {
+		msg, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
+		return nil, fmt.Errorf("%s: %s (%s)", path, msg, hint)
+	}
+	if l.Format != lockFormat {
+		return nil, fmt.Errorf("%s: its format is %d, and this program reads %d (%s)", path, l.Format, lockFormat, hint)
+	}
+	names := map[string]bool{}
+	for _, pu := range l.Purposes {
+		if names[pu.Name] {
+			return nil, fmt.Errorf("%s: purpose %q stands twice (%s)", path, pu.Name, hint)
+		}
+		names[pu.Name] = true
+		for class, keep := range pu.Keep {
+			if _, err := ParseDuration(keep); err != nil {
+				return nil, fmt.Errorf("%s: purpose %q: keep.%s: %w (%s)", path, pu.Name, class, err, hint)
+			}
+		}
+	}
+	return l, nil
+}
+
+// Bytes is the lock as it stands in its file.
+func (l *Lock) Bytes() ([]byte, error) {
+	body, err := yaml.MarshalWithOptions(l, yaml.IndentSequence(true), yaml.UseLiteralStyleIfMultiline(true))
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte("# What the purposes of the project file may do with data, as it was accepted. A project file that goes beyond it is refused.\n"+
+		"# Written by rapport purposes accept; not edited by hand.\n"), body...), nil
+}
+
+// Locked is what the lock of this project is to hold, with what was accepted before, if anything was, and this acceptance behind it.
+func (p *Project) Locked(before *Lock, a Acceptance) *Lock {
+	l := &Lock{Format: lockFormat, Purposes: []Locked{}, Protected: guards("", p.ProtectedSubjects)}
+	if p.SensitiveItems != nil {
+		l.Sensitive = guards(p.SensitiveItems.Purpose, p.SensitiveItems.Where)
+	}
+	for _, name := range sortedKeys(p.Purposes) {
+		l.Purposes = append(l.Purposes, p.lockedPurpose(name))
+	}
+	if before != nil {
+		l.Accepted = slices.Clone(before.Accepted)
+	}
+	a.At = a.At.UTC().Truncate(time.Second)
+	for _, w := range p.Wider(before) {
+		a.Changes = append(a.Changes, w.Path+": "+w.Says)
+	}
+	l.Accepted = append(l.Accepted, a)
+	return l
+}
+
+// FirstLock is the lock of a project file that is being made: what stands in it is accepted as it is.
+func FirstLock(path string, body []byte, a Acceptance) ([]byte, error) {
+	p, err := parse(path, body)
+	if err != nil {
+		return nil, err
+	}
+	return p.Locked(nil, a).Bytes()
+}
+
+func (p *Project) lockedPurpose(name string) Locked {
+	pu := p.Purposes[name]
+	out := Locked{Name: name, Says: pu.Says, Basis: pu.Basis, Use: use(pu), Reads: map[string][]string{}}
+	for set, columns := range pu.Reads {
+		for _, c := range columns {
+			if at := p.sourceColumn(set, c); at != "" && at != c {
+				c += " from " + at
+			}
+			out.Reads[set] = append(out.Reads[set], c)
+		}
+		slices.Sort(out.Reads[set])
+	}
+	for class, keep := range pu.Keep {
+		if out.Keep == nil {
+			out.Keep = map[string]string{}
+		}
+		out.Keep[class] = days(keep)
+	}
+	return out
+}
+
+func use(pu Purpose) string {
+	if pu.Use == "" {
+		return "training"
+	}
+	return pu.Use
+}
+
+// days writes a duration as the project file has it.
+func days(d time.Duration) string {
+	if d > 0 && d%(24*time.Hour) == 0 {
+		return strconv.Itoa(int(d/(24*time.Hour))) + "d"
+	}
+	return d.String()
+}
+
+// sourceColumn is the column of the source's files that a name stands for: "" if that is not told.
+func (p *Project) sourceColumn(set, name string) string {
+	source := map[string]*Attributes{"items": p.Sources.Items, "subjects": p.Sources.Subjects, "cohorts": p.Sources.Cohorts}[set]
+	switch {
+	case set == "events" && name == "kind":
+		return p.Sources.Events.Kind
+	case set == "events" && name == "value":
+		return p.Sources.Events.Value
+	case set == "events":
+		return p.Sources.Events.Columns[name]
+	case source != nil:
+		return source.Columns[name]
+	}
+	return ""
+}
+
+// guards writes declared conditions as text, sorted; purpose is whose consent lifts them, "": nobody's.
+func guards(purpose string, where []map[string]condition) []string {
+	var out []string
+	for _, e := range exclusions(where) {
+		var all []string
+		for _, c := range e {
+			all = append(all, guard(c))
+		}
+		slices.Sort(all)
+		line := strings.Join(all, " and ")
+		if purpose != "" {
+			line += ", unless " + purpose + " is consented to"
+		}
+		out = append(out, line)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func guard(c lists.Condition) string {
+	s := c.Column
+	switch {
+	case c.Min != nil && c.Max != nil:
+		s += fmt.Sprintf(" %v to %v", *c.Min, *c.Max)
+	case c.Min != nil:
+		s += fmt.Sprintf(" at least %v", *c.Min)
+	case c.Max != nil:
+		s += fmt.Sprintf(" at most %v", *c.Max)
+	default:
+		s += " in " + strconv.Quote(strings.Join(slices.Sorted(slices.Values(c.In)), ", "))
+	}
+	if c.Not {
+		s = "not " + s
+	}
+	return s
+}
+
+// Wider lists in which ways the project goes beyond a lock, in a fixed order; nil if it does not, or nothing is locked. Reading less, keeping shorter and
+// withholding more is no fault. Another sentence is one: people agreed to the old one.
+func (p *Project) Wider(l *Lock) (out []Wider) {
+	if l == nil {
+		return nil
+	}
+	add := func(path, format string, args ...any) { out = append(out, Wider{path, fmt.Sprintf(format, args...)}) }
+	before := map[string]Locked{}
+	for _, pu := range l.Purposes {
+		before[pu.Name] = pu
+	}
+	for _, name := range sortedKeys(p.Purposes) {
+		path := "purposes." + name
+		was, known := before[name]
+		now := p.lockedPurpose(name)
+		if !known {
+			add(path, "is a new purpose")
+			continue
+		}
+		if now.Basis != was.Basis {
+			add(path+".basis", "is %s; accepted is %s", now.Basis, was.Basis)
+		}
+		if now.Use != was.Use {
+			add(path+".use", "is %s; accepted is %s", now.Use, was.Use)
+		}
+		if now.Says != was.Says {
+			add(path+".says", "is another sentence than was accepted")
+		}
+		for _, set := range sortedKeys(now.Reads) {
+			for _, c := range now.Reads[set] {
+				if !slices.Contains(was.Reads[set], c) {
+					add(path+".reads."+set, "reads %s", c)
+				}
+			}
+		}
+		for _, class := range slices.Sorted(maps.Keys(was.Keep)) {
+			limit, _ := ParseDuration(was.Keep[class]) // parseLock has looked
+			switch keep, limited := p.Purposes[name].Keep[class]; {
+			case !limited:
+				add(path+".keep", "keeps %s for ever; accepted is %s", class, was.Keep[class])
+			case keep > limit:
+				add(path+".keep."+class, "keeps %s; accepted is %s", days(keep), was.Keep[class])
+			}
+		}
+	}
+	now := p.Locked(nil, Acceptance{})
+	for _, g := range l.Sensitive {
+		if !slices.Contains(now.Sensitive, g) {
+			add("sensitive_items", "no longer withholds items with %s", g)
+		}
+	}
+	for _, g := range l.Protected {
+		if !slices.Contains(now.Protected, g) {
+			add("protected_subjects", "no longer protects people with %s", g)
+		}
+	}
+	return out
+}
+
+// checkLock makes a fault of each way in which the project goes beyond its lock.
+func (p *Project) checkLock() {
+	l, err := ReadLock(p.dec.file)
+	if err != nil {
+		p.dec.report(0, "", "", "%s", err)
+		return
+	}
+	for _, w := range p.Wider(l) {
+		p.dec.at(w.Path, "rapport purposes accept --role privacy --why TEXT, if that is agreed", "%s, which %s does not allow", w.Says, filepath.Base(LockPath(p.dec.file)))
+	}
+}
+
+// Same reports whether another lock allows the same and no more; l may be nil.
+func (l *Lock) Same(other *Lock) (bool, error) {
+	if l == nil {
+		return false, nil
+	}
+	a, b := *l, *other
+	a.Accepted, b.Accepted = nil, nil
+	x, err := a.Bytes()
+	if err != nil {
+		return false, err
+	}
+	y, err := b.Bytes()
+	return bytes.Equal(x, y), err
+}

@@ -1,0 +1,194 @@
+package configs
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// locked is a project and its lock, in a folder of their own.
+type locked struct {
+	*testing.T
+	path string
+	body string
+}
+
+const lockProject = `project: shop
+storage: file:./lake
+online: embedded:./online
+pseudonyms: {key: env:KEY}
+sources:
+  events: {path: "file:raw/*.parquet", subject: user, item: sku, at: ts, kind: action, value: amount, columns: {device: device_type}}
+  items: {path: "file:items.parquet", item: sku}
+  subjects: {path: "file:people.parquet", subject: user, numbers: [age]}
+  consent: {path: "file:consent.parquet"}
+sensitive_items: {where: [{category: [pregnancy, faith]}]}
+protected_subjects: [{age: {max: 15}}]
+purposes:
+  recommend:
+    says: We suggest what you may like.
+    basis: consent
+    reads: {events: [kind, value, device], items: [category], subjects: [age]}
+    keep: {events: 90d}
+models: {home: {parts: [popular]}}
+jobs:
+  nightly:
+    schedule: "0 3 * * *"
+    every: 1d
+    purpose: {train: recommend}
+    train: {model: home, window: 60d}
+    evaluate: {split: {last: 7d}, k: [10]}
+    publish: {alias: live}
+`
+
+func lockedProject(t *testing.T) *locked {
+	l := &locked{t, filepath.Join(t.TempDir(), "rapport.yaml"), lockProject}
+	l.accept("")
+	return l
+}
+
+func (l *locked) write(old, new string) {
+	l.Helper()
+	if old != "" && !strings.Contains(l.body, old) {
+		l.Fatalf("the project has no %q", old)
+	}
+	if err := os.WriteFile(l.path, []byte(strings.Replace(l.body, old, new, 1)), 0o600); err != nil {
+		l.Fatal(err)
+	}
+}
+
+// accept locks the project as it is written.
+func (l *locked) accept(old string, new ...string) *Lock {
+	l.Helper()
+	l.write(old, strings.Join(new, ""))
+	p, err := Draft(l.path)
+	if err != nil {
+		l.Fatal(err)
+	}
+	before, err := ReadLock(l.path)
+	if err != nil {
+		l.Fatal(err)
+	}
+	lock := p.Locked(before, Acceptance{At: time.Unix(1e9, 5), Role: "privacy", Why: "agreed: \"yes\"\nin the meeting"})
+	body, err := lock.Bytes()
+	if err == nil {
+		err = os.WriteFile(LockPath(l.path), body, 0o600)
+	}
+	if err != nil {
+		l.Fatal(err)
+	}
+	return lock
+}
+
+// TestLock: what goes beyond the lock is a fault where it stands, and what stays within is none.
+func TestLock(t *testing.T) {
+	l := lockedProject(t)
+	for _, c := range []struct {
+		name, old, new string
+		want           string // of the fault; "": none
+	}{
+		{"as accepted", "", "", ""},
+		{"reads less", "[kind, value, device]", "[kind]", ""},
+		{"keeps shorter", "90d", "70d", ""},
+		{"withholds more", "[{category: [pregnancy, faith]}]", "[{category: [pregnancy, faith]}, {category: [alcohol]}]", ""},
+		{"values in another order", "[pregnancy, faith]", "[faith, pregnancy]", ""},
+		{"reads a column", "items: [category]", "items: [category, brand]", "purposes.recommend.reads.items: reads brand, which purposes.lock does not allow (rapport purposes accept --role privacy --why TEXT"},
+		{"reads another column by the same name", "device: device_type", "device: diagnosis", "reads device from diagnosis"},
+		{"reads another value", "value: amount", "value: salary", "reads value from salary"},
+		{"reads another data set", "subjects: [age]}", "subjects: [age, income]}", "reads income"},
+		{"keeps longer", "90d", "365d", "purposes.recommend.keep.events: keeps 365d; accepted is 90d"},
+		{"keeps for ever", "    keep: {events: 90d}\n", "", "keeps events for ever; accepted is 90d"},
+		{"another basis", "basis: consent", "basis: legitimate-interest", "purposes.recommend.basis: is legitimate-interest; accepted is consent"},
+		{"another sentence", "may like", "may buy", "purposes.recommend.says: is another sentence"},
+		{"another use", "    basis: consent\n", "    basis: consent\n    use: training\n", ""},
+		{"withholds less", "[pregnancy, faith]", "[faith]", `sensitive_items: no longer withholds items with category in "faith, pregnancy"`},
+		{"withholds nothing", "sensitive_items: {where: [{category: [pregnancy, faith]}]}\n", "", "no longer withholds"},
+		{"protects others", "{max: 15}", "{max: 12}", "protected_subjects: no longer protects people with age at most 15"},
+		{"a new purpose", "models:", "  more: {says: More., basis: consent}\nmodels:", "purposes.more: is a new purpose"},
+	} {
+		l.write(c.old, c.new)
+		_, err := Load(l.path)
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		case c.want != "" && !strings.Contains(err.Error(), "rapport.yaml:"):
+			t.Errorf("%s: no line is named: %v", c.name, err)
+		}
+		if _, err := Draft(l.path); err != nil {
+			t.Errorf("%s: a draft is held against the lock: %v", c.name, err)
+		}
+	}
+}
+
+// TestAccept: what was accepted is read as it was written, keeps what was accepted before, and says what became wider.
+func TestAccept(t *testing.T) {
+	l := lockedProject(t)
+	lock := l.accept("items: [category]", "items: [category, brand]")
+	if _, err := Load(l.path); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(lock.Accepted); n != 2 || !slices.Equal(lock.Accepted[1].Changes, []string{"purposes.recommend.reads.items: reads brand"}) || lock.Accepted[0].Changes != nil {
+		t.Errorf("accepted: %+v", lock.Accepted)
+	}
+	read, err := ReadLock(l.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := read.Bytes()
+	b, _ := lock.Bytes()
+	if string(a) != string(b) || read.Accepted[1].Why != lock.Accepted[1].Why {
+		t.Errorf("read:\n%s\nwritten:\n%s", a, b)
+	}
+	if !strings.Contains(string(b), "device from device_type") || !strings.Contains(string(b), "events: 90d") {
+		t.Errorf("the lock says\n%s", b)
+	}
+}
+
+func TestNoLock(t *testing.T) {
+	l := lockedProject(t)
+	if err := os.Remove(LockPath(l.path)); err != nil {
+		t.Fatal(err)
+	}
+	l.write("items: [category]", "items: [category, brand]")
+	if _, err := Load(l.path); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBadLock: a lock that cannot be read allows nothing, and says where it came from.
+func TestBadLock(t *testing.T) {
+	l := lockedProject(t)
+	for name, body := range map[string]string{
+		"empty": "", "no YAML": "format: [", "an unknown key": "format: 1\npurpose: []\n", "a later format": "format: 2\npurposes: []\naccepted: []\n",
+		"two of a name": "format: 1\npurposes: [{name: a, says: s, basis: consent, use: training, reads: {}}, {name: a, says: s, basis: consent, use: training, reads: {}}]\naccepted: []\n",
+		"no duration":   "format: 1\npurposes: [{name: a, says: s, basis: consent, use: training, reads: {}, keep: {events: long}}]\naccepted: []\n",
+		"a conflict":    "<<<<<<< HEAD\nformat: 1\n=======\nformat: 1\n>>>>>>> other\n",
+	} {
+		if err := os.WriteFile(LockPath(l.path), []byte(body), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(l.path); err == nil || !strings.Contains(err.Error(), "purposes.lock") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func FuzzLock(f *testing.F) {
+	f.Add([]byte("format: 1\npurposes: [{name: a, says: s, basis: consent, use: training, reads: {events: [kind]}, keep: {events: 90d}}]\naccepted: []\n"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		l, err := parseLock("purposes.lock", body)
+		if err != nil {
+			return
+		}
+		p, err := parse("rapport.yaml", []byte(lockProject))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Wider(l)
+	})
+}

@@ -1,0 +1,122 @@
+package configs
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Register is the register of processing (GDPR, Art. 30) as far as a project file tells it: for whom data is used for what, and where it goes.
+type Register struct {
+	Project  string            `json:"project"`
+	Purposes []RegisterPurpose `json:"purposes"`
+	Sources  []RegisterSource  `json:"sources"`
+	Jobs     []RegisterJob     `json:"jobs"`
+	Storage  string            `json:"storage"`
+	Online   string            `json:"online"`
+	Withheld []string          `json:"withheld"` // what sensitive_items and protected_subjects say, in words
+	Locked   bool              `json:"locked"`   // there is a purposes.lock
+	Wider    []Wider           `json:"wider"`    // than that
+	Accepted []Acceptance      `json:"accepted"` // oldest first
+}
+
+// RegisterPurpose is an entry of the register.
+type RegisterPurpose struct {
+	Name  string            `json:"name"`
+	Says  string            `json:"says"`
+	Basis string            `json:"basis"`
+	Use   string            `json:"use"`
+	Reads []RegisterRead    `json:"reads"`
+	Keep  map[string]string `json:"keep"` // retention class → how long by event time; absent: for ever
+	Jobs  []string          `json:"jobs"` // that use it, with for what: nightly (train)
+}
+
+// RegisterRead is what a purpose reads of one data set, beside its keys and times.
+type RegisterRead struct {
+	Set     string   `json:"set"`
+	Columns []string `json:"columns"` // with the column of the files after "from", where it has another name
+}
+
+// RegisterSource is where a data set comes from.
+type RegisterSource struct {
+	Set  string `json:"set"`
+	Path string `json:"path"`
+}
+
+// RegisterJob is who uses purposes, and what for.
+type RegisterJob struct {
+	Name     string   `json:"name"`
+	Model    string   `json:"model"`
+	Train    string   `json:"train"`
+	Evaluate string   `json:"evaluate,omitempty"`
+	Mitigate string   `json:"mitigate,omitempty"`
+	Views    []string `json:"views"`
+}
+
+// Kept says how long what is used may be, in words.
+func (p *RegisterPurpose) Kept() string {
+	var out []string
+	for _, class := range slices.Sorted(maps.Keys(p.Keep)) {
+		out = append(out, class+" for "+p.Keep[class])
+	}
+	if len(out) == 0 {
+		return "all for ever"
+	}
+	return strings.Join(out, ", ") + ", all else for ever"
+}
+
+// Register is the register of the project, beside its lock; nil: there is none.
+func (p *Project) Register(l *Lock) *Register {
+	g := &Register{Project: p.Project, Storage: p.Storage.URL, Online: p.Online.URL, Purposes: []RegisterPurpose{}, Withheld: []string{}, Wider: []Wider{}, Accepted: []Acceptance{}}
+	add := func(set, path string) { g.Sources = append(g.Sources, RegisterSource{set, path}) }
+	add("events", p.Sources.Events.Path)
+	for _, s := range []struct {
+		set    string
+		source *Attributes
+	}{{"items", p.Sources.Items}, {"subjects", p.Sources.Subjects}, {"cohorts", p.Sources.Cohorts}} {
+		if s.source != nil {
+			add(s.set, s.source.Path)
+		}
+	}
+	if p.Sources.Consent != nil {
+		add("consent", p.Sources.Consent.Path)
+	}
+	if p.Sources.Preferences != nil {
+		add("preferences", p.Sources.Preferences.Path)
+	}
+	users := map[string][]string{}
+	for _, name := range sortedKeys(p.Jobs) {
+		j := p.Jobs[name]
+		if j.Drift.Of != "" {
+			continue // it watches another job's data, under that one's purposes
+		}
+		job := RegisterJob{Name: name, Model: j.Train.Model, Train: j.Purpose.Train, Evaluate: j.Purpose.Evaluate, Mitigate: j.Purpose.Mitigate, Views: slices.Sorted(slices.Values(append(slices.Clone(j.Build.Views), j.Publish.Features...)))}
+		job.Views = slices.Compact(job.Views)
+		g.Jobs = append(g.Jobs, job)
+		for _, u := range []struct{ purpose, role string }{{job.Train, "train"}, {job.Evaluate, "evaluate"}, {job.Mitigate, "mitigate"}} {
+			if u.purpose != "" {
+				users[u.purpose] = append(users[u.purpose], name+" ("+u.role+")")
+			}
+		}
+	}
+	for _, name := range sortedKeys(p.Purposes) {
+		pu := p.lockedPurpose(name)
+		out := RegisterPurpose{Name: name, Says: pu.Says, Basis: pu.Basis, Use: pu.Use, Keep: pu.Keep, Reads: []RegisterRead{}, Jobs: users[name]}
+		for _, set := range sortedKeys(pu.Reads) {
+			out.Reads = append(out.Reads, RegisterRead{set, pu.Reads[set]})
+		}
+		g.Purposes = append(g.Purposes, out)
+	}
+	now := p.Locked(nil, Acceptance{})
+	for _, s := range now.Sensitive {
+		g.Withheld = append(g.Withheld, "items with "+s+": no signal, in no list")
+	}
+	for _, s := range now.Protected {
+		g.Withheld = append(g.Withheld, "people with "+s+": never profiled")
+	}
+	if l != nil {
+		g.Locked, g.Accepted = true, append(g.Accepted, l.Accepted...)
+		g.Wider = append(g.Wider, p.Wider(l)...)
+	}
+	return g
+}
