@@ -273,6 +273,9 @@ type definition struct {
 func (p *page) Defined() []definition {
 	var out []definition
 	for _, d := range p.figures {
+		if p.uses[d.Name] == 0 { // nothing on the page speaks of it; the JSON has all
+			continue
+		}
 		x := definition{Definition: d}
 		for n := range min(p.uses[d.Name], 5) {
 			x.Backs = append(x.Backs, fmt.Sprintf("use-%s-%d", anchor(d.Name), n+1))

@@ -78,7 +78,7 @@ func (m *markdown) table(head []string, rows func(row func(cells ...string))) {
 func (m *markdown) figures(q *Quality) {
 	m.line("### Figures")
 	m.line("")
-	m.table([]string{q.Headline, "Value", "95 % interval", "This version against it", "95 % interval", "p"}, func(row func(...string)) {
+	m.table([]string{q.Headline, "Value", "95 % interval", "This version against it", "95 % interval", "Adjusted p"}, func(row func(...string)) {
 		for i := range q.Contenders {
 			c := &q.Contenders[i]
 			e := c.Estimate(q.Headline, All)
@@ -89,12 +89,51 @@ func (m *markdown) figures(q *Quality) {
 			if c.Role == Candidate {
 				cells[0] = "**" + cells[0] + "**"
 			} else if x := q.Comparison(q.Headline, All, c.Name); x != nil {
-				cells[3], cells[4], cells[5] = optional(x.Difference, signed), between(x.Low, x.High, signed), escape(optional(x.P, probability))
+				cells[3], cells[4], cells[5] = optional(x.Difference, signed), between(x.Low, x.High, signed), escape(optional(x.PAdjusted, probability))
 			}
 			row(cells...)
 		}
 	})
 	m.line("%s of %s people, all %s items ranked.", count(q.Evaluated), count(q.Queries), count(q.Items))
+	m.line("")
+	m.measures(q)
+}
+
+// measures lists every measure of the shortest lists, folded away.
+func (m *markdown) measures(q *Quality) {
+	candidate, other := q.Contender(Candidate), q.incumbent(q.Headline, false)
+	if candidate == nil {
+		return
+	}
+	against := "—"
+	if other != nil {
+		against = contenderName(other.Name, other.Role)
+	}
+	m.line("<details><summary>Every measure of lists of %d, and on whom</summary>", headLength(q))
+	m.line("")
+	m.table([]string{"Measure", "Value", "95 % interval", "n", "Against " + escape(against), "Adjusted p"}, func(row func(...string)) {
+		line := func(name string, e *Estimate) {
+			cells := []string{name, optional(e.Value, plain), between(e.Low, e.High, plain), count(e.N), "", ""}
+			if other != nil {
+				if x := q.Comparison(e.Metric, e.Split, other.Name); x != nil {
+					cells[4], cells[5] = optional(x.Difference, signed), escape(optional(x.PAdjusted, probability))
+				}
+			}
+			row(cells...)
+		}
+		for i := range candidate.Estimates {
+			e := &candidate.Estimates[i]
+			if _, k, err := parseMetric(e.Metric); err == nil && k == headLength(q) && e.Split == All && e.Value != nil {
+				line(escape(e.Metric), e)
+			}
+		}
+		for _, s := range splits[1:] {
+			if e := candidate.Estimate(q.Headline, s); e != nil && e.Value != nil {
+				line(escape(q.Headline+", "+splitNames[s]), e)
+			}
+		}
+	})
+	m.line("</details>")
 	m.line("")
 }
 
@@ -108,7 +147,7 @@ func (m *markdown) cohorts(r *Report) {
 	m.table([]string{"Cohort", "Gap, of the overall value", "Worst to best"}, func(row func(...string)) {
 		for _, c := range r.Quality.Cohorts {
 			if f := r.Quality.Cohort(c.Cohort, candidate.Name, r.Quality.Headline); f != nil {
-				row(escape(plainName(c.Cohort)), optional(f.RelativeGap, percent), optional(f.Ratio, percent))
+				row(escape(crossed(c.Cohort)), optional(f.RelativeGap, percent), optional(f.Ratio, percent))
 			}
 		}
 	})
@@ -137,11 +176,27 @@ func (m *markdown) budgets(rules []Rule) {
 func (m *markdown) drift(d *drift.Report) {
 	m.line("### Drift")
 	m.line("")
-	m.table([]string{"Column", "Verdict", "Effect", "Large from", "Adjusted p"}, func(row func(...string)) {
+	quiet := 0
+	m.table([]string{"Column", "Verdict", "Effect", "Large from", "Adjusted p", "Cause"}, func(row func(...string)) {
 		for _, c := range d.Columns {
-			row(escape(plainName(c.Name)), string(c.Verdict), optional(c.Effect, thousandths), thousandths(c.Threshold), escape(optional(c.AdjustedP, probability)))
+			if c.Verdict != drift.Drifted && len(d.Columns) > mostHeat/2 { // of many, those that nobody asks about are counted
+				quiet++
+				continue
+			}
+			verdict, cause := string(c.Verdict), ""
+			if c.Acknowledged != "" {
+				verdict += ", " + c.Acknowledged
+			}
+			if c.Cause != nil {
+				cause = c.Cause.Says
+			}
+			row(escape(plainName(c.Name)), escape(verdict), optional(c.Effect, thousandths), thousandths(c.Threshold), escape(optional(c.AdjustedP, probability)), escape(cause))
 		}
 	})
+	if quiet > 0 {
+		m.line("%s have not drifted, or too few people are in them to tell.", plural(quiet, "other column"))
+		m.line("")
+	}
 }
 
 // between prints an interval, or a dash.

@@ -238,7 +238,7 @@ func (p *page) heat() {
 		h.Skipped = len(h.Rows) - mostHeat
 		h.Rows = h.Rows[:mostHeat]
 	}
-	step := (len(days) + heatHeads - 1) / heatHeads
+	step := max(4, (len(days)+heatHeads-1)/heatHeads) // a label is as wide as three cells
 	for i := 0; i < len(days); i += step {
 		h.Heads = append(h.Heads, heatHead{h.Days[i].Label[len("2006-"):], min(step, len(days)-i)})
 	}

@@ -263,5 +263,6 @@ func definitions() []Definition {
 		{"unprofiled list", "One list for everybody, made without looking at the person who gets it."},
 		{"lineage", "A step’s key names its inputs and settings; its digest is of what it made. Equal inputs give equal keys and equal digests."},
 		{"explanation", "The parts of a score, which add up to it within the stated error. The personas are invented."},
+		{"completeness error", "How far the reasons of an explanation, summed, are from the score that they explain: 0 is faithful. The stated error is the most that rounding may make of it."},
 	}
 }

@@ -78,6 +78,7 @@ func (p *page) trend() {
 			if len(points) > 9 { // it stands near the edge
 				d.Anchor = "end"
 			}
+		case len(points) > 9 && len(points)-1-i < 3: // there stands the own label
 		case (len(points)-1-i)%every == 0:
 			d.Label = fmt.Sprintf("v%d", t.Version)
 		}
@@ -131,7 +132,21 @@ func (p *page) funnel() {
 type sample struct {
 	ExplanationSample
 	Bars  *bars
+	Sum   float64 // of all reasons
+	Off   float64 // completeness error: how far that is from the score
 	Error string
+}
+
+// Faithful says how well the explanations add up to what they explain.
+func (p *page) Faithful() (says string) {
+	worst, bound := 0.0, 0.0
+	for _, s := range p.Samples {
+		worst, bound = max(worst, s.Off), max(bound, s.Explanation.Error)
+	}
+	if worst <= bound {
+		return fmt.Sprintf("The reasons of every sample add up to its score within the error that is stated with it, %.1g at most; the furthest is off by %.1g.", bound, worst)
+	}
+	return fmt.Sprintf("The reasons of a sample miss its score by %.1g, more than the error that is stated, %.1g: do not rely on them.", worst, bound)
 }
 
 // small is the share of a score under which reasons are drawn together.
@@ -143,7 +158,9 @@ func (p *page) explanations() {
 		total := 0.0
 		for _, x := range e.Explanation.Reasons {
 			total += math.Abs(x.Contribution)
+			s.Sum += x.Contribution
 		}
+		s.Off = math.Abs(s.Sum - e.Explanation.Score)
 		type step struct {
 			label string
 			by    float64
@@ -288,7 +305,7 @@ func (p *page) lineage() {
 		if p.Report.Drift != nil {
 			columns = plural(len(p.Report.Drift.Columns), "column")
 		}
-		spine = []pictureBox{{Title: "Drift check", Sub: columns}, {Title: "Gate", Sub: strings.TrimSuffix(says, ".")}}
+		spine = []pictureBox{{Title: "Drift check", Sub: columns}, {Title: "Gate", Sub: "refused"}}
 	}
 	for i := range spine {
 		b := &spine[i]

@@ -237,11 +237,9 @@ func (m *minimizer) propose(ctx context.Context) {
 		if p.Judged.Verdict == eval.Droppable {
 			break
 		}
-		worst := slices.IndexFunc(drop, func(s *spared) bool {
-			return !slices.ContainsFunc(drop, func(o *spared) bool { return *o.Loss.High > *s.Loss.High })
-		})
-		p.Without = append(p.Without, m.deed(drop[worst]))
-		drop = slices.Delete(drop, worst, worst+1)
+		worst := slices.MaxFunc(drop, worse)
+		p.Without = append(p.Without, m.deed(worst))
+		drop = slices.DeleteFunc(drop, func(s *spared) bool { return s == worst })
 	}
 	switch len(drop) {
 	case 0:
@@ -256,6 +254,11 @@ func (m *minimizer) propose(ctx context.Context) {
 		m.drop(s)
 	}
 	p.Judged.Says = p.Judged.Costs(m.out.Metric)
+}
+
+// worse orders what is droppable by itself by what is rather kept: what may lose more, and of as much what tells less of people.
+func worse(a, b *spared) int {
+	return cmp.Or(cmp.Compare(*a.Loss.High, *b.Loss.High), cmp.Compare(btoi(b.Sensitive), btoi(a.Sensitive)), cmp.Compare(b.Cost.Unique.Value, a.Cost.Unique.Value))
 }
 
 // stores is how much is stored, or told, without s.

@@ -48,14 +48,14 @@ const (
 )
 
 // spareable lists what a job could do without, with what it tells of people: one family after another in turn, so that whatever time there is tells of
-// each, and in a family what tells most first.
+// each, in a family what tells most first, and what only compares last.
 func (e *experiment) spareable(ctx context.Context) ([]spared, error) {
 	events, err := e.spareEvents(ctx)
 	if err != nil {
 		return nil, err
 	}
 	last, random := e.spareLast()
-	families := [][]spared{e.spareDays(), e.spareSubjects(), events, e.spareTimes(), last, e.spareItems(), random, e.spareViews()}
+	families := [][]spared{e.spareDays(), e.spareSubjects(), events, e.spareTimes(), last, e.spareItems(), e.spareViews()}
 	for _, f := range families[1:3] {
 		slices.SortStableFunc(f, func(a, b spared) int {
 			return cmp.Or(-cmp.Compare(btoi(a.Sensitive), btoi(b.Sensitive)), -cmp.Compare(a.Cost.Unique.Value, b.Cost.Unique.Value))
@@ -70,7 +70,7 @@ func (e *experiment) spareable(ctx context.Context) ([]spared, error) {
 			}
 		}
 		if len(out) == before {
-			return out, nil
+			return append(out, random...), nil
 		}
 	}
 }

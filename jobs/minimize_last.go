@@ -12,6 +12,7 @@ import (
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/jobs/schedule"
 	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
 )
 
 // keepLedger commits a ledger, and the page of it that people read beside it.
@@ -89,10 +90,11 @@ type ledgers struct {
 	since   time.Time            // when this scheduler began
 	settled map[string]time.Time // job → the firing for which there is nothing left to do
 	not     map[string]time.Time // job → before which nothing is tried again
+	make    func(context.Context, *Job, table.Interval, Minimizing) (*Minimized, error)
 }
 
-func newLedgers(js []*Job, since time.Time) *ledgers {
-	l := &ledgers{since: since, settled: map[string]time.Time{}, not: map[string]time.Time{}}
+func newLedgers(r *Runner, js []*Job, since time.Time) *ledgers {
+	l := &ledgers{since: since, settled: map[string]time.Time{}, not: map[string]time.Time{}, make: r.Minimize}
 	for _, j := range js {
 		if !j.Minimize.Due.IsZero() {
 			l.jobs = append(l.jobs, j)
@@ -145,13 +147,13 @@ func (s *Scheduler) minimizeDue(ctx context.Context, job *Job, due time.Time) er
 		}
 		return err
 	}
-	m, err := s.runner.Minimize(ctx, job, job.Every.At(s.clock.Now()), job.Minimize)
+	m, err := s.ledgers.make(ctx, job, job.Every.At(s.clock.Now()), job.Minimize)
 	if err != nil {
 		return err
 	}
 	s.runner.Log.Info("ledger of what each field is worth", "job", job.Name, "says", m.Says, "stopped", m.Stopped, "seconds", m.Seconds, "key", m.Key)
 	if m.Interrupted() {
-		return context.Cause(ctx)
+		return fmt.Errorf("%w: what was found until then is kept", context.Canceled)
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func NewScheduler(r *Runner, js []*Job, o SchedulerOptions) *Scheduler {
 	own.Now, own.turns = o.Clock.Now, &turns{}
 	s := &Scheduler{
 		runner: &own, clock: o.Clock, drain: o.Drain, run: own.Run, wake: make(chan struct{}, 1), count: map[string]map[string]int{},
-		peers: newPeers(&own, js, o.Takeover), ledgers: newLedgers(js, o.Clock.Now()),
+		peers: newPeers(&own, js, o.Takeover), ledgers: newLedgers(&own, js, o.Clock.Now()),
 	}
 	for _, j := range js {
 		if j.Due.IsZero() {
