@@ -317,7 +317,7 @@ func (e *experiment) among(cohort, level string) func(row int) bool {
 var (
 	calibrateWeights = []float64{0.01, 0.03, 0.1, 0.3}
 	cappedShares     = []float64{0.3, 0.2, 0.1} // of the places of a page
-	flooredShares    = []float64{0.5, 0.75, 1}       // of what was taken of the groups
+	flooredShares    = []float64{0.5, 0.75, 1}  // of what was taken of the groups
 	freshShares      = []float64{0.05, 0.1, 0.2}
 	reweightPowers   = []float64{1, 2, 4, 6}
 )
@@ -341,10 +341,15 @@ func (e *experiment) remedies(o Mitigating, out *Mitigated, q *eval.Quality) ([]
 		switch kind {
 		case eval.Calibrating:
 			made, why = e.calibrated()
-		case eval.Capping:
-			made, why = e.capped()
-		case eval.Flooring:
-			made, why = e.floored(q)
+		case eval.Capping, eval.Flooring:
+			switch {
+			case len(e.job.Judging.Providers) == 0:
+				why = "the training purpose reads no category of items whose exposure could be measured"
+			case kind == eval.Capping:
+				made = e.capped()
+			default:
+				made, why = e.floored(q)
+			}
 		case eval.Freshening:
 			made, why = e.freshened()
 		case eval.Reweighting:
@@ -404,10 +409,7 @@ func (e *experiment) calibrated() (out []remedy, why string) {
 	return out, ""
 }
 
-func (e *experiment) capped() (out []remedy, why string) {
-	if len(e.job.Judging.Providers) == 0 {
-		return nil, "no item attribute is declared whose exposure is measured (evaluate.providers)"
-	}
+func (e *experiment) capped() (out []remedy) {
 	r := e.rules()
 	for _, by := range e.job.Judging.Providers {
 		tried := -1
@@ -428,7 +430,7 @@ func (e *experiment) capped() (out []remedy, why string) {
 			})
 		}
 	}
-	return out, ""
+	return out
 }
 
 // floored gives the levels that are shown less than they are taken a share of the places: of as many as people took of them, a part or all.
