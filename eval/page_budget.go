@@ -105,6 +105,14 @@ func (b budgetRow) Evidence() string {
 	return says
 }
 
+// Few names the groups that have too few people, or says how many there are.
+func (b budgetRow) Few() string {
+	if len(b.Unjudged) > 4 {
+		return count(len(b.Unjudged)) + " groups"
+	}
+	return list(b.Unjudged)
+}
+
 // days are the whole days of a length, at least one.
 func days(d time.Duration) int { return max(1, int(math.Round(d.Hours()/24))) }
 
