@@ -30,6 +30,7 @@ var sections = []section{
 	{"drift", "What changed?", nil},
 	{"trust", "Is trust kept?", func(r *Report) bool { return r.Trust != nil && len(r.Trust.Weeks) > 0 }},
 	{"data", "Whose data?", nil},
+	{"worth", "What is a field worth?", func(r *Report) bool { return r.Minimization != nil }},
 	{"why", "Why an item?", (*Report).trained},
 	{"card", "Model card", (*Report).trained},
 	{"rights", "People’s rights", (*Report).trained},

@@ -52,6 +52,7 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 			}
 		})
 	}
+	m.worth(r.Minimization)
 	if r.Run.ID != "" {
 		m.line("[The whole report](%s.html) · [its figures as JSON](%[1]s.json)", r.Run.ID)
 	}

@@ -110,6 +110,19 @@ func (m *Minimization) WriteMarkdown(w io.Writer) error {
 	return nil
 }
 
+// worth says in a report in short what the last ledger found.
+func (m *markdown) worth(f *MinimizationFacts) {
+	if f == nil || f.Key == "" {
+		return
+	}
+	m.line("### What each field is worth")
+	m.line("")
+	m.line("%s [The ledger](../../../%s.html)", escape(f.Sentence()), f.Key)
+	m.line("")
+}
+
+var minimizationDefinition = Definition{"minimization ledger", "What lists lose without each column, attribute and length of history that a job reads, measured by training without it, beside what it tells of people. It says which of them people’s data could do without."}
+
 // why says on what the headline rests.
 func (p *ledgerPage) why() {
 	if x := p.Proposal; x != nil {

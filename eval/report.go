@@ -28,6 +28,7 @@ type Report struct {
 	Trend        []TrendPoint        `json:"trend"`                   // the versions that were live before, oldest first
 	DriftHistory []DriftDay          `json:"drift_history,omitempty"` // of the runs of these versions and those before them, oldest first
 	Trust        *TrustFacts         `json:"trust,omitempty"`         // absent: no week has been counted
+	Minimization *MinimizationFacts  `json:"minimization,omitempty"`  // the last ledger of what each field is worth; without a key: none was made
 	Funnel       []FunnelRow         `json:"funnel"`
 	Data         DataFacts           `json:"data"`
 	Purposes     []PurposeFacts      `json:"purposes"`   // under which it was made and judged
@@ -201,6 +202,9 @@ func (r *Report) definitions() []Definition {
 	out := definitions()
 	if r.Lists != nil {
 		out = append(listDefinitions(), out...)
+	}
+	if r.Minimization != nil {
+		out = append(out, minimizationDefinition)
 	}
 	if r.Trust != nil {
 		out = append(out, trustDefinitions()...)

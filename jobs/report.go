@@ -91,6 +91,7 @@ func (w *work) opening(ctx context.Context, id string, decision eval.Decision, d
 		}
 	}
 	var err error
+	r.Minimization = w.minimization(ctx)
 	if r.Trust, err = w.trusted(ctx); err != nil {
 		return nil, err
 	}
