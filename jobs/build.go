@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -110,7 +107,7 @@ func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, err
 	if err != nil {
 		return result{}, err
 	}
-	if err := sink.finish(ctx, res.outputs); err != nil {
+	if err := sink.finish(ctx, w.Memory, res.outputs); err != nil {
 		return result{}, err
 	}
 	for _, v := range w.job.Views {
@@ -153,21 +150,23 @@ func (s *tableSink) anew() error {
 	return nil
 }
 
-// finish stores all tables, side by side, and puts their manifests into out.
-func (s *tableSink) finish(ctx context.Context, out map[string]table.Manifest) error {
+// finishRoom is what tables that are stored side by side may take, where the budget says nothing.
+const finishRoom = 1 << 30
+
+// finish stores all tables, and puts their manifests into out. What it takes for several at a time is a quarter of the build's memory at most.
+func (s *tableSink) finish(ctx context.Context, memory int64, out map[string]table.Manifest) error {
 	names := slices.Sorted(maps.Keys(s.open))
-	stored := make([]table.Manifest, len(names))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
+	writers := make([]*table.Writer, len(names))
 	for i, name := range names {
-		w := s.open[name]
-		delete(s.open, name) // so that what is stored is let go
-		g.Go(func() (err error) {
-			stored[i], err = w.Finish(ctx)
-			return err
-		})
+		writers[i] = s.open[name]
 	}
-	if err := g.Wait(); err != nil {
+	clear(s.open) // so that what is stored is let go
+	room := int64(finishRoom)
+	if memory > 0 {
+		room = memory / 4
+	}
+	stored, err := table.FinishAll(ctx, writers, room)
+	if err != nil {
 		return err
 	}
 	for i, name := range names {

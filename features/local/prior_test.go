@@ -38,12 +38,19 @@ func eventsWithin(b *table.Batch, w table.Interval) []features.Split {
 // buildPrior builds views of events as of end, going on from a prior and keeping the state where they are given, and returns the rows of an entity and two counts, in order.
 func buildPrior(t *testing.T, views []features.View, events *table.Batch, end time.Time, prior *features.Prior, state func(string, *table.Batch) error) (rows []string, stats features.Stats) {
 	t.Helper()
+	rows, _, stats = buildAnew(t, views, events, end, prior, state)
+	return rows, stats
+}
+
+// buildAnew is buildPrior, and returns the rows that were taken back as well.
+func buildAnew(t *testing.T, views []features.View, events *table.Batch, end time.Time, prior *features.Prior, state func(string, *table.Batch) error) (rows, void []string, stats features.Stats) {
+	t.Helper()
 	stats, err := Engine{}.Build(t.Context(), features.Plan{
 		Views: views, Schema: events.Schema, Interval: table.Interval{Start: end.Add(-joinDay), End: end}, Prior: prior, State: state,
 		Events: func(_ context.Context, w table.Interval) ([]features.Split, error) {
 			return eventsWithin(events, w), nil
 		},
-		Anew: func() error { rows = nil; return nil },
+		Anew: func() error { void, rows = append(void, rows...), nil; return nil },
 		Out: func(_ features.View, b *table.Batch) error {
 			for i := range b.N {
 				rows = append(rows, fmt.Sprint(b.Cols[0].Int[i], b.Cols[1].Int[i], b.Cols[2].Int[i]))
@@ -55,7 +62,46 @@ func buildPrior(t *testing.T, views []features.View, events *table.Batch, end ti
 		t.Fatal(err)
 	}
 	slices.Sort(rows)
-	return rows, stats
+	return rows, void, stats
+}
+
+// A state that lacks events of one entity, which are to be taken from it, is found out when others have been put out: they are taken back, and all events read.
+func TestPriorThatFailsLate(t *testing.T) {
+	events := meetings(2000, func(i int) string { return fmt.Sprint(i) })
+	views := []features.View{{Name: "v", Key: features.KeySubject, Windows: []time.Duration{joinDay, 30 * joinDay}, Features: []features.Feature{{Name: "n", Op: features.Count}}}}
+	then := joinEnd.Add(-joinDay)
+	leaves := func(i int) bool {
+		at := time.UnixMicro(events.Cols[2].Int[i])
+		return events.Cols[0].Valid[i] && !at.Before(then.Add(-30*joinDay)) && at.Before(joinEnd.Add(-30*joinDay))
+	}
+	last := -1 // of the entity that is put out last
+	for i := range events.N {
+		if p := func(i int) uint64 { return hashKey([]uint64{uint64(events.Cols[0].Int[i])}) }; leaves(i) && (last < 0 || p(i) > p(last)) {
+			last = i
+		}
+	}
+	lacking := *events
+	lacking.Cols = slices.Clone(events.Cols)
+	lacking.Cols[2].Int = slices.Clone(events.Cols[2].Int)
+	for i := range events.N {
+		if events.Cols[0].Int[i] == events.Cols[0].Int[last] {
+			lacking.Cols[2].Int[i] = joinEnd.Add(-100 * joinDay).UnixMicro()
+		}
+	}
+	want, _ := buildPrior(t, views, events, joinEnd, nil, nil)
+	var state []features.Split
+	buildPrior(t, views, &lacking, then, nil, func(_ string, b *table.Batch) error {
+		state = append(state, joinSource(pieceOf(b))...)
+		return nil
+	})
+	got, void, stats := buildAnew(t, views, events, joinEnd, &features.Prior{End: then, State: map[string][]features.Split{features.KeySubject: state}}, nil)
+	if len(void) == 0 || stats.Prior != nil || !slices.Equal(got, want) {
+		t.Errorf("%d rows were taken back, went on from %v; %d rows, want %d", len(void), stats.Prior, len(got), len(want))
+	}
+	_, err := Engine{}.Build(t.Context(), features.Plan{Views: views, Schema: events.Schema, Interval: table.Interval{Start: then, End: joinEnd}, Prior: &features.Prior{End: then}})
+	if err == nil || !strings.Contains(err.Error(), "no Anew") {
+		t.Errorf("a plan with a prior and without Anew: %v", err)
+	}
 }
 
 // pieceOf is a copy of a batch of states, of which nothing is valid when the call ends that it came with.

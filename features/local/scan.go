@@ -83,14 +83,18 @@ func (s *scan) run(ctx context.Context, splits []task, m *moves) error {
 	}
 	var workers, helpers sync.WaitGroup
 	most := max(1, min(runtime.GOMAXPROCS(0), len(splits)))
-	if idle := runtime.GOMAXPROCS(0) - most; idle > 0 && len(splits) > 0 && !m.leave { // where records are gathered there is little to hand over
+	idle := runtime.GOMAXPROCS(0) - most
+	if idle > 0 && len(splits) > 0 && !m.leave { // where records are gathered there is little to hand over
 		s.full, s.empty = make(chan handed, 2*idle), make(chan handed, 4*idle)
 		for range idle {
 			helpers.Go(func() { s.help(failed) })
 		}
 	}
-	for range most {
+	for i := range most {
 		w := newWorker(s)
+		for k := i; m.leave && k < idle; k += most {
+			w.partners = append(w.partners, newWorker(s))
+		}
 		workers.Go(func() {
 			err := w.work(inner, splits)
 			s.mu.Lock()
@@ -186,6 +190,8 @@ type worker struct {
 	byTime  bool    // they must be
 	lo, hi  int64   // the span of which the split is read
 	active  []bool  // by group: the split has rows for it
+
+	partners []*worker // who take runs of its batches, where there are fewer splits than processors
 }
 
 func newWorker(s *scan) *worker {
@@ -208,6 +214,17 @@ func (w *worker) work(ctx context.Context, splits []task) error {
 			return err
 		}
 	}
+	for _, p := range w.partners {
+		if err := p.flushAll(); err != nil {
+			return err
+		}
+		w.tally.merge(&p.tally)
+	}
+	return w.flushAll()
+}
+
+// flushAll adds what is still gathered.
+func (w *worker) flushAll() error {
 	for i := range w.groups {
 		if err := w.groups[i].flushAll(w); err != nil {
 			return err
@@ -259,10 +276,27 @@ func (w *worker) split(ctx context.Context, s *task) error {
 }
 
 func (w *worker) batch(b *table.Batch, need []int) error {
+	var next atomic.Int64
+	var all errgroup.Group
+	for _, p := range w.partners[:min(len(w.partners), (b.N-1)/runRows)] {
+		p.oneMove, p.byTime, p.lo, p.hi = w.oneMove, w.byTime, w.lo, w.hi
+		copy(p.active, w.active)
+		all.Go(func() error { return p.runs(b, need, &next) })
+	}
+	err := w.runs(b, need, &next)
+	return cmp.Or(all.Wait(), err)
+}
+
+// runs takes runs of a batch until there is none left.
+func (w *worker) runs(b *table.Batch, need []int, next *atomic.Int64) error {
 	if err := w.read.batch(b, need); err != nil {
 		return err
 	}
-	for lo := 0; lo < b.N; lo += runRows {
+	for {
+		lo := int(next.Add(1)-1) * runRows
+		if lo >= b.N {
+			return nil
+		}
 		w.read.start(lo, min(b.N, lo+runRows))
 		w.chooseMoves()
 		for i := range w.groups {
@@ -274,7 +308,6 @@ func (w *worker) batch(b *table.Batch, need []int) error {
 			}
 		}
 	}
-	return nil
 }
 
 // chooseMoves sets w.move to the move of each row of the run, and counts the rows.

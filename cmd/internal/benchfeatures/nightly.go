@@ -8,13 +8,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/features"
@@ -289,25 +285,24 @@ func (t *tables) add(name string, o table.WriteOptions, b *table.Batch) error {
 	return w.Append(b)
 }
 
-// finish stores all tables.
+// finish stores all tables, as jobs do.
 func finish(all ...*tables) error {
-	group, ctx := errgroup.WithContext(all[0].ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	var mu sync.Mutex
+	var writers []*table.Writer
+	var took []func(table.Manifest)
 	for _, t := range all {
 		for _, name := range slices.Sorted(maps.Keys(t.open)) {
-			w := t.open[name]
-			delete(t.open, name)
-			group.Go(func() error {
-				m, err := w.Finish(ctx)
-				mu.Lock()
-				defer mu.Unlock()
-				t.done[name] = m
-				return err
-			})
+			writers, took = append(writers, t.open[name]), append(took, func(m table.Manifest) { t.done[name] = m })
 		}
+		clear(t.open)
 	}
-	return group.Wait()
+	stored, err := table.FinishAll(all[0].ctx, writers, 1<<30)
+	if err != nil {
+		return err
+	}
+	for i, m := range stored {
+		took[i](m)
+	}
+	return nil
 }
 
 func size(m table.Manifest) int64 {
