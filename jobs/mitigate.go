@@ -355,7 +355,7 @@ func (e *experiment) remedies(o Mitigating, out *Mitigated, q *eval.Quality) ([]
 		case eval.Reweighting:
 			var err error
 			if made, err = e.weighted(out); errors.Is(err, ErrMitigate) {
-				why = err.Error()
+				why = strings.TrimPrefix(err.Error(), ErrMitigate.Error()+": ")
 			} else if err != nil {
 				return nil, err
 			}

@@ -37,7 +37,7 @@ type UsageRow struct {
 // kinds says what stands under each folder of the bucket.
 var kinds = map[string]string{
 	"alerts": "who has been told what", "artifacts": "models", "data": "rows of tables", "done": "proof of steps that are done", "identity": "where ids meet subject numbers",
-	"leases": "who runs what", "lineage": "events that a catalog has yet to get", "minimization": "what each field is worth", "models": "versions, and what is live", "online": "whether the fallback is on",
+	"leases": "who runs what", "lineage": "events that a catalog has yet to get", "minimization": "what each field is worth", "mitigation": "what remedies against gaps would cost", "models": "versions, and what is live", "online": "whether the fallback is on",
 	"pause": "jobs that are paused", "policy": "erasures and withdrawals", "reports": "reports", "runs": "the ledger", "serve": "servers that are alive", "tuning": "what searches of hyperparameters found",
 }
 
