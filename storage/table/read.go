@@ -73,25 +73,6 @@ func Read(ctx context.Context, b storage.Bucket, m Manifest, o ReadOptions) iter
 	}
 }
 
-// Fetched is the most that a Read of m holds at once of what it fetches, in bytes; beside it are a page of each column, unpacked, and a batch. It holds two parts,
-// if all of them is wanted, or four row groups: how large these are stands in footers, so that they count as parts.
-func (m *Manifest) Fetched(o ReadOptions) (most int64, err error) {
-	s, err := m.project(o.Columns)
-	if err != nil {
-		return 0, err
-	}
-	parts := o.parts(m)
-	_, ahead := o.whole(s, m)
-	for i := range parts {
-		sum := int64(0)
-		for _, p := range parts[i:min(i+1+ahead, len(parts))] {
-			sum += p.Size
-		}
-		most = max(most, sum)
-	}
-	return most, nil
-}
-
 // parts are those that are read.
 func (o *ReadOptions) parts(m *Manifest) []Part {
 	if o.Shards == nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -238,52 +237,6 @@ func TestReadLendsMemory(t *testing.T) {
 	}
 	if err := g.Wait(); err != nil {
 		t.Error(err)
-	}
-}
-
-// TestFetched counts, at each batch, the bytes that were asked for and not read yet.
-func TestFetched(t *testing.T) {
-	rec := storagetest.NewRecording(storage.NewMemory(nil))
-	b := randomBatch(rand.New(rand.NewPCG(5, 3)), 3000)
-	for i := range b.N {
-		b.Cols[0].Int[i] = int64(uint64(i) * golden)
-	}
-	m := write(t, rec, WriteOptions{Shards: 8, ShardBy: "subject", RowGroup: 50}, b)
-	for _, o := range []ReadOptions{{}, {Shards: []int{1, 2, 6}}, {Columns: []string{"subject", "at", "value"}}} {
-		rec.Reset()
-		most, err := m.Fetched(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sizes := map[int]int64{}
-		all := int64(0)
-		for _, p := range o.parts(&m) {
-			sizes[p.Shard] = p.Size
-			all += p.Size
-		}
-		if most >= all && o.Columns == nil || most < slices.Max(slices.Collect(maps.Values(sizes))) {
-			t.Errorf("%+v: %d bytes of %d", o, most, all)
-		}
-		for got, err := range Read(context.Background(), rec, m, o) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			asked, read := int64(0), int64(0)
-			for _, p := range o.parts(&m) {
-				for _, c := range rec.Gets(p.Object) {
-					asked += c.End - c.Off
-				}
-				if p.Shard < ShardOf(uint64(got.Cols[0].Int[0]), m.Shards) {
-					read += p.Size
-				}
-			}
-			if asked-read > most {
-				t.Fatalf("%+v: %d bytes were asked for when %d had been read, %d at most say otherwise", o, asked, read, most)
-			}
-		}
-	}
-	if _, err := m.Fetched(ReadOptions{Columns: []string{"none"}}); !errors.Is(err, ErrColumn) {
-		t.Errorf("a column that is not there: %v", err)
 	}
 }
 
