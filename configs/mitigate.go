@@ -121,7 +121,7 @@ func remedyEdits(root ast.Node, job, model string, r *jobs.Remedy) ([]edit, erro
 		if under(train, "reweight") != nil {
 			return nil, fmt.Errorf("jobs.%s.train.reweight is there already", job)
 		}
-		return one(setIn(train, "reweight", fmt.Sprintf("{cohort: %s, of: %s}", flowNames(strings.Split(w.Cohort, jobs.CohortCross)), flowNumbers(w.Of))))
+		return one(setIn(train, "reweight", w.Text()))
 	}
 	rule, key, value, inner, innerValue := "", "", "", "", ""
 	switch {
@@ -133,7 +133,7 @@ func remedyEdits(root ast.Node, job, model string, r *jobs.Remedy) ([]edit, erro
 		value = fmt.Sprintf("{%s: %s}", key, innerValue)
 	case r.AtLeast != nil:
 		rule, key = "at_least", r.AtLeast.Column
-		inner = fmt.Sprintf("{of: [%s], share: %s}", quotedNames(r.AtLeast.In), shortest(r.AtLeast.Share))
+		inner = jobs.FloorText(r.AtLeast)
 		value = fmt.Sprintf("{%s: %s}", key, inner)
 	case r.Fresh != nil:
 		rule, key, innerValue = "fresh", "share", shortest(r.Fresh.Share)
@@ -164,30 +164,6 @@ func remedyEdits(root ast.Node, job, model string, r *jobs.Remedy) ([]edit, erro
 func one(e edit, err error) ([]edit, error) { return []edit{e}, err }
 
 func shortest(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
-
-// flowNames is one name, or a list of several.
-func flowNames(names []string) string {
-	if len(names) == 1 {
-		return names[0]
-	}
-	return "[" + strings.Join(names, ", ") + "]"
-}
-
-func quotedNames(names []string) string {
-	var out []string
-	for _, n := range names {
-		out = append(out, strconv.Quote(n))
-	}
-	return strings.Join(out, ", ")
-}
-
-func flowNumbers(of map[string]float64) string {
-	var out []string
-	for _, level := range sortedKeys(of) {
-		out = append(out, strconv.Quote(level)+": "+shortest(of[level]))
-	}
-	return "{" + strings.Join(out, ", ") + "}"
-}
 
 // take makes p, a copy, what the edited text is meant to say.
 func (p *Project) take(job string, r *jobs.Remedy) {

@@ -214,7 +214,7 @@ func (m *Mitigation) Curve() *curvePicture {
 	height := func(v float64) string { return cent(100 - y.place(v)) }
 	c := &curvePicture{}
 	for _, t := range xTicks {
-		c.Across = append(c.Across, curveTick{t.At, t.Label, t.Anchor})
+		c.Across = append(c.Across, curveTick(t))
 	}
 	for _, t := range yTicks {
 		if at, err := strconv.ParseFloat(strings.TrimSuffix(t.At, "%"), 64); err == nil { // places are counted from above
@@ -258,7 +258,7 @@ func signedPercent(x float64) string {
 // percent2 prints a share that may be small: 0.34 %.
 func percent2(x float64) string { return minus(fmt.Sprintf("%.2f", 100*x)) + " %" }
 
-// ChangeText, CutText and the like are figures of the table in print.
+// ChangeText is the change of the metric in print, as the figures after it are.
 func (r Remedy) ChangeText() string { return spanned(r.Change, signedPercent) }
 
 // ClosedText is the share of the gap that is closed.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -458,7 +457,7 @@ func (e *experiment) floored(q *eval.Quality) (out []remedy, why string) {
 				continue
 			}
 			out = append(out, remedy{
-				Remedy: eval.Remedy{Name: fmt.Sprintf("%.4g %% of the places for %d of %s", 100*f.Share, len(of), p.Attribute), Strength: f.Share, Patch: e.lists(fmt.Sprintf("at_least: {%s: {of: [%s], share: %g}}", p.Attribute, quoted(of), f.Share))},
+				Remedy: eval.Remedy{Name: fmt.Sprintf("%.4g %% of the places for %d of %s", 100*f.Share, len(of), p.Attribute), Strength: f.Share, Patch: e.lists(fmt.Sprintf("at_least: {%s: %s}", p.Attribute, FloorText(&f)))},
 				change: Remedy{AtLeast: &f}, try: variant{rules: &with},
 			})
 		}
@@ -469,12 +468,13 @@ func (e *experiment) floored(q *eval.Quality) (out []remedy, why string) {
 	return out, why
 }
 
-func quoted(names []string) string {
-	var out []string
-	for _, n := range names {
-		out = append(out, strconv.Quote(n))
+// FloorText is a floor as a project file has it under its attribute.
+func FloorText(f *lists.Floor) string {
+	var of []string
+	for _, level := range f.In {
+		of = append(of, strconv.Quote(level))
 	}
-	return strings.Join(out, ", ")
+	return fmt.Sprintf("{of: [%s], share: %g}", strings.Join(of, ", "), f.Share)
 }
 
 func (e *experiment) freshened() (out []remedy, why string) {
@@ -521,26 +521,9 @@ func (e *experiment) weighted(out *Mitigated) (all []remedy, err error) {
 			return nil, fmt.Errorf("%w: fewer than two groups of %s have enough people to be judged", ErrMitigate, out.Cohort)
 		}
 		all = append(all, remedy{
-			Remedy: eval.Remedy{Name: fmt.Sprintf("reweight by %s, power %g", out.Cohort, power), Strength: power, Patch: fmt.Sprintf("jobs: {%s: {train: {reweight: {cohort: %s, of: %s}}}}", e.job.Name, cohortText(out.Cohort), factorsText(r.Of))},
+			Remedy: eval.Remedy{Name: fmt.Sprintf("reweight by %s, power %g", out.Cohort, power), Strength: power, Patch: fmt.Sprintf("jobs: {%s: {train: {reweight: %s}}}", e.job.Name, r.Text())},
 			change: Remedy{Reweight: r}, try: variant{reweight: r},
 		})
 	}
 	return all, nil
-}
-
-// cohortText is a cohort as a project file has it: an intersection is a list.
-func cohortText(cohort string) string {
-	if strings.Contains(cohort, CohortCross) {
-		return "[" + strings.ReplaceAll(cohort, CohortCross, ", ") + "]"
-	}
-	return cohort
-}
-
-// factorsText are weights of groups as a project file has them.
-func factorsText(of map[string]float64) string {
-	var parts []string
-	for _, level := range slices.Sorted(maps.Keys(of)) {
-		parts = append(parts, fmt.Sprintf("%s: %g", strconv.Quote(level), of[level]))
-	}
-	return "{" + strings.Join(parts, ", ") + "}"
 }

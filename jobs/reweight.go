@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rapport-ml/rapport/eval"
@@ -53,6 +54,19 @@ func (j *Job) mayTrainOn(cohort string) error {
 		}
 	}
 	return nil
+}
+
+// Text is it as a project file has it: an intersection is a list.
+func (r *Reweight) Text() string {
+	cohort := r.Cohort
+	if parts := strings.Split(cohort, CohortCross); len(parts) > 1 {
+		cohort = "[" + strings.Join(parts, ", ") + "]"
+	}
+	var of []string
+	for _, level := range slices.Sorted(maps.Keys(r.Of)) {
+		of = append(of, fmt.Sprintf("%s: %g", strconv.Quote(level), r.Of[level]))
+	}
+	return fmt.Sprintf("{cohort: %s, of: {%s}}", cohort, strings.Join(of, ", "))
 }
 
 // same reports whether two ask for the same weights.
