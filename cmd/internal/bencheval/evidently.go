@@ -63,7 +63,7 @@ func (e *evidently) judge(w *driftsim.Week, _ uint64) ([]string, error) {
 		return nil, err
 	}
 	if !e.answer.Scan() {
-		return nil, fmt.Errorf("Evidently does not answer: %w", errors.Join(e.answer.Err(), e.cmd.Wait()))
+		return nil, fmt.Errorf("no answer of Evidently: %w", errors.Join(e.answer.Err(), e.cmd.Wait()))
 	}
 	var called []string
 	if err := json.Unmarshal(e.answer.Bytes(), &called); err != nil {
