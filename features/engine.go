@@ -47,8 +47,9 @@ type Plan struct {
 	// State is as of Interval.End; Tile is of the events of Interval alone. Their texts, too, are valid only during the call: who keeps them clones them.
 	State func(key string, rows *table.Batch) error
 	Tile  func(key string, rows *table.Batch) error
-	// Anew says that all that Out, State and Tile have received is void, and that the build begins again with all events: a Prior turned out to be of no use
-	// after some entities had been put out. It must be set if Prior is. An error ends the build.
+	// Anew says that all that Out, State and Tile have received is void, and that the build begins again with all events: after some entities had been put out a
+	// Prior turned out to be of no use, or what was spilled to have texts that the engine can't tell apart as it began. It must be set if Prior is; without it the
+	// latter is an error. An error ends the build.
 	Anew func() error
 }
 

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ func build(ctx context.Context, p features.Plan) (features.Stats, error) {
 	bg := &budget{limit: share(p.Budget), spill: spill{folder: p.Spill}}
 	defer bg.spill.close()
 	err := attempt(ctx, p, bg, &stats, false)
-	if errors.Is(err, errAlike) || errors.Is(err, errCrowded) { // which is known before anything is put out
+	if errors.Is(err, errAlike) || errors.Is(err, errCrowded) {
 		stats = features.Stats{RowsOut: map[string]int64{}}
 		err = attempt(ctx, p, bg, &stats, true)
 	}
@@ -87,6 +88,12 @@ func attempt(ctx context.Context, p features.Plan, bg *budget, stats *features.S
 	}
 	o := newOutlet(ctx, s, p)
 	if err := o.all(); err != nil {
+		if errors.Is(err, errAlike) && o.began() { // keys that were spilled are met when others have been put out
+			if p.Anew == nil {
+				return fmt.Errorf("what is put out could not be taken back: set Anew, or a larger Budget (%v)", err)
+			}
+			return cmp.Or(p.Anew(), err)
+		}
 		return err
 	}
 	return o.end(stats)

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -196,11 +197,14 @@ func TestSharedPairs(t *testing.T) {
 	}
 }
 
-// Texts with the same hash are told apart as entities. Such texts are easily made: XXH3 multiplies two words of the text, each mixed with one of its secret's, and
-// 0 times any is 0.
+// alike is one of two texts with the same hash. They are easily made: XXH3 multiplies two words of the text, each mixed with one of its secret's, and 0 times
+// any is 0.
+func alike(i int) string {
+	return "\xb8\xfe\x6c\x39\x23\xa4\x4b\xbe" + fmt.Sprintf("%08d", i%2) + "and sixteen more"
+}
+
+// Texts with the same hash are told apart as entities.
 func TestTextsWithOneHash(t *testing.T) {
-	secret := "\xb8\xfe\x6c\x39\x23\xa4\x4b\xbe"
-	alike := func(i int) string { return secret + fmt.Sprintf("%08d", i%2) + "and sixteen more" }
 	if aggregate.HashString(alike(0)) != aggregate.HashString(alike(1)) {
 		t.Fatal("the texts have different hashes: find others")
 	}
@@ -226,6 +230,51 @@ func TestTextsWithOneHash(t *testing.T) {
 				t.Errorf("budget %d, view %s: %v, want %v", budget, view, g[:min(3, len(g))], w[:min(3, len(w))])
 			}
 		}
+	}
+}
+
+// Where keys with one hash are met among what was spilled, when rows have been put out already, these are taken back, or else the build fails.
+func TestTextsWithOneHashSpilled(t *testing.T) {
+	const n, subjects, items = 60_000, 3000, 2500
+	views := []features.View{
+		{Name: "a", Key: features.KeyItem, Windows: []time.Duration{joinDay}, Features: []features.Feature{{Name: "d", Op: features.Distinct, Column: features.KeySubject}}},
+		{Name: "b", Key: features.KeySubject, Windows: []time.Duration{joinDay}, Features: []features.Feature{{Name: "d", Op: features.Distinct, Column: features.KeyItem}}},
+	}
+	b := &table.Batch{N: n, Schema: table.Schema{{Name: "subject", Type: table.Int64}, {Name: "item", Type: table.String}, {Name: "time", Type: table.Time}}, Cols: make([]table.Column, 3)}
+	for i := range n {
+		name := fmt.Sprint("item ", i%items)
+		if k := i % items; k < 2 {
+			name = alike(k)
+		}
+		b.Cols[0].Int = append(b.Cols[0].Int, int64(i%subjects)*0x123456789ab)
+		b.Cols[1].Str = append(b.Cols[1].Str, name)
+		b.Cols[2].Int = append(b.Cols[2].Int, joinEnd.UnixMicro()-1-int64(i))
+	}
+	rows := map[string]int{}
+	anew := 0
+	p := features.Plan{
+		Views: views, Schema: b.Schema, Interval: table.Interval{Start: joinEnd.Add(-joinDay), End: joinEnd}, Budget: 2 << 20, Spill: t.TempDir(),
+		Events: func(context.Context, table.Interval) ([]features.Split, error) { return joinSource(b), nil },
+		Out: func(v features.View, of *table.Batch) error {
+			rows[v.Name] += of.N
+			return nil
+		},
+		Anew: func() error {
+			anew++
+			clear(rows)
+			return nil
+		},
+	}
+	stats, err := Engine{}.Build(t.Context(), p)
+	if err != nil || anew != 1 || stats.Spilled == 0 {
+		t.Fatalf("%d times anew, %d bytes spilled, %v", anew, stats.Spilled, err)
+	}
+	if rows["a"] != items || rows["b"] != subjects || stats.RowsOut["b"] != subjects {
+		t.Errorf("rows by view %v, counted %v, want %d items and %d subjects", rows, stats.RowsOut, items, subjects)
+	}
+	p.Anew = nil
+	if _, err := (Engine{}).Build(t.Context(), p); err == nil || errors.Is(err, errAlike) {
+		t.Errorf("error %v of what can't be taken back", err)
 	}
 }
 
