@@ -32,6 +32,9 @@ type Diff struct {
 	Changes []Change     `json:"changes"`
 
 	Definitions []Definition `json:"definitions"` // set by WriteJSON
+
+	headline string // metric of b, or if a was not measured by that, of a
+	unlike   bool   // they were judged by different protocols
 }
 
 // DiffSide is one of the two versions, as it was judged.
@@ -105,11 +108,17 @@ func Compare(model string, a, b int, reportA, reportB *Report, atA, atB string) 
 		d.Tells = fmt.Sprintf("Version %d was live when version %d was judged: both were asked for the same people, on data that neither had seen.", b, a)
 	case qa == nil || qb == nil:
 		d.Tells = "One of the two was never measured."
+	case qa.Protocol != qb.Protocol:
+		d.unlike = true
+		d.Tells = fmt.Sprintf("Neither was live when the other was judged, and they were judged by different protocols, %s and %s: their figures can’t be compared.", qa.Protocol, qb.Protocol)
 	default:
 		d.Tells = "Neither was live when the other was judged: each figure is of its own test window and its own people. A difference may be the window’s; nothing tests it."
 	}
 	if qa != nil && qb != nil {
 		d.figures(qa, qb, nameA, nameB)
+		if d.headline = qb.Headline; !slices.ContainsFunc(d.Figures, func(f DiffFigure) bool { return f.Metric == qb.Headline }) {
+			d.headline = qa.Headline
+		}
 		d.cohorts(qa, qb, nameA, nameB)
 	}
 	d.budgets(reportA.Decision.Rules, reportB.Decision.Rules)
@@ -382,10 +391,16 @@ func (d *Diff) Better() (tone, says string) {
 	if len(d.Figures) == 0 {
 		return "none", "There are no figures of both."
 	}
-	f := d.Figures[0]
+	at := slices.IndexFunc(d.Figures, func(f DiffFigure) bool { return f.Metric == d.headline })
+	if at < 0 {
+		return "none", fmt.Sprintf("Nothing tells which is better: %s was not measured of both.", d.headline)
+	}
+	f := d.Figures[at]
 	a, b := fmt.Sprintf("version %d", d.A.Version), fmt.Sprintf("version %d", d.B.Version)
 	values := fmt.Sprintf("%s %s and %s", f.Metric, plain(*f.A.Value), plain(*f.B.Value))
 	switch low, high := f.Difference.Low, f.Difference.High; {
+	case d.unlike:
+		return "none", fmt.Sprintf("Judged by different protocols, so nothing tells %s from %s: %s.", a, b, values)
 	case d.Paired == "" && f.A.apart(f.B):
 		return "none", fmt.Sprintf("Measured apart, with intervals that do not meet: %s.", values)
 	case d.Paired == "" || low == nil || high == nil:

@@ -59,7 +59,7 @@ func (p *diffPage) moves() {
 	if len(p.Diff.Figures) == 0 {
 		return
 	}
-	_, length, err := parseMetric(p.Diff.Figures[0].Metric)
+	_, length, err := parseMetric(p.Diff.headline)
 	if err != nil {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -101,5 +102,71 @@ func TestCompareApart(t *testing.T) {
 	}
 	if err := d.WriteHTML(fullDisk{}); err == nil || !strings.Contains(err.Error(), "versions 11 and 12 of home: no space left") {
 		t.Errorf("to a full disk: %v", err)
+	}
+}
+
+// TestCompareByTheHeadline: which is better is said by the headline metric alone, wherever it stands, and of nothing else; what different protocols have
+// measured is set against each other by nobody.
+func TestCompareByTheHeadline(t *testing.T) {
+	b := exampleReport(t)
+	es := b.Quality.named("live v3").Estimates
+	for i := range es {
+		if es[i].Metric == b.Quality.Headline {
+			es[i].Metric = "unheard@5"
+		}
+	}
+	d := Compare("home", 3, 7, exampleReport(t), b, "", "")
+	if len(d.Figures) == 0 {
+		t.Fatal("no figure is left")
+	}
+	if tone, says := d.Better(); tone != "none" || !strings.Contains(says, "ndcg@5 was not measured of both") {
+		t.Errorf("without the headline of one: %s, %q", tone, says)
+	}
+	b = exampleReport(t)
+	d = Compare("home", 3, 7, exampleReport(t), b, "", "")
+	slices.Reverse(d.Figures)
+	if tone, says := d.Better(); tone != "good" || !strings.HasSuffix(says, " of ndcg@5.") {
+		t.Errorf("with the headline last: %s, %q", tone, says)
+	}
+	b.Quality.Protocol = "another"
+	d = Compare("home", 11, 12, exampleReport(t), b, "", "")
+	if tone, says := d.Better(); tone != "none" || !strings.Contains(says, "different protocols") || !strings.Contains(d.Tells, "can’t be compared") {
+		t.Errorf("by different protocols: %s, %q, %q", tone, says, d.Tells)
+	}
+	var page bytes.Buffer
+	if err := d.WriteHTML(&page); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDiffEscapes: what a project or its data call things is text, on the page and in Markdown.
+func TestDiffEscapes(t *testing.T) {
+	const evil = `<img src=x onerror=alert(1)>|"'`
+	a, b := exampleReport(t), exampleReport(t)
+	b.Quality.Contenders[1].Name = "live v3"
+	for i := range b.Quality.Cohorts {
+		c := &b.Quality.Cohorts[i]
+		c.Cohort = evil + c.Cohort
+		for j := range c.Figures {
+			for k := range c.Figures[j].ByGroup {
+				c.Figures[j].ByGroup[k].Level = evil
+			}
+		}
+	}
+	b.Decision.Reasons, b.Data.Kinds, b.Unprofiled = []string{evil}, []string{evil}, evil
+	b.Purposes[0].Name, b.Purposes[0].Says, b.Model.Parts = evil, evil, []PartWeight{{evil, 1}}
+	b.Model.Spec = json.RawMessage(`{"x":"<img src=x onerror=alert(1)>"}`)
+	d := Compare(evil, 3, 7, a, b, evil, evil)
+	var page, md, js bytes.Buffer
+	if err := errors.Join(d.WriteHTML(&page), d.WriteMarkdown(&md), d.WriteJSON(&js)); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(page.String(), "onerror") || !strings.Contains(md.String(), "onerror") {
+		t.Fatal("what is evil stands nowhere")
+	}
+	for name, text := range map[string]string{"page": page.String(), "Markdown": strings.ReplaceAll(md.String(), `\<`, ""), "JSON": js.String()} {
+		if strings.Contains(text, "<img") {
+			t.Errorf("%s: not escaped", name)
+		}
 	}
 }
