@@ -20,11 +20,13 @@ import (
 // Lock is purposes.lock: what the purposes of a project file may do with data, as somebody who answers for that has accepted it. It stands beside the
 // project file and in the same pull request, so that a review of the one is a review of the other. A project file that goes beyond it is at fault.
 type Lock struct {
-	Format    int          `yaml:"format"` // 1
-	Purposes  []Locked     `yaml:"purposes"`
-	Sensitive []string     `yaml:"sensitive_items,omitempty"`    // as guard writes them
-	Protected []string     `yaml:"protected_subjects,omitempty"` //
-	Accepted  []Acceptance `yaml:"accepted"`                     // oldest first
+	Format   int      `yaml:"format"` // 1
+	Purposes []Locked `yaml:"purposes"`
+	// Keys are, by data set, the columns of its files that name people, items and times, or hold what people said: no purpose lists these.
+	Keys      map[string][]string `yaml:"keys"`
+	Sensitive []string            `yaml:"sensitive_items,omitempty"`    // as guard writes them
+	Protected []string            `yaml:"protected_subjects,omitempty"` //
+	Accepted  []Acceptance        `yaml:"accepted"`                     // oldest first
 }
 
 // Locked is what one purpose was accepted with.
@@ -99,6 +101,9 @@ func parseLock(path string, body []byte) (*Lock, error) {
 			}
 		}
 	}
+	if len(l.Accepted) == 0 {
+		return nil, fmt.Errorf("%s: it does not say who accepted it (%s)", path, hint)
+	}
 	return l, nil
 }
 
@@ -114,9 +119,9 @@ func (l *Lock) Bytes() ([]byte, error) {
 
 // Locked is what the lock of this project is to hold, with what was accepted before, if anything was, and this acceptance behind it.
 func (p *Project) Locked(before *Lock, a Acceptance) *Lock {
-	l := &Lock{Format: lockFormat, Purposes: []Locked{}, Protected: guards("", p.ProtectedSubjects)}
+	l := &Lock{Format: lockFormat, Purposes: []Locked{}, Keys: p.lockedKeys(), Protected: guards("", p.ProtectedSubjects, p.Sources.Subjects)}
 	if p.SensitiveItems != nil {
-		l.Sensitive = guards(p.SensitiveItems.Purpose, p.SensitiveItems.Where)
+		l.Sensitive = guards(p.SensitiveItems.Purpose, p.SensitiveItems.Where, p.Sources.Items)
 	}
 	for _, name := range sortedKeys(p.Purposes) {
 		l.Purposes = append(l.Purposes, p.lockedPurpose(name))
@@ -143,13 +148,10 @@ func FirstLock(path string, body []byte, a Acceptance) ([]byte, error) {
 
 func (p *Project) lockedPurpose(name string) Locked {
 	pu := p.Purposes[name]
-	out := Locked{Name: name, Says: pu.Says, Basis: pu.Basis, Use: use(pu), Reads: map[string][]string{}}
+	out := Locked{Name: name, Says: strings.TrimSpace(pu.Says), Basis: pu.Basis, Use: use(pu), Reads: map[string][]string{}}
 	for set, columns := range pu.Reads {
 		for _, c := range columns {
-			if at := p.sourceColumn(set, c); at != "" && at != c {
-				c += " from " + at
-			}
-			out.Reads[set] = append(out.Reads[set], c)
+			out.Reads[set] = append(out.Reads[set], from(c, p.sourceColumn(set, c)))
 		}
 		slices.Sort(out.Reads[set])
 	}
@@ -193,27 +195,95 @@ func (p *Project) sourceColumn(set, name string) string {
 	return ""
 }
 
-// guards writes declared conditions as text, sorted; purpose is whose consent lifts them, "": nobody's.
-func guards(purpose string, where []map[string]condition) []string {
-	var out []string
-	for _, e := range exclusions(where) {
-		var all []string
-		for _, c := range e {
-			all = append(all, guard(c))
-		}
-		slices.Sort(all)
-		line := strings.Join(all, " and ")
-		if purpose != "" {
-			line += ", unless " + purpose + " is consented to"
-		}
-		out = append(out, line)
+// lockedKeys are the columns of each data set that are read whatever the purposes say.
+func (p *Project) lockedKeys() map[string][]string {
+	e := p.Sources.Events
+	out := map[string][]string{"events": named(map[string]string{"subject": e.Subject, "item": e.Item, "at": e.At, "created": e.Created})}
+	if s := p.Sources.Items; s != nil {
+		out["items"] = named(map[string]string{"item": s.Item})
 	}
-	slices.Sort(out)
+	if s := p.Sources.Subjects; s != nil {
+		out["subjects"] = named(map[string]string{"subject": s.Subject})
+	}
+	if s := p.Sources.Cohorts; s != nil {
+		out["cohorts"] = named(map[string]string{"subject": s.Subject})
+	}
+	if s := p.Sources.Consent; s != nil {
+		out["consent"] = named(s.Columns)
+	}
+	if s := p.Sources.Preferences; s != nil {
+		out["preferences"] = named(s.Columns)
+	}
 	return out
 }
 
-func guard(c lists.Condition) string {
-	s := c.Column
+// named writes which column each name stands for, sorted; one that stands for none is left out.
+func named(columns map[string]string) []string {
+	out := []string{}
+	for _, name := range sortedKeys(columns) {
+		if at := columns[name]; at != "" {
+			out = append(out, from(name, at))
+		}
+	}
+	return out
+}
+
+// from writes a name, and the column that it stands for where that is another; "" is none.
+func from(name, at string) string {
+	if at == "" || at == name {
+		return plain(name)
+	}
+	return plain(name) + " from " + plain(at)
+}
+
+// plain writes a name so that no other text of a lock reads the same.
+func plain(name string) string {
+	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '"' || r == ',' || !strconv.IsPrint(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
+}
+
+// guards writes declared conditions on a source as text, sorted; purpose is whose consent lifts them, "": nobody's. A list of values is a line a value, where it
+// is the only list of its entry: one more value withholds more, and leaves the other lines as they are.
+func guards(purpose string, where []map[string]condition, source *Attributes) []string {
+	var out []string
+	for _, e := range exclusions(where) {
+		list := slices.IndexFunc(e, func(c lists.Condition) bool { return len(c.In) > 1 && !c.Not })
+		if list < 0 || slices.ContainsFunc(e[list+1:], func(c lists.Condition) bool { return len(c.In) > 1 && !c.Not }) {
+			out = append(out, guardLine(purpose, e, source))
+			continue
+		}
+		for _, value := range e[list].In {
+			one := slices.Clone(e)
+			one[list].In = []string{value}
+			out = append(out, guardLine(purpose, one, source))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func guardLine(purpose string, e lists.Exclusion, source *Attributes) string {
+	var all []string
+	for _, c := range e {
+		all = append(all, guard(c, source))
+	}
+	slices.Sort(all)
+	line := strings.Join(all, " and ")
+	if purpose != "" {
+		line += unless + plain(purpose) + " is consented to"
+	}
+	return line
+}
+
+const unless = ", unless "
+
+func guard(c lists.Condition, source *Attributes) string {
+	s := plain(c.Column)
+	if source != nil {
+		s = from(c.Column, source.Columns[c.Column])
+	}
 	switch {
 	case c.Min != nil && c.Max != nil:
 		s += fmt.Sprintf(" %v to %v", *c.Min, *c.Max)
@@ -222,12 +292,22 @@ func guard(c lists.Condition) string {
 	case c.Max != nil:
 		s += fmt.Sprintf(" at most %v", *c.Max)
 	default:
-		s += " in " + strconv.Quote(strings.Join(slices.Sorted(slices.Values(c.In)), ", "))
+		var values []string
+		for _, v := range c.In {
+			values = append(values, strconv.Quote(v))
+		}
+		slices.Sort(values)
+		s += " in " + strings.Join(slices.Compact(values), ", ")
 	}
 	if c.Not {
 		s = "not " + s
 	}
 	return s
+}
+
+// withheld reports whether one of these guards does what another did: the same, or the same for everybody.
+func withheld(now []string, was string) bool {
+	return slices.ContainsFunc(now, func(g string) bool { return g == was || strings.HasPrefix(was, g+unless) })
 }
 
 // Wider lists in which ways the project goes beyond a lock, in a fixed order; nil if it does not, or nothing is locked. Reading less, keeping shorter and
@@ -276,13 +356,32 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 		}
 	}
 	now := p.Locked(nil, Acceptance{})
+	for _, set := range sortedKeys(now.Keys) {
+		for _, c := range now.Keys[set] {
+			if !slices.Contains(l.Keys[set], c) {
+				add("sources."+set, "reads %s", c)
+			}
+		}
+	}
+	for _, set := range []string{"consent", "preferences"} {
+		was, heard := l.Keys[set]
+		if is, hears := now.Keys[set]; heard && !hears {
+			add("sources", "no longer has %s: what people said would count for nothing", set)
+		} else if heard {
+			for _, c := range was {
+				if !slices.Contains(is, c) {
+					add("sources."+set, "no longer reads %s", c)
+				}
+			}
+		}
+	}
 	for _, g := range l.Sensitive {
-		if !slices.Contains(now.Sensitive, g) {
+		if !withheld(now.Sensitive, g) {
 			add("sensitive_items", "no longer withholds items with %s", g)
 		}
 	}
 	for _, g := range l.Protected {
-		if !slices.Contains(now.Protected, g) {
+		if !withheld(now.Protected, g) {
 			add("protected_subjects", "no longer protects people with %s", g)
 		}
 	}

@@ -33,6 +33,7 @@ purposes:
     basis: consent
     reads: {events: [kind, value, device], items: [category], subjects: [age]}
     keep: {events: 90d}
+  health: {says: We may show what concerns your health., basis: consent}
 models: {home: {parts: [popular]}}
 jobs:
   nightly:
@@ -94,6 +95,7 @@ func TestLock(t *testing.T) {
 		{"reads less", "[kind, value, device]", "[kind]", ""},
 		{"keeps shorter", "90d", "70d", ""},
 		{"withholds more", "[{category: [pregnancy, faith]}]", "[{category: [pregnancy, faith]}, {category: [alcohol]}]", ""},
+		{"withholds one value more", "[pregnancy, faith]", "[pregnancy, alcohol, faith]", ""},
 		{"values in another order", "[pregnancy, faith]", "[faith, pregnancy]", ""},
 		{"reads a column", "items: [category]", "items: [category, brand]", "purposes.recommend.reads.items: reads brand, which purposes.lock does not allow (rapport purposes accept --role privacy --why TEXT"},
 		{"reads another column by the same name", "device: device_type", "device: diagnosis", "reads device from diagnosis"},
@@ -104,7 +106,16 @@ func TestLock(t *testing.T) {
 		{"another basis", "basis: consent", "basis: legitimate-interest", "purposes.recommend.basis: is legitimate-interest; accepted is consent"},
 		{"another sentence", "may like", "may buy", "purposes.recommend.says: is another sentence"},
 		{"another use", "    basis: consent\n", "    basis: consent\n    use: training\n", ""},
-		{"withholds less", "[pregnancy, faith]", "[faith]", `sensitive_items: no longer withholds items with category in "faith, pregnancy"`},
+		{"withholds less", "[pregnancy, faith]", "[faith]", `sensitive_items: no longer withholds items with category in "pregnancy"`},
+		{"one value in place of two", "[pregnancy, faith]", `["faith, pregnancy"]`, `no longer withholds items with category in "faith"`},
+		{"withholds by another column", "item: sku}\n  subjects", "item: sku, columns: {category: shelf}}\n  subjects", `no longer withholds items with category in "faith"`},
+		{"withholds unless somebody consents", "where: [{category: [pregnancy, faith]}]", "where: [{category: [pregnancy, faith]}], purpose: health", `no longer withholds items with category in "faith"`},
+		{"protects by another column", "numbers: [age]", "numbers: [age], columns: {age: visits}", "no longer protects people with age at most 15"},
+		{"things by another column", "item: sku, at: ts", "item: email, at: ts", "sources.events: reads item from email"},
+		{"things by the column of their name", "item: sku, at: ts", "item: item, at: ts", "sources.events: reads item,"},
+		{"people by another column", "subject: user, numbers", "subject: household, numbers", "sources.subjects: reads subject from household"},
+		{"consent by another column", "consent.parquet\"", "consent.parquet\", columns: {state: newsletter}", "sources.consent: reads state from newsletter"},
+		{"a column whose name is a text of the lock", "device: device_type", "\"device from device_type\": diagnosis, device: device_type", ""},
 		{"withholds nothing", "sensitive_items: {where: [{category: [pregnancy, faith]}]}\n", "", "no longer withholds"},
 		{"protects others", "{max: 15}", "{max: 12}", "protected_subjects: no longer protects people with age at most 15"},
 		{"a new purpose", "models:", "  more: {says: More., basis: consent}\nmodels:", "purposes.more: is a new purpose"},
@@ -149,6 +160,53 @@ func TestAccept(t *testing.T) {
 	}
 }
 
+// TestLockTellsApart: a text of the lock stands for one thing, and is read as it was written.
+func TestLockTellsApart(t *testing.T) {
+	condition := func(c string) []map[string]condition {
+		p, err := parse("rapport.yaml", []byte(strings.NewReplacer("{category: [pregnancy, faith]}", c, "items: [category]", `items: [category, brand, "not category", 'category in "a" and brand']`).Replace(lockProject)))
+		if err != nil {
+			t.Fatalf("%s: %v", c, err)
+		}
+		return p.SensitiveItems.Where
+	}
+	seen := map[string]string{}
+	for _, c := range []string{
+		`{category: ["a, b"]}`, `{category: [a]}`, `{category: ['a", "b']}`, `{category: {not: [a, b]}}`, `{category: {not: ["a, b"]}}`,
+		`{category: [a, b], brand: [c, d]}`, `{category: [a, b], brand: ["c, d"]}`, `{'category in "a" and brand': [c]}`, `{category: [a], brand: [c]}`,
+		`{"not category": [a]}`, `{category: {not: [a]}}`,
+	} {
+		text := strings.Join(guards("", condition(c), nil), "\n")
+		if seen[text] != "" {
+			t.Errorf("%s and %s are both %q", seen[text], c, text)
+		}
+		seen[text] = c
+	}
+	if a, b := from("device", "type"), from("device from type", ""); a == b {
+		t.Errorf("a column and its name are both %q", a)
+	}
+	p, err := parse("rapport.yaml", []byte(lockProject))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, says := range []string{"a\nb\n", " a", "a: b", "# a", "a\n\n  b\n\n", "\ta", "yes", "1", "~", "|", "-", "a #b", "'", `"`, "a\u0085b", "ä—\u2028", "\nb", "  a\nb"} {
+		pu := p.Purposes["recommend"]
+		pu.Says = says
+		p.Purposes["recommend"] = pu
+		body, err := p.Locked(nil, Acceptance{Role: "privacy", Why: strings.TrimSpace(says)}).Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := parseLock("purposes.lock", body)
+		if err != nil {
+			t.Errorf("%q: %v", says, err)
+			continue
+		}
+		if w := p.Wider(l); len(w) > 0 || l.Accepted[0].Why != strings.TrimSpace(says) {
+			t.Errorf("%q is read as another text: %v, %q\n%s", says, w, l.Accepted[0].Why, body)
+		}
+	}
+}
+
 func TestNoLock(t *testing.T) {
 	l := lockedProject(t)
 	if err := os.Remove(LockPath(l.path)); err != nil {
@@ -166,6 +224,7 @@ func TestBadLock(t *testing.T) {
 	for name, body := range map[string]string{
 		"empty": "", "no YAML": "format: [", "an unknown key": "format: 1\npurpose: []\n", "a later format": "format: 2\npurposes: []\naccepted: []\n",
 		"two of a name": "format: 1\npurposes: [{name: a, says: s, basis: consent, use: training, reads: {}}, {name: a, says: s, basis: consent, use: training, reads: {}}]\naccepted: []\n",
+		"nobody's":      "format: 1\npurposes: []\nkeys: {}\naccepted: []\n",
 		"no duration":   "format: 1\npurposes: [{name: a, says: s, basis: consent, use: training, reads: {}, keep: {events: long}}]\naccepted: []\n",
 		"a conflict":    "<<<<<<< HEAD\nformat: 1\n=======\nformat: 1\n>>>>>>> other\n",
 	} {
