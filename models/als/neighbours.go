@@ -202,5 +202,13 @@ func loadNeighbours(r *artifact.Reader, most, n int) (out neighbours, err error)
 	if out.col, err = r.I32("neighbours", -1); err != nil {
 		return out, err
 	}
-	return out, models.CheckNeighbours(out.off, out.col)
+	if err = models.CheckNeighbours(out.off, out.col); err != nil {
+		return out, err
+	}
+	for i := range n {
+		if has := int(out.off[i+1] - out.off[i]); has > most {
+			return out, fmt.Errorf("item %d has %d neighbours, and %d are the most", i, has, most)
+		}
+	}
+	return out, nil
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/models/artifact"
 )
 
 // inCommon counts, for each two of n items, the subjects who chose both.
@@ -93,5 +94,20 @@ func TestArtifactWithoutNeighbours(t *testing.T) {
 	}
 	if found, err := s.Related(t.Context(), models.RelatedSimilar, n, items, scores); err != nil || found == 0 {
 		t.Errorf("beside a new item stand %d, %v", found, err)
+	}
+}
+
+// An artifact whose related lists could name more than it says is refused.
+func TestTooManyNeighbours(t *testing.T) {
+	const n, k = 60, 3
+	m := train(t, dataset(n, groups(rand.New(rand.NewPCG(8, 2)), 120, n, k, 15)), Hyper{Dim: 16, Neighbours: 4}, 200*day)
+	m.hyper.Neighbours = 3
+	files, _ := encoded(t, m)
+	r, err := artifact.Open(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := models.Load(r, map[string]models.Loader{"als": Load}); err == nil {
+		t.Error("4 neighbours of an item can be read where 3 are the most")
 	}
 }
