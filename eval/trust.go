@@ -168,6 +168,38 @@ func TellTrust(whole []TrustTally, cohorts []TrustCohort) []TrustGroup {
 	return out
 }
 
+// KeepTold gives a week that is counted again (now) what an earlier count has told of people: whoever has both would learn of the few who have come or gone
+// between them by subtraction. A metric that told of nobody, was withheld or a gap is told anew. Where a metric is kept, a level that has no figure of it is a gap.
+func KeepTold(now, earlier []TrustGroup) []TrustGroup {
+	if len(now) == 0 || len(earlier) == 0 {
+		return now
+	}
+	for _, kept := range earlier[0].Figures {
+		if !kept.tells() {
+			continue
+		}
+		for g := range now {
+			f := now[g].Figure(kept.Metric, kept.Purpose)
+			if f == nil {
+				continue
+			}
+			*f = TrustFigure{Metric: kept.Metric, Purpose: kept.Purpose, Status: Gap}
+			if at := slices.IndexFunc(earlier, func(e TrustGroup) bool { return e.Cohort == now[g].Cohort && e.Level == now[g].Level }); at >= 0 {
+				if was := earlier[at].Figure(kept.Metric, kept.Purpose); was != nil {
+					*f = *was
+				}
+			}
+		}
+	}
+	return now
+}
+
+// tells reports whether a figure tells of how many people something holds.
+func (f *TrustFigure) tells() bool {
+	m := trustMetricOf(f.Metric)
+	return f.Status == Told && f.Value != nil && m != nil && m.form != ofNobody && (m.form == peopleRate || *f.Value != 0)
+}
+
 // parts are the counts of people that a figure tells: those who stand behind it, and the others of whom they are some.
 func (t TrustTally) parts() []int {
 	switch m := trustMetricOf(t.Metric); {

@@ -156,6 +156,34 @@ func TestTellTrustGivesNobodyAway(t *testing.T) {
 	}
 }
 
+// TestKeepTold: a week that is counted again tells what it could not tell before, and of what it told nothing else: 2 of 42 who are gone follow from nothing.
+func TestKeepTold(t *testing.T) {
+	count := func(metric string, n int) TrustTally { return TrustTally{Metric: metric, N: n} }
+	rate := func(n, of int) TrustTally { return TrustTally{Metric: TrustConsent, Purpose: "p", N: n, Of: of} }
+	tell := func(levels []string, ts ...[]TrustTally) []TrustGroup {
+		return TellTrust(sum(slices.Clone(ts)), []TrustCohort{{Name: "c", Levels: levels, Tallies: ts}})
+	}
+	gap := TrustTally{Metric: TrustComplaints, Gap: true}
+	held := func(days float64) TrustTally { return TrustTally{Metric: TrustHeld, Value: days} }
+	earlier := tell([]string{"a", "b"},
+		[]TrustTally{count(GrowthActive, 42), rate(20, 42), gap, count(TrustOptOuts, 0), count(TrustErased, 3), held(7)},
+		[]TrustTally{count(GrowthActive, 50), rate(0, 50), gap, count(TrustOptOuts, 0), count(TrustErased, 2), held(0)})
+	complaints := func(n, of int) TrustTally { return TrustTally{Metric: TrustComplaints, N: n, Of: of} }
+	now := tell([]string{"a", "b", "new"},
+		[]TrustTally{count(GrowthActive, 40), rate(20, 40), complaints(15, 40), count(TrustOptOuts, 12), count(TrustErased, 13), held(9)},
+		[]TrustTally{count(GrowthActive, 50), rate(0, 50), complaints(15, 50), count(TrustOptOuts, 13), count(TrustErased, 14), held(0)},
+		[]TrustTally{count(GrowthActive, 30), rate(30, 30), complaints(0, 30), count(TrustOptOuts, 14), count(TrustErased, 15), held(0)})
+	got := KeepTold(now, earlier)
+	for g, want := range []string{"92 21.7 % 30 39 42 9", "42 47.6 % 15 12 13 9", "50 0.0 % 15 13 14 0", "— — 0 14 15 0"} {
+		if f := figuresOf(got[g]); f != want {
+			t.Errorf("%s: %q, want %q", got[g].Level, f, want)
+		}
+	}
+	if f := figuresOf(KeepTold(tell([]string{"a"}, []TrustTally{count(GrowthActive, 40)}), nil)[0]); f != "40" {
+		t.Errorf("counted once: %q", f)
+	}
+}
+
 // weeksOf are four weeks of one metric of trust and one of growth; nil: a gap, below 0: withheld.
 func weeksOf(rates, active []float64) *TrustFacts {
 	out := &TrustFacts{Notes: []string{"something cannot be told"}}

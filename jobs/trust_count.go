@@ -53,7 +53,29 @@ func (c *weekCounter) count(ctx context.Context, t trustWeek) (eval.TrustWeek, i
 	c.erasures(x)
 	x.add(eval.TrustTally{Metric: eval.TrustHeld, Value: float64(c.plan.daysWithFiles(c.job, table.Interval{Start: c.job.history(c.iv).Start, End: t.iv.End}))})
 	out.Groups, out.Notes = x.told(), x.notes
-	return out, rows, nil
+	earlier, err := c.earlierCounts(ctx, t)
+	for _, e := range earlier {
+		out.Groups = eval.KeepTold(out.Groups, e.Groups)
+	}
+	return out, rows, err
+}
+
+// earlierCounts are what the job has counted of a week before files of it, or settings, changed; the first one last, which has told before all others.
+func (c *weekCounter) earlierCounts(ctx context.Context, t trustWeek) (out []eval.TrustWeek, err error) {
+	for commit, err := range c.tables.List(ctx, "trust/"+t.label+"/") {
+		if err != nil {
+			return nil, fmt.Errorf("earlier counts of %s: %w", t.label, err)
+		}
+		f, err := factsOf[trustFacts](commit)
+		if err != nil {
+			return nil, err
+		}
+		if f.Job == c.job.Name {
+			out = append(out, f.Week)
+		}
+	}
+	slices.SortFunc(out, func(a, b eval.TrustWeek) int { return b.Counted.Compare(a.Counted) })
+	return out, nil
 }
 
 // tallies are what is counted of a week, of everybody and by cohort.
