@@ -117,12 +117,13 @@ func (s *viewScan) unit() string {
 }
 
 // fields are the columns of a view that are compared, and where they stand in its schema. Of the most frequent values the first is compared, and of a
-// sequence none: its last item is followed as a column of events.
+// sequence none: its last item is followed as a column of events. Nor is text of a view without subjects: its levels would be named where enough items, or
+// other keys, have them, and one person can stand behind all of these.
 func (s *viewScan) fields(w *work) (fields []drift.Field, at []int) {
 	schema := s.view.Schema(w.job.eventSchema())
 	first := len(s.view.KeySchema(w.job.eventSchema()))
 	for i, f := range schema {
-		if i < first || f.Type == table.Time || s.opOf(i-first) == features.Sequence {
+		if i < first || f.Type == table.Time || s.opOf(i-first) == features.Sequence || f.Type == table.String && s.unit() != "" {
 			continue
 		}
 		fields, at = append(fields, drift.Field{Name: s.view.Name + "." + f.Name, Group: s.group, Text: f.Type == table.String}), append(at, i)
