@@ -1,9 +1,13 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -31,12 +35,29 @@ type Erased struct {
 	Online    int            `json:"online_rows_removed"`
 	Pending   []Pending      `json:"pending"`    // what learned from the subjects and is replaced by the next runs
 	OutOfSite []string       `json:"not_erased"` // raw sources, which are not ours to rewrite
+	Receipts  []string       `json:"receipts"`   // where the signed receipts stand in the bucket: one for each request that was carried out
+	Closed    []int          `json:"requests_closed"`
+
+	stores map[[3]string]int64 // store, unit and method → how many were removed
+}
+
+// removed counts what was taken out of a store.
+func (e *Erased) removed(store, unit, method string, n int64) {
+	if n == 0 {
+		return
+	}
+	if e.stores == nil {
+		e.stores = map[[3]string]int64{}
+	}
+	e.stores[[3]string{store, unit, method}] += n
 }
 
 // Pending is something made from an erased subject's data among that of many others, with the day by which it is replaced.
 type Pending struct {
 	What string    `json:"what"`
 	Due  time.Time `json:"due"`
+
+	why string
 }
 
 // ErrUnknownSubjects says that none of the ids is known.
@@ -51,7 +72,14 @@ const eraseLease = "leases/erase"
 // the identity table. Each table gets a successor under its old key, so no step has to be done again but those of the next interval.
 // Interrupted, it is taken up again by the next Erase of anybody, for the request stands in the journal; until then its subjects stay denied. Cost: each table that holds
 // subjects is read once; only the shards that hold these are written.
+//
+// Each request that is carried out leaves a signed receipt in the bucket, and closes what the register holds open of its kind for these people.
 func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Erased, error) {
+	return r.EraseOn(ctx, js, canonical, Terms{})
+}
+
+// EraseOn is Erase with what receipts say beside what was done.
+func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, terms Terms) (*Erased, error) {
 	lease, err := r.acquire(ctx, eraseLease)
 	if err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
@@ -75,7 +103,8 @@ func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Era
 			out.Known++
 		}
 	}
-	if _, pending := journal.Pending(); out.Known == 0 && len(pending) == 0 {
+	_, before := journal.Pending()
+	if out.Known == 0 && len(before) == 0 {
 		return out, fmt.Errorf("%w: none of the %d ids is in the identity table; in canonical form it is %s: is that how the source writes its ids?", ErrUnknownSubjects, len(canonical), shapes(canonical))
 	}
 	if out.Known > 0 {
@@ -118,27 +147,151 @@ func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Era
 			return nil, err
 		}
 	}
+	parts := out.Parts
 	if err := w.sweepStaged(ctx, out); err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
 	}
+	out.removed("staged files", "files", "files that no table names were deleted", int64(out.Parts-parts))
 	if out.Online, err = r.Online.Erase(ctx, owners...); err != nil {
 		return nil, fmt.Errorf("erase: online store: %w", err)
 	}
+	out.removed("online store", "rows", "rows were taken out of every generation, live and kept; the key stays denied", int64(out.Online))
 	if err := ids.Delete(ctx, slices.Sorted(maps.Keys(gone))...); err != nil {
 		return nil, err
 	}
+	out.removed("identity table", "people", "rows were deleted", int64(len(gone)))
+	drop := func(prefixes ...string) error {
+		for _, prefix := range prefixes {
+			n, err := w.dropVersions(ctx, prefix)
+			if err != nil {
+				return fmt.Errorf("erase: old versions: %w", err)
+			}
+			out.removed("old versions of objects", "versions", "versions were deleted for good, unfinished uploads too", n)
+		}
+		return nil
+	}
+	if err := drop("identity/", "data/"); err != nil {
+		return nil, err
+	}
+	out.removed("policy journal", "people", "subject numbers were replaced by marks", int64(len(gone)))
+	out.Rewritten = r.Wall().UTC()
+	if err := w.pendingAfterErasure(ctx, js, out); err != nil {
+		return nil, err
+	}
+	// A receipt is kept ahead of the act that ends its erasure: whatever dies in between, an erasure that is done has one.
 	for _, e := range entries {
+		resumed := slices.ContainsFunc(before, func(x event.Entry) bool { return x.Seq == e.Seq })
+		if err := w.keepReceipt(ctx, w.receiptOf(ctx, js, canonical, e, resumed, len(entries), out, terms)); err != nil {
+			return nil, err
+		}
 		if err := journal.Finish(ctx, e.Seq, w.now); err != nil {
 			return nil, err
 		}
+		out.Receipts = append(out.Receipts, receiptKey(e.Epoch))
+		closed, err := r.closeRequests(ctx, RequestErase, e.Marks, OutcomeDone, receiptKey(e.Epoch))
+		if err != nil {
+			return nil, err
+		}
+		out.Closed = append(out.Closed, closed...)
 	}
-	for _, prefix := range []string{event.JournalPrefix, "identity/", "data/"} {
-		if err := w.dropVersions(ctx, prefix); err != nil {
-			return nil, fmt.Errorf("erase: old versions: %w", err)
+	return out, drop(event.JournalPrefix)
+}
+
+// receiptOf says what an erasure did.
+func (w *work) receiptOf(ctx context.Context, js []*Job, canonical []string, e event.Entry, resumed bool, together int, out *Erased, terms Terms) *Receipt {
+	x := &Receipt{
+		Format: ReceiptFormat, Erasure: e.Epoch, Subjects: e.Marks, Requested: e.At.UTC(), Denied: out.Denied, Rewritten: out.Rewritten,
+		Resumed: resumed, Together: together, Stores: []ErasedStore{}, Pending: []ErasedPending{}, Contact: terms.Contact, Revision: w.Revision,
+		OutOf: OutOfScope{
+			Why:     "raw sources belong to those who deliver them: they are read, and never written. Rows of before the request are left out whenever they are read again",
+			Sources: out.OutOfSite, Files: []string{},
+		},
+		Keys: ReceiptKeys{
+			ID: w.Keys.ID(), Source: terms.KeySource, Previous: []string{},
+			Derived:  "marks and the signature come from keys of their own, HKDF-SHA256 of the project's secret with the labels rapport/1/erasure and rapport/1/signing",
+			Rotation: "a secret that is replaced stays among the previous ones while a mark or a row needs it; its public signing key stays published",
+		},
+	}
+	for _, k := range w.Previous {
+		x.Keys.Previous = append(x.Keys.Previous, k.ID())
+	}
+	if len(js) > 0 {
+		x.Project = js[0].Project
+	}
+	for of, n := range out.stores {
+		x.Stores = append(x.Stores, ErasedStore{Store: of[0], Unit: of[1], Method: of[2], Removed: n})
+	}
+	slices.SortFunc(x.Stores, func(a, b ErasedStore) int {
+		return cmp.Or(strings.Compare(a.Store, b.Store), strings.Compare(a.Unit, b.Unit))
+	})
+	for _, p := range out.Pending {
+		x.Pending = append(x.Pending, ErasedPending{What: p.What, Why: p.why, Due: p.Due, Contact: terms.Contact})
+	}
+	w.rawFiles(ctx, js, canonical, &x.OutOf)
+	return x
+}
+
+// rawFiles lists the files of the sources that name people. A source that cannot be listed holds no erasure up: it is said. A key in which
+// one of the ids stands is counted and not named.
+func (w *work) rawFiles(ctx context.Context, js []*Job, canonical []string, out *OutOfScope) {
+	seen := map[string]bool{}
+	digest := sha256.New()
+	list := func(set string, b storage.Bucket, pattern string) {
+		if b == nil || pattern == "" || seen[set+" "+pattern] {
+			return
+		}
+		seen[set+" "+pattern] = true
+		for info, err := range storage.Glob(ctx, b, pattern) {
+			if err != nil {
+				out.Why += fmt.Sprintf(". The files of %s could not be listed", set)
+				return
+			}
+			if out.Count++; len(out.Files) == maxReceiptFiles {
+				fmt.Fprintln(digest, set+" "+info.Key)
+				continue
+			}
+			line := set + " " + info.Key
+			if slices.ContainsFunc(canonical, func(id string) bool { return strings.Contains(info.Key, id) }) {
+				line = set + " (a key that holds an id)"
+			}
+			fmt.Fprintln(digest, line)
+			out.Files = append(out.Files, line)
 		}
 	}
-	out.Rewritten = r.Wall().UTC()
-	return out, w.pendingAfterErasure(ctx, js, out)
+	for _, j := range js {
+		list("events", j.Events.Bucket, j.Events.Path)
+		for set, src := range j.ofPeople() {
+			list(set, src.Bucket, src.Path)
+		}
+	}
+	out.Digest = hex.EncodeToString(digest.Sum(nil))
+}
+
+// ofPeople yields the data sets beside the events that name people.
+func (j *Job) ofPeople() iter.Seq2[string, *event.DataSet] {
+	return func(yield func(string, *event.DataSet) bool) {
+		sets := []struct {
+			name string
+			data *event.DataSet
+		}{{"consent", j.Consent}, {"preferences", j.Preferences}}
+		if j.Subjects != nil {
+			sets = append(sets, struct {
+				name string
+				data *event.DataSet
+			}{"subjects", &j.Subjects.Data})
+		}
+		if j.Cohorts != nil {
+			sets = append(sets, struct {
+				name string
+				data *event.DataSet
+			}{"cohorts", &j.Cohorts.Data})
+		}
+		for _, s := range sets {
+			if s.data != nil && !yield(s.name, s.data) {
+				return
+			}
+		}
+	}
 }
 
 // erasedBy names an erasure as the writer of successors.
@@ -205,14 +358,23 @@ func (w *work) eraseTable(ctx context.Context, c *table.Commit, gone map[policy.
 		if err != nil {
 			return nil, false, err
 		}
-		out.Rows += removed
+		for store, n := range removed {
+			out.Rows += n
+			out.removed(store, "rows", "files that held them were written anew without them, the old files deleted", n)
+		}
+		for name := range c.Outputs {
+			if _, stands := next.Outputs[name]; !stands {
+				out.removed(storeOf(c.Step, name), "tables", "tables that may have counted them were dropped: the next build reads all events", 1)
+			}
+		}
 		return next, true, nil
 	}
 	return nil, false, fmt.Errorf("others have replaced its commit %d times meanwhile: erase again; the subjects stay denied", replacedAtMost)
 }
 
 // withoutSubjects makes the successor of a commit without the subjects, and stages its tables.
-func (w *work) withoutSubjects(ctx context.Context, c *table.Commit, gone map[policy.Subject]bool) (next *table.Commit, removed int64, changed bool, err error) {
+func (w *work) withoutSubjects(ctx context.Context, c *table.Commit, gone map[policy.Subject]bool) (next *table.Commit, removed map[string]int64, changed bool, err error) {
+	removed = map[string]int64{}
 	without := *c
 	without.Outputs, without.Supersedes = map[string]table.Manifest{}, slices.Clone(c.Supersedes)
 	for name, m := range c.Outputs {
@@ -227,16 +389,36 @@ func (w *work) withoutSubjects(ctx context.Context, c *table.Commit, gone map[po
 		}
 		s, rows, err := event.RewriteWithout(ctx, w.Bucket, m, dataPrefix(c.Key, name), column, gone)
 		if err != nil {
-			return nil, 0, false, err
+			return nil, nil, false, err
 		}
 		if rows > 0 {
 			changed = true
-			removed += rows
+			removed[storeOf(c.Step, name)] += rows
 			without.Outputs[name] = s
 			without.Supersedes = append(without.Supersedes, m.Digest)
 		}
 	}
 	return &without, removed, changed, nil
+}
+
+// storeOf names what a step's output holds, in plain words.
+func storeOf(step, output string) string {
+	switch {
+	case step == "build" && strings.HasPrefix(output, statePrefix):
+		return "running states of views"
+	case step == "build" && strings.HasPrefix(output, tilePrefix):
+		return "tiles of views"
+	}
+	if name, ok := stores[step]; ok {
+		return name
+	}
+	return step
+}
+
+// stores names what the tables of each step hold, in plain words.
+var stores = map[string]string{
+	"ingest": "events", "build": "views", "assemble": "training sets", "consent": "records of consent", "preferences": "preferences", inboxStep: "preferences",
+	"subjects": "attributes of people", "cohorts": "cohorts", "guards": "protected people",
 }
 
 // subjectColumn names the column of a table that holds subject numbers, or is "": events, attributes and consent have one, and views of
@@ -301,40 +483,41 @@ func (w *work) sweepStaged(ctx context.Context, out *Erased) error {
 }
 
 // dropVersions removes, where the bucket keeps them, the versions under prefix that are not the current ones, and unfinished uploads.
-func (w *work) dropVersions(ctx context.Context, prefix string) error {
+func (w *work) dropVersions(ctx context.Context, prefix string) (dropped int64, err error) {
 	v, ok := w.Bucket.(storage.Versions)
 	if !ok {
-		return nil
+		return 0, nil
 	}
 	if _, err := v.AbortUploads(ctx, prefix); err != nil {
-		return err
+		return 0, err
 	}
 	if kept, err := v.Versioned(ctx); err != nil || !kept {
-		return err
+		return 0, err
 	}
 	current := map[string]string{}
 	for info, err := range w.Bucket.List(ctx, prefix, storage.ListOpt{}) {
 		if err != nil {
-			return err
+			return 0, err
 		}
 		head, err := w.Bucket.Head(ctx, info.Key)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		current[info.Key] = head.Version
 	}
 	for info, err := range v.ListVersions(ctx, prefix) {
 		if err != nil {
-			return err
+			return dropped, err
 		}
 		if version, ok := current[info.Key]; ok && version == info.Version {
 			continue
 		}
 		if err := v.DeleteVersion(ctx, info.Key, info.Version); err != nil {
-			return err
+			return dropped, err
 		}
+		dropped++
 	}
-	return nil
+	return dropped, nil
 }
 
 // pendingAfterErasure lists what learned from the subjects among others.
@@ -356,12 +539,23 @@ func (w *work) pendingAfterErasure(ctx context.Context, js []*Job, out *Erased) 
 			return err
 		}
 		if n := len(versions); n > 0 {
-			out.Pending = append(out.Pending, Pending{What: fmt.Sprintf("model %s, versions %d to %d", j.Model.Name, versions[0].Number, versions[n-1].Number), Due: due})
+			out.Pending = append(out.Pending, Pending{
+				What: fmt.Sprintf("model %s, versions %d to %d", j.Model.Name, versions[0].Number, versions[n-1].Number), Due: due,
+				why: "they learned from these people among many others and hold no row of them; versions that are trained from now on do not",
+			})
 		}
 	}
 	slices.Sort(out.OutOfSite)
 	out.OutOfSite = slices.Compact(out.OutOfSite)
-	out.Pending = append(out.Pending, Pending{What: "views of items, in which the subjects were counted", Due: due})
+	out.Pending = append(out.Pending, Pending{What: "views of items, in which the subjects were counted", Due: due, why: "counts over many people; the next build leaves these out"})
+	if out.Staged > 0 {
+		out.Pending = append(out.Pending, Pending{What: fmt.Sprintf("%d staged files, of runs that may be under way", out.Staged), Due: due, why: "they are too young to be told from a run's own; what is left of them is removed by the next erasure, or gc"})
+	}
+	if v, ok := w.Bucket.(storage.Versions); ok {
+		if kept, err := v.Versioned(ctx); err == nil && kept {
+			out.Pending = append(out.Pending, Pending{What: "copies that the store itself makes: replicas, backups, locked versions", Due: due, why: "the bucket keeps versions; what this program can list of them is removed, copies elsewhere are the operator's to remove"})
+		}
+	}
 	return nil
 }
 

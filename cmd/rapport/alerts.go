@@ -107,7 +107,8 @@ func (p *project) openAlerts(ctx context.Context) ([]alert.Alert, error) {
 // standing is how the jobs stand, and what is open.
 type standing struct {
 	*jobs.Status
-	Alerts []alert.Alert `json:"alerts"`
+	Requests jobs.RequestDue `json:"requests"`
+	Alerts   []alert.Alert   `json:"alerts"`
 }
 
 // standing reads how the jobs stand, and which alerts are open. It changes nothing.
@@ -120,7 +121,11 @@ func (p *project) standing(ctx context.Context, js []*jobs.Job) (*standing, erro
 	if err != nil {
 		p.runner.Log.Warn("not all alerts can be read", "error", err)
 	}
-	return &standing{s, open}, nil
+	due, err := p.runner.RequestsDue(ctx)
+	if err != nil {
+		p.runner.Log.Warn("what people asked for and when it is due can't be read", "error", err)
+	}
+	return &standing{s, due, open}, nil
 }
 
 // raise tells people of jobs that are late, which nobody else does where no serve runs.

@@ -395,6 +395,11 @@ func (a *app) featuresGetCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if v.Key == features.KeySubject {
+				if err := a.logAccess(cmd, p, entities); err != nil {
+					return err
+				}
+			}
 			return a.printFeatures(cmd.Context(), p, v, entities, times)
 		},
 	}

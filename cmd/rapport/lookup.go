@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -17,18 +16,21 @@ import (
 
 	"github.com/rapport-ml/rapport/configs"
 	"github.com/rapport-ml/rapport/features/event"
-	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage/online"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// openFor opens the project for what is asked of the people whose raw ids stand in a file, or on standard input; the caller closes it.
-func (a *app) openFor(ctx context.Context, ids string) (*project, []string, error) {
-	p, err := a.open(ctx, true)
+// openFor opens the project for what a verb asks of the people whose raw ids stand in a file, or on standard input, and writes that down in the
+// access log; the caller closes it.
+func (a *app) openFor(cmd *cobra.Command, ids string) (*project, []string, error) {
+	p, err := a.open(cmd.Context(), true)
 	if err != nil {
 		return nil, nil, err
 	}
 	raw, err := a.readIDs(ids)
+	if err == nil {
+		err = a.logAccess(cmd, p, raw)
+	}
 	if err != nil {
 		return nil, nil, errors.Join(err, p.Close())
 	}
@@ -109,7 +111,7 @@ func (a *app) recommendCmd() *cobra.Command {
 				}
 				return a.cartList(cmd.Context(), cart, language, k, explain)
 			}
-			p, raw, err := a.openFor(cmd.Context(), ids)
+			p, raw, err := a.openFor(cmd, ids)
 			if err != nil {
 				return err
 			}
@@ -220,50 +222,4 @@ func (s *spoken) why(item online.ListItem) string {
 		}
 	}
 	return strings.Join(parts, "; ")
-}
-
-func (a *app) subjectCmd() *cobra.Command {
-	c := group(&cobra.Command{Use: "subject", Short: "One person's records"})
-	var ids string
-	erase := &cobra.Command{
-		Use: "erase --ids FILE|-", Short: "Forget subjects: deny at once, then remove every row", Args: usage(noArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, raw, err := a.openFor(cmd.Context(), ids)
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			js, err := p.allJobs()
-			if err != nil {
-				return err
-			}
-			out, err := p.runner.Erase(cmd.Context(), js, raw)
-			p.progress.done()
-			if errors.Is(err, jobs.ErrUnknownSubjects) {
-				return notFoundError{err}
-			}
-			if err != nil {
-				return err
-			}
-			return a.print(out, func(w io.Writer) {
-				row(w, "erasure", out.Epoch)
-				row(w, "subjects", fmt.Sprintf("%d asked, %d were known", out.Requested, out.Known))
-				row(w, "denied", clock(out.Denied))
-				row(w, "rewritten", clock(out.Rewritten))
-				row(w, "removed", fmt.Sprintf("%d rows, %d files, %d online rows", out.Rows, out.Parts, out.Online))
-				for _, s := range slices.SortedFunc(maps.Keys(out.Tables), cmp.Compare[string]) {
-					row(w, "  "+s, fmt.Sprintf("%d tables", out.Tables[s]))
-				}
-				for _, x := range out.Pending {
-					row(w, "pending", x.What, "by "+x.Due.Format("2006-01-02"))
-				}
-				for _, x := range out.OutOfSite {
-					row(w, "not erased", "raw source "+x)
-				}
-			})
-		},
-	}
-	erase.Flags().StringVar(&ids, "ids", "", "file of raw ids, one a line, or - for standard input")
-	c.AddCommand(erase, a.subjectStatusCmd(), a.subjectPreferCmd())
-	return c
 }

@@ -88,13 +88,13 @@ func exitCode(ctx context.Context, err error) int {
 	switch {
 	case errors.As(err, &faults), errors.As(err, &usage):
 		return exitUsage
-	case errors.Is(err, jobs.ErrOpenInterval):
+	case errors.Is(err, jobs.ErrOpenInterval), errors.Is(err, jobs.ErrBadRequest):
 		return exitUsage
 	case errors.Is(err, jobs.ErrRejected), errors.Is(err, registry.ErrRefused):
 		return exitRejected
 	case errors.Is(err, storage.ErrHeld), errors.Is(err, storage.ErrLost):
 		return exitHeld
-	case errors.As(err, &missing), errors.Is(err, ledger.ErrNotFound), errors.Is(err, jobs.ErrEnded), errors.Is(err, jobs.ErrNothingToAcknowledge):
+	case errors.As(err, &missing), errors.Is(err, ledger.ErrNotFound), errors.Is(err, jobs.ErrEnded), errors.Is(err, jobs.ErrNothingToAcknowledge), errors.Is(err, jobs.ErrNoRequest):
 		return exitNotFound
 	case ctx.Err() != nil, errors.Is(err, jobs.ErrCancelled):
 		return exitInterrupted
@@ -145,7 +145,7 @@ func (a *app) root() *cobra.Command {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log each step to stderr")
 	root.AddCommand(
 		a.initCmd(), a.synthCmd(), a.importCmd(), a.validateCmd(), a.planCmd(), a.runCmd(), a.backfillCmd(), a.statusCmd(),
-		a.runsCmd(), a.alertsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.similarCmd(), a.subjectCmd(), a.reportCmd(),
+		a.runsCmd(), a.alertsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.similarCmd(), a.subjectCmd(), a.accessLogCmd(), a.reportCmd(),
 		a.tuneCmd(), a.minimizeCmd(), a.mitigateCmd(), a.onlineCmd(), a.serveCmd(), a.jobsCmd(), a.driftCmd(), a.trustCmd(), a.purposesCmd(), a.versionCmd(), a.schemaCmd(), a.duCmd(), a.gcCmd(), a.inspectCmd(),
 	)
 	a.completeArgs(root)

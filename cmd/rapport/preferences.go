@@ -27,7 +27,7 @@ func (a *app) subjectStatusCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use: "status --ids FILE|-", Short: "Whether subjects may be profiled, and what they want of their lists", Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, raw, err := a.openFor(cmd.Context(), ids)
+			p, raw, err := a.openFor(cmd, ids)
 			if err != nil {
 				return err
 			}
@@ -113,7 +113,7 @@ func (a *app) subjectPreferCmd() *cobra.Command {
 			if err := checkWish(w); err != nil {
 				return usageError{fmt.Errorf("subject prefer: %w", err)}
 			}
-			p, raw, err := a.openFor(cmd.Context(), ids)
+			p, raw, err := a.openFor(cmd, ids)
 			if err != nil {
 				return err
 			}

@@ -52,6 +52,7 @@ func (a *app) statusCmd() *cobra.Command {
 				if f := s.Fallback; f != nil {
 					row(w, "fallback", fallbackLine(f))
 				}
+				printDue(w, s.Requests)
 				for _, j := range s.Jobs {
 					row(w)
 					row(w, "job", j.Job)

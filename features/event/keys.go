@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -22,12 +23,12 @@ const minSecret = 16
 // maxSecret bounds what is read of a secret's file.
 const maxSecret = 1 << 16
 
-// Keys are the three keys that come from one secret: the store key makes subject numbers, the serving key online keys, the erasure key
-// the marks of erased subjects. Each is HKDF-SHA256(secret, no salt, label). The zero Keys hold no key: what needs one fails. Keys
-// never print their bytes.
+// Keys are the four keys that come from one secret: the store key makes subject numbers, the serving key online keys, the erasure key
+// the marks of erased subjects, the signing key (the seed of an Ed25519 key) signatures of receipts. Each is HKDF-SHA256(secret, no salt,
+// label). The zero Keys hold no key: what needs one fails. Keys never print their bytes.
 type Keys struct {
-	id                      string
-	store, serving, erasure []byte
+	id                               string
+	store, serving, erasure, signing []byte
 }
 
 // NewKeys derives the keys of a secret of at least 16 bytes. id names the secret in stored rows; it is 1 to 64 of a-z, 0-9, _
@@ -43,7 +44,7 @@ func NewKeys(id string, secret []byte) (Keys, error) {
 	for _, d := range []struct {
 		key   *[]byte
 		label string
-	}{{&k.store, "rapport/1/store"}, {&k.serving, "rapport/1/serving"}, {&k.erasure, "rapport/1/erasure"}} {
+	}{{&k.store, "rapport/1/store"}, {&k.serving, "rapport/1/serving"}, {&k.erasure, "rapport/1/erasure"}, {&k.signing, "rapport/1/signing"}} {
 		var err error
 		if *d.key, err = hkdf.Key(sha256.New, secret, nil, d.label, sha256.Size); err != nil {
 			return Keys{}, fmt.Errorf("pseudonym keys: key %s: %w", id, err)
@@ -60,6 +61,16 @@ func (k Keys) IsZero() bool { return k.id == "" }
 
 // ServingKey returns the key of OnlineKey: what a direct reader of the online store is given. It opens nothing else.
 func (k Keys) ServingKey() []byte { return bytes.Clone(k.serving) }
+
+// Sign signs a message (Ed25519, RFC 8032) and returns the signature and the public key under which it holds. Equal messages have equal
+// signatures. It fails with ErrNoKey for the zero Keys.
+func (k Keys) Sign(message []byte) (signature []byte, public ed25519.PublicKey, err error) {
+	if k.IsZero() {
+		return nil, nil, fmt.Errorf("sign: %w", ErrNoKey)
+	}
+	private := ed25519.NewKeyFromSeed(k.signing)
+	return ed25519.Sign(private, message), private.Public().(ed25519.PublicKey), nil
+}
 
 // Format prints the key id, never key bytes, under every verb of fmt.
 func (k Keys) Format(f fmt.State, _ rune) { io.WriteString(f, "keys("+k.id+")") }
