@@ -22,10 +22,16 @@ type subjectStanding struct {
 	jobs.Standing
 }
 
+// subjectDossier is that, and what is held of the subject.
+type subjectDossier struct {
+	Subject string `json:"subject"`
+	*jobs.Dossier
+}
+
 func (a *app) subjectStatusCmd() *cobra.Command {
 	var ids string
 	c := &cobra.Command{
-		Use: "status --ids FILE|-", Short: "Whether subjects may be profiled, and what they want of their lists", Args: usage(noArgs),
+		Use: "status --ids FILE|-", Short: "One person at a glance: profiled or not and why, consent, wishes, what is held, served and asked", Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, raw, err := a.openFor(cmd, ids)
 			if err != nil {
@@ -36,13 +42,13 @@ func (a *app) subjectStatusCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found, err := p.runner.Standings(cmd.Context(), j, raw)
-			if err != nil {
-				return err
-			}
-			out := []subjectStanding{}
-			for i, s := range found {
-				out = append(out, subjectStanding{event.OnlineKey(p.Keys.ServingKey(), raw[i]), s})
+			out := []subjectDossier{}
+			for _, id := range raw {
+				d, err := p.runner.Dossier(cmd.Context(), j, id)
+				if err != nil {
+					return err
+				}
+				out = append(out, subjectDossier{event.OnlineKey(p.Keys.ServingKey(), id), d})
 			}
 			return a.print(out, func(w io.Writer) {
 				for _, s := range out {
@@ -55,7 +61,7 @@ func (a *app) subjectStatusCmd() *cobra.Command {
 	return c
 }
 
-func printStanding(w io.Writer, s subjectStanding) {
+func printStanding(w io.Writer, s subjectDossier) {
 	says := "profiled"
 	switch {
 	case !s.Profiled:
@@ -89,6 +95,35 @@ func printStanding(w io.Writer, s subjectStanding) {
 	}
 	for _, item := range slices.Sorted(maps.Keys(s.Wants.Forget)) {
 		row(w, "  forget", item, "before "+clock(s.Wants.Forget[item]))
+	}
+	for _, c := range s.Consent {
+		until := ""
+		if c.Expires != nil {
+			until = "until " + clock(*c.Expires)
+		}
+		row(w, "  record", c.Purpose+": "+c.State, "from "+clock(c.Effective), until)
+	}
+	for _, h := range s.Holdings {
+		span := ""
+		if h.First != nil {
+			span = clock(*h.First) + " to " + clock(*h.Last)
+		}
+		row(w, "  held", fmt.Sprintf("%s: %d rows", h.Store, h.Rows), span)
+	}
+	list := "no list of their own"
+	if l := s.Served.List; l != nil {
+		list = fmt.Sprintf("a list of %s, of version %s", count(len(l.Items), "item"), l.Version)
+	}
+	row(w, "  served", list, count(len(s.Served.Views), "view"))
+	for _, q := range s.Requests {
+		state := "due " + clock(q.Due)
+		if q.Closed != nil {
+			state = "closed, " + q.Closed.Outcome
+		}
+		row(w, "  request", fmt.Sprintf("%d: %s", q.Number, q.Kind), state)
+	}
+	if s.Erased != nil {
+		row(w, "  last erasure", clock(*s.Erased))
 	}
 }
 

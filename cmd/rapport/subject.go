@@ -16,7 +16,7 @@ import (
 
 func (a *app) subjectCmd() *cobra.Command {
 	c := group(&cobra.Command{Use: "subject", Short: "One person's records"})
-	c.AddCommand(a.subjectEraseCmd(), a.subjectStatusCmd(), a.subjectPreferCmd(), a.subjectRequestsCmd(), a.verifyReceiptCmd(), a.signingKeysCmd())
+	c.AddCommand(a.subjectEraseCmd(), a.subjectExportCmd(), a.subjectStatusCmd(), a.subjectPreferCmd(), a.subjectRequestsCmd(), a.verifyReceiptCmd(), a.signingKeysCmd())
 	return c
 }
 

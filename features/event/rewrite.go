@@ -117,15 +117,31 @@ func without(b *table.Batch, at int, subjects map[policy.Subject]bool) (*table.B
 			keep = append(keep, i)
 		}
 	}
+	return rowsAt(b, keep), int64(b.N - len(keep))
+}
+
+// RowsOf returns the rows of b whose subject, in the Int64 column at, is s.
+func RowsOf(b *table.Batch, at int, s policy.Subject) *table.Batch {
+	var keep []int
+	for i := range b.N {
+		if c := &b.Cols[at]; !c.Null(i) && policy.Subject(c.Int[i]) == s {
+			keep = append(keep, i)
+		}
+	}
+	return rowsAt(b, keep)
+}
+
+// rowsAt returns some rows of b.
+func rowsAt(b *table.Batch, keep []int) *table.Batch {
 	if len(keep) == b.N {
-		return b, 0
+		return b
 	}
 	out := &table.Batch{Schema: b.Schema, N: len(keep), Cols: make([]table.Column, len(b.Cols))}
 	for j := range b.Cols {
 		from, to := &b.Cols[j], &out.Cols[j]
 		to.Int, to.Float, to.Str, to.Valid = pick(from.Int, keep), pick(from.Float, keep), pick(from.Str, keep), pick(from.Valid, keep)
 	}
-	return out, int64(b.N - len(keep))
+	return out
 }
 
 func pick[T any](v []T, rows []int) []T {

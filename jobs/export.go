@@ -1,0 +1,374 @@
+package jobs
+
+import (
+	"archive/zip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// Holding is what a kind of table holds of one person.
+type Holding struct {
+	Store string     `json:"store"` // in plain words, as in a receipt
+	Rows  int64      `json:"rows"`
+	First *time.Time `json:"first,omitempty"` // of the rows' times, where they have one
+	Last  *time.Time `json:"last,omitempty"`
+}
+
+// holds counts rows, and the span of their times.
+func (h *Holding) holds(b *table.Batch) {
+	h.Rows += int64(b.N)
+	col := b.Col(event.ColTime)
+	if col == nil || len(col.Int) < b.N { // no times, or none of its own
+		return
+	}
+	for i := range b.N {
+		if col.Null(i) {
+			continue
+		}
+		at := time.UnixMicro(col.Int[i]).UTC()
+		if h.First == nil || at.Before(*h.First) {
+			h.First = &at
+		}
+		if h.Last == nil || at.After(*h.Last) {
+			h.Last = &at
+		}
+	}
+}
+
+// Served is what the online store would answer for one person.
+type Served struct {
+	Generation uint64                     `json:"generation"`
+	List       *online.List               `json:"list,omitempty"` // theirs alone, as it stands; none: they read that of everybody
+	Views      map[string]online.Features `json:"views,omitempty"`
+}
+
+// Dossier is all that is held of one person, and what follows from it.
+type Dossier struct {
+	Standing
+	Consent  []ConsentLine `json:"consent"`
+	Holdings []Holding     `json:"holdings"` // by store
+	Served   Served        `json:"served"`
+	Requests []Request     `json:"requests"`
+	Erased   *time.Time    `json:"last_erasure,omitempty"`
+}
+
+// ConsentLine is a record of consent or objection as its person may read it.
+type ConsentLine struct {
+	Purpose   string     `json:"purpose"`
+	State     string     `json:"state"`
+	Effective time.Time  `json:"effective_at"`
+	Recorded  time.Time  `json:"recorded_at"`
+	Expires   *time.Time `json:"expires_at,omitempty"`
+	Source    string     `json:"source"`
+}
+
+// Dossier reads what is held of one person, by canonical id. It changes nothing. Cost: policy is read, as for a run, and of each table that holds
+// people the part in which this one would stand.
+func (r *Runner) Dossier(ctx context.Context, job *Job, canonical string) (*Dossier, error) {
+	return r.dossier(ctx, job, canonical, nil)
+}
+
+// dossier reads it, and shows see each batch of rows, of one table after another, the person's own alone.
+func (r *Runner) dossier(ctx context.Context, job *Job, canonical string, see func(c *table.Commit, output string, b *table.Batch) error) (*Dossier, error) {
+	standing, err := r.Standings(ctx, job, []string{canonical})
+	if err != nil {
+		return nil, err
+	}
+	now := r.Now()
+	w := r.newWork(job, job.Every.At(now), now)
+	w.dry, w.plan = true, &plan{}
+	if err := w.policy(ctx, w.plan); err != nil {
+		return nil, err
+	}
+	out := &Dossier{Standing: standing[0], Consent: []ConsentLine{}, Holdings: []Holding{}, Requests: []Request{}}
+	if at, ok := w.plan.sup.ErasedAt(canonical); ok {
+		t := time.UnixMicro(at).UTC()
+		out.Erased = &t
+	}
+	all, err := r.Requests(ctx)
+	if err != nil {
+		return nil, err
+	}
+	marks := r.marksOf([]string{canonical}, true)
+	for _, q := range all {
+		if q.of(marks) {
+			q.Subjects = slices.DeleteFunc(q.Subjects, func(m event.Mark) bool { return !slices.Contains(marks, m) }) // who else asked is theirs
+			out.Requests = append(out.Requests, q)
+		}
+	}
+	if out.Served, err = r.served(ctx, job, event.OnlineKey(r.Keys.ServingKey(), canonical)); err != nil {
+		return nil, err
+	}
+	s, known := w.plan.ids.Find(canonical)
+	if !known {
+		return out, nil
+	}
+	for _, rec := range slices.Concat(w.plan.consent.records, w.plan.journal.Withdrawals()) {
+		if rec.Subject != s {
+			continue
+		}
+		line := ConsentLine{Purpose: rec.Purpose, State: string(rec.State), Effective: rec.Effective.UTC(), Recorded: rec.Recorded.UTC(), Source: rec.Source}
+		if !rec.Expires.IsZero() {
+			at := rec.Expires.UTC()
+			line.Expires = &at
+		}
+		out.Consent = append(out.Consent, line)
+	}
+	held := map[string]*Holding{}
+	for c, err := range w.tables.List(ctx, "") {
+		if err != nil {
+			return nil, fmt.Errorf("read what is held of a person: %w", err)
+		}
+		for _, output := range slices.Sorted(maps.Keys(c.Outputs)) {
+			store := storeOf(c.Step, output)
+			err := w.rowsOf(ctx, c.Outputs[output], s, func(b *table.Batch) error {
+				if held[store] == nil {
+					held[store] = &Holding{Store: store}
+				}
+				held[store].holds(b)
+				if see == nil {
+					return nil
+				}
+				return see(c, output, b)
+			})
+			if err != nil {
+				return nil, fmt.Errorf("read what is held of a person: %s: %w", c.Key, err)
+			}
+		}
+	}
+	for _, store := range slices.Sorted(maps.Keys(held)) {
+		out.Holdings = append(out.Holdings, *held[store])
+	}
+	return out, nil
+}
+
+// rowsOf shows f the rows of one subject in a table, batch by batch; of a table without subjects none. It reads the one shard that may hold them.
+func (w *work) rowsOf(ctx context.Context, m table.Manifest, s policy.Subject, f func(*table.Batch) error) error {
+	column := subjectColumn(m.Schema)
+	if column == "" || m.Rows == 0 {
+		return nil
+	}
+	at := m.Schema.Index(column)
+	o := table.ReadOptions{}
+	if m.Shards > 1 {
+		o.Shards = []int{table.ShardOf(uint64(s), m.Shards)}
+	}
+	for b, err := range table.Read(ctx, w.Bucket, m, o) {
+		if err != nil {
+			return err
+		}
+		if mine := event.RowsOf(b, at, s); mine.N > 0 {
+			if err := f(mine); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// served reads what the online store holds of a person and serves.
+func (r *Runner) served(ctx context.Context, job *Job, key string) (Served, error) {
+	out := Served{Views: map[string]online.Features{}}
+	now := table.Micros(r.Now())
+	nothing := func(err error) bool {
+		return errors.Is(err, online.ErrNotFound) || errors.Is(err, online.ErrDenied) || errors.Is(err, online.ErrNoGeneration)
+	}
+	e, p, err := r.Online.Get(ctx, online.ListKey(key), now)
+	if err == nil {
+		l, err := online.DecodeList(e)
+		if err != nil {
+			return out, err
+		}
+		out.List = &l
+	} else if !nothing(err) {
+		return out, fmt.Errorf("read what is served to a person: %w", err)
+	}
+	out.Generation = p.Generation
+	for _, v := range job.Published {
+		f, _, err := online.LookupFeatures(ctx, r.Online, v.Name, key, now)
+		if err == nil {
+			out.Views[v.Name] = f
+		} else if !nothing(err) {
+			return out, fmt.Errorf("read what is served to a person: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// exported is one file of rows in an export, and where they come from.
+type exported struct {
+	name, store string
+	columns     []string
+	rows        int64
+}
+
+// Export writes all that is held of one person, by canonical id, as a zip: JSON and Parquet, and a README in plain words. Only that person's rows
+// are in it. It closes what the register holds open of access and portability for them alone. Memory is that of one batch of rows and one row
+// group of a file, whatever the person did.
+func (r *Runner) Export(ctx context.Context, job *Job, canonical string, to io.Writer) (*Dossier, error) {
+	z := zip.NewWriter(to)
+	var files []exported
+	var rows *table.FileWriter
+	finish := func() error {
+		if rows == nil {
+			return nil
+		}
+		err := rows.Close()
+		rows = nil
+		return err
+	}
+	at := ""
+	d, err := r.dossier(ctx, job, canonical, func(c *table.Commit, output string, b *table.Batch) error {
+		if c.Step == "build" && keptForBuilds(output) {
+			return nil // the sums from which views are made; the views themselves are here
+		}
+		if here := c.Key + "/" + output; here != at {
+			if err := finish(); err != nil {
+				return err
+			}
+			at = here
+			f := exported{name: fmt.Sprintf("data/%03d-%s.parquet", len(files)+1, strings.ReplaceAll(strings.Join(slices.Compact([]string{c.Step, output}), "-"), "/", "-")), store: storeOf(c.Step, output)}
+			for _, col := range b.Schema {
+				f.columns = append(f.columns, col.Name)
+			}
+			w, err := z.Create(f.name)
+			if err != nil {
+				return err
+			}
+			if rows, err = table.NewFileWriter(w, b.Schema); err != nil {
+				return err
+			}
+			files = append(files, f)
+		}
+		files[len(files)-1].rows += int64(b.N)
+		return rows.Append(b)
+	})
+	if err == nil {
+		err = finish()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	for _, part := range []struct {
+		name string
+		v    any
+	}{
+		{"profile.json", struct {
+			Standing
+			Erased *time.Time `json:"last_erasure,omitempty"`
+		}{d.Standing, d.Erased}},
+		{"consent.json", d.Consent}, {"inferred.json", d.Served}, {"requests.json", d.Requests}, {"holdings.json", d.Holdings},
+	} {
+		body, err := json.MarshalIndent(part.v, "", "  ")
+		if err != nil {
+			return nil, fmt.Errorf("export: %w", err)
+		}
+		if err := zipFile(z, part.name, append(body, '\n')); err != nil {
+			return nil, fmt.Errorf("export: %w", err)
+		}
+	}
+	if err := zipFile(z, "README.txt", []byte(readme(job, d, files, r.Wall()))); err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	if err := z.Close(); err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	return d, nil
+}
+
+// Exported closes what the register holds open of access and portability for one person, when the export is in their hands, or on the way.
+func (r *Runner) Exported(ctx context.Context, canonical string) ([]int, error) {
+	marks := r.marksOf([]string{canonical}, true)
+	var out []int
+	for _, kind := range []RequestKind{RequestAccess, RequestPortability} {
+		closed, err := r.closeRequests(ctx, kind, marks, OutcomeDone, "exported")
+		if err != nil {
+			return out, err
+		}
+		out = append(out, closed...)
+	}
+	return out, nil
+}
+
+func zipFile(z *zip.Writer, name string, body []byte) error {
+	w, err := z.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(body)
+	return err
+}
+
+// columnsInWords says what the columns of Rapport's own tables mean.
+var columnsInWords = map[string]string{
+	event.ColSubject: "your number in this system, made from your id with a secret key",
+	event.ColItem:    "the thing it was about", event.ColTime: "when it happened, in UTC", event.ColKind: "what you did", event.ColValue: "how much, as a price or a rating",
+	features.EntityColumn: "your number in this system, made from your id with a secret key",
+}
+
+// readme says in plain words what an export holds.
+func readme(job *Job, d *Dossier, files []exported, now time.Time) string {
+	var b strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	say("What %s holds about you, as of %s.\n", job.Project, now.UTC().Format("2006-01-02 15:04 UTC"))
+	if d.Profiled {
+		say("Your data are used to choose what is recommended to you.")
+	} else {
+		say("Your data are not used to choose what is recommended to you: %s.", d.Why)
+	}
+	say("You may ask for a correction, for an end of this use, and to be forgotten.\n")
+	say("WHAT FOR, AND FOR HOW LONG\n")
+	for _, p := range []*policy.Purpose{&job.Training, job.Evaluation, job.Mitigation, job.Guards.Purpose} {
+		if p == nil {
+			continue
+		}
+		says := p.Says
+		if says == "" {
+			says = "no words are given"
+		}
+		say("%s: %s (on the ground of: %s)", p.Name, says, p.Basis)
+		for _, set := range slices.Sorted(maps.Keys(p.Reads)) {
+			say("  reads of %s: %s", set, strings.Join(slices.Sorted(slices.Values(p.Reads[set])), ", "))
+		}
+		for _, class := range slices.Sorted(maps.Keys(p.Keep)) {
+			say("  keeps %s for %.0f days", class, p.Keep[class].Hours()/24)
+		}
+		if len(p.Keep) == 0 {
+			say("  sets no end to how long")
+		}
+	}
+	say("\nTHE FILES\n")
+	say("profile.json   whether you may be profiled and why, and what you asked of your lists")
+	say("consent.json   each record of what you agreed or objected to, and where it came from")
+	say("inferred.json  what the system worked out about you and serves now: your list, with its reasons, scores and the version of the model")
+	say("               that made it, and the figures of you that are kept beside it")
+	say("requests.json  what you asked for, when it is due, and how it ended")
+	say("holdings.json  how many rows are held about you, by kind, and from when to when")
+	for _, f := range files {
+		say("%s: %d rows (%s)", f.name, f.rows, f.store)
+		for _, c := range f.columns {
+			if words, ok := columnsInWords[c]; ok {
+				say("  %-16s %s", c, words)
+			} else {
+				say("  %-16s as it is named in the source, or in the definition of a figure", c)
+			}
+		}
+	}
+	say("\nFiles that end in .parquet are tables that most programs for data open. Running sums from which the figures are made are counted in")
+	say("holdings.json and are not here: they hold nothing that the rows do not. Models hold no row of anybody. Raw files of the sources that were read")
+	say("belong to those who deliver them, and are not part of this.")
+	return b.String()
+}
