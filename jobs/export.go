@@ -270,7 +270,10 @@ func (r *Runner) Export(ctx context.Context, job *Job, canonical string, to io.W
 			Standing
 			Erased *time.Time `json:"last_erasure,omitempty"`
 		}{d.Standing, d.Erased}},
-		{"consent.json", d.Consent}, {"inferred.json", d.Served}, {"requests.json", d.Requests}, {"holdings.json", d.Holdings},
+		{"consent.json", d.Consent},
+		{"inferred.json", d.Served},
+		{"requests.json", d.Requests},
+		{"holdings.json", d.Holdings},
 	} {
 		body, err := json.MarshalIndent(part.v, "", "  ")
 		if err != nil {
