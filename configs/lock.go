@@ -44,7 +44,7 @@ type Acceptance struct {
 	At      time.Time `yaml:"at" json:"at"`
 	Role    string    `yaml:"role" json:"role"` // in which somebody accepted
 	Why     string    `yaml:"why" json:"why"`
-	Changes []string  `yaml:"changes,omitempty" json:"changes"` // what became wider by it
+	Changes []string  `yaml:"changes,omitempty" json:"changes"` // what became wider by it, and then what is not allowed any more
 }
 
 // Wider is one way in which a project file goes beyond what was accepted.
@@ -133,8 +133,51 @@ func (p *Project) Locked(before *Lock, a Acceptance) *Lock {
 	for _, w := range p.Wider(before) {
 		a.Changes = append(a.Changes, w.Path+": "+w.Says)
 	}
+	if before != nil {
+		a.Changes = append(a.Changes, before.narrowed(l)...)
+	}
 	l.Accepted = append(l.Accepted, a)
 	return l
+}
+
+// narrowed says what the next lock does not allow any more.
+func (l *Lock) narrowed(next *Lock) (out []string) {
+	for _, was := range l.Purposes {
+		path := "purposes." + was.Name
+		i := slices.IndexFunc(next.Purposes, func(pu Locked) bool { return pu.Name == was.Name })
+		if i < 0 {
+			out = append(out, path+": is gone")
+			continue
+		}
+		now := next.Purposes[i]
+		for _, set := range sortedKeys(was.Reads) {
+			for _, c := range was.Reads[set] {
+				if !slices.Contains(now.Reads[set], c) {
+					out = append(out, path+".reads."+set+": no longer reads "+c)
+				}
+			}
+		}
+		for _, class := range sortedKeys(now.Keep) {
+			limit, limited := time.Duration(0), was.Keep[class] != ""
+			if limited {
+				limit, _ = ParseDuration(was.Keep[class]) // parseLock has looked
+			}
+			if keep, _ := ParseDuration(now.Keep[class]); !limited || keep < limit {
+				out = append(out, path+".keep."+class+": keeps "+now.Keep[class]+" only")
+			}
+		}
+	}
+	for _, g := range []struct {
+		path, says string
+		was, now   []string
+	}{{"sensitive_items", "withholds items with", l.Sensitive, next.Sensitive}, {"protected_subjects", "protects people with", l.Protected, next.Protected}} {
+		for _, guard := range g.now {
+			if !slices.Contains(g.was, guard) {
+				out = append(out, g.path+": "+g.says+" "+guard)
+			}
+		}
+	}
+	return out
 }
 
 // FirstLock is the lock of a project file that is being made: what stands in it is accepted as it is.

@@ -207,6 +207,20 @@ func TestLockTellsApart(t *testing.T) {
 	}
 }
 
+// TestNarrower: what is not allowed any more is a line of the review as well.
+func TestNarrower(t *testing.T) {
+	l := lockedProject(t)
+	l.body = strings.NewReplacer("[kind, value, device]", "[kind]", "90d", "70d", "[{age: {max: 15}}]", "[{age: {max: 15}}, {age: {min: 90}}]").Replace(l.body)
+	got := l.accept("").Accepted[1].Changes
+	want := []string{
+		"purposes.recommend.reads.events: no longer reads device from device_type", "purposes.recommend.reads.events: no longer reads value from amount",
+		"purposes.recommend.keep.events: keeps 70d only", "protected_subjects: protects people with age at least 90",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("changes %q, want %q", got, want)
+	}
+}
+
 func TestNoLock(t *testing.T) {
 	l := lockedProject(t)
 	if err := os.Remove(LockPath(l.path)); err != nil {

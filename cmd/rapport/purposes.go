@@ -156,7 +156,7 @@ func (a *app) purposesAcceptCmd() *cobra.Command {
 				switch {
 				case r.lock == nil:
 					row(w, "written", filepath.Base(r.path)+": from now on the project file may not go beyond it")
-				case len(accepted.Changes) == 0:
+				case len(r.wider) == 0:
 					row(w, "written", filepath.Base(r.path)+": nothing is wider, and what the project file no longer does is not allowed any more")
 				default:
 					row(w, "written", filepath.Base(r.path)+": commit it with the project file")
