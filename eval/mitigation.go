@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,32 +107,69 @@ func (m *Mitigation) Choose() {
 	// The best of many is the best by chance, too: what brings groups together must do so at a level that allows for all that were tried (Bonferroni).
 	stretch := distuv.UnitNormal.Quantile(1-(1-Confidence)/(2*float64(max(1, len(m.Remedies))))) / z95
 	var best *Remedy
+	var dear, alone int // beyond chance and refused for what they may cost; beyond it if no other had been tried
 	for _, p := range points[1:] {
-		switch {
-		case p.Cut == nil || p.Closed.Low == nil || p.Change.Low == nil:
+		if p.Cut == nil || p.Closed.Low == nil || p.Change.Low == nil {
 			p.Against = "too few people to tell what it does"
-		case *p.Change.Low < -m.MostLoss:
-			p.Against = fmt.Sprintf("it may cost %s of %s", percent(-*p.Change.Low), m.Metric)
-		case *p.Closed.Value-stretch*(*p.Closed.Value-*p.Closed.Low) <= 0 || *p.Cut <= 0:
-			p.Against = "that it makes the gap smaller may be chance"
-		default:
-			p.Against = ""
-			if best == nil || *p.Cut > *best.Cut {
-				best = p
+			continue
+		}
+		var against []string
+		costs := *p.Change.Low < -m.MostLoss
+		if costs {
+			against = append(against, fmt.Sprintf("it may cost %s of %s", percent(-*p.Change.Low), m.Metric))
+		}
+		switch {
+		case *p.Cut <= 0 || *p.Closed.Low <= 0:
+			against = append(against, "that it makes the gap smaller may be chance")
+		case *p.Closed.Value-stretch*(*p.Closed.Value-*p.Closed.Low) <= 0:
+			alone++
+			against = append(against, fmt.Sprintf("that it makes the gap smaller may be chance, as the best of %d", len(m.Remedies)))
+		case costs:
+			dear++
+		case best == nil || *p.Cut > *best.Cut:
+			best = p
+		}
+		p.Against = strings.Join(against, "; ")
+	}
+	if best != nil {
+		m.Proposed = best.Name
+		m.Says = fmt.Sprintf("%s has the largest cut of the gap (%s) of those whose loss of %s lies within %s with its whole interval, beyond chance as the best of %d. That it is chosen on the people that it is judged by flatters it: the next nights tell",
+			best.Name, percent(*best.Cut), m.Metric, percent(m.MostLoss), len(m.Remedies))
+		return
+	}
+	m.Says = m.none(dear, alone)
+	if low := m.Stands.Gap.Low; low != nil && *low <= 0 {
+		m.Says = "the gap may be chance, and " + m.Says
+	}
+}
+
+// none says why no remedy is proposed: of those that were tried so many make the gap smaller beyond chance and may cost too much, and so many would be beyond
+// chance if each were alone.
+func (m *Mitigation) none(dear, alone int) string {
+	n := len(m.Remedies)
+	if n == 0 {
+		var whys []string
+		for _, u := range m.NotTried {
+			if !slices.Contains(whys, u.Why) {
+				whys = append(whys, u.Why)
 			}
 		}
+		if len(whys) == 0 {
+			return "no remedy was tried"
+		}
+		return "no remedy was tried: " + strings.Join(whys, "; ")
 	}
-	within := "whose loss of " + m.Metric + " lies within " + percent(m.MostLoss) + " with its whole interval"
-	switch {
-	case best != nil:
-		m.Proposed = best.Name
-		m.Says = fmt.Sprintf("%s has the largest cut of the gap (%s) of those %s, beyond chance as the best of %d. That it is chosen on the people that it is judged by flatters it: the next nights tell",
-			best.Name, percent(*best.Cut), within, len(m.Remedies))
-	case *m.Stands.Gap.Low <= 0:
-		m.Says = "the gap may be chance, and no remedy makes it smaller beyond chance"
-	default:
-		m.Says = "no remedy " + within + " makes the gap smaller beyond chance"
+	var out []string
+	if dear > 0 {
+		out = append(out, fmt.Sprintf("%d of the %d tried would make it smaller beyond chance, but may cost more than %s of %s", dear, n, percent(m.MostLoss), m.Metric))
 	}
+	if alone > 0 {
+		out = append(out, fmt.Sprintf("%d of the %d tried would be beyond chance if it had been tried alone, and is not as the best of so many", alone, n))
+	}
+	if len(out) == 0 {
+		return fmt.Sprintf("none of the %d remedies tried makes the gap smaller beyond chance", n)
+	}
+	return strings.Join(out, "; ")
 }
 
 // beats reports whether r is at least as good as o in both the metric and the gap, and better in one.
@@ -183,6 +221,8 @@ func (m *Mitigation) Tone(r Remedy) string {
 type curvePicture struct {
 	Across, Up []curveTick
 	Points     []curvePoint
+	Wide       []curveLabel // the points' numbers, on a screen
+	Narrow     []curveLabel // the same on a telephone, where more points are in one place
 	Front      []curveLine
 	Limit      string // where the largest loss lies; "": outside
 }
@@ -193,6 +233,14 @@ type curvePoint struct {
 	X, Y, Low, High  string
 	Name, Tone, Text string
 	Number           int // as in the table
+
+	x, y float64 // of 100, from the left and from above
+}
+
+// curveLabel is the numbers of one point, or of points that lie on one another. X and Y are the point's, DX and DY where it stands beside that, in px.
+type curveLabel struct {
+	X, Y, Text, Anchor string
+	DX, DY             int
 }
 
 type curveLine struct{ X1, Y1, X2, Y2 string }
@@ -234,17 +282,84 @@ func (m *Mitigation) Curve() *curvePicture {
 			p.Low, p.High = x.at(*r.Change.Low), x.at(*r.Change.High)
 		}
 		p.Text = fmt.Sprintf("%s: %s %s, gap %s", r.Name, m.Metric, signedPercent(*r.Change.Value), plain(*r.Gap.Value))
+		p.x, p.y = x.place(*r.Change.Value), 100-y.place(*r.Gap.Value)
 		c.Points = append(c.Points, p)
 		if r.Front {
 			front = append(front, r)
 		}
 	}
+	c.Wide, c.Narrow = labelled(c.Points, curveWide), labelled(c.Points, curveNarrow)
 	slices.SortStableFunc(front, func(a, b Remedy) int { return cmp.Compare(*a.Change.Value, *b.Change.Value) })
 	for i := 1; i < len(front); i++ {
 		a, b := front[i-1], front[i]
 		c.Front = append(c.Front, curveLine{x.at(*a.Change.Value), height(*a.Gap.Value), x.at(*b.Change.Value), height(*b.Gap.Value)})
 	}
 	return c
+}
+
+// What a chart measures in px, as the page has it: at its least width on a screen and on a telephone.
+const (
+	curveWide, curveNarrow = 620, 260
+	curveHeight            = 340
+	curveRadius            = 8 // of a point with its rim
+	digitWidth, textHeight = 8, 12
+)
+
+// labelled sets the numbers of points beside them, so that in a chart of so many px no label stands on a point or on another label, where there is room. Points
+// that lie on one another have one label. In a wider chart points are further apart, and their labels with them.
+func labelled(points []curvePoint, width float64) (out []curveLabel) {
+	type box struct{ x0, y0, x1, y1 float64 }
+	px := func(p *curvePoint) (x, y float64) { return p.x / 100 * width, p.y / 100 * curveHeight }
+	var taken []box
+	groups := make([][]*curvePoint, 0, len(points))
+	for i := range points {
+		p := &points[i]
+		x, y := px(p)
+		taken = append(taken, box{x - curveRadius, y - curveRadius, x + curveRadius, y + curveRadius})
+		near := slices.IndexFunc(groups, func(g []*curvePoint) bool {
+			return slices.ContainsFunc(g, func(o *curvePoint) bool {
+				ox, oy := px(o)
+				return math.Hypot(x-ox, y-oy) < 2*curveRadius
+			})
+		})
+		if near < 0 {
+			groups = append(groups, nil)
+			near = len(groups) - 1
+		}
+		groups[near] = append(groups[near], p)
+	}
+	for _, g := range groups {
+		var numbers []string
+		for _, p := range g {
+			numbers = append(numbers, strconv.Itoa(p.Number))
+		}
+		text := strings.Join(numbers, ", ")
+		wide := float64(len(text) * digitWidth)
+		var best curveLabel
+		var at box
+		least := math.Inf(1)
+		for _, p := range g { // beside any point of the group; the first place that is free
+			x, y := px(p)
+			for _, dy := range []int{-6, 16, 4, -20, 30} {
+				for _, dx := range []int{9, -9, 22, -22} {
+					l := curveLabel{X: p.X, Y: p.Y, Text: text, Anchor: "start", DX: dx, DY: dy}
+					b := box{x + float64(dx), y + float64(dy) - textHeight, x + float64(dx) + wide, y + float64(dy)}
+					if dx < 0 {
+						l.Anchor, b.x0, b.x1 = "end", b.x0-wide, x+float64(dx)
+					}
+					covers := max(0, -b.x0) + max(0, b.x1-width) + max(0, -b.y0) + max(0, b.y1-curveHeight) // beyond the chart
+					for _, o := range taken {
+						covers += max(0, min(b.x1, o.x1)-max(b.x0, o.x0)) * max(0, min(b.y1, o.y1)-max(b.y0, o.y0))
+					}
+					if covers < least {
+						least, best, at = covers, l, b
+					}
+				}
+			}
+		}
+		taken, out = append(taken, at), append(out, best)
+	}
+	return out
 }
 
 // signedPercent prints a change: +0.3 %, −1.2 %.

@@ -52,17 +52,60 @@ func TestChoose(t *testing.T) {
 		t.Errorf("alone: %s", m.Says)
 	}
 	m.MostLoss = 0.002
-	if m.Choose(); m.Proposed != "" || !strings.Contains(m.Says, "no remedy whose loss") {
+	if m.Choose(); m.Proposed != "" || m.Says != "1 of the 1 tried would make it smaller beyond chance, but may cost more than 0.2 % of ndcg@10" {
 		t.Errorf("within .2 %%: %q, %s", m.Proposed, m.Says)
 	}
 	low := 0.0
 	m.Stands.Gap.Low = &low
-	if m.Choose(); !strings.HasPrefix(m.Says, "the gap may be chance") {
+	if m.Choose(); !strings.HasPrefix(m.Says, "the gap may be chance, and 1 of the 1") {
 		t.Error(m.Says)
 	}
 	m.Stands.Gap = Figure{}
 	if m.Choose(); !strings.HasPrefix(m.Says, "fewer than two groups") || m.Remedies[0].Against == "" {
 		t.Error(m.Says)
+	}
+}
+
+// TestChooseNone: why nothing is proposed, of remedies that are chance, that are chance as the best of many, that are too dear, and of none that was tried.
+func TestChooseNone(t *testing.T) {
+	m := curve()
+	m.Remedies = append(m.Remedies[1:3], m.Remedies[2])
+	m.Remedies[2].Closed = figureOf(0.1, -0.4, 0.6)
+	want := "1 of the 3 tried would make it smaller beyond chance, but may cost more than 1.0 % of ndcg@10; 1 of the 3 tried would be beyond chance if it had been tried alone, and is not as the best of so many"
+	if m.Choose(); m.Proposed != "" || m.Says != want {
+		t.Errorf("%s\nwant %s", m.Says, want)
+	}
+	if got := m.Remedies[1].Against; got != "that it makes the gap smaller may be chance, as the best of 3" {
+		t.Error(got)
+	}
+	m.Remedies[2].Change = figureOf(-0.02, -0.03, -0.01)
+	m.Remedies = m.Remedies[2:]
+	if m.Choose(); m.Says != "none of the 1 remedies tried makes the gap smaller beyond chance" || m.Remedies[0].Against != "it may cost 3.0 % of ndcg@10; that it makes the gap smaller may be chance" {
+		t.Error(m.Says, m.Remedies[0].Against)
+	}
+	m.Remedies, m.NotTried = nil, []Untried{{"a", "the budget of time was spent before"}, {"b", "the budget of time was spent before"}}
+	low := -0.1
+	m.Stands.Gap.Low = &low
+	if m.Choose(); m.Says != "the gap may be chance, and no remedy was tried: the budget of time was spent before" {
+		t.Error(m.Says)
+	}
+}
+
+// TestCurveLabels: numbers stand on no point and on no other number, inside of the chart; points that lie on one another share a label.
+func TestCurveLabels(t *testing.T) {
+	points := []curvePoint{{x: 95, y: 20, Number: 0}, {x: 95.5, y: 20.5, Number: 8}, {x: 96, y: 21, Number: 9}, {x: 90, y: 20, Number: 3}, {x: 85, y: 26, Number: 14}, {x: 2, y: 2, Number: 5}}
+	for _, width := range []float64{curveNarrow, curveWide} {
+		labels := labelled(points, width)
+		if labels[0].Text != "0, 8, 9" && labels[0].Text != "0, 8, 9, 3" || labels[0].Anchor != "end" {
+			t.Errorf("in %g px: %+v", width, labels)
+		}
+	}
+	wide := labelled(points, curveWide)
+	if len(wide) != 4 || wide[3].Anchor != "start" || wide[3].DY < textHeight {
+		t.Errorf("%+v: want four labels, and that in the corner to the right of its point and beneath", wide)
+	}
+	if labelled(nil, curveWide) != nil {
+		t.Error("labels of nothing")
 	}
 }
 

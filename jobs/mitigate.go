@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -89,15 +90,15 @@ func (o *Mitigating) check(job *Job) error {
 	case len(job.Cohort) == 0:
 		return fmt.Errorf("%w: the job evaluates no cohort, so that no gap is known: declare evaluate.cohorts", ErrMitigate)
 	case o.Cohort != "" && !slices.Contains(job.Cohort, o.Cohort):
-		return fmt.Errorf("%w: the job does not evaluate the cohort %s: there are %s", ErrMitigate, o.Cohort, strings.Join(job.Cohort, ", "))
+		return fmt.Errorf("%w: the job does not evaluate the cohort %s (evaluate.cohorts): there are %s", ErrMitigate, o.Cohort, strings.Join(job.Cohort, ", "))
 	case o.K < 0 || o.K > job.K[len(job.K)-1]:
 		return fmt.Errorf("%w: ndcg@%d: lists are judged up to a length of %d (evaluate.k)", ErrMitigate, o.K, job.K[len(job.K)-1])
 	case !(o.MostLoss >= 0 && o.MostLoss < 1):
-		return fmt.Errorf("%w: a largest loss of %g: want a share from 0 to under 1", ErrMitigate, o.MostLoss)
+		return fmt.Errorf("%w: a largest loss of %g %%: want a share from 0 to under 100 %%", ErrMitigate, 100*o.MostLoss)
 	}
 	for _, kind := range o.Only {
 		if !slices.Contains(remedyKinds, kind) {
-			return fmt.Errorf("%w: %s: there are %s", ErrMitigate, kind, words(remedyKinds))
+			return fmt.Errorf("%w: no remedy is named %s: there are %s", ErrMitigate, kind, words(remedyKinds))
 		}
 	}
 	if slices.Contains(o.Only, eval.Reweighting) {
@@ -501,11 +502,34 @@ func (e *experiment) freshened() (out []remedy, why string) {
 	return out, ""
 }
 
+// mayWeigh refuses weights that would change nothing, or that so few would have that what they change speaks of some person: of those who are learned from,
+// hardly anybody has a basis for the purpose of mitigation.
+func (e *experiment) mayWeigh() error {
+	n := 0
+	for _, s := range e.data.Events.Subjects {
+		if !e.plan.mitigationDecisions.Of(policy.Subject(s)).Denied() {
+			n++
+		}
+	}
+	switch p := e.job.Mitigation; {
+	case n == 0:
+		return fmt.Errorf("%w: nobody has a basis for %s (%s), so that no event would weigh more or less", ErrMitigate, p.Name, p.Basis)
+	case n < eval.MinCell:
+		return fmt.Errorf("%w: fewer than %d people have a basis for %s (%s)", ErrMitigate, eval.MinCell, p.Name, p.Basis)
+	}
+	return nil
+}
+
 // weighted lets groups weigh more the worse they are served: a power of the metric over all ÷ that of the group, which is inverse to the gap. A group that
 // is too small to be judged weighs 1.
 func (e *experiment) weighted(out *Mitigated) (all []remedy, err error) {
 	if err := e.job.mayTrainOn(out.Cohort); err != nil {
 		return nil, err
+	}
+	if len(e.job.tableParts(out.Cohort)) > 0 {
+		if err := e.mayWeigh(); err != nil {
+			return nil, err
+		}
 	}
 	for _, power := range reweightPowers {
 		r := &Reweight{Cohort: out.Cohort, Of: map[string]float64{}}

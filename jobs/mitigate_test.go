@@ -218,6 +218,25 @@ func TestMitigateNeedsAPurpose(t *testing.T) {
 	}
 }
 
+// TestMitigateNobody: weights by a cohort that nobody, or hardly anybody, lets be read are not tried, and the outcome says why.
+func TestMitigateNobody(t *testing.T) {
+	for want, consents := range map[string]int{"nobody has a basis for close (consent)": 0, "fewer than 11 people have a basis for close (consent)": 10} {
+		e := gapWorld(t, func(j *Job) { j.Mitigation.Basis = policy.Consent })
+		var given []policy.Record
+		for s := range consents {
+			given = append(given, policy.Record{Subject: policy.Subject(s), Purpose: "close", State: policy.ConsentGiven, Effective: time.Unix(0, 0), Recorded: time.Unix(0, 0)})
+		}
+		e.plan.mitigationDecisions = policy.Decide(*e.job.Mitigation, time.Unix(1, 0), given, nil)
+		out := &Mitigated{}
+		if err := e.mitigate(t.Context(), Mitigating{Only: []eval.RemedyKind{eval.Reweighting}}, out); err != nil {
+			t.Fatal(err)
+		}
+		if len(out.Remedies) != 0 || !strings.HasPrefix(out.Says, "no remedy was tried: "+want) {
+			t.Errorf("%d tried: %s", len(out.Remedies), out.Says)
+		}
+	}
+}
+
 // TestMitigateEnds: what the budget does not reach is named, and an interruption keeps what was found.
 func TestMitigateEnds(t *testing.T) {
 	e := gapWorld(t, nil)
@@ -247,10 +266,10 @@ func TestMitigateEnds(t *testing.T) {
 func TestMitigateRefuses(t *testing.T) {
 	job := &Job{Name: "nightly", K: []int{10, 20}, Cohort: []string{"gender"}}
 	for want, o := range map[string]Mitigating{
-		"does not evaluate the cohort age": {Cohort: "age"},
-		"ndcg@50":                          {K: 50},
-		"a largest loss of 1":              {MostLoss: 1},
-		"magic: there are calibrate":       {Only: []eval.RemedyKind{"magic"}},
+		"does not evaluate the cohort age":              {Cohort: "age"},
+		"ndcg@50":                                       {K: 50},
+		"a largest loss of 200 %: want":                 {MostLoss: 2},
+		"no remedy is named magic: there are calibrate": {Only: []eval.RemedyKind{"magic"}},
 	} {
 		if err := o.check(job); !errors.Is(err, ErrMitigate) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)

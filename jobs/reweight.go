@@ -23,7 +23,7 @@ type Reweight struct {
 }
 
 // ErrMitigate says that a remedy was asked for that cannot be had as the project stands.
-var ErrMitigate = errors.New("no such remedy")
+var ErrMitigate = errors.New("cannot be done")
 
 // MaxEmphasis bounds the weight of a group, up and down: at more a model is of that group alone.
 const MaxEmphasis = 16
