@@ -56,7 +56,6 @@ const (
 // The metrics of trust and of growth.
 const (
 	TrustConsent      = "consent_rate"
-	TrustOnRecord     = "on_record"
 	TrustGiven        = "given"
 	TrustRenewed      = "renewed"
 	TrustWithdrawn    = "withdrawn"
@@ -100,8 +99,7 @@ type trustMetric struct {
 
 // trustMetrics are all of them, in the order in which they are shown.
 var trustMetrics = []trustMetric{
-	{Name: TrustConsent, form: peopleRate, Says: "Of the people with events in the week, those who had a valid basis for the purpose at its last moment. Rows of people who never had one are dropped where they are read and are in neither number: permitted rows tell of them."},
-	{Name: TrustOnRecord, form: peopleRate, Says: "Of the people of whom there is a record of consent for the purpose, those whose consent was valid at the week’s last moment."},
+	{Name: TrustConsent, form: peopleRate, Says: "Of the people of whom there is a record of consent for the purpose, active or not, those whose consent was valid at the week’s last moment. People who were never asked have no record and are in neither number."},
 	{Name: TrustGiven, form: people, Says: "People whose consent began in the week, or began again."},
 	{Name: TrustRenewed, form: people, Says: "People who consented again while their consent held."},
 	{Name: TrustWithdrawn, form: people, Says: "People who withdrew, or objected to a purpose that rests on a legitimate interest. A record counts in the week in which it is both effective and recorded; each person once."},
@@ -117,7 +115,7 @@ var trustMetrics = []trustMetric{
 	{Name: TrustErasures, form: people, Says: "People who asked in the week to be forgotten."},
 	{Name: TrustErased, form: people, Says: "People whose erasure was finished in the week."},
 	{Name: TrustOverdue, form: people, Says: "People who had asked 30 days before the week’s last moment or earlier, and whose erasure was not finished then."},
-	{Name: GrowthActive, form: people, Growth: true, Says: "People with events in the week that may be counted."},
+	{Name: GrowthActive, form: people, Growth: true, Says: "People with events in the week that may be counted. Who had no valid basis when a day was read is not among those of that day."},
 	{Name: GrowthNew, form: people, some: true, Growth: true, Says: "Of these, the people without any event in the four weeks before."},
 	{Name: GrowthEvents, form: happened, Growth: true, Says: "Their events."},
 	{Name: GrowthConversions, form: happened, some: true, Growth: true, Says: "Their events of the kinds that the job declares conversions."},

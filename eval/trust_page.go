@@ -106,8 +106,32 @@ func (l *TrustLine) spark() spark {
 		out.Dots = append(out.Dots, sparkDot{x, y})
 	}
 	out.Last = l.Figures[len(l.Figures)-1].Print()
-	if out.Note = least.Print() + " to " + most.Print(); least.Print() == most.Print() {
-		out.Note = "the same in all weeks"
+	out.Note = l.note(least, most)
+	return out
+}
+
+// note says in which range the line is, and in how many weeks that is not told.
+func (l *TrustLine) note(least, most *TrustFigure) string {
+	withheld := 0
+	for _, f := range l.Figures {
+		if f != nil && f.Status == Withheld {
+			withheld++
+		}
+	}
+	told := l.told()
+	gaps := len(l.Figures) - told - withheld
+	out := least.Print() + " to " + most.Print()
+	switch same := least.Print() == most.Print(); {
+	case same && told == len(l.Figures):
+		return "the same in all weeks"
+	case same:
+		out = least.Print() + " in " + plural(told, "week")
+	}
+	if withheld > 0 {
+		out += ", withheld in " + plural(withheld, "week")
+	}
+	if gaps > 0 {
+		out += ", a gap in " + plural(gaps, "week")
 	}
 	return out
 }

@@ -244,3 +244,21 @@ func TestTrustPage(t *testing.T) {
 		t.Error("a report without weeks has the section")
 	}
 }
+
+// TestTrustNote: a tile says in how many weeks it is told, and does not call what is withheld the same.
+func TestTrustNote(t *testing.T) {
+	for _, c := range []struct {
+		rates []float64
+		want  string
+	}{
+		{[]float64{1, 1, 1, 1}, "the same in all weeks"},
+		{[]float64{-2, 1, 1, 1}, "100.0 % in 3 weeks, a gap in 1 week"},
+		{[]float64{0, -1, -1}, "0.0 % in 1 week, withheld in 2 weeks"},
+		{[]float64{0.5, -2, -1, 0.75}, "50.0 % to 75.0 %, withheld in 1 week, a gap in 1 week"},
+		{[]float64{0.5, 0.75}, "50.0 % to 75.0 %"},
+	} {
+		if got := weeksOf(c.rates, make([]float64, len(c.rates))).Lines("", "")[0].spark().Note; got != c.want {
+			t.Errorf("%v: %q, want %q", c.rates, got, c.want)
+		}
+	}
+}

@@ -30,7 +30,8 @@
 // Trust is counted where its data already are, and kept as counts. A week's step reads the consent records of people who have withdrawn as well: a controller must be able to show that
 // they had consented and when that ended (GDPR art. 7(1), 5(2)), the records are kept for that, and nothing leaves the step but counts of MinCell people and more. Their events
 // are another matter: those are read under the evaluation purpose, whose basis is asked for each person, and where a job has none under the training purpose, which
-// admits nobody who has withdrawn; then there is no rate, rather than one of those who stayed. Rejected: counting at ingest, before rows without a basis are dropped, how many people these
+// admits nobody who has withdrawn. The rate of consent is of the people on record, who are known whatever was read when, and not of the active: whoever withdraws before a day is
+// read is not among its people, so that a rate of these would be that of those who stayed, and 100 % of history that is read at once. Rejected: counting at ingest, before rows without a basis are dropped, how many people these
 // are of. It would be the better denominator, and takes a sketch of the ids of exactly those who said no. What would give a small count away is withheld before the
 // commit and not when it is printed, so that a committed week needs no erasure, and no later reader can forget it. A week's key has no policy in it: its question is what was
 // known by its end, which has one answer.

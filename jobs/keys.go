@@ -20,7 +20,7 @@ const (
 	logicTrain    = 4 // 2: rows of als are solved otherwise, those of large data by steps; 3: als knows new items and people by their attributes, and the inverse of ease sums in another order; 4: als holds the neighbours that related lists may name
 	logicRefuse   = 1
 	logicEvaluate = 4 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what; 4: the report tells of the drift and the budgets of the runs before it
-	logicTrust    = 1
+	logicTrust    = 2 // 2: the rate of consent is of the people on record
 	logicLoad     = 2 // 2: entries say why they deserve little trust
 )
 

@@ -349,30 +349,19 @@ func (c *weekCounter) basis(x *tallies) {
 		}
 	}
 	if c.job.Evaluation == nil {
-		x.notes = append(x.notes, "the job has no purpose.evaluate: people who have withdrawn may not be counted among the active, and so there is no rate of consent; that of people on record stands")
+		x.notes = append(x.notes, "the job has no purpose.evaluate: people who have withdrawn since are not counted among the active")
 	}
 	records := slices.Concat(c.plan.consent.records, c.plan.journal.Withdrawals())
 	records = slices.DeleteFunc(records, func(r policy.Record) bool { return x.gone[r.Subject] })
 	slices.SortFunc(records, func(a, b policy.Record) int { return cmp.Or(cmp.Compare(a.Purpose, b.Purpose), a.Compare(b)) })
 	for _, p := range purposes {
-		x.purpose(p, records, c.job.Evaluation != nil)
+		x.purpose(p, records)
 	}
 }
 
-// purpose counts one purpose. records are by purpose and subject.
-func (x *tallies) purpose(p policy.Purpose, records []policy.Record, rate bool) {
-	d := policy.Decide(p, x.last, records, nil)
-	tally := eval.TrustTally{Metric: eval.TrustConsent, Purpose: p.Name}
-	if x.active == nil || !rate {
-		tally.Gap = true
-		x.add(tally)
-	} else {
-		x.byPerson(tally, func(count func(uint64, int, int, float64)) {
-			for s := range x.active {
-				count(s, one(!d.Of(policy.Subject(s)).Denied()), 1, 0)
-			}
-		})
-	}
+// purpose counts one purpose. records are by purpose and subject. The rate is of the people on record, and not of the active: a day that is read after a withdrawal
+// has no row of that person, so that of the active nearly all are permitted, and all of them where the whole week was read late.
+func (x *tallies) purpose(p policy.Purpose, records []policy.Record) {
 	changes := map[policy.Subject]policy.Churn{}
 	from, _ := slices.BinarySearchFunc(records, p.Name, func(r policy.Record, name string) int { return cmp.Compare(r.Purpose, name) })
 	for from < len(records) && records[from].Purpose == p.Name {
@@ -387,8 +376,8 @@ func (x *tallies) purpose(p policy.Purpose, records []policy.Record, rate bool) 
 	}
 	metrics := []string{eval.TrustWithdrawn}
 	if p.Basis == policy.Consent {
-		admitted, refused := d.Admitted()
-		x.add(eval.TrustTally{Metric: eval.TrustOnRecord, Purpose: p.Name, N: admitted, Of: admitted + refused})
+		admitted, refused := policy.Decide(p, x.last, records, nil).Admitted()
+		x.add(eval.TrustTally{Metric: eval.TrustConsent, Purpose: p.Name, N: admitted, Of: admitted + refused})
 		metrics = []string{eval.TrustGiven, eval.TrustRenewed, eval.TrustWithdrawn, eval.TrustExpired, eval.TrustRefused}
 	}
 	for _, m := range metrics {

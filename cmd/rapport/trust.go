@@ -15,7 +15,7 @@ func (a *app) trustCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "trust JOB [--weeks 12] [--by COHORT]",
 		Short: "Show how people's trust and the service have grown, week by week",
-		Long: "Show what the job's runs have counted of each ISO week: whose basis held, began and ended, objections and opt-outs, complaints, erasures and how little\n" +
+		Long: "Show what the job's runs have counted of each ISO week: whose consent held, began and ended, objections and opt-outs, complaints, erasures and how little\n" +
 			"is read, beside active and new people, events and conversions. A dash is a gap: nobody could count it. What is withheld is of fewer than 11 people, or\n" +
 			"would give such a figure away. It reads what has been counted; jobs.NAME.trust says what runs count.",
 		Args: usage(cobra.ExactArgs(1)),
