@@ -131,6 +131,7 @@ func (p *project) check(ctx context.Context) []check {
 		out = append(out, keptShorter(j)...)
 		out = append(out, p.decidable(ctx, j)...)
 		add("job "+name, fmt.Sprintf("every %s, trains %s, next due %s", j.Every, j.Model.Name, clock(j.Due.Next(p.runner.Now()))), nil)
+		out = append(out, unseenKinds(ctx, j)...)
 		if !seen["events"] {
 			seen["events"] = true
 			out = append(out, p.checkEvents(ctx, j))
@@ -248,6 +249,45 @@ func (p *project) checkEvents(ctx context.Context, j *jobs.Job) check {
 	}
 	c, _ := schemaCheck(ctx, "events", src.Bucket, src.Path, want, must, table.ScanOptions{Columns: typed, Time: src.Time, Explode: src.Explode, Unit: src.TimeUnit, TimeFormat: src.TimeFormat, Local: src.Zone}, nil)
 	return c
+}
+
+// kindsShown is how many kinds of a file are named.
+const kindsShown = 12
+
+// unseenKinds warns of kinds that a job's trust names and no row of the newest file of events has: rare ones, or misspelt ones, of which zeros would be counted.
+// Where the project declares the kinds, it has been checked against those. It reads one column of the file until all are found.
+func unseenKinds(ctx context.Context, j *jobs.Job) []check {
+	src := j.Events
+	if j.Trust == nil || src.Kind == "" || len(src.Kinds) > 0 {
+		return nil
+	}
+	unseen := slices.Concat(j.Trust.Conversion, j.Trust.Complaint, j.Trust.Explanation)
+	n, obj, err := first(ctx, src.Bucket, src.Path)
+	if err != nil || n == 0 || len(unseen) == 0 || !strings.HasSuffix(obj.Key, ".parquet") {
+		return nil // the check of the source says so
+	}
+	has := map[string]bool{}
+	scan := table.ScanOptions{Columns: []table.Want{{Name: src.Kind, Type: table.String, Optional: true}}, Explode: src.Explode}
+	for b, err := range table.Scan(ctx, src.Bucket, obj, scan) {
+		if err != nil {
+			return nil
+		}
+		for i := range b.N {
+			if kinds := b.Cols[0]; !kinds.Null(i) {
+				has[kinds.Str[i]] = true
+			}
+		}
+		if unseen = slices.DeleteFunc(unseen, func(k string) bool { return has[k] }); len(unseen) == 0 {
+			return nil
+		}
+	}
+	have := slices.Sorted(maps.Keys(has))
+	more := ""
+	if n := len(have); n > kindsShown {
+		have, more = have[:kindsShown], fmt.Sprintf(" and %d more", n-kindsShown)
+	}
+	return []check{{What: "trust of job " + j.Name, OK: true, Warns: true, Found: fmt.Sprintf(
+		"no row of %s is of kind %s; it has %s%s. Zeros are counted of a kind that is misspelt", obj.Key, strings.Join(unseen, ", "), strings.Join(have, ", "), more)}}
 }
 
 // idleRules warns of list rules on attributes that the items lack.
