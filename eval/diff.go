@@ -106,6 +106,8 @@ func Compare(model string, a, b int, reportA, reportB *Report, atA, atB string) 
 	case a != b && qa.has(liveB):
 		d.Paired, qb, nameB = "a", qa, liveB
 		d.Tells = fmt.Sprintf("Version %d was live when version %d was judged: both were asked for the same people, on data that neither had seen.", b, a)
+	case a == b:
+		d.Tells = "A version has no difference from itself: ask for two."
 	case qa == nil || qb == nil:
 		d.Tells = "One of the two was never measured."
 	case qa.Protocol != qb.Protocol:
@@ -388,12 +390,15 @@ func (d *Diff) WriteJSON(w io.Writer) error {
 
 // Better says in a sentence which is better by the headline metric, and the tone of it for b.
 func (d *Diff) Better() (tone, says string) {
+	if d.A.Version == d.B.Version {
+		return "none", fmt.Sprintf("Both are version %d: it is the same version.", d.A.Version)
+	}
 	if len(d.Figures) == 0 {
 		return "none", "There are no figures of both."
 	}
 	at := slices.IndexFunc(d.Figures, func(f DiffFigure) bool { return f.Metric == d.headline })
 	if at < 0 {
-		return "none", fmt.Sprintf("Nothing tells which is better: %s was not measured of both.", d.headline)
+		return "none", fmt.Sprintf("No test tells which is better: %s was not measured of both.", d.headline)
 	}
 	f := d.Figures[at]
 	a, b := fmt.Sprintf("version %d", d.A.Version), fmt.Sprintf("version %d", d.B.Version)
@@ -404,7 +409,7 @@ func (d *Diff) Better() (tone, says string) {
 	case d.Paired == "" && f.A.apart(f.B):
 		return "none", fmt.Sprintf("Measured apart, with intervals that do not meet: %s.", values)
 	case d.Paired == "" || low == nil || high == nil:
-		return "none", fmt.Sprintf("Nothing tells %s from %s: %s.", a, b, values)
+		return "none", fmt.Sprintf("No test tells %s from %s: %s.", a, b, values)
 	case *low > 0:
 		return "good", fmt.Sprintf("V%s is better than %s, by %s of %s.", b[1:], a, signed(*f.Difference.Value), f.Metric)
 	case *high < 0:
@@ -422,7 +427,11 @@ func (f Figure) apart(g Figure) bool {
 func (d *Diff) WriteMarkdown(w io.Writer) error {
 	m := &markdown{}
 	tone, says := d.Better()
-	m.line("## %s %s, version %d → %d: %s", marks[tone], escape(d.Model), d.A.Version, d.B.Version, escape(says))
+	mark := ""
+	if tone != "none" {
+		mark = marks[tone] + " "
+	}
+	m.line("## %s%s, version %d → %d: %s", mark, escape(d.Model), d.A.Version, d.B.Version, escape(says))
 	m.line("")
 	m.line("%s", escape(d.Tells))
 	m.line("")

@@ -67,6 +67,14 @@ func TestComparePaired(t *testing.T) {
 	}
 }
 
+// TestCompareWithItself: a version differs from itself in nothing, and the comparison says that it is the same one.
+func TestCompareWithItself(t *testing.T) {
+	d := Compare("home", 3, 3, exampleReport(t), exampleReport(t), "", "")
+	if tone, says := d.Better(); tone != "none" || says != "Both are version 3: it is the same version." || strings.Contains(d.Tells, "live") {
+		t.Errorf("%s: %s %s", tone, says, d.Tells)
+	}
+}
+
 // TestCompareApart: of two that never met, both figures stand with their intervals, and nothing is called better.
 func TestCompareApart(t *testing.T) {
 	a, b := exampleReport(t), exampleReport(t)

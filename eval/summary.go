@@ -61,7 +61,7 @@ func (r *Report) answers() []answer {
 			Question: "What is served now?", Tone: "none", Section: "lineage", Says: "What was live before: nothing was trained, judged or published by this run.",
 		}, answer{
 			Question: "What can be done?", Tone: "none", Section: "drift",
-			Says: "If the data are wrong, mend the source and run again. If the change is meant, rapport drift ack RUN --until T --why TEXT silences these causes until then, and the next run of the interval trains.",
+			Says: "If the data are wrong, mend the source and run again. If the change is meant, rapport drift ack RUN --until T --why TEXT silences these causes until then, and the next run of the interval trains. What it trains is judged like any other: the gate may refuse it still, also for drift of its scores or of the live version’s quality, which is known only then and acknowledged in its turn.",
 		})
 	}
 	for i := range out {

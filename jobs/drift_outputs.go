@@ -125,7 +125,7 @@ func (w *work) liveQuality(ctx context.Context, q *eval.Quality) (m drift.Measur
 		return m, false, nil
 	}
 	m = drift.Figure(qualityColumn, qualityGroup, estimated(before), estimated(is))
-	m.Says = fmt.Sprintf("The %s of the live version, %d. %s", q.Headline, w.plan.live.Number, m.Says)
+	m.Says = fmt.Sprintf("The %s of the live version, v%d, has moved: on this interval it is %.4f, and when it was judged it was %.4f.", q.Headline, w.plan.live.Number, *is.Value, *before.Value)
 	return m, true, nil
 }
 

@@ -128,22 +128,24 @@ func (r *Runner) Decidable(ctx context.Context, j *Job) ([]eval.Rule, table.Inte
 	}
 	w.tables = table.Store{Bucket: r.Bucket}
 	left := earlierSlack
+	var rules []eval.Rule
+	var of table.Interval
 	for v, err := range w.reg.Backwards(ctx) {
 		if err != nil {
 			return nil, table.Interval{}, err
 		}
-		if inUTC(v.Interval) == inUTC(j.Every.Containing(v.Interval.Start)) {
+		if (rules == nil || v.Interval.End.After(of.End)) && inUTC(v.Interval) == inUTC(j.Every.Containing(v.Interval.Start)) {
 			f, _, err := w.judgedOf(ctx, v)
 			if err != nil {
 				return nil, table.Interval{}, err
 			}
 			if f != nil {
-				return slices.DeleteFunc(f.Decision.Rules, func(r eval.Rule) bool { return r.Kind != "budget" }), v.Interval, nil
+				rules, of = slices.DeleteFunc(f.Decision.Rules, func(r eval.Rule) bool { return r.Kind != "budget" }), v.Interval
 			}
 		}
 		if left--; left == 0 {
 			break
 		}
 	}
-	return nil, table.Interval{}, nil
+	return rules, of, nil
 }

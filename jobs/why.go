@@ -237,6 +237,22 @@ func (e *inquiry) succeeded() {
 // rejected lists the rules that refused, as the evaluation that judged the run has them.
 func (e *inquiry) rejected(ctx context.Context) error {
 	r, w := e.run, e.why
+	d, err := DriftOf(r)
+	if err != nil {
+		return err
+	}
+	refused := slices.ContainsFunc(d.Columns, func(c DriftVerdict) bool { return c.Does == eval.Refuses })
+	if refused && !slices.ContainsFunc(r.Steps, func(s ledger.Step) bool { return s.Name == "evaluate" }) {
+		w.Says = "The data have drifted, and the job refuses to train on such data: nothing was trained or published. What was live stays live."
+		w.Step = "drift " + r.Label
+		for _, c := range d.Columns {
+			if c.Does == eval.Refuses {
+				w.Rules = append(w.Rules, WhyRule{Rule: "drift of " + c.Column, Says: c.Says, Value: c.Effect, Bound: &c.Threshold})
+			}
+		}
+		e.known()
+		return nil
+	}
 	w.Says = "The gate refused what it trained, so nothing was published. What was live stays live."
 	w.Step = "evaluate " + r.Label
 	for _, s := range r.Steps {
@@ -270,7 +286,11 @@ func (e *inquiry) rejected(ctx context.Context) error {
 			w.Rules = append(w.Rules, WhyRule{Says: reason})
 		}
 	}
-	e.try("rapport report %s", r.ID)
+	if refused {
+		e.known()
+	} else {
+		e.try("rapport report %s", r.ID)
+	}
 	var m ModelRef
 	if modelOf(r, &m) {
 		e.try("rapport models approve %s %d --role ROLE --why TEXT", m.Name, m.Version)
@@ -278,6 +298,16 @@ func (e *inquiry) rejected(ctx context.Context) error {
 	}
 	return nil
 }
+
+// known proposes what to do about drift that refuses: look at the data, and if their change is meant, say so and run again.
+func (e *inquiry) known() {
+	e.try("rapport report %s", e.run.ID)
+	e.try("rapport drift ack %s --until %s --why TEXT", e.run.ID, e.run.Interval.End.Add(ackFor).UTC().Format(time.DateOnly))
+	e.again()
+}
+
+// ackFor is for how long an acknowledgement is proposed: who knows the cause knows better.
+const ackFor = 7 * 24 * time.Hour
 
 // running tells a run that goes on from one whose process has died.
 func (e *inquiry) running(ctx context.Context) error {

@@ -115,7 +115,8 @@ func (a *app) driftAckCmd() *cobra.Command {
 		Use:   "ack RUN --until T --why TEXT [--column NAME]",
 		Short: "Silence what drifted in a run, until a time",
 		Long: "Record that somebody knows why columns have drifted: until a time, the same columns with the same cause neither warn nor refuse, in this interval and\n" +
-			"those after it; another cause does. The report says who knows it and why. No budget is silenced. RUN is a run's id, or latest.",
+			"those after it; another cause does. Where inputs alone were checked, what the next run trains is judged still: drift of its scores or of the live\n" +
+			"version's quality is known only then, and may refuse it; it is acknowledged in its turn. The report says who knows it and why. No budget is silenced. RUN is a run's id, or latest.",
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if why = strings.TrimSpace(why); why == "" {

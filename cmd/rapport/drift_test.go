@@ -54,6 +54,11 @@ func TestDriftBlocks(t *testing.T) {
 	if d, err := jobs.DriftOf(run); err != nil || len(d.Columns) != len(res.Drift.Columns) {
 		t.Errorf("the ledger has %+v, %v", d, err)
 	}
+	y := s.why(res.RunID)
+	if !strings.Contains(y.Says, "nothing was trained") || !strings.HasPrefix(y.Step, "drift ") || len(y.Rules) == 0 || y.Rules[0].Says == "" ||
+		!slices.ContainsFunc(y.Try, func(x string) bool { return strings.HasPrefix(x, "rapport drift ack "+res.RunID+" --until 20") }) {
+		t.Errorf("why: %+v", y)
+	}
 	again, err := s.check(&job, day)
 	if !errors.Is(err, jobs.ErrRejected) || !again.Nothing {
 		t.Errorf("the same interval again: %v, nothing %v", err, again.Nothing)
@@ -149,8 +154,10 @@ func TestDriftOfTextInViews(t *testing.T) {
 	job.Views = []features.View{{
 		Name: "habits", Key: features.KeySubject, Windows: []time.Duration{24 * time.Hour},
 		Features: []features.Feature{
-			{Name: "events", Op: features.Count}, {Name: "last", Op: features.Last, Column: "kind"},
-			{Name: "often", Op: features.Top, Column: "kind", N: 2}, {Name: "trail", Op: features.Sequence, N: 5},
+			{Name: "events", Op: features.Count},
+			{Name: "last", Op: features.Last, Column: "kind"},
+			{Name: "often", Op: features.Top, Column: "kind", N: 2},
+			{Name: "trail", Op: features.Sequence, N: 5},
 		},
 	}, {
 		Name: "shelf", Key: features.KeyItem, Windows: []time.Duration{24 * time.Hour},

@@ -140,10 +140,11 @@ func (a *app) modelsCmd() *cobra.Command {
 	return c
 }
 
-// verdict says in a word or two what the gate said: what was published while the rules were undecided did not pass them.
+// verdict says in a word or two what the gate said: what it let through while the rules were undecided did not pass them. Whether it was published then
+// is another matter: the aliases say that.
 func verdict(v registry.Verdict, decision string) string {
 	if v == registry.Passed && decision != "" && decision != string(eval.Pass) {
-		return "published, " + decision
+		return "allowed, " + decision
 	}
 	return string(v)
 }

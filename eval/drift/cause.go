@@ -196,9 +196,15 @@ func (p *Panel) Explain(c *Column, x Circumstances) Cause {
 		out.Kind, out.Says = consent.Kind, consent.Says
 	case x.Retention != "":
 		out.Kind, out.Says = RetentionCut, x.Retention
+	case gone && c.Name == PerSubjectColumn:
+		out.Kind = PopulationShift
+		out.Says = fmt.Sprintf("Among the %d who are in both windows the effect is %s: others came.", p.returning(), short(left))
 	case gone:
 		out.Kind = PopulationShift
-		out.Says = fmt.Sprintf("Among the %d who are in both windows, each as active as before, the effect is %s: others came, or became more active.", p.returning(), short(left))
+		out.Says = fmt.Sprintf("Among the %d who are in both windows, each as active as before, the effect is %s: others came, or some became more active.", p.returning(), short(left))
+	case known && c.Name == PerSubjectColumn: // how active they are is what is looked at, so nothing holds it as it was
+		out.Kind = BehaviourShift
+		out.Says = fmt.Sprintf("Among the %d who are in both windows the effect is %s as well: the same people are active otherwise.", p.returning(), short(left))
 	case known:
 		out.Kind = BehaviourShift
 		out.Says = fmt.Sprintf("Among the %d who are in both windows, each as active as before, the effect is %s as well: the same people do otherwise.", p.returning(), short(left))
