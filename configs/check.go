@@ -209,7 +209,7 @@ func (p *Project) checkOnline() {
 }
 
 // alertKinds are the things that somebody may be told of.
-var alertKinds = []string{"failed", "rejected", "late", "drift", "budget"}
+var alertKinds = []string{"failed", "rejected", "late", "drift", "budget", "consent"}
 
 func (p *Project) checkServe() {
 	d := p.dec
@@ -351,14 +351,7 @@ func (p *Project) checkSources() {
 			p.checkURL(path+".path", a.attrs.Path, true)
 		}
 	}
-	if c := p.Sources.Consent; c != nil {
-		if c.Path == "" {
-			d.at("sources.consent.path", "", "missing")
-		} else {
-			p.checkURL("sources.consent.path", c.Path, true)
-		}
-		p.zone("sources.consent.zone", c.Zone)
-	}
+	p.checkConsent()
 	if c := p.Sources.Preferences; c != nil {
 		if c.Path != "" {
 			p.checkURL("sources.preferences.path", c.Path, true)

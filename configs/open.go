@@ -318,34 +318,30 @@ func (o *Opened) sources(ctx context.Context, j *jobs.Job) (err error) {
 	if j.Cohorts, err = o.attributes(ctx, "cohorts", o.Sources.Cohorts); err != nil {
 		return err
 	}
-	if c := o.Sources.Consent; c != nil {
-		d, err := o.dataSet(ctx, "consent", c.Path, c.Columns)
-		if err != nil {
-			return err
-		}
-		if c.Zone != "" {
-			if d.Zone, err = time.LoadLocation(c.Zone); err != nil {
-				return err
-			}
-		}
-		d.Expect = o.expected("consent", c.Expect)
-		j.Consent = &d
+	if err = o.consent(ctx, j); err != nil {
+		return err
 	}
 	if c := o.Sources.Preferences; c != nil {
-		var d event.DataSet
-		if c.Path != "" {
-			if d, err = o.dataSet(ctx, "preferences", c.Path, c.Columns); err != nil {
-				return err
-			}
-		}
-		if c.Zone != "" {
-			if d.Zone, err = time.LoadLocation(c.Zone); err != nil {
-				return err
-			}
+		d, err := o.recordFiles(ctx, "preferences", c.Path, c.Columns, c.Zone)
+		if err != nil {
+			return err
 		}
 		j.Preferences = &d
 	}
 	return nil
+}
+
+// recordFiles opens files with records of people, of which there may be none: then people ask one by one alone.
+func (o *Opened) recordFiles(ctx context.Context, what, path string, columns map[string]string, zone string) (d event.DataSet, err error) {
+	if path != "" {
+		if d, err = o.dataSet(ctx, what, path, columns); err != nil {
+			return d, err
+		}
+	}
+	if zone != "" {
+		d.Zone, err = time.LoadLocation(zone)
+	}
+	return d, err
 }
 
 // required are the columns of events, beyond those that every event has, that views need.
@@ -415,7 +411,7 @@ func (p *Project) sourceURLs() []string {
 			out = append(out, a.Path)
 		}
 	}
-	if c := p.Sources.Consent; c != nil {
+	if c := p.Sources.Consent; c != nil && c.Path != "" {
 		out = append(out, c.Path)
 	}
 	if c := p.Sources.Preferences; c != nil && c.Path != "" {

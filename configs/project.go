@@ -188,12 +188,14 @@ type Attributes struct {
 	Expect  *Expect
 }
 
-// Consent names the files with the consent records: Parquet, CSV or JSON Lines with the columns subject, purpose, state, effective_at
-// and, where there are any, recorded_at, expires_at, source, record_id.
+// Consent says that there are records of consent, or of objection: in files, Parquet, CSV or JSON Lines with the columns subject, purpose, state, effective_at
+// and, where there are any, recorded_at, expires_at, source, record_id; and one by one, through rapport consent import and POST /v1/consent.
 type Consent struct {
-	Path    string            // pattern of the files
+	Path    string            // pattern of the files; records come one by one alone if left out
 	Columns map[string]string // name here → column, where they differ
 	Zone    string            // of times without one
+	Hold    *float64          // share of those whose data may be used whom new files may deny, other than by their own withdrawal, before the files are held, above 0 to 1; 0.05 if left out. Fewer than 11 people are held only if they are more than half
+	Sync    string            // when serve reads the files between runs, so that who has withdrawn in them is denied: cron in UTC, as */15 * * * *; left out: only runs and rapport consent sync do
 	Expect  *Expect           // no record is left out for what it holds
 }
 

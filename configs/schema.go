@@ -53,7 +53,7 @@ var choices = map[string][]string{
 // needed are the keys that must be there, by type.
 var needed = map[string][]string{
 	"Project": {"project", "storage", "online", "pseudonyms", "sources", "purposes", "jobs"}, "Pseudonyms": {"key"}, "PreviousKey": {"key", "key_id"},
-	"Sources": {"events"}, "Events": {"path", "subject", "item", "at"}, "Attributes": {"path"}, "Consent": {"path"},
+	"Sources": {"events"}, "Events": {"path", "subject", "item", "at"}, "Attributes": {"path"},
 	"Purpose": {"says", "basis"}, "View": {"key", "windows", "features"}, "Expected": {"days"}, "JobPurpose": {"train"},
 	"Train": {"model"}, "Budget": {"metric"}, "Alert": {"webhook"},
 }

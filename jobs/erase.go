@@ -417,7 +417,7 @@ func storeOf(step, output string) string {
 
 // stores names what the tables of each step hold, in plain words.
 var stores = map[string]string{
-	"ingest": "events", "build": "views", "assemble": "training sets", "consent": "records of consent", "preferences": "preferences", inboxStep: "preferences",
+	"ingest": "events", "build": "views", "assemble": "training sets", "consent": "records of consent", "preferences": "preferences", wishInbox.step: "preferences", saidInbox.step: "records of consent", keptStep: "records of consent",
 	"subjects": "attributes of people", "cohorts": "cohorts", "guards": "protected people",
 }
 

@@ -28,7 +28,10 @@ type Job struct {
 	Items    *AttributeSource // nil: no such data set
 	Subjects *AttributeSource
 	Cohorts  *AttributeSource
-	Consent  *event.DataSet
+	// Consent is whose data may be used by their records; nil: there are none. Without a path there are no files, and records come one by one.
+	Consent     *event.DataSet
+	ConsentHold float64           // share of admitted people whom a feed may deny before it is held; 0: policy.HoldShare
+	ConsentSync schedule.Schedule // when serve reads the feed between runs; zero: only runs do
 	// Preferences is what people want of their lists; nil: nobody is asked. Without a path there are no files, and people ask one by one.
 	Preferences *event.DataSet
 	Guards      Guards

@@ -29,29 +29,30 @@ type Status struct {
 
 // JobStatus is how one job stands.
 type JobStatus struct {
-	Job        string         `json:"job"`
-	Alias      string         `json:"alias"`
-	Model      string         `json:"model"`
-	Version    int            `json:"version"` // 0: nothing is live
-	Verdict    string         `json:"verdict,omitempty"`
-	Decision   string         `json:"decision,omitempty"` // the gate's own word: pass, fail or undecided, which is not a pass
-	Interval   table.Interval `json:"interval,omitzero"`  // of the live version
-	Age        float64        `json:"age_seconds"`        // since the end of its interval
-	Generation uint64         `json:"generation"`
-	Online     string         `json:"online"` // "in step with the alias", or what is wrong
-	InStep     bool           `json:"online_in_step"`
-	Lag        float64        `json:"lag_seconds"` // from the end of the live version's interval to that of the last closed one
-	PinnedTo   string         `json:"pinned,omitempty"`
-	Candidate  int            `json:"candidate,omitempty"` // version that a pin keeps waiting
-	Consent    string         `json:"consent,omitempty"`   // when the consent records were read last
-	Last       *ledger.Line   `json:"last_run,omitempty"`
-	Succeeded  time.Time      `json:"last_success,omitzero"` // when the last run that succeeded had ended
-	Due        time.Time      `json:"fell_due,omitzero"`     // when the last interval did that should be done by now
-	Next       time.Time      `json:"next_due,omitzero"`
-	Late       bool           `json:"late"`             // what fell due then has not been brought to an end
-	Paused     string         `json:"paused,omitempty"` // by whom, since when, and why
-	Stale      bool           `json:"stale"`
-	Why        string         `json:"why,omitempty"` // it is stale
+	Job         string         `json:"job"`
+	Alias       string         `json:"alias"`
+	Model       string         `json:"model"`
+	Version     int            `json:"version"` // 0: nothing is live
+	Verdict     string         `json:"verdict,omitempty"`
+	Decision    string         `json:"decision,omitempty"` // the gate's own word: pass, fail or undecided, which is not a pass
+	Interval    table.Interval `json:"interval,omitzero"`  // of the live version
+	Age         float64        `json:"age_seconds"`        // since the end of its interval
+	Generation  uint64         `json:"generation"`
+	Online      string         `json:"online"` // "in step with the alias", or what is wrong
+	InStep      bool           `json:"online_in_step"`
+	Lag         float64        `json:"lag_seconds"` // from the end of the live version's interval to that of the last closed one
+	PinnedTo    string         `json:"pinned,omitempty"`
+	Candidate   int            `json:"candidate,omitempty"`    // version that a pin keeps waiting
+	Consent     string         `json:"consent,omitempty"`      // when the consent records were read last
+	ConsentHeld string         `json:"consent_held,omitempty"` // their feed is held, and why
+	Last        *ledger.Line   `json:"last_run,omitempty"`
+	Succeeded   time.Time      `json:"last_success,omitzero"` // when the last run that succeeded had ended
+	Due         time.Time      `json:"fell_due,omitzero"`     // when the last interval did that should be done by now
+	Next        time.Time      `json:"next_due,omitzero"`
+	Late        bool           `json:"late"`             // what fell due then has not been brought to an end
+	Paused      string         `json:"paused,omitempty"` // by whom, since when, and why
+	Stale       bool           `json:"stale"`
+	Why         string         `json:"why,omitempty"` // it is stale
 }
 
 // staleAfter is how many intervals a live version may lag behind the last closed one.
@@ -119,10 +120,12 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 		s.Late = late(j, s.Due, lines)
 	}
 	w := r.newWork(j, j.Every.At(now), now)
-	if c, err := w.lastConsent(ctx); err != nil {
+	at, held, err := w.consentReadAt(ctx)
+	if err != nil {
 		return s, err
-	} else if c != nil {
-		s.Consent = c.At.UTC().Format(time.RFC3339)
+	}
+	if s.ConsentHeld = held; !at.IsZero() {
+		s.Consent = at.UTC().Format(time.RFC3339)
 	}
 	reg, err := registry.Open(r.Bucket, j.Model.Name)
 	if err != nil {

@@ -140,9 +140,7 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 	if p.consent, err = w.readConsent(ctx, p); err != nil {
 		return err
 	}
-	if h := p.consent.facts.Hold; h != nil && h.Held {
-		w.res.Flags = append(w.res.Flags, "consent: "+h.String())
-	}
+	w.res.Flags = append(w.res.Flags, p.consent.facts.flags()...)
 	if p.wishes, err = w.readWishes(ctx, p); err != nil {
 		return err
 	}

@@ -6,35 +6,28 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
-	"github.com/rapport-ml/rapport/storage"
-	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// inboxStep names what people ask for one by one, until a snapshot holds it. Each request is a table of its own, so that an erasure finds it as any other.
-const inboxStep = "wishes"
+// wishInbox is where people's wishes come in one by one.
+var wishInbox = inbox[policy.Wish]{step: "wishes", what: "preferences", store: event.StorePreferences, load: event.LoadPreferences}
 
 // ErrNoPreferences says that no job of a project asks people what they want.
 var ErrNoPreferences = errors.New("this project takes no preferences: declare sources.preferences, if need be without a path")
 
 // Preferrer takes what people want of their lists, one request after another. It is safe for concurrent use, in any number of processes.
 type Preferrer struct {
-	r     *Runner
+	desk
 	asks  bool
 	broad bool // there are lists by levels
-
-	mu    sync.Mutex
-	ids   *event.Identities // as of an erasure: who is erased later has a row in it still
-	epoch int
 }
 
 // Preferrer returns one for the jobs of a project, which share their deny set.
 func (r *Runner) Preferrer(js []*Job) *Preferrer {
-	p := &Preferrer{r: r}
+	p := &Preferrer{desk: desk{r: r}}
 	for _, j := range js {
 		p.asks = p.asks || j.Preferences != nil
 		p.broad = p.broad || j.Model.Lists.Broad != ""
@@ -95,9 +88,9 @@ func (p *Preferrer) Prefer(ctx context.Context, canonical []string, asked []poli
 		return out, nil
 	}
 	// Who asked may leave meanwhile: what is recorded is denied as well.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), preferTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
-	if err := p.store(ctx, journal, epoch, ids, records); err != nil {
+	if err := wishInbox.put(ctx, r, journal, epoch, ids, records); err != nil {
 		return nil, err
 	}
 	if len(denied) > 0 {
@@ -107,127 +100,6 @@ func (p *Preferrer) Prefer(ctx context.Context, canonical []string, asked []poli
 		}
 	}
 	return out, nil
-}
-
-// preferTime is how long what somebody asks for may take to be recorded and denied.
-const preferTime = 30 * time.Second
-
-// identities returns the table as of the last erasure. While one is under way it is not kept: it holds rows yet that will be gone.
-func (p *Preferrer) identities(ctx context.Context, journal *event.Journal) (*event.Identities, error) {
-	_, pending := journal.Pending()
-	if len(pending) > 0 {
-		return event.OpenIdentities(ctx, p.r.Bucket, p.r.Keys, p.r.Previous...)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if epoch := journal.Epoch(); p.ids == nil || p.epoch != epoch {
-		ids, err := event.OpenIdentities(ctx, p.r.Bucket, p.r.Keys, p.r.Previous...)
-		if err != nil {
-			return nil, err
-		}
-		p.ids, p.epoch = ids, epoch
-	}
-	return p.ids, nil
-}
-
-// store commits records as a table of their own. Where an erasure has begun meanwhile it may not have seen that: it is taken back.
-func (p *Preferrer) store(ctx context.Context, journal *event.Journal, epoch int, ids *event.Identities, records []policy.Wish) error {
-	r := p.r
-	if err := ids.Flush(ctx); err != nil {
-		return fmt.Errorf("preferences: %w", err)
-	}
-	tables := table.Store{Bucket: r.Bucket}
-	id := r.NewID(r.Wall())
-	key := stepKey(inboxStep, strings.ToLower(id), table.Interval{}, logicSnapshot, nil)
-	m, err := event.StorePreferences(ctx, r.Bucket, dataPrefix(key, "records"), records)
-	if err != nil {
-		return err
-	}
-	if _, err := tables.Commit(ctx, &table.Commit{Key: key, Step: inboxStep, Outputs: map[string]table.Manifest{"records": m}, Revision: r.Revision, Nonce: id, At: r.Wall()}); err != nil {
-		return fmt.Errorf("preferences: %w", err)
-	}
-	if err := journal.Refresh(ctx); err != nil {
-		return fmt.Errorf("preferences: %w", err)
-	}
-	if journal.Epoch() != epoch {
-		return errors.Join(errors.New("preferences: subjects were erased at this moment: ask again"), dropInbox(ctx, r.Bucket, key))
-	}
-	return nil
-}
-
-// inboxed is what has come in one by one and no snapshot holds yet.
-type inboxed struct {
-	keys    map[string]bool
-	records []policy.Wish
-}
-
-// inbox reads it. Cost: a listing, and two reads a request.
-func (w *work) inbox(ctx context.Context) (inboxed, error) {
-	out := inboxed{keys: map[string]bool{}}
-	for info, err := range w.Bucket.List(ctx, "done/"+inboxStep+"/", storage.ListOpt{}) {
-		if err != nil {
-			return out, fmt.Errorf("preferences: list what has come in: %w", err)
-		}
-		key := strings.TrimPrefix(info.Key, "done/")
-		c, _, err := w.tables.Lookup(ctx, key)
-		if errors.Is(err, storage.ErrNotFound) {
-			continue // another run has taken it into a snapshot
-		}
-		if err != nil {
-			return out, fmt.Errorf("preferences: %w", err)
-		}
-		records, err := event.LoadPreferences(ctx, w.Bucket, c.Outputs["records"])
-		if errors.Is(err, storage.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return out, err
-		}
-		out.keys[key], out.records = true, append(out.records, records...)
-	}
-	return out, nil
-}
-
-// empty removes from the inbox what a snapshot holds.
-func (w *work) empty(ctx context.Context, keys map[string]bool) error {
-	for key := range keys {
-		if err := dropInbox(ctx, w.Bucket, key); err != nil {
-			return fmt.Errorf("preferences: %w", err)
-		}
-	}
-	return nil
-}
-
-// dropInbox removes one request, its proof first: what is left if that is cut short is litter.
-func dropInbox(ctx context.Context, b storage.Bucket, key string) error {
-	if err := b.Delete(ctx, "done/"+key); err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return err
-	}
-	for info, err := range b.List(ctx, "data/"+key+"/", storage.ListOpt{}) {
-		if err == nil {
-			err = b.Delete(ctx, info.Key)
-		}
-		if err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return err
-		}
-	}
-	return nil
-}
-
-// cameIn reports whether something has come in since the preferences were read.
-func (w *work) cameIn(ctx context.Context) (bool, error) {
-	if w.plan.wishes == nil || !w.plan.wishes.asked {
-		return false, nil
-	}
-	for info, err := range w.Bucket.List(ctx, "done/"+inboxStep+"/", storage.ListOpt{}) {
-		if err != nil {
-			return false, fmt.Errorf("preferences: list what has come in: %w", err)
-		}
-		if !w.plan.wishes.inbox[strings.TrimPrefix(info.Key, "done/")] {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // Standing is how it stands with one subject: whether it may be profiled, and what it wants of its lists.
@@ -278,7 +150,7 @@ func (r *Runner) Standings(ctx context.Context, job *Job, canonical []string) ([
 		}
 		switch {
 		case d.Denied():
-			st.Why = strings.ReplaceAll(d.Why.String(), "_", " ")
+			st.Why = reasonWords(d.Why)
 		case wants.Paused:
 			st.Why = "paused"
 		case known && w.unprofiled(s):
@@ -316,3 +188,6 @@ func (s *StandingWants) take(w policy.Wants) {
 		s.Forget[item] = time.UnixMicro(at).UTC()
 	}
 }
+
+// reasonWords is a reason as people read it.
+func reasonWords(r policy.Reason) string { return strings.ReplaceAll(r.String(), "_", " ") }

@@ -208,19 +208,7 @@ func (w *work) deny(ctx context.Context) error {
 	for _, k := range denied {
 		have[k] = true
 	}
-	lapsed := w.lapsed(ctx)
-	var deny, allow []string
-	for s, key := range w.plan.ids.OnlineKeys() {
-		is := have[key] || have[online.ErasedName(key)] // an erased subject who has come back stands there by a hash
-		switch no := w.unprofiled(s) || lapsed[s]; {
-		case no && !is:
-			deny = append(deny, key)
-		case !no && is:
-			allow = append(allow, key)
-		}
-	}
-	slices.Sort(deny)
-	slices.Sort(allow)
+	deny, allow := w.standing(ctx, have)
 	switch {
 	case lost:
 		if err = store.RestoreDenied(ctx, deny...); err == nil {
@@ -254,6 +242,23 @@ func (w *work) deny(ctx context.Context) error {
 		err = errors.Join(err, w.Online.Deny(ctx, allow...))
 	}
 	return err
+}
+
+// standing returns the online keys of those who are to be denied beside who is, and of those who are to be let in again, both ascending.
+func (w *work) standing(ctx context.Context, have map[string]bool) (deny, allow []string) {
+	lapsed := w.lapsed(ctx)
+	for s, key := range w.plan.ids.OnlineKeys() {
+		is := have[key] || have[online.ErasedName(key)] // an erased subject who has come back stands there by a hash
+		switch no := w.unprofiled(s) || lapsed[s]; {
+		case no && !is:
+			deny = append(deny, key)
+		case !no && is:
+			allow = append(allow, key)
+		}
+	}
+	slices.Sort(deny)
+	slices.Sort(allow)
+	return deny, allow
 }
 
 // swapTo points the online store at what the alias says. A store that has seen a higher fence is ahead of us, and right.

@@ -406,10 +406,11 @@ type work struct {
 	journal *event.Journal // once policy has been read,
 	epoch   int            // as of this erasure
 
-	plan  *plan
-	dear  string   // why builds keep no state for later ones, as an earlier one's size says
-	data  *dataset // what assemble, train, evaluate and load share; loaded once
-	model models.Model
+	plan   *plan
+	accept *Accepted // a held feed of consent is let through
+	dear   string    // why builds keep no state for later ones, as an earlier one's size says
+	data   *dataset  // what assemble, train, evaluate and load share; loaded once
+	model  models.Model
 
 	reported *eval.Report // that of the live version; nil: none can be read
 	liveRead bool         // it has been looked for

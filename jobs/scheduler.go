@@ -29,6 +29,7 @@ type Scheduler struct {
 	lines   []*line
 	wake    chan struct{}
 	ledgers *ledgers
+	feed    *feed
 
 	mu     sync.Mutex
 	turned time.Time // wall clock of the last turn
@@ -67,7 +68,7 @@ func NewScheduler(r *Runner, js []*Job, o SchedulerOptions) *Scheduler {
 	own.Now, own.turns = o.Clock.Now, &turns{}
 	s := &Scheduler{
 		runner: &own, clock: o.Clock, drain: o.Drain, run: own.Run, wake: make(chan struct{}, 1), count: map[string]map[string]int{},
-		peers: newPeers(&own, js, o.Takeover), ledgers: newLedgers(&own, js, o.Clock.Now()),
+		peers: newPeers(&own, js, o.Takeover), ledgers: newLedgers(&own, js, o.Clock.Now()), feed: newFeed(js),
 	}
 	for _, j := range js {
 		if j.Due.IsZero() {

@@ -21,12 +21,18 @@ type LateObserver interface {
 	Sweep(ctx context.Context)
 }
 
+// HoldObserver is an Observer that is also told, again and again, that a feed of consent is held, and why.
+type HoldObserver interface {
+	Held(ctx context.Context, job *Job, iv table.Interval, says string)
+}
+
 // Announce tells other servers of this one, before Run. It returns ErrConflict if one of them declares a job differently and this one does not take
 // over.
 func (s *Scheduler) Announce(ctx context.Context) error { return s.peers.beat(ctx) }
 
 // Watch does until ctx ends what a server does between runs, beside Run: it tells the other servers that this one lives, brings the online store in
-// step with the alias if it was flushed or restored, says what is late, and makes the ledgers of what each field is worth. What goes wrong is logged, and tried again a little later. Loading a store
+// step with the alias if it was flushed or restored, says what is late, makes the ledgers of what each field is worth, and
+// reads consent between runs. What goes wrong is logged, and tried again a little later. Loading a store
 // again may take long, and so the beats go on beside it: a server that mends is not taken for a dead one.
 func (s *Scheduler) Watch(ctx context.Context) {
 	var wg sync.WaitGroup
@@ -50,6 +56,7 @@ func (s *Scheduler) Watch(ctx context.Context) {
 		})
 	})
 	wg.Go(func() { s.each(ctx, time.Minute, func() { s.minimize(ctx) }) })
+	wg.Go(func() { s.each(ctx, time.Minute, func() { s.sync(ctx) }) })
 	wg.Wait()
 }
 
@@ -136,6 +143,13 @@ func (s *Scheduler) late(ctx context.Context) {
 	}
 	for _, l := range s.lines {
 		for _, j := range status.Jobs {
+			if j.Job == l.job.Name && j.ConsentHeld != "" {
+				for _, o := range told {
+					if h, ok := o.(HoldObserver); ok {
+						h.Held(ctx, l.job, l.job.Every.At(s.clock.Now()), j.ConsentHeld)
+					}
+				}
+			}
 			if j.Job != l.job.Name || !j.Late {
 				continue
 			}

@@ -75,7 +75,7 @@ const maxWishTurns = 16
 // nextWishes returns what stands, or commits a snapshot of it and returns nil: what stands is to be read again.
 func (w *work) nextWishes(ctx context.Context, p *plan, src *event.DataSet, source string) (*wishes, error) {
 	// In this order: what is missing from the inbox by now stands in the snapshot that is read after it.
-	inbox, err := w.inbox(ctx)
+	keys, asked, err := wishInbox.read(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -86,12 +86,12 @@ func (w *work) nextWishes(ctx context.Context, p *plan, src *event.DataSet, sour
 	if w.Keys.IsZero() && before.key == "" && src.Path != "" {
 		return nil, fmt.Errorf("preferences: no snapshot has been taken, and without the pseudonym key none can be: run --step ingest with it first")
 	}
-	records := joinWishes(before.records, inbox.records)
+	records := joinWishes(before.records, asked)
 	stands := before.key != "" && len(records) == len(before.records)
 	if stands && before.facts.Source == source && !w.dry {
-		return before, w.empty(ctx, inbox.keys)
+		return before, wishInbox.empty(ctx, w.Bucket, keys)
 	}
-	before.records, before.inbox = records, inbox.keys
+	before.records, before.inbox = records, keys
 	if w.Keys.IsZero() || stands && before.facts.Source == source {
 		return before, nil
 	}
@@ -109,7 +109,7 @@ func (w *work) nextWishes(ctx context.Context, p *plan, src *event.DataSet, sour
 	label := fmt.Sprintf("%08d", facts.Number)
 	key := stepKey("preferences", label, table.Interval{}, logicSnapshot, nil)
 	if w.dry {
-		return &wishes{records: records, asked: true, facts: facts, key: key, inbox: inbox.keys}, nil
+		return &wishes{records: records, asked: true, facts: facts, key: key, inbox: keys}, nil
 	}
 	_, err = w.do(ctx, step{name: "preferences", label: label, key: key, iv: w.iv}, func(ctx context.Context) (result, error) {
 		m, err := event.StorePreferences(ctx, w.Bucket, dataPrefix(key, "records"), records)

@@ -37,7 +37,7 @@ func (a *app) serveCmd() *cobra.Command {
 		Use:   "serve [--listen ADDR] [--drain D] [--takeover]",
 		Short: "Start the jobs when their schedules say so, and answer lookups, /healthz, /readyz, /metrics and /v1/status",
 		Long: "Start the jobs when their schedules say so, and answer GET /healthz, /readyz, /metrics and /v1/status, and POST /v1/recommend,\n" +
-			"/v1/similar and /v1/preferences, which are what serving systems in any language ask.\n" +
+			"/v1/similar, /v1/preferences and /v1/consent, which are what serving systems in any language ask.\n" +
 			"Any number of servers may stand over one bucket: each interval is run once. They must have one project file; a server whose file declares\n" +
 			"a job otherwise than one that is up already exits with 2, unless --takeover makes the older one give way.\n" +
 			"SIGTERM and Ctrl-C drain: no run starts any more, and what runs may end within --drain; then, or at a second signal, it is cancelled, to be\n" +

@@ -24,10 +24,11 @@ type lookups struct {
 	job       *jobs.Job
 	visitors  *jobs.Visitors
 	preferrer *jobs.Preferrer
+	consenter *jobs.Consenter
 }
 
 func (s *server) lookups(js []*jobs.Job) *lookups {
-	return &lookups{s.app, s.project, js[0], s.runner.Visitors(js[0]), s.runner.Preferrer(js)}
+	return &lookups{s.app, s.project, js[0], s.runner.Visitors(js[0]), s.runner.Preferrer(js), s.runner.Consenter(js)}
 }
 
 // length is how many items are asked for.
@@ -133,6 +134,34 @@ func (l *lookups) Preferences(ctx context.Context, ask web.PreferencesRequest) (
 	}
 	if out.Records == 0 {
 		return nil, &web.Fault{Code: http.StatusUnprocessableEntity, Says: "the value holds the person's own id, which may stand in no object: it is not recorded"}
+	}
+	return out, nil
+}
+
+// Consent implements web.Lookups.
+func (l *lookups) Consent(ctx context.Context, ask web.ConsentRequest) (any, error) {
+	bad := func(i int, err error) error {
+		return &web.Fault{Code: http.StatusBadRequest, Says: (&jobs.BadRecord{Index: i, Err: err}).Error()}
+	}
+	var sent []event.Said
+	for i, x := range ask.Records {
+		id, err := event.Canonical(x.ID.Raw())
+		if err != nil {
+			return nil, bad(i, err)
+		}
+		sent = append(sent, event.Said{ID: id, RecordID: x.RecordID, Record: policy.Record{
+			Purpose: x.Purpose, State: policy.State(x.State), Effective: x.Effective, Recorded: x.Recorded, Expires: x.Expires, Source: x.Source,
+		}})
+	}
+	out, err := l.consenter.Record(ctx, sent)
+	var refused *jobs.BadRecord
+	switch {
+	case errors.As(err, &refused):
+		return nil, bad(refused.Index, refused.Err)
+	case errors.Is(err, jobs.ErrNoConsent):
+		return nil, &web.Fault{Code: http.StatusConflict, Says: err.Error()}
+	case err != nil:
+		return nil, err
 	}
 	return out, nil
 }

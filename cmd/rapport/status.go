@@ -72,6 +72,9 @@ func (a *app) statusCmd() *cobra.Command {
 					if j.Consent != "" {
 						row(w, "consent read", j.Consent)
 					}
+					if j.ConsentHeld != "" {
+						row(w, "consent", j.ConsentHeld)
+					}
 					if j.Last != nil {
 						row(w, "last run", fmt.Sprintf("%s %s, %s", j.Last.ID, j.Last.Status, clock(j.Last.Started)))
 					}

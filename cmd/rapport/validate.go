@@ -154,25 +154,25 @@ func (p *project) check(ctx context.Context) []check {
 				}
 			}
 		}
-		if j.Consent != nil && !seen["consent"] {
-			seen["consent"] = true
-			n, _, err := first(ctx, j.Consent.Bucket, j.Consent.Path)
-			if err == nil && n == 0 {
-				err = fmt.Errorf("no file matches %s", j.Consent.Path)
-			}
-			add("consent", count(n, "file"), err)
-		}
-		if j.Preferences != nil && !seen["preferences"] {
-			seen["preferences"] = true
-			if j.Preferences.Path == "" {
-				add("preferences", "people are asked one by one: rapport subject prefer, POST /v1/preferences", nil)
+		for _, x := range []struct {
+			what, says string
+			src        *event.DataSet
+		}{
+			{"consent", "records come one by one: rapport consent import, POST /v1/consent", j.Consent},
+			{"preferences", "people are asked one by one: rapport subject prefer, POST /v1/preferences", j.Preferences},
+		} {
+			if x.src == nil || seen[x.what] {
 				continue
 			}
-			n, _, err := first(ctx, j.Preferences.Bucket, j.Preferences.Path)
-			if err == nil && n == 0 {
-				err = fmt.Errorf("no file matches %s", j.Preferences.Path)
+			if seen[x.what] = true; x.src.Path == "" {
+				add(x.what, x.says, nil)
+				continue
 			}
-			add("preferences", count(n, "file"), err)
+			n, _, err := first(ctx, x.src.Bucket, x.src.Path)
+			if err == nil && n == 0 {
+				err = fmt.Errorf("no file matches %s", x.src.Path)
+			}
+			add(x.what, count(n, "file"), err)
 		}
 	}
 	slices.SortStableFunc(out[4:], func(a, b check) int { return strings.Compare(a.What, b.What) })

@@ -40,6 +40,26 @@ type ConsentFacts struct {
 // is missing, or a time that cannot be read, is an error that names file and row: a lost record may be a lost withdrawal. Records that
 // were recorded before their subject was erased are left out. New subjects are buffered in ids: Flush it.
 func ReadConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions) (*Consent, error) {
+	return readConsent(ctx, d, ids, sup, func(r *policy.Record) error { return r.CheckUnits() })
+}
+
+// ImportConsent is ReadConsent for a file that somebody imports, who is there to be asked: what policy.Record.Check refuses as of now is an error that names
+// file and row, and so is a row without a subject.
+func ImportConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions, now time.Time) (*Consent, error) {
+	c, err := readConsent(ctx, d, ids, sup, func(r *policy.Record) error {
+		if r.Recorded.After(now) && r.Recorded.Equal(r.Effective) { // announced, without saying when: it is known now
+			r.Recorded = now
+		}
+		return r.Check(now)
+	})
+	if err == nil && c.Facts.BadRows > 0 {
+		return nil, fmt.Errorf("read consent: %d rows name no subject, and a withdrawal may be among them: give each row its subject", c.Facts.BadRows)
+	}
+	return c, err
+}
+
+// readConsent is ReadConsent with what a record must stand before its state is read in the most careful way.
+func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions, check func(*policy.Record) error) (*Consent, error) {
 	if len(ids.keys) == 0 {
 		return nil, fmt.Errorf("read consent: %w", ErrNoKey)
 	}
@@ -90,6 +110,9 @@ func ReadConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 		if rec.Recorded.IsZero() {
 			rec.Recorded = rec.Effective
 		}
+		if err := check(&rec); err != nil {
+			return nil, fmt.Errorf("read consent: %s: %w", r.at(), err)
+		}
 		if at, ok := sup.ErasedAt(id); ok && rec.Recorded.UnixMicro() <= at {
 			out.Facts.Erased++
 			continue
@@ -98,16 +121,11 @@ func ReadConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 			rec.State = policy.Unknown
 			out.Facts.Unknown++
 		}
-		if len(rec.Source) > 64 || strings.Contains(strings.ToLower(rec.Source), strings.ToLower(id)) {
-			rec.Source = "withheld"
+		if minimalRecord(&rec, ids, id, r.text(recordID)) {
 			out.Facts.Withheld++
 		}
 		if rec.Subject, err = ids.Number(id); err != nil {
 			return nil, fmt.Errorf("read consent: %w", err)
-		}
-		if t := r.text(recordID); t != "" {
-			m := macOf(ids.keys[0].store, "\x00consent record\x00"+t)
-			rec.ID = hex.EncodeToString(m[:8])
 		}
 		out.Records = append(out.Records, rec)
 	}
@@ -121,6 +139,47 @@ func ReadConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 		out.Facts.Quality = expect.Counts{}
 	}
 	return out, nil
+}
+
+// minimalRecord brings what stands beside a record to the form that is kept: a record id may contain anything, and becomes a keyed hash; a source that holds the
+// subject's id is withheld, which is reported.
+func minimalRecord(r *policy.Record, ids *Identities, id, recordID string) (withheld bool) {
+	if len(r.Source) > 64 || strings.Contains(strings.ToLower(r.Source), strings.ToLower(id)) {
+		r.Source, withheld = "withheld", true
+	}
+	if recordID != "" {
+		m := macOf(ids.keys[0].store, "\x00consent record\x00"+recordID)
+		r.ID = hex.EncodeToString(m[:8])
+	}
+	return withheld
+}
+
+// Said is one record of consent of a person, as it is sent by itself. Times that are zero are not given: a record is recorded when it is sent, and takes
+// effect then.
+type Said struct {
+	ID       string        // canonical
+	Record   policy.Record // without a subject and an id
+	RecordID string        // the sender's own; one that comes again changes nothing
+}
+
+// ConsentOf makes a record of what somebody has sent at a time, as ImportConsent does of a row. ids must have keys: Flush it. It reports whether its source
+// was withheld, for it held the person's id.
+func ConsentOf(ids *Identities, now time.Time, s Said) (r policy.Record, withheld bool, err error) {
+	if r = s.Record; r.Recorded.IsZero() {
+		r.Recorded = now
+	}
+	if r.Effective.IsZero() {
+		r.Effective = r.Recorded
+	}
+	for _, t := range []*time.Time{&r.Effective, &r.Recorded, &r.Expires} {
+		*t = t.Truncate(time.Microsecond).UTC()
+	}
+	if err := r.Check(now); err != nil {
+		return r, false, err
+	}
+	withheld = minimalRecord(&r, ids, s.ID, s.RecordID)
+	r.Subject, err = ids.Number(s.ID)
+	return r, withheld, err
 }
 
 // consentSchema is the table of pseudonymized consent records.

@@ -224,6 +224,14 @@ func (t *Identities) OnlineKeys() map[policy.Subject]string {
 	return out
 }
 
+// OnlineKey returns the online key of one subject, and false if the table has none.
+func (t *Identities) OnlineKey(s policy.Subject) (string, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, ok := t.rows[s]
+	return hex.EncodeToString(r.online[:]), ok
+}
+
 // Flush stores the buffered rows: one read and one conditional write a shard that changed. Rows that other processes stored meanwhile
 // are kept and taken over, and rows that were erased meanwhile are not stored again. If it fails, the rows stay
 // buffered and Flush can be called again.

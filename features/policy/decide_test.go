@@ -186,11 +186,11 @@ func TestDigestGolden(t *testing.T) {
 
 func TestHoldsImport(t *testing.T) {
 	var before []Record
-	for s := Subject(1); s <= 100; s++ {
+	for s := Subject(1); s <= 300; s++ {
 		before = append(before, given(s, 1, 0))
 	}
-	hold := func(after []Record) Hold {
-		return HoldsImport(Decide(recommend, day(20), before, nil), Decide(recommend, day(20), after, nil))
+	hold := func(before, after []Record, share float64) Hold {
+		return HoldsImport(Decide(recommend, day(20), before, nil), Decide(recommend, day(20), after, nil), share)
 	}
 	invalidate := func(n int, state State) []Record {
 		after := slices.Clone(before)
@@ -200,18 +200,26 @@ func TestHoldsImport(t *testing.T) {
 		return after
 	}
 	for _, tt := range []struct {
-		name  string
-		after []Record
-		want  Hold
+		name          string
+		before, after []Record
+		share         float64
+		want          Hold
 	}{
-		{"nothing new", before, Hold{false, 100, 0, 0}},
-		{"5 of 100 lost: not over 5 %", invalidate(5, Invalidated), Hold{false, 100, 0, 5}},
-		{"6 of 100 lost", invalidate(6, Invalidated), Hold{true, 100, 0, 6}},
-		{"40 withdraw: people may", invalidate(40, Withdrawn), Hold{false, 100, 40, 0}},
-		{"a truncated snapshot", before[:90], Hold{true, 100, 0, 10}},
-		{"a renamed state", invalidate(50, "granted"), Hold{true, 100, 0, 50}},
+		{"nothing new", before, before, 0, Hold{false, 300, 0, 0, 0}},
+		{"15 of 300 lost: not over 5 %", before, invalidate(15, Invalidated), 0, Hold{false, 300, 0, 15, 0}},
+		{"16 of 300 lost", before, invalidate(16, Invalidated), 0, Hold{true, 300, 0, 16, 0}},
+		{"16 of 300, where a tenth may be", before, invalidate(16, Invalidated), 0.1, Hold{false, 300, 0, 16, 0.1}},
+		{"40 withdraw: people may", before, invalidate(40, Withdrawn), 0, Hold{false, 300, 40, 0, 0}},
+		{"a truncated snapshot", before, before[:280], 0, Hold{true, 300, 0, 20, 0}},
+		{"a renamed state", before, invalidate(50, "granted"), 0, Hold{true, 300, 0, 50, 0}},
+		{"an empty feed", before, nil, 0, Hold{true, 300, 0, 300, 0}},
+		{"10 of 40 lost: so few are people", before[:40], before[:30], 0, Hold{false, 40, 0, 10, 0}},
+		{"11 of 40 lost", before[:40], before[:29], 0, Hold{true, 40, 0, 11, 0}},
+		{"3 of 6 lost: no more than half", before[:6], before[:3], 0, Hold{false, 6, 0, 3, 0}},
+		{"all of 3 lost: an empty feed", before[:3], nil, 0, Hold{true, 3, 0, 3, 0}},
+		{"nobody was admitted", nil, before[:3], 0, Hold{false, 0, 0, 0, 0}},
 	} {
-		if got := hold(tt.after); got != tt.want {
+		if got := hold(tt.before, tt.after, tt.share); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}

@@ -50,13 +50,7 @@ const (
 func (s State) Valid() bool { return s == ConsentGiven || s == RenewedConsentGiven }
 
 // Known reports whether s is one of the states above.
-func (s State) Known() bool {
-	switch s {
-	case ConsentGiven, RenewedConsentGiven, Requested, RequestDeferred, ConsentRefused, Withdrawn, Revoked, ConsentExpired, Invalidated, Unknown:
-		return true
-	}
-	return false
-}
+func (s State) Known() bool { return slices.Contains(States, s) }
 
 // withdraws reports whether the state is the subject's own, explicit no.
 func (s State) withdraws() bool { return s == Withdrawn || s == Revoked || s == ConsentRefused }

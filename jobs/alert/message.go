@@ -25,6 +25,7 @@ const (
 	Late     Kind = "late"     // an interval is overdue
 	Drift    Kind = "drift"    // data or scores have drifted
 	Budget   Kind = "budget"   // a budget is broken: it refused, or goes on as an accepted risk or a warning
+	Consent  Kind = "consent"  // a feed of consent is held: it would deny too many
 	test     Kind = "test"
 )
 

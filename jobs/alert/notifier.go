@@ -119,6 +119,28 @@ func (n *Notifier) Late(ctx context.Context, job *jobs.Job, iv table.Interval, d
 	}
 }
 
+// Held says that a feed of consent is held, as a run or a look between runs has found it. Like Late it may be called as often as one likes.
+func (n *Notifier) Held(ctx context.Context, job *jobs.Job, iv table.Interval, says string) {
+	if n == nil {
+		return
+	}
+	ctx, cancel := n.bounded(ctx)
+	defer cancel()
+	f := finding{interval: iv}
+	n.held(&f, job, says)
+	if c := n.see(ctx, job, f, n.Now()); c != nil {
+		n.deliver(ctx, []*condition{c}, true)
+	}
+}
+
+// held makes a finding one of a held feed.
+func (n *Notifier) held(f *finding, job *jobs.Job, says string) {
+	f.kind, f.fingerprint = Consent, "held"
+	f.summary = Clean(job.Name+": the feed of consent is held", maxSummary)
+	f.details = n.lines([]string{says, "Whoever has withdrawn is denied all the same; everybody else is as the last feed said that was taken."})
+	f.command = "rapport consent sync"
+}
+
 // Sweep sends what could not be sent before, and the reminders that are due. A scheduler calls it every minute or so. Cost without anything to
 // send: one listing, one GET a condition.
 func (n *Notifier) Sweep(ctx context.Context) {

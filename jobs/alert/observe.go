@@ -138,10 +138,25 @@ func (n *Notifier) findings(job *jobs.Job, run ledger.Run, res *jobs.Result, d *
 		f.fingerprint = fingerprint(refusing(d, run.Reasons)...)
 		out = append(out, f)
 	}
+	if says, ok := heldConsent(run); ok {
+		f := base
+		n.held(&f, job, says)
+		out = append(out, f)
+	}
 	if d == nil {
 		return out
 	}
 	return append(out, n.rules(base, job, run, d)...)
+}
+
+// heldConsent is what a run says of a feed of consent that is held.
+func heldConsent(run ledger.Run) (says string, held bool) {
+	for _, x := range run.Flags {
+		if says, held = strings.CutPrefix(x, "consent: "); held {
+			return says, true
+		}
+	}
+	return "", false
 }
 
 // rules are the findings of the gate: one of all columns that have drifted, and one a broken budget.
@@ -295,6 +310,9 @@ func clears(c *condition, run ledger.Run, res *jobs.Result, judged bool) bool {
 		return true
 	case Rejected:
 		return succeeded && judged && evaluated(run)
+	case Consent:
+		_, held := heldConsent(run)
+		return !held
 	case Drift:
 		return judged && run.Cause != "backfill"
 	}

@@ -17,7 +17,7 @@ func TestAssertions(t *testing.T) {
 	w.job.Raw = []string{"s3://lake/events/*", "s3://lake/items.csv", "s3://lake/consent.csv"}
 	w.job.Events = rawevent.Source{Value: "amount", Columns: map[string]string{"device": "device_type"}}
 	w.job.Items = &jobs.AttributeSource{Data: rawevent.DataSet{Columns: map[string]string{"category": "cat"}}}
-	w.job.Consent = &rawevent.DataSet{}
+	w.job.Consent = &rawevent.DataSet{Path: "consent.csv"}
 	bound := func(v float64) *float64 { return &v }
 	run := w.run(1, ledger.Failed)
 	run.Fault = "unexpected"

@@ -79,7 +79,7 @@ func setsOf(job *jobs.Job) []string {
 	for _, s := range []struct {
 		name     string
 		declared bool
-	}{{"items", job.Items != nil}, {"subjects", job.Subjects != nil}, {"cohorts", job.Cohorts != nil}, {"consent", job.Consent != nil}, {"preferences", job.Preferences != nil}} {
+	}{{"items", job.Items != nil}, {"subjects", job.Subjects != nil}, {"cohorts", job.Cohorts != nil}, {"consent", job.Consent != nil && job.Consent.Path != ""}, {"preferences", job.Preferences != nil}} {
 		if s.declared {
 			out = append(out, s.name)
 		}

@@ -19,6 +19,7 @@ type Lookups interface {
 	Recommend(ctx context.Context, ask RecommendRequest) (any, error)
 	Similar(ctx context.Context, ask SimilarRequest) (any, error)
 	Preferences(ctx context.Context, ask PreferencesRequest) (any, error)
+	Consent(ctx context.Context, ask ConsentRequest) (any, error)
 }
 
 // RecommendRequest is the body of POST /v1/recommend: the list of a person, of a cart, of one value of a column, or without any of these that of everybody.
@@ -44,6 +45,23 @@ type PreferencesRequest struct {
 	ID         ID     `json:"id"`
 	Preference string `json:"preference"`
 	Value      string `json:"value"`
+}
+
+// ConsentRequest is the body of POST /v1/consent: records of one or several people, which are taken all or not at all.
+type ConsentRequest struct {
+	Records []ConsentRecord `json:"records"`
+}
+
+// ConsentRecord is what somebody has consented to, or has taken back.
+type ConsentRecord struct {
+	ID        ID        `json:"id"`
+	Purpose   string    `json:"purpose"`
+	State     string    `json:"state"`
+	Effective time.Time `json:"effective_at"` // now if left out
+	Recorded  time.Time `json:"recorded_at"`  // now if left out
+	Expires   time.Time `json:"expires_at"`   // never if left out
+	Source    string    `json:"source"`       // where it was said
+	RecordID  string    `json:"record_id"`    // the sender's own: one that comes again changes nothing
 }
 
 // ID is a raw id, given as text or as an integer. It prints as nothing.
@@ -91,7 +109,7 @@ const (
 // busyAbove is how many lookups are answered at once; who comes beyond is asked to come again.
 var busyAbove = 32 * runtime.GOMAXPROCS(0)
 
-// lookups answers POST /v1/recommend, /v1/similar and /v1/preferences.
+// lookups answers POST /v1/recommend, /v1/similar, /v1/preferences and /v1/consent.
 type lookups struct {
 	of     Lookups
 	token  bool // callers have one
@@ -161,12 +179,32 @@ func (l *lookups) route(mux *http.ServeMux) {
 		}
 		return l.of.Preferences(ctx, ask)
 	})
+	handle("/v1/consent", func(ctx context.Context, r *http.Request) (any, error) {
+		if !l.token {
+			return nil, &Fault{http.StatusForbidden, "consent is taken only where callers send a token: set serve.token in the project file"}
+		}
+		var ask ConsentRequest
+		if err := decode(r, &ask); err != nil {
+			return nil, err
+		}
+		if len(ask.Records) == 0 || len(ask.Records) > maxRecords {
+			return nil, &Fault{http.StatusBadRequest, fmt.Sprintf("records: want 1 to %d", maxRecords)}
+		}
+		for i, x := range ask.Records {
+			if x.ID.Raw() == "" || x.Source == "" {
+				return nil, &Fault{http.StatusBadRequest, fmt.Sprintf("record %d: id and source must be given: who has said it, and where", i+1)}
+			}
+		}
+		return l.of.Consent(ctx, ask)
+	})
 }
 
 // Bounds of what is asked for.
 const (
 	maxK    = 1000
 	maxCart = 50
+
+	maxRecords = 500 // of consent, in one request
 )
 
 func (a *RecommendRequest) check() error {

@@ -23,6 +23,10 @@ func (r recorded) Similar(_ context.Context, ask SimilarRequest) (any, error) {
 	return map[string]any{"item": ask.Item}, r.err
 }
 
+func (r recorded) Consent(_ context.Context, ask ConsentRequest) (any, error) {
+	return map[string]int{"records": len(ask.Records)}, nil
+}
+
 func (r recorded) Preferences(_ context.Context, ask PreferencesRequest) (any, error) {
 	return map[string]any{"id": ask.ID.Raw(), "preference": ask.Preference}, r.err
 }

@@ -1,0 +1,225 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// consent is what the consent source says now, and what people have said one by one.
+type consent struct {
+	records []policy.Record
+	key     string // of the feed's snapshot; "" if there are no files
+	at      time.Time
+	newest  time.Time // when the newest of the source's files was written; zero if nobody has looked
+	facts   consentFacts
+	said    said
+}
+
+// consentFacts are the facts of a consent snapshot.
+type consentFacts struct {
+	event.ConsentFacts
+	Number   int          `json:"number"` // of the snapshot: 1, 2, …
+	Source   string       `json:"source"` // digest of the files and of how they are read
+	Hold     *policy.Hold `json:"hold,omitempty"`
+	Accepted *Accepted    `json:"accepted,omitempty"` // it would be held, but for them
+	Void     int64        `json:"void,omitempty"`     // grants that end before they begin: they deny
+}
+
+// Accepted says who has let through what was held, when and why.
+type Accepted struct {
+	By  string    `json:"by"`
+	Why string    `json:"why"`
+	At  time.Time `json:"at"`
+}
+
+// flags are what a run says of a snapshot.
+func (f consentFacts) flags() (out []string) {
+	if f.Hold != nil && f.Hold.Held {
+		out = append(out, "consent: "+f.Hold.String())
+	}
+	for _, x := range []struct {
+		n    int64
+		says string
+	}{
+		{f.Unknown, "are in a state that is not known, and deny: see the states in docs/contracts.md"},
+		{f.Void, "grant until a time before they begin, and so deny: check expires_at"},
+	} {
+		if x.n > 0 {
+			out = append(out, fmt.Sprintf("consent records: %s %s", smallCount(int(x.n)), x.says))
+		}
+	}
+	return out
+}
+
+// readConsent returns the consent records: those of the feed, and those that people gave one by one. Of one subject and purpose the last in the order of
+// policy.Record.Compare counts, wherever it came from: what somebody has withdrawn alone, no older record of a feed overtakes.
+func (w *work) readConsent(ctx context.Context, p *plan) (*consent, error) {
+	if w.job.Consent == nil {
+		return &consent{}, nil
+	}
+	alone, err := w.readSaid(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out, err := w.readFeed(ctx, p, alone.records)
+	if err != nil {
+		return nil, err
+	}
+	if out.said = alone; len(alone.records) > 0 {
+		out.records = joinRecords(out.records, alone.records)
+	}
+	return out, nil
+}
+
+// ErrConsentHeld says that records would deny more people than may be denied unasked, other than by their own withdrawal.
+var ErrConsentHeld = errors.New("consent is held")
+
+// ErrNothingHeld says that there is no held feed of consent to accept.
+var ErrNothingHeld = errors.New("no feed of consent is held")
+
+// readFeed returns the consent records of the source's files: the last snapshot if the source's files are those that it was made of, else a new one.
+//
+// Snapshots are numbered, and each stands on the one before: explicit withdrawals and objections are carried over, so that a record which
+// is missing from a file means nothing, and an old file that comes back brings nobody back; only a later grant does. A new file that would
+// deny more than the allowed share of subjects, by either purpose, is held: its withdrawals are added to the snapshot before, and no more. What is held
+// stays so until other files are there, or until it is accepted (work.accept). alone is what people said one by one, which stands beside all of it.
+func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*consent, error) {
+	src := w.job.Consent
+	if src.Path == "" {
+		return &consent{}, nil
+	}
+	last, err := w.lastConsent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before := &consent{}
+	if last != nil {
+		if before, err = w.loadConsent(ctx, last); err != nil {
+			return nil, err
+		}
+	}
+	if w.Keys.IsZero() {
+		if last == nil {
+			return nil, fmt.Errorf("consent: no snapshot has been taken, and without the pseudonym key none can be: run --step ingest with it first")
+		}
+		return before, nil
+	}
+	var objs []storage.Info
+	for info, err := range storage.Glob(ctx, src.Bucket, src.Path) {
+		if err != nil {
+			return nil, fmt.Errorf("consent: list %s: %w", src.Path, err)
+		}
+		objs = append(objs, info)
+	}
+	zone := ""
+	if src.Zone != nil {
+		zone = src.Zone.String()
+	}
+	facts := consentFacts{Number: before.facts.Number + 1, Source: hash([]any{event.Fingerprint(objs), src.Columns, zone, src.TimeUnit})}
+	before.newest = newestOf(objs)
+	if w.accept != nil && (last == nil || before.facts.Hold == nil || !before.facts.Hold.Held || before.facts.Source != facts.Source) {
+		if last != nil && before.facts.Source != facts.Source {
+			return nil, fmt.Errorf("%w: its files have changed, and the next run judges them anew", ErrNothingHeld)
+		}
+		return nil, ErrNothingHeld
+	}
+	if last != nil && before.facts.Source == facts.Source && w.accept == nil {
+		return before, nil
+	}
+	if !w.dry {
+		w.report("consent", 0, 0, "")
+	}
+	read, err := event.ReadConsent(ctx, *src, p.ids, p.sup)
+	if err != nil {
+		return nil, err
+	}
+	facts.ConsentFacts = read.Facts
+	for _, r := range read.Records {
+		if r.State.Valid() && !r.Expires.IsZero() && !r.Expires.After(r.Effective) {
+			facts.Void++
+		}
+	}
+	out := &consent{records: joinRecords(read.Records, policy.Withdrawals(before.records)), at: w.Wall(), newest: before.newest, facts: facts}
+	if last != nil {
+		out.facts.Hold = w.judgeImport(slices.Concat(before.records, alone), slices.Concat(out.records, alone))
+		if w.accept != nil {
+			out.facts.Hold.Held, out.facts.Accepted = false, w.accept
+		}
+		if out.facts.Hold.Held {
+			out.records = joinRecords(before.records, policy.Withdrawals(read.Records))
+		}
+	}
+	label := fmt.Sprintf("%08d", facts.Number)
+	out.key = stepKey("consent", label, table.Interval{}, logicSnapshot, facts.Source, before.key)
+	if w.dry {
+		return out, nil
+	}
+	_, err = w.do(ctx, step{name: "consent", label: label, key: out.key, iv: w.iv}, func(ctx context.Context) (result, error) {
+		m, err := event.StoreConsent(ctx, w.Bucket, dataPrefix(out.key, "records"), out.records)
+		if err != nil {
+			return result{}, err
+		}
+		if err := p.ids.Flush(ctx); err != nil {
+			return result{}, err
+		}
+		return result{outputs: map[string]table.Manifest{"records": m}, facts: out.facts, rowsIn: read.Facts.Rows, rows: m.Rows}, nil
+	})
+	return out, err
+}
+
+// judgeImport compares the decisions of both purposes without and with an import.
+func (w *work) judgeImport(before, after []policy.Record) *policy.Hold {
+	purposes := []policy.Purpose{w.job.Training}
+	if w.job.Evaluation != nil {
+		purposes = append(purposes, *w.job.Evaluation)
+	}
+	var worst policy.Hold
+	share := w.job.ConsentHold
+	if share == policy.HoldShare {
+		share = 0 // as if nobody had named it
+	}
+	for i, p := range purposes {
+		h := policy.HoldsImport(policy.Decide(p, w.now, before, nil), policy.Decide(p, w.now, after, nil), share)
+		if i == 0 || h.Held && !worst.Held {
+			worst = h
+		}
+	}
+	return &worst
+}
+
+// joinRecords returns the records of both in policy order, each once.
+func joinRecords(a, b []policy.Record) []policy.Record {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, policy.Record.Compare)
+	return slices.CompactFunc(all, func(x, y policy.Record) bool { return x.Compare(y) == 0 })
+}
+
+func (w *work) loadConsent(ctx context.Context, c *table.Commit) (*consent, error) {
+	records, err := event.LoadConsent(ctx, w.Bucket, c.Outputs["records"])
+	if err != nil {
+		return nil, err
+	}
+	facts, err := factsOf[consentFacts](c)
+	return &consent{records: records, key: c.Key, at: c.At, facts: facts}, err
+}
+
+// lastConsent returns the newest consent snapshot, or nil. Cost: one listing and one GET.
+func (w *work) lastConsent(ctx context.Context) (*table.Commit, error) {
+	last, err := w.lastNumbered(ctx, "consent")
+	if err != nil {
+		return nil, fmt.Errorf("consent: %w", err)
+	}
+	if last == "" {
+		return nil, nil
+	}
+	c, _, err := w.tables.Lookup(ctx, last)
+	return c, err
+}

@@ -1,0 +1,341 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// said is what people have said of consent one by one. It only grows: no record is replaced, and none is taken back but by a later one.
+type said struct {
+	records []policy.Record
+	key     string          // of the snapshot; "" if there is none yet
+	inbox   map[string]bool // keys of what has come in since, that records hold
+}
+
+// keptStep names the numbered snapshots of what people have said, and saidInbox is where it comes in.
+const keptStep = "consented"
+
+var saidInbox = inbox[policy.Record]{step: "said", what: "consent", store: event.StoreConsent, load: event.LoadConsent}
+
+// saidFacts are the facts of a snapshot.
+type saidFacts struct {
+	Number  int   `json:"number"` // of the snapshot: 1, 2, …
+	Records int64 `json:"records"`
+}
+
+// readSaid returns what has been said: the last snapshot if nothing has come in since, else a new one. A number is taken once: its key does not depend on what
+// the snapshot holds. Who comes second to a number begins anew on top of the first.
+func (w *work) readSaid(ctx context.Context) (said, error) {
+	for range maxWishTurns {
+		out, stored, err := w.nextSaid(ctx)
+		if err != nil || !stored {
+			return out, err
+		}
+	}
+	return said{}, fmt.Errorf("consent: others took %d snapshots at this moment: run again", maxWishTurns)
+}
+
+// nextSaid returns what stands, or commits a snapshot of it: what stands is to be read again.
+func (w *work) nextSaid(ctx context.Context) (out said, stored bool, err error) {
+	// In this order: what is missing from the inbox by now stands in the snapshot that is read after it.
+	keys, came, err := saidInbox.read(ctx, w)
+	if err != nil {
+		return out, false, err
+	}
+	out, number, err := w.lastSaid(ctx)
+	if err != nil {
+		return out, false, err
+	}
+	before := out.records
+	out.records, out.inbox = joinSaid(before, came), keys
+	stands := slices.EqualFunc(before, out.records, func(a, b policy.Record) bool { return a.Compare(b) == 0 })
+	switch {
+	case w.dry:
+		return out, false, nil
+	case stands:
+		return out, false, saidInbox.empty(ctx, w.Bucket, keys)
+	}
+	label := fmt.Sprintf("%08d", number+1)
+	key := stepKey(keptStep, label, table.Interval{}, logicSnapshot, nil)
+	_, err = w.do(ctx, step{name: keptStep, label: label, key: key, iv: w.iv}, func(ctx context.Context) (result, error) {
+		m, err := event.StoreConsent(ctx, w.Bucket, dataPrefix(key, "records"), out.records)
+		if err != nil {
+			return result{}, err
+		}
+		n := int64(len(out.records))
+		return result{outputs: map[string]table.Manifest{"records": m}, facts: saidFacts{number + 1, n}, rowsIn: n, rows: m.Rows}, nil
+	})
+	return out, true, err
+}
+
+// lastSaid returns the newest snapshot and its number, or nothing. Cost: one listing, and the snapshot.
+func (w *work) lastSaid(ctx context.Context) (out said, number int, err error) {
+	if out.key, err = w.lastNumbered(ctx, keptStep); err != nil || out.key == "" {
+		return out, 0, err
+	}
+	c, _, err := w.tables.Lookup(ctx, out.key)
+	if err != nil {
+		return out, 0, fmt.Errorf("consent: %w", err)
+	}
+	if out.records, err = event.LoadConsent(ctx, w.Bucket, c.Outputs["records"]); err != nil {
+		return out, 0, err
+	}
+	facts, err := factsOf[saidFacts](c)
+	return out, facts.Number, err
+}
+
+// joinSaid returns the records of both in policy order. Of those with one id, subject, purpose and state the first stays: a record that is sent again says
+// nothing new, though it be at a later time; what has been withdrawn meanwhile stays withdrawn.
+func joinSaid(a, b []policy.Record) []policy.Record {
+	type sent struct {
+		subject policy.Subject
+		purpose string
+		state   policy.State
+		id      string
+	}
+	seen := map[sent]bool{}
+	return slices.DeleteFunc(joinRecords(a, b), func(r policy.Record) bool {
+		if r.ID == "" {
+			return false
+		}
+		s := sent{r.Subject, r.Purpose, r.State, r.ID}
+		again := seen[s]
+		seen[s] = true
+		return again
+	})
+}
+
+// consentCame reports whether records have come in, or another feed has been read, since this work has read consent.
+func (w *work) consentCame(ctx context.Context) (bool, error) {
+	c := w.plan.consent
+	if c == nil || w.job.Consent == nil {
+		return false, nil
+	}
+	if came, err := saidInbox.came(ctx, w.Bucket, c.said.inbox); came || err != nil {
+		return came, err
+	}
+	for step, key := range map[string]string{keptStep: c.said.key, "consent": c.key} {
+		last, err := w.lastNumbered(ctx, step)
+		if err != nil {
+			return false, fmt.Errorf("consent: %w", err)
+		}
+		if last != key {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// ErrNoConsent says that no job of a project has a source of consent.
+var ErrNoConsent = errors.New("this project takes no records of consent: declare sources.consent, if need be without a path")
+
+// BadRecord says which of the records that were sent at once is refused, from 0, and why. None of them is recorded then.
+type BadRecord struct {
+	Index int
+	Err   error
+}
+
+func (b *BadRecord) Error() string { return fmt.Sprintf("record %d: %v", b.Index+1, b.Err) }
+
+// Unwrap returns why.
+func (b *BadRecord) Unwrap() error { return b.Err }
+
+// Consenter takes records of consent, one by one or a file at a time. It is safe for concurrent use, in any number of processes.
+type Consenter struct {
+	desk
+	job      *Job             // that judges imports; nil: no job takes consent
+	purposes []policy.Purpose // what denies by them denies a list
+	used     map[string]bool  // purposes that some job uses
+}
+
+// Consenter returns one for the jobs of a project, which share their records and their deny set.
+func (r *Runner) Consenter(js []*Job) *Consenter {
+	c := &Consenter{desk: desk{r: r}, used: map[string]bool{}}
+	for _, j := range js {
+		if j.Consent == nil {
+			continue
+		}
+		if c.job == nil {
+			c.job = j
+		}
+		for _, p := range []*policy.Purpose{&j.Training, j.Guards.Purpose} {
+			if p != nil && !slices.ContainsFunc(c.purposes, func(have policy.Purpose) bool { return have.Name == p.Name }) {
+				c.purposes = append(c.purposes, *p)
+			}
+		}
+		for _, p := range []*policy.Purpose{&j.Training, j.Evaluation, j.Mitigation, j.Guards.Purpose} {
+			if p != nil {
+				c.used[p.Name] = true
+			}
+		}
+	}
+	return c
+}
+
+// Consented says what became of records.
+type Consented struct {
+	Subjects  int          `json:"subjects"`
+	Records   int          `json:"records"`  // that are kept, those that are known already among them
+	Unused    int          `json:"unused"`   // of these, for purposes that no job of the project has
+	Withheld  int          `json:"withheld"` // of these, without their source text, which held the person's own id
+	Erased    int          `json:"erased"`   // left out: recorded before their subject was erased
+	Denied    int          `json:"denied"`   // subjects who read the list not based on profiling from now on
+	Held      bool         `json:"held"`     // the import is: nothing is kept of it but what people withdrew themselves
+	Hold      *policy.Hold `json:"hold,omitempty"`
+	Accepted  *Accepted    `json:"accepted,omitempty"`
+	Effective time.Time    `json:"at"`
+}
+
+// Record takes records as of now, all or none, and denies those online at once whom a record of theirs denies. What grants counts from the next run on, which also lets
+// in again who is denied for an old record that a later one overrules. A record whose id has come before changes nothing. Cost: two writes, and the identity table when it is
+// first read or somebody has been erased since.
+func (c *Consenter) Record(ctx context.Context, sent []event.Said) (*Consented, error) {
+	journal, ids, sup, err := c.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	epoch, now := journal.Epoch(), c.r.Now()
+	out := &Consented{Effective: now.UTC()}
+	var records []policy.Record
+	for i, s := range sent {
+		r, withheld, err := event.ConsentOf(ids, now, s)
+		if err != nil {
+			return nil, &BadRecord{i, err}
+		}
+		if at, gone := sup.ErasedAt(s.ID); gone && r.Recorded.UnixMicro() <= at {
+			out.Erased++
+			continue
+		}
+		if withheld {
+			out.Withheld++
+		}
+		records = append(records, r)
+	}
+	return out, c.keep(ctx, journal, epoch, ids, out, records, nil)
+}
+
+// Import takes the records of a file, as a feed's are read, but for what no feed can be asked about: a state that is not known, a time that cannot be meant
+// or a row without a subject refuses the file, by row. A file that would deny more than the allowed share of people, other than by their own withdrawal, is held as a feed is
+// (Consented.Held): what people withdrew themselves is kept, and the rest only if it is accepted. Cost: policy is read, as for a run.
+func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepted) (*Consented, error) {
+	journal, ids, sup, err := c.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	epoch, now := journal.Epoch(), c.r.Now()
+	read, err := event.ImportConsent(ctx, d, ids, sup, now)
+	if err != nil {
+		return nil, err
+	}
+	w := c.r.newWork(c.job, c.job.Every.At(now), now)
+	w.dry, w.plan = true, &plan{}
+	if err := w.policy(ctx, w.plan); err != nil {
+		return nil, err
+	}
+	before := w.plan.consent.records
+	out := &Consented{Effective: now.UTC(), Erased: int(read.Facts.Erased), Withheld: int(read.Facts.Withheld), Hold: w.judgeImport(before, joinRecords(before, read.Records))}
+	records := read.Records
+	switch {
+	case out.Hold.Held && accept == nil:
+		out.Held, records = true, policy.Withdrawals(records)
+	case out.Hold.Held:
+		out.Hold.Held, out.Accepted = false, accept
+		c.r.Log.Warn("a held import of consent is accepted", "by", accept.By, "why", accept.Why, "lost", out.Hold.Lost)
+	}
+	return out, c.keep(ctx, journal, epoch, ids, out, records, slices.Concat(before, w.plan.journal.Withdrawals()))
+}
+
+// begin opens what a record needs to be made.
+func (c *Consenter) begin(ctx context.Context) (*event.Journal, *event.Identities, *event.Suppressions, error) {
+	fail := func(err error) (*event.Journal, *event.Identities, *event.Suppressions, error) {
+		return nil, nil, nil, fmt.Errorf("consent: %w", err)
+	}
+	switch {
+	case c.job == nil:
+		return nil, nil, nil, ErrNoConsent
+	case c.r.Keys.IsZero():
+		return fail(event.ErrNoKey)
+	}
+	journal, err := event.OpenJournal(ctx, c.r.Bucket)
+	if err != nil {
+		return fail(err)
+	}
+	sup, err := journal.Suppressions(append([]event.Keys{c.r.Keys}, c.r.Previous...)...)
+	if err != nil {
+		return fail(err)
+	}
+	ids, err := c.identities(ctx, journal)
+	if err != nil {
+		return fail(err)
+	}
+	return journal, ids, sup, nil
+}
+
+// keep records what is new and denies whom it denies, by it and by what was known before.
+func (c *Consenter) keep(ctx context.Context, journal *event.Journal, epoch int, ids *event.Identities, out *Consented, records, before []policy.Record) error {
+	subjects := map[policy.Subject]bool{}
+	for _, r := range records {
+		subjects[r.Subject] = true
+		if !c.used[r.Purpose] {
+			out.Unused++
+		}
+	}
+	if out.Subjects, out.Records = len(subjects), len(records); len(records) == 0 {
+		return nil
+	}
+	// Who sends this may leave meanwhile: what is recorded is denied as well.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	if err := saidInbox.put(ctx, c.r, journal, epoch, ids, records); err != nil {
+		return err
+	}
+	denied := c.denied(ids, joinSaid(before, records), subjects)
+	if out.Denied = len(denied); out.Denied == 0 {
+		return nil
+	}
+	if err := c.r.Online.Deny(ctx, denied...); err != nil {
+		return fmt.Errorf("consent: recorded, and effective with the next run; the online store could not be told: %w", err)
+	}
+	return nil
+}
+
+// denied returns the online keys of those subjects whom records deny as of now: who has a record in effect for a purpose of lists, and no basis by it.
+func (c *Consenter) denied(ids *event.Identities, records []policy.Record, of map[policy.Subject]bool) (keys []string) {
+	now := c.r.Now()
+	in := map[string]map[policy.Subject]bool{} // purpose → subjects with a record in effect
+	for _, r := range records {
+		if of[r.Subject] && !r.Effective.After(now) && !r.Recorded.After(now) {
+			if in[r.Purpose] == nil {
+				in[r.Purpose] = map[policy.Subject]bool{}
+			}
+			in[r.Purpose][r.Subject] = true
+		}
+	}
+	denied := map[policy.Subject]bool{}
+	for _, p := range c.purposes {
+		if len(in[p.Name]) == 0 {
+			continue
+		}
+		d := policy.Decide(p, now, slices.DeleteFunc(slices.Clone(records), func(r policy.Record) bool { return !of[r.Subject] }), nil)
+		for s := range in[p.Name] {
+			if d.Of(s).Denied() {
+				denied[s] = true
+			}
+		}
+	}
+	for s := range denied {
+		if key, ok := ids.OnlineKey(s); ok {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, cmp.Compare[string])
+	return keys
+}
