@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rapport-ml/rapport/storage/table"
@@ -124,8 +125,29 @@ func (w *Worth) Judge(margin float64) {
 	}
 }
 
+// Spared names what is done without: items brand; of history what lies beyond that which is kept, history beyond 90d.
+func (w *Worth) Spared() string {
+	name := w.Family + " " + w.Name
+	if w.Family != historyFamily {
+		return name
+	}
+	switch {
+	case strings.HasPrefix(w.Name, "last "):
+		return historyFamily + " beyond the " + w.Name + " events of each person"
+	case strings.HasPrefix(w.Name, "random "):
+		return historyFamily + " beyond " + w.Name + " events of each person"
+	}
+	return historyFamily + " beyond " + w.Name
+}
+
+// historyFamily is the family of what is kept of people's histories; its rows are named by what is kept.
+const historyFamily = "history"
+
 // Costs says what doing without costs, as "costs 0.3 % ± 0.2 % ndcg@10".
 func (w *Worth) Costs(metric string) string {
+	if w.Verdict == Unread {
+		return "costs nothing: the model does not read it"
+	}
 	l := w.Loss
 	if l.Value == nil {
 		return "costs what was not measured"
@@ -233,7 +255,7 @@ func (m *Minimization) Link(key string, made, now time.Time, iv table.Interval) 
 	f := &MinimizationFacts{Key: key, At: made, Interval: iv, Days: max(0, int(now.Sub(made)/(24*time.Hour))), Says: m.Says, Droppable: []string{}, Needed: []string{}}
 	for i := range m.Rows {
 		w := &m.Rows[i]
-		switch name := w.Family + " " + w.Name; w.Verdict {
+		switch name := w.Spared(); w.Verdict {
 		case Needed:
 			f.Needed = append(f.Needed, name)
 		case Droppable:

@@ -187,3 +187,27 @@ func TestLedgerPage(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestSpared: what is done without is named, also where a row is named by what is kept, and what is not read costs nothing that was measured.
+func TestSpared(t *testing.T) {
+	for _, c := range []struct{ family, name, want string }{
+		{"history", "7d", "history beyond 7d"},
+		{"history", "last 20", "history beyond the last 20 events of each person"},
+		{"history", "random 5", "history beyond random 5 events of each person"},
+		{"items", "brand", "items brand"},
+	} {
+		w := Worth{Family: c.family, Name: c.name, Verdict: Needed}
+		if got := w.Spared(); got != c.want {
+			t.Errorf("%s %s: %q, want %q", c.family, c.name, got, c.want)
+		}
+		m := Minimization{Rows: []Worth{w}}
+		if f := m.Link("key", time.Time{}, time.Time{}, table.Interval{}); len(f.Needed) != 1 || f.Needed[0] != c.want {
+			t.Errorf("needed: %q", f.Needed)
+		}
+	}
+	zero := 0.0
+	w := Worth{Verdict: Unread, Loss: Figure{Value: &zero, Low: &zero, High: &zero}}
+	if got := w.Costs("ndcg@10"); strings.Contains(got, "±") || !strings.Contains(got, "does not read it") {
+		t.Errorf("what is not read %q", got)
+	}
+}

@@ -159,14 +159,18 @@ func printMinimized(w io.Writer, v minimized) {
 		if x.Cost.People > 0 {
 			people, unique, small = fmt.Sprint(x.Cost.People), x.Cost.Unique.String(), x.Cost.Small.String()
 		}
-		row(w, x.Family, x.Name, string(x.Verdict), loss, span, stored, people, unique, small, strings.Join(x.Used, ", "))
+		row(w, x.Family, strings.TrimPrefix(x.Spared(), x.Family+" "), string(x.Verdict), loss, span, stored, people, unique, small, strings.Join(x.Used, ", "))
 	}
 	row(w)
 	if p := v.Proposal; p != nil {
 		for _, d := range p.Drop {
 			row(w, "proposed", d)
 		}
-		row(w, "", p.Judged.Says+", "+string(p.Judged.Verdict))
+		if p.Judged.Verdict == eval.Unread {
+			row(w, "", p.Judged.Says)
+		} else {
+			row(w, "", p.Judged.Says+", "+string(p.Judged.Verdict))
+		}
 		for _, d := range p.Without {
 			row(w, "not beside it", d)
 		}
