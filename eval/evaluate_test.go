@@ -208,7 +208,7 @@ func TestSplitOfFew(t *testing.T) {
 	if err := r.WriteHTML(&page); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(page.String(), `<th scope="row">repeat</th><td>too few</td>`) {
+	if !strings.Contains(page.String(), `<th scope="row">`+splitNames[Repeat]+`</th><td>too few</td>`) {
 		t.Error("the page does not say that they are too few")
 	}
 }
