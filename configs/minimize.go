@@ -1,16 +1,12 @@
 package configs
 
 import (
-	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/jobs"
@@ -83,66 +79,31 @@ func (p *Project) checkMinimize(name string, j Job) {
 // Without is the text of the project file with what a ledger proposes left out, and all else as it stands: comments, order and layout. An error says that the
 // file is written in a way that this cannot edit, or that something else needs what is to be left out; then it is to be done by hand.
 func (p *Project) Without(job string, drop jobs.Drop) ([]byte, error) {
-	src, err := os.ReadFile(p.dec.file)
-	if err != nil {
-		return nil, err
-	}
-	out, err := p.without(string(src), job, drop)
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot be edited: %w", p.dec.file, err)
-	}
-	return []byte(out), nil
-}
-
-func (p *Project) without(src, job string, drop jobs.Drop) (string, error) {
-	if err := p.same(src, "", nil); err != nil { // a ledger takes its time, and somebody may have gone on working
-		return "", fmt.Errorf("it has changed since it was read: %w", err)
-	}
-	f, err := parser.ParseBytes([]byte(src), 0)
-	if err != nil {
-		return "", err
-	}
-	lines := strings.SplitAfter(src, "\n")
-	want := *p
-	var edits []edit
-	gone := map[int]bool{} // lines
-	for _, doc := range f.Docs {
+	return p.edited(func(root ast.Node) (edits []edit, gone []int, err error) {
 		if drop.Window > 0 {
-			e, err := setIn(under(under(under(doc.Body, "jobs"), job), "train"), "window", features.FormatWindow(drop.Window))
+			e, err := setIn(under(under(under(root, "jobs"), job), "train"), "window", features.FormatWindow(drop.Window))
 			if err != nil {
-				return "", fmt.Errorf("jobs.%s.train: %w", job, err)
+				return nil, nil, fmt.Errorf("jobs.%s.train: %w", job, err)
 			}
 			edits = append(edits, e)
 		}
 		purpose := p.Jobs[job].Purpose.Train
-		reads := under(under(under(doc.Body, "purposes"), purpose), "reads")
+		reads := under(under(under(root, "purposes"), purpose), "reads")
 		for _, set := range sortedKeys(drop.Reads) {
 			e, lost, err := takeOut(under(reads, set), drop.Reads[set])
 			if err != nil {
-				return "", fmt.Errorf("purposes.%s.reads.%s: %w", purpose, set, err)
+				return nil, nil, fmt.Errorf("purposes.%s.reads.%s: %w", purpose, set, err)
 			}
-			edits = append(edits, e...)
-			for _, l := range lost {
-				gone[l] = true
-			}
+			edits, gone = append(edits, e...), append(gone, lost...)
 		}
-	}
-	if lines, err = apply(lines, edits); err != nil {
-		return "", err
-	}
-	var text strings.Builder
-	for i, l := range lines {
-		if !gone[i+1] {
-			text.WriteString(l)
+		return edits, gone, nil
+	}, func(text string) error {
+		want := *p
+		if err := want.leaveOut(job, drop, text); err != nil {
+			return err
 		}
-	}
-	if err := want.leaveOut(job, drop, text.String()); err != nil {
-		return "", err
-	}
-	if err := want.same(text.String(), "", nil); err != nil {
-		return "", fmt.Errorf("after the edit %w", err)
-	}
-	return text.String(), nil
+		return want.after(text, "", nil)
+	})
 }
 
 // leaveOut makes p, a copy, what the edited text is meant to say. What the file leaves to be worked out from the window is worked out anew.
@@ -173,63 +134,4 @@ func (p *Project) leaveOut(job string, drop jobs.Drop, text string) error {
 	}
 	p.Purposes[j.Purpose.Train] = purpose
 	return nil
-}
-
-// setIn says how a key of a mapping gets a value: in place of its own, or before the first key.
-func setIn(n ast.Node, key, value string) (edit, error) {
-	if old := under(n, key); old != nil {
-		return at(old.GetToken(), value), nil
-	}
-	first, flow := firstOf(n)
-	if first == nil {
-		return edit{}, errors.New("it is not written as a mapping")
-	}
-	sep := ", "
-	t := first.Key.GetToken()
-	if !flow {
-		sep = "\n" + strings.Repeat(" ", t.Position.Column-1)
-	}
-	return edit{t.Position.Line, t.Position.Column, "", key + ": " + value + sep}, nil
-}
-
-// takeOut says how values are taken out of a list: by edits of a line, or as whole lines.
-func takeOut(n ast.Node, values []string) (edits []edit, lines []int, err error) {
-	list, ok := n.(*ast.SequenceNode)
-	if !ok || len(list.Values) == 0 {
-		return nil, nil, errors.New("it is not written as a list")
-	}
-	var left []string
-	var old strings.Builder
-	first := list.Values[0].GetToken().Position
-	for i, v := range list.Values {
-		t := v.GetToken()
-		out := slices.Contains(values, t.Value)
-		if !list.IsFlowStyle {
-			if out {
-				lines = append(lines, t.Position.Line)
-			}
-			continue
-		}
-		if t.Position.Line != first.Line {
-			return nil, nil, errors.New("it goes over several lines")
-		}
-		written := strings.TrimSpace(t.Origin)
-		if i > 0 {
-			old.WriteString(strings.Repeat(" ", max(0, t.Position.Column-first.Column-len([]rune(old.String())))))
-		}
-		old.WriteString(written)
-		if i < len(list.Values)-1 {
-			old.WriteString(",")
-		}
-		if !out {
-			left = append(left, written)
-		}
-	}
-	if !list.IsFlowStyle {
-		if len(lines) == len(list.Values) {
-			return nil, nil, errors.New("nothing would be left of it")
-		}
-		return nil, lines, nil
-	}
-	return []edit{{first.Line, first.Column, old.String(), strings.Join(left, ", ")}}, nil, nil
 }

@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/jobs"
@@ -74,44 +72,14 @@ func (p *Project) checkMitigation(name string, j Job) {
 // Remedied is the text of the project file with a remedy put in, and all else as it stands: comments, order and layout. An error says that the file is
 // written in a way that this cannot edit; then it is to be done by hand.
 func (p *Project) Remedied(job string, r *jobs.Remedy) ([]byte, error) {
-	src, err := os.ReadFile(p.dec.file)
-	if err != nil {
-		return nil, err
-	}
-	out, err := p.remedied(string(src), job, r)
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot be edited: %w", p.dec.file, err)
-	}
-	return []byte(out), nil
-}
-
-func (p *Project) remedied(src, job string, r *jobs.Remedy) (string, error) {
-	if err := p.same(src, "", nil); err != nil { // remedies take their time, and somebody may have gone on working
-		return "", fmt.Errorf("it has changed since it was read: %w", err)
-	}
-	f, err := parser.ParseBytes([]byte(src), 0)
-	if err != nil {
-		return "", err
-	}
-	var edits []edit
-	for _, doc := range f.Docs {
-		e, err := remedyEdits(doc.Body, job, p.Jobs[job].Train.Model, r)
-		if err != nil {
-			return "", err
-		}
-		edits = append(edits, e...)
-	}
-	lines, err := apply(strings.SplitAfter(src, "\n"), edits)
-	if err != nil {
-		return "", err
-	}
-	text := strings.Join(lines, "")
-	want := *p
-	want.take(job, r)
-	if err := want.same(text, "", nil); err != nil {
-		return "", fmt.Errorf("after the edit %w", err)
-	}
-	return text, nil
+	return p.edited(func(root ast.Node) ([]edit, []int, error) {
+		edits, err := remedyEdits(root, job, p.Jobs[job].Train.Model, r)
+		return edits, nil, err
+	}, func(text string) error {
+		want := *p
+		want.take(job, r)
+		return want.after(text, "", nil)
+	})
 }
 
 // remedyEdits says how a remedy is put into the text.
