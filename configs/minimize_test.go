@@ -2,7 +2,6 @@ package configs
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -28,15 +27,7 @@ models:
   home: {parts: [popular]}
 jobs:
 ` + job + "\n"
-	path := filepath.Join(t.TempDir(), "rapport.yaml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p, err := Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return loaded(t, text)
 }
 
 // What a ledger proposes is left out of the file where it stands, with comments and layout as they were.
@@ -69,18 +60,8 @@ func TestWithout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := minimizeProject(t, c.purpose, c.job)
-			src, err := os.ReadFile(p.File())
-			if err != nil {
-				t.Fatal(err)
-			}
 			got, err := p.Without("nightly", c.drop)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := strings.Replace(strings.Replace(string(src), c.old[0], c.want[0], 1), c.old[1], c.want[1], 1)
-			if string(got) != want {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
-			}
+			holdEdited(t, p, got, err, c.old[0], c.want[0], c.old[1], c.want[1])
 		})
 	}
 }

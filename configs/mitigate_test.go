@@ -38,16 +38,7 @@ func TestRemedied(t *testing.T) {
 				}
 				return
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			src, err := os.ReadFile(p.dec.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if want := strings.Replace(string(src), c.model, c.out, 1); string(got) != want {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
-			}
+			holdEdited(t, p, got, err, c.model, c.out)
 		})
 	}
 	p := remedyProject(t, "    parts: [popular]\n")
@@ -69,16 +60,7 @@ func TestRemedied(t *testing.T) {
 // remedyProject is a project that may mitigate, whose model is as given.
 func remedyProject(t *testing.T, model string) *Project {
 	t.Helper()
-	text := strings.Replace(remedyFile, "MODEL\n", model, 1)
-	path := t.TempDir() + "/rapport.yaml"
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p, err := Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return loaded(t, strings.Replace(remedyFile, "MODEL\n", model, 1))
 }
 
 const remedyFile = `project: shop

@@ -2,7 +2,6 @@ package configs
 
 import (
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -25,15 +24,7 @@ func tuneProject(t *testing.T, parts string) *Project {
 		t.Fatalf("minimal.yaml has no models before its jobs:\n%s", text)
 	}
 	text = text[:at] + "\nmodels: # ä, two bytes\n  home:\n" + parts + text[end:]
-	path := filepath.Join(t.TempDir(), "rapport.yaml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p, err := Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return loaded(t, text)
 }
 
 // Every algorithm's space is valid for its hyperparameters, and its defaults come through it unchanged.
@@ -96,16 +87,7 @@ func TestRetuned(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := tuneProject(t, c.parts)
 			got, err := p.Retuned("home", values)
-			if err != nil {
-				t.Fatal(err)
-			}
-			src, err := os.ReadFile(p.dec.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if want := strings.Replace(string(src), c.parts, c.want, 1); string(got) != want {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
-			}
+			holdEdited(t, p, got, err, c.parts, c.want)
 		})
 	}
 	p := tuneProject(t, "    parts: [als]\n")
