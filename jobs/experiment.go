@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rapport-ml/rapport/eval"
@@ -75,6 +76,9 @@ func (r *Runner) keepPage(ctx context.Context, key string, write func(io.Writer)
 	}
 	return nil
 }
+
+// PageOf is the key of the page beside an outcome.
+func PageOf(key string) string { return strings.TrimSuffix(key, ".json") + ".html" }
 
 // between is the interval of two times in µs.
 func between(from, to int64) table.Interval {

@@ -1,11 +1,11 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -21,18 +21,8 @@ func (r *Runner) keepLedger(ctx context.Context, job, label string, m *Minimized
 	if err != nil {
 		return "", err
 	}
-	var page bytes.Buffer
-	if err := m.WriteHTML(&page, m.head()); err != nil {
-		return "", err
-	}
-	if _, err := r.Bucket.Put(context.WithoutCancel(ctx), PageOf(key), storage.Bytes(page.Bytes()), storage.Cond{}); err != nil {
-		return "", fmt.Errorf("keep the page of the outcome: %w", err)
-	}
-	return key, nil
+	return key, r.keepPage(ctx, key, func(w io.Writer) error { return m.WriteHTML(w, m.head()) })
 }
-
-// PageOf is the key of the page beside a ledger.
-func PageOf(key string) string { return strings.TrimSuffix(key, ".json") + ".html" }
 
 // head is what the page says of where it comes from.
 func (m *Minimized) head() eval.MinimizationHead {
@@ -129,9 +119,9 @@ func (s *Scheduler) minimizeDue(ctx context.Context, job *Job, due time.Time) er
 	if err != nil {
 		return err
 	}
-	defer func() { _ = lease.Release(context.WithoutCancel(ctx)) }() // it expires by itself
 	ctx, stop := lease.Keep(ctx)
 	defer stop()
+	defer s.runner.release(ctx, lease)
 	last, err := s.runner.LastMinimized(ctx, job.Name)
 	switch {
 	case err != nil:
