@@ -256,7 +256,7 @@ func (d *Diff) changes(a, b *Report) {
 		name   string
 		values func(*Report) map[string]string
 	}{
-		{"data", dataOf}, {"model", modelOf}, {"parts", partsOf}, {"hyperparameters", specOf}, {"purposes", purposesOf}, {"evaluation", judgingOf},
+		{"data", dataOf}, {"model", modelOf}, {"parts", partsOf}, {"hyperparameters", func(r *Report) map[string]string { return Leaves(r.Model.Spec) }}, {"purposes", purposesOf}, {"evaluation", judgingOf},
 	} {
 		x, y := of.values(a), of.values(b)
 		all := maps.Clone(x)
@@ -303,11 +303,11 @@ func partsOf(r *Report) map[string]string {
 	return out
 }
 
-// specOf are the hyperparameters by their path.
-func specOf(r *Report) map[string]string {
+// Leaves are the values of a JSON text by their paths, as parts[0].dim, without those that are null; none of what is no JSON.
+func Leaves(body json.RawMessage) map[string]string {
 	out := map[string]string{}
 	var v any
-	if json.Unmarshal(r.Model.Spec, &v) != nil {
+	if json.Unmarshal(body, &v) != nil {
 		return out
 	}
 	var walk func(path string, v any)

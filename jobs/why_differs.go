@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -128,9 +129,7 @@ func specDifferences(was, now json.RawMessage) []Difference {
 	if len(was) == 0 || len(now) == 0 {
 		return nil
 	}
-	a, b := map[string]string{}, map[string]string{}
-	flatten(was, a)
-	flatten(now, b)
+	a, b := eval.Leaves(was), eval.Leaves(now)
 	var out []Difference
 	for path, x := range a {
 		if y := b[path]; x != y {
@@ -144,31 +143,6 @@ func specDifferences(was, now json.RawMessage) []Difference {
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].What < out[j].What })
 	return out
-}
-
-// flatten writes every leaf of a JSON value into out, by its path.
-func flatten(body json.RawMessage, out map[string]string) {
-	var v any
-	if json.Unmarshal(body, &v) != nil {
-		return
-	}
-	var walk func(path string, v any)
-	walk = func(path string, v any) {
-		switch x := v.(type) {
-		case map[string]any:
-			for k, y := range x {
-				walk(strings.TrimPrefix(path+"."+k, "."), y)
-			}
-		case []any:
-			for i, y := range x {
-				walk(fmt.Sprintf("%s[%d]", path, i), y)
-			}
-		case nil:
-		default:
-			out[path] = fmt.Sprint(x)
-		}
-	}
-	walk("", v)
 }
 
 // columns compares the columns of the newest raw file of the interval with those of the interval that worked, as both are now.
