@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,7 +96,7 @@ func (r *Report) follows(chance *rand.Rand) {
 		back := historyLength - n
 		iv := table.Interval{Start: end.Start.AddDate(0, 0, -back), End: end.End.AddDate(0, 0, -back)}
 		d := DriftDay{Interval: iv, Sizes: map[string]float64{}}
-		for name := range ownDay.Sizes {
+		for _, name := range slices.Sorted(maps.Keys(ownDay.Sizes)) { // what is drawn comes to the same columns in every run
 			x := digits(1.3 * chance.Float64() * chance.Float64())
 			if d.Sizes[name] = x; x > 1 {
 				d.Drifted = append(d.Drifted, name)
