@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -55,13 +53,8 @@ func (a *app) minimizeCmd() *cobra.Command {
 			}
 			out, err := e.runner.Minimize(cmd.Context(), e.job, e.interval, o)
 			e.progress.done()
-			switch {
-			case errors.Is(err, jobs.ErrMinimize):
-				return usageError{err}
-			case errors.Is(err, jobs.ErrNoData):
-				return notFoundError{err}
-			case err != nil:
-				return err
+			if err != nil {
+				return triedFault(err)
 			}
 			v := minimized{Minimized: out, Page: e.Locate(jobs.PageOf(out.Key))}
 			if v.Do, v.Written, err = e.without(out, write); err != nil {
@@ -72,10 +65,7 @@ func (a *app) minimizeCmd() *cobra.Command {
 			} else {
 				err = a.print(v, func(w io.Writer) { printMinimized(w, v) })
 			}
-			if err == nil && out.Interrupted() {
-				err = context.Canceled
-			}
-			return err
+			return interruptedAfter(&out.Experiment, err)
 		},
 	}
 	c.Flags().StringVar(&budget, "budget", "", "for how long to train, as 30m or 2h (default: minimize.budget of the job, else 30m)")

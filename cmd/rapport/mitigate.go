@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -44,25 +42,14 @@ func (a *app) mitigateCmd() *cobra.Command {
 			defer e.Close()
 			out, err := e.runner.Mitigate(cmd.Context(), e.job, e.interval, o)
 			e.progress.done()
-			switch {
-			case errors.Is(err, jobs.ErrMitigate):
-				return usageError{err}
-			case errors.Is(err, jobs.ErrNoData):
-				return notFoundError{err}
-			case err != nil:
-				return err
+			if err != nil {
+				return triedFault(err)
 			}
 			v := mitigated{Mitigated: out, Page: e.Locate(jobs.PageOf(out.Key))}
 			if v.Do, v.Written, err = e.remedy(out, write); err != nil {
 				return err
 			}
-			if err := a.print(v, func(w io.Writer) { printMitigated(w, v) }); err != nil {
-				return err
-			}
-			if out.Interrupted() {
-				return context.Canceled
-			}
-			return nil
+			return interruptedAfter(&out.Experiment, a.print(v, func(w io.Writer) { printMitigated(w, v) }))
 		},
 	}
 	f := c.Flags()

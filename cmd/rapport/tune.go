@@ -47,25 +47,14 @@ func (a *app) tuneCmd() *cobra.Command {
 			t.Budget, t.Trials, t.Only = limit, trials, parts
 			out, err := e.runner.Tune(cmd.Context(), e.job, e.interval, t)
 			e.progress.done()
-			switch {
-			case errors.Is(err, jobs.ErrTuning):
-				return usageError{err}
-			case errors.Is(err, jobs.ErrNoData):
-				return notFoundError{err}
-			case err != nil:
-				return err
+			if err != nil {
+				return triedFault(err)
 			}
 			v := tuned{Tuned: out}
 			if v.Says, v.Written, err = e.write(out, write); err != nil {
 				return err
 			}
-			if err := a.print(v, func(w io.Writer) { printTuned(w, t, v) }); err != nil {
-				return err
-			}
-			if out.Interrupted() {
-				return context.Canceled
-			}
-			return nil
+			return interruptedAfter(&out.Experiment, a.print(v, func(w io.Writer) { printTuned(w, t, v) }))
 		},
 	}
 	c.Flags().StringVar(&budget, "budget", "30m", "how long to search, as 30m or 2h (no limit if only --trials is given)")
@@ -74,6 +63,25 @@ func (a *app) tuneCmd() *cobra.Command {
 	c.Flags().StringVar(&at, "at", "", "a day or an RFC 3339 time (default: the last interval that has closed)")
 	c.Flags().BoolVar(&write, "write", false, "put what is better into the project file")
 	return c
+}
+
+// triedFault gives what ended an experiment on a job's data its exit code.
+func triedFault(err error) error {
+	switch {
+	case errors.Is(err, jobs.ErrTuning), errors.Is(err, jobs.ErrMitigate), errors.Is(err, jobs.ErrMinimize):
+		return usageError{err}
+	case errors.Is(err, jobs.ErrNoData):
+		return notFoundError{err}
+	}
+	return err
+}
+
+// interruptedAfter is how a verb ends that has printed what an experiment found, with the error of that: Ctrl-C has its own exit code.
+func interruptedAfter(e *jobs.Experiment, printed error) error {
+	if printed == nil && e.Interrupted() {
+		return context.Canceled
+	}
+	return printed
 }
 
 // tuneLimits reads the budget. Who gives a number of trials alone wants no limit of time: it would make the outcome depend on the machine.
