@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 )
@@ -24,12 +23,7 @@ type changesOf struct {
 
 // WriteHTML writes the comparison as one page that needs nothing else, like a report's.
 func (d *Diff) WriteHTML(w io.Writer) error {
-	var buf bytes.Buffer
-	if err := pageTemplates.ExecuteTemplate(&buf, "diff.html", newDiffPage(d)); err != nil {
-		return fmt.Errorf("write comparison of versions %d and %d of %s: %w", d.A.Version, d.B.Version, d.Model, err)
-	}
-	unbroken := bytes.ReplaceAll(buf.Bytes(), []byte(" %"), []byte("\u00a0%"))
-	if _, err := w.Write(unbroken); err != nil {
+	if err := writePage(w, "diff.html", newDiffPage(d)); err != nil {
 		return fmt.Errorf("write comparison of versions %d and %d of %s: %w", d.A.Version, d.B.Version, d.Model, err)
 	}
 	return nil

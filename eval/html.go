@@ -62,7 +62,7 @@ var pageTemplates = template.Must(template.New("pages").Funcs(template.FuncMap{
 	"words":     func(s any) string { return plainName(fmt.Sprint(s)) },
 	"list":      list,
 	"crossed":   crossed,
-	"title":     func(s string) string { return strings.ToUpper(s[:min(1, len(s))]) + s[min(1, len(s)):] },
+	"title":     capital,
 	"deref":     func(n *int) int { return *n },
 	"short":     func(s string) string { return s[:min(len(s), 12)] },
 	"anchor":    anchor,
@@ -87,32 +87,32 @@ var pageTemplates = template.Must(template.New("pages").Funcs(template.FuncMap{
 		}
 		return ", below four fifths"
 	},
-	"span": func(low, high *float64) string {
-		if low == nil || high == nil {
-			return "—"
-		}
-		return plain(*low) + " to " + plain(*high)
-	},
-	"signedSpan": func(low, high *float64) string {
-		if low == nil || high == nil {
-			return "—"
-		}
-		return signed(*low) + " to " + signed(*high)
-	},
+	"span":       func(low, high *float64) string { return between(low, high, plain) },
+	"signedSpan": func(low, high *float64) string { return between(low, high, signed) },
 }).ParseFS(pageFiles, "page/*.html"))
 
 // WriteHTML writes the report as one page that needs nothing else: no script, no font, no picture from elsewhere. It is readable in light and
 // dark, on a phone and on paper. Subjects, if there are any, stand in it: such a page is for one machine and never for the bucket.
 func (r *Report) WriteHTML(w io.Writer) error {
-	var buf bytes.Buffer // a page is written whole or not at all
-	if err := pageTemplates.ExecuteTemplate(&buf, "report.html", newPage(r)); err != nil {
-		return fmt.Errorf("write report of run %s: %w", r.Run.ID, err)
-	}
-	unbroken := bytes.ReplaceAll(buf.Bytes(), []byte(" %"), []byte("\u00a0%")) // a number and its sign stay on one line
-	if _, err := w.Write(unbroken); err != nil {
+	if err := writePage(w, "report.html", newPage(r)); err != nil {
 		return fmt.Errorf("write report of run %s: %w", r.Run.ID, err)
 	}
 	return nil
+}
+
+// writePage makes a page of a template, whole or not at all.
+func writePage(w io.Writer, name string, content any) error {
+	var buf bytes.Buffer
+	if err := pageTemplates.ExecuteTemplate(&buf, name, content); err != nil {
+		return err
+	}
+	return writeUnbroken(w, buf.Bytes())
+}
+
+// writeUnbroken writes a text in which a number and its per cent sign stay on one line.
+func writeUnbroken(w io.Writer, text []byte) error {
+	_, err := w.Write(bytes.ReplaceAll(text, []byte(" %"), []byte("\u00a0%")))
+	return err
 }
 
 // tone is the colour of a rule; the words beside it say the same.

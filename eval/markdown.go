@@ -56,8 +56,7 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	if r.Run.ID != "" {
 		m.line("[The whole report](%s.html) · [its figures as JSON](%[1]s.json)", r.Run.ID)
 	}
-	unbroken := bytes.ReplaceAll(m.Bytes(), []byte(" %"), []byte("\u00a0%"))
-	if _, err := w.Write(unbroken); err != nil {
+	if err := writeUnbroken(w, m.Bytes()); err != nil {
 		return fmt.Errorf("write report of run %s: %w", r.Run.ID, err)
 	}
 	return nil

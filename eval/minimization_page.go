@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -79,11 +78,7 @@ func (m *Minimization) WriteHTML(w io.Writer, head MinimizationHead) error {
 		row.Mark, row.Tone = string(r.Verdict), worthTones[r.Verdict]
 		f.Plot.Rows = append(f.Plot.Rows, row)
 	}
-	var buf bytes.Buffer // a page is written whole or not at all
-	if err := pageTemplates.ExecuteTemplate(&buf, "ledger", p); err != nil {
-		return fmt.Errorf("write the ledger of %s: %w", head.Job, err)
-	}
-	if _, err := w.Write(bytes.ReplaceAll(buf.Bytes(), []byte(" %"), []byte("\u00a0%"))); err != nil {
+	if err := writePage(w, "ledger", p); err != nil {
 		return fmt.Errorf("write the ledger of %s: %w", head.Job, err)
 	}
 	return nil
@@ -104,7 +99,7 @@ func (m *Minimization) WriteMarkdown(w io.Writer) error {
 			row(escape(strings.ToLower(familyTitles[x.Family])+": "+x.Name), marks[r.Tone]+" "+string(x.Verdict), optional(x.Loss.Value, percent), between(x.Loss.Low, x.Loss.High, percent), hard, r.People, r.Unique, r.Small, escape(r.Coarser))
 		}
 	})
-	if _, err := w.Write(bytes.ReplaceAll(md.Bytes(), []byte(" %"), []byte("\u00a0%"))); err != nil {
+	if err := writeUnbroken(w, md.Bytes()); err != nil {
 		return fmt.Errorf("write the ledger: %w", err)
 	}
 	return nil
@@ -178,8 +173,7 @@ func newLedgerRow(w Worth) ledgerRow {
 		}
 	}
 	if g := w.Hardest(); g != nil && w.Verdict != Unread {
-		s := hardest(g)
-		r.Hardest = strings.ToUpper(s[:1]) + s[1:] + "."
+		r.Hardest = capital(hardest(g)) + "."
 	}
 	return r
 }

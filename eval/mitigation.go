@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -192,13 +191,10 @@ type MitigationPage struct {
 
 // WriteHTML writes a page of the report's kind: it needs nothing else, and no script.
 func (p *MitigationPage) WriteHTML(w io.Writer) error {
-	var buf bytes.Buffer // a page is written whole or not at all
-	if err := pageTemplates.ExecuteTemplate(&buf, "mitigation.html", p); err != nil {
+	if err := writePage(w, "mitigation.html", p); err != nil {
 		return fmt.Errorf("write the page of remedies: %w", err)
 	}
-	unbroken := bytes.ReplaceAll(buf.Bytes(), []byte(" %"), []byte("\u00a0%"))
-	_, err := w.Write(unbroken)
-	return err
+	return nil
 }
 
 // All is the model as it stands, and every remedy.
@@ -399,5 +395,5 @@ func spanned(f Figure, show func(float64) string) string {
 	if f.Low == nil || f.High == nil {
 		return show(*f.Value)
 	}
-	return fmt.Sprintf("%s (%s to %s)", show(*f.Value), show(*f.Low), show(*f.High))
+	return show(*f.Value) + " (" + between(f.Low, f.High, show) + ")"
 }

@@ -124,6 +124,9 @@ func contribution(x float64) string {
 	return signed(x)
 }
 
+// capital begins a text of ASCII letters with a capital.
+func capital(s string) string { return strings.ToUpper(s[:min(1, len(s))]) + s[min(1, len(s)):] }
+
 // plainName prints a column's or a cohort's name as words.
 func plainName(s string) string { return strings.ReplaceAll(s, "_", " ") }
 
