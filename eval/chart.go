@@ -89,6 +89,9 @@ type span struct {
 	some   bool
 }
 
+// fromZero is the span of a chart that shows zero, whatever else it shows.
+func fromZero() span { return span{some: true} }
+
 func (s *span) add(xs ...*float64) {
 	for _, x := range xs {
 		switch {

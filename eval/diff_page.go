@@ -63,9 +63,7 @@ func (p *diffPage) moves() {
 		f DiffFigure
 	}
 	var all []move
-	s := span{}
-	zero := 0.0
-	s.add(&zero)
+	s := fromZero()
 	for _, f := range p.Diff.Figures {
 		if _, k, err := parseMetric(f.Metric); err != nil || k != length || *f.A.Value == 0 {
 			continue
@@ -102,9 +100,7 @@ func (p *diffPage) moves() {
 
 // gaps draws the gap of each cohort for both.
 func (p *diffPage) gaps() {
-	s := span{}
-	zero := 0.0
-	s.add(&zero)
+	s := fromZero()
 	for _, c := range p.Diff.Cohorts {
 		s.add(c.A.Value, c.B.Value, c.B.Low, c.B.High)
 	}

@@ -314,9 +314,8 @@ func (p *page) rerank() {
 	chosen.Class, chosen.Sub = "candidate", "ships"
 	p.RerankValues = &plot{Label: f.Metric + " of the two rankings", Ticks: ticks, Rows: []plotRow{first, second}}
 
-	s = span{}
-	zero := 0.0
-	s.add(&zero, f.Difference.Value, f.Difference.Low, f.Difference.High)
+	s = fromZero()
+	s.add(f.Difference.Value, f.Difference.Low, f.Difference.High)
 	a, ticks = newAxis(s.lo, s.hi, decimal)
 	row := a.row("re-ranked minus linear", "candidate", f.Difference, signed)
 	if f.P != nil {

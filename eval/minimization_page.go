@@ -54,9 +54,8 @@ func (m *Minimization) WriteHTML(w io.Writer, head MinimizationHead) error {
 		p.Tone = "good"
 	}
 	p.why()
-	zero := 0.0
-	all := span{}
-	all.add(&zero, &m.Margin)
+	all := fromZero()
+	all.add(&m.Margin)
 	for _, r := range m.Rows {
 		all.add(r.Loss.Value)
 	}

@@ -243,10 +243,7 @@ type curveLine struct{ X1, Y1, X2, Y2 string }
 
 // Curve places all remedies that have both figures.
 func (m *Mitigation) Curve() *curvePicture {
-	var across, up span
-	zero := 0.0
-	across.add(&zero)
-	up.add(&zero)
+	across, up := fromZero(), fromZero()
 	for _, r := range m.All() {
 		if r.Change.Value != nil && r.Gap.Value != nil {
 			across.add(r.Change.Value)

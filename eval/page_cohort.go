@@ -208,9 +208,8 @@ func (b *cohortBlock) gap(f *CohortFigure, headline string) {
 			budget, detectable = relative(r.Budget.AbsoluteGap), relative(r.Detectable)
 		}
 	}
-	zero := 0.0
-	s := span{}
-	s.add(&zero, figure.Value, figure.Low, figure.High, budget, detectable)
+	s := fromZero()
+	s.add(figure.Value, figure.Low, figure.High, budget, detectable)
 	a, ticks := newAxis(s.lo, s.hi, percents)
 	row := a.row("gap", "candidate", figure, percent)
 	b.Gap = &plot{Label: "gap by " + b.Name, Ticks: ticks}
@@ -246,9 +245,7 @@ func (p *page) gaps() {
 		return
 	}
 	var order []*cohortBlock
-	s := span{}
-	zero := 0.0
-	s.add(&zero)
+	s := fromZero()
 	for i := range p.Cohorts {
 		if b := &p.Cohorts[i]; b.Relative.Value != nil {
 			order = append(order, b)

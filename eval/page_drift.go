@@ -50,9 +50,7 @@ func (p *page) drift() {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), -cmp.Compare(sizeOr(&a, -1), sizeOr(&b, -1)))
 	})
 	// Effects are drawn in units of their threshold, so that all columns share an axis.
-	zero, two := 0.0, 2.0
-	s := span{}
-	s.add(&zero, &two)
+	s := span{lo: 0, hi: 2, some: true}
 	scaled := make([]*float64, len(columns))
 	for i, c := range columns {
 		scaled[i] = size(&c)

@@ -46,9 +46,7 @@ func (p *page) quality(q *Quality) {
 
 // values draws the headline metric of each contender.
 func (p *page) values(q *Quality) {
-	s := span{}
-	zero := 0.0
-	s.add(&zero)
+	s := fromZero()
 	for i := range q.Contenders {
 		if e := q.Contenders[i].Estimate(q.Headline, All); e != nil {
 			s.add(e.Value, e.Low, e.High)
@@ -69,9 +67,7 @@ func (p *page) values(q *Quality) {
 // differences draws what the candidate gains over each. Popularity is usually so far behind that it would press all else together: it sets the axis
 // only where nothing else does.
 func (p *page) differences(q *Quality) {
-	zero := 0.0
-	near := span{}
-	near.add(&zero)
+	near := fromZero()
 	others := false
 	for _, c := range p.Compared {
 		if c.Role != Part && c.Against != Popular {
@@ -125,9 +121,7 @@ func (p *page) splits(q *Quality) {
 	if candidate == nil {
 		return
 	}
-	s := span{}
-	zero := 0.0
-	s.add(&zero)
+	s := fromZero()
 	of := func(c *ContenderQuality, split Split) *Estimate {
 		if c == nil {
 			return nil

@@ -105,9 +105,7 @@ func newProviderBlock(x *ProviderQuality, candidate string) providerBlock {
 	if len(drawn) > mostRows {
 		drawn, b.Skipped = drawn[:mostRows], len(drawn)-mostRows
 	}
-	s := span{}
-	zero := 0.0
-	s.add(&zero)
+	s := fromZero()
 	for _, r := range drawn {
 		s.add(r.Exposure.Share.Value, r.Exposure.Share.Low, r.Exposure.Share.High, r.Catalog, r.Taken)
 	}
@@ -140,8 +138,7 @@ func newContentBlock(x *ContentQuality, contenders []ContenderQuality) contentBl
 	b := contentBlock{Name: plainName(x.Name), Sort: x.Sort, K: x.K}
 	s := span{}
 	if x.Sort == ShareOfPlaces {
-		zero := 0.0
-		s.add(&zero)
+		s = fromZero()
 	}
 	s.add(x.Catalog)
 	for i := range x.Figures {

@@ -47,9 +47,7 @@ func (p *page) trend() {
 		return
 	}
 	points = append(points, own)
-	zero := 0.0
-	s := span{}
-	s.add(&zero)
+	s := fromZero()
 	for _, t := range points {
 		s.add(t.Value, t.Low, t.High, t.Floor)
 	}
@@ -181,8 +179,8 @@ func (p *page) explanations() {
 		default:
 			steps = append(steps, step{fmt.Sprintf("%d smaller reasons", pooled), rest})
 		}
-		r, zero, sum := span{}, 0.0, 0.0
-		r.add(&zero, &e.Explanation.Score)
+		r, sum := fromZero(), 0.0
+		r.add(&e.Explanation.Score)
 		for _, x := range steps {
 			sum += x.by
 			at := sum
