@@ -117,8 +117,8 @@ func (l *Lock) Bytes() ([]byte, error) {
 		"# Written by rapport purposes accept; not edited by hand.\n"), body...), nil
 }
 
-// Locked is what the lock of this project is to hold, with what was accepted before, if anything was, and this acceptance behind it.
-func (p *Project) Locked(before *Lock, a Acceptance) *Lock {
+// allowed is the lock of what the project file does, which nobody has accepted.
+func (p *Project) allowed() *Lock {
 	l := &Lock{Format: lockFormat, Purposes: []Locked{}, Keys: p.lockedKeys(), Protected: guards("", p.ProtectedSubjects, p.Sources.Subjects)}
 	if p.SensitiveItems != nil {
 		l.Sensitive = guards(p.SensitiveItems.Purpose, p.SensitiveItems.Where, p.Sources.Items)
@@ -126,14 +126,18 @@ func (p *Project) Locked(before *Lock, a Acceptance) *Lock {
 	for _, name := range sortedKeys(p.Purposes) {
 		l.Purposes = append(l.Purposes, p.lockedPurpose(name))
 	}
-	if before != nil {
-		l.Accepted = slices.Clone(before.Accepted)
-	}
+	return l
+}
+
+// Locked is what the lock of this project is to hold, with what was accepted before, if anything was, and this acceptance behind it.
+func (p *Project) Locked(before *Lock, a Acceptance) *Lock {
+	l := p.allowed()
 	a.At = a.At.UTC().Truncate(time.Second)
 	for _, w := range p.Wider(before) {
 		a.Changes = append(a.Changes, w.Path+": "+w.Says)
 	}
 	if before != nil {
+		l.Accepted = slices.Clone(before.Accepted)
 		a.Changes = append(a.Changes, before.narrowed(l)...)
 	}
 	l.Accepted = append(l.Accepted, a)
@@ -364,10 +368,10 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 	for _, pu := range l.Purposes {
 		before[pu.Name] = pu
 	}
-	for _, name := range sortedKeys(p.Purposes) {
-		path := "purposes." + name
-		was, known := before[name]
-		now := p.lockedPurpose(name)
+	locked := p.allowed()
+	for _, now := range locked.Purposes {
+		path := "purposes." + now.Name
+		was, known := before[now.Name]
 		if !known {
 			add(path, "is a new purpose")
 			continue
@@ -390,7 +394,7 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 		}
 		for _, class := range slices.Sorted(maps.Keys(was.Keep)) {
 			limit, _ := ParseDuration(was.Keep[class]) // parseLock has looked
-			switch keep, limited := p.Purposes[name].Keep[class]; {
+			switch keep, limited := p.Purposes[now.Name].Keep[class]; {
 			case !limited:
 				add(path+".keep", "keeps %s for ever; accepted is %s", class, was.Keep[class])
 			case keep > limit:
@@ -398,9 +402,8 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 			}
 		}
 	}
-	now := p.Locked(nil, Acceptance{})
-	for _, set := range sortedKeys(now.Keys) {
-		for _, c := range now.Keys[set] {
+	for _, set := range sortedKeys(locked.Keys) {
+		for _, c := range locked.Keys[set] {
 			if !slices.Contains(l.Keys[set], c) {
 				add("sources."+set, "reads %s", c)
 			}
@@ -408,7 +411,7 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 	}
 	for _, set := range []string{"consent", "preferences"} {
 		was, heard := l.Keys[set]
-		if is, hears := now.Keys[set]; heard && !hears {
+		if is, hears := locked.Keys[set]; heard && !hears {
 			add("sources", "no longer has %s: what people said would count for nothing", set)
 		} else if heard {
 			for _, c := range was {
@@ -419,12 +422,12 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 		}
 	}
 	for _, g := range l.Sensitive {
-		if !withheld(now.Sensitive, g) {
+		if !withheld(locked.Sensitive, g) {
 			add("sensitive_items", "no longer withholds items with %s", g)
 		}
 	}
 	for _, g := range l.Protected {
-		if !withheld(now.Protected, g) {
+		if !withheld(locked.Protected, g) {
 			add("protected_subjects", "no longer protects people with %s", g)
 		}
 	}

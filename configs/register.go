@@ -99,15 +99,14 @@ func (p *Project) Register(l *Lock) *Register {
 			}
 		}
 	}
-	for _, name := range sortedKeys(p.Purposes) {
-		pu := p.lockedPurpose(name)
-		out := RegisterPurpose{Name: name, Says: pu.Says, Basis: pu.Basis, Use: pu.Use, Keep: pu.Keep, Reads: []RegisterRead{}, Jobs: users[name]}
+	now := p.allowed()
+	for _, pu := range now.Purposes {
+		out := RegisterPurpose{Name: pu.Name, Says: pu.Says, Basis: pu.Basis, Use: pu.Use, Keep: pu.Keep, Reads: []RegisterRead{}, Jobs: users[pu.Name]}
 		for _, set := range sortedKeys(pu.Reads) {
 			out.Reads = append(out.Reads, RegisterRead{set, pu.Reads[set]})
 		}
 		g.Purposes = append(g.Purposes, out)
 	}
-	now := p.Locked(nil, Acceptance{})
 	for _, s := range now.Sensitive {
 		g.Withheld = append(g.Withheld, "items with "+s+": no signal, in no list")
 	}

@@ -171,10 +171,8 @@ func (r *Runner) Consenter(js []*Job) *Consenter {
 				c.purposes = append(c.purposes, *p)
 			}
 		}
-		for _, p := range []*policy.Purpose{&j.Training, j.Evaluation, j.Mitigation, j.Guards.Purpose} {
-			if p != nil {
-				c.used[p.Name] = true
-			}
+		for _, p := range j.purposes() {
+			c.used[p.Name] = true
 		}
 	}
 	return c
@@ -235,9 +233,8 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 	if err != nil {
 		return nil, err
 	}
-	w := c.r.newWork(c.job, c.job.Every.At(now), now)
-	w.dry, w.plan = true, &plan{}
-	if err := w.policy(ctx, w.plan); err != nil {
+	w, err := c.r.asOfNow(ctx, c.job)
+	if err != nil {
 		return nil, err
 	}
 	before := w.plan.consent.records
@@ -250,7 +247,7 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 		out.Hold.Held, out.Accepted = false, accept
 		c.r.Log.Warn("a held import of consent is accepted", "by", accept.By, "why", accept.Why, "lost", out.Hold.Lost)
 	}
-	return out, c.keep(ctx, journal, epoch, ids, out, records, slices.Concat(before, w.plan.journal.Withdrawals()))
+	return out, c.keep(ctx, journal, epoch, ids, out, records, w.plan.records())
 }
 
 // begin opens what a record needs to be made.

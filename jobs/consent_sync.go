@@ -193,26 +193,22 @@ func (r *Runner) ShowConsent(ctx context.Context, job *Job, canonical []string) 
 	if job.Consent == nil {
 		return nil, ErrNoConsent
 	}
-	now := r.Now()
-	w := r.newWork(job, job.Every.At(now), now)
-	w.dry, w.plan = true, &plan{}
-	if err := w.policy(ctx, w.plan); err != nil {
+	w, err := r.asOfNow(ctx, job)
+	if err != nil {
 		return nil, err
 	}
-	records := append(w.plan.consent.records[:len(w.plan.consent.records):len(w.plan.consent.records)], w.plan.journal.Withdrawals()...)
+	records := w.plan.records()
 	pending, _ := w.plan.journal.Pending()
 	var decisions []*policy.Decisions
-	for _, p := range []*policy.Purpose{&job.Training, job.Evaluation, job.Mitigation, job.Guards.Purpose} {
-		if p != nil {
-			decisions = append(decisions, policy.Decide(*p, now, records, pending))
-		}
+	for _, p := range job.purposes() {
+		decisions = append(decisions, policy.Decide(p, w.now, records, pending))
 	}
 	var out []ConsentShown
 	for _, id := range canonical {
 		s, known := w.plan.ids.Find(id)
 		x := ConsentShown{Known: known, Records: []ShownRecord{}, Purposes: []ShownPurpose{}}
 		if known {
-			x.Records = shownRecords(s, now, records, w.plan.consent.said.records)
+			x.Records = shownRecords(s, w.now, records, w.plan.consent.said.records)
 		}
 		_, gone := w.plan.sup.ErasedAt(id)
 		for _, d := range decisions {

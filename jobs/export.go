@@ -83,17 +83,11 @@ func (r *Runner) Dossier(ctx context.Context, job *Job, canonical string) (*Doss
 
 // dossier reads it, and shows see each batch of rows, of one table after another, the person's own alone.
 func (r *Runner) dossier(ctx context.Context, job *Job, canonical string, see func(c *table.Commit, output string, b *table.Batch) error) (*Dossier, error) {
-	standing, err := r.Standings(ctx, job, []string{canonical})
+	w, err := r.asOfNow(ctx, job)
 	if err != nil {
 		return nil, err
 	}
-	now := r.Now()
-	w := r.newWork(job, job.Every.At(now), now)
-	w.dry, w.plan = true, &plan{}
-	if err := w.policy(ctx, w.plan); err != nil {
-		return nil, err
-	}
-	out := &Dossier{Standing: standing[0], Consent: []ConsentLine{}, Holdings: []Holding{}, Requests: []Request{}}
+	out := &Dossier{Standing: w.standingOf(canonical), Consent: []ConsentLine{}, Holdings: []Holding{}, Requests: []Request{}}
 	if at, ok := w.plan.sup.ErasedAt(canonical); ok {
 		t := time.UnixMicro(at).UTC()
 		out.Erased = &t
@@ -116,7 +110,7 @@ func (r *Runner) dossier(ctx context.Context, job *Job, canonical string, see fu
 	if !known {
 		return out, nil
 	}
-	for _, rec := range slices.Concat(w.plan.consent.records, w.plan.journal.Withdrawals()) {
+	for _, rec := range w.plan.records() {
 		if rec.Subject != s {
 			continue
 		}
@@ -334,10 +328,7 @@ func readme(job *Job, d *Dossier, files []exported, now time.Time) string {
 	}
 	say("You may ask for a correction, for an end of this use, and to be forgotten.\n")
 	say("WHAT FOR, AND FOR HOW LONG\n")
-	for _, p := range []*policy.Purpose{&job.Training, job.Evaluation, job.Mitigation, job.Guards.Purpose} {
-		if p == nil {
-			continue
-		}
+	for _, p := range job.purposes() {
 		says := p.Says
 		if says == "" {
 			says = "no words are given"

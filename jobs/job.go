@@ -109,6 +109,16 @@ type Lists struct {
 // eventSchema is the schema of the job's events tables.
 func (j *Job) eventSchema() table.Schema { return j.Events.Schema(j.Training) }
 
+// purposes are those that the job has: training, evaluation, mitigation, sensitive items.
+func (j *Job) purposes() (out []policy.Purpose) {
+	for _, p := range []*policy.Purpose{&j.Training, j.Evaluation, j.Mitigation, j.Guards.Purpose} {
+		if p != nil {
+			out = append(out, *p)
+		}
+	}
+	return out
+}
+
 // history returns the window of events that any step of a run over iv reads.
 func (j *Job) history(iv table.Interval) table.Interval {
 	longest := max(j.Window, iv.End.Sub(iv.Start))

@@ -154,9 +154,14 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 	return nil
 }
 
+// records are those of consent, and the withdrawals of the journal beside them: a slice of its own.
+func (p *plan) records() []policy.Record {
+	return slices.Concat(p.consent.records, p.journal.Withdrawals())
+}
+
 // decide makes the decisions of all purposes as of now, from the records of p, the journal's withdrawals and its pending erasures.
 func (w *work) decide(p *plan, now time.Time) {
-	records := slices.Concat(p.consent.records, p.journal.Withdrawals())
+	records := p.records()
 	p.wish(now)
 	pending, _ := p.journal.Pending()
 	p.trainingDecisions = policy.Decide(w.job.Training, now, records, pending)

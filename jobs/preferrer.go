@@ -127,49 +127,52 @@ type StandingWants struct {
 
 // Standings tells of subjects, by canonical id, how it stands with each as of now. It changes nothing. Cost: policy is read, as for a run.
 func (r *Runner) Standings(ctx context.Context, job *Job, canonical []string) ([]Standing, error) {
-	now := r.Now()
-	w := r.newWork(job, job.Every.At(now), now)
-	w.dry, w.plan = true, &plan{}
-	if err := w.policy(ctx, w.plan); err != nil {
+	w, err := r.asOfNow(ctx, job)
+	if err != nil {
 		return nil, err
 	}
 	var out []Standing
 	for _, id := range canonical {
-		s, known := w.plan.ids.Find(id)
-		st := Standing{Known: known, Wants: StandingWants{Level: string(policy.Full)}}
-		d := w.plan.trainingDecisions.Of(s)
-		if !known {
-			d = w.plan.trainingDecisions.Unseen()
-		}
-		if _, gone := w.plan.sup.ErasedAt(id); gone && !known {
-			d.Why = policy.Erased
-		}
-		wants := policy.Wants{}
-		if known {
-			wants = w.plan.wants(s)
-		}
-		switch {
-		case d.Denied():
-			st.Why = reasonWords(d.Why)
-		case wants.Paused:
-			st.Why = "paused"
-		case known && w.unprofiled(s):
-			st.Why = "level " + string(wants.Level)
-		default:
-			st.Profiled = true
-		}
-		if d.Expires != 0 && !d.Denied() {
-			at := time.UnixMicro(d.Expires).UTC()
-			st.Expires = &at
-		}
-		if len(job.Guards.Sensitive) > 0 {
-			shown := known && !d.Denied() && w.plan.trainingDecisions.Sensitive().Shown(s)
-			st.Sensitive = &shown
-		}
-		st.Wants.take(wants)
-		out = append(out, st)
+		out = append(out, w.standingOf(id))
 	}
 	return out, nil
+}
+
+// standingOf tells of one subject.
+func (w *work) standingOf(canonical string) Standing {
+	s, known := w.plan.ids.Find(canonical)
+	st := Standing{Known: known, Wants: StandingWants{Level: string(policy.Full)}}
+	d := w.plan.trainingDecisions.Of(s)
+	if !known {
+		d = w.plan.trainingDecisions.Unseen()
+	}
+	if _, gone := w.plan.sup.ErasedAt(canonical); gone && !known {
+		d.Why = policy.Erased
+	}
+	wants := policy.Wants{}
+	if known {
+		wants = w.plan.wants(s)
+	}
+	switch {
+	case d.Denied():
+		st.Why = reasonWords(d.Why)
+	case wants.Paused:
+		st.Why = "paused"
+	case known && w.unprofiled(s):
+		st.Why = "level " + string(wants.Level)
+	default:
+		st.Profiled = true
+	}
+	if d.Expires != 0 && !d.Denied() {
+		at := time.UnixMicro(d.Expires).UTC()
+		st.Expires = &at
+	}
+	if len(w.job.Guards.Sensitive) > 0 {
+		shown := known && !d.Denied() && w.plan.trainingDecisions.Sensitive().Shown(s)
+		st.Sensitive = &shown
+	}
+	st.Wants.take(wants)
+	return st
 }
 
 func (s *StandingWants) take(w policy.Wants) {

@@ -199,3 +199,11 @@ func (r *Runner) newWork(job *Job, iv table.Interval, now time.Time) *work {
 		res: &Result{Job: job.Name, Interval: iv}, declared: job, meter: cost.NewMeter(r.Wall),
 	}
 }
+
+// asOfNow is a work that knows what a run that began now would read of policy: to look, as it writes nothing.
+func (r *Runner) asOfNow(ctx context.Context, job *Job) (*work, error) {
+	now := r.Now()
+	w := r.newWork(job, job.Every.At(now), now)
+	w.dry, w.plan = true, &plan{}
+	return w, w.policy(ctx, w.plan)
+}

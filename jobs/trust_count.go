@@ -351,8 +351,7 @@ func (c *weekCounter) basis(x *tallies) {
 	if c.job.Evaluation == nil {
 		x.notes = append(x.notes, "the job has no purpose.evaluate: people who have withdrawn since are not counted among the active")
 	}
-	records := slices.Concat(c.plan.consent.records, c.plan.journal.Withdrawals())
-	records = slices.DeleteFunc(records, func(r policy.Record) bool { return x.gone[r.Subject] })
+	records := slices.DeleteFunc(c.plan.records(), func(r policy.Record) bool { return x.gone[r.Subject] })
 	slices.SortFunc(records, func(a, b policy.Record) int { return cmp.Or(cmp.Compare(a.Purpose, b.Purpose), a.Compare(b)) })
 	for _, p := range purposes {
 		x.purpose(p, records)

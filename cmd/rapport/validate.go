@@ -114,6 +114,7 @@ func (p *project) check(ctx context.Context) []check {
 	}
 	add("online store", p.Project.Online.URL, err)
 	add("pseudonym key", "key id "+p.Keys.ID(), nil)
+	head := len(out) // what stands first; all else is sorted
 	if n := len(p.Alerts); n > 0 {
 		add("alerts", count(n, "place")+" to tell; rapport alerts test sends a message", p.alerts.Faults())
 	}
@@ -175,7 +176,7 @@ func (p *project) check(ctx context.Context) []check {
 			add(x.what, count(n, "file"), err)
 		}
 	}
-	slices.SortStableFunc(out[4:], func(a, b check) int { return strings.Compare(a.What, b.What) })
+	slices.SortStableFunc(out[head:], func(a, b check) int { return strings.Compare(a.What, b.What) })
 	return out
 }
 
