@@ -1,11 +1,11 @@
 package policy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/rapport-ml/rapport/storage/table"
@@ -35,112 +35,42 @@ type Decisions struct {
 	purpose Purpose
 	now     int64
 	ground  Decision // for subjects without any record or erasure
-	of      map[Subject]verdict
+	known   *known
 
 	sensitive *Sensitive // nil: none
-
-	once   sync.Once
-	listed *listed // of the same, once it is wanted
 }
 
 // verdict is a Decision with what Digest, Judge and HoldsImport need besides.
 type verdict struct {
 	Decision
 	erased   int64 // µs of the latest erasure; ever if none
+	returned int64 // µs of when the subject came back; 0 if it never left
 	withdrew bool  // the subject said no explicitly
 }
 
 // Decide says whose events the purpose may use now. Records of other purposes and records recorded after now are left out; records may
 // come in any order and more than once. A purpose without a name denies everybody for NoPurpose. O(n log n) in the records.
 func Decide(p Purpose, now time.Time, records []Record, erasures []Erasure) *Decisions {
-	d := &Decisions{purpose: p, now: now.UnixMicro(), of: map[Subject]verdict{}}
-	switch {
-	case p.Name == "":
-		d.ground = denied(NoPurpose)
-		return d
-	case p.Basis == LegitimateInterest:
-		d.ground = Decision{From: ever, To: d.now}
-	default:
-		d.ground = denied(NoRecord)
-	}
-
-	erasedAt := make(map[Subject]int64, len(erasures))
-	for _, e := range erasures {
-		at, ok := erasedAt[e.Subject]
-		if t := e.At.UnixMicro(); !ok || t > at {
-			erasedAt[e.Subject] = t
-		}
-	}
-
-	known := make([]Record, 0, len(records))
+	x := NewDeciding(now, erasures, p)
+	mine := make([]Record, 0, len(records))
 	for _, r := range records {
-		if r.Purpose != p.Name || r.Recorded.UnixMicro() > d.now {
-			continue
+		if r.Purpose == p.Name {
+			mine = append(mine, r)
 		}
-		if at, gone := erasedAt[r.Subject]; gone && r.State.Valid() && r.Recorded.UnixMicro() <= at {
-			continue // granted before the erasure: gone with it
-		}
-		known = append(known, r)
 	}
-	slices.SortFunc(known, Record.Compare)
-	for len(known) > 0 {
-		s, n := known[0].Subject, 1
-		for n < len(known) && known[n].Subject == s {
+	slices.SortFunc(mine, func(a, b Record) int { return cmp.Compare(a.Subject, b.Subject) })
+	for len(mine) > 0 {
+		n := 1
+		for n < len(mine) && mine[n].Subject == mine[0].Subject {
 			n++
 		}
-		at, gone := erasedAt[s]
-		if !gone {
-			at = ever
-		}
-		d.of[s] = d.decide(known[:n], at)
-		known = known[n:]
+		x.decide(mine[0].Subject, mine[:n])
+		mine = mine[n:]
 	}
-	for s, at := range erasedAt {
-		if _, ok := d.of[s]; !ok {
-			d.of[s] = d.decide(nil, at)
-		}
-	}
-	return d
+	return Join(x)[0]
 }
 
 func denied(why Reason) Decision { return Decision{From: never, To: ever, Why: why} }
-
-// decide judges one subject: records in order, erased at that time (ever: not erased).
-func (d *Decisions) decide(records []Record, erased int64) verdict {
-	v := verdict{erased: erased}
-	ground := d.purpose.Basis == LegitimateInterest && erased == ever
-	for _, s := range spans(d.purpose.Basis, records, ground) {
-		if s.from > d.now || s.to <= d.now {
-			continue
-		}
-		v.Decision = Decision{From: max(s.from, erased), To: d.now}
-		if s.to != never {
-			v.Expires = s.to
-		}
-		if v.From > v.To { // erased in the future of now
-			v.Decision = denied(Erased)
-		}
-		return v
-	}
-	// Not valid now: the last record in effect tells why, unless the erasure came after it.
-	why, recorded := NoRecord, int64(ever)
-	for _, r := range slices.Backward(records) {
-		if r.Effective.UnixMicro() > d.now {
-			continue
-		}
-		v.withdrew, recorded = r.State.withdraws(), r.Recorded.UnixMicro()
-		why = r.State.reason()
-		if r.State.Valid() {
-			why = Expired
-		}
-		break
-	}
-	if erased != ever && recorded <= erased {
-		why = Erased
-	}
-	v.Decision = denied(why)
-	return v
-}
 
 // Purpose returns the purpose that was decided for.
 func (d *Decisions) Purpose() Purpose { return d.purpose }
@@ -150,7 +80,7 @@ func (d *Decisions) Now() time.Time { return time.UnixMicro(d.now).UTC() }
 
 // Of returns the decision for a subject.
 func (d *Decisions) Of(s Subject) Decision {
-	if v, ok := d.of[s]; ok {
+	if v, ok := d.known.of(s); ok {
 		return v.Decision
 	}
 	return d.ground
@@ -166,7 +96,7 @@ func (d *Decisions) Judge(s Subject, t, oldest int64) Reason {
 
 // Admitted is how many subjects with a record may be used, and Refused how many may not. Subjects without a record are not known here.
 func (d *Decisions) Admitted() (admitted, refused int) {
-	for _, v := range d.of {
+	for _, v := range d.known.all() {
 		if v.Denied() {
 			refused++
 		} else {
@@ -179,34 +109,29 @@ func (d *Decisions) Admitted() (admitted, refused int) {
 // Digest is the canonical digest (hex SHA-256) of the subject filter restricted to events in w. Equal digests mean that the same
 // events of w count. Under consent it runs over the sorted (subject, max(from, w.Start)) of the subjects whose span starts before
 // w.End: a subject who joined later, or one who is denied, does not appear. Under a legitimate interest, which holds by
-// default, it runs over the exceptions instead. Erased subjects appear in neither. Where items are guarded it is of these too. O(n log n).
+// default, it runs over the exceptions instead. Erased subjects appear in neither. Where items are guarded it is of these too. O(n).
 func (d *Decisions) Digest(w table.Interval) string {
 	start, end := w.Start.UnixMicro(), w.End.UnixMicro()
-	type row struct {
-		s    Subject
-		from int64
-	}
-	var rows []row
 	byDefault := !d.ground.Denied()
-	for s, v := range d.of {
-		switch {
-		case v.Why == Erased:
-		case v.Denied() || v.From >= end:
-			if byDefault {
-				rows = append(rows, row{s, never})
+	rows := func(yield func(s Subject, from int64) bool) {
+		for s, v := range d.known.all() {
+			from, listed := int64(never), byDefault
+			switch {
+			case v.Why == Erased:
+				continue
+			case !v.Denied() && v.From < end:
+				from = max(v.From, start)
+				listed = !byDefault || from > start
 			}
-		default:
-			if from := max(v.From, start); !byDefault || from > start {
-				rows = append(rows, row{s, from})
+			if listed && !yield(s, from) {
+				return
 			}
 		}
 	}
-	slices.SortFunc(rows, func(a, b row) int {
-		if a.s < b.s {
-			return -1
-		}
-		return 1 // subjects are distinct
-	})
+	n := 0
+	for range rows {
+		n++
+	}
 
 	h := sha256.New()
 	buf := []byte("rapport subject filter 1\n")
@@ -216,10 +141,10 @@ func (d *Decisions) Digest(w table.Interval) string {
 		buf = append(buf, 0)
 	}
 	buf = binary.LittleEndian.AppendUint64(buf, uint64(min(d.now, end)))
-	buf = binary.LittleEndian.AppendUint64(buf, uint64(len(rows)))
-	for _, r := range rows {
-		buf = binary.LittleEndian.AppendUint64(buf, uint64(r.s))
-		buf = binary.LittleEndian.AppendUint64(buf, uint64(r.from))
+	buf = binary.LittleEndian.AppendUint64(buf, uint64(n))
+	for s, from := range rows {
+		buf = binary.LittleEndian.AppendUint64(buf, uint64(s))
+		buf = binary.LittleEndian.AppendUint64(buf, uint64(from))
 		if len(buf) > 1<<12 {
 			h.Write(buf)
 			buf = buf[:0]

@@ -68,7 +68,7 @@ func (s *Sensitive) Audience() string {
 	h := s.hashed()
 	if s.by != nil {
 		fmt.Fprintf(h, "to others %t\n", !s.by.ground.Denied())
-		for _, who := range slices.Sorted(maps.Keys(s.by.of)) {
+		for who := range s.by.known.all() {
 			fmt.Fprintf(h, "%d %t\n", who, s.Shown(who))
 		}
 	}
@@ -81,7 +81,7 @@ func (s *Sensitive) Lapsed() iter.Seq[Subject] {
 		if s == nil || s.by == nil {
 			return
 		}
-		for who := range s.by.of {
+		for who := range s.by.known.all() {
 			if !s.Shown(who) && !yield(who) {
 				return
 			}
@@ -113,7 +113,7 @@ func (d *Decisions) Guarded(s *Sensitive) *Decisions {
 	if s == nil {
 		return d
 	}
-	return &Decisions{purpose: d.purpose, now: d.now, ground: d.ground, of: d.of, sensitive: s}
+	return &Decisions{purpose: d.purpose, now: d.now, ground: d.ground, known: d.known, sensitive: s}
 }
 
 // Expires is when what is made for a subject may no longer be read (µs, 0 = never known): when its basis ends, or the consent by which it may hold
@@ -136,16 +136,14 @@ func (d *Decisions) Protecting(subjects []Subject) *Decisions {
 	if len(subjects) == 0 {
 		return d
 	}
-	out := &Decisions{purpose: d.purpose, now: d.now, ground: d.ground, of: maps.Clone(d.of), sensitive: d.sensitive}
-	for _, s := range subjects {
-		v, ok := out.of[s]
+	k := d.known.with(ascending(subjects), func(v verdict, ok bool) verdict {
 		if !ok {
 			v.erased = ever
 		}
 		if v.Why != Erased {
 			v.Decision = denied(Protected)
 		}
-		out.of[s] = v
-	}
-	return out
+		return v
+	})
+	return &Decisions{purpose: d.purpose, now: d.now, ground: d.ground, known: k, sensitive: d.sensitive}
 }

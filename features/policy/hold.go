@@ -27,12 +27,12 @@ type Hold struct {
 // file or a renamed state looks like that, people do not. Withdrawals of a held import still take effect (see Withdrawals). O(n).
 func HoldsImport(before, after *Decisions, share float64) Hold {
 	h := Hold{Share: share}
-	for s, v := range before.of {
+	for s, v := range before.known.all() {
 		if v.Denied() {
 			continue
 		}
 		h.Before++
-		now, ok := after.of[s]
+		now, ok := after.known.of(s)
 		if !ok {
 			now = verdict{Decision: after.ground, erased: ever}
 		}

@@ -137,7 +137,7 @@ type Span struct{ From, To time.Time }
 func Spans(b Basis, records []Record) []Span {
 	rs := slices.SortedFunc(slices.Values(records), Record.Compare)
 	var out []Span
-	for _, s := range spans(b, rs, b == LegitimateInterest) {
+	for _, s := range spans(nil, b, rs, b == LegitimateInterest) {
 		var sp Span
 		if s.from != ever {
 			sp.From = time.UnixMicro(s.from).UTC()
@@ -153,10 +153,9 @@ func Spans(b Basis, records []Record) []Span {
 // span is a Span in µs, with ever and never for its open sides.
 type span struct{ from, to int64 }
 
-// spans is Spans over records in order. A denial breaks a span even if a grant of the same effective time overrules it: who
+// spans appends to out, which is empty, what Spans returns of records in order. A denial breaks a span even if a grant of the same effective time overrules it: who
 // withdrew and consented again on one day does not get back what the withdrawal ended. ground says whether the basis holds before the first record. O(n).
-func spans(b Basis, records []Record, ground bool) []span {
-	var out []span
+func spans(out []span, b Basis, records []Record, ground bool) []span {
 	broken := true // a denial stood since the last span, be it for no time at all
 	hold := func(from, to int64) {
 		if from >= to {

@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"math"
-	"slices"
-)
+import "slices"
 
 // Rule is what Decisions.Judge says of one subject's events: looked up once, it judges all of them.
 type Rule struct {
@@ -44,80 +41,56 @@ func (v verdict) rule(oldest int64) Rule {
 
 // Rule returns the rule of a subject; oldest is Purpose.Oldest. O(1).
 func (d *Decisions) Rule(s Subject, oldest int64) Rule {
-	v, ok := d.of[s]
+	v, ok := d.known.of(s)
 	if !ok {
 		v = verdict{Decision: d.ground, erased: ever}
 	}
 	return v.rule(oldest)
 }
 
-// listed is what Decisions knows, in the order of subjects. Subjects that are not simply kept from some time on stand with the time special,
-// and are looked up.
-type listed struct {
-	subjects []Subject
-	from     []int64
-}
-
-const special = math.MaxInt64
-
-func (d *Decisions) list() *listed {
-	d.once.Do(func() {
-		l := &listed{subjects: make([]Subject, 0, len(d.of)), from: make([]int64, len(d.of))}
-		for s := range d.of {
-			l.subjects = append(l.subjects, s)
-		}
-		slices.Sort(l.subjects)
-		for i, s := range l.subjects {
-			l.from[i] = special
-			if v := d.of[s]; !v.Denied() && v.erased == ever && v.To == d.now {
-				l.from[i] = v.From
-			}
-		}
-		d.listed = l
-	})
-	return d.listed
-}
-
 // Rules looks up one subject after another. It is quick where subjects ascend (as unsigned numbers), as in the parts of an events table: it then
-// walks beside them in the list of all subjects with a record, in steps that double, where a map would miss the cache for each. It belongs to
-// one goroutine; its maker keeps the list, 16 bytes a subject.
+// walks beside them in the columns of all subjects with a record, in steps that double. It belongs to one goroutine.
 type Rules struct {
-	d      *Decisions
-	l      *listed
-	at     int
-	oldest int64
+	d         *Decisions
+	block, at int
+	last      Subject
+	oldest    int64
 }
 
-// Rules returns a walk from the first subject. The first walk of d sorts the subjects: O(n log n).
-func (d *Decisions) Rules(oldest int64) *Rules {
-	return &Rules{d: d, l: d.list(), oldest: oldest}
-}
+// Rules returns a walk from the first subject.
+func (d *Decisions) Rules(oldest int64) *Rules { return &Rules{d: d, oldest: oldest} }
 
 // Of returns the rule of a subject. O(log of the subjects in between), or of all of them if s is less than the subject before.
 func (r *Rules) Of(s Subject) Rule {
-	all := r.l.subjects
-	if r.at > 0 && s <= all[r.at-1] {
-		r.at = 0
+	k := r.d.known
+	if s < r.last {
+		r.block, r.at = 0, 0
 	}
-	end := r.at
-	for step := 1; end < len(all) && all[end] < s; step *= 2 {
-		r.at, end = end+1, end+step
+	r.last = s
+	for r.block < len(k.blocks) {
+		b := k.blocks[r.block]
+		all := b.subjects
+		if s > all[len(all)-1] {
+			r.block, r.at = r.block+1, 0
+			continue
+		}
+		end := r.at
+		for step := 1; end < len(all) && all[end] < s; step *= 2 {
+			r.at, end = end+1, end+step
+		}
+		n, _ := slices.BinarySearch(all[r.at:min(end, len(all))], s)
+		if r.at += n; all[r.at] != s {
+			break
+		}
+		return k.at(b, r.at).rule(r.oldest)
 	}
-	n, ok := slices.BinarySearch(all[r.at:min(end, len(all))], s)
-	r.at += n
-	if !ok && (r.at == len(all) || all[r.at] != s) {
-		return verdict{Decision: r.d.ground, erased: ever}.rule(r.oldest)
-	}
-	if from := r.l.from[r.at]; from != special {
-		return Rule{oldest: r.oldest, erased: ever, from: from, to: r.d.now}
-	}
-	return r.d.Rule(s, r.oldest)
+	return verdict{Decision: r.d.ground, erased: ever}.rule(r.oldest)
 }
 
 // Turns yields, for each subject that a record or an erasure names, the moments (µs) inside the span from which something else is said of its events:
 // where its span begins or ends, or its erasure lies. It does not tell those that hold for all, Oldest and Now.
 func (d *Decisions) Turns(yield func(s Subject, t int64) bool) {
-	for s, v := range d.of {
+	for s, v := range d.known.all() {
 		if v.Denied() {
 			continue
 		}
