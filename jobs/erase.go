@@ -387,7 +387,7 @@ func (w *work) withoutSubjects(ctx context.Context, c *table.Commit, gone map[po
 		if column == "" {
 			continue
 		}
-		s, rows, err := event.RewriteWithout(ctx, w.Bucket, m, dataPrefix(c.Key, name), column, gone)
+		s, rows, err := event.RewriteWithout(ctx, w.Bucket, m, dataPrefix(c.Key, name), column, event.OfSubjects(column, gone))
 		if err != nil {
 			return nil, nil, false, err
 		}

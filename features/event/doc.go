@@ -8,7 +8,7 @@
 //	Journal, Suppressions  what subjects asked for; erased subjects recognized by a mark
 //	Source, Files, Ingest  events
 //	DataSet, ReadConsent, ReadAttributes  the data sets beside them
-//	RewriteWithout         a table without some subjects: the primitive of erasure
+//	RewriteWithout         a table without some rows: the primitive of erasure and purge
 //
 // # Design
 //

@@ -30,7 +30,7 @@ func TestRewriteWithoutAgainstOracle(t *testing.T) {
 	s, _ := w.ids.Find(person(5))
 	absent, _ := w.ids.Find(person(0)) // refused: has no rows
 	rec := storagetest.NewRecording(w.out)
-	next, removed, err := RewriteWithout(ctx, rec, m, "erasure/1", ColSubject, map[policy.Subject]bool{s: true, absent: true})
+	next, removed, err := RewriteWithout(ctx, rec, m, "erasure/1", ColSubject, OfSubjects(ColSubject, map[policy.Subject]bool{s: true, absent: true}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,17 +65,17 @@ func TestRewriteWithoutAgainstOracle(t *testing.T) {
 	}
 
 	rec.Reset()
-	if same, n, err := RewriteWithout(ctx, rec, next, "erasure/1", ColSubject, map[policy.Subject]bool{s: true, absent: true}); err != nil || n != 0 || same.Digest != next.Digest || rec.Count(storagetest.Put) != 0 {
+	if same, n, err := RewriteWithout(ctx, rec, next, "erasure/1", ColSubject, OfSubjects(ColSubject, map[policy.Subject]bool{s: true, absent: true})); err != nil || n != 0 || same.Digest != next.Digest || rec.Count(storagetest.Put) != 0 {
 		t.Errorf("again: %d rows removed, %v", n, err)
 	}
 	all := map[policy.Subject]bool{}
 	for n := range w.ids.OnlineKeys() {
 		all[n] = true
 	}
-	if empty, n, err := RewriteWithout(ctx, w.out, next, "erasure/2", ColSubject, all); err != nil || n != next.Rows || empty.Rows != 0 || len(empty.Parts) != 0 {
+	if empty, n, err := RewriteWithout(ctx, w.out, next, "erasure/2", ColSubject, OfSubjects(ColSubject, all)); err != nil || n != next.Rows || empty.Rows != 0 || len(empty.Parts) != 0 {
 		t.Errorf("without anybody: %+v, %d, %v", empty, n, err)
 	}
-	if _, _, err := RewriteWithout(ctx, w.out, m, "x", ColItem, all); err == nil || !strings.Contains(err.Error(), `"item"`) {
+	if _, _, err := RewriteWithout(ctx, w.out, m, "x", ColItem, OfSubjects(ColItem, all)); err == nil || !strings.Contains(err.Error(), `"item"`) {
 		t.Errorf("by a column of text: %v", err)
 	}
 }
@@ -206,7 +206,7 @@ func TestNoIdentifierCrossesTheBoundaryAndErasureLeavesNoTrace(t *testing.T) {
 		m      table.Manifest
 		column string
 	}{{m, ColSubject}, {snapshot, "subject"}} {
-		next, removed, err := RewriteWithout(ctx, out, old.m, "erasure/1", old.column, map[policy.Subject]bool{s: true})
+		next, removed, err := RewriteWithout(ctx, out, old.m, "erasure/1", old.column, OfSubjects(old.column, map[policy.Subject]bool{s: true}))
 		if err != nil || removed == 0 {
 			t.Fatal(removed, err)
 		}

@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/rapport-ml/rapport/features/policy"
@@ -10,23 +11,161 @@ import (
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// RewriteWithout writes the successor of a table without the rows of the given subjects: the primitive of erasure and purge. column is
-// the Int64 column that holds subject numbers. Only shards that hold such a row are written anew, under prefix; all other parts stay
-// where they are and stand in the returned manifest as before. removed counts the rows left out; if it is 0, m is returned and nothing was
-// written. All shards are read, since the new digest is over all rows. The caller commits the manifest and then deletes the
-// parts of m that it no longer names.
-func RewriteWithout(ctx context.Context, b storage.Bucket, m table.Manifest, prefix, column string, subjects map[policy.Subject]bool) (next table.Manifest, removed int64, err error) {
-	fail := func(err error) (table.Manifest, int64, error) {
-		return table.Manifest{}, 0, fmt.Errorf("rewrite table %.12s without %d subjects: %w", m.Digest, len(subjects), err)
+// Rows tells which rows of a table are meant, by columns of integers or times.
+type Rows struct {
+	Says    string                       // in plain words, for errors: "of 2 subjects"
+	Columns []string                     // Int64 or Time
+	Are     func(values []int64) bool    // of one row, in the order of Columns; a row in which one of them is null is not meant
+	May     func(shard, shards int) bool // whether a shard may hold one of them; nil: each may
+}
+
+// OfSubjects are the rows of subjects, whose numbers stand in a column by which the table is sharded.
+func OfSubjects(column string, subjects map[policy.Subject]bool) Rows {
+	return Rows{
+		Says: fmt.Sprintf("of %d subjects", len(subjects)), Columns: []string{column},
+		Are: func(values []int64) bool { return subjects[policy.Subject(values[0])] },
+		May: mayHold(subjects),
 	}
-	i := m.Schema.Index(column)
-	switch {
-	case i < 0 || m.Schema[i].Type != table.Int64:
-		return fail(fmt.Errorf("it has no integer column %q", column))
-	case m.Ordered:
+}
+
+// mayHold tells which shards may hold rows of subjects.
+func mayHold[T any](subjects map[policy.Subject]T) func(shard, shards int) bool {
+	of := map[int]map[int]bool{} // by number of shards
+	return func(shard, shards int) bool {
+		if of[shards] == nil {
+			of[shards] = map[int]bool{}
+			for s := range subjects {
+				of[shards][table.ShardOf(uint64(s), shards)] = true
+			}
+		}
+		return of[shards][shard]
+	}
+}
+
+// AndTimes are the rows of subjects whose time, in another column, is meant by at, which is asked for the subject and µs since the epoch.
+// Of the subjects only the keys of the map count.
+func AndTimes[T any](subjectColumn, timeColumn string, subjects map[policy.Subject]T, at func(s policy.Subject, t int64) bool) Rows {
+	return Rows{
+		Says: fmt.Sprintf("of some times of %d subjects", len(subjects)), Columns: []string{subjectColumn, timeColumn},
+		Are: func(values []int64) bool {
+			s := policy.Subject(values[0])
+			_, ok := subjects[s]
+			return ok && at(s, values[1])
+		},
+		May: mayHold(subjects),
+	}
+}
+
+// AtTimes are the rows whose time (µs since the epoch) is meant by at.
+func AtTimes(column, says string, at func(t int64) bool) Rows {
+	return Rows{Says: says, Columns: []string{column}, Are: func(values []int64) bool { return at(values[0]) }}
+}
+
+// check says why a table can't be asked for the rows.
+func (r Rows) check(m table.Manifest) error {
+	for _, name := range r.Columns {
+		if i := m.Schema.Index(name); i < 0 || m.Schema[i].Type != table.Int64 && m.Schema[i].Type != table.Time {
+			return fmt.Errorf("it has no integer column %q", name)
+		}
+	}
+	return nil
+}
+
+// in returns which rows of a batch are meant. The function is good until the next batch.
+func (r Rows) in(b *table.Batch) func(i int) bool {
+	cols, values := make([]*table.Column, len(r.Columns)), make([]int64, len(r.Columns))
+	for j, name := range r.Columns {
+		cols[j] = b.Col(name)
+	}
+	return func(i int) bool {
+		for j, c := range cols {
+			if c.Null(i) {
+				return false
+			}
+			values[j] = c.Int[i]
+		}
+		return r.Are(values)
+	}
+}
+
+// each yields the values of the rows of a part that are meant. They are good until the next. It reads the columns that tell.
+func (r Rows) each(ctx context.Context, b storage.Bucket, m table.Manifest, p table.Part) iter.Seq2[[]int64, error] {
+	return func(yield func([]int64, error) bool) {
+		values := make([]int64, len(r.Columns))
+		for batch, err := range table.Read(ctx, b, only(m, p), table.ReadOptions{Columns: r.Columns}) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			is := r.in(batch)
+			for i := range batch.N {
+				if !is(i) {
+					continue
+				}
+				for j, name := range r.Columns {
+					values[j] = batch.Col(name).Int[i]
+				}
+				if !yield(values, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Find yields the values, in the order of rows.Columns, of each row of a table that is meant. They are good until the next. It reads the columns
+// that tell, of the shards that may hold such a row. The sequence ends after the first error.
+func Find(ctx context.Context, b storage.Bucket, m table.Manifest, rows Rows) iter.Seq2[[]int64, error] {
+	return func(yield func([]int64, error) bool) {
+		if err := rows.check(m); err != nil {
+			yield(nil, fmt.Errorf("look in table %.12s for rows %s: %w", m.Digest, rows.Says, err))
+			return
+		}
+		for _, p := range m.Parts {
+			if !rows.may(m, p.Shard) {
+				continue
+			}
+			for values, err := range rows.each(ctx, b, m, p) {
+				if err != nil {
+					err = fmt.Errorf("look in table %.12s for rows %s: %w", m.Digest, rows.Says, err)
+				}
+				if !yield(values, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (r Rows) may(m table.Manifest, shard int) bool {
+	return r.May == nil || r.May(shard, max(1, m.Shards))
+}
+
+// Emptied is the successor of a table without any row. The caller commits it, and then deletes the parts of m.
+func Emptied(m table.Manifest) table.Manifest {
+	digest := table.NewDigester(m.Schema)
+	if m.Ordered {
+		digest = table.NewOrderedDigester(m.Schema)
+	}
+	m.Parts, m.Rows, m.Digest = nil, 0, digest.Sum()
+	return m
+}
+
+// RewriteWithout writes the successor of a table without some rows: the primitive of erasure and purge. Only shards that hold such a row
+// are written anew, under prefix; all other parts stay where they are and stand in the returned manifest as before. removed counts the rows
+// left out; if it is 0, m is returned and nothing was written. All shards are read, since the new digest is over all rows. The caller commits the
+// manifest and then deletes the parts of m that it no longer names. column is the one by which the table is sharded.
+func RewriteWithout(ctx context.Context, b storage.Bucket, m table.Manifest, prefix, column string, rows Rows) (next table.Manifest, removed int64, err error) {
+	fail := func(err error) (table.Manifest, int64, error) {
+		return table.Manifest{}, 0, fmt.Errorf("rewrite table %.12s without rows %s: %w", m.Digest, rows.Says, err)
+	}
+	if err := rows.check(m); err != nil {
+		return fail(err)
+	}
+	if m.Ordered {
 		return fail(fmt.Errorf("the order of its rows is part of it: build it again"))
 	}
-	holds, err := shardsHolding(ctx, b, m, column, subjects)
+	holds, err := rows.shards(ctx, b, m)
 	if err != nil {
 		return fail(err)
 	}
@@ -42,18 +181,18 @@ func RewriteWithout(ctx context.Context, b storage.Bucket, m table.Manifest, pre
 	next = m
 	next.Parts = nil
 	for _, p := range m.Parts {
-		if !slices.Contains(holds, p.Shard) {
+		rewritten := slices.Contains(holds, p.Shard)
+		if !rewritten {
 			next.Parts = append(next.Parts, p)
 		}
 		for batch, err := range table.Read(ctx, b, only(m, p), table.ReadOptions{}) {
 			if err != nil {
 				return fail(err)
 			}
-			if slices.Contains(holds, p.Shard) {
+			if rewritten {
 				var n int64
-				if batch, n = without(batch, i, subjects); n > 0 {
-					removed += n
-				}
+				batch, n = rows.without(batch)
+				removed += n
 				if err := w.Append(batch); err != nil {
 					return fail(err)
 				}
@@ -79,41 +218,30 @@ func only(m table.Manifest, p table.Part) table.Manifest {
 	return m
 }
 
-// shardsHolding finds the shards with a row of one of the subjects. It reads one column of the shards that may.
-func shardsHolding(ctx context.Context, b storage.Bucket, m table.Manifest, column string, subjects map[policy.Subject]bool) ([]int, error) {
-	may := map[int]bool{}
-	for s := range subjects {
-		may[table.ShardOf(uint64(s), max(1, m.Shards))] = true
-	}
+// shards finds the shards that hold one of the rows. It reads the columns that tell, of the shards that may.
+func (r Rows) shards(ctx context.Context, b storage.Bucket, m table.Manifest) ([]int, error) {
 	var holds []int
 	for _, p := range m.Parts {
-		if !may[p.Shard] || slices.Contains(holds, p.Shard) {
+		if !r.may(m, p.Shard) || slices.Contains(holds, p.Shard) {
 			continue
 		}
-		for batch, err := range table.Read(ctx, b, only(m, p), table.ReadOptions{Columns: []string{column}}) {
+		for _, err := range r.each(ctx, b, m, p) {
 			if err != nil {
 				return nil, err
 			}
-			c := &batch.Cols[0]
-			for i := range batch.N {
-				if !c.Null(i) && subjects[policy.Subject(c.Int[i])] {
-					holds = append(holds, p.Shard)
-					break
-				}
-			}
-			if slices.Contains(holds, p.Shard) {
-				break
-			}
+			holds = append(holds, p.Shard)
+			break
 		}
 	}
 	return holds, nil
 }
 
-// without returns the rows of b whose subject, in column at, is none of the given, and how many others there were.
-func without(b *table.Batch, at int, subjects map[policy.Subject]bool) (*table.Batch, int64) {
+// without returns the other rows of b, and how many are meant.
+func (r Rows) without(b *table.Batch) (*table.Batch, int64) {
 	var keep []int
+	is := r.in(b)
 	for i := range b.N {
-		if c := &b.Cols[at]; c.Null(i) || !subjects[policy.Subject(c.Int[i])] {
+		if !is(i) {
 			keep = append(keep, i)
 		}
 	}
