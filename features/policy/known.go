@@ -62,6 +62,14 @@ func (k *known) add(s Subject, v verdict) {
 		b.expires = append(b.expires, v.Expires)
 	}
 	k.n++
+	v.returned = 0
+	if i := len(b.codes) - 1; k.at(b, i) != v {
+		b.codes[i] |= elsewhereBit
+		if k.odd == nil {
+			k.odd = map[Subject]verdict{}
+		}
+		k.odd[s] = v
+	}
 }
 
 // came notes that a subject has come back.
