@@ -17,6 +17,7 @@ FEATURES ?=# flags of make bench-features
 TRAIN  ?=# flags of make bench-train
 EVAL   ?=# flags of make bench-eval
 PEERS  ?=# flags of make bench-peers
+PRIVACY ?=# flags of make bench-privacy
 
 # Where the tools stand. Tests look for the S3 server there.
 TOOLS := $(or $(RAPPORT_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rapport/bin)
@@ -129,6 +130,10 @@ bench-features: bench-packages ## The feature engine against DuckDB: speed, memo
 .PHONY: bench-eval
 bench-eval: ## Evaluation of MovieLens 1M's size, and of a million people in bounded memory; drift: a scan, false alarms, power (SIZE=ci: small; EVAL=flags, as -only ml1m)
 	$(GO) run ./cmd/internal/bencheval -size $(SIZE) $(EVAL)
+
+.PHONY: bench-privacy
+bench-privacy: packages ## When a denial is read, what an erasure writes, what records of consent add to an ingest (SIZE=ci: small; PRIVACY=flags, as -only join)
+	$(GO) run ./cmd/internal/benchprivacy -size $(SIZE) $(PRIVACY)
 
 .PHONY: bench-train
 bench-train: bench-train-packages ## Kernels against OpenBLAS, and whole fits: speed, memory, objectives (SIZE=ci: small; TRAIN=flags, as -only gram,ials)

@@ -1,20 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -53,10 +49,11 @@ func run(ctx context.Context, size string, out io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := bench{rapport: filepath.Join(dir, "rapport"), dir: dir, out: out}
-	if err := b.build(ctx); err != nil {
+	program, err := benchmark.BuildProgram(ctx, dir)
+	if err != nil {
 		return err
 	}
+	b := bench{program, out}
 	fmt.Fprintf(out, "machine      %s\n", benchmark.Machine())
 	if size == "ci" {
 		_, err := b.job(ctx, "small", small)
@@ -70,10 +67,10 @@ func run(ctx context.Context, size string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	target(out, "demo_seconds", demo.wall.Seconds(), 60)
-	target(out, "demo_rss_mb", demo.peak(), 1000)
-	target(out, "ml1m_job_seconds", job.wall.Seconds(), 120)
-	target(out, "ml1m_job_rss_mb", job.peak(), 1500)
+	target(out, "demo_seconds", demo.Seconds, 60)
+	target(out, "demo_rss_mb", float64(demo.RSS)/1e6, 1000)
+	target(out, "ml1m_job_seconds", job.Seconds, 120)
+	target(out, "ml1m_job_rss_mb", float64(job.RSS)/1e6, 1500)
 	return nil
 }
 
@@ -85,62 +82,14 @@ func target(out io.Writer, name string, value, most float64) {
 	fmt.Fprintf(out, "target %s %.1f <= %.0f %s\n", name, value, most, verdict)
 }
 
-// usage is what a child process took.
-type usage struct {
-	wall, cpu time.Duration
-	rss       int64 // peak resident bytes
-}
-
-// peak is in megabytes, of 10⁶ bytes.
-func (u usage) peak() float64 { return float64(u.rss) / 1e6 }
-
-func (u usage) String() string {
-	return fmt.Sprintf("%.1f s wall, %.1f s of processor time, %.0f MB at the peak", u.wall.Seconds(), u.cpu.Seconds(), u.peak())
-}
-
 // bench runs the product in a folder of its own.
 type bench struct {
-	rapport string // the binary
-	dir     string
-	out     io.Writer
+	benchmark.Program
+	out io.Writer
 }
 
-func (b bench) build(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", b.rapport, "github.com/rapport-ml/rapport/cmd/rapport")
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build rapport: %w", err)
-	}
-	return nil
-}
-
-// call runs rapport and gives its standard output. A run that fails shows what it said.
-func (b bench) call(ctx context.Context, args ...string) ([]byte, usage, error) {
-	cmd := exec.CommandContext(ctx, b.rapport, args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.Dir = b.dir
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	began := time.Now()
-	err := cmd.Run()
-	u := usage{wall: time.Since(began)}
-	if err != nil {
-		return nil, u, fmt.Errorf("rapport %s: %w\n%s%s", args[0], err, stderr.Bytes(), stdout.Bytes())
-	}
-	u.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	ru, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return nil, u, errors.New("this system does not tell a process's peak memory")
-	}
-	u.rss = int64(ru.Maxrss)
-	if runtime.GOOS == "linux" { // kilobytes there, bytes on BSD and macOS
-		u.rss *= 1024
-	}
-	return stdout.Bytes(), u, nil
-}
-
-func (b bench) demo(ctx context.Context) (usage, error) {
-	_, u, err := b.call(ctx, "demo", "demo")
+func (b bench) demo(ctx context.Context) (benchmark.Measured, error) {
+	_, u, err := b.Call(ctx, "demo", "demo")
 	if err == nil {
 		fmt.Fprintf(b.out, "demo         %v\n", u)
 	}
@@ -148,28 +97,28 @@ func (b bench) demo(ctx context.Context) (usage, error) {
 }
 
 // job makes a world and a project over it, and runs its one night: every day is ingested, then views, training, evaluation, publishing.
-func (b bench) job(ctx context.Context, name string, w world) (usage, error) {
+func (b bench) job(ctx context.Context, name string, w world) (benchmark.Measured, error) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	project := filepath.Join(b.dir, name)
+	project := filepath.Join(b.Dir, name)
 	if err := writeProject(project, start.AddDate(0, 0, w.days).Add(3*time.Hour)); err != nil {
-		return usage{}, err
+		return benchmark.Measured{}, err
 	}
-	body, u, err := b.call(ctx, "synth", "-o", "json", "--start", start.Format(time.DateOnly), "--to", "file:"+filepath.Join(project, "raw"), "--users", strconv.Itoa(w.users),
+	body, u, err := b.Call(ctx, "synth", "-o", "json", "--start", start.Format(time.DateOnly), "--to", "file:"+filepath.Join(project, "raw"), "--users", strconv.Itoa(w.users),
 		"--items", strconv.Itoa(w.items), "--days", strconv.Itoa(w.days), "--events-per-user", strconv.Itoa(w.eventsPerUser))
 	if err != nil {
-		return usage{}, err
+		return benchmark.Measured{}, err
 	}
 	var facts struct {
 		Events          int64
 		Subjects, Items int
 	}
 	if err := json.Unmarshal(body, &facts); err != nil {
-		return usage{}, fmt.Errorf("rapport synth: %w", err)
+		return benchmark.Measured{}, fmt.Errorf("rapport synth: %w", err)
 	}
-	fmt.Fprintf(b.out, "%-12s %d events of %d subjects and %d items; made in %.1f s\n", name, facts.Events, facts.Subjects, facts.Items, u.wall.Seconds())
-	body, u, err = b.call(ctx, "run", "nightly", "-o", "json", "-c", filepath.Join(project, "rapport.yaml"))
+	fmt.Fprintf(b.out, "%-12s %d events of %d subjects and %d items; made in %.1f s\n", name, facts.Events, facts.Subjects, facts.Items, u.Seconds)
+	body, u, err = b.Call(ctx, "run", "nightly", "-o", "json", "-c", filepath.Join(project, "rapport.yaml"))
 	if err != nil {
-		return usage{}, err
+		return benchmark.Measured{}, err
 	}
 	var result struct {
 		Status    string
@@ -180,7 +129,7 @@ func (b bench) job(ctx context.Context, name string, w world) (usage, error) {
 		}
 	}
 	if err := json.Unmarshal(body, &result); err != nil {
-		return usage{}, fmt.Errorf("rapport run: %w", err)
+		return benchmark.Measured{}, fmt.Errorf("rapport run: %w", err)
 	}
 	seconds := map[string]float64{}
 	var order []string
