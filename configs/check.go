@@ -120,7 +120,7 @@ func (p *Project) check() {
 	if need("online", p.Online.URL, "as embedded:./online") {
 		p.checkOnline()
 	}
-	const where = "where the secret stands: env:NAME or file:PATH"
+	const where = "where the secret stands: " + secretPlaces
 	if need("pseudonyms.key", p.Pseudonyms.Key, where) {
 		p.checkSecret("pseudonyms.key", p.Pseudonyms.Key)
 	}
@@ -172,13 +172,6 @@ func (p *Project) check() {
 	}
 }
 
-// checkSecret refuses a secret that stands in the file itself. It does not repeat it.
-func (p *Project) checkSecret(path, spec string) {
-	if spec != "" && !strings.HasPrefix(spec, "env:") && !strings.HasPrefix(spec, "file:") {
-		p.dec.at(path, "env:NAME or file:PATH", "the secret itself may not stand in the project file")
-	}
-}
-
 func (p *Project) checkOnline() {
 	o, d := p.Online, p.dec
 	u, err := url.Parse(o.URL)
@@ -223,7 +216,7 @@ func (p *Project) checkServe() {
 		a, path := &p.Alerts[i], fmt.Sprintf("alerts[%d]", i)
 		if a.Webhook == "" {
 			d.at(path+".webhook", "https://…, or env:NAME where the address is a secret", "missing")
-		} else if !strings.HasPrefix(a.Webhook, "env:") && !strings.HasPrefix(a.Webhook, "file:") {
+		} else if !isSecretPlace(a.Webhook) {
 			p.checkSafe(path+".webhook", a.Webhook)
 		}
 		p.checkSecret(path+".secret", a.Secret)

@@ -2,7 +2,6 @@ package configs
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/rapport-ml/rapport/jobs/alert"
 	"github.com/rapport-ml/rapport/jobs/lineage"
@@ -17,7 +16,7 @@ func (o *Opened) Destinations() []alert.Destination {
 		for _, kind := range a.On {
 			d.On = append(d.On, alert.Kind(kind))
 		}
-		if strings.HasPrefix(a.Webhook, "env:") || strings.HasPrefix(a.Webhook, "file:") {
+		if isSecretPlace(a.Webhook) {
 			d.Address, d.Fault = o.secret(a.Webhook, o.env)
 		}
 		secret, err := o.secret(a.Secret, o.env)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,41 +88,6 @@ func (p *Project) path(name string) string {
 	return filepath.Join(p.dir, name)
 }
 
-// maxSecret bounds a file that is said to hold a secret.
-const maxSecret = 4096
-
-// secret reads what env:NAME or file:PATH holds, without the space around it. "" is no secret.
-func (p *Project) secret(spec string, env func(string) string) (string, error) {
-	var text string
-	switch kind, name, _ := strings.Cut(spec, ":"); kind {
-	case "":
-		return "", nil
-	case "env":
-		text = env(name)
-		if text == "" {
-			return "", fmt.Errorf("the environment variable %s is not set", name)
-		}
-	default: // file, as the check of the project file has seen to
-		f, err := os.Open(p.path(name))
-		if err != nil {
-			return "", err
-		}
-		defer f.Close()
-		body, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-		if err != nil {
-			return "", err
-		}
-		if len(body) > maxSecret {
-			return "", fmt.Errorf("%s has more than %d bytes: is it the right file?", name, maxSecret)
-		}
-		text = string(body)
-	}
-	if text = strings.TrimSpace(text); text == "" {
-		return "", fmt.Errorf("%s is empty", spec)
-	}
-	return text, nil
-}
-
 // Close closes the online store.
 func (o *Opened) Close() error { return o.Online.Close() }
 
@@ -175,14 +139,15 @@ func (p *Project) storageOptions() storage.Options {
 }
 
 func (p *Project) keys(spec, id string, env func(string) string) (event.Keys, error) {
-	if path, ok := strings.CutPrefix(spec, "file:"); ok && !filepath.IsAbs(path) {
-		spec = "file:" + filepath.Join(p.dir, path)
+	text, err := p.secretText(spec, env)
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("%w; rapport init makes one, and without the old one nobody known can be joined to new events", err)
 	}
-	secret, err := event.ParseSecret(spec, env)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			err = fmt.Errorf("%w; rapport init makes one, and without the old one nobody known can be joined to new events", err)
-		}
+		return event.Keys{}, fmt.Errorf("pseudonym secret: %w", err)
+	}
+	secret, err := event.ParseSecret(text)
+	if err != nil {
 		return event.Keys{}, err
 	}
 	return event.NewKeys(id, secret)

@@ -63,7 +63,7 @@ func (s *Storage) decode(d *decoder, n ast.Node, path string) {
 type Online struct {
 	URL      string // embedded:PATH, redis://host:port/db or rediss://host:port/db
 	Username string // of the server's access list
-	Password string // env:NAME or file:PATH, never the secret itself
+	Password string // env:NAME, file:PATH or command:PROGRAM ARGUMENT…, never the secret itself
 	CAFile   string // who signed the server's certificate, if the system does not know
 	CertFile string // of a client certificate, where the server wants one
 	KeyFile  string // of the same
@@ -79,14 +79,14 @@ func (o *Online) decode(d *decoder, n ast.Node, path string) {
 
 // Pseudonyms says where the secret stands from which the store, serving and erasure keys are derived.
 type Pseudonyms struct {
-	Key      string // env:NAME or file:PATH, never the secret itself
+	Key      string // env:NAME, file:PATH or command:PROGRAM ARGUMENT…, never the secret itself
 	KeyID    string // stands in what is stored, so that a later key can be told from this one; k1 if left out
 	Previous []PreviousKey
 }
 
 // PreviousKey is a retired secret that still finds people who have not reappeared since the rotation.
 type PreviousKey struct {
-	Key   string // env:NAME or file:PATH
+	Key   string // env:NAME, file:PATH or command:…
 	KeyID string // that stood beside it
 }
 
@@ -512,14 +512,14 @@ type Publish struct {
 // Serve is the HTTP side of rapport serve.
 type Serve struct {
 	Listen string // host:port; 127.0.0.1:8321 unless told otherwise
-	Token  string // env:NAME or file:PATH: what callers must send, as a bearer token
+	Token  string // env:NAME, file:PATH or command:…: what callers must send, as a bearer token
 }
 
 // Alert is one place that is told when something needs a person.
 type Alert struct {
-	Webhook string   // https://…, or env:NAME or file:PATH where the address is a secret
+	Webhook string   // https://…, or env:NAME, file:PATH or command:… where the address is a secret
 	Format  string   // json or slack
-	Secret  string   // env:NAME or file:PATH: with it, the body is signed
+	Secret  string   // env:NAME, file:PATH or command:…: with it, the body is signed
 	On      []string // failed, rejected, late, drift, budget; all of them if left out
 	Link    string   // where reports can be opened by those who are told: what stands before reports/…
 }
@@ -528,7 +528,7 @@ type Alert struct {
 type Lineage struct {
 	File      string
 	URL       string
-	Token     string // env:NAME or file:PATH
+	Token     string // env:NAME, file:PATH or command:…
 	Namespace string // of the jobs; the project's name if left out
 }
 

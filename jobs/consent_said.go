@@ -265,11 +265,11 @@ func (c *Consenter) begin(ctx context.Context) (*event.Journal, *event.Identitie
 	if err != nil {
 		return fail(err)
 	}
-	sup, err := journal.Suppressions(append([]event.Keys{c.r.Keys}, c.r.Previous...)...)
+	ids, err := c.identities(ctx, journal)
 	if err != nil {
 		return fail(err)
 	}
-	ids, err := c.identities(ctx, journal)
+	sup, err := journal.Suppressions(ids)
 	if err != nil {
 		return fail(err)
 	}

@@ -133,7 +133,7 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 		return err
 	}
 	if !w.Keys.IsZero() {
-		if p.sup, err = p.journal.Suppressions(append([]event.Keys{w.Keys}, w.Previous...)...); err != nil {
+		if p.sup, err = p.journal.Suppressions(p.ids); err != nil {
 			return err
 		}
 	}

@@ -228,7 +228,7 @@ func TestReadAttributesOfSubjects(t *testing.T) {
 	if _, err := j.Erase(ctx, k, ids, []string{person(3)}, dayAt(1), "e"); err != nil {
 		t.Fatal(err)
 	}
-	sup, err := j.Suppressions(k)
+	sup, err := j.Suppressions(ids)
 	if err != nil {
 		t.Fatal(err)
 	}

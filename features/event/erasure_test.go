@@ -163,7 +163,7 @@ func TestNoIdentifierCrossesTheBoundaryAndErasureLeavesNoTrace(t *testing.T) {
 	run := func(j *Journal, prefix string) (ids *Identities, m, snapshot table.Manifest, facts IngestFacts) {
 		t.Helper()
 		ids = openIdentities(t, out, k)
-		sup, err := j.Suppressions(k)
+		sup, err := j.Suppressions(ids)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage"
@@ -34,8 +34,9 @@ const maxRetries = 64
 
 // identity is one row of the table. key indexes the table's key ids; mac is the HMAC of the canonical id under that key's store key and
 // online the one under its serving key.
+// floor is how many floors (keyRegister.floors) there were when the subject was numbered.
 type identity struct {
-	key         uint8
+	key, floor  uint8
 	mac, online mac
 }
 
@@ -50,15 +51,25 @@ type macUnder struct {
 // million (64 shards, each one conditional single-part write). It is safe for concurrent use, and any number of processes may write one
 // table: their rows are merged by conditional writes.
 type Identities struct {
+	Now func() time.Time // says when a key is first used; nil: it is not noted
+
 	bucket storage.Bucket
 	keys   []Keys // current first
 	index  []uint8
+	floors []int64
+	lost   map[string]bool // key ids that were given up
+	links  *Links          // nil: none are declared
+
+	linkShards [identityShards]bool // those with an object of links
 
 	mu      sync.Mutex
 	keyIDs  []string // key ids by index
 	rows    map[policy.Subject]identity
 	byMAC   map[macUnder]policy.Subject
 	pending map[policy.Subject]change
+
+	linked   []link // as stored, or as declared once Relink has compared them
+	relinked bool   // and not stored yet
 }
 
 // change is a row that Flush has yet to store.
@@ -69,7 +80,7 @@ type change struct {
 
 // OpenIdentities loads the identity table of the bucket. Rows made under a previous key are found under it and wrapped anew under the
 // current one at the next Flush, their number unchanged. With zero Keys and no previous ones the table can be read by number only
-// (OnlineKeys, Delete). A table with rows under a key that is not given is refused: its subjects would get a second number.
+// (OnlineKeys, Delete). A table with rows under a key that is not given is refused (UnreachableError): its subjects would get a second number.
 func OpenIdentities(ctx context.Context, b storage.Bucket, current Keys, previous ...Keys) (*Identities, error) {
 	t := &Identities{
 		bucket: b, rows: map[policy.Subject]identity{}, byMAC: map[macUnder]policy.Subject{}, pending: map[policy.Subject]change{},
@@ -83,9 +94,11 @@ func OpenIdentities(ctx context.Context, b storage.Bucket, current Keys, previou
 		}
 		t.index = append(t.index, t.keyIndex(k.id))
 	}
-	if _, _, err := t.checkKeys(ctx); err != nil {
+	known, _, err := t.readKeys(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("open identity table: %w", err)
 	}
+	t.floors, t.lost = known.floors(), known.lost()
 	shards := make([]map[policy.Subject]wireIdentity, identityShards)
 	present := map[string]bool{}
 	for info, err := range b.List(ctx, identityPrefix, storage.ListOpt{}) {
@@ -97,6 +110,15 @@ func OpenIdentities(ctx context.Context, b storage.Bucket, current Keys, previou
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
 	for i := range shards {
+		if t.linkShards[i] = present[linksObject(i)]; t.linkShards[i] {
+			g.Go(func() error {
+				links, _, err := t.readLinks(gctx, i)
+				t.mu.Lock()
+				defer t.mu.Unlock()
+				t.linked = append(t.linked, links...)
+				return err
+			})
+		}
 		if !present[identityObject(i)] {
 			continue
 		}
@@ -108,13 +130,17 @@ func OpenIdentities(ctx context.Context, b storage.Bucket, current Keys, previou
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("open identity table: %w", err)
 	}
+	unreachable := map[string]int{}
 	for _, rows := range shards {
 		for s, r := range rows {
 			if len(t.keys) > 0 && !slices.ContainsFunc(t.keys, func(k Keys) bool { return k.id == r.key }) {
-				return nil, fmt.Errorf("open identity table: it has rows under key %q, which is not given: name it among the previous keys", r.key)
+				unreachable[r.key]++
 			}
 			t.put(s, r)
 		}
+	}
+	if len(unreachable) > 0 {
+		return nil, fmt.Errorf("open identity table: %w", &UnreachableError{unreachable})
 	}
 	return t, nil
 }
@@ -130,7 +156,7 @@ func (t *Identities) keyIndex(id string) uint8 {
 
 func (t *Identities) put(s policy.Subject, w wireIdentity) {
 	t.drop(s)
-	r := identity{key: t.keyIndex(w.key), mac: w.mac, online: w.online}
+	r := identity{key: t.keyIndex(w.key), floor: w.floor, mac: w.mac, online: w.online}
 	t.rows[s] = r
 	t.byMAC[macUnder{r.key, r.mac}] = s
 }
@@ -150,6 +176,11 @@ func (t *Identities) Find(canonical string) (policy.Subject, bool) {
 
 // find is Find, and returns the HMAC under the current key as well.
 func (t *Identities) find(canonical string) (policy.Subject, bool, mac) {
+	return t.own(t.links.Main(canonical))
+}
+
+// own is find of an id as itself, whoever it is linked to.
+func (t *Identities) own(canonical string) (policy.Subject, bool, mac) {
 	var current mac
 	for i, k := range t.keys {
 		m := macOf(k.store, canonical)
@@ -176,7 +207,8 @@ func (t *Identities) Number(canonical string) (policy.Subject, error) {
 	if len(t.keys) == 0 {
 		return 0, ErrNoKey
 	}
-	s, ok, m := t.find(canonical)
+	canonical = t.links.Main(canonical)
+	s, ok, m := t.own(canonical)
 	if ok {
 		return s, nil
 	}
@@ -190,7 +222,7 @@ func (t *Identities) Number(canonical string) (policy.Subject, error) {
 	for _, taken := t.rows[s]; taken || s == 0; _, taken = t.rows[s] {
 		s++
 	}
-	t.put(s, wireIdentity{key: t.keys[0].id, mac: m, online: online})
+	t.put(s, wireIdentity{key: t.keys[0].id, floor: uint8(len(t.floors)), mac: m, online: online})
 	t.pending[s] = change{canonical: canonical, fresh: true}
 	return s, nil
 }
@@ -202,7 +234,7 @@ func (t *Identities) Len() int {
 	return len(t.rows)
 }
 
-// KeyRows counts the rows under each key id, buffered rows included: a key may be retired when no row needs it.
+// KeyRows counts the rows under each key id, of people and of links, buffered rows included: a key may be retired when no row needs it.
 func (t *Identities) KeyRows() map[string]int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -210,7 +242,41 @@ func (t *Identities) KeyRows() map[string]int {
 	for _, r := range t.rows {
 		n[t.keyIDs[r.key]]++
 	}
+	for _, l := range t.linked {
+		n[l.key]++
+	}
 	return n
+}
+
+// Under lists the subjects whose rows stand under a key, ascending.
+func (t *Identities) Under(keyID string) (out []policy.Subject) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for s, r := range t.rows {
+		if t.keyIDs[r.key] == keyID {
+			out = append(out, s)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// before returns the time (µs) before which nothing counts of an id, for a key that may have recognized it is lost; 0: there is none. Who stood in the
+// table when a key was lost had been recognized under another.
+func (t *Identities) before(canonical string) int64 {
+	if len(t.floors) == 0 {
+		return 0
+	}
+	n := len(t.floors)
+	if s, ok := t.Find(canonical); ok {
+		t.mu.Lock()
+		n = min(n, int(t.rows[s].floor))
+		t.mu.Unlock()
+	}
+	if n == 0 {
+		return 0
+	}
+	return t.floors[n-1]
 }
 
 // OnlineKeys returns the online key of every subject. It needs no secret. It holds about 100 bytes a subject.
@@ -248,6 +314,9 @@ func (t *Identities) Flush(ctx context.Context) error {
 	dirty := len(t.pending) > 0
 	t.mu.Unlock()
 	if !dirty {
+		if err := t.flushLinks(ctx); err != nil {
+			return fmt.Errorf("flush identity table: %w", err)
+		}
 		return nil
 	}
 	if len(t.keys) == 0 {
@@ -271,7 +340,11 @@ func (t *Identities) Flush(ctx context.Context) error {
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
+	err := g.Wait()
+	if err == nil {
+		err = t.flushLinks(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("flush identity table: %w", err)
 	}
 	return nil
@@ -281,12 +354,15 @@ func (t *Identities) Flush(ctx context.Context) error {
 func (t *Identities) apply(rows map[policy.Subject]wireIdentity, changes map[policy.Subject]change) error {
 	k := t.keys[0]
 	for s, c := range changes {
-		mine := wireIdentity{key: k.id, mac: macOf(k.store, c.canonical), online: macOf(k.serving, c.canonical)}
+		mine := wireIdentity{key: k.id, floor: uint8(len(t.floors)), mac: macOf(k.store, c.canonical), online: macOf(k.serving, c.canonical)}
 		stored, ok := rows[s]
 		switch {
 		case ok && !t.names(stored, c.canonical):
 			return fmt.Errorf("subject %s: another process gave this number to another subject meanwhile: run again", s)
-		case ok || c.fresh:
+		case ok:
+			mine.floor = stored.floor
+			rows[s] = mine
+		case c.fresh:
 			rows[s] = mine
 		}
 	}
@@ -345,62 +421,14 @@ func (t *Identities) Delete(ctx context.Context, subjects ...policy.Subject) err
 			return fmt.Errorf("delete from identity table: %w", err)
 		}
 	}
+	gone := map[policy.Subject]bool{}
+	for _, s := range subjects {
+		gone[s] = true
+	}
+	if err := t.deleteLinks(ctx, gone); err != nil {
+		return fmt.Errorf("delete from identity table: %w", err)
+	}
 	return nil
-}
-
-// keyChecks is the body of identity/keys.json: a check value for every key id that the table has been written with.
-type keyChecks struct {
-	Format int               `json:"format"`
-	Keys   map[string]string `json:"keys"`
-}
-
-// checkKeys reads the check values and compares those of the keys at hand.
-func (t *Identities) checkKeys(ctx context.Context) (keyChecks, storage.Info, error) {
-	c := keyChecks{Format: 1, Keys: map[string]string{}}
-	body, info, err := storage.ReadAll(ctx, t.bucket, identityKeys)
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		return c, storage.Info{}, nil
-	case err != nil:
-		return c, info, err
-	}
-	var head struct {
-		Format int `json:"format"`
-	}
-	if json.Unmarshal(body, &head) == nil && head.Format > 1 {
-		return c, info, fmt.Errorf("%s: format %d was made by a newer rapport; this one reads up to 1", identityKeys, head.Format)
-	}
-	if err := json.Unmarshal(body, &c); err != nil || c.Format != 1 || c.Keys == nil {
-		return c, info, fmt.Errorf("%s is damaged", identityKeys)
-	}
-	for _, k := range t.keys {
-		if was, ok := c.Keys[k.id]; ok && was != k.check() {
-			return c, info, fmt.Errorf("key %s: its secret is not the one that this table was made with: give the old secret, or a new key id to the new one", k.id)
-		}
-	}
-	return c, info, nil
-}
-
-// registerKey stores the check value of the current key if it is new.
-func (t *Identities) registerKey(ctx context.Context) error {
-	for range maxRetries {
-		c, info, err := t.checkKeys(ctx)
-		if err != nil {
-			return err
-		}
-		if _, ok := c.Keys[t.keys[0].id]; ok {
-			return nil
-		}
-		c.Keys[t.keys[0].id] = t.keys[0].check()
-		body, err := json.Marshal(c)
-		if err != nil {
-			return err
-		}
-		if _, err = storage.Commit(ctx, t.bucket, identityKeys, body, replacing(info)); !errors.Is(err, storage.ErrPrecondition) {
-			return err
-		}
-	}
-	return fmt.Errorf("%s: %d other writers came first: run again", identityKeys, maxRetries)
 }
 
 // replacing is the condition that an object is still what was read, or still absent.

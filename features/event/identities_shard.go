@@ -17,46 +17,79 @@ import (
 // wireIdentity is a row as it is stored, with its key id as text.
 type wireIdentity struct {
 	key         string
+	floor       uint8
 	mac, online mac
 }
 
 // A shard is one object, little-endian:
 //
-//	"RPID" | u16 version 1 | u16 number of key ids | each: u8 length, text
-//	u32 rows | each: u64 subject number, u8 key, 16 bytes HMAC, 16 bytes online key, ascending by number
+//	"RPID" | u16 version 1 or 2 | u16 number of key ids | each: u8 length, text
+//	u32 rows | each: u64 subject number, u8 key, 16 bytes HMAC, 16 bytes online key, in version 2 u8 floor, ascending by number
 //	SHA-256 of all before
+//
+// Version 2 is written only where a row has a floor: somebody was numbered after a key was lost.
 const (
 	shardMagic   = "RPID"
-	shardVersion = 1
+	shardVersion = 2
 	shardRow     = 8 + 1 + 16 + 16
 	maxShard     = storage.MaxCommit
 )
 
 func encodeShard(rows map[policy.Subject]wireIdentity) ([]byte, error) {
 	ids := map[string]int{}
+	version := uint16(1)
 	for _, r := range rows {
 		ids[r.key] = 0
+		if r.floor > 0 {
+			version = 2
+		}
 	}
 	if len(ids) > 256 {
 		return nil, fmt.Errorf("rows under %d key ids, more than 256: retire old keys", len(ids))
 	}
-	out := binary.LittleEndian.AppendUint16([]byte(shardMagic), shardVersion)
-	out = binary.LittleEndian.AppendUint16(out, uint16(len(ids)))
-	for i, id := range slices.Sorted(maps.Keys(ids)) {
-		ids[id] = i
-		out = append(append(out, byte(len(id))), id...)
-	}
-	out = binary.LittleEndian.AppendUint32(slices.Grow(out, len(rows)*shardRow+36), uint32(len(rows)))
+	out := binary.LittleEndian.AppendUint16([]byte(shardMagic), version)
+	out = appendKeyIDs(out, ids)
+	out = binary.LittleEndian.AppendUint32(slices.Grow(out, len(rows)*(shardRow+1)+36), uint32(len(rows)))
 	for _, s := range slices.Sorted(maps.Keys(rows)) {
 		r := rows[s]
 		out = binary.LittleEndian.AppendUint64(out, uint64(s))
 		out = append(out, byte(ids[r.key]))
 		out = append(append(out, r.mac[:]...), r.online[:]...)
+		if version == 2 {
+			out = append(out, r.floor)
+		}
 	}
 	if out = sealed(out); len(out) > maxShard {
 		return nil, fmt.Errorf("%d rows do not fit into the %d bytes of a shard: the identity table is full", len(rows), maxShard)
 	}
 	return out, nil
+}
+
+// appendKeyIDs writes key ids, and sets each to its index.
+func appendKeyIDs(out []byte, ids map[string]int) []byte {
+	out = binary.LittleEndian.AppendUint16(out, uint16(len(ids)))
+	for i, id := range slices.Sorted(maps.Keys(ids)) {
+		ids[id] = i
+		out = append(append(out, byte(len(id))), id...)
+	}
+	return out
+}
+
+// takeKeyIDs reads what appendKeyIDs wrote, and returns what follows.
+func takeKeyIDs(body []byte) (ids []string, rest []byte, err error) {
+	if len(body) < 2 {
+		return nil, nil, errShard
+	}
+	ids = make([]string, binary.LittleEndian.Uint16(body))
+	body = body[2:]
+	for i := range ids {
+		if len(body) < 1 || len(body) < 1+int(body[0]) {
+			return nil, nil, errShard
+		}
+		n := 1 + int(body[0])
+		ids[i], body = string(body[1:n]), body[n:]
+	}
+	return ids, body, nil
 }
 
 // sealed returns body and its SHA-256.
@@ -67,31 +100,38 @@ func sealed(body []byte) []byte {
 
 var errShard = errors.New("the shard is damaged")
 
-func decodeShard(shard int, data []byte) (map[policy.Subject]wireIdentity, error) {
-	if len(data) < len(shardMagic)+8+sha256.Size || !bytes.HasPrefix(data, []byte(shardMagic)) {
-		return nil, errShard
+// unsealed returns what stands between the head of a sealed body and its SHA-256, and the version that the head gives.
+func unsealed(magic string, data []byte) (body []byte, version uint16, err error) {
+	if len(data) < len(magic)+8+sha256.Size || !bytes.HasPrefix(data, []byte(magic)) {
+		return nil, 0, errShard
 	}
 	body, sum := data[:len(data)-sha256.Size], data[len(data)-sha256.Size:]
 	if want := sha256.Sum256(body); !bytes.Equal(sum, want[:]) {
-		return nil, errShard
+		return nil, 0, errShard
 	}
-	body = body[len(shardMagic):]
-	switch version := binary.LittleEndian.Uint16(body); {
+	body = body[len(magic):]
+	return body[2:], binary.LittleEndian.Uint16(body), nil
+}
+
+func decodeShard(shard int, data []byte) (map[policy.Subject]wireIdentity, error) {
+	body, version, err := unsealed(shardMagic, data)
+	if err != nil {
+		return nil, err
+	}
+	row := shardRow
+	switch {
 	case version > shardVersion:
 		return nil, fmt.Errorf("format %d was made by a newer rapport; this one reads up to %d", version, shardVersion)
-	case version < shardVersion:
+	case version == 2:
+		row++
+	case version < 1:
 		return nil, errShard
 	}
-	ids := make([]string, binary.LittleEndian.Uint16(body[2:]))
-	body = body[4:]
-	for i := range ids {
-		if len(body) < 1 || len(body) < 1+int(body[0]) {
-			return nil, errShard
-		}
-		n := 1 + int(body[0])
-		ids[i], body = string(body[1:n]), body[n:]
+	ids, body, err := takeKeyIDs(body)
+	if err != nil {
+		return nil, err
 	}
-	if len(body) < 4 || uint64(binary.LittleEndian.Uint32(body))*shardRow != uint64(len(body)-4) {
+	if len(body) < 4 || uint64(binary.LittleEndian.Uint32(body))*uint64(row) != uint64(len(body)-4) {
 		return nil, errShard
 	}
 	n := binary.LittleEndian.Uint32(body)
@@ -103,8 +143,12 @@ func decodeShard(shard int, data []byte) (map[policy.Subject]wireIdentity, error
 		if s <= last || identityShard(s) != shard || key >= len(ids) || !policy.ValidName(ids[key]) {
 			return nil, errShard
 		}
-		rows[s] = wireIdentity{key: ids[key], mac: mac(body[9:25]), online: mac(body[25:41])}
-		last, body = s, body[shardRow:]
+		r := wireIdentity{key: ids[key], mac: mac(body[9:25]), online: mac(body[25:41])}
+		if row > shardRow {
+			r.floor = body[shardRow]
+		}
+		rows[s] = r
+		last, body = s, body[row:]
 	}
 	return rows, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -148,24 +149,28 @@ func (j *Journal) Epoch() int {
 	return 0
 }
 
-// Erase appends the request to forget the subjects with these canonical ids. Marks are made for all of them, known to the identity
-// table or not, since a source may name them tomorrow; numbers stand in the entry for those that are known (len(Entry.Subjects)). at is
-// when they asked; nonce is a text that no other call uses.
+// Erase appends the request to forget the subjects with these canonical ids, and with every id that is linked to them. Marks are made for all of
+// them, known to the identity table or not, since a source may name them tomorrow; numbers stand in the entry for those that are known
+// (len(Entry.Subjects)). at is when they asked; nonce is a text that no other call uses.
 func (j *Journal) Erase(ctx context.Context, k Keys, ids *Identities, canonicals []string, at time.Time, nonce string) (Entry, error) {
 	if k.IsZero() {
 		return Entry{}, fmt.Errorf("journal an erasure: %w", ErrNoKey)
 	}
 	e := Entry{Kind: KindErase, At: at.UTC(), Nonce: nonce}
-	for _, id := range slices.Compact(slices.Sorted(slices.Values(canonicals))) {
+	names, subjects := ids.All(canonicals)
+	for _, id := range names {
 		e.Marks = append(e.Marks, MarkOf(k, id))
-		if s, ok := ids.Find(id); ok {
-			e.Subjects = append(e.Subjects, s)
-		}
 	}
+	e.Subjects = subjects
 	// Order by mark and number: the order of the ids would tell something about them.
 	slices.SortFunc(e.Marks, func(a, b Mark) int { return strings.Compare(a.MAC, b.MAC) })
-	slices.Sort(e.Subjects)
 	return j.append(ctx, e)
+}
+
+// Remove appends the removal of subjects whom nobody can recognize, for their key is lost: an erasure without marks.
+func (j *Journal) Remove(ctx context.Context, subjects []policy.Subject, at time.Time, nonce string) (Entry, error) {
+	subjects = slices.Compact(slices.Sorted(slices.Values(subjects)))
+	return j.append(ctx, Entry{Kind: KindErase, At: at.UTC(), Subjects: subjects, Nonce: nonce})
 }
 
 // Withdraw appends the withdrawal of subjects from a purpose, effective at once.
@@ -282,49 +287,73 @@ func (j *Journal) Finish(ctx context.Context, seq int, at time.Time) error {
 	return edit(seq-1, func(e *Entry) { e.Finished = &at })
 }
 
+// MarksByKey counts the marks of erased subjects under each key id. A key is needed while it has any: without it nobody of them is recognized.
+func (j *Journal) MarksByKey() map[string]int {
+	n := map[string]int{}
+	seen := map[Mark]bool{}
+	for _, e := range j.entries {
+		for _, m := range e.Marks {
+			if !seen[m] {
+				seen[m] = true
+				n[m.KeyID]++
+			}
+		}
+	}
+	return n
+}
+
 // Suppressions recognize erased subjects at the boundary. They are the marks of the journal's erasures and need no store of their own.
 type Suppressions struct {
+	ids  *Identities
 	keys []Keys
 	at   map[Mark]int64 // µs of the latest erasure
 }
 
-// Suppressions returns the marks of all erasures, finished or not, to be recognized under the given keys. It fails if a mark was made
-// under a key that is not given: an erased subject would slip in.
-func (j *Journal) Suppressions(keys ...Keys) (*Suppressions, error) {
-	s := &Suppressions{at: map[Mark]int64{}}
-	used := map[string]bool{}
+// Suppressions returns the marks of all erasures, finished or not, to be recognized under the keys of the table. It fails if a mark was made
+// under a key that is not given: an erased subject would slip in. Marks under a key that was given up as lost (LostKey) recognize nobody; in
+// their place nothing counts, from before the loss, of an id that has no row since.
+func (j *Journal) Suppressions(ids *Identities) (*Suppressions, error) {
+	s := &Suppressions{ids: ids, at: map[Mark]int64{}}
+	used := j.MarksByKey()
 	for _, e := range j.entries {
 		for _, m := range e.Marks {
-			used[m.KeyID] = true
 			if at, ok := s.at[m]; !ok || e.At.UnixMicro() > at {
 				s.at[m] = e.At.UnixMicro()
 			}
 		}
 	}
-	for _, k := range keys {
-		if used[k.id] {
+	for _, k := range ids.keys {
+		if used[k.id] > 0 {
 			s.keys = append(s.keys, k)
 			delete(used, k.id)
 		}
 	}
-	for id := range used {
-		return nil, fmt.Errorf("suppressions: erased subjects are marked under key %q, which is not given: name it among the previous keys", id)
+	for _, id := range slices.Sorted(maps.Keys(used)) {
+		if !ids.lost[id] {
+			return nil, fmt.Errorf("suppressions: %d erased people are marked under key %q, which is not given, so they could not be told from new ones: name it among pseudonyms.previous; if its secret is lost, rapport purge --key %s --why TEXT says so, and what counts then", used[id], id, id)
+		}
 	}
 	return s, nil
 }
 
-// ErasedAt returns when the subject with the canonical id last asked to be forgotten, in µs since the epoch, and false if never. A nil
-// *Suppressions recognizes nobody.
+// ErasedAt returns when the subject with the canonical id, or with another id that is linked to it, last asked to be forgotten, in µs since the epoch, and
+// false if never. An id that a lost key may have recognized counts as erased when that key was given up. A nil *Suppressions recognizes nobody.
 func (s *Suppressions) ErasedAt(canonical string) (int64, bool) {
-	var last int64
-	found := false
 	if s == nil {
 		return 0, false
 	}
-	for _, k := range s.keys {
-		if at, ok := s.at[MarkOf(k, canonical)]; ok && (!found || at > last) {
-			last, found = at, true
+	last := s.ids.before(canonical)
+	found := last != 0
+	look := func(id string) {
+		for _, k := range s.keys {
+			if at, ok := s.at[MarkOf(k, id)]; ok && (!found || at > last) {
+				last, found = at, true
+			}
 		}
+	}
+	look(canonical)
+	for _, other := range s.ids.links.others(canonical) {
+		look(other)
 	}
 	return last, found
 }

@@ -72,7 +72,7 @@ func TestJournalOfAnErasure(t *testing.T) {
 	}
 
 	// The marks remain, and recognize exactly the erased.
-	sup, err := j.Suppressions(k)
+	sup, err := j.Suppressions(ids)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,10 +83,10 @@ func TestJournalOfAnErasure(t *testing.T) {
 		}
 	}
 	k2 := testKeys(t, "k2")
-	if _, err := j.Suppressions(k2); err == nil || !strings.Contains(err.Error(), `"k1"`) {
+	if _, err := j.Suppressions(openIdentities(t, storage.NewMemory(nil), k2)); err == nil || !strings.Contains(err.Error(), `"k1"`) {
 		t.Errorf("suppressions without the key of their marks: %v", err)
 	}
-	if sup, err := j.Suppressions(k2, k); err != nil {
+	if sup, err := j.Suppressions(openIdentities(t, b, k2, k)); err != nil {
 		t.Error(err)
 	} else if _, ok := sup.ErasedAt(person(9)); !ok {
 		t.Error("after a rotation the erased subject slips in")

@@ -11,17 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 
 	"github.com/rapport-ml/rapport/features/policy"
 )
 
 // minSecret is the least length of a secret, in bytes.
 const minSecret = 16
-
-// maxSecret bounds what is read of a secret's file.
-const maxSecret = 1 << 16
 
 // Keys are the four keys that come from one secret: the store key makes subject numbers, the serving key online keys, the erasure key
 // the marks of erased subjects, the signing key (the seed of an Ed25519 key) signatures of receipts. Each is HKDF-SHA256(secret, no salt,
@@ -97,34 +92,10 @@ func OnlineKey(servingKey []byte, canonical string) string {
 	return hex.EncodeToString(m[:])
 }
 
-// ParseSecret reads a secret from where spec says: "env:NAME" (env looks the variable up) or "file:PATH". Blanks and line ends around
-// the text are dropped. Text of an even number of at least 32 hexadecimal digits is taken as hexadecimal; else text that holds one of
-// + / - _ = and is base64 (standard or URL alphabet, padded or not) of at least 16 bytes is taken as base64; else the bytes are the secret.
-// Errors never hold the spec's or the secret's text, since a secret pasted in place of a spec is a common slip.
-func ParseSecret(spec string, env func(string) string) ([]byte, error) {
-	var text []byte
-	kind, name, _ := strings.Cut(spec, ":")
-	switch kind {
-	case "env":
-		text = []byte(env(name))
-		if len(text) == 0 {
-			return nil, fmt.Errorf("pseudonym secret: the environment variable %s is not set", name)
-		}
-	case "file":
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("pseudonym secret: %w", err)
-		}
-		defer f.Close()
-		if text, err = io.ReadAll(io.LimitReader(f, maxSecret+1)); err != nil {
-			return nil, fmt.Errorf("pseudonym secret: %w", err)
-		}
-		if len(text) > maxSecret {
-			return nil, fmt.Errorf("pseudonym secret: the file has more than %d bytes: is it the right one?", maxSecret)
-		}
-	default:
-		return nil, errors.New(`pseudonym secret: write where the secret is, as "env:RAPPORT_PSEUDONYM_KEY" or "file:PATH", never the secret itself`)
-	}
+// ParseSecret reads a secret from the text of a variable or a file. Blanks and line ends around it are dropped. Text of an even number of at
+// least 32 hexadecimal digits is taken as hexadecimal; else text that holds one of + / - _ = and is base64 (standard or URL alphabet, padded or
+// not) of at least 16 bytes is taken as base64; else the bytes are the secret. Errors never hold any of it.
+func ParseSecret(text []byte) ([]byte, error) {
 	secret := decodeSecret(bytes.TrimSpace(text))
 	if len(secret) < minSecret {
 		return nil, fmt.Errorf("pseudonym secret: it has %d bytes, it needs at least %d: take 32 random bytes", len(secret), minSecret)

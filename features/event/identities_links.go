@@ -1,0 +1,321 @@
+package event
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
+)
+
+// link is a declared link as the table keeps it: by it a change of the declaration is told, and steps without a key know which numbers
+// are another's. It stands in the shard of its subject and goes with it.
+type link struct {
+	key     string         // under which mac is
+	mac     mac            // of the alias
+	subject policy.Subject // of the main id
+	own     policy.Subject // that the alias had before it was linked; 0: none
+}
+
+func (l link) compare(o link) int {
+	return cmp.Or(cmp.Compare(l.subject, o.subject), bytes.Compare(l.mac[:], o.mac[:]), cmp.Compare(l.key, o.key))
+}
+
+// Links of a shard of subjects are one object, little-endian:
+//
+//	"RPLK" | u16 version 1 | u16 number of key ids | each: u8 length, text
+//	u32 rows | each: u64 subject number, u8 key, 16 bytes HMAC of the alias, u64 own number, ascending
+//	SHA-256 of all before
+const (
+	linksPrefix  = identityPrefix + "links/"
+	linksMagic   = "RPLK"
+	linksVersion = 1
+	linksRow     = 8 + 1 + 16 + 8
+)
+
+func linksObject(shard int) string { return fmt.Sprintf("%s%02d.bin", linksPrefix, shard) }
+
+func encodeLinks(links []link) ([]byte, error) {
+	ids := map[string]int{}
+	for _, l := range links {
+		ids[l.key] = 0
+	}
+	if len(ids) > 256 {
+		return nil, fmt.Errorf("links under %d key ids, more than 256: retire old keys", len(ids))
+	}
+	out := binary.LittleEndian.AppendUint16([]byte(linksMagic), linksVersion)
+	out = appendKeyIDs(out, ids)
+	out = binary.LittleEndian.AppendUint32(slices.Grow(out, len(links)*linksRow+36), uint32(len(links)))
+	for _, l := range slices.SortedFunc(slices.Values(links), link.compare) {
+		out = binary.LittleEndian.AppendUint64(out, uint64(l.subject))
+		out = append(append(out, byte(ids[l.key])), l.mac[:]...)
+		out = binary.LittleEndian.AppendUint64(out, uint64(l.own))
+	}
+	if out = sealed(out); len(out) > maxShard {
+		return nil, fmt.Errorf("%d links do not fit into the %d bytes of a shard: too many are declared", len(links), maxShard)
+	}
+	return out, nil
+}
+
+func decodeLinks(shard int, data []byte) ([]link, error) {
+	body, version, err := unsealed(linksMagic, data)
+	if err != nil {
+		return nil, err
+	}
+	if version > linksVersion {
+		return nil, fmt.Errorf("format %d was made by a newer rapport; this one reads up to %d", version, linksVersion)
+	}
+	ids, body, err := takeKeyIDs(body)
+	if err != nil {
+		return nil, err
+	}
+	if version < 1 || len(body) < 4 || uint64(binary.LittleEndian.Uint32(body))*linksRow != uint64(len(body)-4) {
+		return nil, errShard
+	}
+	n := binary.LittleEndian.Uint32(body)
+	body = body[4:]
+	links := make([]link, 0, n)
+	for range n {
+		key := int(body[8])
+		if key >= len(ids) || !policy.ValidName(ids[key]) {
+			return nil, errShard
+		}
+		l := link{ids[key], mac(body[9:25]), policy.Subject(binary.LittleEndian.Uint64(body)), policy.Subject(binary.LittleEndian.Uint64(body[25:]))}
+		if l.subject == 0 || identityShard(l.subject) != shard || len(links) > 0 && links[len(links)-1].compare(l) >= 0 {
+			return nil, errShard
+		}
+		links, body = append(links, l), body[linksRow:]
+	}
+	return links, nil
+}
+
+func (t *Identities) readLinks(ctx context.Context, shard int) ([]link, storage.Info, error) {
+	key := linksObject(shard)
+	data, info, err := storage.ReadAll(ctx, t.bucket, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, storage.Info{}, nil
+	}
+	if err != nil {
+		return nil, info, err
+	}
+	links, err := decodeLinks(shard, data)
+	if err != nil {
+		return nil, info, fmt.Errorf("%s: %w", key, err)
+	}
+	return links, info, nil
+}
+
+// updateLinks reads the links of a shard, lets edit make others of them, and stores these if nobody else was there meanwhile, else tries again.
+func (t *Identities) updateLinks(ctx context.Context, shard int, edit func([]link) ([]link, error)) error {
+	key := linksObject(shard)
+	for range maxRetries {
+		before, info, err := t.readLinks(ctx, shard)
+		if err != nil {
+			return err
+		}
+		after, err := edit(slices.Clone(before))
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		slices.SortFunc(after, link.compare)
+		if slices.Equal(before, after) {
+			return nil
+		}
+		body, err := encodeLinks(after)
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		if _, err = storage.Commit(ctx, t.bucket, key, body, replacing(info)); !errors.Is(err, storage.ErrPrecondition) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: other writers came first %d times: run again", key, maxRetries)
+}
+
+// Link declares which ids are other names of a person, from now on and in memory: Find and Number take an alias for the main id. nil: none are.
+func (t *Identities) Link(l *Links) { t.links = l }
+
+// Relinked says how the declared links differ from those that the table was written with.
+type Relinked struct {
+	Added, Removed, Moved int
+	// Subjects are the numbers under which rows may stand that are another's now, ascending: what an id had before it was linked, and those that an
+	// id is no longer linked to.
+	Subjects []policy.Subject
+}
+
+// Relink compares the declared links with those that the table was written with, and makes it hold the declared ones with the next Flush. Only
+// links of people who have a number are kept: nobody is numbered for nothing. Where an alias alone has one, its main id gets one. Without a key it changes
+// nothing. Cost: two HMACs a link.
+func (t *Identities) Relink() (Relinked, error) {
+	var out Relinked
+	if len(t.keys) == 0 || t.links == nil && len(t.linked) == 0 {
+		return out, nil
+	}
+	stored := map[macUnder]link{}
+	t.mu.Lock()
+	for _, l := range t.linked {
+		stored[macUnder{t.keyIndex(l.key), l.mac}] = l
+	}
+	t.mu.Unlock()
+	affected := map[policy.Subject]bool{}
+	var want []link
+	for _, alias := range t.links.sorted() {
+		main := t.links.main[alias]
+		subject, known, _ := t.own(main)
+		own, had, m := t.own(alias)
+		if !known && !had {
+			continue
+		}
+		if !known {
+			var err error
+			if subject, err = t.Number(main); err != nil {
+				return out, err
+			}
+		}
+		now := link{t.keys[0].id, m, subject, own}
+		want = append(want, now)
+		was, linked := t.storedLink(stored, alias)
+		switch {
+		case !linked:
+			out.Added++
+		case was.subject != subject:
+			out.Moved++
+			affected[was.subject] = true
+		}
+		if had && was.own != own {
+			affected[own] = true
+		}
+	}
+	for _, l := range stored { // those that are declared no more
+		out.Removed++
+		affected[l.subject] = true
+	}
+	out.Subjects = slices.Sorted(maps.Keys(affected))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.linked, t.relinked = want, true
+	return out, nil
+}
+
+// storedLink takes the link of an alias out of those that are stored, under whichever key it is.
+func (t *Identities) storedLink(stored map[macUnder]link, alias string) (was link, ok bool) {
+	for i, k := range t.keys {
+		at := macUnder{t.index[i], macOf(k.store, alias)}
+		if l, found := stored[at]; found {
+			delete(stored, at)
+			was, ok = l, true
+		}
+	}
+	return was, ok
+}
+
+// flushLinks stores the declared links of the subjects whose rows are stored: of who was erased meanwhile no link is.
+func (t *Identities) flushLinks(ctx context.Context) error {
+	t.mu.Lock()
+	want, dirty := [identityShards][]link{}, t.relinked
+	for _, l := range t.linked {
+		want[identityShard(l.subject)] = append(want[identityShard(l.subject)], l)
+	}
+	t.mu.Unlock()
+	if !dirty {
+		return nil
+	}
+	for shard, links := range want {
+		if len(links) == 0 && !t.linkShards[shard] {
+			continue
+		}
+		err := t.updateLinks(ctx, shard, func([]link) ([]link, error) {
+			rows, _, err := t.readShard(ctx, shard)
+			return slices.DeleteFunc(slices.Clone(links), func(l link) bool {
+				_, stands := rows[l.subject]
+				return !stands
+			}), err
+		})
+		if err != nil {
+			return err
+		}
+		t.linkShards[shard] = true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.relinked = false
+	return nil
+}
+
+// deleteLinks removes the links of subjects, and what others' links say of them.
+func (t *Identities) deleteLinks(ctx context.Context, gone map[policy.Subject]bool) error {
+	without := func(links []link) []link {
+		links = slices.DeleteFunc(links, func(l link) bool { return gone[l.subject] })
+		for i := range links {
+			if gone[links[i].own] {
+				links[i].own = 0
+			}
+		}
+		return links
+	}
+	t.mu.Lock()
+	shards := map[int]bool{}
+	for s := range gone {
+		shards[identityShard(s)] = t.linkShards[identityShard(s)]
+	}
+	for _, l := range t.linked {
+		if gone[l.own] {
+			shards[identityShard(l.subject)] = true
+		}
+	}
+	t.linked = without(slices.Clone(t.linked))
+	t.mu.Unlock()
+	for shard, holds := range shards {
+		if !holds {
+			continue
+		}
+		if err := t.updateLinks(ctx, shard, func(links []link) ([]link, error) { return without(links), nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Merged returns the numbers that ids had before they were linked, with the number that their person has now. What stands under such a number is
+// nobody's until it has been read again; an erasure of the person takes it along.
+func (t *Identities) Merged() map[policy.Subject]policy.Subject {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := map[policy.Subject]policy.Subject{}
+	for _, l := range t.linked {
+		if l.own != 0 && l.own != l.subject {
+			out[l.own] = l.subject
+		}
+	}
+	return out
+}
+
+// All returns every id that the declared links give to the people with these canonical ids, sorted, and every number that stands for one of them,
+// ascending: of whom the table does not know there is none.
+func (t *Identities) All(canonicals []string) (ids []string, subjects []policy.Subject) {
+	names := map[string]bool{}
+	for _, id := range canonicals {
+		names[id] = true
+		for _, other := range t.links.others(id) {
+			names[other] = true
+		}
+	}
+	found := map[policy.Subject]bool{}
+	for id := range names {
+		if s, ok, _ := t.own(id); ok {
+			found[s] = true
+		}
+	}
+	for own, s := range t.Merged() {
+		if found[s] {
+			found[own] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names)), slices.Sorted(maps.Keys(found))
+}

@@ -1,0 +1,208 @@
+package event
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
+)
+
+// keysFormat is the format of identity/keys.json. Format 1 held check values alone.
+const keysFormat = 2
+
+// KeyRecord is what the bucket knows of a secret, by the id of its keys: nothing of the secret itself. It is never taken out, so that a key id is
+// not used for another secret later.
+type KeyRecord struct {
+	ID      string     `json:"-"`
+	Check   string     `json:"check"`             // by which two holders of the id can tell whether they hold the same secret: 16 hexadecimal digits
+	Since   *time.Time `json:"since,omitempty"`   // when it was first written with; nil: before that was noted
+	Retired *time.Time `json:"retired,omitempty"` // nothing needs it any more since
+	Lost    *LostKey   `json:"lost,omitempty"`    // nobody has the secret any more
+}
+
+// LostKey says what went with a secret that nobody has.
+type LostKey struct {
+	At     time.Time `json:"at"`
+	Why    string    `json:"why"`
+	People int       `json:"people"` // who could not be recognized any more, and were removed
+	Marks  int       `json:"marks"`  // of erased people, which recognize nobody any more
+	// Before is set where somebody whom the key recognized had refused something, by an erasure or by a wish of their own. Whoever has no row then may be one
+	// of them: nothing that was recorded or done by an id without a row counts from before it.
+	Before *time.Time `json:"before,omitempty"`
+}
+
+// keyRegister is the body of identity/keys.json.
+type keyRegister struct {
+	Format int                  `json:"format"`
+	Keys   map[string]KeyRecord `json:"keys"`
+}
+
+// decodeKeys reads identity/keys.json, of any format so far.
+func decodeKeys(body []byte) (keyRegister, error) {
+	var head struct {
+		Format int                        `json:"format"`
+		Keys   map[string]json.RawMessage `json:"keys"`
+	}
+	damaged := fmt.Errorf("%s is damaged", identityKeys)
+	if err := json.Unmarshal(body, &head); err != nil {
+		return keyRegister{}, damaged
+	}
+	if head.Format > keysFormat {
+		return keyRegister{}, fmt.Errorf("%s: format %d was made by a newer rapport; this one reads up to %d", identityKeys, head.Format, keysFormat)
+	}
+	if head.Format < 1 || head.Keys == nil || len(head.Keys) > 256 {
+		return keyRegister{}, damaged
+	}
+	out := keyRegister{Format: keysFormat, Keys: map[string]KeyRecord{}}
+	for id, raw := range head.Keys {
+		var r KeyRecord
+		into := any(&r)
+		if head.Format == 1 {
+			into = &r.Check
+		}
+		err := json.Unmarshal(raw, into)
+		if check, bad := hex.DecodeString(r.Check); err != nil || bad != nil || len(check) != 8 || !policy.ValidName(id) {
+			return keyRegister{}, damaged
+		}
+		r.ID = id
+		out.Keys[id] = r
+	}
+	return out, nil
+}
+
+// readKeys reads what is known of keys, and holds those at hand against it.
+func (t *Identities) readKeys(ctx context.Context) (keyRegister, storage.Info, error) {
+	body, info, err := storage.ReadAll(ctx, t.bucket, identityKeys)
+	if errors.Is(err, storage.ErrNotFound) {
+		return keyRegister{Format: keysFormat, Keys: map[string]KeyRecord{}}, storage.Info{}, nil
+	}
+	if err != nil {
+		return keyRegister{}, info, err
+	}
+	c, err := decodeKeys(body)
+	if err != nil {
+		return keyRegister{}, info, err
+	}
+	for i, k := range t.keys {
+		r, known := c.Keys[k.id]
+		switch {
+		case !known:
+		case r.Check != k.check():
+			return c, info, fmt.Errorf("key %s: its secret is not the one that this table was made with: give the old secret, or a new key id to the new one", k.id)
+		case i == 0 && r.Lost != nil:
+			return c, info, fmt.Errorf("key %s was given up as lost on %s: it may stand among the previous keys, and a new secret needs a key id of its own", k.id, r.Lost.At.Format(time.DateOnly))
+		case i == 0 && r.Retired != nil:
+			return c, info, fmt.Errorf("key %s was retired on %s: a new secret needs a key id of its own", k.id, r.Retired.Format(time.DateOnly))
+		}
+	}
+	return c, info, nil
+}
+
+// updateKeys changes what is known of keys, and tries again where somebody else came first. edit says whether anything is another.
+func (t *Identities) updateKeys(ctx context.Context, edit func(keyRegister) (bool, error)) error {
+	for range maxRetries {
+		c, info, err := t.readKeys(ctx)
+		if err != nil {
+			return err
+		}
+		if changed, err := edit(c); err != nil || !changed {
+			return err
+		}
+		body, err := json.Marshal(c)
+		if err != nil {
+			return err
+		}
+		if _, err = storage.Commit(ctx, t.bucket, identityKeys, body, replacing(info)); !errors.Is(err, storage.ErrPrecondition) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: %d other writers came first: run again", identityKeys, maxRetries)
+}
+
+// registerKey stores the record of the current key if it is new.
+func (t *Identities) registerKey(ctx context.Context) error {
+	return t.updateKeys(ctx, func(c keyRegister) (bool, error) {
+		k := t.keys[0]
+		if _, ok := c.Keys[k.id]; ok {
+			return false, nil
+		}
+		r := KeyRecord{ID: k.id, Check: k.check()}
+		if t.Now != nil {
+			now := t.Now().UTC().Truncate(time.Second)
+			r.Since = &now
+		}
+		c.Keys[k.id] = r
+		return true, nil
+	})
+}
+
+// KeyRecords returns what the bucket knows of every key that the table was ever written with, by id.
+func (t *Identities) KeyRecords(ctx context.Context) ([]KeyRecord, error) {
+	c, _, err := t.readKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("keys of the identity table: %w", err)
+	}
+	return slices.SortedFunc(maps.Values(c.Keys), func(a, b KeyRecord) int { return strings.Compare(a.ID, b.ID) }), nil
+}
+
+// EditKey changes the record of a key, as another may at the same time. A key that the bucket does not know of is given an empty record: only
+// marks and rows tell of it.
+func (t *Identities) EditKey(ctx context.Context, id string, edit func(*KeyRecord)) error {
+	err := t.updateKeys(ctx, func(c keyRegister) (bool, error) {
+		r, ok := c.Keys[id]
+		if !ok {
+			return false, fmt.Errorf("key %q: %s does not know it", id, identityKeys)
+		}
+		edit(&r)
+		c.Keys[id] = r
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("keys of the identity table: %w", err)
+	}
+	return nil
+}
+
+// floors are the times before which nothing counts of an id without a row, one for each key that was lost so, ascending (µs).
+func (c keyRegister) floors() (out []int64) {
+	for _, r := range c.Keys {
+		if r.Lost != nil && r.Lost.Before != nil {
+			out = append(out, r.Lost.Before.UnixMicro())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// lost are the ids of keys that were given up.
+func (c keyRegister) lost() map[string]bool {
+	out := map[string]bool{}
+	for id, r := range c.Keys {
+		out[id] = r.Lost != nil
+	}
+	return out
+}
+
+// UnreachableError says that people stand in the identity table under keys that nobody has given.
+type UnreachableError struct {
+	People map[string]int // key id → how many
+}
+
+// Error says who cannot be recognized, what follows, and what to do. It names key ids alone.
+func (e *UnreachableError) Error() string {
+	var parts []string
+	for _, id := range slices.Sorted(maps.Keys(e.People)) {
+		parts = append(parts, fmt.Sprintf("%d under key %q", e.People[id], id))
+	}
+	first := slices.Sorted(maps.Keys(e.People))[0]
+	return fmt.Sprintf("people whom nobody can recognize stand in the identity table: %s, which is not given. No withdrawal, erasure or preference of theirs can be applied, so nobody is profiled until that is settled: "+
+		"name the key among pseudonyms.previous; if its secret is lost, rapport purge --key %s --why TEXT removes these people from every store", strings.Join(parts, ", "), first)
+}

@@ -1,0 +1,139 @@
+package event
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/rapport-ml/rapport/features/expect"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// The columns of a declared identity table.
+const (
+	ColAlias = "from" // an id under which rows of a person stand
+	ColMain  = "to"   // the id that the person is known by
+)
+
+// Links say which ids are other names of a person, as a declared identity table has them. They are held in memory alone, about 300 bytes a link. A nil
+// *Links links nothing.
+type Links struct {
+	Fingerprint string // of the files
+	Facts       LinksFacts
+
+	main    map[string]string   // alias → main id, canonical
+	aliases map[string][]string // main id → aliases
+}
+
+// LinksFacts count the rows of an identity table: each row is a link or stands in one of the others.
+type LinksFacts struct {
+	Rows       int64 `json:"rows"`
+	Links      int64 `json:"links"`
+	Duplicates int64 `json:"duplicates"` // rows equal to another
+	Selves     int64 `json:"selves"`     // rows that link an id to itself
+}
+
+// place is where a row stands.
+type place struct {
+	file string
+	row  int64
+}
+
+func (p place) String() string { return fmt.Sprintf("%s row %d", p.file, p.row+1) }
+
+// ReadLinks reads a declared identity table: one row a link, from an alias to the main id of the same person. What cannot be meant is an error that names
+// rows and never an id: a row without one of the ids, an alias of two people, and a chain (a cycle is one), for which of its ids names the person
+// nobody could say.
+func ReadLinks(ctx context.Context, d DataSet) (*Links, error) {
+	fail := func(err error) (*Links, error) { return nil, fmt.Errorf("read identities: %w", err) }
+	objs, err := d.list(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	l := &Links{Fingerprint: Fingerprint(objs), main: map[string]string{}, aliases: map[string][]string{}}
+	wants := []table.Want{{Name: d.column(ColAlias), Type: table.String}, {Name: d.column(ColMain), Type: table.String}}
+	if wants[0].Name == wants[1].Name {
+		return fail(fmt.Errorf("both ids are read from one column: name another in sources.identities.from or to"))
+	}
+	isAlias, isMain := map[string]place{}, map[string]place{}
+	var counts expect.Counts
+	for r, err := range d.scan(ctx, objs, wants, &counts) {
+		if err != nil {
+			return fail(err)
+		}
+		l.Facts.Rows++
+		at := place{r.file, r.row}
+		alias, okAlias := idAt(&r.b.Cols[0], r.i)
+		main, okMain := idAt(&r.b.Cols[1], r.i)
+		switch {
+		case !okAlias || !okMain:
+			column := wants[0].Name
+			if okAlias {
+				column = wants[1].Name
+			}
+			return fail(fmt.Errorf("%s: %s holds no id: a link has two", at, column))
+		case alias == main:
+			l.Facts.Selves++
+			continue
+		}
+		if was, ok := l.main[alias]; ok {
+			if was != main {
+				return fail(fmt.Errorf("%s: its %s is linked to another person in %s: an id is one person's", at, wants[0].Name, isAlias[alias]))
+			}
+			l.Facts.Duplicates++
+			continue
+		}
+		l.main[alias], isAlias[alias] = main, at
+		if _, ok := isMain[main]; !ok {
+			isMain[main] = at
+		}
+		l.aliases[main] = append(l.aliases[main], alias)
+		l.Facts.Links++
+		if by, ok := isAlias[main]; ok {
+			return fail(fmt.Errorf("%s: its %s is itself linked to an id, in %s: link both to the person's main id", at, wants[1].Name, by))
+		}
+		if by, ok := isMain[alias]; ok {
+			return fail(fmt.Errorf("%s: its %s is the main id of %s: link both to the person's main id", at, wants[0].Name, by))
+		}
+	}
+	for _, a := range l.aliases {
+		slices.Sort(a)
+	}
+	return l, nil
+}
+
+// sorted are the aliases, ascending.
+func (l *Links) sorted() []string {
+	if l == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(l.main))
+}
+
+// Main returns the main id of a person by any of their ids, canonical: the id itself if it is linked to none.
+func (l *Links) Main(canonical string) string {
+	if l != nil {
+		if main, ok := l.main[canonical]; ok {
+			return main
+		}
+	}
+	return canonical
+}
+
+// others are the other ids of the same person.
+func (l *Links) others(canonical string) (out []string) {
+	if l == nil {
+		return nil
+	}
+	main := l.Main(canonical)
+	if main != canonical {
+		out = append(out, main)
+	}
+	for _, a := range l.aliases[main] {
+		if a != canonical {
+			out = append(out, a)
+		}
+	}
+	return out
+}
