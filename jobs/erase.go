@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models/registry"
@@ -33,6 +32,7 @@ type Erased struct {
 	Parts     int            `json:"files_removed"`
 	Staged    int            `json:"staged_files_kept"` // of runs that may be under way, too young to be removed; the next erasure looks again
 	Online    int            `json:"online_rows_removed"`
+	HeldBack  []HeldBack     `json:"held_back,omitempty"`
 	Pending   []Pending      `json:"pending"`    // what learned from the subjects and is replaced by the next runs
 	OutOfSite []string       `json:"not_erased"` // raw sources, which are not ours to rewrite
 	Receipts  []string       `json:"receipts"`   // where the signed receipts stand in the bucket: one for each request that was carried out
@@ -103,7 +103,15 @@ func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, ter
 			out.Known++
 		}
 	}
-	_, before := journal.Pending()
+	holds, err := r.inForce(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("erase: %w", err)
+	}
+	open := func() []event.Entry {
+		_, entries := journal.Pending()
+		return slices.DeleteFunc(entries, func(e event.Entry) bool { return waits(e, holds) })
+	}
+	before := open()
 	if out.Known == 0 && len(before) == 0 {
 		return out, fmt.Errorf("%w: none of the %d ids is in the identity table; in canonical form it is %s: is that how the source writes its ids?", ErrUnknownSubjects, len(canonical), shapes(canonical))
 	}
@@ -112,20 +120,17 @@ func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, ter
 			return nil, err
 		}
 	}
-	_, entries := journal.Pending()
-	gone, unfinished := map[policy.Subject]bool{}, map[string]bool{}
-	var owners []string
-	online := ids.OnlineKeys()
+	entries := open()
+	f := &forgetting{before: map[policy.Subject]int64{}, unfinished: map[string]bool{}, jobs: js}
 	for _, e := range entries {
 		out.Epoch = e.Epoch
-		unfinished[erasedBy(e.Epoch)] = true
-		for _, s := range e.Subjects {
-			if !gone[s] {
-				gone[s] = true
-				if key := online[s]; key != "" {
-					owners = append(owners, key)
-				}
-			}
+		f.forget(e)
+	}
+	var owners []string
+	online, asked := ids.OnlineKeys(), f.asked()
+	for _, s := range asked {
+		if key := online[s]; key != "" {
+			owners = append(owners, key)
 		}
 	}
 	// Generations that were loaded before a rotation hold the keys of that time.
@@ -143,10 +148,11 @@ func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, ter
 	// A run that was about to commit when the erasure was asked for may have done so behind the first pass; none can behind the last.
 	for before := int64(-1); out.Rows != before; {
 		before = out.Rows
-		if err := w.eraseTables(ctx, gone, unfinished, out); err != nil {
+		if err := w.eraseTables(ctx, f, out); err != nil {
 			return nil, err
 		}
 	}
+	out.HeldBack = f.heldBack()
 	parts := out.Parts
 	if err := w.sweepStaged(ctx, out); err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
@@ -156,10 +162,10 @@ func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, ter
 		return nil, fmt.Errorf("erase: online store: %w", err)
 	}
 	out.removed("online store", "rows", "rows were taken out of every generation, live and kept; the key stays denied", int64(out.Online))
-	if err := ids.Delete(ctx, slices.Sorted(maps.Keys(gone))...); err != nil {
+	if err := ids.Delete(ctx, asked...); err != nil {
 		return nil, err
 	}
-	out.removed("identity table", "people", "rows were deleted", int64(len(gone)))
+	out.removed("identity table", "people", "rows were deleted", int64(len(asked)))
 	drop := func(prefixes ...string) error {
 		for _, prefix := range prefixes {
 			n, err := w.dropVersions(ctx, prefix)
@@ -173,28 +179,64 @@ func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, ter
 	if err := drop("identity/", "data/"); err != nil {
 		return nil, err
 	}
-	out.removed("policy journal", "people", "subject numbers were replaced by marks", int64(len(gone)))
+	redacted := 0
+	for s := range f.before {
+		if len(f.keptOf[s]) == 0 {
+			redacted++
+		}
+	}
+	out.removed("policy journal", "people", "subject numbers were replaced by marks", int64(redacted))
 	out.Rewritten = r.Wall().UTC()
-	if err := w.pendingAfterErasure(ctx, js, out); err != nil {
-		return nil, err
+	if len(asked) > 0 { // else what was held back goes, and nothing has learned of it since
+		if err := w.pendingAfterErasure(ctx, js, out); err != nil {
+			return nil, err
+		}
+	}
+	for _, h := range out.HeldBack {
+		out.Pending = append(out.Pending, Pending{
+			What: fmt.Sprintf("%s: %d rows, kept by legal hold %d", h.Store, h.Rows, h.Hold), Due: h.Until,
+			why: h.Reason + "; nobody uses them, and they go with the first purge after the hold",
+		})
 	}
 	// A receipt is kept ahead of the act that ends its erasure: whatever dies in between, an erasure that is done has one.
 	for _, e := range entries {
-		resumed := slices.ContainsFunc(before, func(x event.Entry) bool { return x.Seq == e.Seq })
-		if err := w.keepReceipt(ctx, w.receiptOf(ctx, js, canonical, e, resumed, len(entries), out, terms)); err != nil {
+		if err := w.close(ctx, journal, e, f, out, func() *Receipt {
+			resumed := slices.ContainsFunc(before, func(x event.Entry) bool { return x.Seq == e.Seq })
+			return w.receiptOf(ctx, js, canonical, e, resumed, len(entries), out, terms)
+		}); err != nil {
 			return nil, err
 		}
-		if err := journal.Finish(ctx, e.Seq, w.now); err != nil {
-			return nil, err
-		}
-		out.Receipts = append(out.Receipts, receiptKey(e.Epoch))
-		closed, err := r.closeRequests(ctx, RequestErase, e.Marks, OutcomeDone, receiptKey(e.Epoch))
-		if err != nil {
-			return nil, err
-		}
-		out.Closed = append(out.Closed, closed...)
 	}
 	return out, drop(event.JournalPrefix)
+}
+
+// close ends an erasure, with its receipt: for good, or but for what holds keep. What they kept has a receipt of its own when it has gone.
+func (w *work) close(ctx context.Context, journal *event.Journal, e event.Entry, f *forgetting, out *Erased, receipt func() *Receipt) error {
+	people, holds := f.of(e)
+	left := event.HeldBack{Since: out.Denied, Holds: holds}
+	key := receiptKey(e.Epoch)
+	if e.Held != nil {
+		if left.Since = e.Held.Since; len(people) > 0 { // of another hold
+			return journal.HoldBack(ctx, e.Seq, people, left)
+		}
+		key = heldReceiptKey(e.Epoch)
+	}
+	x := receipt()
+	x.Denied = left.Since
+	if err := w.keepReceipt(ctx, key, x); err != nil {
+		return err
+	}
+	if len(people) > 0 {
+		if err := journal.HoldBack(ctx, e.Seq, people, left); err != nil {
+			return err
+		}
+	} else if err := journal.Finish(ctx, e.Seq, w.now); err != nil {
+		return err
+	}
+	out.Receipts = append(out.Receipts, key)
+	closed, err := w.closeRequests(ctx, RequestErase, e.Marks, OutcomeDone, key)
+	out.Closed = append(out.Closed, closed...)
+	return err
 }
 
 // receiptOf says what an erasure did.
@@ -294,168 +336,6 @@ func (j *Job) ofPeople() iter.Seq2[string, *event.DataSet] {
 	}
 }
 
-// erasedBy names an erasure as the writer of successors.
-func erasedBy(epoch int) string { return fmt.Sprintf("erasure %d", epoch) }
-
-// eraseTables writes a successor of every committed table that holds one of the subjects, and then removes the files that no longer stand
-// in it: also of tables whose successors were written by an unfinished erasure.
-func (w *work) eraseTables(ctx context.Context, gone map[policy.Subject]bool, unfinished map[string]bool, out *Erased) error {
-	var n int64
-	for c, err := range w.tables.List(ctx, "") {
-		if err != nil {
-			return fmt.Errorf("erase: %w", err)
-		}
-		w.Progressed("erase", c.Step, n, 0, "tables")
-		n++
-		next, changed, err := w.eraseTable(ctx, c, gone, out)
-		if err != nil {
-			return fmt.Errorf("erase %s: %w", c.Key, err)
-		}
-		if changed {
-			out.Tables[c.Step]++
-		}
-		if changed || unfinished[next.By] {
-			removed, err := w.sweep(ctx, *next)
-			if err != nil {
-				return fmt.Errorf("erase %s: %w", c.Key, err)
-			}
-			out.Parts += removed
-		}
-	}
-	return nil
-}
-
-// replacedAtMost is how often an erasure begins anew with a commit that somebody else replaces meanwhile. A build's is replaced once or twice in its life.
-const replacedAtMost = 10
-
-// eraseTable writes a successor of a commit, as it was listed, without the subjects, if it holds one, and returns what stands now. A successor is made of
-// the very commit that it replaces: where another has come in between, as one without the states that no build wants any more, that is begun with anew.
-func (w *work) eraseTable(ctx context.Context, c *table.Commit, gone map[policy.Subject]bool, out *Erased) (stands *table.Commit, changed bool, err error) {
-	for range replacedAtMost {
-		next, removed, changed, failed := w.withoutSubjects(ctx, c, gone)
-		if failed == nil && !changed {
-			return c, false, nil
-		}
-		now, info, err := w.tables.Lookup(ctx, c.Key)
-		if err != nil {
-			return nil, false, errors.Join(failed, err)
-		}
-		if now.Nonce != c.Nonce { // its files may be gone as well
-			c = now
-			continue
-		}
-		if failed != nil {
-			return nil, false, failed
-		}
-		if err := w.lease.Check(ctx); err != nil {
-			return nil, false, err
-		}
-		next.By, next.Nonce = erasedBy(out.Epoch), w.NewID(w.now)
-		err = w.tables.Supersede(ctx, c.Key, info, next)
-		if errors.Is(err, storage.ErrPrecondition) {
-			continue // the next Lookup tells by whom
-		}
-		if err != nil {
-			return nil, false, err
-		}
-		for store, n := range removed {
-			out.Rows += n
-			out.removed(store, "rows", "files that held them were written anew without them, the old files deleted", n)
-		}
-		for name := range c.Outputs {
-			if _, stands := next.Outputs[name]; !stands {
-				out.removed(storeOf(c.Step, name), "tables", "tables that may have counted them were dropped: the next build reads all events", 1)
-			}
-		}
-		return next, true, nil
-	}
-	return nil, false, fmt.Errorf("others have replaced its commit %d times meanwhile: erase again; the subjects stay denied", replacedAtMost)
-}
-
-// withoutSubjects makes the successor of a commit without the subjects, and stages its tables.
-func (w *work) withoutSubjects(ctx context.Context, c *table.Commit, gone map[policy.Subject]bool) (next *table.Commit, removed map[string]int64, changed bool, err error) {
-	removed = map[string]int64{}
-	without := *c
-	without.Outputs, without.Supersedes = map[string]table.Manifest{}, slices.Clone(c.Supersedes)
-	for name, m := range c.Outputs {
-		column := subjectColumn(m.Schema)
-		if column == "" && keptForBuilds(name) { // it may hold which subjects there were; the next build reads all events
-			changed = true
-			continue
-		}
-		without.Outputs[name] = m
-		if column == "" {
-			continue
-		}
-		s, rows, err := event.RewriteWithout(ctx, w.Bucket, m, dataPrefix(c.Key, name), column, event.OfSubjects(column, gone))
-		if err != nil {
-			return nil, nil, false, err
-		}
-		if rows > 0 {
-			changed = true
-			removed[storeOf(c.Step, name)] += rows
-			without.Outputs[name] = s
-			without.Supersedes = append(without.Supersedes, m.Digest)
-		}
-	}
-	return &without, removed, changed, nil
-}
-
-// storeOf names what a step's output holds, in plain words.
-func storeOf(step, output string) string {
-	switch {
-	case step == "build" && strings.HasPrefix(output, statePrefix):
-		return "running states of views"
-	case step == "build" && strings.HasPrefix(output, tilePrefix):
-		return "tiles of views"
-	}
-	if name, ok := stores[step]; ok {
-		return name
-	}
-	return step
-}
-
-// stores names what the tables of each step hold, in plain words.
-var stores = map[string]string{
-	"ingest": "events", "build": "views", "assemble": "training sets", "consent": "records of consent", "preferences": "preferences", wishInbox.step: "preferences", saidInbox.step: "records of consent", keptStep: "records of consent",
-	"subjects": "attributes of people", "cohorts": "cohorts", "guards": "protected people",
-}
-
-// subjectColumn names the column of a table that holds subject numbers, or is "": events, attributes and consent have one, and views of
-// subjects.
-func subjectColumn(s table.Schema) string {
-	for _, name := range []string{event.ColSubject, features.EntityColumn} {
-		if i := s.Index(name); i >= 0 && s[i].Type == table.Int64 {
-			return name
-		}
-	}
-	return ""
-}
-
-// sweep removes the files of a commit's tables that its manifests do not name.
-func (w *work) sweep(ctx context.Context, c table.Commit) (removed int, err error) {
-	named := map[string]bool{}
-	for _, m := range c.Outputs {
-		for _, p := range m.Parts {
-			named[p.Object] = true
-		}
-	}
-	prefix := "data/" + c.Key + "/"
-	for info, err := range w.Bucket.List(ctx, prefix, storage.ListOpt{}) {
-		if err != nil {
-			return removed, err
-		}
-		if named[info.Key] {
-			continue
-		}
-		if err := w.Bucket.Delete(ctx, info.Key); err != nil {
-			return removed, err
-		}
-		removed++
-	}
-	return removed, nil
-}
-
 // stagedFor is how long a file that no commit names is taken for one of a run under way. After that it is litter of one that died.
 const stagedFor = time.Hour
 
@@ -480,44 +360,6 @@ func (w *work) sweepStaged(ctx context.Context, out *Erased) error {
 		}
 	}
 	return nil
-}
-
-// dropVersions removes, where the bucket keeps them, the versions under prefix that are not the current ones, and unfinished uploads.
-func (w *work) dropVersions(ctx context.Context, prefix string) (dropped int64, err error) {
-	v, ok := w.Bucket.(storage.Versions)
-	if !ok {
-		return 0, nil
-	}
-	if _, err := v.AbortUploads(ctx, prefix); err != nil {
-		return 0, err
-	}
-	if kept, err := v.Versioned(ctx); err != nil || !kept {
-		return 0, err
-	}
-	current := map[string]string{}
-	for info, err := range w.Bucket.List(ctx, prefix, storage.ListOpt{}) {
-		if err != nil {
-			return 0, err
-		}
-		head, err := w.Bucket.Head(ctx, info.Key)
-		if err != nil {
-			return 0, err
-		}
-		current[info.Key] = head.Version
-	}
-	for info, err := range v.ListVersions(ctx, prefix) {
-		if err != nil {
-			return dropped, err
-		}
-		if version, ok := current[info.Key]; ok && version == info.Version {
-			continue
-		}
-		if err := v.DeleteVersion(ctx, info.Key, info.Version); err != nil {
-			return dropped, err
-		}
-		dropped++
-	}
-	return dropped, nil
 }
 
 // pendingAfterErasure lists what learned from the subjects among others.

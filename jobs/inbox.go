@@ -27,8 +27,7 @@ type desk struct {
 
 // identities returns the table as of the last erasure. While one is under way it is not kept: it holds rows yet that will be gone.
 func (d *desk) identities(ctx context.Context, journal *event.Journal) (*event.Identities, error) {
-	_, pending := journal.Pending()
-	if len(pending) > 0 {
+	if journal.UnderWay() {
 		return event.OpenIdentities(ctx, d.r.Bucket, d.r.Keys, d.r.Previous...)
 	}
 	d.mu.Lock()

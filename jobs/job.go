@@ -34,6 +34,7 @@ type Job struct {
 	ConsentSync schedule.Schedule // when serve reads the feed between runs; zero: only runs do
 	// Preferences is what people want of their lists; nil: nobody is asked. Without a path there are no files, and people ask one by one.
 	Preferences *event.DataSet
+	PurgeDue    schedule.Schedule // when serve removes what is past its retention; zero: only rapport purge does
 	Guards      Guards
 
 	Training   policy.Purpose  // under which events are read, models trained and lists published

@@ -109,11 +109,11 @@ func (w *keptWorld) erase(b storage.Bucket, listed *table.Commit) {
 	}
 	k := &work{Runner: r, now: w.now, tables: table.Store{Bucket: b}, lease: lease}
 	out := &Erased{Epoch: 1}
-	stands, changed, err := k.eraseTable(w.Context(), listed, map[policy.Subject]bool{1: true}, out)
+	stands, changed, err := k.eraseTable(w.Context(), listed, &forgetting{by: erasedBy(1), before: map[policy.Subject]int64{1: always}}, out)
 	if err != nil || !changed {
 		w.Fatal(changed, err)
 	}
-	if _, err := k.sweep(w.Context(), *stands); err != nil {
+	if _, _, err := k.sweep(w.Context(), *stands); err != nil {
 		w.Fatal(err)
 	}
 }

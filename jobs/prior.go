@@ -91,7 +91,7 @@ func (w *work) mayGoOn() string {
 	if keep, ok := w.job.Training.Keep["events"]; ok && keep < longest {
 		return fmt.Sprintf("keep.events (%s) is shorter than the longest window, so that events leave it by their retention", features.FormatWindow(keep))
 	}
-	if pending, _ := w.plan.journal.Pending(); len(pending) > 0 {
+	if w.plan.journal.UnderWay() {
 		return "an erasure is under way"
 	}
 	return ""

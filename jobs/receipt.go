@@ -312,6 +312,11 @@ func (r *Runner) publishKey(ctx context.Context, k SigningKey) error {
 // receiptKey is where the receipt of an erasure stands.
 func receiptKey(epoch int) string { return path.Join(receiptPrefix, fmt.Sprintf("%08d.json", epoch)) }
 
+// heldReceiptKey is where the receipt stands of what a legal hold had kept of an erasure, and what has gone since.
+func heldReceiptKey(epoch int) string {
+	return path.Join(receiptPrefix, fmt.Sprintf("%08d-held.json", epoch))
+}
+
 // Receipt returns the file of an erasure's receipt.
 func (r *Runner) Receipt(ctx context.Context, epoch int) ([]byte, error) {
 	body, _, err := storage.ReadAll(ctx, r.Bucket, receiptKey(epoch))
@@ -322,15 +327,15 @@ func (r *Runner) Receipt(ctx context.Context, epoch int) ([]byte, error) {
 }
 
 // keepReceipt signs a receipt and keeps it. One that an interrupted attempt has kept is replaced: the erasure was not done then.
-func (r *Runner) keepReceipt(ctx context.Context, x *Receipt) error {
-	file, key, err := sealReceipt(r.Keys, x)
+func (r *Runner) keepReceipt(ctx context.Context, key string, x *Receipt) error {
+	file, signing, err := sealReceipt(r.Keys, x)
 	if err != nil {
 		return fmt.Errorf("receipt of erasure %d: %w", x.Erasure, err)
 	}
-	if err := r.publishKey(ctx, key); err != nil {
+	if err := r.publishKey(ctx, signing); err != nil {
 		return err
 	}
-	if _, err := r.Bucket.Put(ctx, receiptKey(x.Erasure), storage.Bytes(file), storage.Cond{}); err != nil {
+	if _, err := r.Bucket.Put(ctx, key, storage.Bytes(file), storage.Cond{}); err != nil {
 		return fmt.Errorf("receipt of erasure %d: %w", x.Erasure, err)
 	}
 	return nil

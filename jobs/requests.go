@@ -323,18 +323,23 @@ func (r *Runner) checkReason(q *Request, text string) error {
 	if len(text) > maxRequestText {
 		return fmt.Errorf("%w: the reason has %d bytes, at most %d are kept", ErrBadRequest, len(text), maxRequestText)
 	}
-	words := strings.Fields(text)
-	for _, w := range slices.Clone(words) {
-		words = append(words, strings.TrimFunc(w, func(c rune) bool { return unicode.IsPunct(c) || unicode.IsSymbol(c) }))
-		words = append(words, strings.FieldsFunc(w, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) && c != '-' && c != '_' })...)
-	}
-	for _, w := range append(words, text) {
+	for _, w := range wordsOf(text) {
 		id, err := event.Canonical(w)
 		if err == nil && !r.Keys.IsZero() && q.of(r.marksOf([]string{id}, true)) {
 			return fmt.Errorf("%w: the reason names the person by id, which stands in no object: write it without", ErrBadRequest)
 		}
 	}
 	return nil
+}
+
+// wordsOf are the words of a text as somebody's id may stand in it, and the whole text.
+func wordsOf(text string) []string {
+	words := strings.Fields(text)
+	for _, w := range slices.Clone(words) {
+		words = append(words, strings.TrimFunc(w, func(c rune) bool { return unicode.IsPunct(c) || unicode.IsSymbol(c) }))
+		words = append(words, strings.FieldsFunc(w, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) && c != '-' && c != '_' })...)
+	}
+	return append(words, text)
 }
 
 // closeRequests closes what is open of a kind for people who are all among the marks, and returns the numbers.

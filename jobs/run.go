@@ -494,7 +494,7 @@ func (w *work) overtaken(ctx context.Context, s step) error {
 	if err := w.journal.Refresh(ctx); err != nil || w.journal.Epoch() == w.epoch {
 		return err
 	}
-	_, err := w.sweep(ctx, table.Commit{Key: s.key})
+	_, _, err := w.sweep(ctx, table.Commit{Key: s.key})
 	return errors.Join(errErased, err)
 }
 

@@ -40,7 +40,7 @@ func MarkOf(k Keys, canonical string) Mark {
 
 // Entry is one entry of the policy journal, an object of its own.
 type Entry struct {
-	Format   int              `json:"format"` // 1
+	Format   int              `json:"format"` // 1, or 2 where something is held back
 	Seq      int              `json:"seq"`    // 1, 2, …
 	Kind     string           `json:"kind"`
 	At       time.Time        `json:"at"`                 // when the subjects asked
@@ -49,7 +49,29 @@ type Entry struct {
 	Marks    []Mark           `json:"marks,omitempty"`    // of an erasure, for ever
 	Subjects []policy.Subject `json:"subjects,omitempty"` // numbers, until they are redacted
 	Finished *time.Time       `json:"finished,omitempty"` // when an erasure was done and its numbers were redacted
+	Held     *HeldBack        `json:"held,omitempty"`     // an erasure is done but for rows that legal holds keep; Subjects are those who have some
 	Nonce    string           `json:"nonce"`              // tells the writer's own entry from another's
+}
+
+// HeldBack says that an erasure is done but for rows that legal holds keep.
+type HeldBack struct {
+	Since time.Time `json:"since"` // when its people were denied
+	Holds []int     `json:"holds"`
+}
+
+// The formats of entries. The second is the first with what is held back, by which alone older programs, which would remove it, would be misled.
+const (
+	entryPlain  = 1
+	entryHeld   = 2
+	entryFormat = entryHeld // the newest
+)
+
+// format is the oldest format that can say e.
+func (e *Entry) format() int {
+	if e.Held != nil {
+		return entryHeld
+	}
+	return entryPlain
 }
 
 // Journal is the ordered list of what subjects asked for: one object an entry, created and never replaced, but for one change: when an
@@ -114,14 +136,14 @@ func (j *Journal) read(ctx context.Context, key string) (Entry, storage.Info, er
 	if err := json.Unmarshal(body, &head); err != nil {
 		return e, info, fmt.Errorf("%s is damaged: %w", key, err)
 	}
-	if head.Format > 1 {
-		return e, info, fmt.Errorf("%s: format %d was made by a newer rapport; this one reads up to 1", key, head.Format)
+	if head.Format > entryFormat {
+		return e, info, fmt.Errorf("%s: format %d was made by a newer rapport; this one reads up to %d", key, head.Format, entryFormat)
 	}
 	if err := json.Unmarshal(body, &e); err != nil {
 		return e, info, fmt.Errorf("%s is damaged: %w", key, err)
 	}
 	switch {
-	case e.Format != 1:
+	case e.Format != e.format():
 		return e, info, fmt.Errorf("%s is damaged: format %d", key, e.Format)
 	case key != journalKey(e.Seq):
 		return e, info, fmt.Errorf("%s holds entry %d: it was moved", key, e.Seq)
@@ -188,7 +210,7 @@ func (j *Journal) append(ctx context.Context, e Entry) (Entry, error) {
 		return Entry{}, errors.New("append to policy journal: the nonce is empty")
 	}
 	for range maxRetries {
-		e.Format, e.Seq, e.Epoch = 1, len(j.entries)+1, j.Epoch()
+		e.Format, e.Seq, e.Epoch = entryPlain, len(j.entries)+1, j.Epoch()
 		if e.Kind == KindErase {
 			e.Epoch++
 		}
@@ -225,6 +247,13 @@ func (j *Journal) Pending() (erasures []policy.Erasure, entries []Entry) {
 	return erasures, entries
 }
 
+// UnderWay reports whether an erasure is: rows that it has not come to yet may be read as if it had not been asked for. One that is done but for what legal
+// holds keep is not.
+func (j *Journal) UnderWay() bool {
+	_, entries := j.Pending()
+	return slices.ContainsFunc(entries, func(e Entry) bool { return e.Held == nil })
+}
+
 // Withdrawals returns the journal's withdrawals as records, for policy.Decide beside the imported ones.
 func (j *Journal) Withdrawals() []policy.Record {
 	var out []policy.Record
@@ -246,6 +275,19 @@ func (j *Journal) Withdrawals() []policy.Record {
 // when nothing else holds the numbers any more. It can be repeated after a crash. Old versions of the objects, where the bucket keeps
 // them, are the caller's to remove.
 func (j *Journal) Finish(ctx context.Context, seq int, at time.Time) error {
+	at = at.UTC()
+	return j.redact(ctx, seq, nil, func(e *Entry) { e.Finished = &at })
+}
+
+// HoldBack redacts the numbers of an erasure's subjects, but for those of whom legal holds keep rows, and marks the entry as held, last: it stays
+// pending, so that nothing of these subjects of before their erasure counts. Call it when nothing but what is held holds the numbers any more.
+func (j *Journal) HoldBack(ctx context.Context, seq int, subjects []policy.Subject, h HeldBack) error {
+	h.Since = h.Since.UTC()
+	return j.redact(ctx, seq, subjects, func(e *Entry) { e.Held = &h })
+}
+
+// redact takes the numbers of an erasure's subjects, but for those of some, out of every entry, and changes its own, last.
+func (j *Journal) redact(ctx context.Context, seq int, but []policy.Subject, change func(*Entry)) error {
 	if err := j.Refresh(ctx); err != nil {
 		return err
 	}
@@ -257,12 +299,13 @@ func (j *Journal) Finish(ctx context.Context, seq int, at time.Time) error {
 	}
 	gone := map[policy.Subject]bool{}
 	for _, s := range j.entries[seq-1].Subjects {
-		gone[s] = true
+		gone[s] = !slices.Contains(but, s)
 	}
 	edit := func(i int, change func(*Entry)) error {
 		e := j.entries[i]
 		e.Subjects = slices.DeleteFunc(slices.Clone(e.Subjects), func(s policy.Subject) bool { return gone[s] })
 		change(&e)
+		e.Format = e.format()
 		body, err := json.Marshal(e)
 		if err != nil {
 			return fmt.Errorf("finish erasure %d: %w", seq, err)
@@ -283,8 +326,7 @@ func (j *Journal) Finish(ctx context.Context, seq int, at time.Time) error {
 			return err
 		}
 	}
-	at = at.UTC()
-	return edit(seq-1, func(e *Entry) { e.Finished = &at })
+	return edit(seq-1, change)
 }
 
 // MarksByKey counts the marks of erased subjects under each key id. A key is needed while it has any: without it nobody of them is recognized.

@@ -151,7 +151,7 @@ func TestJournalRefusesGapsAndDamage(t *testing.T) {
 	for name, damage := range map[string]func(b storage.Bucket){
 		"entry 1 is missing": func(b storage.Bucket) { b.Delete(ctx, journalKey(1)) },
 		"is damaged":         func(b storage.Bucket) { put(t, b, journalKey(2), []byte(`{"format":1,`)) },
-		"newer rapport":      func(b storage.Bucket) { put(t, b, journalKey(2), []byte(`{"format":2,"seq":2,"kind":"erase"}`)) },
+		"newer rapport":      func(b storage.Bucket) { put(t, b, journalKey(2), []byte(`{"format":3,"seq":2,"kind":"erase"}`)) },
 		"unknown kind":       func(b storage.Bucket) { put(t, b, journalKey(2), []byte(`{"format":1,"seq":2,"kind":"pause"}`)) },
 		"was moved":          func(b storage.Bucket) { put(t, b, journalKey(2), []byte(`{"format":1,"seq":3,"kind":"erase"}`)) },
 		"a mark is not": func(b storage.Bucket) {

@@ -137,6 +137,28 @@ func Find(ctx context.Context, b storage.Bucket, m table.Manifest, rows Rows) it
 	}
 }
 
+// Count counts the rows of a table that are meant, and lists the parts of the shards that hold them: those that a successor without them does not name. It
+// reads the columns that tell.
+func Count(ctx context.Context, b storage.Bucket, m table.Manifest, rows Rows) (n int64, parts []table.Part, err error) {
+	holds := map[int]bool{}
+	for _, p := range m.Parts {
+		before := n
+		for _, err := range Find(ctx, b, only(m, p), rows) {
+			if err != nil {
+				return 0, nil, err
+			}
+			n++
+		}
+		holds[p.Shard] = holds[p.Shard] || n > before
+	}
+	for _, p := range m.Parts {
+		if holds[p.Shard] {
+			parts = append(parts, p)
+		}
+	}
+	return n, parts, nil
+}
+
 func (r Rows) may(m table.Manifest, shard int) bool {
 	return r.May == nil || r.May(shard, max(1, m.Shards))
 }

@@ -1,0 +1,144 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// replacedAtMost is how often a successor is begun anew because somebody else replaces the commit meanwhile. A build's is replaced once or twice in its life.
+const replacedAtMost = 10
+
+// succeed writes a successor of a commit, as it was listed, of what make makes of it, and returns what stands now. A successor is made of the very commit that
+// it replaces: where another has come in between, as one without the states that no build wants any more, make is asked anew. by names who writes it.
+func (w *work) succeed(ctx context.Context, c *table.Commit, by string, make func(c *table.Commit) (next *table.Commit, changed bool, err error)) (stands *table.Commit, changed bool, err error) {
+	for range replacedAtMost {
+		next, changed, failed := make(c)
+		if failed == nil && !changed {
+			return c, false, nil
+		}
+		now, info, err := w.tables.Lookup(ctx, c.Key)
+		if err != nil {
+			return nil, false, errors.Join(failed, err)
+		}
+		if now.Nonce != c.Nonce { // its files may be gone as well
+			c = now
+			continue
+		}
+		if failed != nil {
+			return nil, false, failed
+		}
+		if err := w.lease.Check(ctx); err != nil {
+			return nil, false, err
+		}
+		next.By, next.Nonce = by, w.NewID(w.now)
+		err = w.tables.Supersede(ctx, c.Key, info, next)
+		if errors.Is(err, storage.ErrPrecondition) {
+			continue // the next Lookup tells by whom
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		return next, true, nil
+	}
+	return nil, false, fmt.Errorf("others have replaced its commit %d times meanwhile: try again", replacedAtMost)
+}
+
+// storeOf names what a step's output holds, in plain words.
+func storeOf(step, output string) string {
+	switch {
+	case step == "build" && strings.HasPrefix(output, statePrefix):
+		return "running states of views"
+	case step == "build" && strings.HasPrefix(output, tilePrefix):
+		return "tiles of views"
+	}
+	if name, ok := stores[step]; ok {
+		return name
+	}
+	return step
+}
+
+// stores names what the tables of each step hold, in plain words.
+var stores = map[string]string{
+	"ingest": "events", "build": "views", "assemble": "training sets", "consent": "records of consent", "preferences": "preferences", wishInbox.step: "preferences", saidInbox.step: "records of consent", keptStep: "records of consent",
+	"subjects": "attributes of people", "cohorts": "cohorts", "guards": "protected people",
+}
+
+// subjectColumn names the column of a table that holds subject numbers, or is "": events, attributes and consent have one, and views of
+// subjects.
+func subjectColumn(s table.Schema) string {
+	for _, name := range []string{event.ColSubject, features.EntityColumn} {
+		if i := s.Index(name); i >= 0 && s[i].Type == table.Int64 {
+			return name
+		}
+	}
+	return ""
+}
+
+// sweep removes the files of a commit's tables that its manifests do not name, and says how many, and how large.
+func (w *work) sweep(ctx context.Context, c table.Commit) (removed int, bytes int64, err error) {
+	named := map[string]bool{}
+	for _, m := range c.Outputs {
+		for _, p := range m.Parts {
+			named[p.Object] = true
+		}
+	}
+	prefix := "data/" + c.Key + "/"
+	for info, err := range w.Bucket.List(ctx, prefix, storage.ListOpt{}) {
+		if err != nil {
+			return removed, bytes, err
+		}
+		if named[info.Key] {
+			continue
+		}
+		if err := w.Bucket.Delete(ctx, info.Key); err != nil {
+			return removed, bytes, err
+		}
+		removed, bytes = removed+1, bytes+info.Size
+	}
+	return removed, bytes, nil
+}
+
+// dropVersions removes, where the bucket keeps them, the versions under prefix that are not the current ones, and unfinished uploads.
+func (w *work) dropVersions(ctx context.Context, prefix string) (dropped int64, err error) {
+	v, ok := w.Bucket.(storage.Versions)
+	if !ok {
+		return 0, nil
+	}
+	if _, err := v.AbortUploads(ctx, prefix); err != nil {
+		return 0, err
+	}
+	if kept, err := v.Versioned(ctx); err != nil || !kept {
+		return 0, err
+	}
+	current := map[string]string{}
+	for info, err := range w.Bucket.List(ctx, prefix, storage.ListOpt{}) {
+		if err != nil {
+			return 0, err
+		}
+		head, err := w.Bucket.Head(ctx, info.Key)
+		if err != nil {
+			return 0, err
+		}
+		current[info.Key] = head.Version
+	}
+	for info, err := range v.ListVersions(ctx, prefix) {
+		if err != nil {
+			return dropped, err
+		}
+		if version, ok := current[info.Key]; ok && version == info.Version {
+			continue
+		}
+		if err := v.DeleteVersion(ctx, info.Key, info.Version); err != nil {
+			return dropped, err
+		}
+		dropped++
+	}
+	return dropped, nil
+}
