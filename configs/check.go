@@ -202,7 +202,7 @@ func (p *Project) checkOnline() {
 }
 
 // alertKinds are the things that somebody may be told of.
-var alertKinds = []string{"failed", "rejected", "late", "drift", "budget", "consent"}
+var alertKinds = []string{"failed", "rejected", "late", "drift", "budget", "consent", "late_request", "late_retrain"}
 
 func (p *Project) checkServe() {
 	d := p.dec
@@ -405,6 +405,7 @@ func (p *Project) checkPurposes() {
 	for _, name := range sortedKeys(p.Purposes) {
 		pu := p.purpose(name)
 		p.each("purposes."+name, policy.Check([]policy.Purpose{pu}, nil))
+		p.checkTerms(name, p.Purposes[name])
 		if pu.Basis == policy.Consent && p.Sources.Consent == nil {
 			p.dec.at("purposes."+name+".basis", "add sources.consent", "needs consent records, and none are declared: nobody's data could be used")
 		}

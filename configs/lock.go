@@ -23,7 +23,9 @@ type Lock struct {
 	Format   int      `yaml:"format"` // 1
 	Purposes []Locked `yaml:"purposes"`
 	// Keys are, by data set, the columns of its files that name people, items and times, or hold what people said: no purpose lists these.
-	Keys      map[string][]string `yaml:"keys"`
+	Keys map[string][]string `yaml:"keys"`
+	// Sources are, by data set, the files that are read and, of events, which list of theirs and which kinds.
+	Sources   map[string][]string `yaml:"sources"`
 	Sensitive []string            `yaml:"sensitive_items,omitempty"`    // as guard writes them
 	Protected []string            `yaml:"protected_subjects,omitempty"` //
 	Accepted  []Acceptance        `yaml:"accepted"`                     // oldest first
@@ -34,6 +36,7 @@ type Locked struct {
 	Name  string              `yaml:"name"`
 	Says  string              `yaml:"says"`
 	Basis string              `yaml:"basis"`
+	Term  []string            `yaml:"term,omitempty"` // as the project file has them
 	Use   string              `yaml:"use"`            // training, evaluation or mitigation
 	Reads map[string][]string `yaml:"reads"`          // by data set: names, and where it has another the column after "from"
 	Keep  map[string]string   `yaml:"keep,omitempty"` // by retention class; one that is not here is kept for ever
@@ -119,7 +122,7 @@ func (l *Lock) Bytes() ([]byte, error) {
 
 // allowed is the lock of what the project file does, which nobody has accepted.
 func (p *Project) allowed() *Lock {
-	l := &Lock{Format: lockFormat, Purposes: []Locked{}, Keys: p.lockedKeys(), Protected: guards("", p.ProtectedSubjects, p.Sources.Subjects)}
+	l := &Lock{Format: lockFormat, Purposes: []Locked{}, Keys: p.lockedKeys(), Sources: p.lockedSources(), Protected: guards("", p.ProtectedSubjects, p.Sources.Subjects)}
 	if p.SensitiveItems != nil {
 		l.Sensitive = guards(p.SensitiveItems.Purpose, p.SensitiveItems.Where, p.Sources.Items)
 	}
@@ -171,6 +174,13 @@ func (l *Lock) narrowed(next *Lock) (out []string) {
 			}
 		}
 	}
+	for _, set := range sortedKeys(l.Sources) {
+		for _, x := range l.Sources[set] {
+			if now := next.Sources[set]; !slices.Contains(now, x) && !beyond(now, x) {
+				out = append(out, "sources."+set+": no longer reads "+x)
+			}
+		}
+	}
 	for _, g := range []struct {
 		path, says string
 		was, now   []string
@@ -195,7 +205,7 @@ func FirstLock(path string, body []byte, a Acceptance) ([]byte, error) {
 
 func (p *Project) lockedPurpose(name string) Locked {
 	pu := p.Purposes[name]
-	out := Locked{Name: name, Says: strings.TrimSpace(pu.Says), Basis: pu.Basis, Use: use(pu), Reads: map[string][]string{}}
+	out := Locked{Name: name, Says: strings.TrimSpace(pu.Says), Basis: pu.Basis, Term: slices.Sorted(slices.Values(pu.Term)), Use: use(pu), Reads: map[string][]string{}}
 	for set, columns := range pu.Reads {
 		for _, c := range columns {
 			out.Reads[set] = append(out.Reads[set], from(c, p.sourceColumn(set, c)))
@@ -262,6 +272,52 @@ func (p *Project) lockedKeys() map[string][]string {
 		out["preferences"] = named(s.Columns)
 	}
 	return out
+}
+
+// everyKind is what is read of events whose kinds the project file does not list.
+const everyKind = "every kind"
+
+// lockedSources are the files of each data set and, of events, the list whose elements are events, and the kinds.
+func (p *Project) lockedSources() map[string][]string {
+	out := map[string][]string{}
+	add := func(set, path string) {
+		if path != "" {
+			out[set] = append(out[set], "files "+plain(path))
+		}
+	}
+	e := p.Sources.Events
+	add("events", e.Path)
+	if e.Explode != "" {
+		out["events"] = append(out["events"], "each of "+plain(e.Explode))
+	}
+	switch {
+	case e.Kind == "":
+	case len(e.Kinds) == 0:
+		out["events"] = append(out["events"], everyKind)
+	default:
+		for _, raw := range sortedKeys(e.Kinds) {
+			if kind := e.Kinds[raw]; kind != "-" {
+				out["events"] = append(out["events"], "kind "+from(kind, raw))
+			}
+		}
+	}
+	for set, s := range map[string]*Attributes{"items": p.Sources.Items, "subjects": p.Sources.Subjects, "cohorts": p.Sources.Cohorts} {
+		if s != nil {
+			add(set, s.Path)
+		}
+	}
+	if s := p.Sources.Consent; s != nil {
+		add("consent", s.Path)
+	}
+	if s := p.Sources.Preferences; s != nil {
+		add("preferences", s.Path)
+	}
+	return out
+}
+
+// beyond reports whether one that reads x reads nothing that was does not allow, although that does not name it: a kind, where every kind was read.
+func beyond(was []string, x string) bool {
+	return strings.HasPrefix(x, "kind ") && slices.Contains(was, everyKind)
 }
 
 // named writes which column each name stands for, sorted; one that stands for none is left out.
@@ -382,6 +438,9 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 		if now.Use != was.Use {
 			add(path+".use", "is %s; accepted is %s", now.Use, was.Use)
 		}
+		if !slices.Equal(now.Term, was.Term) {
+			add(path+".term", "is %s; accepted is %s", listed(now.Term), listed(was.Term))
+		}
 		if now.Says != was.Says {
 			add(path+".says", "is another sentence than was accepted")
 		}
@@ -409,6 +468,13 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 			}
 		}
 	}
+	for _, set := range sortedKeys(locked.Sources) {
+		for _, x := range locked.Sources[set] {
+			if was := l.Sources[set]; !slices.Contains(was, x) && !beyond(was, x) {
+				add("sources."+set+sourceKey(x), "reads %s", x)
+			}
+		}
+	}
 	for _, set := range []string{"consent", "preferences"} {
 		was, heard := l.Keys[set]
 		if is, hears := locked.Keys[set]; heard && !hears {
@@ -432,6 +498,25 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 		}
 	}
 	return out
+}
+
+// sourceKey is the key of a source that a text of the lock stands for.
+func sourceKey(x string) string {
+	switch {
+	case strings.HasPrefix(x, "files "):
+		return ".path"
+	case strings.HasPrefix(x, "each of "):
+		return ".explode"
+	}
+	return ".kinds"
+}
+
+// listed writes terms; none is none.
+func listed(terms []string) string {
+	if len(terms) == 0 {
+		return "none"
+	}
+	return strings.Join(terms, ", ")
 }
 
 // checkLock makes a fault of each way in which the project goes beyond its lock.

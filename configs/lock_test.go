@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rapport-ml/rapport/features/policy"
 )
 
 // locked is a project and its lock, in a folder of their own.
@@ -118,6 +120,11 @@ func TestLock(t *testing.T) {
 		{"a column whose name is a text of the lock", "device: device_type", "\"device from device_type\": diagnosis, device: device_type", ""},
 		{"withholds nothing", "sensitive_items: {where: [{category: [pregnancy, faith]}]}\n", "", "no longer withholds"},
 		{"protects others", "{max: 15}", "{max: 12}", "protected_subjects: no longer protects people with age at most 15"},
+		{"other files", "file:raw/*.parquet", "file:clinic/*.parquet", "sources.events.path: reads files file:clinic/*.parquet, which purposes.lock does not allow"},
+		{"another consent feed", "file:consent.parquet", "file:assumed.parquet", "sources.consent.path: reads files file:assumed.parquet"},
+		{"events inside a list", "device_type}}", "device_type}, explode: diagnoses}", "sources.events.explode: reads each of diagnoses"},
+		{"fewer kinds", "device_type}}", "device_type}, kinds: {BUY: buy, search: \"-\"}}", ""},
+		{"a term", "    basis: consent\n", "    basis: consent\n    term: tcf:5\n", "purposes.recommend.term: is tcf:5; accepted is none"},
 		{"a new purpose", "models:", "  more: {says: More., basis: consent}\nmodels:", "purposes.more: is a new purpose"},
 	} {
 		l.write(c.old, c.new)
@@ -132,6 +139,63 @@ func TestLock(t *testing.T) {
 		}
 		if _, err := Draft(l.path); err != nil {
 			t.Errorf("%s: a draft is held against the lock: %v", c.name, err)
+		}
+	}
+}
+
+// TestLockHoldsKinds: a kind that was not accepted is a wider use, and so is every kind where some were accepted.
+func TestLockHoldsKinds(t *testing.T) {
+	l := lockedProject(t)
+	l.body = strings.Replace(l.body, "device_type}}", "device_type}, kinds: {BUY: buy, search: \"-\"}}", 1)
+	lock := l.accept("")
+	if got := lock.Accepted[1].Changes; !slices.Equal(got, []string{"sources.events: no longer reads every kind"}) {
+		t.Errorf("accepted: %q", got)
+	}
+	for _, c := range []struct{ kinds, want string }{
+		{`, kinds: {BUY: buy, search: "-"}}`, ""},
+		{`, kinds: {search: "-", BUY: buy, view: "-"}}`, ""},
+		{`, kinds: {BUY: buy, search: search}}`, "sources.events.kinds: reads kind search"},
+		{`, kinds: {DIAGNOSIS: buy, search: "-"}}`, "sources.events.kinds: reads kind buy from DIAGNOSIS"},
+		{"}", "sources.events.kinds: reads every kind"},
+	} {
+		l.write(`, kinds: {BUY: buy, search: "-"}}`, c.kinds)
+		if _, err := Load(l.path); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.kinds, err, c.want)
+		}
+	}
+}
+
+// TestTerms: a term that is none, or that stands for another basis, is refused with what to write; the others stand in the register in plain words.
+func TestTerms(t *testing.T) {
+	read := func(term, basis string) (*Project, error) {
+		return parse("rapport.yaml", []byte(strings.Replace(lockProject, "    basis: consent\n", "    basis: "+basis+"\n    term: "+term+"\n", 1)))
+	}
+	for _, c := range []struct{ term, basis, want string }{
+		{"dpv:Consent", "consent", ""},
+		{"[eu-gdpr:A6-1-f, tcf:10]", "legitimate-interest", ""},
+		{"dpv:LegitimateInterest", "consent", "dpv:LegitimateInterest says: somebody's interest"},
+		{"tcf:5", "legitimate-interest", "basis: consent, or another term"},
+		{"dpv:Concent", "consent", "did you mean dpv:Consent?"},
+		{"tcf:12", "consent", `"tcf:12" is no term`},
+		{"[tcf:5, tcf:5]", "consent", "given twice"},
+	} {
+		_, err := read(c.term, c.basis)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "purposes.recommend.term")) {
+			t.Errorf("%s under %s: %v, want %q", c.term, c.basis, err, c.want)
+		}
+	}
+	p, err := read("[dpv:Consent, tcf:6]", "consent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(p.Register(nil).Purposes, func(x RegisterPurpose) bool { return x.Name == "recommend" })
+	got := p.Register(nil).Purposes[i].Terms
+	if len(got) != 2 || got[1].String() != "tcf:6 (choosing personalised content by profiles)" {
+		t.Errorf("the register says %v", got)
+	}
+	for name, x := range terms {
+		if x.says == "" || x.basis != "" && x.basis != policy.Consent && x.basis != policy.LegitimateInterest {
+			t.Errorf("%s: %+v", name, x)
 		}
 	}
 }

@@ -213,6 +213,7 @@ type Preferences struct {
 type Purpose struct {
 	Says  string                   // in plain words, for the people it is about
 	Basis string                   // on what ground; legitimate-interest ends for who objects
+	Term  oneOrMore                // what others call that ground or use: terms of the W3C Data Privacy Vocabulary and of the IAB's framework, as dpv:Consent, eu-gdpr:A6-1-f or tcf:5; those are listed in docs/contracts.md, Purposes
 	Reads map[string][]string      // data set → columns: what is not here is not read
 	Keep  map[string]time.Duration // data set → how old what is used may be
 	Use   string                   // evaluation: what is read for it can never reach a model
@@ -520,7 +521,7 @@ type Alert struct {
 	Webhook string   // https://…, or env:NAME, file:PATH or command:… where the address is a secret
 	Format  string   // json or slack
 	Secret  string   // env:NAME, file:PATH or command:…: with it, the body is signed
-	On      []string // failed, rejected, late, drift, budget; all of them if left out
+	On      []string // failed, rejected, late, drift, budget, consent, late_request, late_retrain; all of them if left out
 	Link    string   // where reports can be opened by those who are told: what stands before reports/…
 }
 

@@ -25,6 +25,7 @@ type RegisterPurpose struct {
 	Name  string            `json:"name"`
 	Says  string            `json:"says"`
 	Basis string            `json:"basis"`
+	Terms []RegisterTerm    `json:"terms"` // that the basis and the use have elsewhere
 	Use   string            `json:"use"`
 	Reads []RegisterRead    `json:"reads"`
 	Keep  map[string]string `json:"keep"` // retention class → how long by event time; absent: for ever
@@ -101,7 +102,7 @@ func (p *Project) Register(l *Lock) *Register {
 	}
 	now := p.allowed()
 	for _, pu := range now.Purposes {
-		out := RegisterPurpose{Name: pu.Name, Says: pu.Says, Basis: pu.Basis, Use: pu.Use, Keep: pu.Keep, Reads: []RegisterRead{}, Jobs: users[pu.Name]}
+		out := RegisterPurpose{Name: pu.Name, Says: pu.Says, Basis: pu.Basis, Terms: p.Terms(pu.Name), Use: pu.Use, Keep: pu.Keep, Reads: []RegisterRead{}, Jobs: users[pu.Name]}
 		for _, set := range sortedKeys(pu.Reads) {
 			out.Reads = append(out.Reads, RegisterRead{set, pu.Reads[set]})
 		}

@@ -18,8 +18,8 @@ import (
 const (
 	accessPrefix = "policy/access/"
 
-	accessTurns     = 256 // how often a number is tried for anew
-	maxAccessMarks  = 100 // people of a line that are named by mark
+	accessTurns     = 256            // how often a number is tried for anew
+	maxAccessMarks  = event.MaxMarks // people of a line that are named
 	maxAccessObject = 1 << 16
 )
 
@@ -34,7 +34,8 @@ type Access struct {
 	At       time.Time    `json:"at"`
 	Who      string       `json:"who"` // user of the operating system, or name of a token
 	Verb     string       `json:"verb"`
-	People   int          `json:"people"`
+	People   int          `json:"people"`             // above 100 a server's count is good to about 2 %
+	Requests int          `json:"requests,omitempty"` // to a server, that this line stands for
 	Subjects []event.Mark `json:"subjects,omitempty"` // none if there are more than 100
 	Nonce    string       `json:"nonce"`
 }
@@ -48,13 +49,30 @@ var firstBefore = strings.Repeat("0", 2*sha256.Size)
 // next number and never replaced, so that of two writers one comes second and takes the number after; each holds the digest of the one
 // before. Cost: about 2 log₂(n) HEADs, one GET and one PUT.
 func (r *Runner) LogAccess(ctx context.Context, who, verb string, canonical []string) error {
+	var marks []event.Mark
+	if !r.Keys.IsZero() && len(canonical) <= maxAccessMarks {
+		marks = r.marksOf(canonical, false)
+	}
+	return r.logMarks(ctx, who, verb, len(canonical), marks)
+}
+
+// logMarks is LogAccess for people whose marks are made already; none if they are too many.
+func (r *Runner) logMarks(ctx context.Context, who, verb string, people int, marks []event.Mark) error {
+	return r.appendAccess(ctx, Access{Who: who, Verb: verb, People: people, Subjects: marks})
+}
+
+// LogRequests appends a line for what a caller has asked a server for in the last minutes: so many requests, of so many people, who are named by
+// marks if they are few. It comes after the act: a line for each request would make every answer wait for the bucket. Cost: that of LogAccess.
+func (r *Runner) LogRequests(ctx context.Context, who, verb string, requests, people int, marks []event.Mark) error {
+	return r.appendAccess(ctx, Access{Who: who, Verb: verb, People: people, Requests: requests, Subjects: marks})
+}
+
+// appendAccess writes a line under the next number.
+func (r *Runner) appendAccess(ctx context.Context, x Access) error {
 	fail := func(err error) error {
 		return fmt.Errorf("write the access log, without which nobody's records are read: %w", err)
 	}
-	x := Access{Format: 1, At: r.Wall().UTC(), Who: who, Verb: verb, People: len(canonical), Nonce: r.NewID(r.Wall())}
-	if !r.Keys.IsZero() && len(canonical) <= maxAccessMarks {
-		x.Subjects = r.marksOf(canonical, false)
-	}
+	x.Format, x.At, x.Nonce = 1, r.Wall().UTC(), r.NewID(r.Wall())
 	last, err := lastNumber(ctx, r.Bucket, accessKey)
 	if err != nil {
 		return fail(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -150,15 +151,32 @@ func (b *BadRecord) Unwrap() error { return b.Err }
 
 // Consenter takes records of consent, one by one or a file at a time. It is safe for concurrent use, in any number of processes.
 type Consenter struct {
-	desk
+	*desk
 	job      *Job             // that judges imports; nil: no job takes consent
 	purposes []policy.Purpose // what denies by them denies a list
 	used     map[string]bool  // purposes that some job uses
+
+	who, verb string // of the access log; "": nobody asks for others, as in a test
+}
+
+// As is the consenter for one who records by a verb: each time a line of the access log says so, ahead of the act.
+func (c *Consenter) As(who, verb string) *Consenter {
+	named := *c
+	named.who, named.verb = who, verb
+	return &named
+}
+
+// log writes the line.
+func (c *Consenter) log(ctx context.Context, people int, marks []event.Mark) error {
+	if c.who == "" {
+		return nil
+	}
+	return c.r.logMarks(ctx, c.who, c.verb, people, marks)
 }
 
 // Consenter returns one for the jobs of a project, which share their records and their deny set.
 func (r *Runner) Consenter(js []*Job) *Consenter {
-	c := &Consenter{desk: desk{r: r}, used: map[string]bool{}}
+	c := &Consenter{desk: &desk{r: r}, used: map[string]bool{}}
 	for _, j := range js {
 		if j.Consent == nil {
 			continue
@@ -217,6 +235,17 @@ func (c *Consenter) Record(ctx context.Context, sent []event.Said) (*Consented, 
 		}
 		records = append(records, r)
 	}
+	people := map[string]bool{}
+	for _, s := range sent {
+		people[s.ID] = true
+	}
+	var marks []event.Mark
+	if len(people) <= event.MaxMarks {
+		marks = c.r.marksOf(slices.Collect(maps.Keys(people)), false)
+	}
+	if err := c.log(ctx, len(people), marks); err != nil {
+		return nil, err
+	}
 	return out, c.keep(ctx, journal, epoch, ids, out, records, nil)
 }
 
@@ -231,6 +260,9 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 	epoch, now := journal.Epoch(), c.r.Now()
 	read, err := event.ImportConsent(ctx, d, ids, sup, now)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.log(ctx, read.People, read.Marks); err != nil {
 		return nil, err
 	}
 	w, err := c.r.asOfNow(ctx, c.job)

@@ -385,6 +385,14 @@ func (w *work) pendingAfterErasure(ctx context.Context, js []*Job, out *Erased) 
 				What: fmt.Sprintf("model %s, versions %d to %d", j.Model.Name, versions[0].Number, versions[n-1].Number), Due: due,
 				why: "they learned from these people among many others and hold no row of them; versions that are trained from now on do not",
 			})
+			live, err := reg.Live(ctx)
+			if err != nil {
+				return err
+			}
+			o := Owed{Epoch: out.Epoch, Since: out.Denied, Due: due, Through: versions[n-1].Number}
+			if err := w.owe(ctx, j.Model.Name, oldestLive(live), o); err != nil {
+				return err
+			}
 		}
 	}
 	slices.Sort(out.OutOfSite)

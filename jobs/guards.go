@@ -266,9 +266,13 @@ func (w *work) lapsed(ctx context.Context) map[policy.Subject]bool {
 	return out
 }
 
-// readmit lets those back in whom lapsed has kept out, now that other lists are live.
+// readmit lets those back in whom lapsed or returned has kept out, now that other lists are live.
 func (w *work) readmit(ctx context.Context) error {
+	w.next = nil
 	for range w.plan.trainingDecisions.Sensitive().Lapsed() {
+		return w.deny(ctx)
+	}
+	for range w.plan.trainingDecisions.Returned() {
 		return w.deny(ctx)
 	}
 	return nil

@@ -45,6 +45,7 @@ type JobStatus struct {
 	Candidate   int            `json:"candidate,omitempty"`    // version that a pin keeps waiting
 	Consent     string         `json:"consent,omitempty"`      // when the consent records were read last
 	ConsentHeld string         `json:"consent_held,omitempty"` // their feed is held, and why
+	Owed        *Owed          `json:"retrain_owed,omitempty"` // an erasure wants the live version replaced
 	Last        *ledger.Line   `json:"last_run,omitempty"`
 	Succeeded   time.Time      `json:"last_success,omitzero"` // when the last run that succeeded had ended
 	Due         time.Time      `json:"fell_due,omitzero"`     // when the last interval did that should be done by now
@@ -151,6 +152,9 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 	s.Version, s.Generation, s.Interval, s.Verdict, s.Decision = t.Version, t.Generation, v.Interval, string(v.Verdict), v.Decision
 	s.Age, s.Lag = now.Sub(v.Interval.End).Seconds(), j.Every.At(now).End.Sub(v.Interval.End).Seconds()
 	s.Candidate = live.Candidates[j.Alias].Version
+	if s.Owed, err = r.owes(ctx, j.Model.Name, t.Version); err != nil {
+		return s, err
+	}
 	if pin, ok := live.Pinned[j.Alias]; ok {
 		s.PinnedTo = fmt.Sprintf("to version %d by %s: %s", pin.Version, pin.By, pin.Why)
 	}
@@ -171,6 +175,9 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 	}
 	if v.Interval.End.Before(due.End) && s.PinnedTo == "" {
 		s.Stale, s.Why = true, fmt.Sprintf("the live version is of %s; the last closed interval is %s", v.Interval, j.Every.At(now))
+	}
+	if s.Owed != nil && s.Owed.Late(now) {
+		s.Stale, s.Why = true, s.Owed.String()
 	}
 	if p.Generation != t.Generation {
 		s.Stale, s.Why = true, "the online store is not in step with the alias"
@@ -275,6 +282,7 @@ func (r *Runner) makeLive(ctx context.Context, job *Job, version int, move func(
 	if err := w.refreshPolicy(ctx); err != nil { // rebuilding takes its time
 		return registry.Live{}, err
 	}
+	w.next = &v.Interval
 	if err := w.deny(ctx); err != nil {
 		return registry.Live{}, err
 	}

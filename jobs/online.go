@@ -143,6 +143,7 @@ func (w *work) reload(ctx context.Context, live registry.Live, v registry.Versio
 	if err := w.policy(ctx, w.plan); err != nil {
 		return err
 	}
+	w.next = &v.Interval
 	if err := w.deny(ctx); err != nil {
 		return err
 	}

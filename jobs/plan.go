@@ -496,7 +496,7 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 	keep := j.Training.Keep["events"]
 
 	views := w.viewsWindow()
-	p.build = step{name: "build", label: w.label, iv: w.iv, key: stepKey("build", w.label, w.iv, logicBuild, j.buildSpec(), append(p.keysIn(views), p.trainingDecisions.Digest(views))...)}
+	p.build = step{name: "build", label: w.label, iv: w.iv, key: stepKey("build", w.label, w.iv, logicBuild, j.buildSpec(), slices.Concat(p.keysIn(views), []string{p.trainingDecisions.Digest(views)}, p.forgotten(j.Training.Basis))...)}
 
 	p.assemble = step{name: "assemble", label: w.label, iv: w.iv, key: stepKey("assemble", w.label, w.iv, logicAssemble, struct {
 		Window, Last, Weigh, Keep time.Duration
@@ -508,7 +508,7 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		Impressions               []string      `json:",omitempty"`
 		Calendar                  []dayWeight   `json:",omitempty"`
 		Reweight                  *Reweight     `json:",omitempty"`
-	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen, j.Rerank, j.contexts(), j.Model.Lists.Title, j.Model.Impressions, j.dayWeights(p.training), j.Reweight}, slices.Concat(p.keysIn(p.training), []string{p.filter, p.items.keyOrNone(), p.subjects.keyOrNone()}, p.reweighing(j))...)}
+	}{j.Window, j.Last, j.Weigh, keep, j.Model.Weights, j.Model.Lists.Seen, j.Rerank, j.contexts(), j.Model.Lists.Title, j.Model.Impressions, j.dayWeights(p.training), j.Reweight}, slices.Concat(p.keysIn(p.training), []string{p.filter, p.items.keyOrNone(), p.subjects.keyOrNone()}, p.reweighing(j), p.forgotten(j.Training.Basis))...)}
 
 	if err := w.planDrift(ctx, p); err != nil {
 		return err

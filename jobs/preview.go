@@ -38,6 +38,7 @@ type Preview struct {
 	Lost     []string       `json:"lost,omitempty"`      // files of which no row lies in any day
 	Masking  string         `json:"masking"`
 	Live     string         `json:"live"`
+	Owed     *Owed          `json:"retrain_owed,omitempty"` // an erasure wants the live version replaced
 }
 
 // PreviewStep is one step of a Preview.
@@ -159,6 +160,9 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 	}
 	if t, ok := live.Aliases[job.Alias]; ok {
 		v.Live = fmt.Sprintf("%s is version %d, generation %d", job.Alias, t.Version, t.Generation)
+		if v.Owed, err = r.owes(ctx, job.Model.Name, t.Version); err != nil {
+			return nil, err
+		}
 		if through == ThroughPublish {
 			if version, err := w.reg.Get(ctx, t.Version); err != nil {
 				return nil, err

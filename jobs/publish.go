@@ -148,6 +148,7 @@ func (w *work) publish(ctx context.Context, v registry.Version) error {
 	if err := w.refreshPolicy(ctx); err != nil {
 		return err
 	}
+	w.next = &v.Interval
 	if err := w.deny(ctx); err != nil {
 		return err
 	}
@@ -189,7 +190,8 @@ func (w *work) refreshPolicy(ctx context.Context) error {
 }
 
 // deny brings the online deny set in line with today's decisions: every known subject without a valid basis, or that wants no list of its own, or whose live
-// list may hold sensitive items that it agrees to no longer, is denied, and who has one again is let back in. Keys that no known subject has are left alone: they are erased subjects. A fallback that the store has lost is on again first.
+// list may hold sensitive items that it agrees to no longer, or rests on what was known of it before it left, is denied, and who has a basis again is let back
+// in once lists are live that were made since. Keys that no known subject has are left alone: they are erased subjects. A fallback that the store has lost is on again first.
 func (w *work) deny(ctx context.Context) error {
 	restored, err := w.restoreFallback(ctx)
 	if err != nil {
@@ -246,10 +248,10 @@ func (w *work) deny(ctx context.Context) error {
 
 // standing returns the online keys of those who are to be denied beside who is, and of those who are to be let in again, both ascending.
 func (w *work) standing(ctx context.Context, have map[string]bool) (deny, allow []string) {
-	lapsed := w.lapsed(ctx)
+	lapsed, returned := w.lapsed(ctx), w.returned(ctx)
 	for s, key := range w.plan.ids.OnlineKeys() {
 		is := have[key] || have[online.ErasedName(key)] // an erased subject who has come back stands there by a hash
-		switch no := w.unprofiled(s) || lapsed[s]; {
+		switch no := w.unprofiled(s) || lapsed[s] || returned[s]; {
 		case no && !is:
 			deny = append(deny, key)
 		case !no && is:

@@ -31,6 +31,9 @@ type Scheduler struct {
 	ledgers *ledgers
 	feed    *feed
 
+	declared []*Job          // those without a schedule as well
+	closed   map[string]bool // keys of requests that need not be read again; used by one goroutine
+
 	mu     sync.Mutex
 	turned time.Time // wall clock of the last turn
 	ended  []ended
@@ -68,7 +71,7 @@ func NewScheduler(r *Runner, js []*Job, o SchedulerOptions) *Scheduler {
 	own.Now, own.turns = o.Clock.Now, &turns{}
 	s := &Scheduler{
 		runner: &own, clock: o.Clock, drain: o.Drain, run: own.Run, wake: make(chan struct{}, 1), count: map[string]map[string]int{},
-		peers: newPeers(&own, js, o.Takeover), ledgers: newLedgers(&own, js, o.Clock.Now()), feed: newFeed(js),
+		peers: newPeers(&own, js, o.Takeover), ledgers: newLedgers(&own, js, o.Clock.Now()), feed: newFeed(js), declared: js, closed: map[string]bool{},
 	}
 	for _, j := range js {
 		if j.Due.IsZero() {

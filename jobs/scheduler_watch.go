@@ -158,8 +158,32 @@ func (s *Scheduler) late(ctx context.Context) {
 			}
 		}
 	}
+	s.overdue(ctx)
 	for _, o := range told {
 		o.Sweep(ctx)
+	}
+}
+
+// overdue tells the observers what people have a right to by a day that has passed.
+func (s *Scheduler) overdue(ctx context.Context) {
+	var told []OverdueObserver
+	for _, o := range s.runner.Observers {
+		if d, ok := o.(OverdueObserver); ok {
+			told = append(told, d)
+		}
+	}
+	if len(told) == 0 {
+		return
+	}
+	all, err := s.runner.overdue(ctx, s.declared, s.closed)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.runner.Log.Error("what is overdue is not known", "error", err)
+		}
+		return
+	}
+	for _, o := range told {
+		o.Overdue(ctx, all)
 	}
 }
 

@@ -19,9 +19,7 @@ import (
 
 // observe makes the runner tell those whom the project file names: people, and a data catalog.
 func (p *project) observe(wall func() time.Time) {
-	p.alerts = alert.New(alert.Options{
-		Bucket: p.Bucket, Project: p.Project.Project, To: p.Destinations(), Locate: p.Locate, Now: wall, Log: p.runner.Log, Revision: p.runner.Revision,
-	})
+	p.alerts = alert.New(p.alertOptions(wall))
 	if p.alerts != nil {
 		p.runner.Observers = append(p.runner.Observers, p.alerts)
 	}
@@ -30,6 +28,12 @@ func (p *project) observe(wall func() time.Time) {
 	p.lineage = lineage.New(o)
 	if p.lineage != nil {
 		p.runner.Observers = append(p.runner.Observers, p.lineage)
+	}
+}
+
+func (p *project) alertOptions(wall func() time.Time) alert.Options {
+	return alert.Options{
+		Bucket: p.Bucket, Project: p.Project.Project, To: p.Destinations(), Locate: p.Locate, Now: wall, Log: p.runner.Log, Revision: p.runner.Revision,
 	}
 }
 
@@ -98,10 +102,10 @@ func untold(x alert.Alert) string {
 	return fmt.Sprintf(" (not delivered to %d)", x.Untold)
 }
 
-// openAlerts are those of the jobs that the project file has: of one that was taken out or renamed no run will ever say that it is over.
+// openAlerts are those of the jobs that the project file has, and those of no job: of one that was taken out or renamed no run will ever say that it is over.
 func (p *project) openAlerts(ctx context.Context) ([]alert.Alert, error) {
 	open, err := alert.Open(ctx, p.Bucket, p.Project.Project)
-	return slices.DeleteFunc(open, func(x alert.Alert) bool { return !slices.Contains(p.JobNames(), x.Job) }), err
+	return slices.DeleteFunc(open, func(x alert.Alert) bool { return x.Job != "" && !slices.Contains(p.JobNames(), x.Job) }), err
 }
 
 // standing is how the jobs stand, and what is open.
@@ -128,13 +132,22 @@ func (p *project) standing(ctx context.Context, js []*jobs.Job) (*standing, erro
 	return &standing{s, due, open}, nil
 }
 
-// raise tells people of jobs that are late, which nobody else does where no serve runs.
+// raise tells people of jobs that are late, and of what they have a right to and is, which nobody else does where no serve runs.
 func (p *project) raise(ctx context.Context, js []*jobs.Job, s *standing) {
 	for i, j := range js {
 		if st := s.Jobs[i]; st.Late {
 			p.alerts.Late(ctx, j, j.Every.At(st.Due), st.Due)
 		}
 	}
+	if p.alerts == nil {
+		return
+	}
+	all, err := p.runner.Overdue(ctx, js)
+	if err != nil {
+		p.runner.Log.Warn("what is overdue can't be read", "error", err)
+		return
+	}
+	p.alerts.Overdue(ctx, all)
 }
 
 // printAlerts is the part of status that tells of open alerts.

@@ -65,7 +65,7 @@ func (a *app) consentImportCmd() *cobra.Command {
 			if accept {
 				by = &jobs.Accepted{By: whoAsks(x.by), Why: strings.TrimSpace(x.why), At: p.runner.Now().UTC()}
 			}
-			out, err := p.runner.Consenter(js).Import(cmd.Context(), d, by)
+			out, err := p.runner.Consenter(js).As(a.who(), verb(cmd)).Import(cmd.Context(), d, by)
 			if err != nil {
 				return consentFault(err)
 			}

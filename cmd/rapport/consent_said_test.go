@@ -104,25 +104,25 @@ func TestConsentOneByOne(t *testing.T) {
 		t.Errorf("%d records count for one purpose", counts)
 	}
 
-	// Somebody withdraws while a run lets them in again.
+	// Somebody withdraws while a run lets them in again: the first whose lists were made since.
 	at(6 * time.Hour)
 	s.say(racing, "ConsentGiven", "yes")
 	r := s.newRunner(s.opened.Bucket, "racing")
-	r.Now = func() time.Time { return nightAfter(5).Add(7 * time.Hour) }
+	r.Now = func() time.Time { return nightAfter(6) }
 	raced := false
 	r.Online = &allowing{Store: s.opened.Online, do: func() {
 		raced = true
-		at(7 * time.Hour)
+		at(24 * time.Hour)
 		s.say(racing, "Withdrawn", "no-at-this-moment")
 	}}
-	if _, err := r.Run(t.Context(), s.job, s.interval(5), jobs.Options{Through: jobs.ThroughPublish}); err != nil || !raced {
+	if _, err := r.Run(t.Context(), s.job, s.interval(6), jobs.Options{Through: jobs.ThroughPublish}); err != nil || !raced {
 		t.Fatalf("the run: %v; let in somebody: %v", err, raced)
 	}
 	if s.personalized(racing) {
 		t.Error("a run lets somebody in who withdrew at that moment")
 	}
-	at(8 * time.Hour)
-	if _, err := s.runner.Run(t.Context(), s.job, s.interval(5), jobs.Options{Through: jobs.ThroughPublish}); err != nil {
+	at(25 * time.Hour)
+	if _, err := s.runner.Run(t.Context(), s.job, s.interval(6), jobs.Options{Through: jobs.ThroughPublish}); err != nil {
 		t.Fatal(err)
 	}
 	if s.personalized(racing) || s.personalized(gone) {

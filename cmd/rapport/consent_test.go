@@ -151,7 +151,7 @@ func TestRefusalsOutliveTheirFile(t *testing.T) {
 		}
 	}
 	s.consents(5, append(slices.Clone(old), says(gone, "recommend", "ConsentGiven", 5*day+time.Hour), says(objecting, "check_fairness", "ConsentGiven", 5*day+time.Hour))...)
-	if !s.personalized(gone) {
+	if !s.mayBeEvaluated(objecting) {
 		t.Error("a later grant does not bring the subject back")
 	}
 	if !s.mayBeEvaluated(gone) {

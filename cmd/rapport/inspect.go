@@ -106,6 +106,9 @@ func printExport(w io.Writer, e *inspect.Export, url string) {
 		if c.Suspected != "" {
 			mind = append(mind, "SUSPECTED: "+c.Suspected+"; no value is shown")
 		}
+		if c.Tells != nil {
+			mind = append(mind, "MAY TELL OF "+c.Tells.String())
+		}
 		if c.Problem != "" {
 			mind = append(mind, c.Problem)
 		}

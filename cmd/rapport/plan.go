@@ -52,6 +52,9 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 		row(w, "consent", v.Consent)
 	}
 	row(w, "live", v.Live)
+	if v.Owed != nil {
+		row(w, "retrain", v.Owed)
+	}
 	row(w, "lists", v.Masking)
 	if v.Excluded != "" {
 		row(w, "excluded", v.Excluded)

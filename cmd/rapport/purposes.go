@@ -83,6 +83,9 @@ func (a *app) purposesShowCmd() *cobra.Command {
 					}
 					row(w, pu.Name, pu.Says)
 					row(w, "", "basis "+pu.Basis+", use "+pu.Use)
+					for _, t := range pu.Terms {
+						row(w, "", "term "+t.String())
+					}
 					for _, read := range pu.Reads {
 						row(w, "", "reads "+read.Set+": "+strings.Join(read.Columns, ", "))
 					}

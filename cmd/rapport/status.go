@@ -75,6 +75,9 @@ func (a *app) statusCmd() *cobra.Command {
 					if j.ConsentHeld != "" {
 						row(w, "consent", j.ConsentHeld)
 					}
+					if j.Owed != nil {
+						row(w, "retrain", j.Owed)
+					}
 					if j.Last != nil {
 						row(w, "last run", fmt.Sprintf("%s %s, %s", j.Last.ID, j.Last.Status, clock(j.Last.Started)))
 					}

@@ -22,8 +22,11 @@ func (a *app) subjectCmd() *cobra.Command {
 
 // logAccess writes down that a verb is about to touch people's records.
 func (a *app) logAccess(cmd *cobra.Command, p *project, raw []string) error {
-	return p.runner.LogAccess(cmd.Context(), a.who(), strings.TrimPrefix(cmd.CommandPath(), "rapport "), raw)
+	return p.runner.LogAccess(cmd.Context(), a.who(), verb(cmd), raw)
 }
+
+// verb is how the access log names what was asked of this program.
+func verb(cmd *cobra.Command) string { return strings.TrimPrefix(cmd.CommandPath(), "rapport ") }
 
 // who is the user of the operating system, on which machine.
 func (a *app) who() string {

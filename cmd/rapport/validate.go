@@ -136,6 +136,7 @@ func (p *project) check(ctx context.Context) []check {
 		if !seen["events"] {
 			seen["events"] = true
 			out = append(out, p.checkEvents(ctx, j))
+			out = append(out, tellingEvents(ctx, j)...)
 		}
 		sets := map[string]*jobs.AttributeSource{"items": j.Items, "subjects": j.Subjects, "cohorts": j.Cohorts}
 		for _, set := range []string{"items", "subjects", "cohorts"} {
@@ -147,6 +148,9 @@ func (p *project) check(ctx context.Context) []check {
 				}
 				c, lacks := p.checkColumns(ctx, set, src, j.Model, reads)
 				out = append(out, c)
+				if set != "items" && c.OK {
+					out = append(out, telling(ctx, j, set, src.Data.Bucket, src.Data.Path, src.Data.Columns, []string{columnOf(src.Data.Columns, src.Key)})...)
+				}
 				if set == "items" && c.OK {
 					idle := idleRules(j, lacks)
 					if out = append(out, idle...); len(idle) == 0 {

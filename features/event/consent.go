@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +20,12 @@ type Consent struct {
 	Records     []policy.Record // in policy order, each once
 	Fingerprint string          // of the files
 	Facts       ConsentFacts
+	People      int    // whom an imported file names
+	Marks       []Mark // theirs under the current key, if they are at most MaxMarks
 }
+
+// MaxMarks is how many people of one file are named by mark.
+const MaxMarks = 100
 
 // ConsentFacts count the rows of a consent data set: each row is a record or stands in one of the others.
 type ConsentFacts struct {
@@ -40,26 +46,45 @@ type ConsentFacts struct {
 // is missing, or a time that cannot be read, is an error that names file and row: a lost record may be a lost withdrawal. Records that
 // were recorded before their subject was erased are left out. New subjects are buffered in ids: Flush it.
 func ReadConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions) (*Consent, error) {
-	return readConsent(ctx, d, ids, sup, func(r *policy.Record) error { return r.CheckUnits() })
+	return readConsent(ctx, d, ids, sup, func(_ string, r *policy.Record) error { return r.CheckUnits() })
 }
 
 // ImportConsent is ReadConsent for a file that somebody imports, who is there to be asked: what policy.Record.Check refuses as of now is an error that names
 // file and row, and so is a row without a subject.
 func ImportConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions, now time.Time) (*Consent, error) {
-	c, err := readConsent(ctx, d, ids, sup, func(r *policy.Record) error {
+	people := map[string]bool{} // as long as they are few
+	c, err := readConsent(ctx, d, ids, sup, func(id string, r *policy.Record) error {
+		if len(people) <= MaxMarks {
+			people[id] = true
+		}
 		if r.Recorded.After(now) && r.Recorded.Equal(r.Effective) { // announced, without saying when: it is known now
 			r.Recorded = now
 		}
 		return r.Check(now)
 	})
-	if err == nil && c.Facts.BadRows > 0 {
+	if err != nil {
+		return nil, err
+	}
+	if c.Facts.BadRows > 0 {
 		return nil, fmt.Errorf("read consent: %d rows name no subject, and a withdrawal may be among them: give each row its subject", c.Facts.BadRows)
 	}
-	return c, err
+	if c.People = len(people); c.People <= MaxMarks {
+		for _, id := range slices.Sorted(maps.Keys(people)) {
+			c.Marks = append(c.Marks, MarkOf(ids.keys[0], id))
+		}
+		return c, nil
+	}
+	c.People = 0
+	for i, r := range c.Records {
+		if i == 0 || r.Subject != c.Records[i-1].Subject {
+			c.People++
+		}
+	}
+	return c, nil
 }
 
 // readConsent is ReadConsent with what a record must stand before its state is read in the most careful way.
-func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions, check func(*policy.Record) error) (*Consent, error) {
+func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions, check func(id string, r *policy.Record) error) (*Consent, error) {
 	if len(ids.keys) == 0 {
 		return nil, fmt.Errorf("read consent: %w", ErrNoKey)
 	}
@@ -110,7 +135,7 @@ func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 		if rec.Recorded.IsZero() {
 			rec.Recorded = rec.Effective
 		}
-		if err := check(&rec); err != nil {
+		if err := check(id, &rec); err != nil {
 			return nil, fmt.Errorf("read consent: %s: %w", r.at(), err)
 		}
 		if at, ok := sup.ErasedAt(id); ok && rec.Recorded.UnixMicro() <= at {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -26,6 +27,9 @@ const (
 	Drift    Kind = "drift"    // data or scores have drifted
 	Budget   Kind = "budget"   // a budget is broken: it refused, or goes on as an accepted risk or a warning
 	Consent  Kind = "consent"  // a feed of consent is held: it would deny too many
+	Request  Kind = jobs.OverdueRequest
+	Retrain  Kind = jobs.OverdueRetrain
+	Access   Kind = "access" // a token reads the records of more people than it should, within an hour
 	test     Kind = "test"
 )
 
@@ -49,8 +53,8 @@ type Message struct {
 	Status    Status          `json:"status"`
 	Kind      Kind            `json:"kind"`
 	Project   string          `json:"project"`
-	Job       string          `json:"job"`
-	Subject   string          `json:"subject,omitempty"`  // what of the job: the budget
+	Job       string          `json:"job"`                // "" if it is of none, as of a token
+	Subject   string          `json:"subject,omitempty"`  // what of the job: the budget; or which token
 	Interval  *table.Interval `json:"interval,omitempty"` // that it was seen in last
 	Run       string          `json:"run_id,omitempty"`
 	Summary   string          `json:"summary"`

@@ -28,6 +28,7 @@ type Options struct {
 	Now      func() time.Time        // the machine's clock, which a project's fixed clock does not stop
 	Log      *slog.Logger
 	Revision string // of this program, for the User-Agent
+	Keep     bool   // conditions are written down even if nobody is to be told, for who looks at what is open
 
 	Client *http.Client                                     // default: one that follows no redirect
 	Wait   func(ctx context.Context, d time.Duration) error // between tries; default: a timer
@@ -45,13 +46,15 @@ type Notifier struct {
 }
 
 var (
-	_ jobs.Observer     = (*Notifier)(nil)
-	_ jobs.LateObserver = (*Notifier)(nil)
+	_ jobs.Observer        = (*Notifier)(nil)
+	_ jobs.LateObserver    = (*Notifier)(nil)
+	_ jobs.HoldObserver    = (*Notifier)(nil)
+	_ jobs.OverdueObserver = (*Notifier)(nil)
 )
 
 // New returns a Notifier, or nil if nobody is to be told. An address that nothing can be sent to becomes the Fault of its Destination.
 func New(o Options) *Notifier {
-	if len(o.To) == 0 {
+	if len(o.To) == 0 && !o.Keep {
 		return nil
 	}
 	if o.Client == nil {
@@ -139,6 +142,45 @@ func (n *Notifier) held(f *finding, job *jobs.Job, says string) {
 	f.summary = Clean(job.Name+": the feed of consent is held", maxSummary)
 	f.details = n.lines([]string{says, "Whoever has withdrawn is denied all the same; everybody else is as the last feed said that was taken."})
 	f.command = "rapport consent sync"
+}
+
+// Overdue says what people have a right to by a day that has passed: all of it, so that what is not among it any more is over. Like Late it may be called as
+// often as one likes.
+func (n *Notifier) Overdue(ctx context.Context, all []jobs.Overdue) {
+	if n == nil {
+		return
+	}
+	ctx, cancel := n.bounded(ctx)
+	defer cancel()
+	now, seen := n.Now(), map[string]bool{}
+	var told []*condition
+	for _, x := range all {
+		c := n.see(ctx, x.Job, finding{
+			kind: Kind(x.Kind), subject: x.Subject, fingerprint: "overdue", summary: Clean(x.Says, maxSummary), command: x.Command,
+			details: []string{"It was due " + x.Due.UTC().Format("2006-01-02 15:04 MST") + "."},
+		}, now)
+		seen[conditionID(n.Project, x.Job.Name, Kind(x.Kind), x.Subject)] = true
+		if c != nil {
+			told = append(told, c)
+		}
+	}
+	for _, c := range n.all(ctx) {
+		if !c.Open || seen[c.ID] || c.Kind != Request && c.Kind != Retrain {
+			continue
+		}
+		again, err := n.store.update(ctx, *c, func(c *condition) bool {
+			command := c.Command
+			over := c.resolve("", c.Interval, "It is not overdue any more.", now)
+			c.Command = command
+			return over
+		})
+		if err != nil {
+			n.Log.Warn("alert not resolved", "job", c.Job, "kind", c.Kind, "error", err)
+			continue
+		}
+		told = append(told, again)
+	}
+	n.deliver(ctx, told, true)
 }
 
 // Sweep sends what could not be sent before, and the reminders that are due. A scheduler calls it every minute or so. Cost without anything to

@@ -390,6 +390,9 @@ func describe(p *profile, role, why string, m *Mapping) Column {
 	}
 	w := words(p.Name)
 	c.Suspected = suspect(p, w, role)
+	if !slices.Contains([]string{"subject", "item", "time", "kind", "value"}, role) {
+		c.Tells = tells(p)
+	}
 	if c.Role == "" {
 		switch {
 		case number(p) && has(w, "price", "amount", "revenue", "total"):

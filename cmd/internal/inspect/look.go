@@ -44,8 +44,10 @@ type Column struct {
 	Role      string  `json:"role,omitempty"`
 	Why       string  `json:"why,omitempty"` // of the role
 	Suspected string  `json:"suspected,omitempty"`
-	Time      string  `json:"time,omitempty"` // how times are written, of a column that holds some
-	Problem   string  `json:"problem,omitempty"`
+	// Tells is what it may tell of a person, and what is proposed to be done with it.
+	Tells   *Category `json:"tells,omitempty"`
+	Time    string    `json:"time,omitempty"` // how times are written, of a column that holds some
+	Problem string    `json:"problem,omitempty"`
 }
 
 // Kind is one kind of event.

@@ -30,6 +30,7 @@ type profile struct {
 	whole            bool    // all numbers are whole
 	email, phone, ip int64
 	uuid, digits     int64
+	spaces           int64     // in all texts: as many words as these and one a text
 	formats          []*format // those that all texts so far are times of
 	units            []unit    // those in which all integers so far are times of this century
 	problem          string
@@ -130,6 +131,7 @@ var (
 )
 
 func (p *profile) text(s string) {
+	p.spaces += int64(strings.Count(s, " "))
 	if p.counts != nil {
 		if p.counts[s]++; len(p.counts) > mostKinds {
 			p.counts = nil
