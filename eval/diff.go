@@ -75,11 +75,11 @@ type DiffGroup struct {
 	B     Figure `json:"b"`
 }
 
-// DiffBudget is one budget as each version was judged by it; a verdict is "" where it was not declared.
+// DiffBudget is one budget as each version was judged by it; a verdict is absent where it was not declared.
 type DiffBudget struct {
 	Budget string  `json:"budget"` // in words
-	A      Verdict `json:"verdict_a"`
-	B      Verdict `json:"verdict_b"`
+	A      Verdict `json:"verdict_a,omitempty"`
+	B      Verdict `json:"verdict_b,omitempty"`
 	ValueA Figure  `json:"value_a"` // with the corrected interval
 	ValueB Figure  `json:"value_b"`
 

@@ -178,3 +178,30 @@ func TestDiffEscapes(t *testing.T) {
 		}
 	}
 }
+
+// TestDiffSchema: the committed schema is the one that the types give, and comparisons of every kind follow it.
+func TestDiffSchema(t *testing.T) {
+	root := published(t, "diff.schema.json", SchemaOfDiff)
+	one, other := exampleReport(t), exampleReport(t)
+	one.Decision.Rules = nil // budgets that one of the two was not judged by
+	for name, d := range map[string]*Diff{
+		"paired": exampleDiff(t), "the same": Compare("home", 3, 3, other, other, "", ""), "apart": Compare("home", 11, 12, one, other, "", ""), "undeclared": Compare("home", 12, 11, other, one, "", ""),
+	} {
+		for _, f := range (validator{root}).check(root, written(t, d.WriteJSON), "$") {
+			t.Errorf("%s: %s", name, f)
+		}
+	}
+	for name, spoil := range map[string]func(map[string]any){
+		"a report":                func(d map[string]any) { d["schema"] = ReportSchema },
+		"no side":                 func(d map[string]any) { delete(d, "a") },
+		"an unknown verdict":      func(d map[string]any) { first(d["budgets"])["verdict_a"] = "splendid" },
+		"a version in words":      func(d map[string]any) { d["b"].(map[string]any)["version"] = "seven" },
+		"a gap that is no number": func(d map[string]any) { first(d["cohorts"])["gap_a"].(map[string]any)["value"] = "wide" },
+	} {
+		v := written(t, exampleDiff(t).WriteJSON).(map[string]any)
+		spoil(v)
+		if len((validator{root}).check(root, v, "$")) == 0 {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}

@@ -92,8 +92,8 @@ func (r *Report) follows(chance *rand.Rand) {
 	own, _ := r.point()
 	ownDay, _ := r.driftDay()
 	r.Trend, r.DriftHistory = nil, nil
-	for n := range historyLength {
-		back := historyLength - n
+	for n := range HistoryLength {
+		back := HistoryLength - n
 		iv := table.Interval{Start: end.Start.AddDate(0, 0, -back), End: end.End.AddDate(0, 0, -back)}
 		d := DriftDay{Interval: iv, Sizes: map[string]float64{}}
 		for _, name := range slices.Sorted(maps.Keys(ownDay.Sizes)) { // what is drawn comes to the same columns in every run
@@ -146,7 +146,7 @@ func TestLargeReport(t *testing.T) {
 			t.Errorf("%q stands %d times, want %d", want, got, n)
 		}
 	}
-	if rows := regexp.MustCompile(`(?s)<table class="heat">.*?</table>`).FindString(text); strings.Count(rows, "<tr>") != mostHeat+2 {
+	if rows := regexp.MustCompile(`(?s)<table class="heat">.*?</table>`).FindString(text); strings.Count(rows, "<tr>") != mostHeat+3 { // and heads, declared days and refusals
 		t.Errorf("the heat map has %d rows, want %d columns", strings.Count(rows, "<tr>"), mostHeat)
 	}
 	for _, want := range []string{"undecided since 2026-08-12", "4 evaluations of 28 days", "the same weekdays before: 3 intervals", "This is known to ml-lead", "region × age band", "Whose items: by color", "8 more columns", "adjusted p"} {

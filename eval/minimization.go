@@ -133,11 +133,22 @@ func (w *Worth) Spared() string {
 	}
 	switch {
 	case strings.HasPrefix(w.Name, "last "):
-		return historyFamily + " beyond the " + w.Name + " events of each person"
+		return historyFamily + " beyond the " + OfEach(w.Name)
 	case strings.HasPrefix(w.Name, "random "):
-		return historyFamily + " beyond " + w.Name + " events of each person"
+		return historyFamily + " beyond " + OfEach(w.Name)
 	}
 	return historyFamily + " beyond " + w.Name
+}
+
+// OfEach names so many events of each person: the last 1 is the last event.
+func OfEach(name string) string {
+	if how, one := strings.CutSuffix(name, " 1"); one {
+		if how == "last" {
+			return "last event of each person"
+		}
+		return "one " + how + " event of each person"
+	}
+	return name + " events of each person"
 }
 
 // historyFamily is the family of what is kept of people's histories; its rows are named by what is kept.

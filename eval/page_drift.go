@@ -162,10 +162,11 @@ type heatMap struct {
 	Rows     []heatRow
 	Skipped  int    // columns that never drifted and are not drawn
 	Declared string // the declared days among the runs, in words
+	Refused  string // the runs that were refused, in words
 }
 
 // heatDay is one run.
-type heatDay struct{ Label, Expected string }
+type heatDay struct{ Label, Expected, Refused string }
 
 // heatHead is one label over several runs.
 type heatHead struct {
@@ -189,6 +190,9 @@ const (
 	heatHeads = 6  // labels over it
 )
 
+// refusals say what refused a run.
+var refusals = map[RefusedBy]string{RefusedByDrift: "refused for drift, before training", RefusedByGate: "refused by the rules"}
+
 // heat arranges the drift of the runs before and of this one.
 func (p *page) heat() {
 	days := slices.Clone(p.DriftHistory)
@@ -199,10 +203,13 @@ func (p *page) heat() {
 	days = append(days, own)
 	h := &heatMap{}
 	var names []string
-	var declared []string
+	var declared, refused []string
 	for _, d := range days {
 		label := d.Interval.Start.UTC().Format("2006-01-02")
-		h.Days = append(h.Days, heatDay{label, d.Expected})
+		h.Days = append(h.Days, heatDay{label, d.Expected, refusals[d.Refused]})
+		if d.Refused != "" {
+			refused = append(refused, label+" "+refusals[d.Refused])
+		}
 		if d.Expected != "" {
 			declared = append(declared, d.Expected+" ("+label+")")
 		}
@@ -211,7 +218,7 @@ func (p *page) heat() {
 		}
 		names = append(names, d.Drifted...)
 	}
-	h.Declared = plainName(list(declared))
+	h.Declared, h.Refused = plainName(list(declared)), strings.Join(refused, "; ")
 	slices.Sort(names)
 	names = slices.Compact(names)
 	for _, name := range names {

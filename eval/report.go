@@ -243,7 +243,7 @@ func definitions() []Definition {
 		{"subjects", "Figures are means over subjects who took at least one item that their list may hold. The others are left out and counted. Every list is ranked over the whole catalog, never over a sample."},
 		{"repeat and explore", "The same lists, counting only items that the person had before (repeat), or only items new to them (explore), over the people who took such an item."},
 		{"interval", "95 % bootstrap interval over subjects (percentiles of Poisson-weighted replicates). Two contenders are compared on the same subjects and the same replicates."},
-		{"p", "Two-sided bootstrap probability of a difference at least this one-sided if there were none. Not corrected for the number of comparisons; the adjusted one is."},
+		{"p", "How often a difference as large as this one, in either direction, would be seen if there were none (two-sided, by the bootstrap). Not corrected for the number of comparisons; the adjusted one is."},
 		{"adjusted comparison", "The p of a comparison, corrected by Holm’s procedure for the live version and all baselines that the version is compared with on that metric: the probability that any of them seems different is held to it."},
 		{"group", "A cohort is read for evaluation alone. “missing” is everyone whose level is not known. Groups under 11 people are not shown, nor is the group that would reveal one by subtraction; groups under the least n are shown and not judged."},
 		{"gap", "The difference between the groups served best and worst. Its interval holds for all pairs of groups at once (Bonferroni). The relative gap is a share of the overall value."},

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -367,6 +368,58 @@ func TestFollow(t *testing.T) {
 	r.Follow(&Report{}, 3)
 	if len(r.Trend) != 0 {
 		t.Error("a report without figures has a place in the trend")
+	}
+}
+
+// TestFollowShowsRefusals: days that were refused since the live version's stand behind it, with what refused them, also where nothing was compared; a live version
+// that somebody promoted although it was refused is no refusal; and where nothing is live, the refusals stand alone.
+func TestFollowShowsRefusals(t *testing.T) {
+	live := exampleReport(t)
+	live.Decision.Publish = false
+	live.DriftHistory = nil
+	day := func(n int) table.Interval {
+		return table.Interval{Start: live.Run.Interval.Start.AddDate(0, 0, n), End: live.Run.Interval.End.AddDate(0, 0, n)}
+	}
+	drifted := &Report{Run: RunFacts{Interval: day(1)}, Drift: exampleReport(t).Drift}
+	judged := exampleReport(t)
+	judged.Run.Interval, judged.Decision.Publish, judged.Drift = day(2), false, nil
+	r := exampleReport(t)
+	r.Run.Interval, r.Decision.Publish = day(3), true
+	r.Follow(live, 7, drifted, judged)
+	var got []string
+	for _, d := range r.DriftHistory {
+		got = append(got, d.Interval.Start.Format(time.DateOnly)+" "+string(d.Refused))
+	}
+	var want []string
+	for n, by := range []RefusedBy{"", RefusedByDrift, RefusedByGate} {
+		want = append(want, day(n).Start.Format(time.DateOnly)+" "+string(by))
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("the runs before are %q, want %q", got, want)
+	}
+	if len(r.DriftHistory[1].Sizes) == 0 || len(r.DriftHistory[2].Sizes) != 0 {
+		t.Errorf("the refused days have the sizes %v and %v", r.DriftHistory[1].Sizes, r.DriftHistory[2].Sizes)
+	}
+	var page bytes.Buffer
+	if err := r.WriteHTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	for _, says := range []string{">■</td>", "refused for drift, before training", "refused by the rules", "went live or were refused"} {
+		if !strings.Contains(page.String(), says) {
+			t.Errorf("the page does not hold %q", says)
+		}
+	}
+	if n := strings.Count(page.String(), "■</td>"); n != 2 {
+		t.Errorf("%d days are marked as refused, want 2", n)
+	}
+	alone := exampleReport(t)
+	alone.Trend, alone.DriftHistory = nil, nil
+	if alone.Follow(nil, 0, drifted); len(alone.Trend) != 0 || len(alone.DriftHistory) != 1 {
+		t.Errorf("without a live version: %d versions and %d runs, want 0 and 1", len(alone.Trend), len(alone.DriftHistory))
+	}
+	next := exampleReport(t)
+	if next.Follow(r, 8); len(next.DriftHistory) != 4 || next.DriftHistory[1].Refused != RefusedByDrift {
+		t.Errorf("the report after it has forgotten the refusals: %+v", next.DriftHistory)
 	}
 }
 

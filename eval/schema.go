@@ -20,14 +20,22 @@ import (
 // What the schema says of a field is the comment that stands beside it, and the values that it allows are the constants of the field's type,
 // both read from the source itself: there is no second text that could grow old.
 //
-//go:embed report.go lists.go quality.go gate.go budget.go trend.go metric.go task.go protocol.go drift/compare.go
+//go:embed report.go lists.go quality.go gate.go budget.go trend.go metric.go task.go protocol.go trust.go minimization.go diff.go drift/compare.go
 var schemaSource embed.FS
 
 // object is a JSON Schema, or a part of one.
 type object map[string]any
 
 // Schema returns the JSON Schema (draft 2020-12) of a report's JSON. Fields may be added under one schema name, so it allows others.
-func Schema() ([]byte, error) {
+func Schema() ([]byte, error) { return schemaOf[Report]("report", "A report of Rapport", ReportSchema) }
+
+// SchemaOfDiff returns the JSON Schema of the JSON of two versions beside each other, as Schema does of a report's.
+func SchemaOfDiff() ([]byte, error) {
+	return schemaOf[Diff]("diff", "Two versions of a model beside each other, by Rapport", DiffSchema)
+}
+
+// schemaOf is the schema of T, which docs have under a name, and whose field "schema" has a constant value.
+func schemaOf[T any](name, title, constant string) ([]byte, error) {
 	s := schemaMaker{says: map[string]string{}, values: map[string][]string{}, types: object{}}
 	err := fs.WalkDir(schemaSource, ".", func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -36,20 +44,20 @@ func Schema() ([]byte, error) {
 		return s.read(file)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("schema of reports: %w", err)
+		return nil, fmt.Errorf("schema of a %s: %w", name, err)
 	}
-	s.of(reflect.TypeFor[Report]())
+	ref := s.of(reflect.TypeFor[T]())
 	root := object{
-		"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://github.com/rapport-ml/rapport/blob/main/docs/report.schema.json",
-		"title": "A report of Rapport (" + ReportSchema + ")", "$ref": "#/$defs/Report", "$defs": s.types,
+		"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://github.com/rapport-ml/rapport/blob/main/docs/" + name + ".schema.json",
+		"title": title + " (" + constant + ")", "$ref": ref["$ref"], "$defs": s.types,
 	}
-	s.types["Report"].(object)["properties"].(object)["schema"] = object{"const": ReportSchema}
+	s.types[reflect.TypeFor[T]().Name()].(object)["properties"].(object)["schema"] = object{"const": constant}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", " ")
 	if err := e.Encode(root); err != nil {
-		return nil, fmt.Errorf("schema of reports: %w", err)
+		return nil, fmt.Errorf("schema of a %s: %w", name, err)
 	}
 	return out.Bytes(), nil
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// trendLength is how many earlier versions a report shows: two weeks of nights. historyLength is over how many earlier runs it shows what drifted: two
+// trendLength is how many earlier versions a report shows: two weeks of nights. HistoryLength is over how many earlier runs it shows what drifted: two
 // months of nights.
 const (
 	trendLength   = 13
-	historyLength = 59
+	HistoryLength = 59
 )
 
 // TrendPoint is one version of the past as it was judged: on its own test window, so that points differ in their people and days as well.
@@ -43,22 +43,55 @@ type DriftDay struct {
 	Sizes   map[string]float64 `json:"sizes"`
 	Drifted []string           `json:"drifted,omitempty"` // columns that were called,
 	Known   []string           `json:"known,omitempty"`   // and those of them that somebody had acknowledged
+	Refused RefusedBy          `json:"refused,omitempty"` // what kept the run from publishing; absent: nothing did
 }
 
-// Follow makes r the next report after that of the live version, which has this number: r shows the versions that were live up to it, and what had
-// drifted in their runs. It depends on nothing else, so equal evaluations have equal trends whatever order they are made in.
-func (r *Report) Follow(live *Report, version int) {
-	r.Trend = append([]TrendPoint(nil), live.Trend...)
-	if p, ok := live.point(); ok {
-		p.Version = version
-		r.Trend = append(r.Trend, p)
+// RefusedBy says what refused a run.
+type RefusedBy string
+
+// What refuses runs: drift, before anything is trained, or the rules by which a version is judged.
+const (
+	RefusedByDrift RefusedBy = "drift"
+	RefusedByGate  RefusedBy = "gate"
+)
+
+// Follow makes r the next report after that of the live version, which has this number (nil, 0: there is none): r shows the versions that were live up to it,
+// and what had drifted in their runs and in those that were refused since, oldest first. It depends on nothing else, so equal evaluations have equal trends
+// whatever order they are made in.
+func (r *Report) Follow(live *Report, version int, refused ...*Report) {
+	r.Trend, r.DriftHistory = nil, nil
+	if live != nil {
+		r.Trend = append(r.Trend, live.Trend...)
+		if p, ok := live.point(); ok {
+			p.Version = version
+			r.Trend = append(r.Trend, p)
+		}
+		r.DriftHistory = append(r.DriftHistory, live.DriftHistory...)
+		if d, ok := live.driftDay(); ok {
+			d.Refused = "" // what the rules refused and somebody has promoted is live all the same
+			r.DriftHistory = append(r.DriftHistory, d)
+		}
 	}
-	r.Trend = r.Trend[max(0, len(r.Trend)-trendLength):]
-	r.DriftHistory = append([]DriftDay(nil), live.DriftHistory...)
-	if d, ok := live.driftDay(); ok {
+	for _, x := range refused {
+		d, ok := x.driftDay()
+		if !ok { // nothing was compared: the day is shown all the same
+			d = DriftDay{Interval: x.Run.Interval, Sizes: map[string]float64{}, Refused: x.refusedBy()}
+		}
 		r.DriftHistory = append(r.DriftHistory, d)
 	}
-	r.DriftHistory = r.DriftHistory[max(0, len(r.DriftHistory)-historyLength):]
+	r.Trend = r.Trend[max(0, len(r.Trend)-trendLength):]
+	r.DriftHistory = r.DriftHistory[max(0, len(r.DriftHistory)-HistoryLength):]
+}
+
+// refusedBy says what kept the run from publishing, or "".
+func (r *Report) refusedBy() RefusedBy {
+	switch {
+	case r.Decision.Publish:
+		return ""
+	case r.Quality == nil:
+		return RefusedByDrift
+	}
+	return RefusedByGate
 }
 
 // point is the report's own place in a trend.
@@ -106,7 +139,7 @@ func (r *Report) driftDay() (d DriftDay, ok bool) {
 	if r.Drift == nil {
 		return d, false
 	}
-	d = DriftDay{Interval: r.Run.Interval, Expected: expectedOn(r.Drift, r.Run.Interval), Sizes: map[string]float64{}}
+	d = DriftDay{Interval: r.Run.Interval, Expected: expectedOn(r.Drift, r.Run.Interval), Sizes: map[string]float64{}, Refused: r.refusedBy()}
 	for i := range r.Drift.Columns {
 		c := &r.Drift.Columns[i]
 		if s := size(c); s != nil && c.Verdict != drift.Insufficient {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/storage"
@@ -36,7 +37,9 @@ type Experiment struct {
 	Missing  MissingDays    `json:"missing"` // of the training window, that have not been ingested
 	Stopped  string         `json:"stopped"` // what ended it: trials, budget, or interrupted
 	Seconds  float64        `json:"seconds"`
-	Key      string         `json:"key,omitempty"` // of the object that this is
+	// Prepared is how many of the seconds it took to read the data and to train the model as it stands: no budget makes that shorter.
+	Prepared float64 `json:"prepared_seconds,omitempty"`
+	Key      string  `json:"key,omitempty"` // of the object that this is
 }
 
 // What ended an experiment.
@@ -48,6 +51,15 @@ const (
 
 // experimentFormat is the format of outcomes.
 const experimentFormat = 1
+
+// Ended says what ended it, and after how long.
+func (e *Experiment) Ended() string {
+	out := fmt.Sprintf("%s, after %.0f s", e.Stopped, e.Seconds)
+	if e.Prepared > 0 {
+		out += fmt.Sprintf(", of which reading and training what stands took %.0f s, before anything was tried", e.Prepared)
+	}
+	return out
+}
 
 // Interrupted reports whether it was ended from outside.
 func (e *Experiment) Interrupted() bool { return e.Stopped == stoppedInterrupted }
@@ -97,13 +109,17 @@ func (r *Runner) looking(ctx context.Context, job *Job, iv table.Interval) (*wor
 	if err := w.planSnapshots(ctx, p); err != nil {
 		return nil, missing, err
 	}
+	at := iv.End.UTC().Format(time.RFC3339)
+	switch {
+	case len(p.committed) == 0 && missing.Files == 0:
+		return nil, missing, fmt.Errorf("%w in the %s before %s: the source has no file of those days; --at wants the end of an interval of which it has some", ErrNoData, features.FormatWindow(job.Window), at)
+	case len(p.committed) == 0:
+		return nil, missing, fmt.Errorf("%w: no day of the training window has been ingested: rapport run %s --step ingest --at %s", ErrNoData, job.Name, at)
+	}
 	for _, s := range []*snapshot{p.items, p.subjects, p.cohorts} {
 		if s != nil && !s.done {
-			return nil, missing, fmt.Errorf("%w: the %s as their files are now have not been read: rapport run %s --step ingest", ErrNoData, s.set, job.Name)
+			return nil, missing, fmt.Errorf("%w: the %s as their files are now have not been read: rapport run %s --step ingest --at %s", ErrNoData, s.set, job.Name, at)
 		}
-	}
-	if len(p.committed) == 0 {
-		return nil, missing, fmt.Errorf("%w: no day of the training window has been ingested: rapport run %s --step ingest", ErrNoData, job.Name)
 	}
 	return w, missing, nil
 }
@@ -200,7 +216,7 @@ func (e *experiment) begin(ctx context.Context, loaded *dataset, subjects int) e
 	}
 	e.data = loaded.with(d)
 	e.work.data = nil // what is read from here on is e.data
-	e.facts.Learned, e.facts.Judged = between(d.Cuts.Base, d.Cuts.Test), between(d.Cuts.Test, d.Cuts.End)
+	e.facts.Learned, e.facts.Judged = e.learnedFrom(between(d.Cuts.Base, d.Cuts.Test)), between(d.Cuts.Test, d.Cuts.End)
 	e.job.Judging.Protocol = "" // the work's own copy of the job
 	if e.task, err = e.work.task(ctx, e.data); err != nil {
 		return err
@@ -212,6 +228,7 @@ func (e *experiment) begin(ctx context.Context, loaded *dataset, subjects int) e
 	}
 	e.stands = stands{eval.Contender{Name: asItStands, Scorer: s, Role: eval.Live}, m}
 	e.stands.Rules, err = e.stage(ctx, e.job.Model.Lists.Rules, m, s)
+	e.facts.Prepared = e.Wall().Sub(e.began).Seconds()
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -138,8 +139,13 @@ func TestExperimentServed(t *testing.T) {
 		out.Events = d.Events.Between(0, 6)
 		return &out, nil
 	}
+	var mu sync.Mutex // people are asked side by side
 	var asked []models.History
-	look := variant{name: "forgetful", data: forget, trainer: lookedAt{func(q models.Query) { asked = append(asked, q.History) }}}
+	look := variant{name: "forgetful", data: forget, trainer: lookedAt{func(q models.Query) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, q.History)
+	}}}
 	if _, err := e.try(t.Context(), look); err != nil {
 		t.Fatal(err)
 	}

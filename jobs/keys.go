@@ -15,11 +15,11 @@ const (
 	logicSnapshot = 1
 	logicIngest   = 2 // 2: rows that are none are quarantined
 	logicBuild    = 2 // 2: a decayed sum is defined so that it moves exactly with time
-	logicDrift    = 2 // 2: text in views is compared
+	logicDrift    = 3 // 2: text in views is compared; 3: a p under a thousandth is told as such
 	logicAssemble = 1
 	logicTrain    = 4 // 2: rows of als are solved otherwise, those of large data by steps; 3: als knows new items and people by their attributes, and the inverse of ease sums in another order; 4: als holds the neighbours that related lists may name
-	logicRefuse   = 1
-	logicEvaluate = 4 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what; 4: the report tells of the drift and the budgets of the runs before it
+	logicRefuse   = 2 // 2: the report shows days that were refused before
+	logicEvaluate = 4 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what; 4: the report tells of the drift and the budgets of the runs before it; 5: and of those that were refused, of the days that there are, and of no ledger that knows more
 	logicTrust    = 2 // 2: the rate of consent is of the people on record
 	logicLoad     = 2 // 2: entries say why they deserve little trust
 )

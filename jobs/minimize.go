@@ -306,9 +306,9 @@ func (m *minimizer) deed(s *spared) string {
 	case s.keep > 0:
 		return fmt.Sprintf("storing %s instead of %s", days(s.keep), days(m.reach()))
 	case s.Family == familyHistory && s.only:
-		return "storing " + s.Name + " events of each person"
+		return "storing " + eval.OfEach(s.Name)
 	case s.Family == familyHistory:
-		return "storing the " + s.Name + " events of each person"
+		return "storing the " + eval.OfEach(s.Name)
 	case s.Family == familyTime:
 		return "telling times " + s.Name
 	case s.Family == familyViews:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,38 +30,43 @@ func (m *Minimized) head() eval.MinimizationHead {
 	return eval.MinimizationHead{Job: m.Job, Model: m.Model, Interval: m.Interval, At: m.At, Revision: m.Revision, Learned: m.Learned, Judged: m.Judged, Stopped: m.Stopped, Seconds: m.Seconds}
 }
 
-// LastMinimized reads the ledger of a job that was made last; nil if there is none. Cost: a listing of the job's ledgers, and one GET.
-func (r *Runner) LastMinimized(ctx context.Context, job string) (*Minimized, error) {
-	var last storage.Info
+// LastMinimized reads the ledger of a job that was made last, of those that looked at no data of after until (zero: of all); nil if there is none. Cost: a
+// listing of the job's ledgers, one GET, and one more for each later ledger that knows too much.
+func (r *Runner) LastMinimized(ctx context.Context, job string, until time.Time) (*Minimized, error) {
+	var made []storage.Info
 	for info, err := range r.Bucket.List(ctx, minimizations+"/"+job+"/", storage.ListOpt{}) {
 		if err != nil {
 			return nil, fmt.Errorf("the last ledger of %s: %w", job, err)
 		}
-		if strings.HasSuffix(info.Key, ".json") && (last.Key == "" || !info.Modified.Before(last.Modified)) {
-			last = info
+		if strings.HasSuffix(info.Key, ".json") {
+			made = append(made, info)
 		}
 	}
-	if last.Key == "" {
-		return nil, nil
+	slices.SortStableFunc(made, func(a, b storage.Info) int { return a.Modified.Compare(b.Modified) })
+	for _, last := range slices.Backward(made) {
+		body, _, err := storage.ReadAll(ctx, r.Bucket, last.Key)
+		if err != nil {
+			return nil, fmt.Errorf("the last ledger of %s: %w", job, err)
+		}
+		m := &Minimized{}
+		if err := json.Unmarshal(body, m); err != nil {
+			return nil, fmt.Errorf("the last ledger of %s: %s: %w", job, last.Key, err)
+		}
+		if m.Format != experimentFormat {
+			return nil, fmt.Errorf("the last ledger of %s: %s: its format is %d, this program reads %d", job, last.Key, m.Format, experimentFormat)
+		}
+		if until.IsZero() || !m.Interval.End.After(until) {
+			m.Key = last.Key
+			return m, nil
+		}
 	}
-	body, _, err := storage.ReadAll(ctx, r.Bucket, last.Key)
-	if err != nil {
-		return nil, fmt.Errorf("the last ledger of %s: %w", job, err)
-	}
-	m := &Minimized{}
-	if err := json.Unmarshal(body, m); err != nil {
-		return nil, fmt.Errorf("the last ledger of %s: %s: %w", job, last.Key, err)
-	}
-	if m.Format != experimentFormat {
-		return nil, fmt.Errorf("the last ledger of %s: %s: its format is %d, this program reads %d", job, last.Key, m.Format, experimentFormat)
-	}
-	m.Key = last.Key
-	return m, nil
+	return nil, nil
 }
 
-// minimization is what a report of the run says of the last ledger. What cannot be read is said to be absent, and logged: no report fails for it.
+// minimization is what a report of the run says of the last ledger over data that the run knows. What cannot be read is said to be absent, and logged: no
+// report fails for it.
 func (w *work) minimization(ctx context.Context) *eval.MinimizationFacts {
-	m, err := w.LastMinimized(ctx, w.job.Name)
+	m, err := w.LastMinimized(ctx, w.job.Name, w.iv.End)
 	if err != nil {
 		w.Log.Warn("the report links no ledger of what each field is worth", "job", w.job.Name, "error", err)
 	}
@@ -122,7 +128,7 @@ func (s *Scheduler) minimizeDue(ctx context.Context, job *Job, due time.Time) er
 	ctx, stop := lease.Keep(ctx)
 	defer stop()
 	defer s.runner.release(ctx, lease)
-	last, err := s.runner.LastMinimized(ctx, job.Name)
+	last, err := s.runner.LastMinimized(ctx, job.Name, time.Time{})
 	switch {
 	case err != nil:
 		return err

@@ -88,11 +88,11 @@ func TestLedgersFallDue(t *testing.T) {
 	if late.at(t, "2026-04-07 09:00"); late.made != 1 {
 		t.Error("the ledger of April, which fell due while no server was there, is not made up for")
 	}
-	m, err := late.runner.LastMinimized(t.Context(), "nightly")
+	m, err := late.runner.LastMinimized(t.Context(), "nightly", time.Time{})
 	if err != nil || m == nil || !m.At.Equal(late.clock.now) || m.Key == "" {
 		t.Errorf("the last ledger is %+v: %v", m, err)
 	}
-	if m, err := late.runner.LastMinimized(t.Context(), "other"); m != nil || err != nil {
+	if m, err := late.runner.LastMinimized(t.Context(), "other", time.Time{}); m != nil || err != nil {
 		t.Errorf("a job without ledgers has %v: %v", m, err)
 	}
 }
@@ -133,20 +133,31 @@ func TestLedgersThatFail(t *testing.T) {
 	}
 }
 
-// TestLastMinimized: the newest counts, whatever its interval, and what cannot be read is said with its key.
+// TestLastMinimized: the newest counts, whatever its interval, of those that know no more than they may; and what cannot be read is said with its key.
 func TestLastMinimized(t *testing.T) {
 	now := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
 	bucket := storage.NewMemory(func() time.Time { now = now.Add(time.Minute); return now })
 	r := &Runner{Bucket: bucket}
-	for _, label := range []string{"2026-01-31", "2026-01-10"} {
-		m := &Minimized{Experiment: Experiment{Format: experimentFormat, Job: "nightly"}, Minimization: eval.Minimization{Says: label}}
+	end := func(day int) time.Time { return time.Date(2026, 1, day+1, 0, 0, 0, 0, time.UTC) }
+	for _, day := range []int{10, 31, 20} {
+		label := end(day - 1).Format(time.DateOnly)
+		m := &Minimized{Experiment: Experiment{Format: experimentFormat, Job: "nightly", Interval: table.Interval{Start: end(day - 1), End: end(day)}}, Minimization: eval.Minimization{Says: label}}
 		if _, err := r.keepLedger(t.Context(), "nightly", label, m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	m, err := r.LastMinimized(t.Context(), "nightly")
-	if err != nil || m.Says != "2026-01-10" {
-		t.Errorf("%+v: %v", m, err)
+	for _, c := range []struct {
+		until time.Time
+		want  string
+	}{{time.Time{}, "2026-01-20"}, {end(31), "2026-01-20"}, {end(20), "2026-01-20"}, {end(19), "2026-01-10"}, {end(9), ""}} {
+		m, err := r.LastMinimized(t.Context(), "nightly", c.until)
+		if err != nil || (m == nil) != (c.want == "") || m != nil && m.Says != c.want {
+			t.Errorf("up to %s: %+v (%v), want %q", c.until, m, err, c.want)
+		}
+	}
+	m, err := r.LastMinimized(t.Context(), "nightly", time.Time{})
+	if err != nil {
+		t.Fatal(err)
 	}
 	if _, err := bucket.Head(t.Context(), PageOf(m.Key)); err != nil {
 		t.Errorf("no page beside it: %v", err)
@@ -155,7 +166,7 @@ func TestLastMinimized(t *testing.T) {
 		if _, err := bucket.Put(t.Context(), minimizations+"/nightly/x/y.json", storage.Bytes([]byte(bad)), storage.Cond{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.LastMinimized(t.Context(), "nightly"); err == nil {
+		if _, err := r.LastMinimized(t.Context(), "nightly", time.Time{}); err == nil {
 			t.Errorf("%s is taken for a ledger", bad)
 		}
 	}

@@ -227,7 +227,7 @@ func (w *work) buildPrefix(iv table.Interval) string {
 // refuses says why a build can't be gone on from, or "".
 func (w *work) refuses(c *table.Commit, r rests, spec string, now map[string]restDay) string {
 	if c.Interval == nil || r.Views != spec {
-		return "it kept nothing that this program reads"
+		return "what it kept to go on from cannot be read by this program"
 	}
 	for _, key := range features.Keys(w.job.Views) {
 		if _, ok := c.Outputs[stateOutput(key)]; !ok {

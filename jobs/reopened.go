@@ -60,9 +60,11 @@ func otherInputs(was, now ledger.Step) []string {
 		case in.Name == "ingest":
 			out = append(out, "days that it reads have changed")
 		case in.Name == "assemble":
-			out = append(out, "its training set is another")
+			out = append(out, "it has another training set")
 		case in.Name == "train":
-			out = append(out, "its model is another")
+			out = append(out, "it has another model")
+		case in.Name == "drift":
+			out = append(out, "the check for drift before it has changed")
 		default:
 			out = append(out, in.Name+" have changed")
 		}

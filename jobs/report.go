@@ -42,7 +42,7 @@ func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *dr
 	}
 	r.Quality = q
 	r.Data = eval.DataFacts{
-		Window: table.Interval{Start: p.training.Start, End: timeOf(d.Cuts.Test)}, Test: table.Interval{Start: timeOf(d.Cuts.Test), End: p.training.End},
+		Window: w.learnedFrom(table.Interval{Start: p.training.Start, End: timeOf(d.Cuts.Test)}), Test: table.Interval{Start: timeOf(d.Cuts.Test), End: p.training.End},
 		Rows: d.facts.Rows, RepeatShare: &share, Masking: d.facts.masking(w.job.Model.Lists.Seen),
 		Subjects: smallCount(d.facts.NSubjects), Items: d.facts.NItems, Kinds: d.facts.Kinds,
 	}
@@ -66,6 +66,23 @@ func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *dr
 		eval.LineageStep{Step: "train", Key: p.train.key, Digest: p.trained.Digest},
 		eval.LineageStep{Step: "evaluate", Key: p.evaluate.key})
 	return r, w.explain(ctx, d, s, rules, r)
+}
+
+// learnedFrom is the part of a training window from which there are events: what is declared may reach further back than the files of the source do, and than
+// events are kept.
+func (w *work) learnedFrom(window table.Interval) table.Interval {
+	at := slices.IndexFunc(w.plan.committed, func(d day) bool { return d.manifest.Rows > 0 && d.iv.Overlaps(window) })
+	if at < 0 {
+		return window
+	}
+	from := w.plan.committed[at].iv.Start
+	if oldest := w.plan.trainingDecisions.Purpose().Oldest("events", w.iv.End, w.now); oldest > table.Micros(from) {
+		from = timeOf(oldest)
+	}
+	if from.After(window.Start) && from.Before(window.End) {
+		window.Start = from
+	}
+	return window
 }
 
 // opening is what every report begins with: which run it was, what was decided, whose data it read, and what led up to that; behind the report of the
@@ -146,14 +163,69 @@ func (w *work) liveReport(ctx context.Context) (*eval.Report, error) {
 	return w.reported, nil
 }
 
-// follow puts the report behind that of the live version; without that the trend stays empty.
+// follow puts the report behind that of the live version, without which the trend stays empty, and behind those that were refused since.
 func (w *work) follow(ctx context.Context, r *eval.Report) error {
 	before, err := w.liveReport(ctx)
-	if err != nil || before == nil {
+	if err != nil {
 		return err
 	}
-	r.Follow(before, w.plan.live.Number)
+	number, since := 0, time.Time{}
+	if before != nil {
+		number, since = w.plan.live.Number, before.Run.Interval.End
+	}
+	refused, err := w.refusedSince(ctx, since)
+	if err != nil {
+		return err
+	}
+	r.Follow(before, number, refused...)
 	return nil
+}
+
+// refusedSince are the reports of the job's intervals from a time up to the run's own whose last word was a refusal, oldest first, as far back as a report shows:
+// no version of theirs went live, so that no live version's report tells of them. One that cannot be read is left out and logged. Cost: one listing, and one
+// GET for each report since.
+func (w *work) refusedSince(ctx context.Context, since time.Time) ([]*eval.Report, error) {
+	var labels []string // oldest first
+	for iv := w.job.Every.At(w.iv.Start); len(labels) < eval.HistoryLength && !iv.Start.Before(since); iv = w.job.Every.At(iv.Start) {
+		labels = append(labels, w.job.Every.Label(iv))
+	}
+	slices.Reverse(labels)
+	if len(labels) == 0 {
+		return nil, nil
+	}
+	prefix := "reports/" + w.job.Name + "/"
+	last := map[string]storage.Info{} // by label
+	for info, err := range w.Bucket.List(ctx, prefix, storage.ListOpt{After: prefix + labels[0]}) {
+		if err != nil {
+			return nil, fmt.Errorf("reports of refusals: %w", err)
+		}
+		label, file, _ := strings.Cut(strings.TrimPrefix(info.Key, prefix), "/")
+		if strings.HasSuffix(file, ".json") && (last[label].Key == "" || info.Modified.After(last[label].Modified)) {
+			last[label] = info
+		}
+	}
+	var out []*eval.Report
+	for _, label := range labels {
+		if last[label].Key == "" {
+			continue
+		}
+		body, _, err := storage.ReadAll(ctx, w.Bucket, last[label].Key)
+		if errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reports of refusals: %w", err)
+		}
+		r, err := eval.ParseReport(body)
+		if err != nil {
+			w.Log.Warn("the report shows no drift of a day that was refused: its report cannot be read", "report", last[label].Key, "error", err)
+			continue
+		}
+		if !r.Decision.Publish {
+			out = append(out, r)
+		}
+	}
+	return out, nil
 }
 
 // persona is an invented subject: what it took, in positions of the popular items, oldest first.

@@ -175,6 +175,24 @@ func (r *Runner) Trust(ctx context.Context, job *Job, until time.Time, weeks int
 	return out, nil
 }
 
+// LastWeeks is the last week that has been counted of each job that counts any, by job. Cost: that of Trust of one week, for each.
+func (r *Runner) LastWeeks(ctx context.Context, js []*Job) (map[string]eval.TrustWeek, error) {
+	out := map[string]eval.TrustWeek{}
+	for _, j := range js {
+		if j.Trust == nil {
+			continue
+		}
+		t, err := r.Trust(ctx, j, r.Now(), 1)
+		if err != nil {
+			return nil, fmt.Errorf("job %s: %w", j.Name, err)
+		}
+		if len(t.Weeks) > 0 {
+			out[j.Name] = t.Weeks[0]
+		}
+	}
+	return out, nil
+}
+
 // trusted is what has been counted of the weeks up to the run's interval; nil for a job that counts none.
 func (w *work) trusted(ctx context.Context) (*eval.TrustFacts, error) {
 	if w.job.Trust == nil {

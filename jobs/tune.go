@@ -119,7 +119,7 @@ func (r *Runner) Tune(ctx context.Context, job *Job, iv table.Interval, o Tuning
 	}
 	out := &Tuned{Experiment: Experiment{
 		Format: experimentFormat, Job: job.Name, Model: job.Model.Name, Interval: iv, At: w.now, Revision: r.Revision, Digest: d.facts.Digest,
-		Learned: between(d.Cuts.Base, d.Cuts.Validation), Judged: between(d.Cuts.Validation, d.Cuts.Test), Seed: job.Model.Seed, K: t.k, Missing: missing,
+		Learned: w.learnedFrom(between(d.Cuts.Base, d.Cuts.Validation)), Judged: between(d.Cuts.Validation, d.Cuts.Test), Seed: job.Model.Seed, K: t.k, Missing: missing,
 	}}
 	if err := t.run(ctx, out); err != nil {
 		return nil, fmt.Errorf("tune %s: %w", job.Name, err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -54,6 +55,9 @@ func (a *app) demo(cmd *cobra.Command, dir string) error {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(dir, demoMark), nil, 0o644); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	if err := countTrust(filepath.Join(dir, projectFile)); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
 	p := a.newProgress()
@@ -119,6 +123,19 @@ func (a *app) demo(cmd *cobra.Command, dir string) error {
 		row(out, "took", fmt.Sprintf("%.1f s", a.wall().Sub(began).Seconds()))
 		row(out, "try", fmt.Sprintf("echo u000001 | rapport -c %s recommend --ids - --explain", a.config))
 	})
+}
+
+// countTrust turns on what the project file of the quickstart has as a comment, so that the demo's reports have a section of trust.
+func countTrust(file string) error {
+	body, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	on := bytes.Replace(body, []byte("    # trust: {}"), []byte("    trust: {}"), 1)
+	if bytes.Equal(on, body) {
+		return fmt.Errorf("%s has no comment that turns trust on", file)
+	}
+	return os.WriteFile(file, on, 0o644)
 }
 
 func nightly(r *jobs.Result) string {

@@ -126,15 +126,16 @@ func changes(purpose, job string, d jobs.Drop) (out []string) {
 
 func printMinimized(w io.Writer, v minimized) {
 	row(w, "minimized", fmt.Sprintf("%s of job %s, as of %s", v.Model, v.Job, clock(v.Interval.End)))
-	of := "all"
+	of := "everybody there is"
 	if v.Sampled {
 		of = "a sample"
 	}
-	row(w, "judged by", fmt.Sprintf("%s for %d of %d people (%s), in the validation window; margin %s", v.Metric, v.Asked, v.People, of, inPercent(v.Margin)))
+	row(w, "looked at", fmt.Sprintf("the data of %s: %s", count(v.People, "subject"), of))
+	row(w, "judged by", fmt.Sprintf("%s for %d of them, who took something in the validation window; margin %s", v.Metric, v.Asked, inPercent(v.Margin)))
 	if v.Missing.Days > 0 {
 		row(w, "missing", fmt.Sprintf("%s of the training window, not ingested yet", count(v.Missing.Days, "day")))
 	}
-	row(w, "ended by", fmt.Sprintf("%s, after %.0f s", v.Stopped, v.Seconds))
+	row(w, "ended by", v.Ended())
 	row(w)
 	row(w, "FAMILY", "WITHOUT", "VERDICT", "LOSS", "95 %", "STORED", "PEOPLE", "UNIQUE", "UNDER 11", "READ BY")
 	for _, x := range v.ByFamily() {

@@ -130,9 +130,9 @@ func printMitigated(w io.Writer, v mitigated) {
 	if v.Missing.Days > 0 {
 		row(w, "missing", fmt.Sprintf("%s of the training window, not ingested yet", count(v.Missing.Days, "day")))
 	}
-	row(w, "ended by", fmt.Sprintf("%s, after %.0f s", v.Stopped, v.Seconds))
+	row(w, "ended by", v.Ended())
 	row(w)
-	head := []any{"REMEDY", strings.ToUpper(v.Metric), "CHANGE", "95 %", "GAP", "95 %", "CUT", "CLOSED", "95 %"}
+	head := []any{"REMEDY", v.Metric, "CHANGE", "95 %", "GAP", "95 %", "CUT", "CLOSED", "95 %"}
 	for _, x := range v.Stands.Exposure {
 		head = append(head, "AWRF "+strings.ToUpper(x.Attribute), "RATIO")
 	}

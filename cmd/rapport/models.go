@@ -89,7 +89,7 @@ func (a *app) modelsCmd() *cobra.Command {
 				return err
 			}
 			return a.print(lines, func(w io.Writer) {
-				row(w, "MODEL", "VERSION", "ALIASES", "INTERVAL", "GATE", "NDCG@10", "DIGEST")
+				row(w, "MODEL", "VERSION", "ALIASES", "INTERVAL", "GATE", "ndcg@10", "DIGEST")
 				for _, l := range lines {
 					ndcg := "-"
 					if v, ok := l.Metrics["ndcg@10"]; ok {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/registry"
@@ -31,6 +32,9 @@ type reportFiles struct {
 	HTML     string `json:"html"`
 	JSON     string `json:"json,omitempty"`
 	Markdown string `json:"markdown,omitempty"` // reports of older programs have none
+	// Of a report that was asked for by its model: the version that it is of, and the one that is live, 0: none.
+	Version int `json:"version,omitempty"`
+	Live    int `json:"live,omitempty"`
 }
 
 func (a *app) reportCmd() *cobra.Command {
@@ -39,7 +43,7 @@ func (a *app) reportCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "report RUN|MODEL[/VERSION]|latest",
 		Short: "Where the report of a run or of a version is",
-		Long: "Where the report of a run, of a model's newest or given version, or of the latest run that has one is. With --with-subjects, a page on this\n" +
+		Long: "Where the report of a run, of a model's newest version (which need not be the live one; it says which is) or of a given one (MODEL/VERSION), or of the latest run that has one is. With --with-subjects, a page on this\n" +
 			"machine that holds the lists of the given people as well, with the reasons: it is never put into the project's storage.",
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,7 +55,7 @@ func (a *app) reportCmd() *cobra.Command {
 				return err
 			}
 			defer p.Close()
-			key, err := p.reportKey(cmd.Context(), args[0])
+			key, of, err := p.reportKey(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -63,6 +67,10 @@ func (a *app) reportCmd() *cobra.Command {
 			}
 			if err != nil {
 				return err
+			}
+			if of != nil {
+				files.Version, files.Live = of.version, of.live
+				fmt.Fprintln(a.err, "rapport: "+of.String())
 			}
 			if err := a.print(files, func(w io.Writer) { fmt.Fprintln(w, files.HTML) }); err != nil || !open {
 				return err
@@ -78,43 +86,67 @@ func (a *app) reportCmd() *cobra.Command {
 	return c
 }
 
-// reportKey finds a report by a run's id, by MODEL/VERSION or MODEL (its newest version), or as latest.
-func (p *project) reportKey(ctx context.Context, arg string) (string, error) {
+// reportKey finds a report by a run's id, by MODEL/VERSION or MODEL (its newest version, which may not be the live one: of says so), or as latest.
+func (p *project) reportKey(ctx context.Context, arg string) (key string, of *newestVersion, err error) {
 	if model, version, ok := strings.Cut(arg, "/"); ok {
 		v, err := p.version(ctx, model, version)
-		return v.Report.Link, err
+		return v.Report.Link, nil, err
 	}
 	if arg == "latest" {
-		return p.latestReport(ctx)
+		key, err = p.latestReport(ctx)
+		return key, nil, err
 	}
 	if j, err := p.jobOf(arg); err == nil {
-		return p.newestReport(ctx, j.Model.Name)
+		return p.newestReport(ctx, j)
 	}
 	r, err := ledger.Ledger{Bucket: p.Bucket}.Get(ctx, arg)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if r.Report == "" {
-		return "", notFoundError{fmt.Errorf("run %s has no report: it ended as %s before the model was judged; rapport runs show %[1]s says how", r.ID, r.Status)}
+		return "", nil, notFoundError{fmt.Errorf("run %s has no report: it ended as %s before the model was judged; rapport runs show %[1]s says how", r.ID, r.Status)}
 	}
-	return r.Report, nil
+	return r.Report, nil, nil
 }
 
-// newestReport is the report of a model's newest version.
-func (p *project) newestReport(ctx context.Context, model string) (string, error) {
+// newestVersion is the newest version of a model, and the live one; 0: there is none.
+type newestVersion struct {
+	model         string
+	version, live int
+}
+
+// String says which of the versions a report is of that was asked for by the model's name.
+func (v newestVersion) String() string {
+	of := fmt.Sprintf("the report of version %d of %s, the newest", v.version, v.model)
+	switch v.live {
+	case v.version:
+		return of + ", which is live"
+	case 0:
+		return of + "; none is live"
+	}
+	return fmt.Sprintf("%s; version %d is live: rapport report %s/%[2]d", of, v.live, v.model)
+}
+
+// newestReport is the report of the newest version of a job's model.
+func (p *project) newestReport(ctx context.Context, j *jobs.Job) (string, *newestVersion, error) {
+	model := j.Model.Name
 	reg, err := registry.Open(p.Bucket, model)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	versions, err := reg.Versions(ctx)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if len(versions) == 0 {
-		return "", notFoundError{fmt.Errorf("model %s has no version yet; rapport run JOB makes one", model)}
+		return "", nil, notFoundError{fmt.Errorf("model %s has no version yet; rapport run JOB makes one", model)}
+	}
+	live, err := reg.Live(ctx)
+	if err != nil {
+		return "", nil, err
 	}
 	newest := slices.MaxFunc(versions, func(a, b registry.Version) int { return cmp.Compare(a.Number, b.Number) })
-	return newest.Report.Link, nil
+	return newest.Report.Link, &newestVersion{model, newest.Number, live.Aliases[j.Alias].Version}, nil
 }
 
 // latestReport is the report of the run that began last among those that have one.

@@ -85,13 +85,7 @@ func printResult(w io.Writer, p *project, r *jobs.Result) {
 		status += ": nothing to do, every step was done before"
 	}
 	row(w, "status", status)
-	for _, x := range r.Reasons {
-		row(w, "reason", x)
-	}
-	for _, x := range r.Flags {
-		kind, says := flagKind(x)
-		row(w, kind, says)
-	}
+	printReasons(w, r.Reasons, r.Flags)
 	if m := r.Model; m != nil {
 		row(w, "model", fmt.Sprintf("%s version %d (%.12s)", m.Name, m.Version, m.Digest))
 	}

@@ -153,13 +153,7 @@ func printRun(w io.Writer, p *project, r *ledger.Run) {
 	if r.Cancelled != nil {
 		row(w, "cancelled", r.Cancelled)
 	}
-	for _, x := range r.Reasons {
-		row(w, "reason", x)
-	}
-	for _, x := range r.Flags {
-		kind, says := flagKind(x)
-		row(w, kind, says)
-	}
+	printReasons(w, r.Reasons, r.Flags)
 	if r.Error != "" {
 		row(w, "error", r.Error)
 	}
@@ -205,6 +199,18 @@ func printRun(w io.Writer, p *project, r *ledger.Run) {
 			bytesOf(max(0, rest.BytesRead)), bytesOf(max(0, rest.BytesWritten)))
 	}
 	printLineage(w, r)
+}
+
+// printReasons prints why a run was refused, and what else it has to say: what is a reason already is said once.
+func printReasons(w io.Writer, reasons, flags []string) {
+	for _, x := range reasons {
+		row(w, "reason", x)
+	}
+	for _, x := range flags {
+		if kind, says := flagKind(x); !slices.Contains(reasons, x) && !slices.Contains(reasons, says) {
+			row(w, kind, says)
+		}
+	}
 }
 
 // alike groups the steps so that those of one name that were done before, of which there are many, stand together.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/rapport-ml/rapport/cmd/internal/web"
 	"github.com/rapport-ml/rapport/configs"
+	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/online"
@@ -180,6 +182,9 @@ func (s *server) wire(js []*jobs.Job) *web.Metrics {
 	}
 	for _, j := range js {
 		src.Jobs = append(src.Jobs, j.Name)
+	}
+	if slices.ContainsFunc(js, func(j *jobs.Job) bool { return j.Trust != nil }) {
+		src.Trust = func(ctx context.Context) (map[string]eval.TrustWeek, error) { return s.runner.LastWeeks(ctx, js) }
 	}
 	if s.alerts != nil {
 		src.Alerts = func() (sent, failed, suppressed uint64) {

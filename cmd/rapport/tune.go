@@ -27,7 +27,7 @@ func (a *app) tuneCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "tune JOB [--budget 30m] [--trials N] [--part NAME,…] [--at T] [--write]",
 		Short: "Search hyperparameters of the job's model within a budget of time",
-		Long: "Try other hyperparameters for each part of the job's model: trained on what lies before the validation window, judged by nDCG on that window, and on a share\n" +
+		Long: "Try other hyperparameters for each part of the job's model: trained on what lies before the validation window, judged by ndcg on that window, and on a share\n" +
 			"of the subjects first, of which the best third goes on to more (successive halving over a quasi-random sequence). Then the blend of the best is compared with\n" +
 			"the blend of what stands in the project file. The test window stays out of sight, nothing is published, and training never tunes.\n\n" +
 			"The outcome is kept under tuning/ of the bucket. What is better beyond chance can be put into the project file with --write, which keeps its comments; else it\n" +
@@ -172,7 +172,7 @@ func printTuned(w io.Writer, t jobs.Tuning, v tuned) {
 		spaces[p.Part] = p.Space
 	}
 	row(w, "tuned", fmt.Sprintf("%s of job %s, as of %s", v.Model, v.Job, clock(v.Interval.End)))
-	row(w, "judged by", fmt.Sprintf("nDCG@%d of %s of %s in the validation window", v.K, count(v.Questions, "question"), count(v.Subjects, "subject")))
+	row(w, "judged by", fmt.Sprintf("ndcg@%d of %s of %s in the validation window", v.K, count(v.Questions, "question"), count(v.Subjects, "subject")))
 	if v.Missing.Days > 0 {
 		row(w, "missing", fmt.Sprintf("%s of the training window, not ingested yet", count(v.Missing.Days, "day")))
 	}
@@ -183,7 +183,7 @@ func printTuned(w io.Writer, t jobs.Tuning, v tuned) {
 			row(w, p.Part, "not searched: no time was left of the budget")
 			continue
 		}
-		row(w, "TRIAL", strings.ToUpper(p.Part), "SHARE", fmt.Sprintf("NDCG@%d", v.K), "95 %", "SECONDS")
+		row(w, "TRIAL", strings.ToUpper(p.Part), "SHARE", fmt.Sprintf("ndcg@%d", v.K), "95 %", "SECONDS")
 		for _, x := range bestTrials(p.Trials) {
 			name := fmt.Sprint(x.Trial)
 			if x.Trial == 0 {

@@ -530,6 +530,10 @@ func band(psi float64) string {
 // decide gives the verdict from the effect and the adjusted p, and says it in words.
 func (c *Column) decide(p, adjusted, alpha float64) {
 	f := func(x float64) string { return strconv.FormatFloat(x, 'f', 3, 64) }
+	chance := f(adjusted)
+	if adjusted < 0.001 {
+		chance = "< 0.001"
+	}
 	also := ""
 	if c.Says != "" {
 		also = " " + c.Says
@@ -551,7 +555,7 @@ func (c *Column) decide(p, adjusted, alpha float64) {
 	default:
 		c.P, c.AdjustedP = &p, &adjusted
 		large, sure := *c.Effect >= c.Threshold, adjusted <= alpha
-		measured := fmt.Sprintf("effect %s against %s, adjusted p %s", f(*c.Effect), f(c.Threshold), f(adjusted))
+		measured := fmt.Sprintf("effect %s against %s, adjusted p %s", f(*c.Effect), f(c.Threshold), chance)
 		switch {
 		case large && sure:
 			c.Verdict, c.Says = Drifted, fmt.Sprintf("%s has drifted: %s.%s", c.Name, measured, also)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 )
@@ -34,6 +35,8 @@ type Sources struct {
 	Status    func(context.Context) (*jobs.Status, error)
 	Scheduler func() jobs.SchedulerState
 	Alerts    func() (sent, failed, suppressed uint64) // nil: nobody is told
+	// Trust is the last week that runs have counted, by job; nil: no job counts.
+	Trust func(context.Context) (map[string]eval.TrustWeek, error)
 }
 
 // NewMetrics registers all metrics. Those of jobs are there, at zero, before the first run.
@@ -66,6 +69,9 @@ func NewMetrics(s Sources) *Metrics {
 		m.runs, m.took, m.steps, m.rows, m.active, m.lookups, m.answered, newStanding(s),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	if s.Trust != nil {
+		m.registry.MustRegister(&trusting{now: s.Now, last: s.Trust})
+	}
 	return m
 }
 
