@@ -15,8 +15,9 @@ import (
 
 // consent is what the consent source says now, and what people have said one by one.
 type consent struct {
-	records []policy.Record
-	key     string // of the feed's snapshot; "" if there are no files
+	records []policy.Record // of the feed, where they are in memory and stand nowhere
+	stored  *table.Manifest // of the feed's snapshot, where records is nil; nil: it has none
+	key     string          // of the feed's snapshot; "" if there are no files
 	at      time.Time
 	newest  time.Time // when the newest of the source's files was written; zero if nobody has looked
 	facts   consentFacts
@@ -73,8 +74,38 @@ func (w *work) readConsent(ctx context.Context, p *plan) (*consent, error) {
 	if err != nil {
 		return nil, err
 	}
-	if out.said = alone; len(alone.records) > 0 {
-		out.records = joinRecords(out.records, alone.records)
+	out.said = alone
+	return out, nil
+}
+
+// choose returns the records that keep wants (nil: all), in policy order, each once. It holds some 150 bytes of each: what can be decided without is.
+func (c *consent) choose(ctx context.Context, b storage.Bucket, keep func(policy.Record) bool) (records []policy.Record, err error) {
+	if keep == nil {
+		keep = func(policy.Record) bool { return true }
+	}
+	if c.stored != nil {
+		if records, err = event.SelectConsent(ctx, b, *c.stored, keep); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range slices.Concat(c.records, c.said.records) {
+		if keep(r) {
+			records = append(records, r)
+		}
+	}
+	return joinRecords(records, nil), nil
+}
+
+// decide makes the decisions of purposes by all records, and others beside them.
+func (c *consent) decide(ctx context.Context, b storage.Bucket, beside []policy.Record, now time.Time, erasures []policy.Erasure, purposes ...policy.Purpose) ([]*policy.Decisions, error) {
+	beside = slices.Concat(c.said.records, beside)
+	if c.stored != nil {
+		return event.DecideConsent(ctx, b, *c.stored, beside, now, erasures, purposes...)
+	}
+	beside = slices.Concat(c.records, beside)
+	var out []*policy.Decisions
+	for _, p := range purposes {
+		out = append(out, policy.Decide(p, now, beside, erasures))
 	}
 	return out, nil
 }
@@ -102,7 +133,7 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 	}
 	before := &consent{}
 	if last != nil {
-		if before, err = w.loadConsent(ctx, last); err != nil {
+		if before, err = consentOf(last); err != nil {
 			return nil, err
 		}
 	}
@@ -147,14 +178,26 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 			facts.Void++
 		}
 	}
-	out := &consent{records: joinRecords(read.Records, policy.Withdrawals(before.records)), at: w.Wall(), newest: before.newest, facts: facts}
+	withdrawn, err := before.choose(ctx, w.Bucket, policy.Record.Withdraws)
+	if err != nil {
+		return nil, err
+	}
+	out := &consent{records: joinRecords(read.Records, withdrawn), at: w.Wall(), newest: before.newest, facts: facts}
 	if last != nil {
-		out.facts.Hold = w.judgeImport(slices.Concat(before.records, alone), slices.Concat(out.records, alone))
+		before.said, out.said = said{records: alone}, said{records: alone}
+		if out.facts.Hold, err = w.judgeImport(ctx, before, out, nil); err != nil {
+			return nil, err
+		}
 		if w.accept != nil {
 			out.facts.Hold.Held, out.facts.Accepted = false, w.accept
 		}
 		if out.facts.Hold.Held {
-			out.records = joinRecords(before.records, policy.Withdrawals(read.Records))
+			before.said = said{}
+			known, err := before.choose(ctx, w.Bucket, nil)
+			if err != nil {
+				return nil, err
+			}
+			out.records = joinRecords(known, policy.Withdrawals(read.Records))
 		}
 	}
 	label := fmt.Sprintf("%08d", facts.Number)
@@ -162,7 +205,7 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 	if w.dry {
 		return out, nil
 	}
-	_, err = w.do(ctx, step{name: "consent", label: label, key: out.key, iv: w.iv}, func(ctx context.Context) (result, error) {
+	c, err := w.do(ctx, step{name: "consent", label: label, key: out.key, iv: w.iv}, func(ctx context.Context) (result, error) {
 		m, err := event.StoreConsent(ctx, w.Bucket, dataPrefix(out.key, "records"), out.records)
 		if err != nil {
 			return result{}, err
@@ -172,27 +215,39 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 		}
 		return result{outputs: map[string]table.Manifest{"records": m}, facts: out.facts, rowsIn: read.Facts.Rows, rows: m.Rows}, nil
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	m := c.Outputs["records"]
+	out.records, out.stored = nil, &m
+	return out, nil
 }
 
-// judgeImport compares the decisions of both purposes without and with an import.
-func (w *work) judgeImport(before, after []policy.Record) *policy.Hold {
+// judgeImport compares the decisions of both purposes by what is known before and by what is after, which is also beside.
+func (w *work) judgeImport(ctx context.Context, before, after *consent, beside []policy.Record) (*policy.Hold, error) {
 	purposes := []policy.Purpose{w.job.Training}
 	if w.job.Evaluation != nil {
 		purposes = append(purposes, *w.job.Evaluation)
+	}
+	was, err := before.decide(ctx, w.Bucket, nil, w.now, nil, purposes...)
+	if err != nil {
+		return nil, err
+	}
+	is, err := after.decide(ctx, w.Bucket, beside, w.now, nil, purposes...)
+	if err != nil {
+		return nil, err
 	}
 	var worst policy.Hold
 	share := w.job.ConsentHold
 	if share == policy.HoldShare {
 		share = 0 // as if nobody had named it
 	}
-	for i, p := range purposes {
-		h := policy.HoldsImport(policy.Decide(p, w.now, before, nil), policy.Decide(p, w.now, after, nil), share)
-		if i == 0 || h.Held && !worst.Held {
+	for i := range purposes {
+		if h := policy.HoldsImport(was[i], is[i], share); i == 0 || h.Held && !worst.Held {
 			worst = h
 		}
 	}
-	return &worst
+	return &worst, nil
 }
 
 // joinRecords returns the records of both in policy order, each once.
@@ -202,13 +257,11 @@ func joinRecords(a, b []policy.Record) []policy.Record {
 	return slices.CompactFunc(all, func(x, y policy.Record) bool { return x.Compare(y) == 0 })
 }
 
-func (w *work) loadConsent(ctx context.Context, c *table.Commit) (*consent, error) {
-	records, err := event.LoadConsent(ctx, w.Bucket, c.Outputs["records"])
-	if err != nil {
-		return nil, err
-	}
+// consentOf is what a snapshot says, its records where they stand.
+func consentOf(c *table.Commit) (*consent, error) {
 	facts, err := factsOf[consentFacts](c)
-	return &consent{records: records, key: c.Key, at: c.At, facts: facts}, err
+	m := c.Outputs["records"]
+	return &consent{stored: &m, key: c.Key, at: c.At, facts: facts}, err
 }
 
 // lastConsent returns the newest consent snapshot, or nil. Cost: one listing and one GET.

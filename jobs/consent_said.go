@@ -269,8 +269,10 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 	if err != nil {
 		return nil, err
 	}
-	before := w.plan.consent.records
-	out := &Consented{Effective: now.UTC(), Erased: int(read.Facts.Erased), Withheld: int(read.Facts.Withheld), Hold: w.judgeImport(before, joinRecords(before, read.Records))}
+	out := &Consented{Effective: now.UTC(), Erased: int(read.Facts.Erased), Withheld: int(read.Facts.Withheld)}
+	if out.Hold, err = w.judgeImport(ctx, w.plan.consent, w.plan.consent, read.Records); err != nil {
+		return nil, err
+	}
 	records := read.Records
 	switch {
 	case out.Hold.Held && accept == nil:
@@ -279,7 +281,15 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 		out.Hold.Held, out.Accepted = false, accept
 		c.r.Log.Warn("a held import of consent is accepted", "by", accept.By, "why", accept.Why, "lost", out.Hold.Lost)
 	}
-	return out, c.keep(ctx, journal, epoch, ids, out, records, w.plan.records())
+	named := map[policy.Subject]bool{}
+	for _, r := range records {
+		named[r.Subject] = true
+	}
+	before, err := w.recordsOf(ctx, w.plan, func(s policy.Subject) bool { return named[s] })
+	if err != nil {
+		return nil, err
+	}
+	return out, c.keep(ctx, journal, epoch, ids, out, records, before)
 }
 
 // begin opens what a record needs to be made.

@@ -197,7 +197,16 @@ func (r *Runner) ShowConsent(ctx context.Context, job *Job, canonical []string) 
 	if err != nil {
 		return nil, err
 	}
-	records := w.plan.records()
+	asked := map[policy.Subject]bool{}
+	for _, id := range canonical {
+		if s, known := w.plan.ids.Find(id); known {
+			asked[s] = true
+		}
+	}
+	records, err := w.recordsOf(ctx, w.plan, func(s policy.Subject) bool { return asked[s] })
+	if err != nil {
+		return nil, err
+	}
 	pending, _ := w.plan.journal.Pending()
 	var decisions []*policy.Decisions
 	for _, p := range job.purposes() {

@@ -110,10 +110,11 @@ func (r *Runner) dossier(ctx context.Context, job *Job, canonical string, see fu
 	if !known {
 		return out, nil
 	}
-	for _, rec := range w.plan.records() {
-		if rec.Subject != s {
-			continue
-		}
+	records, err := w.recordsOf(ctx, w.plan, func(of policy.Subject) bool { return of == s })
+	if err != nil {
+		return nil, err
+	}
+	for _, rec := range records {
 		line := ConsentLine{Purpose: rec.Purpose, State: string(rec.State), Effective: rec.Effective.UTC(), Recorded: rec.Recorded.UTC(), Source: rec.Source}
 		if !rec.Expires.IsZero() {
 			at := rec.Expires.UTC()

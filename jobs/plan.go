@@ -150,32 +150,48 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 	if p.guards, err = w.readGuards(ctx, p); err != nil {
 		return err
 	}
-	w.decide(p, w.now)
-	return nil
+	return w.decide(ctx, p, w.now)
 }
 
 // records are those of consent, and the withdrawals of the journal beside them: a slice of its own.
-func (p *plan) records() []policy.Record {
-	return slices.Concat(p.consent.records, p.journal.Withdrawals())
+func (w *work) records(ctx context.Context, p *plan) ([]policy.Record, error) {
+	return w.recordsOf(ctx, p, func(policy.Subject) bool { return true })
+}
+
+// recordsOf is records of some subjects: no others are held.
+func (w *work) recordsOf(ctx context.Context, p *plan, of func(policy.Subject) bool) ([]policy.Record, error) {
+	records, err := p.consent.choose(ctx, w.Bucket, func(r policy.Record) bool { return of(r.Subject) })
+	for _, r := range p.journal.Withdrawals() {
+		if of(r.Subject) {
+			records = append(records, r)
+		}
+	}
+	return records, err
 }
 
 // decide makes the decisions of all purposes as of now, from the records of p, the journal's withdrawals and its pending erasures.
-func (w *work) decide(p *plan, now time.Time) {
-	records := p.records()
+func (w *work) decide(ctx context.Context, p *plan, now time.Time) error {
 	p.wish(now)
 	pending, _ := p.journal.Pending()
-	p.trainingDecisions = policy.Decide(w.job.Training, now, records, pending)
-	if w.job.Evaluation != nil {
-		p.evaluationDecisions = policy.Decide(*w.job.Evaluation, now, records, pending)
-	}
-	if w.job.Mitigation != nil {
-		p.mitigationDecisions = policy.Decide(*w.job.Mitigation, now, records, pending)
-	}
 	var sensitive *policy.Decisions
-	if c := w.job.Guards.Purpose; c != nil {
-		sensitive = policy.Decide(*c, now, records, pending)
+	purposes, to := []policy.Purpose{w.job.Training}, []**policy.Decisions{&p.trainingDecisions}
+	for _, more := range []struct {
+		purpose *policy.Purpose
+		to      **policy.Decisions
+	}{{w.job.Evaluation, &p.evaluationDecisions}, {w.job.Mitigation, &p.mitigationDecisions}, {w.job.Guards.Purpose, &sensitive}} {
+		if more.purpose != nil {
+			purposes, to = append(purposes, *more.purpose), append(to, more.to)
+		}
+	}
+	decisions, err := p.consent.decide(ctx, w.Bucket, p.journal.Withdrawals(), now, pending, purposes...)
+	if err != nil {
+		return err
+	}
+	for i, d := range decisions {
+		*to[i] = d
 	}
 	p.guard(sensitive)
+	return nil
 }
 
 // planSnapshots keys the data sets beside the events by the fingerprint of their files. Attributes of subjects are kept only of those

@@ -185,8 +185,7 @@ func (w *work) refreshPolicy(ctx context.Context) error {
 	if w.plan.wishes, err = w.readWishes(ctx, w.plan); err != nil {
 		return err
 	}
-	w.decide(w.plan, w.Now())
-	return nil
+	return w.decide(ctx, w.plan, w.Now())
 }
 
 // deny brings the online deny set in line with today's decisions: every known subject without a valid basis, or that wants no list of its own, or whose live

@@ -45,7 +45,9 @@ func (c *weekCounter) count(ctx context.Context, t trustWeek) (eval.TrustWeek, i
 	if err != nil {
 		return out, 0, err
 	}
-	c.basis(x)
+	if err := c.basis(ctx, x); err != nil {
+		return out, 0, err
+	}
 	c.optOuts(x)
 	if err := c.rows(ctx, x); err != nil {
 		return out, 0, err
@@ -337,10 +339,10 @@ func (c *weekCounter) subjectsBefore(ctx context.Context, t trustWeek) (map[uint
 }
 
 // basis counts, for each purpose, who had a basis at the week's last moment, and whose began or ended in it.
-func (c *weekCounter) basis(x *tallies) {
+func (c *weekCounter) basis(ctx context.Context, x *tallies) error {
 	if c.job.Consent == nil {
 		x.notes = append(x.notes, "no sources.consent is declared: whose consent or objection changed cannot be told")
-		return
+		return nil
 	}
 	purposes := []policy.Purpose{c.job.Training}
 	for _, p := range []*policy.Purpose{c.job.Evaluation, c.job.Guards.Purpose} {
@@ -351,11 +353,16 @@ func (c *weekCounter) basis(x *tallies) {
 	if c.job.Evaluation == nil {
 		x.notes = append(x.notes, "the job has no purpose.evaluate: people who have withdrawn since are not counted among the active")
 	}
-	records := slices.DeleteFunc(c.plan.records(), func(r policy.Record) bool { return x.gone[r.Subject] })
+	records, err := c.records(ctx, c.plan)
+	if err != nil {
+		return err
+	}
+	records = slices.DeleteFunc(records, func(r policy.Record) bool { return x.gone[r.Subject] })
 	slices.SortFunc(records, func(a, b policy.Record) int { return cmp.Or(cmp.Compare(a.Purpose, b.Purpose), a.Compare(b)) })
 	for _, p := range purposes {
 		x.purpose(p, records)
 	}
+	return nil
 }
 
 // purpose counts one purpose. records are by purpose and subject. The rate is of the people on record, and not of the active: a day that is read after a withdrawal

@@ -236,8 +236,13 @@ func StoreConsent(ctx context.Context, b storage.Bucket, prefix string, records 
 
 // LoadConsent reads a snapshot that StoreConsent wrote, in policy order.
 func LoadConsent(ctx context.Context, b storage.Bucket, m table.Manifest) ([]policy.Record, error) {
+	return SelectConsent(ctx, b, m, nil)
+}
+
+// SelectConsent is LoadConsent of those records that keep wants (nil: of all): it holds no others.
+func SelectConsent(ctx context.Context, b storage.Bucket, m table.Manifest, keep func(policy.Record) bool) ([]policy.Record, error) {
 	if !slices.Equal(m.Schema, consentSchema) {
-		return nil, fmt.Errorf("load consent: the table is no consent snapshot of this version")
+		return nil, errNoConsentSnapshot
 	}
 	return loadSnapshot(ctx, b, m, "consent", policy.Record.Compare, func(c []table.Column, i int) policy.Record {
 		r := policy.Record{
@@ -249,5 +254,5 @@ func LoadConsent(ctx context.Context, b storage.Bucket, m table.Manifest) ([]pol
 			r.Expires = time.UnixMicro(c[5].Int[i]).UTC()
 		}
 		return r
-	})
+	}, keep)
 }

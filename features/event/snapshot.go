@@ -31,15 +31,20 @@ func storeSnapshot[R any](ctx context.Context, b storage.Bucket, prefix, what st
 	return m, nil
 }
 
-// loadSnapshot reads what storeSnapshot wrote, in the order of compare. of makes the record of a row.
-func loadSnapshot[R any](ctx context.Context, b storage.Bucket, m table.Manifest, what string, compare func(a, b R) int, of func(cols []table.Column, row int) R) ([]R, error) {
-	out := make([]R, 0, m.Rows)
+// loadSnapshot reads what storeSnapshot wrote, in the order of compare. of makes the record of a row; those that keep refuses are left out (nil: none).
+func loadSnapshot[R any](ctx context.Context, b storage.Bucket, m table.Manifest, what string, compare func(a, b R) int, of func(cols []table.Column, row int) R, keep func(R) bool) ([]R, error) {
+	var out []R
+	if keep == nil {
+		out = make([]R, 0, m.Rows)
+	}
 	for rows, err := range table.Read(ctx, b, m, table.ReadOptions{}) {
 		if err != nil {
 			return nil, fmt.Errorf("load %s: %w", what, err)
 		}
 		for i := range rows.N {
-			out = append(out, of(rows.Cols, i))
+			if r := of(rows.Cols, i); keep == nil || keep(r) {
+				out = append(out, r)
+			}
 		}
 	}
 	slices.SortFunc(out, compare)

@@ -117,12 +117,15 @@ func (r Record) expiry() int64 {
 	return r.Expires.UnixMicro()
 }
 
+// Withdraws reports whether a subject says no itself by the record.
+func (r Record) Withdraws() bool { return r.State.withdraws() }
+
 // Withdrawals returns the records in which subjects say no themselves (refused, withdrawn, revoked): what takes effect even of an
 // import that is held.
 func Withdrawals(records []Record) []Record {
 	var out []Record
 	for _, r := range records {
-		if r.State.withdraws() {
+		if r.Withdraws() {
 			out = append(out, r)
 		}
 	}

@@ -1,0 +1,117 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+var errNoConsentSnapshot = errors.New("load consent: the table is no consent snapshot of this version")
+
+// DecideConsent makes the decisions of purposes as of now from the records of a snapshot that StoreConsent wrote and those beside it, as policy.Decide does from all of them together.
+// The snapshot's shards are read side by side, and of its records nothing is held but a few row groups: memory is that of the decisions.
+func DecideConsent(ctx context.Context, b storage.Bucket, m table.Manifest, beside []policy.Record, now time.Time, erasures []policy.Erasure, purposes ...policy.Purpose) ([]*policy.Decisions, error) {
+	if !slices.Equal(m.Schema, consentSchema) {
+		return nil, errNoConsentSnapshot
+	}
+	beside = slices.SortedFunc(slices.Values(beside), policy.Record.Compare)
+	shards := max(1, m.Shards)
+	parts := make([]*policy.Deciding, shards)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for shard := range shards {
+		in := func(s policy.Subject) bool { return table.ShardOf(uint64(s), shards) == shard }
+		var gone []policy.Erasure
+		for _, e := range erasures {
+			if in(e.Subject) {
+				gone = append(gone, e)
+			}
+		}
+		var others []policy.Record
+		for _, r := range beside {
+			if in(r.Subject) {
+				others = append(others, r)
+			}
+		}
+		parts[shard] = policy.NewDeciding(now, gone, purposes...)
+		g.Go(func() error { return decideShard(ctx, b, m, shard, others, parts[shard], purposes) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("decide by consent: %w", err)
+	}
+	return policy.Join(parts...), nil
+}
+
+// decided are the columns of a snapshot by which is decided, and their order.
+var decided = []string{"subject", "purpose", "state", "effective_at", "recorded_at", "expires_at", "record_id"}
+
+// decideShard decides of the subjects of one shard. Its rows are sorted by subject; beside are others' records of the shard, sorted as well.
+func decideShard(ctx context.Context, b storage.Bucket, m table.Manifest, shard int, beside []policy.Record, to *policy.Deciding, purposes []policy.Purpose) error {
+	var of policy.Subject
+	var mine []policy.Record // of one subject
+	end := func() error {
+		if len(mine) == 0 {
+			return nil
+		}
+		err := to.Add(of, mine)
+		mine = mine[:0]
+		return err
+	}
+	// begin is told of each subject before its records are added: those beside of others come first.
+	begin := func(s policy.Subject) error {
+		for len(beside) > 0 && beside[0].Subject <= s {
+			if next := beside[0].Subject; next != of || len(mine) == 0 {
+				if err := end(); err != nil {
+					return err
+				}
+				of = next
+			}
+			mine, beside = append(mine, beside[0]), beside[1:]
+		}
+		if s == of && len(mine) > 0 {
+			return nil
+		}
+		err := end()
+		of = s
+		return err
+	}
+	for rows, err := range table.Read(ctx, b, m, table.ReadOptions{Columns: decided, Shards: []int{shard}, Dictionaries: true}) {
+		if err != nil {
+			return err
+		}
+		c := rows.Cols
+		for i, n := range c[0].Int {
+			purpose := c[1].Text(i)
+			if !slices.ContainsFunc(purposes, func(p policy.Purpose) bool { return p.Name == purpose }) {
+				continue
+			}
+			s := policy.Subject(n)
+			if s != of || len(mine) == 0 {
+				if err := begin(s); err != nil {
+					return err
+				}
+			}
+			r := policy.Record{
+				Subject: s, Purpose: purpose, State: policy.State(c[2].Text(i)), ID: c[6].Text(i),
+				Effective: time.UnixMicro(c[3].Int[i]).UTC(), Recorded: time.UnixMicro(c[4].Int[i]).UTC(),
+			}
+			if !c[5].Null(i) {
+				r.Expires = time.UnixMicro(c[5].Int[i]).UTC()
+			}
+			mine = append(mine, r)
+		}
+	}
+	if err := begin(policy.Subject(1<<64 - 1)); err != nil {
+		return err
+	}
+	return end()
+}
