@@ -116,7 +116,11 @@ func held(ctx context.Context, q question) (out holding, err error) {
 	if err != nil {
 		return out, err
 	}
-	text, err := event.ParseSecret("file:"+q.Key, os.Getenv)
+	body, err := os.ReadFile(q.Key)
+	if err != nil {
+		return out, err
+	}
+	text, err := event.ParseSecret(body)
 	if err != nil {
 		return out, err
 	}
