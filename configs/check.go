@@ -132,6 +132,7 @@ func (p *Project) check() {
 		need(path+".key_id", k.KeyID, "the key_id that stood beside it")
 	}
 	p.checkServe()
+	p.checkRetention()
 	p.checkMemory()
 	p.checkSources()
 	p.checkPurposes()
@@ -202,7 +203,7 @@ func (p *Project) checkOnline() {
 }
 
 // alertKinds are the things that somebody may be told of.
-var alertKinds = []string{"failed", "rejected", "late", "drift", "budget", "consent", "late_request", "late_retrain"}
+var alertKinds = []string{"failed", "rejected", "late", "drift", "budget", "consent", "late_request", "late_retrain", "late_purge"}
 
 func (p *Project) checkServe() {
 	d := p.dec

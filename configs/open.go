@@ -249,6 +249,9 @@ func (o *Opened) job(ctx context.Context, name string, c Job) (*jobs.Job, error)
 		j.Rerank = rankerWindow(c)
 	}
 	j.Raw, j.Guards = o.sourceURLs(), o.guards()
+	if err := o.retention(j); err != nil {
+		return nil, err
+	}
 	return j, o.sources(ctx, j)
 }
 

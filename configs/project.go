@@ -26,10 +26,13 @@ type Project struct {
 	SensitiveItems    *SensitiveItems
 	ProtectedSubjects []map[string]condition // people who are never profiled, as minors: each entry names those of whom a row of sources.subjects meets all of its conditions, as {age_band: [under 16]} or {age: {max: 15}}. They contribute to nothing and read the list not based on profiling, whatever they or others for them have agreed to. The columns are read for this alone, and none is kept; who has no row, or no value, is not among them. What was withheld when a day was read comes back only when its files change: try an entry with rapport validate first
 
-	Views   map[string]View
-	Models  map[string]Model
-	Jobs    map[string]Job
-	Serve   Serve
+	Views  map[string]View
+	Models map[string]Model
+	Jobs   map[string]Job
+	Serve  Serve
+
+	Retention *Retention
+
 	Alerts  []Alert
 	Lineage Lineage
 
@@ -508,6 +511,11 @@ type Minimize struct {
 type Publish struct {
 	Alias    string   // champion if left out
 	Features []string // views that are published beside the lists
+}
+
+// Retention is when what is older than every purpose that reads it allows (purposes.NAME.keep) is removed. Left out, only rapport purge removes it.
+type Retention struct {
+	Schedule string // when serve removes it: cron in UTC, as 0 5 * * *. It waits up to six hours for runs under way, so that a night need not do without what it goes on from
 }
 
 // Serve is the HTTP side of rapport serve.

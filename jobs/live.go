@@ -25,6 +25,8 @@ type Status struct {
 	Stale  bool        `json:"stale"`
 	// Fallback is the switch of the online store: while there is one, every subject reads the list that is not based on profiling.
 	Fallback *online.Fallback `json:"fallback,omitempty"`
+	// Retention is how that stands: the last purge, the next, legal holds.
+	Retention *Retention `json:"retention"`
 }
 
 // JobStatus is how one job stands.
@@ -67,6 +69,9 @@ func (r *Runner) Status(ctx context.Context, js []*Job) (*Status, error) {
 		return nil, err
 	}
 	if out.Fallback, err = r.Online.Fallback(ctx); err != nil {
+		return nil, err
+	}
+	if out.Retention, err = r.Retention(ctx, js); err != nil {
 		return nil, err
 	}
 	for _, j := range js {

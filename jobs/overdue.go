@@ -22,6 +22,7 @@ type Overdue struct {
 // The kinds of what is overdue, as alerts name them.
 const (
 	OverdueRequest = "late_request" // somebody asked for something, and has had no answer
+	OverduePurge   = "late_purge"   // what is past its retention has not been removed
 	OverdueRetrain = "late_retrain" // a model that learned from people who are erased is live still
 )
 
@@ -61,6 +62,11 @@ func (r *Runner) overdue(ctx context.Context, js []*Job, closed map[string]bool)
 			})
 		}
 	}
+	late, err := r.latePurge(ctx, js)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, late...)
 	for _, j := range js {
 		if j.Watched != nil { // it has no model of its own
 			continue

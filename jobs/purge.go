@@ -40,18 +40,26 @@ const purgeLease = "leases/purge"
 // It also removes what a legal hold had kept of erasures and holds no more.
 func (r *Runner) Purge(ctx context.Context, js []*Job, by string, dry bool) (*Purged, error) {
 	w := &work{Runner: r, now: r.Now(), tables: table.Store{Bucket: r.Bucket}}
-	if !dry {
-		lease, err := r.acquire(ctx, purgeLease)
-		if err != nil {
-			return nil, fmt.Errorf("purge: %w", err)
-		}
-		var stop func()
-		ctx, stop = lease.Keep(ctx)
-		defer stop()
-		defer r.release(ctx, lease)
-		w.lease = lease
+	if dry {
+		return w.purge(ctx, js, by, true)
 	}
-	out := &Purged{DryRun: dry, Resumed: []int{}, Receipts: []string{}}
+	lease, err := r.acquire(ctx, purgeLease)
+	if err != nil {
+		return nil, fmt.Errorf("purge: %w", err)
+	}
+	ctx, stop := lease.Keep(ctx)
+	defer stop()
+	defer r.release(ctx, lease)
+	w.lease = lease
+	out, err := w.purge(ctx, js, by, false)
+	if err != nil && ctx.Err() != nil { // interrupted, which is no fault
+		return nil, err
+	}
+	return out, errors.Join(err, r.markPurged(ctx, by, err))
+}
+
+func (w *work) purge(ctx context.Context, js []*Job, by string, dry bool) (*Purged, error) {
+	r, out := w.Runner, &Purged{DryRun: dry, Resumed: []int{}, Receipts: []string{}}
 	entries, err := r.Purges(ctx)
 	if err != nil {
 		return nil, err
@@ -104,7 +112,7 @@ func (r *Runner) Purge(ctx context.Context, js []*Job, by string, dry bool) (*Pu
 			return nil, err
 		}
 	}
-	return out, r.markPurged(ctx, by)
+	return out, nil
 }
 
 // purgedBy names a purge as the writer of successors.

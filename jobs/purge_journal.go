@@ -22,6 +22,8 @@ const (
 	// purgedMark is when a purge was last brought to its end, whether it found anything or not.
 	purgedMark = "policy/purged.json"
 	purgeTurns = 64 // how often a number is tried for anew
+
+	maxPurgeFault = 500 // bytes of an error that are kept
 )
 
 // Purge is an entry of the journal of purges: what was to go when it began, and what was not. It names no person, and it is never changed; when it has
@@ -281,10 +283,26 @@ type purged struct {
 	Format int       `json:"format"` // 1
 	At     time.Time `json:"at"`
 	By     string    `json:"by"`
+	// Failed is what the last one failed with since; nil: it did not.
+	Failed *purgeFailed `json:"failed,omitempty"`
 }
 
-func (r *Runner) markPurged(ctx context.Context, by string) error {
-	body, err := json.Marshal(purged{Format: 1, At: r.Wall().UTC(), By: by})
+type purgeFailed struct {
+	At   time.Time `json:"at"`
+	Says string    `json:"says"`
+}
+
+// markPurged writes down that a purge has been brought to its end, or, with a fault, that it has not.
+func (r *Runner) markPurged(ctx context.Context, by string, fault error) error {
+	m := purged{Format: 1, At: r.Wall().UTC(), By: by}
+	if fault != nil {
+		before, err := r.lastPurged(ctx)
+		if err != nil {
+			return err
+		}
+		m.At, m.Failed = before.At, &purgeFailed{r.Wall().UTC(), fault.Error()[:min(len(fault.Error()), maxPurgeFault)]}
+	}
+	body, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
@@ -296,21 +314,25 @@ func (r *Runner) markPurged(ctx context.Context, by string) error {
 
 // PurgedAt is when the last purge was brought to its end; the zero time if none was.
 func (r *Runner) PurgedAt(ctx context.Context) (time.Time, error) {
+	m, err := r.lastPurged(ctx)
+	return m.At, err
+}
+
+func (r *Runner) lastPurged(ctx context.Context) (m purged, err error) {
 	body, _, err := storage.ReadAll(ctx, r.Bucket, purgedMark)
 	if errors.Is(err, storage.ErrNotFound) {
-		return time.Time{}, nil
+		return m, nil
 	}
 	if err != nil {
-		return time.Time{}, fmt.Errorf("when was the last purge? %w", err)
+		return m, fmt.Errorf("when was the last purge? %w", err)
 	}
-	var m purged
 	if err = knownFormat(body); err == nil && strictJSON(body, &m) != nil {
 		err = errDamaged
 	}
 	if err != nil {
-		return time.Time{}, fmt.Errorf("when was the last purge? %s: %w", purgedMark, err)
+		return m, fmt.Errorf("when was the last purge? %s: %w", purgedMark, err)
 	}
-	return m.At, nil
+	return m, nil
 }
 
 // holdsEnded are the holds that have ended since the last purge.
@@ -338,6 +360,8 @@ type Retention struct {
 	Purged *time.Time `json:"last_purge,omitempty"` // nil: never
 	Next   *time.Time `json:"next_due,omitempty"`   // nil: only rapport purge removes anything
 	Late   bool       `json:"late"`                 // it fell due long ago, and has not been done
+	Due    *time.Time `json:"fell_due,omitempty"`   // where it is late, or has failed
+	Failed string     `json:"failed,omitempty"`     // why the last one was not brought to its end
 	Open   int        `json:"interrupted"`          // purges that the next one goes on with
 	Holds  int        `json:"legal_holds"`          // in force
 	Ends   *time.Time `json:"next_hold_ends,omitempty"`
@@ -349,12 +373,16 @@ const purgeGrace = 12 * time.Hour
 // Retention says when the last purge was, when the next is, and which holds are in force. Cost: two listings, and a GET a hold.
 func (r *Runner) Retention(ctx context.Context, js []*Job) (*Retention, error) {
 	out := &Retention{}
-	at, err := r.PurgedAt(ctx)
+	last, err := r.lastPurged(ctx)
 	if err != nil {
 		return nil, err
 	}
+	at := last.At
 	if !at.IsZero() {
 		out.Purged = &at
+	}
+	if last.Failed != nil {
+		out.Failed, out.Due = last.Failed.Says, &last.Failed.At
 	}
 	now := r.Wall()
 	for _, j := range js {
@@ -364,7 +392,9 @@ func (r *Runner) Retention(ctx context.Context, js []*Job) (*Retention, error) {
 		next := j.PurgeDue.Next(now)
 		out.Next = &next
 		due := j.PurgeDue.Prev(now.Add(-purgeGrace))
-		out.Late = !at.IsZero() && at.Before(due)
+		if out.Late = !at.IsZero() && at.Before(due); out.Late && out.Due == nil {
+			out.Due = &due
+		}
 		break // of the project: each job has the same
 	}
 	done, begun := 0, 0
@@ -390,6 +420,19 @@ func (r *Runner) Retention(ctx context.Context, js []*Job) (*Retention, error) {
 		}
 	}
 	return out, nil
+}
+
+// latePurge is what is overdue where retention is not carried out. It stands under the first of the jobs, for it is the project's.
+func (r *Runner) latePurge(ctx context.Context, js []*Job) ([]Overdue, error) {
+	at, err := r.Retention(ctx, js)
+	if err != nil || at.Due == nil {
+		return nil, err
+	}
+	x := Overdue{Job: js[0], Kind: OverduePurge, Subject: "retention", Due: *at.Due, Command: "rapport purge"}
+	if x.Says = "what is past its retention has not been removed: a purge fell due, and none was brought to its end"; at.Failed != "" {
+		x.Says = "what is past its retention has not been removed: the last purge failed: " + at.Failed
+	}
+	return []Overdue{x}, nil
 }
 
 // rest notes what becomes of something, once.

@@ -31,6 +31,8 @@ type Scheduler struct {
 	ledgers *ledgers
 	feed    *feed
 
+	retention *retention
+
 	declared []*Job          // those without a schedule as well
 	closed   map[string]bool // keys of requests that need not be read again; used by one goroutine
 
@@ -71,7 +73,7 @@ func NewScheduler(r *Runner, js []*Job, o SchedulerOptions) *Scheduler {
 	own.Now, own.turns = o.Clock.Now, &turns{}
 	s := &Scheduler{
 		runner: &own, clock: o.Clock, drain: o.Drain, run: own.Run, wake: make(chan struct{}, 1), count: map[string]map[string]int{},
-		peers: newPeers(&own, js, o.Takeover), ledgers: newLedgers(&own, js, o.Clock.Now()), feed: newFeed(js), declared: js, closed: map[string]bool{},
+		peers: newPeers(&own, js, o.Takeover), ledgers: newLedgers(&own, js, o.Clock.Now()), feed: newFeed(js), retention: newRetention(&own, js, o.Clock.Now()), declared: js, closed: map[string]bool{},
 	}
 	for _, j := range js {
 		if j.Due.IsZero() {

@@ -31,8 +31,8 @@ type HoldObserver interface {
 func (s *Scheduler) Announce(ctx context.Context) error { return s.peers.beat(ctx) }
 
 // Watch does until ctx ends what a server does between runs, beside Run: it tells the other servers that this one lives, brings the online store in
-// step with the alias if it was flushed or restored, says what is late, makes the ledgers of what each field is worth, and
-// reads consent between runs. What goes wrong is logged, and tried again a little later. Loading a store
+// step with the alias if it was flushed or restored, says what is late, makes the ledgers of what each field is worth,
+// reads consent between runs, and removes what is past its retention. What goes wrong is logged, and tried again a little later. Loading a store
 // again may take long, and so the beats go on beside it: a server that mends is not taken for a dead one.
 func (s *Scheduler) Watch(ctx context.Context) {
 	var wg sync.WaitGroup
@@ -57,6 +57,7 @@ func (s *Scheduler) Watch(ctx context.Context) {
 	})
 	wg.Go(func() { s.each(ctx, time.Minute, func() { s.minimize(ctx) }) })
 	wg.Go(func() { s.each(ctx, time.Minute, func() { s.sync(ctx) }) })
+	wg.Go(func() { s.each(ctx, time.Minute, func() { s.purge(ctx) }) })
 	wg.Wait()
 }
 

@@ -38,7 +38,7 @@ type UsageRow struct {
 var kinds = map[string]string{
 	"alerts": "who has been told what", "artifacts": "models", "data": "rows of tables", "done": "proof of steps that are done", "identity": "where ids meet subject numbers",
 	"leases": "who runs what", "lineage": "events that a catalog has yet to get", "minimization": "what each field is worth", "mitigation": "what remedies against gaps would cost", "models": "versions, and what is live", "online": "whether the fallback is on",
-	"pause": "jobs that are paused", "policy": "erasures, withdrawals, receipts, requests, who looked at whose records", "reports": "reports", "runs": "the ledger", "serve": "servers that are alive", "tuning": "what searches of hyperparameters found",
+	"pause": "jobs that are paused", "policy": "erasures, withdrawals, receipts, requests, purges, legal holds, who looked at whose records", "reports": "reports", "runs": "the ledger", "serve": "servers that are alive", "tuning": "what searches of hyperparameters found",
 }
 
 // Usage adds up the objects of the bucket. Cost: one listing of it, and one GET a step that is done.

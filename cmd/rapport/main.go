@@ -88,13 +88,13 @@ func exitCode(ctx context.Context, err error) int {
 	switch {
 	case errors.As(err, &faults), errors.As(err, &usage):
 		return exitUsage
-	case errors.Is(err, jobs.ErrOpenInterval), errors.Is(err, jobs.ErrBadRequest):
+	case errors.Is(err, jobs.ErrOpenInterval), errors.Is(err, jobs.ErrBadRequest), errors.Is(err, jobs.ErrBadHold):
 		return exitUsage
 	case errors.Is(err, jobs.ErrRejected), errors.Is(err, registry.ErrRefused), errors.Is(err, jobs.ErrConsentHeld):
 		return exitRejected
 	case errors.Is(err, storage.ErrHeld), errors.Is(err, storage.ErrLost):
 		return exitHeld
-	case errors.As(err, &missing), errors.Is(err, ledger.ErrNotFound), errors.Is(err, jobs.ErrEnded), errors.Is(err, jobs.ErrNothingToAcknowledge), errors.Is(err, jobs.ErrNoRequest), errors.Is(err, jobs.ErrNothingHeld):
+	case errors.As(err, &missing), errors.Is(err, ledger.ErrNotFound), errors.Is(err, jobs.ErrEnded), errors.Is(err, jobs.ErrNothingToAcknowledge), errors.Is(err, jobs.ErrNoRequest), errors.Is(err, jobs.ErrNoHold), errors.Is(err, jobs.ErrNothingHeld):
 		return exitNotFound
 	case ctx.Err() != nil, errors.Is(err, jobs.ErrCancelled):
 		return exitInterrupted
@@ -146,7 +146,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.initCmd(), a.synthCmd(), a.importCmd(), a.validateCmd(), a.planCmd(), a.runCmd(), a.backfillCmd(), a.statusCmd(),
 		a.runsCmd(), a.alertsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.similarCmd(), a.subjectCmd(), a.accessLogCmd(), a.reportCmd(),
-		a.tuneCmd(), a.minimizeCmd(), a.mitigateCmd(), a.onlineCmd(), a.serveCmd(), a.jobsCmd(), a.driftCmd(), a.trustCmd(), a.purposesCmd(), a.consentCmd(), a.versionCmd(), a.schemaCmd(), a.duCmd(), a.gcCmd(), a.inspectCmd(),
+		a.tuneCmd(), a.minimizeCmd(), a.mitigateCmd(), a.onlineCmd(), a.serveCmd(), a.jobsCmd(), a.driftCmd(), a.trustCmd(), a.purposesCmd(), a.consentCmd(), a.versionCmd(), a.schemaCmd(), a.duCmd(), a.gcCmd(), a.purgeCmd(), a.holdsCmd(), a.inspectCmd(),
 	)
 	a.completeArgs(root)
 	return root

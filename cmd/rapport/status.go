@@ -53,6 +53,7 @@ func (a *app) statusCmd() *cobra.Command {
 					row(w, "fallback", fallbackLine(f))
 				}
 				printDue(w, s.Requests)
+				printRetention(w, s.Retention)
 				for _, j := range s.Jobs {
 					row(w)
 					row(w, "job", j.Job)

@@ -29,6 +29,7 @@ const (
 	Consent  Kind = "consent"  // a feed of consent is held: it would deny too many
 	Request  Kind = jobs.OverdueRequest
 	Retrain  Kind = jobs.OverdueRetrain
+	Purge    Kind = jobs.OverduePurge
 	Access   Kind = "access" // a token reads the records of more people than it should, within an hour
 	test     Kind = "test"
 )

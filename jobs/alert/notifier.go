@@ -165,7 +165,7 @@ func (n *Notifier) Overdue(ctx context.Context, all []jobs.Overdue) {
 		}
 	}
 	for _, c := range n.all(ctx) {
-		if !c.Open || seen[c.ID] || c.Kind != Request && c.Kind != Retrain {
+		if !c.Open || seen[c.ID] || c.Kind != Request && c.Kind != Retrain && c.Kind != Purge {
 			continue
 		}
 		again, err := n.store.update(ctx, *c, func(c *condition) bool {

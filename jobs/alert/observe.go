@@ -313,7 +313,7 @@ func clears(c *condition, run ledger.Run, res *jobs.Result, judged bool) bool {
 	case Consent:
 		_, held := heldConsent(run)
 		return !held
-	case Request, Retrain: // Overdue says when they are over
+	case Request, Retrain, Purge: // Overdue says when they are over
 		return false
 	case Drift:
 		return judged && run.Cause != "backfill"

@@ -144,6 +144,9 @@ var (
 	descConsent    = desc("rapport_consent_age_seconds", "Since the consent records were read last.", "job")
 	descInStep     = desc("rapport_online_in_step", "1 if the online store serves what the alias says.", "job")
 	descFallback   = desc("rapport_online_fallback", "1 if an operator has switched off all that is based on profiling.")
+	descPurge      = desc("rapport_purge_age_seconds", "Since what is past its retention was removed last; absent: never.")
+	descPurgeLate  = desc("rapport_purge_late", "1 if a purge has failed, or fell due long ago and was not done.")
+	descHolds      = desc("rapport_legal_holds", "Legal holds in force.")
 	descAlerts     = desc("rapport_alerts_total", "Messages to those whom the project file names.", "outcome")
 )
 
@@ -154,7 +157,7 @@ var outcomes = []string{"succeeded", "rejected", "failed", "interrupted", "left_
 func (s *standing) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descBuild, descStatus, descTurn, descBeat, descIntervals, descHeld, descPaused, descLate, descStale, descSuccess, descDue, descLag, descVersion, descGeneration,
-		descAge, descConsent, descInStep, descFallback, descAlerts,
+		descAge, descConsent, descInStep, descFallback, descPurge, descPurgeLate, descHolds, descAlerts,
 	} {
 		to <- d
 	}
@@ -193,6 +196,13 @@ func (s *standing) Collect(to chan<- prometheus.Metric) {
 		return
 	}
 	gauge(descFallback, truth(status.Fallback != nil))
+	if r := status.Retention; r != nil {
+		if r.Purged != nil {
+			gauge(descPurge, now.Sub(*r.Purged).Seconds())
+		}
+		gauge(descPurgeLate, truth(r.Late || r.Failed != ""))
+		gauge(descHolds, float64(r.Holds))
+	}
 	for _, j := range status.Jobs {
 		gauge(descPaused, truth(j.Paused != ""), j.Job)
 		gauge(descLate, truth(j.Late), j.Job)

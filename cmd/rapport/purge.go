@@ -1,0 +1,155 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rapport-ml/rapport/jobs"
+)
+
+func (a *app) purgeCmd() *cobra.Command {
+	var dry, list bool
+	c := &cobra.Command{
+		Use:   "purge [--dry-run] [--list]",
+		Short: "Remove what is older than every purpose that reads it allows, and write down what went",
+		Long: "Remove, for all jobs and class by class, what is older than every purpose that reads it allows (purposes.NAME.keep), by event time. A table that\n" +
+			"several purposes or jobs read is kept as long as the longest of them says. What is live, pinned or kept for a rollback stays, and so does what a\n" +
+			"legal hold holds (rapport holds). What goes is written down first, in policy/purges/; a purge that was interrupted is finished by the next one.\n" +
+			"With retention.schedule in the project file, rapport serve does the same.",
+		Args: usage(noArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if list {
+				return a.listPurges(cmd)
+			}
+			p, err := a.open(cmd.Context(), !dry)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			js, err := p.allJobs()
+			if err != nil {
+				return err
+			}
+			out, err := p.runner.Purge(cmd.Context(), js, a.who(), dry)
+			p.progress.done()
+			if err != nil {
+				return err
+			}
+			return a.print(out, func(w io.Writer) { printPurged(w, out) })
+		},
+	}
+	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would go, what would stay, and why")
+	c.Flags().BoolVar(&list, "list", false, "the journal: what has gone so far")
+	c.MarkFlagsMutuallyExclusive("dry-run", "list")
+	return c
+}
+
+func printPurged(w io.Writer, out *jobs.Purged) {
+	for _, n := range out.Resumed {
+		row(w, "finished", fmt.Sprintf("purge %d, which had been interrupted", n))
+	}
+	for _, key := range out.Receipts {
+		row(w, "finished", "an erasure of which a legal hold had kept rows; receipt "+key)
+	}
+	if out.Waiting > 0 {
+		row(w, "waits", count(out.Waiting, "erasure")+" of which legal holds keep rows")
+	}
+	for _, h := range out.Ended {
+		row(w, "hold ended", fmt.Sprintf("%d, %s", h.Number, clock(h.Ended())))
+	}
+	if out.Purge.Number > 0 {
+		row(w, "purge", out.Purge.Number)
+	}
+	printPurge(w, &out.Purge, out.DryRun)
+	if out.Nothing {
+		row(w, "nothing to do", "all that is kept may be kept")
+	}
+}
+
+// printPurge prints an entry of the journal.
+func printPurge(w io.Writer, p *jobs.Purge, dry bool) {
+	for _, c := range p.Classes {
+		until := "is kept for ever"
+		if c.Before != nil {
+			until = fmt.Sprintf("is kept for %s, from %s", c.Keep, clock(*c.Before))
+		}
+		row(w, "class "+c.Class, "job "+c.Job, "purpose "+c.Purpose, until)
+	}
+	went := "went"
+	if dry {
+		went = "would go"
+	}
+	for _, g := range p.Goes {
+		row(w, went, g.Store, fmt.Sprintf("%d of %s to %s", g.Tables, g.From.Format(time.DateOnly), g.To.Format(time.DateOnly)), fmt.Sprintf("%d rows, %d files, %s", g.Rows, g.Files, bytesOf(g.Bytes)))
+	}
+	for _, x := range p.Excepted {
+		row(w, "held", x.Store, fmt.Sprintf("%d, %d rows", x.Tables, x.Rows), fmt.Sprintf("hold %d until %s: %s", x.Hold, clock(x.Until), x.Reason))
+	}
+	for _, x := range p.Longer {
+		row(w, "kept longer", x.Store, fmt.Sprint(x.Tables), fmt.Sprintf("job %s, purpose %s keeps them longest", x.Job, x.Purpose))
+	}
+	for _, x := range p.Rests {
+		becomes := x.Becomes
+		if x.By != nil {
+			becomes += " by " + clock(*x.By)
+		}
+		row(w, "rests on it", fmt.Sprintf("%s (%d)", x.What, x.Count), becomes, x.Why)
+	}
+}
+
+func (a *app) listPurges(cmd *cobra.Command) error {
+	p, err := a.open(cmd.Context(), false)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	all, err := p.runner.Purges(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if all == nil {
+		all = []jobs.PurgeEntry{}
+	}
+	return a.print(all, func(w io.Writer) {
+		row(w, "NUMBER", "BEGAN", "BY", "FINISHED", "WENT")
+		for _, e := range all {
+			finished := "interrupted: the next one goes on with it"
+			if e.Finished != nil {
+				finished = clock(e.Finished.At)
+			}
+			var rows, size int64
+			files := 0
+			for _, g := range e.Goes {
+				rows, files, size = rows+g.Rows, files+g.Files, size+g.Bytes
+			}
+			row(w, e.Number, clock(e.At), e.By, finished, fmt.Sprintf("%d rows, %d files, %s", rows, files, bytesOf(size)))
+		}
+	})
+}
+
+// printRetention is the part of status that tells how retention stands.
+func printRetention(w io.Writer, r *jobs.Retention) {
+	last, next := "never", "only by rapport purge"
+	if r.Purged != nil {
+		last = clock(*r.Purged)
+	}
+	if r.Next != nil {
+		next = "next " + clock(*r.Next)
+	}
+	row(w, "retention", fmt.Sprintf("last purge %s, %s", last, next))
+	switch {
+	case r.Failed != "":
+		row(w, "retention", fmt.Sprintf("the purge of %s failed: %s", clock(*r.Due), r.Failed))
+	case r.Late:
+		row(w, "retention", fmt.Sprintf("late: a purge fell due %s", clock(*r.Due)))
+	}
+	if r.Open > 0 {
+		row(w, "retention", count(r.Open, "purge")+" had been interrupted: the next one goes on")
+	}
+	if r.Holds > 0 {
+		row(w, "legal holds", fmt.Sprintf("%d, the next ends %s", r.Holds, clock(*r.Ends)))
+	}
+}
