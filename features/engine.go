@@ -23,6 +23,16 @@ type Split struct {
 	Read func(ctx context.Context, columns []string) iter.Seq2[*table.Batch, error]
 }
 
+// TableKind is what a build puts out in a table: a view's rows, or what later builds take as their Prior.
+type TableKind int
+
+// The kinds of tables.
+const (
+	ViewTable TableKind = iota
+	StateTable
+	TileTable
+)
+
 // Plan is one build: the views as of Interval.End.
 type Plan struct {
 	Views    []View
@@ -47,6 +57,9 @@ type Plan struct {
 	// State is as of Interval.End; Tile is of the events of Interval alone. Their texts, too, are valid only during the call: who keeps them clones them.
 	State func(key string, rows *table.Batch) error
 	Tile  func(key string, rows *table.Batch) error
+	// Whole, if not nil, is called, as the three are, when a table has all of its rows: of the view of that name, or the state or tile of that key. What
+	// stores tables can begin with those of one key while others are computed.
+	Whole func(kind TableKind, name string) error
 	// Anew says that all that Out, State and Tile have received is void, and that the build begins again with all events: after some entities had been put out a
 	// Prior turned out to be of no use, or what was spilled to have texts that the engine can't tell apart as it began. It must be set if Prior is; without it the
 	// latter is an error. An error ends the build.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -86,8 +85,19 @@ func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, err
 	}
 	plan.Events = func(_ context.Context, win table.Interval) ([]features.Split, error) { return events.splits(win), nil }
 	res := result{outputs: map[string]table.Manifest{}}
-	sink := newTableSink()
+	sink := &tableSink{ctx: ctx, memory: w.Memory}
+	defer sink.stop()
 	plan.Anew = sink.anew
+	plan.Whole = func(kind features.TableKind, name string) error {
+		switch kind {
+		case features.StateTable:
+			name = stateOutput(name)
+		case features.TileTable:
+			name = tileOutput(name)
+		}
+		sink.whole(name)
+		return nil
+	}
 	plan.Out = func(v features.View, rows *table.Batch) error {
 		return sink.add(v.Name, func() *table.Writer { return w.viewWriter(v) }, rows)
 	}
@@ -107,7 +117,7 @@ func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, err
 	if err != nil {
 		return result{}, err
 	}
-	if err := sink.finish(ctx, w.Memory, res.outputs); err != nil {
+	if err := sink.finish(res.outputs); err != nil {
 		return result{}, err
 	}
 	for _, v := range w.job.Views {
@@ -129,47 +139,70 @@ func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, err
 	return res, nil
 }
 
-// tableSink writes the tables whose batches an engine hands over by turns.
-type tableSink struct{ open map[string]*table.Writer }
-
-func newTableSink() *tableSink { return &tableSink{open: map[string]*table.Writer{}} }
+// tableSink writes the tables whose batches an engine hands over by turns. Those that are whole are stored while the engine makes others.
+type tableSink struct {
+	ctx    context.Context
+	memory int64 // the build's; 0: no limit
+	open   map[string]*table.Writer
+	stored *table.Finisher
+	names  []string // of those that are stored
+}
 
 // add appends rows to the table of a name, which writer begins.
 func (s *tableSink) add(name string, writer func() *table.Writer, rows *table.Batch) error {
 	w := s.open[name]
 	if w == nil {
+		if s.open == nil {
+			s.open = map[string]*table.Writer{}
+		}
 		w = writer()
 		s.open[name] = w
 	}
 	return w.Append(rows)
 }
 
-// anew forgets all rows. Nothing of them is stored: a writer stores when it is finished.
+// finishRoom is what tables that are stored side by side may take, where the budget says nothing.
+const finishRoom = 1 << 30
+
+// whole begins to store a table. What it takes for several at a time is a quarter of the build's memory at most.
+func (s *tableSink) whole(name string) {
+	if s.stored == nil {
+		room := int64(finishRoom)
+		if s.memory > 0 {
+			room = s.memory / 4
+		}
+		s.stored = table.NewFinisher(s.ctx, room)
+	}
+	s.stored.Add(s.open[name])
+	s.names = append(s.names, name)
+	delete(s.open, name) // so that what is stored is let go
+}
+
+// anew forgets all rows. What of them is stored already is what the same rows are stored as again, or garbage.
 func (s *tableSink) anew() error {
+	s.stop()
 	clear(s.open)
 	return nil
 }
 
-// finishRoom is what tables that are stored side by side may take, where the budget says nothing.
-const finishRoom = 1 << 30
+// stop ends what is under way.
+func (s *tableSink) stop() {
+	if s.stored != nil {
+		s.stored.Stop()
+	}
+	s.stored, s.names = nil, nil
+}
 
-// finish stores all tables, and puts their manifests into out. What it takes for several at a time is a quarter of the build's memory at most.
-func (s *tableSink) finish(ctx context.Context, memory int64, out map[string]table.Manifest) error {
-	names := slices.Sorted(maps.Keys(s.open))
-	writers := make([]*table.Writer, len(names))
-	for i, name := range names {
-		writers[i] = s.open[name]
+// finish waits for all tables, which are whole, and puts their manifests into out.
+func (s *tableSink) finish(out map[string]table.Manifest) error {
+	if s.stored == nil {
+		return nil
 	}
-	clear(s.open) // so that what is stored is let go
-	room := int64(finishRoom)
-	if memory > 0 {
-		room = memory / 4
-	}
-	stored, err := table.FinishAll(ctx, writers, room)
+	stored, err := s.stored.Wait()
 	if err != nil {
 		return err
 	}
-	for i, name := range names {
+	for i, name := range s.names {
 		out[name] = stored[i]
 	}
 	return nil

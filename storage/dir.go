@@ -220,28 +220,44 @@ func (d *dirBucket) put(ctx context.Context, key string, b Body, c Cond) (Info, 
 		return Info{}, err
 	}
 
-	lock, err := d.lock(root)
+	fi, err := d.move(ctx, root, tmp, key, c)
+	if err == nil && c == (Cond{}) {
+		err = syncDir(root, path.Dir(key))
+	}
 	if err != nil {
 		return Info{}, err
+	}
+	return dirInfo(key, fi), nil
+}
+
+// move moves a file into place under the lock. A write on a condition, on which those of others may rest, is durable before anybody else writes; any other one
+// is when put has made it so, which a disk does for many at once.
+func (d *dirBucket) move(ctx context.Context, root *os.Root, tmp *tempFile, key string, c Cond) (fs.FileInfo, error) {
+	lock, err := d.lock(root)
+	if err != nil {
+		return nil, err
 	}
 	defer lock.release()
 	if err := ctx.Err(); err != nil {
-		return Info{}, err
+		return nil, err
 	}
 	if err := d.judge(root, key, c); err != nil {
-		return Info{}, err
+		return nil, err
 	}
 	fi, err := lock.stamp(tmp)
 	if err != nil {
-		return Info{}, err
+		return nil, err
 	}
 	if err := mkdirs(root, path.Dir(key)); err != nil {
-		return Info{}, err
+		return nil, err
 	}
 	if err := place(root, tmp, key, c); err != nil {
-		return Info{}, err
+		return nil, err
 	}
-	return dirInfo(key, fi), syncDir(root, path.Dir(key))
+	if c == (Cond{}) {
+		return fi, nil
+	}
+	return fi, syncDir(root, path.Dir(key))
 }
 
 // judge says whether the condition holds now.

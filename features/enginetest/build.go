@@ -53,12 +53,14 @@ func build(ctx context.Context, eng features.Engine, t task) (built, error) {
 		Out: func(v features.View, b *table.Batch) error { return out.put(v.Name, b) },
 	}
 	state, tile := newSink(&inside), newSink(&inside)
+	p.Whole = func(kind features.TableKind, name string) error { return []*sink{out, state, tile}[kind].whole(name) }
 	p.Anew = func() error {
 		if t.prior == nil {
 			return errors.New("the engine begins anew, and had nothing that it could go on from")
 		}
 		for _, s := range []*sink{out, state, tile} {
 			clear(s.tables)
+			clear(s.ended)
 		}
 		return nil
 	}
@@ -128,14 +130,42 @@ type sink struct {
 	wanted []tableOf    // without rows, in their order
 	inside *atomic.Bool // of the sinks of one build
 	tables map[string]*tableOf
+	ended  map[string]bool // that all of its rows have come
 }
 
-func newSink(inside *atomic.Bool) *sink { return &sink{inside: inside, tables: map[string]*tableOf{}} }
+func newSink(inside *atomic.Bool) *sink {
+	return &sink{inside: inside, tables: map[string]*tableOf{}, ended: map[string]bool{}}
+}
+
+// enter begins a call that says something of a table, or refuses it.
+func (s *sink) enter(name string) error {
+	if !s.inside.CompareAndSwap(false, true) {
+		return fmt.Errorf("view %s: two calls overlap", name)
+	}
+	if s.ended[name] {
+		s.inside.Store(false)
+		return fmt.Errorf("view %s: more is said of a table that had all of its rows", name)
+	}
+	return nil
+}
+
+// whole takes it that a table has all of its rows.
+func (s *sink) whole(name string) error {
+	if err := s.enter(name); err != nil {
+		return err
+	}
+	defer s.inside.Store(false)
+	if s.tables[name] == nil {
+		return fmt.Errorf("view %s: a table has all of its rows of which no batch came", name)
+	}
+	s.ended[name] = true
+	return nil
+}
 
 // put takes rows of the table of a view, or of the views of a key.
 func (s *sink) put(name string, b *table.Batch) error {
-	if !s.inside.CompareAndSwap(false, true) {
-		return fmt.Errorf("view %s: two calls overlap", name)
+	if err := s.enter(name); err != nil {
+		return err
 	}
 	defer s.inside.Store(false)
 	t := s.tables[name]
@@ -178,6 +208,9 @@ func (s *sink) finish() (tables []tableOf, err error) {
 		t := s.tables[w.view]
 		if t == nil {
 			return nil, fmt.Errorf("the engine put out no batch of %s: a table without rows is one empty batch", w.view)
+		}
+		if !s.ended[w.view] {
+			return nil, fmt.Errorf("the engine did not say that the table of %s has all of its rows", w.view)
 		}
 		if err := t.sort(); err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package enginetest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"math"
 	"runtime"
@@ -490,6 +491,18 @@ func TestWrongEnginesFail(t *testing.T) {
 			}
 			return p
 		}), []string{"script/operators", "oracle/mixed-4"}},
+		"does not say that a table is whole": {mutant(func(p features.Plan) features.Plan {
+			p.Whole = func(features.TableKind, string) error { return nil }
+			return p
+		}), []string{"script/operators", "prior/daily/count"}},
+		"takes a table for whole too early": {mutant(func(p features.Plan) features.Plan {
+			out, whole := p.Out, p.Whole
+			p.Whole = func(features.TableKind, string) error { return nil }
+			p.Out = func(v features.View, b *table.Batch) error {
+				return errors.Join(whole(features.ViewTable, v.Name), out(v, b))
+			}
+			return p
+		}), []string{"script/operators"}},
 		"skips empty views": {mutant(func(p features.Plan) features.Plan {
 			out := p.Out
 			p.Out = func(v features.View, b *table.Batch) error {

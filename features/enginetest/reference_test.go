@@ -25,6 +25,9 @@ type definitions struct {
 }
 
 func (d definitions) Build(ctx context.Context, p features.Plan) (features.Stats, error) {
+	if p.Whole == nil {
+		p.Whole = func(features.TableKind, string) error { return nil }
+	}
 	stats := features.Stats{RowsOut: map[string]int64{}, Refused: map[string]int64{}}
 	if err := errors.Join(features.Validate(p.Views), fits(p.Views, p.Schema)); err != nil {
 		return stats, err
@@ -67,7 +70,7 @@ func (d definitions) Build(ctx context.Context, p features.Plan) (features.Stats
 				}
 			}
 		}
-		if err := p.Out(v, events{schema: res.tables[0].schema, rows: res.tables[0].rows}.whole()); err != nil {
+		if err := errors.Join(p.Out(v, events{schema: res.tables[0].schema, rows: res.tables[0].rows}.whole()), p.Whole(features.ViewTable, v.Name)); err != nil {
 			return stats, err
 		}
 	}
@@ -75,7 +78,7 @@ func (d definitions) Build(ctx context.Context, p features.Plan) (features.Stats
 		views := slices.DeleteFunc(slices.Clone(p.Views), func(v features.View) bool { return v.Key != key })
 		longest := table.Interval{Start: p.Interval.End.Add(-features.RetentionNeeded(views)), End: p.Interval.End}
 		if p.State != nil {
-			if err := p.State(key, r.events.with(past[key].rows...).blobs(views, longest).whole()); err != nil {
+			if err := errors.Join(p.State(key, r.events.with(past[key].rows...).blobs(views, longest).whole()), p.Whole(features.StateTable, key)); err != nil {
 				return stats, err
 			}
 		}
@@ -83,7 +86,7 @@ func (d definitions) Build(ctx context.Context, p features.Plan) (features.Stats
 	for _, key := range features.Keys(p.Views) {
 		views := slices.DeleteFunc(slices.Clone(p.Views), func(v features.View) bool { return v.Key != key })
 		if p.Tile != nil {
-			if err := p.Tile(key, r.events.with(past[key].rows...).blobs(views, p.Interval).whole()); err != nil {
+			if err := errors.Join(p.Tile(key, r.events.with(past[key].rows...).blobs(views, p.Interval).whole()), p.Whole(features.TileTable, key)); err != nil {
 				return stats, err
 			}
 		}

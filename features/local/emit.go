@@ -29,6 +29,7 @@ type sheet struct {
 	// rows puts out those of a partition, which has this number among those of the group.
 	rows func(pt *partition, number int, b *buffer, out func(*table.Batch) error) error
 	out  func(*table.Batch) error
+	end  func() error // nil: nobody asks when it has all rows
 
 	total int64 // rows
 }
@@ -70,19 +71,34 @@ func (o *outlet) give(sh *sheet, rows *table.Batch) error {
 	return o.first
 }
 
-// end puts out an empty batch of each table that has no rows, and counts those of views.
-func (o *outlet) end(stats *features.Stats) error {
+// whole ends the tables of a group: with an empty batch of each that has no rows.
+func (o *outlet) whole(g *group) error {
 	for _, sh := range o.sheets {
+		if sh.group != g {
+			continue
+		}
 		if sh.total == 0 {
 			if err := o.give(sh, newBuffer(sh.schema, 0).head(0)); err != nil {
 				return err
 			}
 		}
+		if sh.end == nil {
+			continue
+		}
+		if err := sh.end(); err != nil {
+			return fmt.Errorf("%s: %w", sh.what, err)
+		}
+	}
+	return nil
+}
+
+// count counts the rows of views.
+func (o *outlet) count(stats *features.Stats) {
+	for _, sh := range o.sheets {
 		if sh.view != nil {
 			stats.RowsOut[sh.view.Name] = sh.total
 		}
 	}
-	return nil
 }
 
 // all puts out all partitions of a build from all events: of each group those in memory, and then, as they are completed, those that were spilled.
@@ -99,6 +115,9 @@ func (o *outlet) all() error {
 		err := o.each(i, whole, runtime.GOMAXPROCS(0), func(*taker, *partition) error { return nil })
 		if err == nil {
 			err = o.each(i, spilled, o.scan.mergers(i, spilled), func(t *taker, pt *partition) error { return t.merge(pt) })
+		}
+		if err == nil {
+			err = o.whole(o.scan.prog.groups[i])
 		}
 		if err != nil {
 			return err

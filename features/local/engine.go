@@ -96,7 +96,8 @@ func attempt(ctx context.Context, p features.Plan, bg *budget, stats *features.S
 		}
 		return err
 	}
-	return o.end(stats)
+	o.count(stats)
+	return nil
 }
 
 // goOnFrom builds the views from what the prior build kept. It reports false if that is of no use, and what was put out then is void.
@@ -117,7 +118,8 @@ func goOnFrom(ctx context.Context, p features.Plan, bg *budget, stats *features.
 		s.stats.report(prog, stats)
 		end := p.Prior.End
 		stats.States, stats.Prior = n, &end
-		return true, o.end(stats)
+		o.count(stats)
+		return true, nil
 	}
 	if !errors.Is(err, errInconsistent) && !errors.Is(err, aggregate.ErrDamaged) && !errors.Is(err, errBeyond) {
 		s.stats.report(prog, stats)
@@ -132,15 +134,23 @@ func goOnFrom(ctx context.Context, p features.Plan, bg *budget, stats *features.
 
 // sheets are the tables that the plan asks for.
 func (s *scan) sheets(p features.Plan) (all []*sheet) {
+	whole := func(kind features.TableKind, name string) func() error {
+		if p.Whole == nil {
+			return nil
+		}
+		return func() error { return p.Whole(kind, name) }
+	}
 	for i := range s.prog.views {
 		sh := viewSheet(s.prog, &s.prog.views[i])
 		sh.out = func(rows *table.Batch) error { return p.Out(sh.view.View, rows) }
+		sh.end = whole(features.ViewTable, sh.view.Name)
 		all = append(all, sh)
 	}
 	for _, g := range s.prog.groups {
 		if p.State != nil {
 			sh := stateSheet(s.prog, g)
 			sh.out = func(rows *table.Batch) error { return p.State(s.prog.keyOf(g), rows) }
+			sh.end = whole(features.StateTable, s.prog.keyOf(g))
 			all = append(all, sh)
 		}
 	}
@@ -148,6 +158,7 @@ func (s *scan) sheets(p features.Plan) (all []*sheet) {
 		if p.Tile != nil {
 			sh := tileSheet(s.prog, g, p.Interval.Start.UnixMicro())
 			sh.out = func(rows *table.Batch) error { return p.Tile(s.prog.keyOf(g), rows) }
+			sh.end = whole(features.TileTable, s.prog.keyOf(g))
 			all = append(all, sh)
 		}
 	}

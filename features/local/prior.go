@@ -240,6 +240,9 @@ func (s *scan) goOn(ctx context.Context, p features.Plan, pr *progress, o *outle
 			numbers[i] = i
 		}
 		err := o.each(group, numbers, runtime.GOMAXPROCS(0), func(t *taker, pt *partition) error { return t.goOn(pt, of, pr) })
+		if err == nil {
+			err = o.whole(s.prog.groups[group])
+		}
 		if err != nil {
 			return entities, err
 		}

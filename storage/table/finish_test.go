@@ -11,7 +11,7 @@ import (
 
 // Tables that are finished side by side are those that they are one by one, in their order, whatever room there is; the first error ends it, as does a caller that
 // wants no more.
-func TestFinishAll(t *testing.T) {
+func TestFinisher(t *testing.T) {
 	schema := Schema{{Name: "id", Type: Int64}}
 	writers := func(faulty int) []*Writer {
 		var out []*Writer
@@ -32,8 +32,15 @@ func TestFinishAll(t *testing.T) {
 		}
 		return out
 	}
+	finishAll := func(ctx context.Context, writers []*Writer, room int64) ([]Manifest, error) {
+		f := NewFinisher(ctx, room)
+		for _, w := range writers {
+			f.Add(w)
+		}
+		return f.Wait()
+	}
 	for _, room := range []int64{0, 100, 1 << 30} {
-		got, err := FinishAll(t.Context(), writers(-1), room)
+		got, err := finishAll(t.Context(), writers(-1), room)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,12 +51,20 @@ func TestFinishAll(t *testing.T) {
 			}
 		}
 	}
-	if _, err := FinishAll(t.Context(), writers(4), 100); err == nil || errors.Is(err, context.Canceled) {
+	if _, err := finishAll(t.Context(), writers(4), 100); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("error %v of nine tables of which one can't be written", err)
 	}
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := FinishAll(stopped, writers(-1), 100); !errors.Is(err, context.Canceled) {
+	if _, err := finishAll(stopped, writers(-1), 100); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v of a caller that has ended it", err)
+	}
+	f := NewFinisher(t.Context(), 100)
+	for _, w := range writers(-1) {
+		f.Add(w)
+	}
+	f.Stop()
+	if _, err := f.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v of what was stopped", err)
 	}
 }

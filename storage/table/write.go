@@ -168,27 +168,41 @@ func (w *Writer) Held() (n int64) {
 // Finish sorts, encodes, stores and verifies the parts and returns the table's manifest. Nothing is visible until the manifest is
 // committed; parts of a failed Finish are garbage for the sweep, and are used again if the same rows are written again.
 func (w *Writer) Finish(ctx context.Context) (Manifest, error) {
+	encoded, err := w.encoded(ctx)
+	if err != nil {
+		return Manifest{}, err
+	}
+	return w.stored(ctx, encoded)
+}
+
+// encoded is the first half of Finish, which keeps processors busy: it sorts, encodes and hashes the shards.
+func (w *Writer) encoded(ctx context.Context) ([]shard, error) {
 	switch {
 	case w.err != nil:
-		return Manifest{}, w.err
+		return nil, w.err
 	case w.done:
-		return Manifest{}, fmt.Errorf("write table %s: finished twice", w.prefix)
+		return nil, fmt.Errorf("write table %s: finished twice", w.prefix)
 	}
 	w.done = true
-	var parts []Part
-	encoded, err := w.encodeAll(ctx)
-	if err == nil {
-		hashParts(encoded)
-		parts, err = w.storeAll(ctx, encoded)
+	shards, err := w.encodeAll(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("write table %s: %w", w.prefix, err)
 	}
+	hashParts(shards)
+	return shards, nil
+}
+
+// stored is the second half, which waits for the store.
+func (w *Writer) stored(ctx context.Context, shards []shard) (Manifest, error) {
+	parts, err := w.storeAll(ctx, shards)
 	if err != nil {
 		return Manifest{}, fmt.Errorf("write table %s: %w", w.prefix, err)
 	}
 	m := Manifest{Schema: w.schema, Shards: w.o.Shards, Ordered: w.o.Ordered, Parts: []Part{}, Keys: slices.Clone(w.o.SortBy)}
-	total := encoded[0].digest
+	total := shards[0].digest
 	for i, p := range parts {
 		if i > 0 {
-			if err := total.Merge(encoded[i].digest); err != nil {
+			if err := total.Merge(shards[i].digest); err != nil {
 				return Manifest{}, fmt.Errorf("write table %s: %w", w.prefix, err)
 			}
 		}

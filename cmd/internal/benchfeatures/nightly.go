@@ -215,10 +215,16 @@ func runNight(ctx context.Context, t task) (m measured, err error) {
 		}
 	}
 	clock := benchmark.Start()
+	stored := newStoring(ctx)
+	defer stored.in.Stop()
+	p.Whole = func(kind features.TableKind, name string) error {
+		stored.whole([]*tables{rows, state, tile}[kind], name)
+		return nil
+	}
 	if m.Stats, err = (local.Engine{}).Build(ctx, p); err != nil {
 		return m, err
 	}
-	if err := finish(rows, state, tile); err != nil {
+	if err := stored.wait(); err != nil {
 		return m, err
 	}
 	m.Measured = clock.Stop()
@@ -285,24 +291,45 @@ func (t *tables) add(name string, o table.WriteOptions, b *table.Batch) error {
 	return w.Append(b)
 }
 
-// finish stores all tables, as jobs do.
-func finish(all ...*tables) error {
-	var writers []*table.Writer
-	var took []func(table.Manifest)
-	for _, t := range all {
-		for _, name := range slices.Sorted(maps.Keys(t.open)) {
-			writers, took = append(writers, t.open[name]), append(took, func(m table.Manifest) { t.done[name] = m })
-		}
-		clear(t.open)
+// storing stores tables as jobs do: in the background, while others are made.
+type storing struct {
+	in   *table.Finisher
+	took []func(table.Manifest)
+}
+
+func newStoring(ctx context.Context) *storing {
+	return &storing{in: table.NewFinisher(ctx, 1<<30)}
+}
+
+// whole begins to store a table, if anything of it is kept.
+func (s *storing) whole(t *tables, name string) {
+	if w := t.open[name]; w != nil {
+		s.in.Add(w)
+		s.took = append(s.took, func(m table.Manifest) { t.done[name] = m })
+		delete(t.open, name)
 	}
-	stored, err := table.FinishAll(all[0].ctx, writers, 1<<30)
+}
+
+func (s *storing) wait() error {
+	stored, err := s.in.Wait()
 	if err != nil {
 		return err
 	}
 	for i, m := range stored {
-		took[i](m)
+		s.took[i](m)
 	}
 	return nil
+}
+
+// finish stores all tables.
+func finish(all ...*tables) error {
+	s := newStoring(all[0].ctx)
+	for _, t := range all {
+		for _, name := range slices.Sorted(maps.Keys(t.open)) {
+			s.whole(t, name)
+		}
+	}
+	return s.wait()
 }
 
 func size(m table.Manifest) int64 {
