@@ -203,7 +203,7 @@ func (p *Project) checkOnline() {
 }
 
 // alertKinds are the things that somebody may be told of.
-var alertKinds = []string{"failed", "rejected", "late", "drift", "budget", "consent", "late_request", "late_retrain", "late_purge"}
+var alertKinds = []string{"failed", "rejected", "late", "drift", "budget", "consent", "late_request", "late_retrain", "late_purge", "access"}
 
 func (p *Project) checkServe() {
 	d := p.dec
@@ -213,6 +213,8 @@ func (p *Project) checkServe() {
 		}
 	}
 	p.checkSecret("serve.token", p.Serve.Token)
+	p.checkTokens()
+	p.checkClear()
 	for i := range p.Alerts {
 		a, path := &p.Alerts[i], fmt.Sprintf("alerts[%d]", i)
 		if a.Webhook == "" {

@@ -151,7 +151,7 @@ func TestEveryKey(t *testing.T) {
 		what      string
 		got, want any
 	}{
-		{"storage", p.Storage, Storage{"s3://shop-rapport/prod", "https://s3.example.test", "eu-central-1", true, "./ca.pem", "env", "s3", true}},
+		{"storage", p.Storage, Storage{URL: "s3://shop-rapport/prod", Endpoint: "https://s3.example.test", Region: "eu-central-1", PathStyle: true, CAFile: "./ca.pem", Credentials: "env", SSE: "s3", Checksums: true}},
 		{"previous keys", p.Pseudonyms.Previous, []PreviousKey{{Key: "file:./old.key", KeyID: "k1"}}},
 		{"clock", p.Clock.Fixed, time.Date(2026, 1, 31, 3, 0, 0, 0, time.UTC)},
 		{"lateness", p.Sources.Events.Lateness, 2 * day},

@@ -134,7 +134,7 @@ func (p *Project) absolute(url string) string {
 func (p *Project) storageOptions() storage.Options {
 	s := p.Storage
 	return storage.Options{S3: storage.S3{
-		Endpoint: s.Endpoint, Region: s.Region, PathStyle: s.PathStyle, CAFile: p.path(s.CAFile), Credentials: s.Credentials, SSE: s.SSE, Checksums: s.Checksums,
+		Endpoint: s.Endpoint, Region: s.Region, PathStyle: s.PathStyle, CAFile: p.path(s.CAFile), CertFile: p.path(s.CertFile), KeyFile: p.path(s.KeyFile), Credentials: s.Credentials, SSE: s.SSE, Checksums: s.Checksums,
 	}}
 }
 

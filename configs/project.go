@@ -45,10 +45,13 @@ type Project struct {
 // Storage is where everything durable stands: a URL alone, or a mapping with the settings of an S3-compatible server.
 type Storage struct {
 	URL         string // s3://bucket/prefix or file:PATH
-	Endpoint    string // host:port or URL; empty: AWS
+	Endpoint    string // https://host:port; AWS if left out
 	Region      string // where the bucket is
 	PathStyle   bool   // for servers without a host name a bucket
 	CAFile      string // who signed the server's certificate, if the system does not know
+	CertFile    string // of a client certificate, where the server wants one
+	KeyFile     string // of the same
+	Insecure    string // why objects may go to another machine unencrypted, where the endpoint is http://: in words, for who reads this file later
 	Credentials string // "" (environment, then file, then instance role), env, file, or instance
 	SSE         string // "", s3, or kms:KEYID
 	Checksums   bool   // send trailing checksums, which some servers reject
@@ -70,6 +73,7 @@ type Online struct {
 	CAFile   string // who signed the server's certificate, if the system does not know
 	CertFile string // of a client certificate, where the server wants one
 	KeyFile  string // of the same
+	Insecure string // why rows may go to another machine unencrypted, where the URL is redis://: in words, for who reads this file later
 }
 
 func (o *Online) decode(d *decoder, n ast.Node, path string) {
@@ -521,7 +525,18 @@ type Retention struct {
 // Serve is the HTTP side of rapport serve.
 type Serve struct {
 	Listen string // host:port; 127.0.0.1:8321 unless told otherwise
-	Token  string // env:NAME, file:PATH or command:…: what callers must send, as a bearer token
+	Token  string // env:NAME, file:PATH or command:…: what callers must send, as a bearer token; who has it may do all that any role may
+
+	Tokens     []CallerToken // one for each caller, with what it may do; beside token, or in its place
+	AlertAbove int           // of how many people one token may touch the records within an hour before somebody is told, as 1000; any number if left out
+}
+
+// CallerToken is what one caller of rapport serve sends. SIGHUP makes a server read them anew.
+type CallerToken struct {
+	Name       string    // stands in the access log and in alerts: 1 to 64 of a-z, 0-9, _ and -
+	Role       oneOrMore // reader (lists, health, metrics, status), operator (health, metrics, status), approver (status), privacy (preferences, consent, status); or a list of them
+	Token      string    // env:NAME, file:PATH or command:…, at least 16 characters
+	AlertAbove *int      // in place of serve.alert_above; 0: any number
 }
 
 // Alert is one place that is told when something needs a person.
@@ -529,7 +544,7 @@ type Alert struct {
 	Webhook string   // https://…, or env:NAME, file:PATH or command:… where the address is a secret
 	Format  string   // json or slack
 	Secret  string   // env:NAME, file:PATH or command:…: with it, the body is signed
-	On      []string // failed, rejected, late, drift, budget, consent, late_request, late_retrain; all of them if left out
+	On      []string // failed, rejected, late, drift, budget, consent, late_request, late_retrain, late_purge, access; all of them if left out
 	Link    string   // where reports can be opened by those who are told: what stands before reports/…
 }
 
@@ -539,6 +554,7 @@ type Lineage struct {
 	URL       string
 	Token     string // env:NAME, file:PATH or command:…
 	Namespace string // of the jobs; the project's name if left out
+	Insecure  string // why events may go to another machine unencrypted, where the URL is http://: in words, for who reads this file later
 }
 
 // Load reads and checks a project file. Its error is Faults: every fault at once, each with file and line.

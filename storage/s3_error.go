@@ -99,6 +99,8 @@ func (s *s3Bucket) classifyNetwork(err error) error {
 		hint = "its certificate is for another name: correct the endpoint, or use path style"
 	case errors.As(err, &dns):
 		hint = "the name is unknown: correct the endpoint, or use path style"
+	case errors.As(err, &op) && op.Op == "remote error": // of TLS
+		hint = "it refused this client's certificate, or wants one: give it as cert_file and key_file"
 	case errors.As(err, &op):
 		hint = "no connection: check the endpoint and that the server runs"
 	case minio.IsNetworkOrHostDown(err, false), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ type S3 struct {
 	Region    string // "" takes AWS_REGION or AWS_DEFAULT_REGION, else asks AWS, and assumes us-east-1 of other servers
 	PathStyle bool   // http://host/bucket/key; otherwise http://bucket.host/key, except where the host is an IP address
 	CAFile    string // PEM certificates trusted besides the system's
+
+	CertFile, KeyFile string // PEM, of a client's certificate, for servers that want one
 
 	// Credentials says where keys come from. "env", the default, looks in the environment (AWS_ACCESS_KEY_ID,
 	// AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN), then in the shared credentials file (AWS_PROFILE), then asks for the role of the
@@ -165,11 +168,21 @@ func (o S3) transport(secure bool) (*http.Transport, error) {
 	if o.dial != nil {
 		t.DialContext = o.dial
 	}
-	if o.CAFile == "" {
+	if o.CAFile+o.CertFile+o.KeyFile == "" {
 		return t, nil
 	}
 	if !secure {
-		return nil, errors.New("a CA file is set but the endpoint is not https")
+		return nil, errors.New("certificates are given but the endpoint is not https")
+	}
+	if o.CertFile+o.KeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("client certificate: %w", err)
+		}
+		t.TLSClientConfig.Certificates = []tls.Certificate{pair}
+	}
+	if o.CAFile == "" {
+		return t, nil
 	}
 	pem, err := os.ReadFile(o.CAFile)
 	if err != nil {

@@ -23,14 +23,20 @@ import (
 // front is a shop's HTTP side, as serve has it.
 type front struct {
 	*shop
-	h http.Handler
+	server *server
+	h      http.Handler
 }
 
 func newFront(s *shop) *front {
 	p := &project{Opened: s.opened, runner: s.runner}
 	srv := &server{app: &app{wall: time.Now}, project: p}
-	return &front{s, web.Handler(web.Options{
-		Token: "open sesame", Now: time.Now, Metrics: http.NotFoundHandler(), Lookups: srv.lookups([]*jobs.Job{s.job}),
+	var err error
+	if srv.tokens, err = web.NewTokens(web.Token{Name: "shop", Roles: web.Roles, Secret: "open sesame"}); err != nil {
+		s.Fatal(err)
+	}
+	srv.reads = srv.newReadsWatch()
+	return &front{s, srv, web.Handler(web.Options{
+		Tokens: srv.tokens, Now: time.Now, Metrics: http.NotFoundHandler(), Lookups: srv.lookups([]*jobs.Job{s.job}),
 	})}
 }
 

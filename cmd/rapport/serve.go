@@ -43,7 +43,8 @@ func (a *app) serveCmd() *cobra.Command {
 			"Any number of servers may stand over one bucket: each interval is run once. They must have one project file; a server whose file declares\n" +
 			"a job otherwise than one that is up already exits with 2, unless --takeover makes the older one give way.\n" +
 			"SIGTERM and Ctrl-C drain: no run starts any more, and what runs may end within --drain; then, or at a second signal, it is cancelled, to be\n" +
-			"resumed by the next start. A change of the project file needs a restart: SIGHUP only says whether the file would do.",
+			"resumed by the next start. SIGHUP reads the tokens of the project file, and what they stand in, anew; any other change of it needs a restart,\n" +
+			"and SIGHUP only says whether the file would do.",
 		Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), f) },
 	}
@@ -81,6 +82,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 		return err
 	}
 	defer l.Close() // again, and harmless, once it has been served from
+	s.reads = s.newReadsWatch()
 	metrics := s.wire(js)
 	defer s.scheduler.Leave(ctx)
 	if err := s.scheduler.Announce(ctx); err != nil {
@@ -94,9 +96,18 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 		s.agenda(ctx, js)
 	}
 	return s.until(ctx, l, web.Handler(web.Options{
-		Token: s.token, Now: a.wall, Metrics: metrics.Handler(), Checks: s.checks(),
-		Status: func(ctx context.Context) (any, error) { return p.standing(ctx, js) }, Lookups: s.lookups(js), Looked: metrics.Looked,
+		Tokens: s.tokens, Now: a.wall, Metrics: metrics.Handler(), Checks: s.checks(), Lookups: s.lookups(js), Looked: metrics.Looked,
+		Status: func(ctx context.Context) (any, error) {
+			st, err := p.standing(ctx, js)
+			return servedStanding{st, s.reads.standing()}, err
+		},
 	}))
+}
+
+// servedStanding is how things stand, as a server tells it: with what its callers read.
+type servedStanding struct {
+	*standing
+	Tokens []web.Reading `json:"tokens"`
 }
 
 // agenda logs what the server waits for: it may be silent until the night.
@@ -124,7 +135,8 @@ type server struct {
 	*project
 	flags     serveFlags
 	clock     jobs.Clock
-	token     string
+	tokens    *web.Tokens
+	reads     *readsWatch
 	scheduler *jobs.Scheduler
 	stopping  context.Context // ends when no run starts any more
 }
@@ -157,12 +169,15 @@ func (s *server) listen(ctx context.Context) (net.Listener, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, usageError{fmt.Errorf("--listen %s: want host:port, as %s", addr, configs.ListenDefault)}
 	}
-	var err error
-	if s.token, err = s.ServeToken(); err != nil {
+	tokens, err := s.callers(s.Opened.Project)
+	if err == nil {
+		s.tokens, err = web.NewTokens(tokens...)
+	}
+	if err != nil {
 		return nil, usageError{err}
 	}
-	if s.token == "" && !web.Loopback(addr) {
-		return nil, usageError{fmt.Errorf("listening on %s lets other machines in, and there is no token: set serve.token in the project file to env:NAME or file:PATH, or listen on 127.0.0.1", addr)}
+	if len(tokens) == 0 && !web.Loopback(addr) {
+		return nil, usageError{fmt.Errorf("listening on %s lets other machines in, and there is no token: set serve.tokens in the project file, or listen on 127.0.0.1", addr)}
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -186,6 +201,7 @@ func (s *server) wire(js []*jobs.Job) *web.Metrics {
 	if slices.ContainsFunc(js, func(j *jobs.Job) bool { return j.Trust != nil }) {
 		src.Trust = func(ctx context.Context) (map[string]eval.TrustWeek, error) { return s.runner.LastWeeks(ctx, js) }
 	}
+	src.Reads, src.Unlogged = s.reads.standing, s.reads.unlogged
 	if s.alerts != nil {
 		src.Alerts = func() (sent, failed, suppressed uint64) {
 			c := s.alerts.Counts()
@@ -214,13 +230,15 @@ func (s *server) until(ctx context.Context, l net.Listener, h http.Handler) erro
 			stop()
 		}
 	})
+	wg.Go(func() { s.reads.run(beside) })
 	if s.flags.simulate == "" {
 		wg.Go(func() { s.scheduler.Watch(beside) })
 	}
 	err := s.scheduler.Run(ctx, hurry)
 	stop()
 	end()
-	wg.Wait()
+	wg.Wait() // no request is under way any more
+	s.reads.last(context.WithoutCancel(ctx))
 	return errors.Join(err, failed)
 }
 
@@ -240,15 +258,52 @@ func (s *server) signals(ctx context.Context) (hurry <-chan struct{}, unhook fun
 					close(hurried)
 				}
 			case <-hup:
-				if _, err := s.load(); err != nil {
-					s.runner.Log.Error("SIGHUP: the project file would not do; this server goes on with what it read at its start", "error", err)
-				} else {
-					s.runner.Log.Warn("SIGHUP: the project file is sound, and is read at the next start: restart this server to use it")
-				}
+				s.reload()
 			}
 		}
 	}()
 	return hurried, func() { signal.Stop(stop); signal.Stop(hup); close(done) }
+}
+
+// reload takes the tokens of the project file as it is now. All else of it is read at the next start: jobs under way hold what they began with.
+func (s *server) reload() {
+	p, err := s.load()
+	if err != nil {
+		s.runner.Log.Error("SIGHUP: the project file would not do; this server goes on with what it read before", "error", err)
+		return
+	}
+	tokens, err := s.callers(p)
+	if err == nil && len(tokens) == 0 && len(s.tokens.All()) > 0 {
+		err = errors.New("there is no token any more: a server that others may reach needs one; restart it to serve this machine alone")
+	}
+	if err == nil {
+		err = s.tokens.Replace(tokens...)
+	}
+	if err != nil {
+		s.runner.Log.Error("SIGHUP: the tokens would not do; this server goes on with those that it had", "error", err)
+		return
+	}
+	s.runner.Log.Warn("SIGHUP: the tokens are those of the project file now; all else of it is read at the next start", "tokens", len(tokens))
+}
+
+// callers are the tokens of a project file. Of one whose file others can read it warns.
+func (s *server) callers(p *configs.Project) ([]web.Token, error) {
+	found, err := p.ServeTokens(s.env)
+	if err != nil {
+		return nil, err
+	}
+	var out []web.Token
+	for _, t := range found {
+		x := web.Token{Name: t.Name, Secret: t.Secret, Above: t.AlertAbove}
+		for _, role := range t.Roles {
+			x.Roles = append(x.Roles, web.Role(role))
+		}
+		out = append(out, x)
+	}
+	for _, x := range p.OpenSecrets() {
+		s.runner.Log.Warn("a secret's file can be read by others than its owner and group", "key", x)
+	}
+	return out, nil
 }
 
 // slowTurn is how old the scheduler's last look at its schedules may be.
@@ -283,6 +338,7 @@ func (s *server) checks() []web.Check {
 			}
 			return err
 		}},
+		{Name: "access log", Do: s.reads.ready},
 		{Name: "live", Do: func(ctx context.Context) error {
 			_, err := s.Online.Live(ctx)
 			if errors.Is(err, online.ErrNoGeneration) {

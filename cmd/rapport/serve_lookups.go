@@ -25,10 +25,20 @@ type lookups struct {
 	visitors  *jobs.Visitors
 	preferrer *jobs.Preferrer
 	consenter *jobs.Consenter
+	watch     *readsWatch
 }
 
 func (s *server) lookups(js []*jobs.Job) *lookups {
-	return &lookups{s.app, s.project, js[0], s.runner.Visitors(js[0]), s.runner.Preferrer(js), s.runner.Consenter(js)}
+	return &lookups{s.app, s.project, js[0], s.runner.Visitors(js[0]), s.runner.Preferrer(js), s.runner.Consenter(js), s.reads}
+}
+
+// touches counts that the caller of ctx reads or writes the records of people, before that is done: lines of the access log are made of it.
+func (l *lookups) touches(ctx context.Context, path string, canonical ...string) {
+	online := make([]string, len(canonical))
+	for i, id := range canonical {
+		online[i] = event.OnlineKey(l.Keys.ServingKey(), id)
+	}
+	l.watch.note(ctx, path, l.Keys, online, canonical)
 }
 
 // length is how many items are asked for.
@@ -79,6 +89,7 @@ func (l *lookups) Recommend(ctx context.Context, ask web.RecommendRequest) (any,
 			return nil, &web.Fault{Code: http.StatusBadRequest, Says: bad.Error()}
 		}
 		key = event.OnlineKey(l.Keys.ServingKey(), id)
+		l.watch.note(ctx, web.PathRecommend, l.Keys, []string{key}, []string{id})
 		var r *request
 		if len(ask.Context) > 0 || !ask.At.IsZero() {
 			r = &request{levels: ask.Context, at: ask.At}
@@ -114,6 +125,7 @@ func (l *lookups) Preferences(ctx context.Context, ask web.PreferencesRequest) (
 	if err != nil {
 		return nil, &web.Fault{Code: http.StatusBadRequest, Says: err.Error()}
 	}
+	l.touches(ctx, web.PathPreferences, id)
 	if ask.Preference == "" {
 		found, err := l.runner.Standings(ctx, l.job, []string{id})
 		if err != nil {
@@ -153,6 +165,11 @@ func (l *lookups) Consent(ctx context.Context, ask web.ConsentRequest) (any, err
 			Purpose: x.Purpose, State: policy.State(x.State), Effective: x.Effective, Recorded: x.Recorded, Expires: x.Expires, Source: x.Source,
 		}})
 	}
+	ids := make([]string, len(sent))
+	for i, x := range sent {
+		ids[i] = x.ID
+	}
+	l.touches(ctx, web.PathConsent, ids...)
 	out, err := l.consenter.Record(ctx, sent)
 	var refused *jobs.BadRecord
 	switch {

@@ -322,6 +322,10 @@ func TestServe(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &printed); err != nil {
 		t.Fatal(err)
 	}
+	if callers := overHTTP["tokens"]; fmt.Sprint(callers) != "[map[people_last_hour:0 token:serve.token]]" {
+		t.Errorf("/v1/status says of its callers %v", callers)
+	}
+	delete(overHTTP, "tokens") // which only a server knows
 	for _, s := range []map[string]any{overHTTP, printed} {
 		delete(s, "clock")
 		for _, j := range s["jobs"].([]any) {
@@ -366,7 +370,7 @@ func TestServe(t *testing.T) {
 	if err := one.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "SIGHUP is answered", func() bool { return strings.Contains(one.errors.String(), "restart this server to use it") })
+	until(t, "SIGHUP is answered", func() bool { return strings.Contains(one.errors.String(), "all else of it is read at the next start") })
 
 	for _, s := range both {
 		s.signal(syscall.SIGTERM, exitOK)

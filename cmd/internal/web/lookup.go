@@ -112,7 +112,6 @@ var busyAbove = 32 * runtime.GOMAXPROCS(0)
 // lookups answers POST /v1/recommend, /v1/similar, /v1/preferences and /v1/consent.
 type lookups struct {
 	of     Lookups
-	token  bool // callers have one
 	turns  chan struct{}
 	now    func() time.Time
 	looked func(path, outcome string, took time.Duration)
@@ -127,23 +126,31 @@ const (
 )
 
 func newLookups(o Options) *lookups {
-	l := &lookups{of: o.Lookups, token: o.Token != "", turns: make(chan struct{}, busyAbove), now: o.Now, looked: o.Looked}
+	l := &lookups{of: o.Lookups, turns: make(chan struct{}, busyAbove), now: o.Now, looked: o.Looked}
 	if l.looked == nil {
 		l.looked = func(string, string, time.Duration) {}
 	}
 	return l
 }
 
+// The paths of lookups, as the access log names those that touch people's records.
+const (
+	PathRecommend   = "/v1/recommend"
+	PathSimilar     = "/v1/similar"
+	PathPreferences = "/v1/preferences"
+	PathConsent     = "/v1/consent"
+)
+
 // route adds the paths of lookups.
-func (l *lookups) route(mux *http.ServeMux) {
-	handle := func(path string, find func(ctx context.Context, r *http.Request) (any, error)) {
-		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+func (l *lookups) route(s *routes) {
+	handle := func(path string, need Role, find func(ctx context.Context, r *http.Request) (any, error)) {
+		s.handle("POST "+path, []Role{need}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			begun := l.now()
 			outcome := l.answer(w, r, find)
 			l.looked(path, outcome, l.now().Sub(begun))
-		})
+		}))
 	}
-	handle("/v1/recommend", func(ctx context.Context, r *http.Request) (any, error) {
+	handle(PathRecommend, Reader, func(ctx context.Context, r *http.Request) (any, error) {
 		var ask RecommendRequest
 		if err := decode(r, &ask); err != nil {
 			return nil, err
@@ -156,7 +163,7 @@ func (l *lookups) route(mux *http.ServeMux) {
 		}
 		return l.of.Recommend(ctx, ask)
 	})
-	handle("/v1/similar", func(ctx context.Context, r *http.Request) (any, error) {
+	handle(PathSimilar, Reader, func(ctx context.Context, r *http.Request) (any, error) {
 		var ask SimilarRequest
 		if err := decode(r, &ask); err != nil {
 			return nil, err
@@ -166,10 +173,7 @@ func (l *lookups) route(mux *http.ServeMux) {
 		}
 		return l.of.Similar(ctx, ask)
 	})
-	handle("/v1/preferences", func(ctx context.Context, r *http.Request) (any, error) {
-		if !l.token {
-			return nil, &Fault{http.StatusForbidden, "preferences are taken only where callers send a token: set serve.token in the project file"}
-		}
+	handle(PathPreferences, Privacy, func(ctx context.Context, r *http.Request) (any, error) {
 		var ask PreferencesRequest
 		if err := decode(r, &ask); err != nil {
 			return nil, err
@@ -179,10 +183,7 @@ func (l *lookups) route(mux *http.ServeMux) {
 		}
 		return l.of.Preferences(ctx, ask)
 	})
-	handle("/v1/consent", func(ctx context.Context, r *http.Request) (any, error) {
-		if !l.token {
-			return nil, &Fault{http.StatusForbidden, "consent is taken only where callers send a token: set serve.token in the project file"}
-		}
+	handle(PathConsent, Privacy, func(ctx context.Context, r *http.Request) (any, error) {
 		var ask ConsentRequest
 		if err := decode(r, &ask); err != nil {
 			return nil, err

@@ -52,7 +52,7 @@ func post(h http.Handler, path, token, body string, header ...string) *httptest.
 func TestLookups(t *testing.T) {
 	o := options()
 	seen := map[string]int{}
-	o.Lookups, o.Token, o.Looked = recorded{}, "secret", func(path, outcome string, took time.Duration) { seen[path+" "+outcome]++ }
+	o.Lookups, o.Tokens, o.Looked = recorded{}, tokens(t, Token{Name: "all", Roles: Roles, Secret: "secret"}), func(path, outcome string, took time.Duration) { seen[path+" "+outcome]++ }
 	h := Handler(o)
 	for body, want := range map[string]string{
 		`{"id": "u-1", "k": 5}`: `{"by":null,"cart":null,"context":null,"id":"u-1","k":5}`,
@@ -124,7 +124,7 @@ func TestLookups(t *testing.T) {
 	}
 
 	// Without a token nobody's preference is taken, and lookups are this machine's.
-	o.Token = ""
+	o.Tokens = nil
 	if w := post(Handler(o), "/v1/preferences", "", `{"id": "u-1", "preference": "reset"}`); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "serve.token") {
 		t.Errorf("a preference without a token: %d %s", w.Code, w.Body)
 	}
@@ -154,8 +154,9 @@ func TestLookupFaults(t *testing.T) {
 	o := options()
 	o.Lookups = recorded{}
 	l := newLookups(o)
-	mux := http.NewServeMux()
-	l.route(mux)
+	open := newRoutes()
+	l.route(open)
+	mux := tokens(t).authenticate(open.mux)
 	for range cap(l.turns) {
 		l.turns <- struct{}{}
 	}

@@ -37,6 +37,9 @@ type Sources struct {
 	Alerts    func() (sent, failed, suppressed uint64) // nil: nobody is told
 	// Trust is the last week that runs have counted, by job; nil: no job counts.
 	Trust func(context.Context) (map[string]eval.TrustWeek, error)
+	// Reads is what callers have read within the last hour, and Unlogged for how long requests have not been in the access log; nil: nobody is counted.
+	Reads    func() []Reading
+	Unlogged func() time.Duration
 }
 
 // NewMetrics registers all metrics. Those of jobs are there, at zero, before the first run.
@@ -71,6 +74,9 @@ func NewMetrics(s Sources) *Metrics {
 	)
 	if s.Trust != nil {
 		m.registry.MustRegister(&trusting{now: s.Now, last: s.Trust})
+	}
+	if s.Reads != nil {
+		m.registry.MustRegister(&reading{s.Reads, s.Unlogged})
 	}
 	return m
 }

@@ -2,8 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +15,7 @@ import (
 
 // Options are what the endpoints answer from.
 type Options struct {
-	Token   string // what callers must send as a bearer token; "": anybody on this machine may ask
+	Tokens  *Tokens // what callers must send as a bearer token; nil, or none: anybody on this machine may ask
 	Now     func() time.Time
 	Status  func(context.Context) (any, error) // what GET /v1/status prints
 	Checks  []Check                            // what must hold for /readyz
@@ -38,12 +36,30 @@ const (
 	fresh    = 2 * time.Second
 )
 
+// everybody are those who may see how things stand: it is of nobody in particular.
+var everybody = Roles
+
 // Handler answers GET /healthz, /readyz, /metrics and /v1/status, and lookups if there are any.
 func Handler(o Options) http.Handler {
+	if o.Tokens == nil {
+		o.Tokens, _ = NewTokens() // none are never wrong
+	}
+	open := http.NewServeMux()
+	open.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]bool{"alive": true}) })
+	open.Handle("/", o.Tokens.authenticate(guarded(o).mux))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		open.ServeHTTP(w, r)
+	})
+}
+
+// guarded is every path but /healthz, with who may ask for it.
+func guarded(o Options) *routes {
 	ready := &cached{now: o.Now, find: func(ctx context.Context) (any, error) { return check(ctx, o.Checks), nil }}
 	status := &cached{now: o.Now, find: o.Status}
-	guarded := http.NewServeMux()
-	guarded.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+	s := newRoutes()
+	s.handle("GET /readyz", []Role{Reader, Operator}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		found, err := ready.get(r.Context())
 		if err != nil {
 			fault(w, http.StatusServiceUnavailable, err.Error())
@@ -54,51 +70,20 @@ func Handler(o Options) http.Handler {
 			code = http.StatusServiceUnavailable
 		}
 		answer(w, code, found)
-	})
-	guarded.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
+	}))
+	s.handle("GET /v1/status", everybody, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		found, err := status.get(r.Context())
 		if err != nil {
 			fault(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}
 		answer(w, http.StatusOK, found)
-	})
-	guarded.Handle("GET /metrics", o.Metrics)
+	}))
+	s.handle("GET /metrics", []Role{Reader, Operator}, o.Metrics)
 	if o.Lookups != nil {
-		newLookups(o).route(guarded)
+		newLookups(o).route(s)
 	}
-
-	open := http.NewServeMux()
-	open.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]bool{"alive": true}) })
-	open.Handle("/", guard(o.Token, guarded))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		open.ServeHTTP(w, r)
-	})
-}
-
-// guard lets through who sends the token; without a token, who asks under a name of this machine.
-func guard(token string, next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(token))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if token == "" {
-			if !Loopback(r.Host) {
-				fault(w, http.StatusForbidden, "without a token this server answers only under a name of its own machine, as 127.0.0.1")
-				return
-			}
-			next.ServeHTTP(w, r)
-			return
-		}
-		kind, sent, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		got := sha256.Sum256([]byte(strings.TrimSpace(sent)))
-		if !strings.EqualFold(kind, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="rapport"`)
-			fault(w, http.StatusUnauthorized, "send the token of serve.token, as Authorization: Bearer TOKEN")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	return s
 }
 
 // Loopback reports whether an address, with or without a port, can be reached from this machine alone.

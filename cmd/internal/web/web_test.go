@@ -43,7 +43,7 @@ func ask(h http.Handler, method, path, host, authorization string) *httptest.Res
 // Every endpoint but /healthz wants the token, those that do not exist as well.
 func TestToken(t *testing.T) {
 	o := options()
-	o.Token = "secret"
+	o.Tokens = tokens(t, Token{Name: "all", Roles: Roles, Secret: "secret"})
 	h := Handler(o)
 	for _, path := range []string{"/readyz", "/metrics", "/v1/status", "/v1/other", "/"} {
 		for _, a := range []string{"", "secret", "Bearer", "Bearer ", "Bearer secre", "Bearer secret2", "Basic secret", "Bearer Secret"} {

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rapport-ml/rapport/cmd/internal/web"
+	"github.com/rapport-ml/rapport/features/aggregate"
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/jobs/alert"
+	"github.com/rapport-ml/rapport/storage"
+)
+
+// linesIn reads the access log.
+func linesIn(t *testing.T, r *jobs.Runner) (out []jobs.Access) {
+	t.Helper()
+	if _, err := r.ReadAccessLog(t.Context(), func(x jobs.Access) { out = append(out, x) }); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestReadsOfServe: whose records a caller has read or written over HTTP stands in the access log under the name of its token, a line a path, with marks and
+// without an id or an online key. What is of nobody leaves no line. A token that reads of more people than its bound raises one alert an hour, which
+// status shows though nobody is to be told, and which is over when it has kept to the bound for an hour.
+func TestReadsOfServe(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.night(7)
+	f := newFront(s)
+	now := time.Date(2026, 1, 9, 10, 0, 0, 0, time.UTC)
+	w := f.server.reads
+	w.now = func() time.Time { return now }
+	o := f.server.alertOptions(w.now)
+	o.Keep = true
+	w.alerts = alert.New(o)
+	if err := f.server.tokens.Replace(web.Token{Name: "shop", Roles: web.Roles, Secret: "open sesame", Above: 4}); err != nil {
+		t.Fatal(err)
+	}
+
+	f.post(http.StatusOK, "/v1/recommend", `{}`)
+	f.post(http.StatusOK, "/v1/recommend", `{"id": "u000001"}`, "Sec-GPC", "1")
+	w.flush(t.Context(), true)
+	if got := linesIn(t, s.runner); got != nil {
+		t.Fatalf("lists of nobody are lines of the log: %+v", got)
+	}
+	f.post(http.StatusOK, "/v1/recommend", `{"id": "u000001"}`)
+	f.post(http.StatusOK, "/v1/recommend", `{"id": "u000001", "k": 3}`)
+	f.post(http.StatusOK, "/v1/recommend", `{"id": "u000002"}`)
+	f.post(http.StatusOK, "/v1/preferences", `{"id": "u000003"}`)
+	f.post(http.StatusOK, "/v1/consent", `{"records": [{"id": "u000004", "purpose": "recommend", "state": "ConsentGiven", "source": "desk"}, {"id": "u000005", "purpose": "recommend", "state": "ConsentGiven", "source": "desk"}]}`)
+	w.turn(t.Context())
+	if got := linesIn(t, s.runner); got != nil {
+		t.Errorf("lines before their time: %+v", got)
+	}
+	now = now.Add(web.BatchTime)
+	w.turn(t.Context())
+	var got []string
+	for _, x := range linesIn(t, s.runner) {
+		got = append(got, fmt.Sprintf("%s, %s: %d people in %d requests, %d named", x.Who, x.Verb, x.People, x.Requests, len(x.Subjects)))
+		if x.Verb == "POST /v1/recommend" && !slices.Contains(x.Subjects, event.MarkOf(s.runner.Keys, "u000002")) {
+			t.Error("somebody whose list was read is not among the marks")
+		}
+	}
+	if want := []string{
+		"token shop, POST /v1/consent: 2 people in 1 requests, 2 named", "token shop, POST /v1/preferences: 1 people in 1 requests, 1 named", "token shop, POST /v1/recommend: 2 people in 3 requests, 2 named",
+	}; !slices.Equal(got, want) {
+		t.Errorf("the access log has %q, want %q", got, want)
+	}
+	for info, err := range s.opened.Bucket.List(t.Context(), "policy/access/", storage.ListOpt{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _, err := storage.ReadAll(t.Context(), s.opened.Bucket, info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 6 {
+			id := fmt.Sprintf("u%06d", i)
+			if text := string(body); strings.Contains(text, id) || strings.Contains(text, event.OnlineKey(s.runner.Keys.ServingKey(), id)) || strings.Contains(text, "sesame") {
+				t.Errorf("a line holds an id, a key or the token: %s", body)
+			}
+		}
+	}
+
+	// Five people within the hour are more than four.
+	open := func() []alert.Alert {
+		t.Helper()
+		all, err := f.server.openAlerts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	if a := open(); len(a) != 1 || a[0].Kind != alert.Access || a[0].Subject != "shop" || a[0].Count != 1 || !strings.Contains(a[0].Summary, "about 5 people within an hour, more than 4") {
+		t.Fatalf("open are %+v", a)
+	}
+	r := httptest.NewRecorder()
+	web.NewMetrics(web.Sources{Now: time.Now, Status: func(context.Context) (*jobs.Status, error) { return &jobs.Status{}, nil }, Scheduler: func() jobs.SchedulerState { return jobs.SchedulerState{} }, Reads: w.standing, Unlogged: w.unlogged}).
+		Handler().ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	for _, want := range []string{`rapport_token_people{token="shop"} 5`, `rapport_token_over{token="shop"} 1`, "rapport_access_log_waiting_seconds 0"} {
+		if !strings.Contains(r.Body.String(), "\n"+want) {
+			t.Errorf("no %s in the metrics", want)
+		}
+	}
+	for range 5 { // it goes on, and is told once
+		now = now.Add(10 * time.Minute)
+		f.post(http.StatusOK, "/v1/recommend", `{"id": "u000001"}`)
+		w.turn(t.Context())
+	}
+	if a := open(); len(a) != 1 || a[0].Count != 1 {
+		t.Errorf("within the hour: %+v", a)
+	}
+	for _, id := range []string{"u000010", "u000011", "u000012", "u000013", "u000014"} {
+		f.post(http.StatusOK, "/v1/recommend", `{"id": "`+id+`"}`)
+	}
+	now = now.Add(15 * time.Minute)
+	w.turn(t.Context())
+	if a := open(); len(a) != 1 || a[0].Count != 2 {
+		t.Errorf("an hour later: %+v", a)
+	}
+	now = now.Add(50 * time.Minute)
+	if w.turn(t.Context()); len(open()) != 1 {
+		t.Error("it was over before an hour within the bound")
+	}
+	now = now.Add(30 * time.Minute)
+	if w.turn(t.Context()); len(open()) != 0 {
+		t.Errorf("after an hour within the bound: %+v", open())
+	}
+}
+
+// fakeAlerts notes what is told.
+type fakeAlerts struct{ said []string }
+
+func (a *fakeAlerts) Reads(_ context.Context, token string, people, above int64) {
+	a.said = append(a.said, fmt.Sprintf("%s %d>%d", token, people, above))
+}
+
+func (a *fakeAlerts) ReadsOver(_ context.Context, token string) {
+	a.said = append(a.said, token+" over")
+}
+
+// TestReadsUnwritten: while the bucket cannot be written, requests are answered and kept count of, the server says that it is not ready, and all of it
+// is written when the bucket is back, or said to be lost when the server ends.
+func TestReadsUnwritten(t *testing.T) {
+	now := time.Date(2026, 1, 9, 10, 0, 0, 0, time.UTC)
+	tokens, err := web.NewTokens(web.Token{Name: "shop", Roles: web.Roles, Secret: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken, people := errors.New("the bucket is away"), 0
+	told := &fakeAlerts{}
+	var log strings.Builder
+	w := &readsWatch{
+		reads: web.NewReads(), tokens: tokens, alerts: told, now: func() time.Time { return now }, told: map[string]*toldOf{}, log: slog.New(slog.NewTextHandler(&log, nil)),
+		write: func(_ context.Context, b *web.Batch) error {
+			if broken == nil {
+				people += b.People()
+			}
+			return broken
+		},
+	}
+	note := func(n int) {
+		w.reads.Touch("shop", web.PathRecommend, now, []uint64{readHash(fmt.Sprintf("%016x%016x", aggregate.HashBits(uint64(n)), 0))}, func(int) event.Mark { return event.Mark{MAC: fmt.Sprint(n)} })
+	}
+	for n := range 12 {
+		note(n)
+		w.turn(t.Context())
+		now = now.Add(time.Minute)
+	}
+	if err := w.ready(t.Context()); err == nil || !strings.Contains(err.Error(), "12m") || strings.Count(log.String(), "not in the access log yet") != 1 {
+		t.Errorf("%v\n%s", err, log.String())
+	}
+	broken = nil
+	w.turn(t.Context())
+	if people != 12 || w.ready(t.Context()) != nil {
+		t.Errorf("%d people of 12 are written down; ready: %v", people, w.ready(t.Context()))
+	}
+	note(1)
+	w.last(t.Context())
+	if people != 13 || strings.Contains(log.String(), "is missing") {
+		t.Errorf("%d people at the end\n%s", people, log.String())
+	}
+	note(2)
+	broken = io.ErrUnexpectedEOF
+	if w.last(t.Context()); !strings.Contains(log.String(), "is missing from the access log") {
+		t.Errorf("what is lost is not told:\n%s", log.String())
+	}
+	if told.said != nil {
+		t.Errorf("without a bound somebody was told %v", told.said)
+	}
+
+	// A token that is over its bound as soon as it is looked at is told of at once, and what a server before this one has left open is closed.
+	if err := tokens.Replace(web.Token{Name: "shop", Roles: web.Roles, Secret: "x", Above: 1}, web.Token{Name: "desk", Roles: web.Roles, Secret: "y", Above: 1}); err != nil {
+		t.Fatal(err)
+	}
+	w.told, broken = map[string]*toldOf{}, nil
+	for range 12 * 6 {
+		w.turn(t.Context())
+		now = now.Add(2 * time.Minute)
+	}
+	if want := []string{"shop 12>1", "shop over", "desk over"}; !slices.Equal(told.said, want) {
+		t.Errorf("told is %q, want %q", told.said, want)
+	}
+}
