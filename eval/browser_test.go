@@ -19,6 +19,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/rapport-ml/rapport/storage/table"
 )
 
 // browserFaults is a JavaScript function that lists what is wrong with the page that is shown.
@@ -68,7 +70,7 @@ func TestReportInBrowser(t *testing.T) {
 		t.Fatalf("start %s: %v", path, err)
 	}
 
-	pages := map[string]interface{ WriteHTML(io.Writer) error }{"diff": exampleDiff(t)}
+	pages := map[string]interface{ WriteHTML(io.Writer) error }{"diff": exampleDiff(t), "remedies": manyRemedies(), "ledger": pageOf{ledgerOf()}}
 	for name, r := range browserReports(t) {
 		pages[name] = r
 	}
@@ -114,6 +116,36 @@ func TestReportInBrowser(t *testing.T) {
 	for _, n := range noise {
 		t.Errorf("the page is not silent: %s", n)
 	}
+}
+
+// pageOf is a ledger's page.
+type pageOf struct{ m *Minimization }
+
+func (p pageOf) WriteHTML(w io.Writer) error {
+	day := func(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
+	return p.m.WriteHTML(w, MinimizationHead{
+		Job: "nightly", Model: "home", Revision: "abc", Interval: table.Interval{Start: day(30), End: day(31)}, At: day(31).Add(3 * time.Hour), Stopped: "budget", Seconds: 25,
+		Learned: table.Interval{Start: day(1), End: day(29)}, Judged: table.Interval{Start: day(29), End: day(30)},
+	})
+}
+
+// manyRemedies is a page with as many remedies as are tried, some of which come to nearly the same.
+func manyRemedies() *MitigationPage {
+	m := curve()
+	m.Stands.Exposure = append(m.Stands.Exposure, RemedyExposure{Attribute: "category", AWRF: figureOf(0.7, 0.6, 0.8), Ratio: figureOf(0.3, 0.2, 0.4)})
+	few := m.Remedies
+	for i := range 16 {
+		r := few[i%len(few)]
+		r.Name = fmt.Sprintf("calibrate by category, weight %d", i)
+		move := func(f Figure, by float64) Figure { return figureOf(*f.Value+by, *f.Low+by, *f.High+by) }
+		r.Change, r.Gap = move(r.Change, 0.0003*float64(i*i%7)), move(r.Gap, 0.0008*float64(i*i%5))
+		r.Exposure = m.Stands.Exposure
+		m.Remedies = append(m.Remedies, r)
+	}
+	m.NotTried = []Untried{{Name: "fresh", Why: "nothing says which items are new (evaluate.new or the lists' fresh)"}}
+	m.Choose()
+	day := func(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
+	return &MitigationPage{Mitigation: m, Model: "home", Job: "nightly", Learned: table.Interval{Start: day(1), End: day(29)}, Judged: table.Interval{Start: day(29), End: day(30)}, Revision: "abc"}
 }
 
 // view is what a page is looked at with.

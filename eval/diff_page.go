@@ -31,7 +31,7 @@ func (d *Diff) WriteHTML(w io.Writer) error {
 
 func newDiffPage(d *Diff) *diffPage {
 	p := &diffPage{
-		page: &page{Report: &Report{}, figures: d.definitions(), uses: map[string]int{}}, Diff: d,
+		page: &page{Report: &Report{}, glossary: newGlossary(d.definitions())}, Diff: d,
 		NameA: fmt.Sprintf("v%d", d.A.Version), NameB: fmt.Sprintf("v%d", d.B.Version),
 	}
 	p.Tone, p.Says = d.Better()

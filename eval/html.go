@@ -172,8 +172,7 @@ type page struct {
 	Steps         []LineageStep // the others
 	Owners        []string
 
-	figures []Definition
-	uses    map[string]int // of a definition, so far
+	glossary
 }
 
 // tile is one figure of the first screen.
@@ -188,7 +187,7 @@ type partRow struct {
 }
 
 func newPage(r *Report) *page {
-	p := &page{Report: r, Title: r.Run.Job, figures: r.definitions(), uses: map[string]int{}}
+	p := &page{Report: r, Title: r.Run.Job, glossary: newGlossary(r.definitions())}
 	if r.Model.Name != "" {
 		p.Title = r.Model.Name
 	}
@@ -247,10 +246,20 @@ func headLength(q *Quality) int {
 	return 0
 }
 
-func anchor(s string) string { return strings.ReplaceAll(s, " ", "-") }
+func anchor(s string) string { return strings.ReplaceAll(strings.ReplaceAll(s, ",", ""), " ", "-") }
+
+// glossary is the definitions of a page, and how often the page has spoken of each so far.
+type glossary struct {
+	figures []Definition
+	uses    map[string]int
+}
+
+func newGlossary(figures []Definition) glossary {
+	return glossary{figures, map[string]int{}}
+}
 
 // Def links words to the definition of a figure; the definition links back. A metric may carry its length: "ndcg@10".
-func (p *page) Def(name, words string) (template.HTML, error) {
+func (p *glossary) Def(name, words string) (template.HTML, error) {
 	name, _, _ = strings.Cut(name, "@")
 	for _, d := range p.figures {
 		if d.Name != name {
@@ -271,7 +280,7 @@ type definition struct {
 }
 
 // Defined are the definitions, as the page before has used them.
-func (p *page) Defined() []definition {
+func (p *glossary) Defined() []definition {
 	var out []definition
 	for _, d := range p.figures {
 		if p.uses[d.Name] == 0 { // nothing on the page speaks of it; the JSON has all

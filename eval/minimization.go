@@ -239,7 +239,11 @@ func (m *Minimization) Headline() string {
 	for i := range m.Rows {
 		by[m.Rows[i].Verdict]++
 	}
-	out := fmt.Sprintf("nothing is proposed: of %d things that could be left out %d are needed", len(m.Rows), by[Needed])
+	are := "are"
+	if by[Needed] == 1 {
+		are = "is"
+	}
+	out := fmt.Sprintf("nothing is proposed: of %d things that could be left out %d %s needed", len(m.Rows), by[Needed], are)
 	for _, v := range []WorthVerdict{Unclear, Droppable, NotReached, Failed} {
 		if by[v] > 0 {
 			out += fmt.Sprintf(", %d %s", by[v], v)

@@ -26,7 +26,7 @@ type ledgerPage struct {
 	Tone     string
 	Why      []string
 	Families []ledgerFamily
-	Notes    []Definition
+	glossary
 }
 
 type ledgerFamily struct {
@@ -49,7 +49,7 @@ var worthTones = map[WorthVerdict]string{Needed: "bad", Droppable: "good", Uncle
 
 // WriteHTML writes the ledger as a page like that of a report: it needs nothing else, and holds nobody.
 func (m *Minimization) WriteHTML(w io.Writer, head MinimizationHead) error {
-	p := &ledgerPage{Minimization: m, MinimizationHead: head, Tone: "warn", Notes: ledgerNotes()}
+	p := &ledgerPage{Minimization: m, MinimizationHead: head, Tone: "warn", glossary: newGlossary(ledgerNotes())}
 	if m.Proposal != nil {
 		p.Tone = "good"
 	}

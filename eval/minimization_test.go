@@ -139,7 +139,7 @@ func TestLedgerHeadline(t *testing.T) {
 		t.Error(m.Says)
 	}
 	m.Proposal = nil
-	if got := m.Headline(); got != "nothing is proposed: of 4 things that could be left out 1 are needed, 1 droppable, 1 not reached" {
+	if got := m.Headline(); got != "nothing is proposed: of 4 things that could be left out 1 is needed, 1 droppable, 1 not reached" {
 		t.Error(got)
 	}
 	if g := m.Rows[1].Hardest(); g == nil || g.Level != "65+" {
@@ -194,6 +194,8 @@ func TestSpared(t *testing.T) {
 		{"history", "7d", "history beyond 7d"},
 		{"history", "last 20", "history beyond the last 20 events of each person"},
 		{"history", "random 5", "history beyond random 5 events of each person"},
+		{"history", "last 1", "history beyond the last event of each person"},
+		{"history", "random 1", "history beyond one random event of each person"},
 		{"items", "brand", "items brand"},
 	} {
 		w := Worth{Family: c.family, Name: c.name, Verdict: Needed}

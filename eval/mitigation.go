@@ -165,6 +165,9 @@ func (m *Mitigation) none(dear, alone int) string {
 	if alone > 0 {
 		out = append(out, fmt.Sprintf("%d of the %d tried would be beyond chance if it had been tried alone, and is not as the best of so many", alone, n))
 	}
+	if len(out) == 0 && n == 1 {
+		return "the one remedy tried does not make the gap smaller beyond chance"
+	}
 	if len(out) == 0 {
 		return fmt.Sprintf("none of the %d remedies tried makes the gap smaller beyond chance", n)
 	}
@@ -189,12 +192,32 @@ type MitigationPage struct {
 	Revision   string
 }
 
+// remedyPage is a MitigationPage with the definitions of what it speaks of.
+type remedyPage struct {
+	*MitigationPage
+	glossary
+}
+
 // WriteHTML writes a page of the report's kind: it needs nothing else, and no script.
 func (p *MitigationPage) WriteHTML(w io.Writer) error {
-	if err := writePage(w, "mitigation.html", p); err != nil {
+	if err := writePage(w, "mitigation.html", &remedyPage{p, newGlossary(remedyDefinitions())}); err != nil {
 		return fmt.Errorf("write the page of remedies: %w", err)
 	}
 	return nil
+}
+
+// remedyDefinitions are those of the page, beside those of a report.
+func remedyDefinitions() []Definition {
+	own := []Definition{
+		{"change", "What becomes of the metric, as a share of what the model has as it stands: −0.3 % is a loss of 0.3 %. Paired, on the same people, with its 95 % bootstrap interval."},
+		{"cut", "The share of the gap that is gone: 1 minus the gap with the remedy over the gap as it stands."},
+		{"closed", "The share of the gap by which the two groups that it is between as the model stands come together; paired, on the same people, with its 95 % interval. Over 100 %: the one that was served worse is served better now."},
+		{"front", "No other remedy has both a higher metric and a smaller gap."},
+		{"same items", "The share of each list that stands in the list of the model as it stands, too."},
+	}
+	return append(own, slices.DeleteFunc(definitions(), func(d Definition) bool {
+		return !slices.Contains([]string{NDCG, Coverage, "awrf", "exposure ratio", "gap", "interval", "group"}, d.Name)
+	})...)
 }
 
 // All is the model as it stands, and every remedy.
@@ -216,7 +239,9 @@ func (m *Mitigation) Tone(r Remedy) string {
 // curvePicture is the trade-off: the change of the metric to the right, the gap upwards.
 type curvePicture struct {
 	Across, Up []curveTick
-	Points     []curvePoint
+	Points     []curvePoint // as in the table: first the others, then those that matter, are drawn
+	Others     []curvePoint
+	Marked     []curvePoint
 	Wide       []curveLabel // the points' numbers, on a screen
 	Narrow     []curveLabel // the same on a telephone, where more points are in one place
 	Front      []curveLine
@@ -224,6 +249,12 @@ type curvePicture struct {
 }
 
 type curveTick struct{ At, Label, Anchor string }
+
+// Top reports whether the tick is so near to the upper edge that its label has no room above it.
+func (t curveTick) Top() bool {
+	at, err := strconv.ParseFloat(strings.TrimSuffix(t.At, "%"), 64)
+	return err == nil && at < 5
+}
 
 type curvePoint struct {
 	X, Y, Low, High  string
@@ -277,6 +308,11 @@ func (m *Mitigation) Curve() *curvePicture {
 		p.Text = fmt.Sprintf("%s: %s %s, gap %s", r.Name, m.Metric, signedPercent(*r.Change.Value), plain(*r.Gap.Value))
 		p.x, p.y = x.place(*r.Change.Value), 100-y.place(*r.Gap.Value)
 		c.Points = append(c.Points, p)
+		if r.Front || r.Name == m.Proposed { // drawn last, over those that lie beside them
+			c.Marked = append(c.Marked, p)
+		} else {
+			c.Others = append(c.Others, p)
+		}
 		if r.Front {
 			front = append(front, r)
 		}
@@ -366,11 +402,17 @@ func signedPercent(x float64) string {
 // percent2 prints a share that may be small: 0.34 %.
 func percent2(x float64) string { return minus(fmt.Sprintf("%.2f", 100*x)) + " %" }
 
-// ChangeText is the change of the metric in print, as the figures after it are.
-func (r Remedy) ChangeText() string { return spanned(r.Change, signedPercent) }
+// ChangeText is the change of the metric in print, and ChangeSpan its interval, or "".
+func (r Remedy) ChangeText() string { return optional(r.Change.Value, signedPercent) }
 
-// ClosedText is the share of the gap that is closed.
-func (r Remedy) ClosedText() string { return spanned(r.Closed, percent) }
+// ChangeSpan is the interval of the change.
+func (r Remedy) ChangeSpan() string { return spanOf(r.Change, signedPercent) }
+
+// ClosedText is the share of the gap that is closed, and ClosedSpan its interval, or "".
+func (r Remedy) ClosedText() string { return optional(r.Closed.Value, percent) }
+
+// ClosedSpan is the interval of the share that is closed.
+func (r Remedy) ClosedSpan() string { return spanOf(r.Closed, percent) }
 
 // CutText is the cut of the gap.
 func (r Remedy) CutText() string { return optional(r.Cut, percent) }
@@ -384,13 +426,10 @@ func (r Remedy) SameText() string { return optional(r.Same, percent) }
 // CoverageText is the share of the catalog that stands in lists.
 func (r Remedy) CoverageText() string { return optional(r.Coverage, percent) }
 
-// spanned prints a figure with its interval.
-func spanned(f Figure, show func(float64) string) string {
-	if f.Value == nil {
-		return "—"
-	}
+// spanOf prints the interval of a figure, or nothing.
+func spanOf(f Figure, show func(float64) string) string {
 	if f.Low == nil || f.High == nil {
-		return show(*f.Value)
+		return ""
 	}
-	return show(*f.Value) + " (" + between(f.Low, f.High, show) + ")"
+	return between(f.Low, f.High, show)
 }

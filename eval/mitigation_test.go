@@ -80,7 +80,7 @@ func TestChooseNone(t *testing.T) {
 	}
 	m.Remedies[2].Change = figureOf(-0.02, -0.03, -0.01)
 	m.Remedies = m.Remedies[2:]
-	if m.Choose(); m.Says != "none of the 1 remedies tried makes the gap smaller beyond chance" || m.Remedies[0].Against != "it may cost 3.0 % of ndcg@10; that it makes the gap smaller may be chance" {
+	if m.Choose(); m.Says != "the one remedy tried does not make the gap smaller beyond chance" || m.Remedies[0].Against != "it may cost 3.0 % of ndcg@10; that it makes the gap smaller may be chance" {
 		t.Error(m.Says, m.Remedies[0].Against)
 	}
 	m.Remedies, m.NotTried = nil, []Untried{{"a", "the budget of time was spent before"}, {"b", "the budget of time was spent before"}}

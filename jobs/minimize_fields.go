@@ -457,7 +457,7 @@ func (e *experiment) spareViews() (out []spared) {
 		s.Verdict = eval.Unread
 		for _, p := range e.job.Published {
 			if p.Name == v.Name {
-				s.Used = append(s.Used, "whoever reads what is published of it")
+				s.Used = append(s.Used, "whoever reads what is published")
 			}
 		}
 		out = append(out, s)

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -23,8 +24,8 @@ type Preview struct {
 	Purpose  string         `json:"purpose"`
 	Says     string         `json:"says"`
 	Basis    policy.Basis   `json:"basis"`
-	Admitted int            `json:"subjects_admitted"` // with a record that allows the purpose now
-	Refused  int            `json:"subjects_refused"`
+	Admitted People         `json:"subjects_admitted"` // with a record that allows the purpose now
+	Refused  People         `json:"subjects_refused"`
 	Consent  string         `json:"consent,omitempty"`
 	Steps    []PreviewStep  `json:"steps"`
 	ToDo     int            `json:"steps_to_do"`
@@ -39,6 +40,23 @@ type Preview struct {
 	Masking  string         `json:"masking"`
 	Live     string         `json:"live"`
 	Owed     *Owed          `json:"retrain_owed,omitempty"` // an erasure wants the live version replaced
+}
+
+// People is how many they are. In print and in JSON, where it is null then, it is not told of fewer than 11, unless there are none.
+type People int
+
+// few reports whether the number is not told.
+func (n People) few() bool { return n > 0 && n < smallCell }
+
+// String prints the number, or that it is small.
+func (n People) String() string { return smallCount(int(n)) }
+
+// MarshalJSON writes the number, or null.
+func (n People) MarshalJSON() ([]byte, error) {
+	if n.few() {
+		return []byte("null"), nil
+	}
+	return json.Marshal(int(n))
 }
 
 // PreviewStep is one step of a Preview.
@@ -76,10 +94,13 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 		Masking: "decided when the training set is assembled, by the repeat share of its validation window", Live: "nothing",
 	}
 	v.NotReady = p.notReady
-	v.Admitted, v.Refused = p.trainingDecisions.Admitted()
+	admitted, refused := p.trainingDecisions.Admitted()
+	v.Admitted, v.Refused = People(admitted), People(refused)
 	if p.consent.key != "" {
-		f := p.consent.facts
-		v.Consent = fmt.Sprintf("%d records, read %s", f.Records, p.consent.at.UTC().Format(time.RFC3339))
+		v.Consent = "read " + p.consent.at.UTC().Format(time.RFC3339)
+		if !v.Admitted.few() && !v.Refused.few() { // or the number of records less the one would tell the other
+			v.Consent = fmt.Sprintf("%d records, %s", p.consent.facts.Records, v.Consent)
+		}
 	}
 	add := func(s step) {
 		v.Steps = append(v.Steps, PreviewStep{Name: s.name, Label: s.label, Key: s.key, Done: s.done, Why: s.why, Files: s.files, Bytes: s.bytes})

@@ -44,9 +44,9 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 	row(w, "clock", clock(v.Clock)+pinned)
 	row(w, "purpose", v.Purpose+": "+v.Says)
 	if v.Basis == policy.LegitimateInterest {
-		row(w, "subjects", fmt.Sprintf("all but those who object or were erased, %d so far", v.Refused))
+		row(w, "subjects", fmt.Sprintf("all but those who object or were erased, %s so far", v.Refused))
 	} else {
-		row(w, "subjects", fmt.Sprintf("%d with a valid record, %d refused or expired", v.Admitted, v.Refused))
+		row(w, "subjects", fmt.Sprintf("%s with a valid record, %s refused or expired", v.Admitted, v.Refused))
 	}
 	if v.Consent != "" {
 		row(w, "consent", v.Consent)

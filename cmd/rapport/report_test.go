@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/eval/drift"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -104,6 +105,9 @@ func TestReportFollowsTheLiveVersion(t *testing.T) {
 	s := newShop(t, smallWorld)
 	before, _ := s.reportOf(s.night(6).Report)
 	after, files := s.reportOf(s.night(7).Report)
+	if declared := s.interval(6).End.Add(-s.job.Window); !declared.Before(smallWorld.Start) || !before.Data.Window.Start.Equal(smallWorld.Start) {
+		t.Errorf("the first version learned from %s: a window from %s on is declared, and there are data from %s on", before.Data.Window, declared, smallWorld.Start)
+	}
 	if len(before.Trend) != 0 || len(after.Trend) != 1 {
 		t.Fatalf("trends of %d and %d versions, want none and one", len(before.Trend), len(after.Trend))
 	}
@@ -164,5 +168,57 @@ func TestRefusedRunHasAReport(t *testing.T) {
 		if strings.HasPrefix(g.Key, "reports/") {
 			t.Errorf("%s is litter: %s", g.Key, g.Why)
 		}
+	}
+}
+
+// TestRefusedDaysInLaterReports: a night that was refused stands in the next report's map of drift, with what refused it and by how much its columns had moved.
+func TestRefusedDaysInLaterReports(t *testing.T) {
+	s, day := driftShop(t)
+	live := s.night(day - 2)
+	strict := *s.job
+	strict.Drift.Action, strict.Drift.Alpha = "block", 0.9
+	strict.Drift.Columns = map[string]drift.Override{"events_per_subject": {Threshold: 1e-9}, "item": {Threshold: 1e-9}, "kind": {Threshold: 1e-9}}
+	refused, err := s.check(&strict, day-1)
+	if !errors.Is(err, jobs.ErrRejected) {
+		t.Fatalf("a night of which any change is too large ended as %+v, %v", refused, err)
+	}
+	r, files := s.reportOf(s.night(day).Report)
+	if n := len(r.DriftHistory); n != 2 {
+		t.Fatalf("the next report shows %d runs before it, want the live one and the refused one", n)
+	}
+	first, second := r.DriftHistory[0], r.DriftHistory[1]
+	if first.Interval != live.Interval || first.Refused != "" || second.Interval != refused.Interval || second.Refused != eval.RefusedByDrift || len(second.Drifted) == 0 || len(second.Sizes) == 0 {
+		t.Errorf("it shows %+v and %+v", first, second)
+	}
+	if !strings.Contains(files[".html"], "refused for drift, before training") {
+		t.Error("the page does not say that a day was refused")
+	}
+}
+
+// TestReasonsAreSaidOnce: what refused a run is not told again as a flag, and other flags are told.
+func TestReasonsAreSaidOnce(t *testing.T) {
+	var out bytes.Buffer
+	printReasons(&out, []string{"kind has drifted: a lot", "a budget is missed"}, []string{"kind has drifted: a lot", "item has drifted: known", "risk: a budget is missed", "consent: held back"})
+	want := "reason\tkind has drifted: a lot\nreason\ta budget is missed\ndrift\titem has drifted: known\nconsent\theld back\n"
+	if out.String() != want {
+		t.Errorf("printed\n%swant\n%s", out.String(), want)
+	}
+}
+
+// TestPlanHidesFewPeople: how many refused is not told where they are few, in print or in JSON, and no other number gives it away.
+func TestPlanHidesFewPeople(t *testing.T) {
+	for n, want := range map[jobs.People][2]string{0: {"0", "0"}, 1: {"under 11", "null"}, 10: {"under 11", "null"}, 11: {"11", "11"}} {
+		body, err := json.Marshal(n)
+		if err != nil || n.String() != want[0] || string(body) != want[1] {
+			t.Errorf("%d people are printed as %s and written as %s (%v), want %s and %s", int(n), n, body, err, want[0], want[1])
+		}
+	}
+	s := newShop(t, smallWorld)
+	v := s.plan(7)
+	if v.Admitted < 11 || v.Refused < 1 {
+		t.Fatalf("the shop has %d and %d people: nothing is tested", int(v.Admitted), int(v.Refused))
+	}
+	if few, told := v.Refused < 11, strings.Contains(v.Consent, "records"); few == told {
+		t.Errorf("%d refused, and the plan tells of consent: %s", int(v.Refused), v.Consent)
 	}
 }

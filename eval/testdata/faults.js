@@ -26,7 +26,7 @@ function () {
   const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
   const charts = new Map();
   for (const t of texts) {
-    const chart = t.e.closest('.plot, .bars, .levels, .hist, .trend, .picture, .tiles, .answers, .ends');
+    const chart = t.e.closest('.plot, .bars, .levels, .hist, .trend, .picture, .tiles, .answers, .ends, .curve');
     if (chart) charts.has(chart) ? charts.get(chart).push(t) : charts.set(chart, [t]);
   }
   for (const [chart, mine] of charts) {
