@@ -122,7 +122,7 @@ func TestLock(t *testing.T) {
 		{"protects others", "{max: 15}", "{max: 12}", "protected_subjects: no longer protects people with age at most 15"},
 		{"other files", "file:raw/*.parquet", "file:clinic/*.parquet", "sources.events.path: reads files file:clinic/*.parquet, which purposes.lock does not allow"},
 		{"another consent feed", "file:consent.parquet", "file:assumed.parquet", "sources.consent.path: reads files file:assumed.parquet"},
-		{"events inside a list", "device_type}}", "device_type}, explode: diagnoses}", "sources.events.explode: reads each of diagnoses"},
+		{"events inside a list", "subject: user, item: sku, at", "explode: diagnoses, subject: user, item: \"diagnoses[].sku\", at", "sources.events.explode: reads each of diagnoses"},
 		{"fewer kinds", "device_type}}", "device_type}, kinds: {BUY: buy, search: \"-\"}}", ""},
 		{"a term", "    basis: consent\n", "    basis: consent\n    term: tcf:5\n", "purposes.recommend.term: is tcf:5; accepted is none"},
 		{"a new purpose", "models:", "  more: {says: More., basis: consent}\nmodels:", "purposes.more: is a new purpose"},

@@ -149,6 +149,14 @@ func (b *BadRecord) Error() string { return fmt.Sprintf("record %d: %v", b.Index
 // Unwrap returns why.
 func (b *BadRecord) Unwrap() error { return b.Err }
 
+// BadFile says that a file of records is refused, and why. None of it is recorded then.
+type BadFile struct{ Err error }
+
+func (b *BadFile) Error() string { return b.Err.Error() }
+
+// Unwrap returns why.
+func (b *BadFile) Unwrap() error { return b.Err }
+
 // Consenter takes records of consent, one by one or a file at a time. It is safe for concurrent use, in any number of processes.
 type Consenter struct {
 	*desk
@@ -260,7 +268,7 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 	epoch, now := journal.Epoch(), c.r.Now()
 	read, err := event.ImportConsent(ctx, d, ids, sup, now)
 	if err != nil {
-		return nil, err
+		return nil, &BadFile{err}
 	}
 	if err := c.log(ctx, read.People, read.Marks); err != nil {
 		return nil, err

@@ -44,6 +44,7 @@ func TestS3(t *testing.T) {
 		"MissingBucket":     testS3MissingBucket,
 		"BigCondition":      testS3BigCondition,
 		"AbortUploads":      testS3AbortUploads,
+		"Keeping":           testS3Keeping,
 		"Prefix":            testS3Prefix,
 		"Lease":             func(t *testing.T, url string, o storage.Options) { testLeases(t, open(t, url, o)) },
 	} {
@@ -72,6 +73,31 @@ func testS3Versioned(t *testing.T, _ string, o storage.Options) {
 		t.Errorf("Versioned = %t, %v", kept, err)
 	}
 	storagetest.TestVersions(t, b)
+}
+
+// testS3Keeping: what keeps copies of deleted objects is told, and so is what the server does not tell.
+func testS3Keeping(t *testing.T, url string, o storage.Options) {
+	storagetest.MakeBucket(t, o, "keeps-versions")
+	storagetest.EnableVersions(t, o, "keeps-versions")
+	storagetest.LockObjects(t, o, "locks", 30)
+	for bucket, want := range map[string]storage.Kept{
+		url: {}, "s3://keeps-versions/root": {Versions: true}, "s3://locks/root": {Versions: true, Locked: "compliance, 30 days"},
+	} {
+		k, err := open(t, bucket, o).(storage.Keeping).Keeping(t.Context())
+		if err != nil || k.Versions != want.Versions || k.Locked != want.Locked || len(k.Replicated) > 0 {
+			t.Errorf("%s: %+v %v, want %+v", bucket, k, err, want)
+		}
+	}
+	if _, err := open(t, "s3://locks/root", o).(storage.Keeping).Keeping(canceled(t)); err == nil {
+		t.Error("a request that was never answered is an answer")
+	}
+}
+
+// canceled is a context that has ended.
+func canceled(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
 }
 
 // testS3VirtualHost names the bucket in the host. The name is not known to any resolver: the client is made to connect to the server.

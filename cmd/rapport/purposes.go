@@ -94,6 +94,9 @@ func (a *app) purposesShowCmd() *cobra.Command {
 						row(w, "", "used by "+strings.Join(pu.Jobs, ", "))
 					}
 				}
+				if renamed(g) {
+					row(w, "note", "kind from action: what is called kind here stands in the column action of the files")
+				}
 				for _, s := range g.Withheld {
 					row(w, "withheld", s)
 				}
@@ -115,6 +118,18 @@ func (a *app) purposesShowCmd() *cobra.Command {
 	}
 	c.Flags().StringVar(&html, "html", "", "write it as a page, with a picture of where data goes, to this file")
 	return c
+}
+
+// renamed reports whether a register has columns that are called otherwise in the files.
+func renamed(g *configs.Register) bool {
+	for _, pu := range g.Purposes {
+		for _, r := range pu.Reads {
+			if slices.ContainsFunc(r.Columns, func(c string) bool { return strings.Contains(c, " from ") }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (a *app) purposesAcceptCmd() *cobra.Command {

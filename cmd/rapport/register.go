@@ -48,41 +48,73 @@ func (b box) y() int      { return flowTop + b.row*flowRow }
 func (b box) height() int { return b.tall*flowRow - 14 }
 func (b box) middle() int { return b.y() + b.height()/2 }
 
-// flow draws where data goes: sources, the privacy boundary, purposes, jobs, stores.
+// feeds says whether a purpose reads a source: its columns, or of events who took what and when, without which no job learns anything.
+func feeds(s configs.RegisterSource, p configs.RegisterPurpose) bool {
+	if s.Set == "events" && len(p.Jobs) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(p.Reads, func(r configs.RegisterRead) bool { return r.Set == s.Set })
+}
+
+// line is an edge of the flow.
+type line struct {
+	from, to box
+	class    string
+}
+
+// draw writes a line: a curve from the right of one box to the left of the other.
+func (l line) draw(s *strings.Builder) {
+	a, b := l.from.middle(), l.to.middle()
+	if l.to.class == "gate" {
+		b = a
+	}
+	x0, x1 := l.from.x()+flowBox, l.to.x()
+	bend := (x1 - x0) / 2
+	fmt.Fprintf(s, `<path class="%s" d="M%d %dC%d %d %d %d %d %d"/>`, l.class, x0, a, x0+bend, a, x1-bend, b, x1, b)
+}
+
+// flow draws where data goes: sources, the privacy boundary, purposes, jobs, stores. A line from a source to a purpose says that the one is read for the other, and
+// goes through the boundary; what people say of consent and of their lists ends there, for it decides what goes on.
 func flow(g *configs.Register) template.HTML {
 	rows := max(len(g.Sources), len(g.Purposes), len(g.Jobs), 2)
 	var boxes []box
-	var lines [][2]box
-	link := func(a, b box) { lines = append(lines, [2]box{a, b}) }
+	var lines []line
+	link := func(a, b box, class string) { lines = append(lines, line{a, b, class}) }
 	put := func(b box) box {
 		b.tall = max(b.tall, 1)
 		boxes = append(boxes, b)
 		return b
 	}
-	gate := put(box{class: "gate", name: "privacy boundary", says: "consent, retention, pseudonyms", column: 1, tall: rows})
-	for i, s := range g.Sources {
-		link(put(box{name: s.Set, column: 0, row: i}), gate)
-	}
+	gate := box{class: "gate", name: "privacy boundary", says: "consent, retention, pseudonyms", column: 1, tall: rows}
 	purposes := map[string]box{}
 	for i, p := range g.Purposes {
-		b := put(box{class: "purpose", name: p.Name, says: p.Basis, column: 2, row: i})
-		purposes[p.Name] = b
-		link(gate, b)
+		purposes[p.Name] = put(box{class: "purpose", name: p.Name, says: p.Basis, column: 2, row: i})
 	}
-	storage := box{name: "storage", says: "models, reports", column: 4, tall: 1}
-	online := box{name: "online store", says: "lists, features", column: 4, row: 1, tall: 1}
-	boxes = append(boxes, storage, online)
+	for i, s := range g.Sources {
+		b := put(box{name: s.Set, column: 0, row: i})
+		if s.Set == "consent" || s.Set == "preferences" {
+			link(b, gate, "decides")
+			continue
+		}
+		for _, p := range g.Purposes {
+			if feeds(s, p) {
+				link(b, purposes[p.Name], "reads")
+			}
+		}
+	}
+	storage := put(box{name: "storage", says: "models, reports", column: 4})
+	online := put(box{name: "online store", says: "lists, features", column: 4, row: 1})
 	for i, j := range g.Jobs {
 		b := put(box{name: j.Name, says: j.Model, column: 3, row: i})
 		used := []string{j.Train, j.Evaluate, j.Mitigate}
 		slices.Sort(used)
 		for _, name := range slices.Compact(used) {
 			if p, ok := purposes[name]; ok {
-				link(p, b)
+				link(p, b, "uses")
 			}
 		}
-		link(b, storage)
-		link(b, online)
+		link(b, storage, "makes")
+		link(b, online, "makes")
 	}
 	var s strings.Builder
 	fmt.Fprintf(&s, `<svg class="flow" viewBox="0 0 %d %d" role="img" aria-labelledby="flow-t flow-d"><title id="flow-t">Flow of data</title><desc id="flow-d">%s.</desc>`,
@@ -90,32 +122,35 @@ func flow(g *configs.Register) template.HTML {
 	for i, head := range []string{"Sources", "Boundary", "Purposes", "Jobs and models", "Stores"} {
 		fmt.Fprintf(&s, `<text class="head" x="%d" y="16">%s</text>`, i*(flowBox+flowGap), head)
 	}
+	gate.draw(&s) // lines go through it, over it
 	for _, l := range lines {
-		from, to := l[0], l[1]
-		a, b := from.middle(), to.middle()
-		if from.class == "gate" {
-			a = b
-		}
-		if to.class == "gate" {
-			b = a
-		}
-		x0, x1 := from.x()+flowBox, to.x()
-		fmt.Fprintf(&s, `<path d="M%d %dC%d %d %d %d %d %d"/>`, x0, a, x0+flowGap/2, a, x1-flowGap/2, b, x1, b)
+		l.draw(&s)
 	}
+	gate.label(&s)
 	for _, b := range boxes {
-		fmt.Fprintf(&s, `<g class="%s"><rect x="%d" y="%d" width="%d" height="%d" rx="6"/>`, b.class, b.x(), b.y(), flowBox, b.height())
-		y := b.middle() + 5
-		if b.says != "" {
-			y -= 8
-		}
-		fmt.Fprintf(&s, `<text x="%d" y="%d">%s</text>`, b.x()+10, y, template.HTMLEscapeString(cut(b.name)))
-		for i, line := range lineUp(b.says, b.tall > 1) {
-			fmt.Fprintf(&s, `<text class="head" x="%d" y="%d">%s</text>`, b.x()+10, y+17*(i+1), template.HTMLEscapeString(cut(line)))
-		}
-		s.WriteString(`</g>`)
+		b.draw(&s)
+		b.label(&s)
 	}
 	s.WriteString(`</svg>`)
 	return template.HTML(s.String())
+}
+
+// draw writes a box.
+func (b box) draw(s *strings.Builder) {
+	fmt.Fprintf(s, `<g class="%s"><rect x="%d" y="%d" width="%d" height="%d" rx="6"/></g>`, b.class, b.x(), b.y(), flowBox, b.height())
+}
+
+// label writes what a box is called, and what stands under it.
+func (b box) label(s *strings.Builder) {
+	y := b.middle() + 5
+	if b.says != "" {
+		y -= 8
+	}
+	fmt.Fprintf(s, `<g class="%s"><text x="%d" y="%d">%s</text>`, b.class, b.x()+10, y, template.HTMLEscapeString(cut(b.name)))
+	for i, says := range lineUp(b.says, b.tall > 1) {
+		fmt.Fprintf(s, `<text class="head" x="%d" y="%d">%s</text>`, b.x()+10, y+17*(i+1), template.HTMLEscapeString(cut(says)))
+	}
+	s.WriteString(`</g>`)
 }
 
 // lineUp is what stands under a box's name: a line, or where there is room a line for each part of a list.
@@ -140,6 +175,17 @@ func cut(name string) string {
 // flowInWords is the picture for those who do not see it.
 func flowInWords(g *configs.Register) string {
 	var out []string
+	for _, p := range g.Purposes {
+		var sets []string
+		for _, src := range g.Sources {
+			if src.Set != "consent" && src.Set != "preferences" && feeds(src, p) {
+				sets = append(sets, src.Set)
+			}
+		}
+		if len(sets) > 0 {
+			out = append(out, fmt.Sprintf("Purpose %s reads %s", p.Name, strings.Join(sets, ", ")))
+		}
+	}
 	for _, j := range g.Jobs {
 		s := fmt.Sprintf("Job %s trains %s under purpose %s", j.Name, j.Model, j.Train)
 		if j.Evaluate != "" {

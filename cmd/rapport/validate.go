@@ -105,6 +105,7 @@ func (p *project) check(ctx context.Context) []check {
 		out = append(out, c)
 	}
 	add("storage", "create-only and if-match writes are honoured", storage.Probe(ctx, p.Bucket))
+	out = append(out, lasting(ctx, p.Bucket)...)
 	_, err := p.Online.Generations(ctx)
 	if i, ok := p.Online.(online.Inspector); ok && err == nil {
 		var f online.Facts

@@ -18,7 +18,7 @@ func TestReturned(t *testing.T) {
 		return r
 	}
 	records := []Record{
-		says(1, ConsentGiven, 1, 1), // never left
+		says(1, ConsentGiven, 1, 1),                                                        // never left
 		says(2, ConsentGiven, 1, 1), says(2, Withdrawn, 3, 3), says(2, ConsentGiven, 5, 6), // back, known a day later
 		says(3, ConsentRefused, 1, 1), says(3, ConsentGiven, 4, 4), // never was there
 		says(4, ConsentGiven, 1, 1), says(4, Withdrawn, 3, 3), says(4, ConsentGiven, 5, 5), says(4, Revoked, 7, 7), // gone again

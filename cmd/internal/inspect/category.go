@@ -74,13 +74,23 @@ func byTopic(topic string) *Category {
 // NameTells says what a column may tell of a person by its name; nil if by nothing. It is a hint for people, and neither complete nor always right.
 func NameTells(name string) *Category {
 	w := words(name)
+	if has(w, "band", "bands", "group", "range", "bucket", "bin", "class", "type", "category") {
+		return nil // brought together already, or of a kind of things
+	}
+	whole := []string{strings.Join(w, "")} // gezondheid is no id of something
 	for _, c := range categories() {
-		if slices.ContainsFunc(c.split, func(want []string) bool { return beside(w, want) }) {
+		if c.Topic == freeText && has(w, "id", "count", "length") {
+			continue
+		}
+		if slices.ContainsFunc(c.split, func(want []string) bool { return beside(w, want) || beside(whole, want) }) {
 			return c.category()
 		}
 	}
 	return nil
 }
+
+// freeText is a topic that is told from values as well.
+const freeText = "free text"
 
 // beside reports whether words stand side by side in a name. One that ends in * stands for all that begin so.
 func beside(name, want []string) bool {
@@ -110,7 +120,7 @@ func tells(p *profile) *Category {
 	case most(p.ip):
 		return byTopic("location")
 	case texts && p.values() > 0 && !plural(p) && float64(p.spaces)/float64(p.values()) >= wordy-1:
-		return byTopic("free text")
+		return byTopic(freeText)
 	case timeKind(p) != "" && decades(p):
 		return byTopic("children")
 	}
