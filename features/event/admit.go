@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage/table"
 )
 
 // noErasure is before any time: no event is older than it.
@@ -17,6 +18,11 @@ type admitter struct {
 	sup       *Suppressions
 	oldest    int64
 	seen      map[string]*admission
+
+	batch    []*admission // memory of all
+	fresh    []*admission
+	subjects []policy.Subject
+	rules    []policy.Rule
 }
 
 // admission is what is known of one raw id.
@@ -24,6 +30,7 @@ type admission struct {
 	canonical string
 	subject   policy.Subject // 0 until the subject has a number
 	erased    int64          // µs of the latest erasure, or noErasure
+	rule      policy.Rule    // of the subject; of 0, of one without any record, which somebody who gets a number is
 }
 
 func newAdmitter(d *policy.Decisions, ids *Identities, sup *Suppressions, oldest int64) *admitter {
@@ -31,9 +38,39 @@ func newAdmitter(d *policy.Decisions, ids *Identities, sup *Suppressions, oldest
 }
 
 func (a *admitter) of(canonical string) *admission {
-	if v, ok := a.seen[canonical]; ok {
-		return v
+	v, ok := a.seen[canonical]
+	if !ok {
+		v = a.meet(canonical)
+		v.rule = a.decisions.Rule(v.subject, a.oldest)
 	}
+	return v
+}
+
+// all returns who the rows of a batch are of: nil where there is no id, or the row is not wanted. It is valid until the next call. The rules of those who are new are looked up together:
+// most of that is waiting for memory.
+func (a *admitter) all(ids *table.Column, n int, wanted func(row int) bool) []*admission {
+	a.batch, a.fresh, a.subjects = a.batch[:0], a.fresh[:0], a.subjects[:0]
+	for i := range n {
+		var v *admission
+		if wanted(i) {
+			if id, ok := idAt(ids, i); ok {
+				if v, ok = a.seen[id]; !ok {
+					v = a.meet(id)
+					a.fresh, a.subjects = append(a.fresh, v), append(a.subjects, v.subject)
+				}
+			}
+		}
+		a.batch = append(a.batch, v)
+	}
+	a.rules = a.decisions.RulesOf(a.rules[:0], a.subjects, a.oldest)
+	for i, v := range a.fresh {
+		v.rule = a.rules[i]
+	}
+	return a.batch
+}
+
+// meet finds out who an id is that has not been seen.
+func (a *admitter) meet(canonical string) *admission {
 	v := &admission{canonical: canonical, erased: noErasure}
 	if at, ok := a.sup.ErasedAt(canonical); ok {
 		v.erased = at
@@ -48,7 +85,7 @@ func (a *admitter) judge(v *admission, t int64) policy.Reason {
 	if v.erased != noErasure && v.subject == 0 {
 		return policy.Erased // erased, and no new record has brought the subject back
 	}
-	why := a.decisions.Judge(v.subject, t, a.oldest)
+	why := v.rule.Judge(t)
 	if why == policy.Kept && t < v.erased {
 		return policy.Erased
 	}

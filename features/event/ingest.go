@@ -343,6 +343,7 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 		c := in.bind(b)
 		columns := c.columns(in.watch)
 		out.reset()
+		people := a.all(c.subject, b.N, func(i int) bool { return !c.time.Null(i) && in.contains(c.time.Int[i]) })
 		at := func(i int, column string, why expect.Reason) expect.Place {
 			return expect.Place{File: f.info.Key, Group: scanned.Group, Row: scanned.Row(i), Column: column, Reason: why}
 		}
@@ -376,10 +377,10 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 				}
 				continue
 			}
-			id, okID := idAt(c.subject, i)
+			who := people[i]
 			item, okItem := idAt(c.item, i)
 			switch {
-			case !okID:
+			case who == nil:
 				funnel.Add(policy.BadRow, 1)
 				q.bad(at(i, ColSubject, expect.NoID))
 				continue
@@ -388,7 +389,6 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 				q.bad(at(i, ColItem, expect.NoID))
 				continue
 			}
-			who := a.of(id)
 			if why := a.judge(who, t); why != policy.Kept {
 				funnel.Add(why, 1)
 				continue
@@ -407,7 +407,7 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 			if err != nil {
 				return fmt.Errorf("read %s: %w", f.info.Key, err)
 			}
-			if in.repeated[in.hashOf(id, item, t, kind)] {
+			if in.repeated[in.hashOf(who.canonical, item, t, kind)] {
 				may.add(c, i, s, item, t, kind)
 				may.places = append(may.places, at(i, "", expect.Duplicate))
 				continue

@@ -1,70 +1,89 @@
 package policy
 
 import (
+	"cmp"
 	"iter"
 	"maps"
 	"math/bits"
 	"slices"
 )
 
-// known is what is decided of the subjects whom a record or an erasure names, ascending by number: columns in blocks, 17 bytes a subject, 25 in a block where a basis ends at a known time.
+// known is what is decided of the subjects whom a record or an erasure names, ascending by number: 16 bytes a subject and two of an index, 8 more in a block where a basis ends at a known
+// time. A subject's two words stand side by side: single subjects are looked up at random, and each place in memory costs as much as all else.
 type known struct {
 	now    int64
 	n      int
 	blocks []*block
-	odd    map[Subject]verdict // what at can't tell from the columns: of few, as those whom a pending erasure names. What is said of many needs a column
+	odd    map[Subject]verdict // what at can't tell from an entry: of few, as those whom a pending erasure names. What is said of many needs a place there
 	back   map[Subject]int64   // who has left and come back, and when (µs)
 
-	first []int32 // once sealed: of each value of the top bits of a number, the block in which the search for it begins. One more stands at the end
+	// Once sealed, where there are many: of each value of the top bits of a number, where the first such subject stands, or would, as its block and its row. One more stands at the end.
+	index []uint32
 	shift uint8
 }
 
 // block holds blockRows subjects at most, and at least one.
 type block struct {
-	subjects []Subject
-	codes    []uint8
-	from     []int64
-	expires  []int64 // nil: nobody's basis ends at a known time
+	rows    []entry
+	expires []int64 // nil: nobody's basis ends at a known time
+}
+
+// entry is one subject: said is when its span begins (µs), shifted by codeBits, and a code.
+type entry struct {
+	subject Subject
+	said    int64
 }
 
 const (
-	blockRows = 1 << 12
-	// A code is a Reason, and what follows.
-	reasonBits   = 1<<6 - 1
+	blockBits = 12
+	blockRows = 1 << blockBits
+
+	codeBits     = 8
+	reasonBits   = 1<<5 - 1 // of a code: a Reason, and what follows
+	everBit      = 1 << 5   // the span has no beginning
 	withdrewBit  = 1 << 6
 	elsewhereBit = 1 << 7 // in odd
+
+	inBucket = 8 // subjects of one value of the index, about
 )
 
 // add appends a subject, whose number is greater than all before.
 func (k *known) add(s Subject, v verdict) {
 	var b *block
-	if n := len(k.blocks); n > 0 && len(k.blocks[n-1].subjects) < blockRows {
+	if n := len(k.blocks); n > 0 && len(k.blocks[n-1].rows) < blockRows {
 		b = k.blocks[n-1]
 	} else {
 		b = &block{}
 		if n > 0 { // there are many
-			b.subjects, b.codes, b.from = make([]Subject, 0, blockRows), make([]uint8, 0, blockRows), make([]int64, 0, blockRows)
+			b.rows = make([]entry, 0, blockRows)
 		}
 		k.blocks = append(k.blocks, b)
 	}
 	if v.returned != 0 {
 		k.came(s, v.returned)
+		v.returned = 0
 	}
-	code := uint8(v.Why)
+	e := entry{s, int64(v.Why)}
 	if v.withdrew {
-		code |= withdrewBit
+		e.said |= withdrewBit
+	}
+	switch {
+	case v.Why != Kept:
+	case v.From == ever:
+		e.said |= everBit
+	default:
+		e.said |= v.From << codeBits
 	}
 	if v.Expires != 0 && b.expires == nil {
-		b.expires = make([]int64, len(b.subjects), cap(b.subjects))
+		b.expires = make([]int64, len(b.rows), cap(b.rows))
 	}
-	b.subjects, b.codes, b.from = append(b.subjects, s), append(b.codes, code), append(b.from, v.From)
+	b.rows = append(b.rows, e)
 	if b.expires != nil {
 		b.expires = append(b.expires, v.Expires)
 	}
 	k.n++
-	v.returned = 0
-	if i := len(b.codes) - 1; k.at(b, i) != v {
-		b.codes[i] |= elsewhereBit
+	if i := len(b.rows) - 1; k.at(b, i) != v {
+		b.rows[i].said |= elsewhereBit
 		if k.odd == nil {
 			k.odd = map[Subject]verdict{}
 		}
@@ -100,79 +119,108 @@ func (k *known) seal() {
 	if len(k.blocks) < 2 {
 		return
 	}
-	width := bits.Len(uint(len(k.blocks))) + 1 // two to four values a block: numbers are spread evenly
+	width := bits.Len(uint(k.n / inBucket))
 	k.shift = uint8(64 - width)
-	k.first = make([]int32, 1<<width+1)
-	at := 0
-	for v := range 1 << width {
-		for at+1 < len(k.blocks) && k.blocks[at+1].subjects[0] <= Subject(v)<<k.shift {
-			at++
+	k.index = make([]uint32, 0, 1<<width+1)
+	last := uint32(0)
+	for n, b := range k.blocks {
+		for i, e := range b.rows {
+			last = uint32(n<<blockBits | i)
+			for uint64(len(k.index)) <= uint64(e.subject>>k.shift) {
+				k.index = append(k.index, last)
+			}
 		}
-		k.first[v] = int32(at)
 	}
-	k.first[1<<width] = int32(len(k.blocks) - 1)
+	for len(k.index) < cap(k.index) {
+		k.index = append(k.index, last)
+	}
 }
 
-// find returns where a subject stands, and false with where it would if it does not. O(log n), and little more than one look where numbers are spread evenly.
-func (k *known) find(s Subject) (*block, int, bool) {
-	if k == nil || k.n == 0 {
-		return nil, 0, false
+// place returns where the search for a subject begins. Somebody is known.
+func (k *known) place(s Subject) (at, end uint32) {
+	if k.index == nil {
+		last := len(k.blocks) - 1
+		return 0, uint32(last<<blockBits | len(k.blocks[last].rows) - 1)
 	}
-	lo, hi := 0, len(k.blocks)-1
-	if k.first != nil {
-		v := s >> k.shift
-		lo, hi = int(k.first[v]), int(k.first[v+1])
-	}
-	for lo < hi { // the last block that begins with s or before it
-		if mid := (lo + hi + 1) / 2; k.blocks[mid].subjects[0] <= s {
-			lo = mid
-		} else {
-			hi = mid - 1
-		}
-	}
-	b := k.blocks[lo]
-	i, ok := b.find(s)
-	return b, i, ok
+	return k.index[s>>k.shift], k.index[s>>k.shift+1]
 }
 
-// find guesses where a number stands as if numbers were spread evenly, and looks around there in steps that double.
-func (b *block) find(s Subject) (int, bool) {
-	least, most := b.subjects[0], b.subjects[len(b.subjects)-1]
-	if s <= least {
-		return 0, s == least
-	}
-	if s >= most {
-		if s == most {
-			return len(b.subjects) - 1, true
+// find returns where a subject stands between two places, and false if it does not. Where numbers are spread evenly it looks at a few that stand beside each other, else at O(log n).
+func (k *known) find(s Subject, at, end uint32) (*block, int, bool) {
+	lo, hi := int(at>>blockBits), int(end>>blockBits)
+	b, i := k.blocks[lo], int(at&(blockRows-1))
+	if end-at > 4*inBucket {
+		for lo < hi { // the last block that begins with s or before it
+			if mid := (lo + hi + 1) / 2; k.blocks[mid].rows[0].subject <= s {
+				lo = mid
+			} else {
+				hi = mid - 1
+			}
 		}
-		return len(b.subjects), false
+		b = k.blocks[lo]
+		i, _ = slices.BinarySearchFunc(b.rows, s, func(e entry, s Subject) int { return cmp.Compare(e.subject, s) })
+		return b, i, i < len(b.rows) && b.rows[i].subject == s
 	}
-	hi64, lo64 := bits.Mul64(uint64(s-least), uint64(len(b.subjects)-1))
-	guess, _ := bits.Div64(hi64, lo64, uint64(most-least))
-	lo, hi := int(guess), int(guess)+1 // what is sought stands in [lo, hi]
-	for step := 1; lo > 0 && b.subjects[lo] > s; step *= 2 {
-		lo, hi = max(0, lo-step), lo
+	for {
+		for ; i < len(b.rows); i++ {
+			if e := b.rows[i].subject; e >= s {
+				return b, i, e == s
+			}
+		}
+		if lo++; lo >= len(k.blocks) {
+			return b, i, false
+		}
+		b, i = k.blocks[lo], 0
 	}
-	for step := 1; hi < len(b.subjects) && b.subjects[hi] < s; step *= 2 {
-		lo, hi = hi, min(len(b.subjects), hi+step)
+}
+
+// together is how many subjects are looked up side by side: what is read for them stays in the first cache.
+const together = 64
+
+// each tells of subjects, at most together, what is known of them, as of does of one. Each of its steps is taken for all of them before the next, so that what they
+// read from memory is waited for together: alone, each would wait for each step.
+func (k *known) each(subjects []Subject, tell func(v verdict, ok bool)) {
+	var at, end [together]uint32
+	var near [together]Subject
+	for n, s := range subjects {
+		if k.n > 0 {
+			at[n], end[n] = k.place(s)
+		}
 	}
-	i, _ := slices.BinarySearch(b.subjects[lo:hi], s)
-	i += lo
-	return i, i < len(b.subjects) && b.subjects[i] == s
+	for n := range subjects {
+		if k.n > 0 {
+			near[n] = k.blocks[at[n]>>blockBits].rows[at[n]&(blockRows-1)].subject
+		}
+	}
+	for n, s := range subjects {
+		if k.n == 0 || near[n] > s {
+			tell(verdict{}, false)
+			continue
+		}
+		b, i, ok := k.find(s, at[n], end[n])
+		if !ok {
+			tell(verdict{}, false)
+			continue
+		}
+		tell(k.at(b, i), true)
+	}
 }
 
 // at is the verdict in row i of a block.
 func (k *known) at(b *block, i int) verdict {
-	code := b.codes[i]
-	if code&elsewhereBit != 0 {
-		return k.odd[b.subjects[i]]
+	e := b.rows[i]
+	if e.said&elsewhereBit != 0 {
+		return k.odd[e.subject]
 	}
-	v := verdict{erased: ever, withdrew: code&withdrewBit != 0}
-	if why := Reason(code & reasonBits); why != Kept {
+	v := verdict{erased: ever, withdrew: e.said&withdrewBit != 0}
+	if why := Reason(e.said & reasonBits); why != Kept {
 		v.Decision = denied(why)
 		return v
 	}
-	v.From, v.To = b.from[i], k.now
+	v.From, v.To = e.said>>codeBits, k.now
+	if e.said&everBit != 0 {
+		v.From = ever
+	}
 	if b.expires != nil {
 		v.Expires = b.expires[i]
 	}
@@ -181,7 +229,11 @@ func (k *known) at(b *block, i int) verdict {
 
 // of returns what is known of a subject, and false if nothing is.
 func (k *known) of(s Subject) (verdict, bool) {
-	b, i, ok := k.find(s)
+	if k.n == 0 {
+		return verdict{}, false
+	}
+	at, end := k.place(s)
+	b, i, ok := k.find(s, at, end)
 	if !ok {
 		return verdict{}, false
 	}
@@ -195,8 +247,8 @@ func (k *known) all() iter.Seq2[Subject, verdict] {
 			return
 		}
 		for _, b := range k.blocks {
-			for i, s := range b.subjects {
-				if !yield(s, k.at(b, i)) {
+			for i, e := range b.rows {
+				if !yield(e.subject, k.at(b, i)) {
 					return
 				}
 			}

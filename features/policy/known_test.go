@@ -57,6 +57,12 @@ func TestKnownFindsEverybody(t *testing.T) {
 					t.Fatalf("%s of %d, out of order: the walk says %+v", name, n, got)
 				}
 			}
+			asked := append(all[:len(all):len(all)], 2, 1<<62+1)
+			for i, got := range d.RulesOf(nil, asked, ever) {
+				if got != d.Rule(asked[i], ever) {
+					t.Fatalf("%s of %d: %s asked with others: %+v", name, n, asked[i], got)
+				}
+			}
 			if admitted, refused := d.Admitted(); admitted != len(all) || refused != 0 {
 				t.Errorf("%s: %d admitted and %d refused of %d", name, admitted, refused, len(all))
 			}
@@ -93,14 +99,24 @@ func BenchmarkLookup(b *testing.B) {
 	}
 	d := Join(x)[0]
 	rng.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
-	b.ReportAllocs()
-	kept := 0
-	for i := 0; b.Loop(); i++ {
-		if d.Judge(all[i%n], dayMicros(5), ever) == Kept {
-			kept++
+	b.Run("alone", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if d.Judge(all[i%n], dayMicros(5), ever) != Kept {
+				b.Fatal("a subject is not found")
+			}
 		}
-	}
-	if kept == 0 {
-		b.Error("nothing is kept")
-	}
+	})
+	b.Run("together", func(b *testing.B) {
+		b.ReportAllocs()
+		var rules []Rule
+		for i := 0; b.Loop(); i++ {
+			if i%together == 0 {
+				rules = d.RulesOf(rules[:0], all[i%(n-together):][:together], ever)
+			}
+			if rules[i%together].Judge(dayMicros(5)) != Kept {
+				b.Fatal("a subject is not found")
+			}
+		}
+	})
 }

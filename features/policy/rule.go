@@ -1,6 +1,9 @@
 package policy
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Rule is what Decisions.Judge says of one subject's events: looked up once, it judges all of them.
 type Rule struct {
@@ -48,6 +51,20 @@ func (d *Decisions) Rule(s Subject, oldest int64) Rule {
 	return v.rule(oldest)
 }
 
+// RulesOf appends the rules of subjects, in any order, to dst: Rule of each, quicker for many, since they wait for memory together.
+func (d *Decisions) RulesOf(dst []Rule, subjects []Subject, oldest int64) []Rule {
+	none := verdict{Decision: d.ground, erased: ever}
+	for some := range slices.Chunk(subjects, together) {
+		d.known.each(some, func(v verdict, ok bool) {
+			if !ok {
+				v = none
+			}
+			dst = append(dst, v.rule(oldest))
+		})
+	}
+	return dst
+}
+
 // Rules looks up one subject after another. It is quick where subjects ascend (as unsigned numbers), as in the parts of an events table: it then
 // walks beside them in the columns of all subjects with a record, in steps that double. It belongs to one goroutine.
 type Rules struct {
@@ -69,17 +86,17 @@ func (r *Rules) Of(s Subject) Rule {
 	r.last = s
 	for r.block < len(k.blocks) {
 		b := k.blocks[r.block]
-		all := b.subjects
-		if s > all[len(all)-1] {
+		all := b.rows
+		if s > all[len(all)-1].subject {
 			r.block, r.at = r.block+1, 0
 			continue
 		}
 		end := r.at
-		for step := 1; end < len(all) && all[end] < s; step *= 2 {
+		for step := 1; end < len(all) && all[end].subject < s; step *= 2 {
 			r.at, end = end+1, end+step
 		}
-		n, _ := slices.BinarySearch(all[r.at:min(end, len(all))], s)
-		if r.at += n; all[r.at] != s {
+		n, _ := slices.BinarySearchFunc(all[r.at:min(end, len(all))], s, func(e entry, s Subject) int { return cmp.Compare(e.subject, s) })
+		if r.at += n; all[r.at].subject != s {
 			break
 		}
 		return k.at(b, r.at).rule(r.oldest)
