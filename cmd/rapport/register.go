@@ -143,7 +143,10 @@ func (b box) draw(s *strings.Builder) {
 // label writes what a box is called, and what stands under it.
 func (b box) label(s *strings.Builder) {
 	y := b.middle() + 5
-	if b.says != "" {
+	switch {
+	case b.class == "gate": // below most of the lines that go through it
+		y = b.y() + b.height() - 62
+	case b.says != "":
 		y -= 8
 	}
 	fmt.Fprintf(s, `<g class="%s"><text x="%d" y="%d">%s</text>`, b.class, b.x()+10, y, template.HTMLEscapeString(cut(b.name)))

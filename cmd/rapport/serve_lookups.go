@@ -13,6 +13,7 @@ import (
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/models"
+	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/online"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -179,6 +180,32 @@ func (l *lookups) Consent(ctx context.Context, ask web.ConsentRequest) (any, err
 		return nil, &web.Fault{Code: http.StatusConflict, Says: err.Error()}
 	case err != nil:
 		return nil, err
+	}
+	return out, nil
+}
+
+// ConsentFile implements web.Lookups. What would be held is not taken but for people's own withdrawals: whoever accepts the rest is asked by hand.
+func (l *lookups) ConsentFile(ctx context.Context, ask web.ConsentFile) (any, error) {
+	files, name := storage.NewMemory(l.wall), "consent."+ask.Kind
+	if _, err := files.Put(ctx, name, storage.Bytes(ask.Body), storage.Cond{}); err != nil {
+		return nil, err
+	}
+	d := event.DataSet{Bucket: files, Path: name}
+	if src := l.job.Consent; src != nil {
+		d.Columns, d.Zone = src.Columns, src.Zone
+	}
+	out, err := l.consenter.As("token "+web.Caller(ctx).Name, "POST "+web.PathConsent).Import(ctx, d, nil)
+	var bad *jobs.BadFile
+	switch {
+	case errors.As(err, &bad):
+		return nil, &web.Fault{Code: http.StatusBadRequest, Says: err.Error()}
+	case errors.Is(err, jobs.ErrNoConsent):
+		return nil, &web.Fault{Code: http.StatusConflict, Says: err.Error()}
+	case err != nil:
+		return nil, err
+	case out.Held:
+		return nil, &web.Fault{Code: http.StatusConflict, Says: fmt.Sprintf("held: %d of %d people would be denied without having withdrawn. %d records of people who withdrew themselves are taken, and nothing else; rapport consent import --accept takes the rest",
+			out.Hold.Lost, out.Hold.Before, out.Records)}
 	}
 	return out, nil
 }

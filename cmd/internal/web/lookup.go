@@ -20,6 +20,7 @@ type Lookups interface {
 	Similar(ctx context.Context, ask SimilarRequest) (any, error)
 	Preferences(ctx context.Context, ask PreferencesRequest) (any, error)
 	Consent(ctx context.Context, ask ConsentRequest) (any, error)
+	ConsentFile(ctx context.Context, ask ConsentFile) (any, error)
 }
 
 // RecommendRequest is the body of POST /v1/recommend: the list of a person, of a cart, of one value of a column, or without any of these that of everybody.
@@ -113,6 +114,7 @@ var busyAbove = 32 * runtime.GOMAXPROCS(0)
 type lookups struct {
 	of     Lookups
 	turns  chan struct{}
+	file   chan struct{} // held by who sends one
 	now    func() time.Time
 	looked func(path, outcome string, took time.Duration)
 }
@@ -126,7 +128,7 @@ const (
 )
 
 func newLookups(o Options) *lookups {
-	l := &lookups{of: o.Lookups, turns: make(chan struct{}, busyAbove), now: o.Now, looked: o.Looked}
+	l := &lookups{of: o.Lookups, turns: make(chan struct{}, busyAbove), file: make(chan struct{}, 1), now: o.Now, looked: o.Looked}
 	if l.looked == nil {
 		l.looked = func(string, string, time.Duration) {}
 	}
@@ -184,6 +186,9 @@ func (l *lookups) route(s *routes) {
 		return l.of.Preferences(ctx, ask)
 	})
 	handle(PathConsent, Privacy, func(ctx context.Context, r *http.Request) (any, error) {
+		if kind := fileKind(r); kind != "" {
+			return l.consentFile(r, kind)
+		}
 		var ask ConsentRequest
 		if err := decode(r, &ask); err != nil {
 			return nil, err
@@ -235,8 +240,12 @@ func (a *RecommendRequest) check() error {
 // decode reads a body strictly. What is wrong is told without what was sent, which may be an id.
 func decode(r *http.Request, into any) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		others := ""
+		if r.URL.Path == PathConsent {
+			others = ", or a file as text/csv, application/x-ndjson or application/vnd.apache.parquet"
+		}
 		// A page in a browser cannot send this without asking first.
-		return &Fault{http.StatusUnsupportedMediaType, "send JSON, with Content-Type: application/json"}
+		return &Fault{http.StatusUnsupportedMediaType, "send JSON, with Content-Type: application/json" + others}
 	}
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()

@@ -27,6 +27,10 @@ func (r recorded) Consent(_ context.Context, ask ConsentRequest) (any, error) {
 	return map[string]int{"records": len(ask.Records)}, nil
 }
 
+func (r recorded) ConsentFile(_ context.Context, ask ConsentFile) (any, error) {
+	return map[string]any{"kind": ask.Kind, "bytes": len(ask.Body)}, r.err
+}
+
 func (r recorded) Preferences(_ context.Context, ask PreferencesRequest) (any, error) {
 	return map[string]any{"id": ask.ID.Raw(), "preference": ask.Preference}, r.err
 }
@@ -43,7 +47,7 @@ func post(h http.Handler, path, token, body string, header ...string) *httptest.
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	http.MaxBytesHandler(h, maxBody).ServeHTTP(w, r)
+	bounded(h).ServeHTTP(w, r)
 	return w
 }
 

@@ -186,7 +186,7 @@ const (
 // Serve answers on l until ctx ends, and then lets the answers under way end.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	s := &http.Server{
-		Handler: http.MaxBytesHandler(h, maxBody), ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: answerTime, IdleTimeout: idleTime,
+		Handler: bounded(h), ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: answerTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: headerBytes,
 	}
 	ended := make(chan error, 1)
