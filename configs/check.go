@@ -356,6 +356,7 @@ func (p *Project) checkSources() {
 		}
 		p.zone("sources.preferences.zone", c.Zone)
 	}
+	p.checkIdentities()
 }
 
 // checkExport checks what tells Rapport how a real export writes events.

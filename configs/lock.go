@@ -271,6 +271,9 @@ func (p *Project) lockedKeys() map[string][]string {
 	if s := p.Sources.Preferences; s != nil {
 		out["preferences"] = named(s.Columns)
 	}
+	if s := p.Sources.Identities; s != nil {
+		out["identities"] = named(map[string]string{"alias": s.From, "main id": s.To})
+	}
 	return out
 }
 
@@ -311,6 +314,9 @@ func (p *Project) lockedSources() map[string][]string {
 	}
 	if s := p.Sources.Preferences; s != nil {
 		add("preferences", s.Path)
+	}
+	if s := p.Sources.Identities; s != nil {
+		add("identities", s.Path)
 	}
 	return out
 }

@@ -27,6 +27,7 @@ type Opened struct {
 	Online   online.Store
 	Keys     event.Keys // zero if the project was opened without them
 	Previous []event.Keys
+	LinkedBy *event.DataSet // of sources.identities; nil: no two ids are one person's
 
 	env     func(string) string
 	buckets map[string]storage.Bucket // of sources, by root URL
@@ -54,6 +55,10 @@ func (p *Project) Open(ctx context.Context, env func(string) string, withKeys bo
 			fault(fmt.Sprintf("pseudonyms.previous[%d]", i), err)
 			o.Previous = append(o.Previous, prev)
 		}
+	}
+	if p.Sources.Identities != nil {
+		o.LinkedBy, err = o.linkedBy(ctx)
+		fault("sources", err)
 	}
 	for _, name := range sortedKeys(p.Jobs) {
 		o.jobs[name], err = o.job(ctx, name, p.Jobs[name])
@@ -384,6 +389,9 @@ func (p *Project) sourceURLs() []string {
 	}
 	if c := p.Sources.Preferences; c != nil && c.Path != "" {
 		out = append(out, c.Path)
+	}
+	if l := p.Sources.Identities; l != nil {
+		out = append(out, l.Path)
 	}
 	return out
 }

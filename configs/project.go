@@ -111,6 +111,7 @@ type Sources struct {
 	Consent  *Consent
 
 	Preferences *Preferences
+	Identities  *Identities
 }
 
 // Events maps the columns of the event files.

@@ -85,6 +85,9 @@ func (p *Project) Register(l *Lock) *Register {
 	if p.Sources.Preferences != nil {
 		add("preferences", p.Sources.Preferences.Path)
 	}
+	if p.Sources.Identities != nil {
+		add("identities", p.Sources.Identities.Path)
+	}
 	users := map[string][]string{}
 	for _, name := range sortedKeys(p.Jobs) {
 		j := p.Jobs[name]

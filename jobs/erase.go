@@ -80,6 +80,29 @@ func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Era
 
 // EraseOn is Erase with what receipts say beside what was done.
 func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, terms Terms) (*Erased, error) {
+	return r.carryOut(ctx, js, canonical, terms, func(ctx context.Context, w *work, journal *event.Journal, out *Erased, open bool) (*event.Identities, error) {
+		ids, err := r.identities(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range canonical {
+			if ids.Knows(id) {
+				out.Known++
+			}
+		}
+		if out.Known == 0 && !open {
+			return nil, fmt.Errorf("%w: none of the %d ids is in the identity table; in canonical form it is %s: is that how the source writes its ids?", ErrUnknownSubjects, len(canonical), shapes(canonical))
+		}
+		if out.Known > 0 {
+			_, err = journal.Erase(ctx, r.Keys, ids, canonical, w.now, r.NewID(w.now))
+		}
+		return ids, err
+	})
+}
+
+// carryOut does what stands in the journal, and what begin adds to it: begin journals a request under the erasure's lease, if nothing else is open it must, and returns
+// the identity table, as far as it can be opened. canonical are the ids that the request names, if it names any.
+func (r *Runner) carryOut(ctx context.Context, js []*Job, canonical []string, terms Terms, begin func(ctx context.Context, w *work, journal *event.Journal, out *Erased, open bool) (*event.Identities, error)) (*Erased, error) {
 	lease, err := r.acquire(ctx, eraseLease)
 	if err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
@@ -93,16 +116,6 @@ func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, ter
 	if err != nil {
 		return nil, err
 	}
-	ids, err := event.OpenIdentities(ctx, r.Bucket, r.Keys, r.Previous...)
-	if err != nil {
-		return nil, err
-	}
-	out := &Erased{Requested: len(canonical), Tables: map[string]int{}}
-	for _, id := range canonical {
-		if _, ok := ids.Find(id); ok {
-			out.Known++
-		}
-	}
 	holds, err := r.inForce(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
@@ -112,16 +125,14 @@ func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, ter
 		return slices.DeleteFunc(entries, func(e event.Entry) bool { return waits(e, holds) })
 	}
 	before := open()
-	if out.Known == 0 && len(before) == 0 {
-		return out, fmt.Errorf("%w: none of the %d ids is in the identity table; in canonical form it is %s: is that how the source writes its ids?", ErrUnknownSubjects, len(canonical), shapes(canonical))
+	out := &Erased{Requested: len(canonical), Tables: map[string]int{}}
+	ids, err := begin(ctx, w, journal, out, len(before) > 0)
+	if err != nil {
+		return out, err
 	}
-	if out.Known > 0 {
-		if _, err := journal.Erase(ctx, r.Keys, ids, canonical, w.now, r.NewID(w.now)); err != nil {
-			return nil, err
-		}
-	}
+	names, _ := ids.All(canonical)
 	entries := open()
-	f := &forgetting{before: map[policy.Subject]int64{}, unfinished: map[string]bool{}, jobs: js}
+	f := &forgetting{before: map[policy.Subject]int64{}, unfinished: map[string]bool{}, jobs: js, marks: r.marksOf(names, true)}
 	for _, e := range entries {
 		out.Epoch = e.Epoch
 		f.forget(e)
@@ -135,7 +146,7 @@ func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, ter
 	}
 	// Generations that were loaded before a rotation hold the keys of that time.
 	for _, k := range r.Previous {
-		for _, id := range canonical {
+		for _, id := range names {
 			owners = append(owners, event.OnlineKey(k.ServingKey(), id))
 		}
 	}
@@ -202,7 +213,7 @@ func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, ter
 	for _, e := range entries {
 		if err := w.close(ctx, journal, e, f, out, func() *Receipt {
 			resumed := slices.ContainsFunc(before, func(x event.Entry) bool { return x.Seq == e.Seq })
-			return w.receiptOf(ctx, js, canonical, e, resumed, len(entries), out, terms)
+			return w.receiptOf(ctx, js, names, e, resumed, len(entries), out, terms)
 		}); err != nil {
 			return nil, err
 		}
@@ -234,7 +245,7 @@ func (w *work) close(ctx context.Context, journal *event.Journal, e event.Entry,
 		return err
 	}
 	out.Receipts = append(out.Receipts, key)
-	closed, err := w.closeRequests(ctx, RequestErase, e.Marks, OutcomeDone, key)
+	closed, err := w.closeRequests(ctx, RequestErase, slices.Concat(e.Marks, f.marks), OutcomeDone, key)
 	out.Closed = append(out.Closed, closed...)
 	return err
 }

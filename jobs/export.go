@@ -103,7 +103,11 @@ func (r *Runner) dossier(ctx context.Context, job *Job, canonical string, see fu
 			out.Requests = append(out.Requests, q)
 		}
 	}
-	if out.Served, err = r.served(ctx, job, event.OnlineKey(r.Keys.ServingKey(), canonical)); err != nil {
+	key, err := r.Names().Of(ctx, canonical)
+	if err != nil {
+		return nil, err
+	}
+	if out.Served, err = r.served(ctx, job, key); err != nil {
 		return nil, err
 	}
 	s, known := w.plan.ids.Find(canonical)

@@ -30,7 +30,8 @@ type forgetting struct {
 	before     map[policy.Subject]int64 // people, and the time (µs) before which their rows go: always for who asked now
 	unfinished map[string]bool          // writers whose files may have been left behind
 	jobs       []*Job
-	holds      []Hold // in force
+	holds      []Hold       // in force
+	marks      []event.Mark // of who asks now, under every key that is given: the register may know them by an earlier one
 	kept       map[forgottenLess]int64
 	keptOf     map[policy.Subject]map[int]bool // the holds that keep rows of somebody
 }

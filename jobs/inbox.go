@@ -28,12 +28,12 @@ type desk struct {
 // identities returns the table as of the last erasure. While one is under way it is not kept: it holds rows yet that will be gone.
 func (d *desk) identities(ctx context.Context, journal *event.Journal) (*event.Identities, error) {
 	if journal.UnderWay() {
-		return event.OpenIdentities(ctx, d.r.Bucket, d.r.Keys, d.r.Previous...)
+		return d.r.identities(ctx)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if epoch := journal.Epoch(); d.ids == nil || d.epoch != epoch {
-		ids, err := event.OpenIdentities(ctx, d.r.Bucket, d.r.Keys, d.r.Previous...)
+		ids, err := d.r.identities(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -129,12 +129,17 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 		return err
 	}
 	w.journal, w.epoch = p.journal, p.journal.Epoch()
-	if p.ids, err = event.OpenIdentities(ctx, w.Bucket, w.Keys, w.Previous...); err != nil {
+	if p.ids, err = w.identities(ctx); err != nil {
 		return err
 	}
 	if !w.Keys.IsZero() {
 		if p.sup, err = p.journal.Suppressions(p.ids); err != nil {
 			return err
+		}
+		if !w.dry {
+			if err := w.noteEmpty(ctx, p.ids); err != nil {
+				return err
+			}
 		}
 	}
 	if p.consent, err = w.readConsent(ctx, p); err != nil {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/eval"
-	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage/online"
@@ -176,7 +175,7 @@ func (w *work) refreshPolicy(ctx context.Context) error {
 	}
 	w.epoch = w.plan.journal.Epoch()
 	var err error
-	if w.plan.ids, err = event.OpenIdentities(ctx, w.Bucket, w.Keys, w.Previous...); err != nil {
+	if w.plan.ids, err = w.identities(ctx); err != nil {
 		return err
 	}
 	if w.plan.consent, err = w.readConsent(ctx, w.plan); err != nil {

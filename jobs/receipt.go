@@ -266,7 +266,12 @@ func (r *Runner) SigningKeys(ctx context.Context, project string) (*SigningKeys,
 	if err := r.publishKey(ctx, SigningKey{Format: 1, ID: signingKeyID(public), Public: hex.EncodeToString(public), Secret: r.Keys.ID()}); err != nil {
 		return nil, err
 	}
-	out := &SigningKeys{Format: SigningKeysFormat, Project: project}
+	published, err := r.publishedKeys(ctx)
+	return &SigningKeys{Format: SigningKeysFormat, Project: project, Keys: published}, err
+}
+
+// publishedKeys reads the public keys that stand in the bucket, oldest first.
+func (r *Runner) publishedKeys(ctx context.Context) (out []SigningKey, err error) {
 	for info, err := range r.Bucket.List(ctx, signingPrefix, storage.ListOpt{}) {
 		if err != nil {
 			return nil, fmt.Errorf("signing keys: %w", err)
@@ -286,9 +291,9 @@ func (r *Runner) SigningKeys(ctx context.Context, project string) (*SigningKeys,
 		if err != nil {
 			return nil, fmt.Errorf("signing keys: %s: %w", info.Key, err)
 		}
-		out.Keys = append(out.Keys, k)
+		out = append(out, k)
 	}
-	slices.SortStableFunc(out.Keys, func(a, b SigningKey) int { return a.Since.Compare(b.Since) })
+	slices.SortStableFunc(out, func(a, b SigningKey) int { return a.Since.Compare(b.Since) })
 	return out, nil
 }
 

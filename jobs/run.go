@@ -32,8 +32,9 @@ type Runner struct {
 	Memory    int64  // bytes that a build may take for its state; 0: no limit
 	Spill     string // the folder for what does not fit; "": the system's for temporary files
 	Loaders   map[string]models.Loader
-	Keys      event.Keys   // zero: a runner of interval-level steps, which may not read raw data
-	Previous  []event.Keys // retired secrets, which still find people who have not reappeared
+	Keys      event.Keys     // zero: a runner of interval-level steps, which may not read raw data
+	Previous  []event.Keys   // retired secrets, which still find people who have not reappeared
+	LinkedBy  *event.DataSet // the declared identity table; nil: no two ids are one person's
 	Now       func() time.Time
 	Wall      func() time.Time // the machine's clock, for leases and durations; Now is the project's
 	Pinned    bool             // the clock is fixed by the project

@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rapport-ml/rapport/features"
-	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage/online"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -425,7 +424,10 @@ func (a *app) printFeatures(ctx context.Context, p *project, v features.View, en
 	for i, id := range entities {
 		entity := id
 		if v.Key == features.KeySubject {
-			entity = event.OnlineKey(p.Keys.ServingKey(), id)
+			var err error
+			if entity, err = p.names.Of(ctx, id); err != nil {
+				return err
+			}
 		}
 		f, ptr, err := online.LookupFeatures(ctx, p.Online, v.Name, entity, table.Micros(p.runner.Now()))
 		l := featureRow{Entity: entity, Generation: ptr.Generation, Status: "PRESENT", Values: f.Values}

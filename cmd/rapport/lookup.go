@@ -128,7 +128,10 @@ func (a *app) recommendCmd() *cobra.Command {
 			}
 			out := []recommended{}
 			for _, id := range raw {
-				key := event.OnlineKey(p.Keys.ServingKey(), id)
+				key, err := p.names.Of(cmd.Context(), id)
+				if err != nil {
+					return err
+				}
 				l, ptr, err := a.listFor(cmd.Context(), p, key, k, asked)
 				if errors.Is(err, online.ErrNoGeneration) {
 					return notFoundError{fmt.Errorf("%w; rapport run JOB publishes one", err)}

@@ -90,7 +90,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.Is(err, jobs.ErrOpenInterval), errors.Is(err, jobs.ErrBadRequest), errors.Is(err, jobs.ErrBadHold):
 		return exitUsage
-	case errors.Is(err, jobs.ErrRejected), errors.Is(err, registry.ErrRefused), errors.Is(err, jobs.ErrConsentHeld):
+	case errors.Is(err, jobs.ErrRejected), errors.Is(err, registry.ErrRefused), errors.Is(err, jobs.ErrConsentHeld), errors.Is(err, jobs.ErrKeyNeeded):
 		return exitRejected
 	case errors.Is(err, storage.ErrHeld), errors.Is(err, storage.ErrLost):
 		return exitHeld
@@ -145,7 +145,7 @@ func (a *app) root() *cobra.Command {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log each step to stderr")
 	root.AddCommand(
 		a.initCmd(), a.synthCmd(), a.importCmd(), a.validateCmd(), a.planCmd(), a.runCmd(), a.backfillCmd(), a.statusCmd(),
-		a.runsCmd(), a.alertsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.similarCmd(), a.subjectCmd(), a.accessLogCmd(), a.reportCmd(),
+		a.runsCmd(), a.alertsCmd(), a.modelsCmd(), a.demoCmd(), a.featuresCmd(), a.recommendCmd(), a.similarCmd(), a.subjectCmd(), a.keysCmd(), a.accessLogCmd(), a.reportCmd(),
 		a.tuneCmd(), a.minimizeCmd(), a.mitigateCmd(), a.onlineCmd(), a.serveCmd(), a.jobsCmd(), a.driftCmd(), a.trustCmd(), a.purposesCmd(), a.consentCmd(), a.versionCmd(), a.schemaCmd(), a.duCmd(), a.gcCmd(), a.purgeCmd(), a.holdsCmd(), a.inspectCmd(),
 	)
 	a.completeArgs(root)

@@ -70,6 +70,7 @@ type project struct {
 	*configs.Opened
 	runner   *jobs.Runner
 	progress *progress
+	names    *jobs.Names
 	alerts   *alert.Notifier  // nil: nobody is to be told
 	lineage  *lineage.Emitter // nil: nor a catalog
 }
@@ -94,7 +95,7 @@ func (a *app) open(ctx context.Context, withKeys bool) (*project, error) {
 	}
 	prog := a.newProgress()
 	r := &jobs.Runner{
-		Bucket: o.Bucket, Online: o.Online, OnlineURL: p.Online.URL, Engine: frugal{local.Engine{}}, Loaders: configs.Loaders, Keys: o.Keys, Previous: o.Previous, Now: now, Wall: a.wall, Pinned: o.Pinned(),
+		Bucket: o.Bucket, Online: o.Online, OnlineURL: p.Online.URL, Engine: frugal{local.Engine{}}, Loaders: configs.Loaders, Keys: o.Keys, Previous: o.Previous, LinkedBy: o.LinkedBy, Now: now, Wall: a.wall, Pinned: o.Pinned(),
 		NewID:    func(time.Time) string { return ulid.Make().String() },
 		Memory:   buildMemory(p.MemoryBytes()),
 		Holder:   holder(),
@@ -103,7 +104,7 @@ func (a *app) open(ctx context.Context, withKeys bool) (*project, error) {
 		Log:      slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
 		Progress: prog.show,
 	}
-	out := &project{Opened: o, runner: r, progress: prog}
+	out := &project{Opened: o, runner: r, progress: prog, names: r.Names()}
 	out.observe(a.wall)
 	return out, nil
 }

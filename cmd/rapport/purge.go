@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -12,17 +13,26 @@ import (
 
 func (a *app) purgeCmd() *cobra.Command {
 	var dry, list bool
+	var key, why, contact string
 	c := &cobra.Command{
-		Use:   "purge [--dry-run] [--list]",
+		Use:   "purge [--dry-run] [--list] | --key ID --why TEXT",
 		Short: "Remove what is older than every purpose that reads it allows, and write down what went",
 		Long: "Remove, for all jobs and class by class, what is older than every purpose that reads it allows (purposes.NAME.keep), by event time. A table that\n" +
 			"several purposes or jobs read is kept as long as the longest of them says. What is live, pinned or kept for a rollback stays, and so does what a\n" +
 			"legal hold holds (rapport holds). What goes is written down first, in policy/purges/; a purge that was interrupted is finished by the next one.\n" +
-			"With retention.schedule in the project file, rapport serve does the same.",
+			"With retention.schedule in the project file, rapport serve does the same.\n\n" +
+			"With --key, a pseudonym key whose secret is lost is given up, and whoever it alone recognized is removed from every store: nothing that they ask\n" +
+			"for could be applied to what is held of them.",
 		Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if list {
 				return a.listPurges(cmd)
+			}
+			if key != "" || why != "" || contact != "" {
+				if key == "" || why == "" {
+					return usageError{errors.New("purge: --key ID and --why TEXT go together: which key is lost, and what has become of it")}
+				}
+				return a.purgeKey(cmd, key, why, contact)
 			}
 			p, err := a.open(cmd.Context(), !dry)
 			if err != nil {
@@ -43,7 +53,10 @@ func (a *app) purgeCmd() *cobra.Command {
 	}
 	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would go, what would stay, and why")
 	c.Flags().BoolVar(&list, "list", false, "the journal: what has gone so far")
-	c.MarkFlagsMutuallyExclusive("dry-run", "list")
+	c.Flags().StringVar(&key, "key", "", "the id of a pseudonym key whose secret nobody has any more")
+	c.Flags().StringVar(&why, "why", "", "with --key: what has become of the secret")
+	c.Flags().StringVar(&contact, "contact", "", "with --key: whom the receipt names for questions")
+	c.MarkFlagsMutuallyExclusive("dry-run", "list", "key")
 	return c
 }
 

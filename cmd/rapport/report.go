@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rapport-ml/rapport/eval"
-	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/models"
@@ -210,7 +209,11 @@ func (a *app) reportWithSubjects(ctx context.Context, p *project, key, ids, to s
 	}
 	r.Subjects = &eval.SubjectFacts{Asked: len(raw), Model: r.Model.Name}
 	for i, id := range raw {
-		l, _, err := online.Recommend(ctx, p.Online, event.OnlineKey(p.Keys.ServingKey(), id), max(r.Model.Length, 1), table.Micros(p.runner.Now()))
+		key, err := p.names.Of(ctx, id)
+		if err != nil {
+			return err
+		}
+		l, _, err := online.Recommend(ctx, p.Online, key, max(r.Model.Length, 1), table.Micros(p.runner.Now()))
 		if errors.Is(err, online.ErrNoGeneration) {
 			return notFoundError{fmt.Errorf("%w; rapport run JOB publishes one", err)}
 		}

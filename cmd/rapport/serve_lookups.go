@@ -89,7 +89,9 @@ func (l *lookups) Recommend(ctx context.Context, ask web.RecommendRequest) (any,
 		if bad != nil {
 			return nil, &web.Fault{Code: http.StatusBadRequest, Says: bad.Error()}
 		}
-		key = event.OnlineKey(l.Keys.ServingKey(), id)
+		if key, err = l.names.Of(ctx, id); err != nil {
+			return nil, err
+		}
 		l.watch.note(ctx, web.PathRecommend, l.Keys, []string{key}, []string{id})
 		var r *request
 		if len(ask.Context) > 0 || !ask.At.IsZero() {

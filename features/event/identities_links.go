@@ -319,3 +319,13 @@ func (t *Identities) All(canonicals []string) (ids []string, subjects []policy.S
 	}
 	return slices.Sorted(maps.Keys(names)), slices.Sorted(maps.Keys(found))
 }
+
+// Knows reports whether the table has a number for the person with the canonical id, by that or any other of their ids.
+func (t *Identities) Knows(canonical string) bool {
+	for _, id := range append(t.links.others(canonical), canonical) {
+		if _, ok, _ := t.own(id); ok {
+			return true
+		}
+	}
+	return false
+}

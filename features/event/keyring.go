@@ -22,8 +22,9 @@ const keysFormat = 2
 // not used for another secret later.
 type KeyRecord struct {
 	ID      string     `json:"-"`
-	Check   string     `json:"check"`             // by which two holders of the id can tell whether they hold the same secret: 16 hexadecimal digits
+	Check   string     `json:"check,omitempty"`   // by which two holders of the id can tell whether they hold the same secret: 16 hexadecimal digits; "": it was given up before it was written with
 	Since   *time.Time `json:"since,omitempty"`   // when it was first written with; nil: before that was noted
+	Empty   *time.Time `json:"empty,omitempty"`   // since when no row stands under it
 	Retired *time.Time `json:"retired,omitempty"` // nothing needs it any more since
 	Lost    *LostKey   `json:"lost,omitempty"`    // nobody has the secret any more
 }
@@ -69,7 +70,7 @@ func decodeKeys(body []byte) (keyRegister, error) {
 			into = &r.Check
 		}
 		err := json.Unmarshal(raw, into)
-		if check, bad := hex.DecodeString(r.Check); err != nil || bad != nil || len(check) != 8 || !policy.ValidName(id) {
+		if check, bad := hex.DecodeString(r.Check); err != nil || bad != nil || len(check) != 8 && r.Check != "" || !policy.ValidName(id) {
 			return keyRegister{}, damaged
 		}
 		r.ID = id
@@ -95,7 +96,7 @@ func (t *Identities) readKeys(ctx context.Context) (keyRegister, storage.Info, e
 		r, known := c.Keys[k.id]
 		switch {
 		case !known:
-		case r.Check != k.check():
+		case !r.Fits(k):
 			return c, info, fmt.Errorf("key %s: its secret is not the one that this table was made with: give the old secret, or a new key id to the new one", k.id)
 		case i == 0 && r.Lost != nil:
 			return c, info, fmt.Errorf("key %s was given up as lost on %s: it may stand among the previous keys, and a new secret needs a key id of its own", k.id, r.Lost.At.Format(time.DateOnly))
@@ -153,13 +154,15 @@ func (t *Identities) KeyRecords(ctx context.Context) ([]KeyRecord, error) {
 	return slices.SortedFunc(maps.Values(c.Keys), func(a, b KeyRecord) int { return strings.Compare(a.ID, b.ID) }), nil
 }
 
-// EditKey changes the record of a key, as another may at the same time. A key that the bucket does not know of is given an empty record: only
-// marks and rows tell of it.
+// Fits reports whether k are keys of the secret that the record is of.
+func (r KeyRecord) Fits(k Keys) bool { return r.ID == k.id && (r.Check == "" || r.Check == k.check()) }
+
+// EditKey changes the record of a key, as another may at the same time. A key that was never written with gets one.
 func (t *Identities) EditKey(ctx context.Context, id string, edit func(*KeyRecord)) error {
 	err := t.updateKeys(ctx, func(c keyRegister) (bool, error) {
-		r, ok := c.Keys[id]
-		if !ok {
-			return false, fmt.Errorf("key %q: %s does not know it", id, identityKeys)
+		r := c.Keys[id]
+		if r.ID = id; !policy.ValidName(id) {
+			return false, fmt.Errorf("%q is no key id", id)
 		}
 		edit(&r)
 		c.Keys[id] = r

@@ -137,3 +137,18 @@ func (l *Links) others(canonical string) (out []string) {
 	}
 	return out
 }
+
+// Current returns l if the files of the data set are those that it was read from, else what they hold now. Cost: a listing, and the files if they are
+// others.
+func (l *Links) Current(ctx context.Context, d DataSet) (*Links, error) {
+	if l != nil {
+		objs, err := d.list(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read identities: %w", err)
+		}
+		if Fingerprint(objs) == l.Fingerprint {
+			return l, nil
+		}
+	}
+	return ReadLinks(ctx, d)
+}

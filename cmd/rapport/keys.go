@@ -1,0 +1,332 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rapport-ml/rapport/configs"
+	"github.com/rapport-ml/rapport/jobs"
+)
+
+func (a *app) keysCmd() *cobra.Command {
+	c := group(&cobra.Command{
+		Use:   "keys",
+		Short: "Pseudonym, serving, signing and storage keys: what needs which, and how one follows another",
+		Long: "One secret (pseudonyms.key) gives the keys of the identity table, of online keys, of marks of erased people and of receipts. A rotation begins another\n" +
+			"one; the one before stays among pseudonyms.previous until nothing needs it. No model, shard or tile is written anew for it.",
+	})
+	c.AddCommand(a.keysListCmd(), a.keysCheckCmd(), a.keysRotateCmd(), a.keysRetireCmd())
+	return c
+}
+
+// keyring is what is printed of a project's keys.
+type keyring struct {
+	*jobs.Keyring
+	Storage  storageKeys `json:"storage"`
+	Problems []string    `json:"problems"`
+}
+
+// storageKeys say where the keys of the stores themselves come from. They are rotated where they were made.
+type storageKeys struct {
+	Credentials string `json:"credentials"`
+	SSE         string `json:"sse"`
+}
+
+func (p *project) keyring(ctx context.Context) (*keyring, error) {
+	js, err := p.allJobs()
+	if err != nil {
+		return nil, err
+	}
+	k, err := p.runner.Keyring(ctx, js)
+	if err != nil {
+		return nil, err
+	}
+	out := &keyring{k, storageKeys{"none: a folder", "none: a folder"}, append([]string{}, k.Problems()...)}
+	if strings.HasPrefix(p.Storage.URL, "s3:") {
+		out.Storage = storageKeys{cmp.Or(p.Storage.Credentials, "env, file or instance, the first that has some"), cmp.Or(p.Storage.SSE, "as the bucket's default says")}
+	}
+	return out, nil
+}
+
+func (k *keyring) print(w io.Writer) {
+	for i, s := range k.Secrets {
+		if i > 0 {
+			row(w)
+		}
+		how := s.Given
+		switch {
+		case s.Given != jobs.KeyNotGiven && !s.Fits:
+			how += ", and not the secret that the bucket was written with"
+		case s.Lost != nil:
+			how += fmt.Sprintf(", given up as lost on %s: %s", s.Lost.At.Format(time.DateOnly), s.Lost.Why)
+		case s.Retired != nil:
+			how += ", retired on " + s.Retired.Format(time.DateOnly)
+		}
+		row(w, "key "+s.ID, how)
+		if s.Since != nil {
+			row(w, "  first used", clock(*s.Since))
+		}
+		row(w, "  pseudonyms", fmt.Sprintf("%s, %s", count(s.People, "person"), count(s.Links, "link")))
+		row(w, "  suppression", fmt.Sprintf("%s, %s", count(s.Marks, "mark"), count(s.Requests, "open request")))
+		row(w, "  serving", count(len(s.Generations), "generation"))
+		published := "not published"
+		if s.Published {
+			published = "published"
+		}
+		row(w, "  signing", fmt.Sprintf("%s, public key %s", count(s.Receipts, "receipt"), published))
+		if s.MayRetire {
+			row(w, "  may be retired", "nothing needs it: rapport keys retire "+s.ID)
+		}
+		for _, why := range s.Why {
+			row(w, "  needed", why)
+		}
+		if l := s.Lost; l != nil && l.Before != nil {
+			row(w, "  unrecognized", "of an id that had no row then, nothing from before "+clock(*l.Before)+" counts")
+		}
+	}
+	row(w)
+	row(w, "storage", "credentials: "+k.Storage.Credentials)
+	row(w, "", "encryption: "+k.Storage.SSE)
+}
+
+func (a *app) keysListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "Every key: since when, what was made with it, what needs it yet, and whether it may be retired", Args: usage(noArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := a.open(cmd.Context(), true)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			k, err := p.keyring(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(k, k.print)
+		},
+	}
+}
+
+// errKeys says that the secrets given do not do.
+var errKeys = errors.New("the secrets that are given do not do")
+
+func (a *app) keysCheckCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "check", Short: "Whether the secrets given are those that the bucket was written with, and who cannot be recognized by them; exit 1 if somebody cannot", Args: usage(noArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := a.open(cmd.Context(), true)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			k, err := p.keyring(cmd.Context())
+			if err != nil {
+				return err
+			}
+			err = a.print(k, func(w io.Writer) {
+				for _, s := range k.Secrets {
+					if s.Given != jobs.KeyNotGiven && s.Fits {
+						row(w, "key "+s.ID, s.Given+": fits")
+					}
+				}
+				for _, x := range k.Problems {
+					row(w, "problem", x)
+				}
+			})
+			if err == nil && len(k.Problems) > 0 {
+				err = fmt.Errorf("%w: %s", errKeys, count(len(k.Problems), "problem"))
+			}
+			return err
+		},
+	}
+}
+
+// rotated is what is printed of a rotation.
+type rotated struct {
+	*jobs.Rewrapped
+	Key     string   `json:"key_id"`  // the current one
+	Written bool     `json:"written"` // the project file
+	Next    []string `json:"next"`
+}
+
+func (a *app) keysRotateCmd() *cobra.Command {
+	var to, id string
+	c := &cobra.Command{
+		Use:   "rotate [--to env:NAME|file:PATH|command:… --key-id ID]",
+		Short: "Begin another secret, or go on with the rotation under way: people in the sources are wrapped anew in the identity table",
+		Long: "With --to the project file is edited: the secret at that place becomes the current one, and the current one the first of pseudonyms.previous. Then, and\n" +
+			"without --to, the ids in the sources are looked up, and the rows of people who stand under a previous key are wrapped anew. Nothing but the identity\n" +
+			"table is written. Servers go on as they are; each is to be given the new project file before the next run publishes.",
+		Args: usage(noArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if (to == "") != (id == "") {
+				return usageError{errors.New("keys rotate: --to and --key-id go together: where the new secret stands, and what it is called in what is stored")}
+			}
+			written := false
+			if to != "" {
+				p, err := a.load()
+				if err != nil {
+					return err
+				}
+				if err := a.beginSecret(cmd.Context(), p, to, id); err != nil {
+					return err
+				}
+				written = true
+			}
+			p, err := a.open(cmd.Context(), true)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			js, err := p.allJobs()
+			if err != nil {
+				return err
+			}
+			done, err := p.runner.Rewrap(cmd.Context(), js)
+			p.progress.done()
+			if err != nil {
+				return err
+			}
+			out := rotated{Rewrapped: done, Key: p.Keys.ID(), Written: written, Next: []string{}}
+			if written {
+				out.Next = append(out.Next, "give the new project file to every server and cron job, and restart servers, before the next run publishes: they look people up by both keys", "give direct readers of the online store the new serving key beside the old one")
+			}
+			for _, k := range slices.Sorted(maps.Keys(done.Left)) {
+				out.Next = append(out.Next, fmt.Sprintf("%s under %s in no source now: runs wrap them anew when they reappear", count(done.Left[k], "person"), k))
+			}
+			if len(p.Previous) > 0 {
+				out.Next = append(out.Next, "rapport keys list says when a previous key may be retired")
+			}
+			return a.print(out, func(w io.Writer) {
+				row(w, "current key", out.Key)
+				if written {
+					row(w, "project file", p.File()+" has it; the one before stands among pseudonyms.previous")
+				}
+				row(w, "wrapped anew", count(done.Wrapped, "person"))
+				for _, x := range out.Next {
+					row(w, "next", x)
+				}
+			})
+		},
+	}
+	c.Flags().StringVar(&to, "to", "", "where the new secret stands: env:NAME, file:PATH or command:PROGRAM ARGUMENT…")
+	c.Flags().StringVar(&id, "key-id", "", "what it is called in what is stored, as k2")
+	return c
+}
+
+// beginSecret edits the project file, once the new text has been tried: its secrets can be read, and fit.
+func (a *app) beginSecret(ctx context.Context, p *configs.Project, place, id string) error {
+	text, err := p.Rotated(place, id)
+	if err != nil {
+		return usageError{fmt.Errorf("keys rotate: %w", err)}
+	}
+	if err := p.TrySecret(place, id, a.env); err != nil {
+		return fmt.Errorf("keys rotate: nothing is changed: the new secret cannot be used: %w", err)
+	}
+	o, err := a.open(ctx, true)
+	if err != nil {
+		return err
+	}
+	k, err := o.keyring(ctx)
+	if err = errors.Join(err, o.Close()); err != nil {
+		return err
+	}
+	if len(k.Problems) > 0 {
+		return fmt.Errorf("keys rotate: nothing is changed: %w as they are: %s", errKeys, strings.Join(k.Problems, "; "))
+	}
+	if slices.ContainsFunc(k.Secrets, func(s jobs.KeyState) bool { return s.ID == id }) {
+		return usageError{fmt.Errorf("keys rotate: key id %s was another secret's: a new secret needs a new key id", id)}
+	}
+	if err := replaceFile(p.File(), text); err != nil {
+		return fmt.Errorf("write the project file: %w", err)
+	}
+	return nil
+}
+
+func (a *app) keysRetireCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "retire KEY_ID", Short: "Seal a key that nothing needs any more; refused, with what needs it, while anything does", Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.open(cmd.Context(), true)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			js, err := p.allJobs()
+			if err != nil {
+				return err
+			}
+			s, err := p.runner.Retire(cmd.Context(), js, args[0])
+			if err != nil {
+				return keyFault(err)
+			}
+			return a.print(s, func(w io.Writer) {
+				row(w, "key "+s.ID, "retired on "+clock(*s.Retired))
+				if s.Given == jobs.KeyPrevious {
+					row(w, "next", "take it out of pseudonyms.previous; its secret may be destroyed")
+				}
+			})
+		},
+	}
+}
+
+// keyFault makes an error of a key that is needed or unknown one that says so by its exit code.
+func keyFault(err error) error {
+	switch {
+	case errors.Is(err, jobs.ErrUnknownKey):
+		return notFoundError{err}
+	case errors.Is(err, jobs.ErrBadRequest):
+		return usageError{err}
+	}
+	return err
+}
+
+// purgeKey gives up a key whose secret is lost, and removes the people whom it alone recognized.
+func (a *app) purgeKey(cmd *cobra.Command, id, why, contact string) error {
+	p, err := a.open(cmd.Context(), true)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	js, err := p.allJobs()
+	if err != nil {
+		return err
+	}
+	source, _, _ := strings.Cut(p.Pseudonyms.Key, ":")
+	if err := a.logAccess(cmd, p, nil); err != nil {
+		return err
+	}
+	out, err := p.runner.PurgeKey(cmd.Context(), js, id, why, jobs.Terms{Contact: contact, KeySource: source})
+	p.progress.done()
+	if err != nil {
+		return keyFault(err)
+	}
+	return a.print(out, func(w io.Writer) {
+		row(w, "key "+out.ID, "given up as lost")
+		row(w, "removed", count(out.People, "person")+" whom nobody could recognize")
+		if e := out.Erased; e != nil {
+			row(w, "", fmt.Sprintf("%d rows, %d files, %d online rows", e.Rows, e.Parts, e.Online))
+			for _, x := range e.Pending {
+				row(w, "pending", x.What, "by "+x.Due.Format(time.DateOnly))
+			}
+			for _, key := range e.Receipts {
+				row(w, "receipt", key)
+			}
+		}
+		if out.Marks > 0 {
+			row(w, "suppression", count(out.Marks, "mark")+" of erased people recognize nobody any more")
+		}
+		if out.Before != nil {
+			row(w, "from now on", "some of them had refused something and may come again unrecognized: of an id that has no row now, nothing from before "+clock(*out.Before)+" counts, and it needs a basis that is recorded after that")
+		}
+	})
+}

@@ -1,0 +1,236 @@
+package event
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
+)
+
+// linkFile puts an identity table of CSV, one link a line.
+func linkFile(t testing.TB, b storage.Bucket, lines ...string) DataSet {
+	t.Helper()
+	putText(t, b, "links.csv", "cookie,user\n"+strings.Join(lines, "\n")+"\n")
+	return DataSet{Bucket: b, Path: "links.csv", Columns: map[string]string{ColAlias: "cookie", ColMain: "user"}}
+}
+
+func putText(t testing.TB, b storage.Bucket, key, text string) {
+	t.Helper()
+	if _, err := b.Put(context.Background(), key, storage.Bytes([]byte(text)), storage.Cond{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readLinks(t testing.TB, b storage.Bucket, lines ...string) *Links {
+	t.Helper()
+	l, err := ReadLinks(context.Background(), linkFile(t, b, lines...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestReadLinks(t *testing.T) {
+	b := storage.NewMemory(nil)
+	l := readLinks(t, b, "c1,ann", "c2,ann", "c3,bob", "c1,ann", "bob,bob", "CF8F3A8E-9F2A-4B9F-8D7E-3B2B1A0C9D8E,bob")
+	if want := (LinksFacts{Rows: 6, Links: 4, Duplicates: 1, Selves: 1}); l.Facts != want {
+		t.Errorf("facts %+v, want %+v", l.Facts, want)
+	}
+	for id, want := range map[string]string{"c1": "ann", "c2": "ann", "ann": "ann", "c3": "bob", "bob": "bob", "dan": "dan", "cf8f3a8e-9f2a-4b9f-8d7e-3b2b1a0c9d8e": "bob"} {
+		if got := l.Main(id); got != want {
+			t.Errorf("%s is %s, want %s", id, got, want)
+		}
+	}
+	for id, want := range map[string][]string{"c1": {"ann", "c2"}, "ann": {"c1", "c2"}, "dan": nil} {
+		if got := l.others(id); !slices.Equal(got, want) {
+			t.Errorf("others of %s: %v, want %v", id, got, want)
+		}
+	}
+	for name, tt := range map[string]struct {
+		lines []string
+		want  string
+	}{
+		"an alias of two people":  {[]string{"c1,ann", "c1,bob"}, "links.csv row 2: its cookie is linked to another person in links.csv row 1"},
+		"a chain, upwards":        {[]string{"c1,c2", "c2,ann"}, "links.csv row 2: its cookie is the main id of links.csv row 1"},
+		"a chain, downwards":      {[]string{"c2,ann", "c1,c2"}, "links.csv row 2: its user is itself linked to an id, in links.csv row 1"},
+		"a cycle":                 {[]string{"ann,bob", "bob,ann"}, "links.csv row 2"},
+		"a row without a main id": {[]string{"c1,ann", "c2,"}, "links.csv row 2: user holds no id"},
+		"a row without an alias":  {[]string{",ann"}, "links.csv row 1: cookie holds no id"},
+	} {
+		_, err := ReadLinks(context.Background(), linkFile(t, b, tt.lines...))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		} else if strings.Contains(err.Error(), "ann") || strings.Contains(err.Error(), "bob") || strings.Contains(err.Error(), "c1") {
+			t.Errorf("%s: the error holds an id: %v", name, err)
+		}
+	}
+	same, err := l.Current(context.Background(), linkFile(t, b, "c1,ann"))
+	if err != nil || same == l || same.Facts.Links != 1 {
+		t.Errorf("a file that has changed: %+v, %v", same, err)
+	}
+	if again, err := same.Current(context.Background(), linkFile(t, b, "c1,ann")); err != nil || again != same && again.Fingerprint == same.Fingerprint {
+		t.Errorf("a file that has not changed was read again: %v", err)
+	}
+}
+
+// Ids are one person's by a declared link alone, and what stood apart before is told, whoever has asked since, also to steps without a key.
+func TestLinkedIdentities(t *testing.T) {
+	ctx := context.Background()
+	b := storage.NewMemory(nil)
+	k := testKeys(t, "k1")
+	ids := openIdentities(t, b, k)
+	ann, c1, bob := number(t, ids, "ann"), number(t, ids, "c1"), number(t, ids, "bob")
+	flush(t, ids)
+	if ann == c1 {
+		t.Fatal("two ids have one number and nobody linked them")
+	}
+	open := func(l *Links) (*Identities, Relinked) {
+		t.Helper()
+		ids := openIdentities(t, b, k)
+		ids.Link(l)
+		r, err := ids.Relink()
+		if err != nil {
+			t.Fatal(err)
+		}
+		flush(t, ids)
+		return ids, r
+	}
+	links := readLinks(t, b, "c1,ann", "c2,ann", "c9,nobody")
+	ids, r := open(links)
+	if r.Added != 2 || r.Moved+r.Removed != 0 || !slices.Equal(r.Subjects, []policy.Subject{c1}) {
+		t.Errorf("linked: %+v, want two links and that what stands under %s is another's", r, c1)
+	}
+	for _, id := range []string{"ann", "c1", "c2"} {
+		if s := number(t, ids, id); s != ann {
+			t.Errorf("%s has number %s, want the main id's %s", id, s, ann)
+		}
+	}
+	if _, ok := ids.Find("nobody"); ok {
+		t.Error("somebody was numbered for nothing but a link")
+	}
+	for name, table := range map[string]*Identities{"with the key": ids, "without": openIdentities(t, b)} {
+		if got := table.Merged(); !maps.Equal(got, map[policy.Subject]policy.Subject{c1: ann}) {
+			t.Errorf("merged %s: %v", name, got)
+		}
+	}
+	if _, r := open(links); r.Added+r.Moved+r.Removed != 0 || len(r.Subjects) > 0 {
+		t.Errorf("nothing has changed: %+v", r)
+	}
+	for key, text := range objectTexts(t, b, identityPrefix) {
+		for _, id := range []string{"ann", "c1", "c2"} {
+			if strings.Contains(text, id) {
+				t.Errorf("%s holds a raw id", key)
+			}
+		}
+	}
+	// A link moves: rows of ann may be bob's now. It goes: they may be its own again.
+	if _, r := open(readLinks(t, b, "c1,bob", "c2,ann")); r.Moved != 1 || !slices.Equal(r.Subjects, []policy.Subject{ann}) {
+		t.Errorf("a link that moved: %+v", r)
+	}
+	ids, r = open(nil)
+	if want := []policy.Subject{min(ann, bob), max(ann, bob)}; r.Removed != 2 || !slices.Equal(r.Subjects, want) {
+		t.Errorf("links that are gone: %+v, want %v", r, want)
+	}
+	if s := number(t, ids, "c1"); s != c1 {
+		t.Errorf("c1 has number %s, want its own again, %s", s, c1)
+	}
+	// After a rotation the links are found under the old key, and stand under the new one.
+	open(links)
+	k2 := testKeys(t, "k2")
+	ids = openIdentities(t, b, k2, k)
+	ids.Link(links)
+	if r, err := ids.Relink(); err != nil || r.Added+r.Moved+r.Removed != 0 || len(r.Subjects) > 0 {
+		t.Errorf("a rotation: %+v, %v", r, err)
+	}
+	flush(t, ids)
+	if got := openIdentities(t, b).KeyRows(); got["k2"] != 4 { // two links, ann and c1
+		t.Errorf("rows by key %v", got)
+	}
+	// An erasure by any id reaches every number and marks every id.
+	j := openJournal(t, b)
+	e, err := j.Erase(ctx, k2, ids, []string{"c2"}, dayAt(1), "e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []policy.Subject{min(ann, c1), max(ann, c1)}; len(e.Marks) != 3 || !slices.Equal(e.Subjects, want) {
+		t.Errorf("an erasure by an alias: %d marks, numbers %v, want 3 and %v", len(e.Marks), e.Subjects, want)
+	}
+	if err := ids.Delete(ctx, e.Subjects...); err != nil {
+		t.Fatal(err)
+	}
+	sup, err := j.Suppressions(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]bool{"ann": true, "c1": true, "c2": true, "bob": false} {
+		if _, gone := sup.ErasedAt(id); gone != want {
+			t.Errorf("%s is erased: %v", id, gone)
+		}
+	}
+	for key, text := range objectTexts(t, b, identityPrefix) {
+		for _, id := range []string{"ann", "c1", "c2"} {
+			for _, k := range []Keys{k, k2} {
+				if m := macOf(k.store, id); strings.Contains(text, string(m[:])) {
+					t.Errorf("%s holds the pseudonym of an erased id", key)
+				}
+			}
+		}
+	}
+	// A new alias of an erased person is recognized as theirs.
+	ids.Link(readLinks(t, b, "c7,ann"))
+	if _, gone := sup.ErasedAt("c7"); !gone {
+		t.Error("an alias that was declared after the erasure slips in")
+	}
+	if got := openIdentities(t, b).Merged(); len(got) != 0 {
+		t.Errorf("links of an erased person are left: %v", got)
+	}
+}
+
+func TestDamagedLinksAreRefused(t *testing.T) {
+	var links []link
+	for i := range 20 {
+		links = append(links, link{[]string{"k1", "k2"}[i%2], mac{byte(i)}, policy.Subject(5<<58 + i), policy.Subject(i % 3)})
+	}
+	good, err := encodeLinks(links)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := decodeLinks(5, good); err != nil || !slices.Equal(got, links) {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if _, err := decodeLinks(6, good); err == nil {
+		t.Error("links under another shard's name were accepted")
+	}
+	for i := range good {
+		bad := slices.Clone(good)
+		bad[i] ^= 0x40
+		if _, err := decodeLinks(5, bad); err == nil {
+			t.Errorf("a flipped bit in byte %d was accepted", i)
+		}
+	}
+}
+
+func FuzzDecodeLinks(f *testing.F) {
+	good, err := encodeLinks([]link{{"k1", mac{1}, 7, 0}, {"k1", mac{2}, 7, 9}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good[:len(good)-32])
+	f.Fuzz(func(t *testing.T, body []byte) {
+		links, err := decodeLinks(0, sealed(slices.Clone(body)))
+		if err != nil {
+			return
+		}
+		again, err := encodeLinks(links)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same, err := decodeLinks(0, again); err != nil || !slices.Equal(same, links) {
+			t.Fatalf("%v, %v", same, err)
+		}
+	})
+}

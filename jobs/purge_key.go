@@ -1,0 +1,154 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// PurgedKey says what became of a key that nobody has any more.
+type PurgedKey struct {
+	ID      string     `json:"key_id"`
+	People  int        `json:"people"`                        // who could not be recognized, and were removed
+	Marks   int        `json:"marks"`                         // of erased people, which recognize nobody any more
+	Refused bool       `json:"refused"`                       // one of them had refused something
+	Before  *time.Time `json:"unrecognized_before,omitempty"` // nothing counts from before it of an id that has no row by then
+	Erased  *Erased    `json:"erased,omitempty"`              // nil: nobody stood under the key
+}
+
+// PurgeKey gives up a key whose secret is lost, and removes the people whom it alone recognized: they are denied at once and erased from every store as
+// by their own request, with a receipt, since nothing that they ask for could be applied to what is held of them. The key is sealed ahead of that; interrupted,
+// it is taken up by the next PurgeKey or Erase.
+//
+// Whoever was known by the key and had refused something (an erasure, a withdrawal, a wish of their own) may come again unrecognized. So, where there is
+// one such person, nothing that was recorded or done before the loss counts of an id that has no row by then: they need a basis that is recorded after it.
+//
+// It is refused (ErrKeyNeeded) where the secret is given, and ErrUnknownKey where nothing was made with the key.
+func (r *Runner) PurgeKey(ctx context.Context, js []*Job, id, why string, terms Terms) (*PurgedKey, error) {
+	fail := func(err error) (*PurgedKey, error) { return nil, fmt.Errorf("give up key %s: %w", id, err) }
+	given := append([]event.Keys{r.Keys}, r.Previous...)
+	switch {
+	case r.Keys.IsZero():
+		return fail(event.ErrNoKey)
+	case strings.TrimSpace(why) == "":
+		return fail(fmt.Errorf("%w: say why", ErrBadRequest))
+	case slices.ContainsFunc(given, func(k event.Keys) bool { return k.ID() == id }):
+		return fail(fmt.Errorf("%w: the project file gives its secret: take it out of pseudonyms if that is not the right one; rapport keys retire seals a key that nothing needs", ErrKeyNeeded))
+	}
+	ids, err := event.OpenIdentities(ctx, r.Bucket, event.Keys{})
+	if err != nil {
+		return fail(err)
+	}
+	ids.Now = r.Wall
+	journal, err := event.OpenJournal(ctx, r.Bucket)
+	if err != nil {
+		return fail(err)
+	}
+	records, err := ids.KeyRecords(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	out := &PurgedKey{ID: id, Marks: journal.MarksByKey()[id]}
+	gone := ids.Under(id)
+	i := slices.IndexFunc(records, func(k event.KeyRecord) bool { return k.ID == id })
+	if i < 0 && len(gone) == 0 && out.Marks == 0 {
+		return fail(ErrUnknownKey)
+	}
+	if i >= 0 && records[i].Lost != nil { // begun before, and perhaps not done
+		out.People, out.Before = records[i].Lost.People, records[i].Lost.Before
+		out.Refused = out.Before != nil
+	} else {
+		out.People = len(gone)
+		if err := r.giveUp(ctx, ids, journal, out, gone, why); err != nil {
+			return fail(err)
+		}
+	}
+	_, pending := journal.Pending()
+	if len(gone) == 0 && len(pending) == 0 {
+		return out, nil
+	}
+	out.Erased, err = r.carryOut(ctx, js, nil, terms, func(ctx context.Context, w *work, journal *event.Journal, e *Erased, _ bool) (*event.Identities, error) {
+		e.Requested, e.Known = len(gone), len(gone)
+		asked := map[policy.Subject]bool{}
+		_, entries := journal.Pending()
+		for _, x := range entries {
+			for _, s := range x.Subjects {
+				asked[s] = true
+			}
+		}
+		more := slices.DeleteFunc(slices.Clone(gone), func(s policy.Subject) bool { return asked[s] })
+		if len(more) > 0 {
+			if _, err := journal.Remove(ctx, more, w.now, r.NewID(w.now)); err != nil {
+				return nil, err
+			}
+		}
+		return ids, nil
+	})
+	if err != nil {
+		return fail(err)
+	}
+	return out, nil
+}
+
+// giveUp seals a lost key.
+func (r *Runner) giveUp(ctx context.Context, ids *event.Identities, journal *event.Journal, out *PurgedKey, gone []policy.Subject, why string) error {
+	refused, err := r.refusedSomething(ctx, journal, gone)
+	if err != nil {
+		return err
+	}
+	now := r.Now().UTC().Truncate(time.Microsecond)
+	if out.Refused = refused || out.Marks > 0; out.Refused {
+		out.Before = &now
+	}
+	return ids.EditKey(ctx, out.ID, func(k *event.KeyRecord) {
+		k.Lost = &event.LostKey{At: now, Why: strings.TrimSpace(why), People: out.People, Marks: out.Marks, Before: out.Before}
+	})
+}
+
+// refusedSomething reports whether one of the people has refused something that stands in the bucket alone and goes with them: a withdrawal, a record of
+// consent that denies, a wish of their own.
+func (r *Runner) refusedSomething(ctx context.Context, journal *event.Journal, people []policy.Subject) (bool, error) {
+	of := map[policy.Subject]bool{}
+	for _, s := range people {
+		of[s] = true
+	}
+	denies := func(x policy.Record) bool { return of[x.Subject] && !x.State.Valid() }
+	if slices.ContainsFunc(journal.Withdrawals(), denies) {
+		return true, nil
+	}
+	tables := table.Store{Bucket: r.Bucket}
+	for c, err := range tables.List(ctx, "") {
+		if err != nil {
+			return false, err
+		}
+		m, ok := c.Outputs["records"]
+		if !ok || len(people) == 0 {
+			continue
+		}
+		switch c.Step {
+		case "consent", keptStep, saidInbox.step:
+			records, err := event.LoadConsent(ctx, r.Bucket, m)
+			if err != nil {
+				return false, err
+			}
+			if slices.ContainsFunc(records, denies) {
+				return true, nil
+			}
+		case "preferences", wishInbox.step:
+			wishes, err := event.LoadPreferences(ctx, r.Bucket, m)
+			if err != nil {
+				return false, err
+			}
+			if slices.ContainsFunc(wishes, func(x policy.Wish) bool { return of[x.Subject] }) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
