@@ -31,13 +31,15 @@ type Opened struct {
 
 	env     func(string) string
 	buckets map[string]storage.Bucket // of sources, by root URL
+	raw     bool                      // sources are reached at once, and not when they are first read
 	jobs    map[string]*jobs.Job
 }
 
-// Open reaches the storage, the online store and the buckets of the sources, and with withKeys reads the pseudonym secrets. Relative
-// paths start at the folder of the project file. Its error joins all that could not be reached or read.
+// Open reaches the storage and the online store. With withKeys it reaches the buckets of the sources as well, and reads the pseudonym secrets; without,
+// a source is reached when something first reads it, so that who may not read raw data can do all that needs none. Relative paths start at the folder
+// of the project file. Its error joins all that could not be reached or read.
 func (p *Project) Open(ctx context.Context, env func(string) string, withKeys bool) (*Opened, error) {
-	o := &Opened{Project: p, env: env, buckets: map[string]storage.Bucket{}, jobs: map[string]*jobs.Job{}}
+	o := &Opened{Project: p, env: env, raw: withKeys, buckets: map[string]storage.Bucket{}, jobs: map[string]*jobs.Job{}}
 	var faults []error
 	fault := func(what string, err error) {
 		if err != nil {
@@ -166,8 +168,13 @@ func (o *Opened) bucket(ctx context.Context, url string) (storage.Bucket, string
 	}
 	b, ok := o.buckets[root]
 	if !ok {
-		if b, err = storage.Open(ctx, root, o.storageOptions()); err != nil {
-			return nil, "", err
+		open := func(ctx context.Context) (storage.Bucket, error) { return storage.Open(ctx, root, o.storageOptions()) }
+		if o.raw {
+			if b, err = open(ctx); err != nil {
+				return nil, "", err
+			}
+		} else {
+			b = &later{open: open}
 		}
 		o.buckets[root] = b
 	}

@@ -408,6 +408,9 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 		}
 		p.days = append(p.days, d)
 	}
+	if p.files == nil && !slices.ContainsFunc(p.days, func(d plannedDay) bool { return d.unit.Overlaps(w.iv) }) {
+		return fmt.Errorf("%w: nothing of %s has been ingested, and without the pseudonym key nothing can be: run --step ingest with it first", ErrNotReady, w.label)
+	}
 	return nil
 }
 

@@ -119,11 +119,16 @@ type errand struct {
 
 // errand opens the project for one interval of a job; the caller closes it.
 func (a *app) errand(ctx context.Context, job, at, step string) (*errand, error) {
+	return a.errandWith(ctx, job, at, step, true)
+}
+
+// errandWith is errand, with the pseudonym key or without: then what is ingested is taken as it stands, and no raw data are read.
+func (a *app) errandWith(ctx context.Context, job, at, step string, withKeys bool) (*errand, error) {
 	through, err := jobs.ParseThrough(step)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	p, err := a.open(ctx, true)
+	p, err := a.open(ctx, withKeys)
 	if err != nil {
 		return nil, err
 	}

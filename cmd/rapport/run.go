@@ -16,14 +16,16 @@ import (
 )
 
 func (a *app) runCmd() *cobra.Command {
-	var at, step string
+	var at, step, from string
 	var ok []string
 	c := &cobra.Command{
-		Use:   "run JOB [--at T] [--step NAME] [--ok rejected,held,not-ready]",
+		Use:   "run JOB [--at T] [--step NAME] [--from build] [--ok rejected,held,not-ready]",
 		Short: "Run one interval now",
 		Long: "Run one interval: the last closed one, or with --at T the last that ends at or before T.\n" +
 			"Steps that are done are skipped, so running again resumes, or does nothing and says so.\n" +
 			"--step goes only as far as ingest, build, drift, train (with its evaluation) or publish.\n" +
+			"--from build takes what has been ingested as it stands: it needs neither the pseudonym key nor leave to read raw data, so that a night can be two\n" +
+			"processes of two users (run --step ingest, then run --from build), of whom the second can join nothing to a person.\n" +
 			"--ok names endings that are no failure to who calls, as a CronJob: they exit 0.",
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -32,7 +34,10 @@ func (a *app) runCmd() *cobra.Command {
 					return usageError{fmt.Errorf("--ok %q: one of %s", name, strings.Join(slices.Sorted(maps.Keys(endings)), ", "))}
 				}
 			}
-			e, err := a.errand(cmd.Context(), args[0], at, step)
+			if from != "" && (from != jobs.ThroughBuild.String() || step == jobs.ThroughIngest.String()) {
+				return usageError{errors.New("run: --from takes build alone, and goes on beyond --step ingest")}
+			}
+			e, err := a.errandWith(cmd.Context(), args[0], at, step, from == "")
 			if err != nil {
 				return err
 			}
@@ -57,6 +62,7 @@ func (a *app) runCmd() *cobra.Command {
 	}
 	c.Flags().StringVar(&at, "at", "", "a day or an RFC 3339 time; empty: now")
 	c.Flags().StringVar(&step, "step", "publish", "how far to go: ingest, build, drift, train or publish")
+	c.Flags().StringVar(&from, "from", "", "build: begin after ingest, without the pseudonym key")
 	c.Flags().StringSliceVar(&ok, "ok", nil, "endings that exit 0: rejected (the gate refused), held (another run is at it), not-ready (the source is still delivering)")
 	return c
 }

@@ -99,6 +99,25 @@ func twoNights(t *testing.T, dir string) content {
 	return contentIn(t, dir)
 }
 
+// sameContent compares what two runs led to: one on S3, one in folders.
+func sameContent(t *testing.T, got, want content) {
+	t.Helper()
+	for name, digest := range want.Tables {
+		if got.Tables[name] != digest {
+			t.Errorf("%s: %s on S3, %s in folders", name, got.Tables[name], digest)
+		}
+	}
+	if len(got.Tables) != len(want.Tables) {
+		t.Errorf("%d steps on S3, %d in folders", len(got.Tables), len(want.Tables))
+	}
+	if !slices.Equal(got.Artifact, want.Artifact) {
+		t.Errorf("versions: %v on S3, %v in folders", got.Artifact, want.Artifact)
+	}
+	if !maps.Equal(got.Online, want.Online) {
+		t.Errorf("%d online entries on S3, %d in folders, and not the same", len(got.Online), len(want.Online))
+	}
+}
+
 // s3Project makes a project whose storage and raw events stand on a server.
 func s3Project(t *testing.T, rawURL string, o storage.Options) string {
 	t.Helper()
@@ -129,20 +148,7 @@ func TestS3(t *testing.T) {
 	if len(want.Tables) < 10 || len(want.Artifact) != 2 || len(want.Online) < 100 {
 		t.Fatalf("only %d tables, %d versions and %d online entries to compare", len(want.Tables), len(want.Artifact), len(want.Online))
 	}
-	for name, digest := range want.Tables {
-		if got.Tables[name] != digest {
-			t.Errorf("%s: %s on S3, %s in folders", name, got.Tables[name], digest)
-		}
-	}
-	if len(got.Tables) != len(want.Tables) {
-		t.Errorf("%d steps on S3, %d in folders", len(got.Tables), len(want.Tables))
-	}
-	if !slices.Equal(got.Artifact, want.Artifact) {
-		t.Errorf("versions: %v on S3, %v in folders", got.Artifact, want.Artifact)
-	}
-	if !maps.Equal(got.Online, want.Online) {
-		t.Errorf("%d online entries on S3, %d in folders, and not the same", len(got.Online), len(want.Online))
-	}
+	sameContent(t, got, want)
 	if out, _ := rapportIn(t, onS3, exitOK, "report", "home/2"); !strings.HasPrefix(out, rawURL+"/lake/reports/nightly/") {
 		t.Errorf("the report is at %s", out)
 	}

@@ -30,6 +30,7 @@ type S3 struct {
 	Endpoint, AccessKey, SecretKey string
 
 	addr, data, versions string
+	users                string // folder of the users that it knows beside its owner; "": of none
 	process              *os.Process
 	exited               chan struct{} // closed when the process has ended
 }
@@ -39,13 +40,20 @@ type S3 struct {
 // a bucket asks for it.
 func StartS3(t testing.TB) *S3 {
 	t.Helper()
+	s := newS3(t)
+	s.Start(t)
+	return s
+}
+
+// newS3 is a server that is not started yet.
+func newS3(t testing.TB) *S3 {
+	t.Helper()
 	addr := freeAddr(t)
 	s := &S3{
 		Endpoint: "http://" + addr, AccessKey: "test-" + rand.Text()[:8], SecretKey: rand.Text(),
 		addr: addr, data: t.TempDir(), versions: t.TempDir(),
 	}
 	t.Cleanup(s.kill)
-	s.Start(t)
 	return s
 }
 
@@ -57,7 +65,15 @@ func (s *S3) Start(t testing.TB) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	cmd := exec.Command(binary, "--port", s.addr, "--quiet", "--virtual-domain", VirtualDomain, "posix", "--versioning-dir", s.versions, s.data)
+	args := []string{"--port", s.addr, "--quiet", "--virtual-domain", VirtualDomain}
+	if s.users != "" {
+		args = append(args, "--iam-dir", s.users)
+	}
+	args = append(args, "posix", "--versioning-dir", s.versions)
+	if s.users != "" { // whose policies are larger than an attribute of a file may be
+		args = append(args, "--sidecar", filepath.Join(s.users, "attributes"))
+	}
+	cmd := exec.Command(binary, append(args, s.data)...)
 	cmd.Env = []string{"ROOT_ACCESS_KEY=" + s.AccessKey, "ROOT_SECRET_KEY=" + s.SecretKey, "HOME=" + s.versions, "TMPDIR=" + os.TempDir()}
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
