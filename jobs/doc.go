@@ -46,6 +46,13 @@
 // Examples are an outside file: only the columns that their reader names are handed through, ids become numbers before anything else sees them, and
 // somebody who is unknown is not told apart from somebody who said no.
 //
+// A purge writes down what is to go before it touches anything, create-only, and marks that entry as done beside it. So the journal of a purge that dies says what it took, whatever
+// was left to the next one, which goes through the same cuts again: what is gone already is no work. (Rejected: to write the entry at the end, which would know nothing of what a dead
+// process had removed; and a row count in each successor, which an erasure in between would lose.) It takes no lease that an erasure needs, for whoever asks to be forgotten is denied at
+// once; two that rewrite one table undo nothing of one another, since each successor is made of the very commit that it replaces. A hold is no state of
+// tables: it is looked up before each of them is touched. Of people whose erasure meets a hold the journal keeps the numbers, so that their rows are told until they go, and everything else
+// about them is gone as if there were no hold; the identity row too, since every reader of the online store takes its absence for an erasure.
+//
 // A Scheduler keeps no state of its own that matters: what has been done, tried and given up stands in the ledger, and who is at it in the leases.
 // So any number of them over one bucket do each interval once, and one that is started again goes on. A leader among servers was rejected: it
 // would be one more thing that can be wrong about who is alive, and the leases must hold without it anyway.

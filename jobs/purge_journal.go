@@ -222,16 +222,25 @@ var stepOfClass = map[string]string{classEvents: "ingest", classFeatures: "build
 
 // cuts are those of each class and job.
 func (p *purging) cuts() (out []PurgeCut) {
+	for _, j := range p.jobs {
+		out = append(out, j.Keeps(p.clock)...)
+	}
+	slices.SortStableFunc(out, func(a, b PurgeCut) int {
+		return cmp.Compare(slices.Index(policy.Classes, a.Class), slices.Index(policy.Classes, b.Class))
+	})
+	return out
+}
+
+// Keeps says how long each class is kept for the job, as of a clock: as long as the purpose says that keeps it longest.
+func (j *Job) Keeps(clock time.Time) (out []PurgeCut) {
 	for _, class := range policy.Classes {
-		for _, j := range p.jobs {
-			c := j.cut(stepOfClass[class], p.clock)
-			x := PurgeCut{Class: class, Job: j.Name, Purpose: c.purpose, Keep: keepOf(c.keep)}
-			if c.keep > 0 {
-				at := time.UnixMicro(c.before).UTC()
-				x.Before = &at
-			}
-			out = append(out, x)
+		c := j.cut(stepOfClass[class], clock)
+		x := PurgeCut{Class: class, Job: j.Name, Purpose: c.purpose, Keep: keepOf(c.keep)}
+		if c.keep > 0 {
+			at := time.UnixMicro(c.before).UTC()
+			x.Before = &at
 		}
+		out = append(out, x)
 	}
 	return out
 }

@@ -68,6 +68,14 @@ func TestNewerFormatsAreRefused(t *testing.T) {
 	if _, _, err := s.runner.Pause(t.Context(), "nightly", "ann", "a test"); err != nil {
 		t.Fatal(err)
 	}
+	kept := *s.job
+	kept.Training.Keep = map[string]time.Duration{"events": 24 * time.Hour}
+	if _, err := s.runner.Purge(t.Context(), []*jobs.Job{&kept}, "ann", false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.runner.AddHold(t.Context(), jobs.Hold{Class: "reports", Reason: "a test", Until: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
 	for _, on := range []bool{true, false} {
 		if _, err := s.runner.SetFallback(t.Context(), on, "ann", "a test"); err != nil {
 			t.Fatal(err)
@@ -99,6 +107,10 @@ func TestNewerFormatsAreRefused(t *testing.T) {
 	files, err := reg.Files(t.Context(), first)
 	if err != nil {
 		t.Fatal(err)
+	}
+	purges := func(ctx context.Context, _ string) error {
+		_, err := s.runner.Purges(ctx)
+		return err
 	}
 	run := func(context.Context, string) error {
 		_, err := s.try(7)
@@ -151,6 +163,16 @@ func TestNewerFormatsAreRefused(t *testing.T) {
 		{"identity/keys.json", newer, run},
 		{"policy/journal/", newer, func(ctx context.Context, _ string) error {
 			_, err := event.OpenJournal(ctx, b)
+			return err
+		}},
+		{"policy/purges/00000001.json", newer, purges},
+		{"policy/purges/00000001.done.json", newer, purges},
+		{"policy/purged.json", newer, func(ctx context.Context, _ string) error {
+			_, err := s.runner.PurgedAt(ctx)
+			return err
+		}},
+		{"policy/holds/", newer, func(ctx context.Context, _ string) error {
+			_, err := s.runner.Holds(ctx)
 			return err
 		}},
 		{"pause/nightly.json", newer, func(ctx context.Context, _ string) error {

@@ -25,6 +25,9 @@ func (a *app) purgeCmd() *cobra.Command {
 			"for could be applied to what is held of them.",
 		Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if list && dry || key != "" && (list || dry) {
+				return usageError{errors.New("purge: --list tells what has gone, --dry-run what would go, and --key gives a key up: one of them")}
+			}
 			if list {
 				return a.listPurges(cmd)
 			}
@@ -56,7 +59,6 @@ func (a *app) purgeCmd() *cobra.Command {
 	c.Flags().StringVar(&key, "key", "", "the id of a pseudonym key whose secret nobody has any more")
 	c.Flags().StringVar(&why, "why", "", "with --key: what has become of the secret")
 	c.Flags().StringVar(&contact, "contact", "", "with --key: whom the receipt names for questions")
-	c.MarkFlagsMutuallyExclusive("dry-run", "list", "key")
 	return c
 }
 

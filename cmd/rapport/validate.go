@@ -131,6 +131,7 @@ func (p *project) check(ctx context.Context) []check {
 			continue
 		}
 		out = append(out, keptShorter(j)...)
+		out = append(out, retained(j, p.runner.Now())...)
 		out = append(out, p.decidable(ctx, j)...)
 		add("job "+name, fmt.Sprintf("every %s, trains %s, next due %s", j.Every, j.Model.Name, clock(j.Due.Next(p.runner.Now()))), nil)
 		out = append(out, unseenKinds(ctx, j)...)
