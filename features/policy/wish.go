@@ -59,7 +59,8 @@ const (
 // Check reports a value that its wish does not take. A level or a pause that is not known is none: it is read as the most careful one.
 func (w Wish) Check() error {
 	if !slices.Contains(WishNames, w.Name) {
-		return fmt.Errorf("preference %q is not known: want one of %s", w.Name, strings.Join(wishNames(), ", "))
+		// The word is not told: where columns or fields are mixed up it is a person's id.
+		return fmt.Errorf("the preference is not known: want one of %s", strings.Join(wishNames(), ", "))
 	}
 	switch w.Name {
 	case WishExclude, WishInclude:
