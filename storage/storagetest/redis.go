@@ -199,6 +199,70 @@ func (r *Redis) Do(t testing.TB, db int, args ...any) any {
 	return v
 }
 
+// Each calls f with every key of every database of a server without TLS and users, and with each part of what stands there: of a hash a field and its value. It fails at
+// a type that it cannot read.
+func (r *Redis) Each(t testing.TB, f func(where string, value []byte)) {
+	t.Helper()
+	ctx := context.Background()
+	first := redis.NewClient(&redis.Options{Addr: r.Addr, Protocol: 2})
+	defer first.Close()
+	used, err := first.Info(ctx, "keyspace").Result()
+	if err != nil {
+		t.Fatalf("redis: %v", err)
+	}
+	for _, line := range strings.Split(used, "\n") {
+		var db int
+		if _, err := fmt.Sscanf(line, "db%d:", &db); err != nil {
+			continue
+		}
+		c := redis.NewClient(&redis.Options{Addr: r.Addr, DB: db, Protocol: 2})
+		defer c.Close()
+		keys := c.Scan(ctx, 0, "*", 1000).Iterator()
+		for keys.Next(ctx) {
+			f(keys.Val(), []byte(keys.Val()))
+			if err := partsOf(ctx, c, keys.Val(), f); err != nil {
+				t.Fatalf("redis: a key of database %d: %v", db, err)
+			}
+		}
+		if err := keys.Err(); err != nil {
+			t.Fatalf("redis: %v", err)
+		}
+	}
+}
+
+// partsOf calls f with each part of what stands at a key.
+func partsOf(ctx context.Context, c *redis.Client, key string, f func(where string, value []byte)) error {
+	kind, err := c.Type(ctx, key).Result()
+	if err != nil {
+		return err
+	}
+	args := map[string][]any{
+		"string": {"GET", key}, "hash": {"HGETALL", key}, "set": {"SMEMBERS", key}, "list": {"LRANGE", key, 0, -1}, "zset": {"ZRANGE", key, 0, -1, "WITHSCORES"}, "stream": {"XRANGE", key, "-", "+"},
+		"none": {"EXISTS", key}, // it has expired meanwhile
+	}[kind]
+	if args == nil {
+		return fmt.Errorf("of the type %q, which is not read here", kind)
+	}
+	v, err := c.Do(ctx, args...).Result()
+	if err != nil && err != redis.Nil {
+		return err
+	}
+	parts, _ := v.([]any)
+	if kind == "hash" {
+		for i := 0; i+1 < len(parts); i += 2 {
+			f(fmt.Sprintf("%s %s", key, parts[i]), fmt.Appendf(nil, "%s\n%s", parts[i], parts[i+1]))
+		}
+		return nil
+	}
+	if parts == nil {
+		parts = []any{v}
+	}
+	for _, p := range parts {
+		f(key, fmt.Appendf(nil, "%v", p))
+	}
+	return nil
+}
+
 // kill ends the server when the test ends.
 func (r *Redis) kill() {
 	r.mu.Lock()

@@ -30,7 +30,6 @@ type S3 struct {
 	Endpoint, AccessKey, SecretKey string
 
 	addr, data, versions string
-	users                string // folder of the users that it knows beside its owner; "": of none
 	process              *os.Process
 	exited               chan struct{} // closed when the process has ended
 }
@@ -40,20 +39,13 @@ type S3 struct {
 // a bucket asks for it.
 func StartS3(t testing.TB) *S3 {
 	t.Helper()
-	s := newS3(t)
-	s.Start(t)
-	return s
-}
-
-// newS3 is a server that is not started yet.
-func newS3(t testing.TB) *S3 {
-	t.Helper()
 	addr := freeAddr(t)
 	s := &S3{
 		Endpoint: "http://" + addr, AccessKey: "test-" + rand.Text()[:8], SecretKey: rand.Text(),
 		addr: addr, data: t.TempDir(), versions: t.TempDir(),
 	}
 	t.Cleanup(s.kill)
+	s.Start(t)
 	return s
 }
 
@@ -65,15 +57,7 @@ func (s *S3) Start(t testing.TB) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	args := []string{"--port", s.addr, "--quiet", "--virtual-domain", VirtualDomain}
-	if s.users != "" {
-		args = append(args, "--iam-dir", s.users)
-	}
-	args = append(args, "posix", "--versioning-dir", s.versions)
-	if s.users != "" { // whose policies are larger than an attribute of a file may be
-		args = append(args, "--sidecar", filepath.Join(s.users, "attributes"))
-	}
-	cmd := exec.Command(binary, append(args, s.data)...)
+	cmd := exec.Command(binary, "--port", s.addr, "--quiet", "--virtual-domain", VirtualDomain, "posix", "--versioning-dir", s.versions, s.data)
 	cmd.Env = []string{"ROOT_ACCESS_KEY=" + s.AccessKey, "ROOT_SECRET_KEY=" + s.SecretKey, "HOME=" + s.versions, "TMPDIR=" + os.TempDir()}
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -144,19 +128,6 @@ func EnableVersions(t testing.TB, o storage.Options, name string) {
 	t.Helper()
 	if err := client(t, o).EnableVersioning(context.Background(), name); err != nil {
 		t.Fatalf("enable versioning of %s: %v", name, err)
-	}
-}
-
-// LockObjects makes a bucket that locks its objects for some days, in compliance mode.
-func LockObjects(t testing.TB, o storage.Options, name string, days uint) {
-	t.Helper()
-	mode, unit := minio.Compliance, minio.Days
-	err := client(t, o).MakeBucket(context.Background(), name, minio.MakeBucketOptions{Region: o.S3.Region, ObjectLocking: true})
-	if err == nil {
-		err = client(t, o).SetObjectLockConfig(context.Background(), name, &mode, &days, &unit)
-	}
-	if err != nil {
-		t.Fatalf("make the locking bucket %s: %v", name, err)
 	}
 }
 
