@@ -30,6 +30,7 @@ type S3 struct {
 	Endpoint, AccessKey, SecretKey string
 
 	addr, data, versions string
+	users                string // folder of the users that it knows beside its owner; "": of none
 	process              *os.Process
 	exited               chan struct{} // closed when the process has ended
 }
@@ -39,13 +40,20 @@ type S3 struct {
 // a bucket asks for it.
 func StartS3(t testing.TB) *S3 {
 	t.Helper()
+	s := newS3(t)
+	s.Start(t)
+	return s
+}
+
+// newS3 is a server that is not started yet.
+func newS3(t testing.TB) *S3 {
+	t.Helper()
 	addr := freeAddr(t)
 	s := &S3{
 		Endpoint: "http://" + addr, AccessKey: "test-" + rand.Text()[:8], SecretKey: rand.Text(),
 		addr: addr, data: t.TempDir(), versions: t.TempDir(),
 	}
 	t.Cleanup(s.kill)
-	s.Start(t)
 	return s
 }
 
@@ -57,7 +65,15 @@ func (s *S3) Start(t testing.TB) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	cmd := exec.Command(binary, "--port", s.addr, "--quiet", "--virtual-domain", VirtualDomain, "posix", "--versioning-dir", s.versions, s.data)
+	args := []string{"--port", s.addr, "--quiet", "--virtual-domain", VirtualDomain}
+	if s.users != "" {
+		args = append(args, "--iam-dir", s.users)
+	}
+	args = append(args, "posix", "--versioning-dir", s.versions)
+	if s.users != "" { // whose policies are larger than an attribute of a file may be
+		args = append(args, "--sidecar", filepath.Join(s.users, "attributes"))
+	}
+	cmd := exec.Command(binary, append(args, s.data)...)
 	cmd.Env = []string{"ROOT_ACCESS_KEY=" + s.AccessKey, "ROOT_SECRET_KEY=" + s.SecretKey, "HOME=" + s.versions, "TMPDIR=" + os.TempDir()}
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -102,6 +118,9 @@ func (s *S3) kill() {
 // Dirs are the folders in which the server keeps objects with parts of unfinished uploads, and old versions: each has one folder a bucket.
 func (s *S3) Dirs() (data, versions string) { return s.data, s.versions }
 
+// Dirs are the folders in which the server keeps objects with parts of unfinished uploads, and old versions: each has one folder a bucket.
+func (s *S3) Dirs() (data, versions string) { return s.data, s.versions }
+
 // Options are those to open a bucket of the server.
 func (s *S3) Options() storage.Options {
 	return storage.Options{S3: storage.S3{Endpoint: s.Endpoint, Region: "us-east-1", PathStyle: true, AccessKey: s.AccessKey, SecretKey: s.SecretKey}}
@@ -128,6 +147,32 @@ func EnableVersions(t testing.TB, o storage.Options, name string) {
 	t.Helper()
 	if err := client(t, o).EnableVersioning(context.Background(), name); err != nil {
 		t.Fatalf("enable versioning of %s: %v", name, err)
+	}
+}
+
+// LockObjects makes a bucket that locks its objects for some days, in compliance mode.
+func LockObjects(t testing.TB, o storage.Options, name string, days uint) {
+	t.Helper()
+	mode, unit := minio.Compliance, minio.Days
+	err := client(t, o).MakeBucket(context.Background(), name, minio.MakeBucketOptions{Region: o.S3.Region, ObjectLocking: true})
+	if err == nil {
+		err = client(t, o).SetObjectLockConfig(context.Background(), name, &mode, &days, &unit)
+	}
+	if err != nil {
+		t.Fatalf("make the locking bucket %s: %v", name, err)
+	}
+}
+
+// LeaveUpload begins an upload in parts and leaves it unfinished, as a writer that dies does.
+func LeaveUpload(t testing.TB, o storage.Options, bucket, key string, body []byte) {
+	t.Helper()
+	core := minio.Core{Client: client(t, o)}
+	id, err := core.NewMultipartUpload(context.Background(), bucket, key, minio.PutObjectOptions{})
+	if err == nil {
+		_, err = core.PutObjectPart(context.Background(), bucket, key, id, 1, bytes.NewReader(body), int64(len(body)), minio.PutObjectPartOptions{})
+	}
+	if err != nil {
+		t.Fatalf("leave an unfinished upload of %s: %v", key, err)
 	}
 }
 
