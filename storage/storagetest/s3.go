@@ -118,9 +118,6 @@ func (s *S3) kill() {
 // Dirs are the folders in which the server keeps objects with parts of unfinished uploads, and old versions: each has one folder a bucket.
 func (s *S3) Dirs() (data, versions string) { return s.data, s.versions }
 
-// Dirs are the folders in which the server keeps objects with parts of unfinished uploads, and old versions: each has one folder a bucket.
-func (s *S3) Dirs() (data, versions string) { return s.data, s.versions }
-
 // Options are those to open a bucket of the server.
 func (s *S3) Options() storage.Options {
 	return storage.Options{S3: storage.S3{Endpoint: s.Endpoint, Region: "us-east-1", PathStyle: true, AccessKey: s.AccessKey, SecretKey: s.SecretKey}}
@@ -160,19 +157,6 @@ func LockObjects(t testing.TB, o storage.Options, name string, days uint) {
 	}
 	if err != nil {
 		t.Fatalf("make the locking bucket %s: %v", name, err)
-	}
-}
-
-// LeaveUpload begins an upload in parts and leaves it unfinished, as a writer that dies does.
-func LeaveUpload(t testing.TB, o storage.Options, bucket, key string, body []byte) {
-	t.Helper()
-	core := minio.Core{Client: client(t, o)}
-	id, err := core.NewMultipartUpload(context.Background(), bucket, key, minio.PutObjectOptions{})
-	if err == nil {
-		_, err = core.PutObjectPart(context.Background(), bucket, key, id, 1, bytes.NewReader(body), int64(len(body)), minio.PutObjectPartOptions{})
-	}
-	if err != nil {
-		t.Fatalf("leave an unfinished upload of %s: %v", key, err)
 	}
 }
 
