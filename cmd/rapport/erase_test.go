@@ -172,6 +172,30 @@ func TestErasureDuringRun(t *testing.T) {
 	}
 }
 
+var errDied = errors.New("the process has died")
+
+// diesAt makes the shop's process one that dies at its nth write to the bucket, and counts its writes.
+func (s *shop) diesAt(n int) (seen *int) {
+	seen = new(int)
+	s.runner = s.newRunner(storagetest.NewFaulty(s.opened.Bucket, storagetest.Fault{Err: errDied, Match: func(c storagetest.Call) bool {
+		if c.Op == storagetest.Put || c.Op == storagetest.Delete {
+			*seen++
+		}
+		return *seen >= n
+	}}), "one")
+	return seen
+}
+
+// buried puts another process in the place of one that died at its nth write, of which err tells.
+func (s *shop) buried(n int, err error) {
+	s.Helper()
+	if !errors.Is(err, errDied) {
+		s.Fatalf("at write %d: %v", n, err)
+	}
+	s.runner = s.newRunner(s.opened.Bucket, "two")
+	s.runner.Dead = func(holder string) bool { return holder == "one" }
+}
+
 // TestChaosErasure fails an erasure at its nth write and ever after, as a process that dies; the next erasure, of somebody else, finishes
 // both. The subjects are denied as soon as the request is journalled.
 func TestChaosErasure(t *testing.T) {
@@ -188,25 +212,13 @@ func TestChaosErasure(t *testing.T) {
 	}
 	for n := 2; ; n += stride {
 		s := origin.clone(t)
-		seen := 0
-		died := errors.New("the process has died")
-		broken := storagetest.NewFaulty(s.opened.Bucket, storagetest.Fault{Err: died, Match: func(c storagetest.Call) bool {
-			if c.Op == storagetest.Put || c.Op == storagetest.Delete {
-				seen++
-			}
-			return seen >= n
-		}})
-		s.runner = s.newRunner(broken, "one")
+		seen := s.diesAt(n)
 		_, err := s.erase(ids[0], ids[1])
 		if err == nil {
-			writes = seen
+			writes = *seen
 			break
 		}
-		if !errors.Is(err, died) {
-			t.Fatalf("at write %d: %v", n, err)
-		}
-		s.runner = s.newRunner(s.opened.Bucket, "two")
-		s.runner.Dead = func(holder string) bool { return holder == "one" }
+		s.buried(n, err)
 		if _, err := s.erase(ids[2]); err != nil {
 			t.Fatalf("died at write %d, the next erasure: %v", n, err)
 		}

@@ -17,7 +17,6 @@ import (
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage"
-	"github.com/rapport-ml/rapport/storage/storagetest"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -531,24 +530,13 @@ func TestChaosPurge(t *testing.T) {
 	}
 	for n := 2; ; n += stride {
 		s := origin.clone(t)
-		seen := 0
-		died := errors.New("the process has died")
-		s.runner = s.newRunner(storagetest.NewFaulty(s.opened.Bucket, storagetest.Fault{Err: died, Match: func(c storagetest.Call) bool {
-			if c.Op == storagetest.Put || c.Op == storagetest.Delete {
-				seen++
-			}
-			return seen >= n
-		}}), "one")
+		seen := s.diesAt(n)
 		_, err := s.tryPurge(6, time.Hour, false)
 		if err == nil {
-			writes = seen
+			writes = *seen
 			break
 		}
-		if !errors.Is(err, died) {
-			t.Fatalf("at write %d: %v", n, err)
-		}
-		s.runner = s.newRunner(s.opened.Bucket, "two")
-		s.runner.Dead = func(holder string) bool { return holder == "one" }
+		s.buried(n, err)
 		s.purge(6, 2*time.Hour)
 		if got := rows(s); !maps.Equal(got, end) {
 			t.Fatalf("died at write %d, the next purge leaves %d files, want %d:\n%s", n, len(got), len(end), strings.Join(differing(got, end), "\n"))
