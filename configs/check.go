@@ -647,7 +647,11 @@ func (p *Project) known(what, got string, names []string) string {
 
 func (p *Project) purpose(name string) policy.Purpose {
 	pu := p.Purposes[name]
-	return policy.Purpose{Name: name, Says: pu.Says, Basis: policy.Basis(pu.Basis), Reads: pu.Reads, Keep: pu.Keep, Use: pu.Use}
+	out := policy.Purpose{Name: name, Says: pu.Says, Basis: policy.Basis(pu.Basis), Reads: pu.Reads, Keep: pu.Keep, Use: pu.Use}
+	for _, t := range p.Terms(name) {
+		out.Terms = append(out.Terms, t.String())
+	}
+	return out
 }
 
 func (b Budget) budget() eval.Budget {

@@ -193,6 +193,9 @@ func TestTerms(t *testing.T) {
 	if len(got) != 2 || got[1].String() != "tcf:6 (choosing personalised content by profiles)" {
 		t.Errorf("the register says %v", got)
 	}
+	if pu := p.purpose("recommend"); len(pu.Terms) != 2 || pu.Terms[1] != got[1].String() {
+		t.Errorf("jobs are told %v", pu.Terms)
+	}
 	for name, x := range terms {
 		if x.says == "" || x.basis != "" && x.basis != policy.Consent && x.basis != policy.LegitimateInterest {
 			t.Errorf("%s: %+v", name, x)

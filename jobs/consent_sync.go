@@ -152,8 +152,11 @@ func (r *Runner) consentMark(ctx context.Context) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("consent: when it was read: %w", err)
 	}
 	var mark readMark
-	if json.Unmarshal(body, &mark) != nil || mark.Format != 1 {
-		return time.Time{}, fmt.Errorf("consent: %s is damaged, or of a newer rapport: rapport consent sync writes it anew", consentRead)
+	if err = knownFormat(body); err == nil && json.Unmarshal(body, &mark) != nil {
+		err = errDamaged
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("consent: when it was read: %s: %w (rapport consent sync writes it anew)", consentRead, err)
 	}
 	return mark.At, nil
 }

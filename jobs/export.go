@@ -339,6 +339,9 @@ func readme(job *Job, d *Dossier, files []exported, now time.Time) string {
 			says = "no words are given"
 		}
 		say("%s: %s (on the ground of: %s)", p.Name, says, p.Basis)
+		for _, t := range p.Terms {
+			say("  elsewhere called %s", t)
+		}
 		for _, set := range slices.Sorted(maps.Keys(p.Reads)) {
 			say("  reads of %s: %s", set, strings.Join(slices.Sorted(slices.Values(p.Reads[set])), ", "))
 		}

@@ -43,6 +43,7 @@ func TestExport(t *testing.T) {
 		}
 	}
 	before := len(objects(t, s.opened.Bucket))
+	s.job.Training.Terms = []string{"tcf:6 (choosing personalised content by profiles)"}
 	var out bytes.Buffer
 	d, err := s.runner.Export(t.Context(), s.job, id, &out)
 	if err != nil {
@@ -103,6 +104,9 @@ func TestExport(t *testing.T) {
 		if strings.HasSuffix(name, ".parquet") && !strings.Contains(names["README.txt"], name+":") {
 			t.Errorf("the README does not tell of %s", name)
 		}
+	}
+	if !strings.Contains(names["README.txt"], "elsewhere called tcf:6 (choosing personalised content by profiles)") {
+		t.Error("the README does not say what others call the purpose")
 	}
 	if !strings.Contains(names["README.txt"], s.job.Training.Says) {
 		t.Error("the README does not say what for")

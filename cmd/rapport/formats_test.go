@@ -82,6 +82,20 @@ func TestNewerFormatsAreRefused(t *testing.T) {
 		}
 	}
 	b := s.opened.Bucket
+	if _, err := s.runner.OpenRequest(t.Context(), jobs.RequestAccess, []string{"u000002"}, time.Now(), "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.runner.LogAccess(t.Context(), "ann", "a test", []string{"u000002"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.runner.SyncConsent(t.Context(), js); err != nil {
+		t.Fatal(err)
+	}
+	s.say("u000002", "ConsentGiven", "yes")
+	status := func(ctx context.Context, _ string) error {
+		_, err := s.runner.Status(ctx, js)
+		return err
+	}
 	runs := ledger.Ledger{Bucket: b}
 	last, err := runs.Get(t.Context(), ledger.Latest)
 	if err != nil {
@@ -165,6 +179,21 @@ func TestNewerFormatsAreRefused(t *testing.T) {
 			_, err := event.OpenJournal(ctx, b)
 			return err
 		}},
+		{"policy/requests/", newer, func(ctx context.Context, _ string) error {
+			_, err := s.runner.Requests(ctx)
+			return err
+		}},
+		{"policy/access/", newer, func(ctx context.Context, _ string) error {
+			_, err := s.runner.ReadAccessLog(ctx, func(jobs.Access) {})
+			return err
+		}},
+		{"policy/signing/", newer, func(ctx context.Context, _ string) error {
+			_, err := s.runner.SigningKeys(ctx, "shop")
+			return err
+		}},
+		{"policy/consent.json", newer, status},
+		{"policy/retrain/", newer, status},
+		{"done/said/", newer, run},
 		{"policy/purges/00000001.json", newer, purges},
 		{"policy/purges/00000001.done.json", newer, purges},
 		{"policy/purged.json", newer, func(ctx context.Context, _ string) error {
