@@ -41,9 +41,17 @@ func TestRewriteWithoutAgainstOracle(t *testing.T) {
 	if n := rec.Count(storagetest.Put); n != 1 {
 		t.Errorf("%d parts were written for a subject in one shard", n)
 	}
+	old := m
+	old.Sum = "" // of an older program: all shards are read for the digest
+	if same, _, err := RewriteWithout(ctx, w.out, old, "erasure/1", ColSubject, OfSubjects(ColSubject, map[policy.Subject]bool{s: true})); err != nil || same.Digest != next.Digest || same.Sum != next.Sum || !slices.Equal(same.Parts, next.Parts) {
+		t.Errorf("by the manifest of an older program: %+v, %v; want %+v", same, err, next)
+	}
 	shared := 0
 	for _, p := range next.Parts {
 		if slices.Contains(m.Parts, p) {
+			if p.Shard != table.ShardOf(uint64(s), m.Shards) && len(rec.Gets(p.Object)) > 0 && p.Shard != table.ShardOf(uint64(absent), m.Shards) {
+				t.Errorf("%s is read, which holds nobody that goes", p.Object)
+			}
 			shared++
 		}
 	}

@@ -169,13 +169,14 @@ func Emptied(m table.Manifest) table.Manifest {
 	if m.Ordered {
 		digest = table.NewOrderedDigester(m.Schema)
 	}
-	m.Parts, m.Rows, m.Digest = nil, 0, digest.Sum()
+	m.Parts = nil
+	digest.Describe(&m)
 	return m
 }
 
 // RewriteWithout writes the successor of a table without some rows: the primitive of erasure and purge. Only shards that hold such a row
 // are written anew, under prefix; all other parts stay where they are and stand in the returned manifest as before. removed counts the rows
-// left out; if it is 0, m is returned and nothing was written. All shards are read, since the new digest is over all rows. The caller commits the
+// left out; if it is 0, m is returned and nothing was written. The new digest is the old one without these rows; of a table whose manifest has no Sum all shards are read for it. The caller commits the
 // manifest and then deletes the parts of m that it no longer names. column is the one by which the table is sharded.
 func RewriteWithout(ctx context.Context, b storage.Bucket, m table.Manifest, prefix, column string, rows Rows) (next table.Manifest, removed int64, err error) {
 	fail := func(err error) (table.Manifest, int64, error) {
@@ -199,27 +200,39 @@ func RewriteWithout(ctx context.Context, b storage.Bucket, m table.Manifest, pre
 		o.ShardBy = column
 	}
 	w := table.NewWriter(b, prefix, m.Schema, o)
-	digest := table.NewDigester(m.Schema)
+	digest, whole := m.Digested()
+	if !whole {
+		digest = table.NewDigester(m.Schema)
+	}
 	next = m
 	next.Parts = nil
 	for _, p := range m.Parts {
 		rewritten := slices.Contains(holds, p.Shard)
 		if !rewritten {
 			next.Parts = append(next.Parts, p)
+			if whole {
+				continue
+			}
 		}
 		for batch, err := range table.Read(ctx, b, only(m, p), table.ReadOptions{}) {
 			if err != nil {
 				return fail(err)
 			}
 			if rewritten {
-				var n int64
-				batch, n = rows.without(batch)
-				removed += n
-				if err := w.Append(batch); err != nil {
+				others, meant := rows.split(batch)
+				removed += int64(meant.N)
+				if err := w.Append(others); err != nil {
 					return fail(err)
 				}
+				if whole && meant.N > 0 {
+					err = digest.Remove(meant)
+				}
+				batch = others
 			}
-			if err := digest.Add(batch); err != nil {
+			if !whole {
+				err = digest.Add(batch)
+			}
+			if err != nil {
 				return fail(err)
 			}
 		}
@@ -230,7 +243,7 @@ func RewriteWithout(ctx context.Context, b storage.Bucket, m table.Manifest, pre
 	}
 	next.Parts = append(next.Parts, rewritten.Parts...)
 	slices.SortStableFunc(next.Parts, func(a, b table.Part) int { return a.Shard - b.Shard })
-	next.Digest, next.Rows = digest.Sum(), digest.Rows()
+	digest.Describe(&next)
 	return next, removed, nil
 }
 
@@ -258,16 +271,18 @@ func (r Rows) shards(ctx context.Context, b storage.Bucket, m table.Manifest) ([
 	return holds, nil
 }
 
-// without returns the other rows of b, and how many are meant.
-func (r Rows) without(b *table.Batch) (*table.Batch, int64) {
-	var keep []int
+// split returns the other rows of b, and those that are meant.
+func (r Rows) split(b *table.Batch) (others, meant *table.Batch) {
+	var keep, take []int
 	is := r.in(b)
 	for i := range b.N {
-		if !is(i) {
+		if is(i) {
+			take = append(take, i)
+		} else {
 			keep = append(keep, i)
 		}
 	}
-	return rowsAt(b, keep), int64(b.N - len(keep))
+	return rowsAt(b, keep), rowsAt(b, take)
 }
 
 // RowsOf returns the rows of b whose subject, in the Int64 column at, is s.

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// known is what is decided of the subjects whom a record or an erasure names, ascending by number: 16 bytes a subject and two of an index, 8 more in a block where a basis ends at a known
+// known is what is decided of the subjects whom a record or an erasure names, ascending by number: 16 bytes a subject and one to two of an index, 8 more in a block where a basis ends at a known
 // time. A subject's two words stand side by side: single subjects are looked up at random, and each place in memory costs as much as all else.
 type known struct {
 	now    int64
@@ -44,7 +44,7 @@ const (
 	withdrewBit  = 1 << 6
 	elsewhereBit = 1 << 7 // in odd
 
-	inBucket = 8 // subjects of one value of the index, about
+	inBucket = 4 // subjects of one value of the index, about
 )
 
 // add appends a subject, whose number is greater than all before.

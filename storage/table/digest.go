@@ -39,6 +39,51 @@ func NewDigester(s Schema) *Digester { return &Digester{schema: s} }
 // NewOrderedDigester digests rows whose order is part of the table.
 func NewOrderedDigester(s Schema) *Digester { return &Digester{schema: s, ordered: true} }
 
+// Digested returns a digester that has digested the rows of a table, from what its manifest says of them, and false if that does not say it: its Sum is missing or belongs to
+// another digest.
+func (m *Manifest) Digested() (*Digester, bool) {
+	d := NewDigester(m.Schema)
+	sum, err := hex.DecodeString(m.Sum)
+	if err != nil || len(sum) != sha256.Size || m.Rows < 0 {
+		return nil, false
+	}
+	for w := range d.sum {
+		d.sum[w] = binary.LittleEndian.Uint64(sum[8*w:])
+	}
+	d.rows = uint64(m.Rows)
+	return d, d.Sum() == m.Digest
+}
+
+// Describe sets what a manifest says of its rows as a whole.
+func (d *Digester) Describe(m *Manifest) {
+	m.Digest, m.Rows, m.Sum = d.Sum(), d.Rows(), ""
+	if d.ordered {
+		return
+	}
+	var sum []byte
+	for _, w := range d.sum {
+		sum = binary.LittleEndian.AppendUint64(sum, w)
+	}
+	m.Sum = hex.EncodeToString(sum)
+}
+
+// Remove takes the rows of b, which have been digested, out again. It fails for an ordered table, where it cannot.
+func (d *Digester) Remove(b *Batch) error {
+	gone := NewDigester(d.schema)
+	if err := gone.Add(b); err != nil {
+		return err
+	}
+	if d.ordered || gone.rows > d.rows {
+		return fmt.Errorf("take %d of %d rows out of a digest: only rows of an unordered table that stand in it can be", gone.rows, d.rows)
+	}
+	d.rows -= gone.rows
+	var borrow uint64
+	for w := range d.sum {
+		d.sum[w], borrow = bits.Sub64(d.sum[w], gone.sum[w], borrow)
+	}
+	return nil
+}
+
 // Add digests the rows of b, which must have the digester's schema.
 func (d *Digester) Add(b *Batch) error {
 	if err := b.check(d.schema); err != nil {

@@ -179,3 +179,75 @@ func TestDigestRefuses(t *testing.T) {
 		t.Error("digests of two schemas were merged")
 	}
 }
+
+// TestDigestWithoutSomeRows: what a manifest says suffices to digest its table without some rows, and what was tampered with is not taken for that.
+func TestDigestWithoutSomeRows(t *testing.T) {
+	s := Schema{{Name: "a", Type: Int64}, {Name: "b", Type: String}}
+	rows := func(ids ...int64) *Batch {
+		b := &Batch{Schema: s, N: len(ids), Cols: make([]Column, 2)}
+		for _, id := range ids {
+			b.Cols[0].Int, b.Cols[1].Str = append(b.Cols[0].Int, id), append(b.Cols[1].Str, fmt.Sprint("row ", id))
+		}
+		return b
+	}
+	describe := func(parts ...*Batch) (m Manifest) {
+		d := NewDigester(s)
+		for _, b := range parts {
+			if err := d.Add(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.Schema = s
+		d.Describe(&m)
+		return m
+	}
+	m := describe(rows(1, 2, 3, 3, 4, 5))
+	for _, gone := range [][]int64{{}, {2}, {3, 3}, {5, 1, 3}, {1, 2, 3, 3, 4, 5}} {
+		var stay []int64
+		left := slices.Clone(gone)
+		for _, id := range []int64{1, 2, 3, 3, 4, 5} {
+			if i := slices.Index(left, id); i >= 0 {
+				left = slices.Delete(left, i, i+1)
+				continue
+			}
+			stay = append(stay, id)
+		}
+		d, ok := m.Digested()
+		if !ok {
+			t.Fatal("the manifest does not tell what it was made of")
+		}
+		if err := d.Remove(rows(gone...)); err != nil {
+			t.Fatal(err)
+		}
+		got := Manifest{Schema: s}
+		if d.Describe(&got); got.Digest != describe(rows(stay...)).Digest || got.Sum != describe(rows(stay...)).Sum || got.Rows != int64(len(stay)) {
+			t.Errorf("without %v: %+v", gone, got)
+		}
+	}
+	d, _ := m.Digested()
+	if err := d.Remove(rows(1, 2, 3, 4, 5, 6, 7)); err == nil {
+		t.Error("more rows are taken out than there are")
+	}
+	for name, spoil := range map[string]func(*Manifest){
+		"no sum": func(m *Manifest) { m.Sum = "" }, "short": func(m *Manifest) { m.Sum = m.Sum[2:] }, "no hex": func(m *Manifest) { m.Sum = "zz" + m.Sum[2:] },
+		"another": func(m *Manifest) { m.Sum = describe(rows(1)).Sum }, "rows": func(m *Manifest) { m.Rows++ }, "negative": func(m *Manifest) { m.Rows = -1 },
+	} {
+		bad := m
+		if spoil(&bad); bad.Sum == m.Sum && bad.Rows == m.Rows {
+			t.Fatal(name)
+		}
+		if _, ok := bad.Digested(); ok {
+			t.Errorf("%s: taken for the sum of the rows", name)
+		}
+	}
+	ordered, plain := NewOrderedDigester(s), Manifest{Schema: s}
+	if err := ordered.Add(rows(1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if ordered.Describe(&plain); plain.Sum != "" || plain.Digest != ordered.Sum() {
+		t.Errorf("an ordered table: %+v", plain)
+	}
+	if err := ordered.Remove(rows(1)); err == nil {
+		t.Error("a row is taken out of an order")
+	}
+}

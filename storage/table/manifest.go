@@ -35,6 +35,7 @@ type Part struct {
 type Manifest struct {
 	Schema  Schema   `json:"schema"`
 	Digest  Digest   `json:"digest"`
+	Sum     string   `json:"sum,omitempty"` // Σ of Digest's construction, least significant byte first, in hex: rows can be taken out of it. None: ordered, or of an older program
 	Rows    int64    `json:"rows"`
 	Shards  int      `json:"shards"` // power of two; a row with subject s is in shard s >> (64 - log2(Shards))
 	Ordered bool     `json:"ordered,omitempty"`

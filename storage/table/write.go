@@ -207,11 +207,10 @@ func (w *Writer) stored(ctx context.Context, shards []shard) (Manifest, error) {
 			}
 		}
 		if p.Rows > 0 {
-			m.Rows += p.Rows
 			m.Parts = append(m.Parts, p)
 		}
 	}
-	m.Digest = total.Sum()
+	total.Describe(&m)
 	return m, nil
 }
 
