@@ -85,31 +85,31 @@ type realSite struct {
 }
 
 const (
-	lakeBucket = "canary-lake"
-	rawBucket  = "canary-raw"
+	canaryLake = "canary-lake"
+	canaryRaw  = "canary-raw"
 )
 
 func newRealSite(t *testing.T) *realSite {
 	t.Helper()
 	// Strings in the files of the Redis are not packed, so that they can be searched.
 	r := &realSite{s3: storagetest.StartS3(t), redis: storagetest.StartRedis(t, storagetest.RedisOptions{Durable: true, Config: []string{"--rdbcompression", "no"}})}
-	for _, name := range []string{lakeBucket, rawBucket} {
+	for _, name := range []string{canaryLake, canaryRaw} {
 		storagetest.MakeBucket(t, r.options(), name)
 	}
-	storagetest.EnableVersions(t, r.options(), lakeBucket)
+	storagetest.EnableVersions(t, r.options(), canaryLake)
 	t.Setenv("AWS_ACCESS_KEY_ID", r.s3.AccessKey)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", r.s3.SecretKey)
 	return r
 }
 
-func (r *realSite) raw(dir string) string { return "s3://" + rawBucket + "/" + filepath.Base(dir) }
+func (r *realSite) raw(dir string) string { return "s3://" + canaryRaw + "/" + filepath.Base(dir) }
 
 func (r *realSite) lake(dir string) string {
 	o := r.options().S3
 	return fmt.Sprintf("{url: %q, endpoint: %q, region: %s, path_style: true, credentials: env}", lakeURL(dir), o.Endpoint, o.Region)
 }
 
-func lakeURL(dir string) string { return "s3://" + lakeBucket + "/lake/" + filepath.Base(dir) }
+func lakeURL(dir string) string { return "s3://" + canaryLake + "/lake/" + filepath.Base(dir) }
 
 // online is a database for each project.
 func (r *realSite) online(dir string) string {
@@ -125,9 +125,9 @@ func (r *realSite) stores(s *canaryShop, f func(where string, body []byte)) {
 	s.Helper()
 	data, versions := r.s3.Dirs()
 	lake := filepath.Join("lake", filepath.Base(s.dir))
-	walkDisk(s, filepath.Join(data, lakeBucket, lake), "lake/", f)
-	walkDisk(s, filepath.Join(data, lakeBucket, ".sgwtmp"), "unfinished/", f)
-	walkDisk(s, filepath.Join(versions, lakeBucket), "versions/", f)
+	walkDisk(s, filepath.Join(data, canaryLake, lake), "lake/", f)
+	walkDisk(s, filepath.Join(data, canaryLake, ".sgwtmp"), "unfinished/", f)
+	walkDisk(s, filepath.Join(versions, canaryLake), "versions/", f)
 	r.redis.Each(s, func(key string, value []byte) {
 		f("online/"+key, []byte(key))
 		f("online/"+key, value)
@@ -147,7 +147,7 @@ func (r *realSite) quiet(s *canaryShop) {
 
 func (r *realSite) leave(s *canaryShop, body []byte) {
 	s.Helper()
-	storagetest.LeaveUpload(s, r.options(), lakeBucket, "lake/"+filepath.Base(s.dir)+"/data/ingest/2020-01-02/events/part-00-unfinished.parquet", body)
+	storagetest.LeaveUpload(s, r.options(), canaryLake, "lake/"+filepath.Base(s.dir)+"/data/ingest/2020-01-02/events/part-00-unfinished.parquet", body)
 	b, err := storage.Open(s.Context(), lakeURL(s.dir), r.options())
 	if err == nil {
 		_, err = b.Put(s.Context(), stagedKey, storage.Bytes(body), storage.Cond{})
@@ -156,7 +156,7 @@ func (r *realSite) leave(s *canaryShop, body []byte) {
 		s.Fatal(err)
 	}
 	data, _ := r.s3.Dirs()
-	age(s, filepath.Join(data, lakeBucket, "lake", filepath.Base(s.dir), stagedKey))
+	age(s, filepath.Join(data, canaryLake, "lake", filepath.Base(s.dir), stagedKey))
 }
 
 // walkDisk calls f with each file of a folder: its name, its extended attributes, and its body.
