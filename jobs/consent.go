@@ -70,6 +70,7 @@ func (w *work) readConsent(ctx context.Context, p *plan) (*consent, error) {
 	if err != nil {
 		return nil, err
 	}
+	alone.records = p.people(alone.records)
 	out, err := w.readFeed(ctx, p, alone.records)
 	if err != nil {
 		return nil, err
@@ -108,6 +109,15 @@ func (c *consent) decide(ctx context.Context, b storage.Bucket, beside []policy.
 		out = append(out, policy.Decide(p, now, beside, erasures))
 	}
 	return out, nil
+}
+
+// consentSource is a digest of the files of a feed, of how they are read, and of which ids in them are one person's.
+func consentSource(objs []storage.Info, src *event.DataSet, zone string, links []string) string {
+	of := []any{event.Fingerprint(objs), src.Columns, zone, src.TimeUnit}
+	if len(links) > 0 {
+		of = append(of, links)
+	}
+	return hash(of)
 }
 
 // ErrConsentHeld says that records would deny more people than may be denied unasked, other than by their own withdrawal.
@@ -154,7 +164,7 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 	if src.Zone != nil {
 		zone = src.Zone.String()
 	}
-	facts := consentFacts{Number: before.facts.Number + 1, Source: hash([]any{event.Fingerprint(objs), src.Columns, zone, src.TimeUnit})}
+	facts := consentFacts{Number: before.facts.Number + 1, Source: consentSource(objs, src, zone, p.linked.source())}
 	before.newest = newestOf(objs)
 	if w.accept != nil && (last == nil || before.facts.Hold == nil || !before.facts.Hold.Held || before.facts.Source != facts.Source) {
 		if last != nil && before.facts.Source != facts.Source {
@@ -182,10 +192,10 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 	if err != nil {
 		return nil, err
 	}
-	out := &consent{records: joinRecords(read.Records, withdrawn), at: w.Wall(), newest: before.newest, facts: facts}
+	out := &consent{records: joinRecords(read.Records, p.people(withdrawn)), at: w.Wall(), newest: before.newest, facts: facts}
 	if last != nil {
 		before.said, out.said = said{records: alone}, said{records: alone}
-		if out.facts.Hold, err = w.judgeImport(ctx, before, out, nil); err != nil {
+		if out.facts.Hold, err = w.judgeImport(ctx, before, out, nil, p.linked.erasures); err != nil {
 			return nil, err
 		}
 		if w.accept != nil {
@@ -224,16 +234,16 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 }
 
 // judgeImport compares the decisions of both purposes by what is known before and by what is after, which is also beside.
-func (w *work) judgeImport(ctx context.Context, before, after *consent, beside []policy.Record) (*policy.Hold, error) {
+func (w *work) judgeImport(ctx context.Context, before, after *consent, beside []policy.Record, gone []policy.Erasure) (*policy.Hold, error) {
 	purposes := []policy.Purpose{w.job.Training}
 	if w.job.Evaluation != nil {
 		purposes = append(purposes, *w.job.Evaluation)
 	}
-	was, err := before.decide(ctx, w.Bucket, nil, w.now, nil, purposes...)
+	was, err := before.decide(ctx, w.Bucket, nil, w.now, gone, purposes...)
 	if err != nil {
 		return nil, err
 	}
-	is, err := after.decide(ctx, w.Bucket, beside, w.now, nil, purposes...)
+	is, err := after.decide(ctx, w.Bucket, beside, w.now, gone, purposes...)
 	if err != nil {
 		return nil, err
 	}

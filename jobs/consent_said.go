@@ -278,7 +278,7 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 		return nil, err
 	}
 	out := &Consented{Effective: now.UTC(), Erased: int(read.Facts.Erased), Withheld: int(read.Facts.Withheld)}
-	if out.Hold, err = w.judgeImport(ctx, w.plan.consent, w.plan.consent, read.Records); err != nil {
+	if out.Hold, err = w.judgeImport(ctx, w.plan.consent, w.plan.consent, read.Records, w.plan.linked.erasures); err != nil {
 		return nil, err
 	}
 	records := read.Records

@@ -210,10 +210,10 @@ func (r *Runner) ShowConsent(ctx context.Context, job *Job, canonical []string) 
 	if err != nil {
 		return nil, err
 	}
-	pending, _ := w.plan.journal.Pending()
+	gone := w.plan.gone()
 	var decisions []*policy.Decisions
 	for _, p := range job.purposes() {
-		decisions = append(decisions, policy.Decide(p, w.now, records, pending))
+		decisions = append(decisions, policy.Decide(p, w.now, records, gone))
 	}
 	var out []ConsentShown
 	for _, id := range canonical {

@@ -32,6 +32,15 @@ func (d *desk) identities(ctx context.Context, journal *event.Journal) (*event.I
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.ids != nil && d.r.LinkedBy != nil {
+		links, err := d.ids.Links().Current(ctx, *d.r.LinkedBy)
+		if err != nil {
+			return nil, err
+		}
+		if links != d.ids.Links() {
+			d.ids = nil
+		}
+	}
 	if epoch := journal.Epoch(); d.ids == nil || d.epoch != epoch {
 		ids, err := d.r.identities(ctx)
 		if err != nil {

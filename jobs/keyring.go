@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/features/event"
-	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage"
 )
 
@@ -77,7 +76,7 @@ type Keyring struct {
 
 // Keyring tells of every key that was ever used or is given what needs it. It changes nothing, and refuses nothing: what does not fit is told. Cost:
 // the identity table, the journal, and one GET a receipt and a request.
-func (r *Runner) Keyring(ctx context.Context, js []*Job) (*Keyring, error) {
+func (r *Runner) Keyring(ctx context.Context) (*Keyring, error) {
 	fail := func(err error) (*Keyring, error) { return nil, fmt.Errorf("keys: %w", err) }
 	ids, err := event.OpenIdentities(ctx, r.Bucket, event.Keys{})
 	if err != nil {
@@ -140,7 +139,7 @@ func (r *Runner) Keyring(ctx context.Context, js []*Job) (*Keyring, error) {
 			}
 		}
 		if s.Retired == nil && s.Lost == nil && (rec.Check != "" || s.People > 0) {
-			if s.Generations, err = r.generationsUnder(ctx, js, rec); err != nil {
+			if s.Generations, err = r.generationsUnder(ctx, rec); err != nil {
 				return fail(err)
 			}
 		}
@@ -252,37 +251,16 @@ func (r *Runner) receiptsBySigner(ctx context.Context) (map[string]int, error) {
 	return out, nil
 }
 
-// generationsUnder lists the generations that may hold people under the online keys of a secret: all that were made live before no row stood under it. Numbers
-// of generations only grow, and one that was never live is taken for as old as the one after it.
-func (r *Runner) generationsUnder(ctx context.Context, js []*Job, rec event.KeyRecord) ([]uint64, error) {
+// generationsUnder lists the generations that may hold people under the online keys of a secret: all up to the newest that there was when no row stood under it any
+// more. Numbers of generations only grow.
+func (r *Runner) generationsUnder(ctx context.Context, rec event.KeyRecord) ([]uint64, error) {
 	have, err := r.Online.Generations(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("online store: %w", err)
 	}
-	first := uint64(0) // made live after that
-	seen := map[string]bool{}
-	for _, j := range js {
-		if rec.Empty == nil || j.Model.Name == "" || seen[j.Model.Name] {
-			continue
-		}
-		seen[j.Model.Name] = true
-		reg, err := registry.Open(r.Bucket, j.Model.Name)
-		if err != nil {
-			return nil, err
-		}
-		live, err := reg.Live(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range live.History {
-			if c.Generation > 0 && c.At.After(*rec.Empty) && (first == 0 || c.Generation < first) && c.Action == registry.Promoted {
-				first = c.Generation
-			}
-		}
-	}
 	out := []uint64{}
 	for _, g := range slices.Sorted(maps.Keys(have)) {
-		if first == 0 || g < first {
+		if rec.Empty == nil || g <= *rec.Empty {
 			out = append(out, g)
 		}
 	}
@@ -305,10 +283,17 @@ func (r *Runner) noteEmpty(ctx context.Context, ids *event.Identities) error {
 		if !previous || empty == (rec.Empty != nil) {
 			continue
 		}
-		now := r.Wall().UTC().Truncate(time.Second)
+		have, err := r.Online.Generations(ctx)
+		if err != nil {
+			return fmt.Errorf("online store: %w", err)
+		}
+		last := uint64(0)
+		for g := range have {
+			last = max(last, g)
+		}
 		if err := ids.EditKey(ctx, rec.ID, func(k *event.KeyRecord) {
 			if k.Empty = nil; empty {
-				k.Empty = &now
+				k.Empty = &last
 			}
 		}); err != nil {
 			return err
@@ -319,7 +304,7 @@ func (r *Runner) noteEmpty(ctx context.Context, ids *event.Identities) error {
 
 // Retire seals a key that nothing needs any more: it is never used for another secret, and its secret may be destroyed. It is refused, with what needs it and how
 // many of that (ErrKeyNeeded), while anything does. A key that is retired already stays so.
-func (r *Runner) Retire(ctx context.Context, js []*Job, id string) (*KeyState, error) {
+func (r *Runner) Retire(ctx context.Context, id string) (*KeyState, error) {
 	ids, err := event.OpenIdentities(ctx, r.Bucket, event.Keys{})
 	if err != nil {
 		return nil, fmt.Errorf("retire key %s: %w", id, err)
@@ -327,7 +312,7 @@ func (r *Runner) Retire(ctx context.Context, js []*Job, id string) (*KeyState, e
 	if err := r.noteEmpty(ctx, ids); err != nil {
 		return nil, fmt.Errorf("retire key %s: %w", id, err)
 	}
-	s, err := r.keyState(ctx, js, id)
+	s, err := r.keyState(ctx, id)
 	if err != nil || s.Retired != nil {
 		return s, err
 	}
@@ -348,8 +333,8 @@ func (r *Runner) Retire(ctx context.Context, js []*Job, id string) (*KeyState, e
 }
 
 // keyState is the state of one key that may be retired, or is.
-func (r *Runner) keyState(ctx context.Context, js []*Job, id string) (*KeyState, error) {
-	ring, err := r.Keyring(ctx, js)
+func (r *Runner) keyState(ctx context.Context, id string) (*KeyState, error) {
+	ring, err := r.Keyring(ctx)
 	if err != nil {
 		return nil, err
 	}

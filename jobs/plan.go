@@ -30,6 +30,7 @@ type plan struct {
 	consent *consent
 	wishes  *wishes
 	guards  *guards
+	linked  linked
 
 	trainingDecisions   *policy.Decisions
 	evaluationDecisions *policy.Decisions // nil without an evaluation purpose
@@ -142,6 +143,9 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 			}
 		}
 	}
+	if err := w.relink(ctx, p); err != nil {
+		return err
+	}
 	if p.consent, err = w.readConsent(ctx, p); err != nil {
 		return err
 	}
@@ -149,6 +153,7 @@ func (w *work) policy(ctx context.Context, p *plan) (err error) {
 	if p.wishes, err = w.readWishes(ctx, p); err != nil {
 		return err
 	}
+	p.wishes.records = p.peopleOf(p.wishes.records)
 	if n := p.wishes.facts.Withheld; n > 0 {
 		w.res.Flags = append(w.res.Flags, fmt.Sprintf("preferences: %s rows are left out, for their value holds the person's own id, which may stand in no object: name the item or level otherwise", smallCount(int(n))))
 	}
@@ -177,7 +182,6 @@ func (w *work) recordsOf(ctx context.Context, p *plan, of func(policy.Subject) b
 // decide makes the decisions of all purposes as of now, from the records of p, the journal's withdrawals and its pending erasures.
 func (w *work) decide(ctx context.Context, p *plan, now time.Time) error {
 	p.wish(now)
-	pending, _ := p.journal.Pending()
 	var sensitive *policy.Decisions
 	purposes, to := []policy.Purpose{w.job.Training}, []**policy.Decisions{&p.trainingDecisions}
 	for _, more := range []struct {
@@ -188,7 +192,7 @@ func (w *work) decide(ctx context.Context, p *plan, now time.Time) error {
 			purposes, to = append(purposes, *more.purpose), append(to, more.to)
 		}
 	}
-	decisions, err := p.consent.decide(ctx, w.Bucket, p.journal.Withdrawals(), now, pending, purposes...)
+	decisions, err := p.consent.decide(ctx, w.Bucket, p.people(p.journal.Withdrawals()), now, p.gone(), purposes...)
 	if err != nil {
 		return err
 	}
@@ -237,7 +241,7 @@ func (w *work) planSnapshots(ctx context.Context, p *plan) error {
 		inputs := []string{event.Fingerprint(objs)}
 		if src.Key == event.ColSubject {
 			s.plan.Decisions, s.plan.End = d, w.iv.End
-			inputs = append(inputs, d.Digest(table.Interval{End: w.iv.End}))
+			inputs = append(append(inputs, d.Digest(table.Interval{End: w.iv.End})), p.linked.source()...)
 		}
 		s.key = stepKey(set, "snapshot", table.Interval{}, logicSnapshot, spec, inputs...)
 		if src.Key != event.ColSubject {
@@ -348,7 +352,7 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 			}
 		}
 		if d.files > 0 {
-			d.key = stepKey("ingest", label, u, logicIngest, j.ingestSpec(j.clocks()), fingerprint)
+			d.key = stepKey("ingest", label, u, logicIngest, j.ingestSpec(j.clocks()), append([]string{fingerprint}, p.linked.input(label)...)...)
 			d.done = known[d.key]
 		}
 		if !d.done {
@@ -381,7 +385,7 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 		}
 		switch {
 		case d.done:
-		case d.files > 0 && len(byPrefix[prefix]) > 0 && j.Lookback > 0 && w.iv.End.Sub(u.End) > j.Lookback:
+		case d.files > 0 && len(byPrefix[prefix]) > 0 && j.Lookback > 0 && w.iv.End.Sub(u.End) > j.Lookback && p.linked.days[label] == 0:
 			key, err := w.latest(ctx, byPrefix[prefix])
 			if err != nil {
 				return err
@@ -392,6 +396,8 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 			if d.before = byPrefix[prefix]; len(d.before) > 0 {
 				if d.why = "its files have changed"; changed != "files changed" {
 					d.why = "an earlier program ingested it, and read it otherwise"
+				} else if p.linked.days[label] > 0 {
+					d.why = "ids in it are linked otherwise than when it was read, or its files have changed"
 				}
 			}
 		case len(byPrefix[prefix]) > 0:

@@ -79,7 +79,7 @@ func (p *Preferrer) Prefer(ctx context.Context, canonical []string, asked []poli
 		records = append(records, mine...)
 		for _, wants := range policy.Wanted(now, mine) {
 			if listless(wants, p.broad) {
-				denied = append(denied, event.OnlineKey(r.Keys.ServingKey(), id))
+				denied = append(denied, event.OnlineKey(r.Keys.ServingKey(), ids.Links().Main(id)))
 			}
 		}
 	}

@@ -184,6 +184,7 @@ func (w *work) refreshPolicy(ctx context.Context) error {
 	if w.plan.wishes, err = w.readWishes(ctx, w.plan); err != nil {
 		return err
 	}
+	w.plan.wishes.records = w.plan.peopleOf(w.plan.wishes.records)
 	return w.decide(ctx, w.plan, w.Now())
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -65,7 +66,7 @@ func (r *Runner) PurgeKey(ctx context.Context, js []*Job, id, why string, terms 
 		out.Refused = out.Before != nil
 	} else {
 		out.People = len(gone)
-		if err := r.giveUp(ctx, ids, journal, out, gone, why); err != nil {
+		if err := r.giveUp(ctx, js, ids, journal, out, gone, why); err != nil {
 			return fail(err)
 		}
 	}
@@ -97,8 +98,8 @@ func (r *Runner) PurgeKey(ctx context.Context, js []*Job, id, why string, terms 
 }
 
 // giveUp seals a lost key.
-func (r *Runner) giveUp(ctx context.Context, ids *event.Identities, journal *event.Journal, out *PurgedKey, gone []policy.Subject, why string) error {
-	refused, err := r.refusedSomething(ctx, journal, gone)
+func (r *Runner) giveUp(ctx context.Context, js []*Job, ids *event.Identities, journal *event.Journal, out *PurgedKey, gone []policy.Subject, why string) error {
+	refused, err := r.refusedSomething(ctx, js, journal, gone)
 	if err != nil {
 		return err
 	}
@@ -111,9 +112,12 @@ func (r *Runner) giveUp(ctx context.Context, ids *event.Identities, journal *eve
 	})
 }
 
-// refusedSomething reports whether one of the people has refused something that stands in the bucket alone and goes with them: a withdrawal, a record of
-// consent that denies, a wish of their own.
-func (r *Runner) refusedSomething(ctx context.Context, journal *event.Journal, people []policy.Subject) (bool, error) {
+// refusedSomething reports whether one of the people has refused something that stands in the bucket alone and goes with them: a withdrawal that no file of
+// consent says again, a record of consent or a wish of their own. Cost: the files of consent and every table of records are read.
+func (r *Runner) refusedSomething(ctx context.Context, js []*Job, journal *event.Journal, people []policy.Subject) (bool, error) {
+	if len(people) == 0 {
+		return false, nil
+	}
 	of := map[policy.Subject]bool{}
 	for _, s := range people {
 		of[s] = true
@@ -122,13 +126,17 @@ func (r *Runner) refusedSomething(ctx context.Context, journal *event.Journal, p
 	if slices.ContainsFunc(journal.Withdrawals(), denies) {
 		return true, nil
 	}
+	again, err := r.withdrawnInFiles(ctx, js)
+	if err != nil {
+		return false, err
+	}
 	tables := table.Store{Bucket: r.Bucket}
 	for c, err := range tables.List(ctx, "") {
 		if err != nil {
 			return false, err
 		}
 		m, ok := c.Outputs["records"]
-		if !ok || len(people) == 0 {
+		if !ok {
 			continue
 		}
 		switch c.Step {
@@ -137,7 +145,11 @@ func (r *Runner) refusedSomething(ctx context.Context, journal *event.Journal, p
 			if err != nil {
 				return false, err
 			}
-			if slices.ContainsFunc(records, denies) {
+			lost := denies
+			if c.Step == "consent" {
+				lost = func(x policy.Record) bool { return of[x.Subject] && x.Withdraws() && !again[withdrawalOf(x)] }
+			}
+			if slices.ContainsFunc(records, lost) {
 				return true, nil
 			}
 		case "preferences", wishInbox.step:
@@ -151,4 +163,39 @@ func (r *Runner) refusedSomething(ctx context.Context, journal *event.Journal, p
 		}
 	}
 	return false, nil
+}
+
+// withdrawal is what of a withdrawal stands in the files of a feed and in its snapshot alike: not whose it is, which nobody can tell any more.
+type withdrawal struct {
+	purpose             string
+	state               policy.State
+	effective, recorded int64 // µs
+}
+
+func withdrawalOf(x policy.Record) withdrawal {
+	return withdrawal{x.Purpose, x.State, x.Effective.UnixMicro(), x.Recorded.UnixMicro()}
+}
+
+// withdrawnInFiles are the withdrawals that the files of consent hold now: whoever they are of, the next run reads them again.
+func (r *Runner) withdrawnInFiles(ctx context.Context, js []*Job) (map[withdrawal]bool, error) {
+	out := map[withdrawal]bool{}
+	seen := map[string]bool{}
+	for _, j := range js {
+		if j.Consent == nil || j.Consent.Path == "" || seen[j.Consent.Path] {
+			continue
+		}
+		seen[j.Consent.Path] = true
+		ids, err := event.OpenIdentities(ctx, storage.NewMemory(nil), r.Keys) // of this reading alone
+		if err != nil {
+			return nil, err
+		}
+		read, err := event.ReadConsent(ctx, *j.Consent, ids, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range policy.Withdrawals(read.Records) {
+			out[withdrawalOf(x)] = true
+		}
+	}
+	return out, nil
 }

@@ -128,8 +128,15 @@ func oldestLive(live registry.Live) (version int) {
 // where people count by default it lists nobody who is erased, before as after. Without it a run of the interval that is live would find nothing to do, and
 // what learned from the erased would stay.
 func (p *plan) forgotten(basis policy.Basis) []string {
-	if n := p.journal.Epoch(); basis == policy.LegitimateInterest && n > 0 {
-		return []string{fmt.Sprintf("erasures %d", n)}
+	if basis != policy.LegitimateInterest {
+		return nil
 	}
-	return nil
+	var out []string
+	if n := p.journal.Epoch(); n > 0 {
+		out = append(out, fmt.Sprintf("erasures %d", n))
+	}
+	if n := p.linked.last; n > 0 {
+		out = append(out, fmt.Sprintf("links %d", n))
+	}
+	return out
 }

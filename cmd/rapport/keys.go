@@ -42,11 +42,7 @@ type storageKeys struct {
 }
 
 func (p *project) keyring(ctx context.Context) (*keyring, error) {
-	js, err := p.allJobs()
-	if err != nil {
-		return nil, err
-	}
-	k, err := p.runner.Keyring(ctx, js)
+	k, err := p.runner.Keyring(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -261,11 +257,7 @@ func (a *app) keysRetireCmd() *cobra.Command {
 				return err
 			}
 			defer p.Close()
-			js, err := p.allJobs()
-			if err != nil {
-				return err
-			}
-			s, err := p.runner.Retire(cmd.Context(), js, args[0])
+			s, err := p.runner.Retire(cmd.Context(), args[0])
 			if err != nil {
 				return keyFault(err)
 			}

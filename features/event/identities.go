@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,6 +62,7 @@ type Identities struct {
 	links  *Links          // nil: none are declared
 
 	linkShards [identityShards]bool // those with an object of links
+	relinks    []string
 
 	mu      sync.Mutex
 	keyIDs  []string // key ids by index
@@ -105,7 +107,9 @@ func OpenIdentities(ctx context.Context, b storage.Bucket, current Keys, previou
 		if err != nil {
 			return nil, fmt.Errorf("open identity table: %w", err)
 		}
-		present[info.Key] = true
+		if present[info.Key] = true; strings.HasPrefix(info.Key, RelinksPrefix) {
+			t.relinks = append(t.relinks, info.Key)
+		}
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)

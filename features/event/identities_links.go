@@ -33,7 +33,11 @@ func (l link) compare(o link) int {
 //	u32 rows | each: u64 subject number, u8 key, 16 bytes HMAC of the alias, u64 own number, ascending
 //	SHA-256 of all before
 const (
-	linksPrefix  = identityPrefix + "links/"
+	linksPrefix = identityPrefix + "links/"
+
+	// RelinksPrefix is where changes of links stand by which days are read again.
+	RelinksPrefix = identityPrefix + "relinks/"
+
 	linksMagic   = "RPLK"
 	linksVersion = 1
 	linksRow     = 8 + 1 + 16 + 8
@@ -140,6 +144,12 @@ func (t *Identities) updateLinks(ctx context.Context, shard int, edit func([]lin
 
 // Link declares which ids are other names of a person, from now on and in memory: Find and Number take an alias for the main id. nil: none are.
 func (t *Identities) Link(l *Links) { t.links = l }
+
+// Links returns the declared links, nil if none are.
+func (t *Identities) Links() *Links { return t.links }
+
+// Relinks lists the objects under RelinksPrefix, ascending, as they were when the table was opened.
+func (t *Identities) Relinks() []string { return t.relinks }
 
 // Relinked says how the declared links differ from those that the table was written with.
 type Relinked struct {

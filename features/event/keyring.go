@@ -24,7 +24,7 @@ type KeyRecord struct {
 	ID      string     `json:"-"`
 	Check   string     `json:"check,omitempty"`   // by which two holders of the id can tell whether they hold the same secret: 16 hexadecimal digits; "": it was given up before it was written with
 	Since   *time.Time `json:"since,omitempty"`   // when it was first written with; nil: before that was noted
-	Empty   *time.Time `json:"empty,omitempty"`   // since when no row stands under it
+	Empty   *uint64    `json:"empty,omitempty"`   // no row stands under it since this online generation, the newest at that time
 	Retired *time.Time `json:"retired,omitempty"` // nothing needs it any more since
 	Lost    *LostKey   `json:"lost,omitempty"`    // nobody has the secret any more
 }

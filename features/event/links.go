@@ -103,6 +103,14 @@ func ReadLinks(ctx context.Context, d DataSet) (*Links, error) {
 	return l, nil
 }
 
+// Digest is the fingerprint of the files, or "" of no links.
+func (l *Links) Digest() string {
+	if l == nil {
+		return ""
+	}
+	return l.Fingerprint
+}
+
 // sorted are the aliases, ascending.
 func (l *Links) sorted() []string {
 	if l == nil {

@@ -1,0 +1,355 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// newKeys are keys of an invented secret.
+func newKeys(t testing.TB, id string) event.Keys {
+	t.Helper()
+	k, err := event.NewKeys(id, []byte("an invented secret of "+id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// under makes the shop's runner one of a project with these keys, the current one first.
+func (s *shop) under(keys ...event.Keys) {
+	s.opened.Keys, s.opened.Previous = keys[0], keys[1:]
+	s.runner.Keys, s.runner.Previous = keys[0], keys[1:]
+}
+
+// reads reports whether somebody, looked up as a server does, is answered with a list of their own.
+func (s *shop) reads(id string) (personal bool, key string) {
+	s.Helper()
+	key, err := s.runner.Names().Of(s.Context(), id)
+	if err != nil {
+		s.Fatal(err)
+	}
+	l, _, err := online.Recommend(s.Context(), s.opened.Online, key, 5, table.Micros(s.runner.Now()))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return l.Personalized, key
+}
+
+// A rotation writes the identity table and nothing else, people are answered and denied by the keys of both sides of it, receipts go on to hold, and a key is
+// retired when nothing needs it, not before.
+func TestRotation(t *testing.T) {
+	ctx := t.Context()
+	s := newShop(t, smallWorld)
+	js := []*jobs.Job{s.job}
+	s.night(6)
+	k1, k2, k3 := s.opened.Keys, newKeys(t, "k2"), newKeys(t, "k3")
+	people := s.admitted(5)
+	before := objects(t, s.opened.Bucket)
+
+	s.under(k2, k1)
+	for _, id := range people { // nobody has reappeared yet
+		if personal, key := s.reads(id); !personal || key != event.OnlineKey(k1.ServingKey(), id) {
+			t.Fatal("after a rotation somebody is not found in the generation of before it")
+		}
+	}
+	if _, err := s.runner.Retire(ctx, "k1"); !errors.Is(err, jobs.ErrKeyNeeded) || !strings.Contains(err.Error(), "people have not reappeared") {
+		t.Fatalf("a key that everybody stands under was retired: %v", err)
+	}
+	// Two processes wrap them at once.
+	other := *s.runner
+	failed := make(chan error, 1)
+	go func() {
+		_, err := other.Rewrap(context.WithoutCancel(ctx), js)
+		failed <- err
+	}()
+	done, err := s.runner.Rewrap(ctx, js)
+	if err := errors.Join(err, <-failed); err != nil {
+		t.Fatal(err)
+	}
+	if len(done.Left) != 0 || done.Rows == 0 {
+		t.Errorf("wrapped anew: %+v", done)
+	}
+	after := objects(t, s.opened.Bucket)
+	for key, body := range after {
+		if !strings.HasPrefix(key, "identity/") && !bytes.Equal(body, before[key]) {
+			t.Errorf("a rotation wrote %s", key)
+		}
+	}
+	for key := range before {
+		if _, ok := after[key]; !ok {
+			t.Errorf("a rotation removed %s", key)
+		}
+	}
+	if bytes.Equal(before["identity/00.bin"], after["identity/00.bin"]) {
+		t.Error("the identity table is as it was: the test shows nothing")
+	}
+
+	// The generation of before holds people under the old key; a denial under either is theirs.
+	for i, key := range []string{event.OnlineKey(k1.ServingKey(), people[0]), event.OnlineKey(k2.ServingKey(), people[1])} {
+		if personal, _ := s.reads(people[i]); !personal {
+			t.Fatal("somebody whose row was wrapped anew is not found")
+		}
+		if err := s.opened.Online.Deny(ctx, key); err != nil {
+			t.Fatal(err)
+		}
+		if personal, _ := s.reads(people[i]); personal {
+			t.Errorf("person %d is denied under one of two keys, and reads a list of their own", i)
+		}
+		if err := s.opened.Online.Allow(ctx, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	ring, err := s.runner.Keyring(ctx)
+	if err != nil || len(ring.Problems()) != 0 || len(ring.Secrets) != 2 {
+		t.Fatalf("keys %+v, %v", ring, err)
+	}
+	if k := ring.Secrets[0]; k.ID != "k1" || k.Given != jobs.KeyPrevious || k.People != 0 || len(k.Generations) == 0 || k.MayRetire || !k.Fits {
+		t.Errorf("the previous key: %+v", k)
+	}
+	if k := ring.Secrets[1]; k.Given != jobs.KeyCurrent || k.People == 0 || k.Since == nil || k.MayRetire {
+		t.Errorf("the current key: %+v", k)
+	}
+	if _, err := s.runner.Retire(ctx, "k1"); !errors.Is(err, jobs.ErrKeyNeeded) || !strings.Contains(err.Error(), "generations") {
+		t.Fatalf("a key was retired that a live generation needs: %v", err)
+	}
+	s.night(7)
+	for _, id := range people {
+		if personal, key := s.reads(id); !personal || key != event.OnlineKey(k2.ServingKey(), id) {
+			t.Errorf("after the next night somebody is not found by the new key: %v", personal)
+		}
+	}
+	if _, err := s.runner.Retire(ctx, "k1"); !errors.Is(err, jobs.ErrKeyNeeded) || !strings.Contains(err.Error(), "generations") {
+		t.Fatalf("a key was retired that a generation kept for a rollback needs: %v", err)
+	}
+	live, err := s.opened.Online.Live(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := s.opened.Online.Generations(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for g := range have {
+		if g != live.Generation {
+			if err := s.opened.Online.Drop(ctx, g); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	k, err := s.runner.Retire(ctx, "k1")
+	if err != nil || k.Retired == nil {
+		t.Fatalf("a key that nothing needs: %+v, %v", k, err)
+	}
+	if again, err := s.runner.Retire(ctx, "k1"); err != nil || !again.Retired.Equal(*k.Retired) {
+		t.Errorf("retired again: %+v, %v", again, err)
+	}
+	if _, err := s.runner.Retire(ctx, "k9"); !errors.Is(err, jobs.ErrUnknownKey) {
+		t.Errorf("a key that never was: %v", err)
+	}
+
+	// A receipt of k2 holds over a rotation, and the marks of who was erased keep k2.
+	s.under(k2)
+	out, err := s.erase(people[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.under(k3, k2)
+	published, err := s.runner.SigningKeys(ctx, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := s.runner.Receipt(ctx, out.Epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, signer, err := jobs.VerifyReceipt(file, published.Keys); err != nil || signer.Secret != "k2" || len(published.Keys) != 2 {
+		t.Errorf("a receipt of before the rotation: under %q of %d keys, %v", signer.Secret, len(published.Keys), err)
+	}
+	if _, err := s.runner.Rewrap(ctx, js); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.runner.Retire(ctx, "k2"); !errors.Is(err, jobs.ErrKeyNeeded) || !strings.Contains(err.Error(), "1 erased people are marked under it") {
+		t.Errorf("a key was retired that alone recognizes who was erased: %v", err)
+	}
+}
+
+// Who stands under a key that nobody has any more can be recognized by nobody: no run goes on until they are removed, and afterwards runs do.
+func TestLostKey(t *testing.T) {
+	ctx := t.Context()
+	s := newShop(t, smallWorld)
+	js := []*jobs.Job{s.job}
+	s.night(6)
+	traces := map[string]map[string][]byte{}
+	for _, id := range s.admitted(4) {
+		traces[id] = s.traces(id)
+	}
+	ids, err := event.OpenIdentities(ctx, s.opened.Bucket, s.opened.Keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := ids.Len()
+	k2 := newKeys(t, "k2")
+	s.under(k2)
+	var unreachable *event.UnreachableError
+	if _, err := s.try(7); !errors.As(err, &unreachable) || unreachable.People["k1"] != known || !strings.Contains(err.Error(), "rapport purge --key k1") {
+		t.Fatalf("a run without a key that people stand under: %v", err)
+	}
+	ring, err := s.runner.Keyring(ctx)
+	if err != nil || len(ring.Problems()) == 0 || !strings.Contains(ring.Problems()[0], fmt.Sprintf("%d people stand under k1", known)) {
+		t.Fatalf("problems %v, %v", ring.Problems(), err)
+	}
+	for _, tt := range []struct {
+		id, why string
+		want    error
+	}{{"k1", " ", jobs.ErrBadRequest}, {"k2", "gone", jobs.ErrKeyNeeded}, {"k9", "gone", jobs.ErrUnknownKey}} {
+		if _, err := s.runner.PurgeKey(ctx, js, tt.id, tt.why, jobs.Terms{}); !errors.Is(err, tt.want) {
+			t.Errorf("purge of key %s: %v, want %v", tt.id, err, tt.want)
+		}
+	}
+
+	// Where somebody had been erased under it, who comes without a row may be that person.
+	marked := s.clone(t)
+	marked.under(s.job0Keys(t), k2)
+	marked.runner.Now = s.runner.Now
+	if _, err := marked.erase(slices.Sorted(maps.Keys(traces))[0]); err != nil {
+		t.Fatal(err)
+	}
+	marked.under(k2)
+	out, err := marked.runner.PurgeKey(ctx, js, "k1", "the vault burned down", jobs.Terms{})
+	if err != nil || out.Marks != 1 || !out.Refused || out.Before == nil || out.People != known-1 {
+		t.Fatalf("a lost key with marks: %+v, %v", out, err)
+	}
+	if res, err := marked.try(7); err == nil && res.Published != nil && res.Published.Entities > 0 {
+		t.Errorf("%d people were profiled again without a basis that was recorded after the loss", res.Published.Entities)
+	}
+
+	// Where nobody had refused anything, they come as new ones.
+	out, err = s.runner.PurgeKey(ctx, js, "k1", "the vault burned down", jobs.Terms{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.People != known || out.Marks != 0 || out.Refused || out.Erased == nil || out.Erased.Rows == 0 || out.Erased.Online == 0 || len(out.Erased.Receipts) != 1 {
+		t.Fatalf("a lost key: %+v", out)
+	}
+	s.noTrace("after the key was given up", traces)
+	if again, err := s.runner.PurgeKey(ctx, js, "k1", "once more", jobs.Terms{}); err != nil || again.People != known || again.Erased != nil {
+		t.Errorf("once more: %+v, %v", again, err)
+	}
+	if ring, err = s.runner.Keyring(ctx); err != nil || len(ring.Problems()) != 0 || ring.Secrets[0].Lost == nil || ring.Secrets[0].Lost.Why != "the vault burned down" {
+		t.Errorf("afterwards: %+v, %v", ring, err)
+	}
+	s.night(7)
+	if personal, _ := s.reads(slices.Sorted(maps.Keys(traces))[0]); !personal {
+		t.Error("who comes again with a basis has no list")
+	}
+}
+
+// job0Keys are the keys that every shop begins with.
+func (s *shop) job0Keys(t testing.TB) event.Keys {
+	t.Helper()
+	secret, err := event.ParseSecret([]byte(testSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := event.NewKeys("k1", secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// link declares ids to be other names of people.
+func (s *shop) link(lines ...string) {
+	s.Helper()
+	body := "alias,main\n" + strings.Join(lines, "\n") + "\n"
+	if _, err := s.raw.Put(s.Context(), "links/all.csv", storage.Bytes([]byte(body)), storage.Cond{}); err != nil {
+		s.Fatal(err)
+	}
+	s.runner.LinkedBy = &event.DataSet{Bucket: s.raw, Path: "links/*.csv", Columns: map[string]string{event.ColAlias: "alias", event.ColMain: "main"}}
+}
+
+// days are the digests of the ingested days, by label, of the last commit of each.
+func (s *shop) days() map[string]table.Digest {
+	s.Helper()
+	out, at := map[string]table.Digest{}, map[string]int64{}
+	for c, err := range (table.Store{Bucket: s.opened.Bucket}).List(s.Context(), "ingest/") {
+		if err != nil {
+			s.Fatal(err)
+		}
+		label := strings.Split(c.Key, "/")[1]
+		if made := c.At.UnixNano(); made > at[label] {
+			out[label], at[label] = c.Outputs["events"].Digest, made
+		}
+	}
+	return out
+}
+
+// Linked from the first night or from a later one, days come to hold the same; only days that hold rows of who was linked are read again; an erasure by any id is
+// one of the person; and nothing is linked that is not declared.
+func TestLinkedIDs(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.night(6)
+	two := s.admitted(2)
+	main, alias := two[0], two[1]
+	traces := map[string]map[string][]byte{main: s.traces(main), alias: s.traces(alias)}
+	if _, a := s.reads(main); a == event.OnlineKey(s.opened.Keys.ServingKey(), alias) {
+		t.Fatal("two ids are one person's, and nobody said so")
+	}
+	apart := s.days()
+	unlinked := toDo(s.plan(7))
+
+	s.link(alias + "," + main)
+	var again []string
+	for _, step := range toDo(s.plan(7)) {
+		if strings.HasPrefix(step, "ingest ") && !slices.Contains(unlinked, step) {
+			again = append(again, strings.TrimPrefix(step, "ingest "))
+		}
+	}
+	if len(again) == 0 || len(again) == len(apart) {
+		t.Fatalf("%d of %d days are to be read again: those that hold the alias are some", len(again), len(apart))
+	}
+	s.night(7)
+	linked := s.days()
+	for label, digest := range apart {
+		if (linked[label] != digest) != slices.Contains(again, label) {
+			t.Errorf("day %s: changed %v, to be read again %v", label, linked[label] != digest, slices.Contains(again, label))
+		}
+	}
+	first := newShop(t, smallWorld)
+	first.link(alias + "," + main)
+	first.night(7)
+	for label, digest := range first.days() {
+		if linked[label] != digest {
+			t.Errorf("day %s is not as if the ids had been linked from the first night", label)
+		}
+	}
+	if todo := toDo(s.plan(7)); len(todo) != 0 {
+		t.Errorf("nothing has changed, and there is to do %v", todo)
+	}
+	for _, id := range two {
+		if personal, key := s.reads(id); !personal || key != event.OnlineKey(s.opened.Keys.ServingKey(), main) {
+			t.Errorf("by the id %s: a list of their own %v", map[bool]string{true: "main", false: "alias"}[id == main], personal)
+		}
+	}
+	// What is found of them: the main id's number. What stood under the alias' own is gone from days, and found by an erasure where it is left.
+	out, err := s.erase(alias)
+	if err != nil || out.Known != 1 || out.Rows == 0 {
+		t.Fatalf("an erasure by the alias: %+v, %v", out, err)
+	}
+	s.noTrace("after an erasure by an alias", traces)
+	s.night(7)
+	s.noTrace("after the night that follows", traces)
+}
