@@ -254,7 +254,7 @@ func (w *work) close(ctx context.Context, journal *event.Journal, e event.Entry,
 func (w *work) receiptOf(ctx context.Context, js []*Job, canonical []string, e event.Entry, resumed bool, together int, out *Erased, terms Terms) *Receipt {
 	x := &Receipt{
 		Format: ReceiptFormat, Erasure: e.Epoch, Subjects: e.Marks, Requested: e.At.UTC(), Denied: out.Denied, Rewritten: out.Rewritten,
-		Resumed: resumed, Together: together, Stores: []ErasedStore{}, Pending: []ErasedPending{}, Contact: terms.Contact, Revision: w.Revision,
+		Resumed: resumed, Together: together, Stores: []ErasedStore{}, Pending: []ErasedPending{}, Contact: terms.Contact, Encrypted: w.Encrypted, Revision: w.Revision,
 		OutOf: OutOfScope{
 			Why:     "raw sources belong to those who deliver them: they are read, and never written. Rows of before the request are left out whenever they are read again",
 			Sources: out.OutOfSite, Files: []string{},

@@ -52,7 +52,8 @@ type Receipt struct {
 	OutOf     OutOfScope      `json:"out_of_scope"`
 	Keys      ReceiptKeys     `json:"keys"`
 	Contact   string          `json:"contact"`
-	Revision  string          `json:"revision"` // of the program
+	Encrypted string          `json:"encrypted,omitempty"` // how the server of the storage is asked to keep objects: s3, or kms:KEYID; left out: as its bucket does
+	Revision  string          `json:"revision"`            // of the program
 }
 
 // ErasedStore is one place that held data of people, and what was removed from it.

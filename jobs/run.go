@@ -42,6 +42,7 @@ type Runner struct {
 	Holder    string                   // names this process in leases
 	Dead      func(holder string) bool // whether the process that a lease names has died for certain; nil: leases are waited for
 	Revision  string
+	Encrypted string // how the storage's server is asked to keep objects, for who reads the record of a run or a receipt: s3, kms:KEYID, or "": as its bucket does
 	Log       *slog.Logger
 	Progress  func(Progress)
 	Observers []Observer // told of every run
@@ -196,7 +197,7 @@ func (r *Runner) Run(ctx context.Context, job *Job, iv table.Interval, o Options
 	started := r.Now()
 	rec := &ledger.Run{
 		ID: r.NewID(started), Job: job.Name, Interval: iv, Label: label, Status: ledger.Running, Cause: o.Cause, Through: o.Through.String(), Holder: r.Holder, Started: started,
-		Pinned: r.Pinned, Revision: r.Revision, Fence: lease.Fence(), Steps: []ledger.Step{}, Spec: raw(job.spec()),
+		Pinned: r.Pinned, Revision: r.Revision, Encrypted: r.Encrypted, Fence: lease.Fence(), Steps: []ledger.Step{}, Spec: raw(job.spec()),
 	}
 	runs := ledger.Ledger{Bucket: r.Bucket}
 	if err := errors.Join(r.buryBefore(ctx, runs, job, rec), runs.Save(ctx, rec)); err != nil {

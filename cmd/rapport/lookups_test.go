@@ -28,7 +28,7 @@ type front struct {
 }
 
 func newFront(s *shop) *front {
-	p := &project{Opened: s.opened, runner: s.runner}
+	p := &project{Opened: s.opened, runner: s.runner, names: s.runner.Names()}
 	srv := &server{app: &app{wall: time.Now}, project: p}
 	var err error
 	if srv.tokens, err = web.NewTokens(web.Token{Name: "shop", Roles: web.Roles, Secret: "open sesame"}); err != nil {

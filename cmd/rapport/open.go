@@ -100,7 +100,7 @@ func (a *app) open(ctx context.Context, withKeys bool) (*project, error) {
 		Memory:   buildMemory(p.MemoryBytes()),
 		Holder:   holder(),
 		Dead:     dead,
-		Revision: revision(),
+		Revision: revision(), Encrypted: p.Storage.SSE,
 		Log:      slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})),
 		Progress: prog.show,
 	}

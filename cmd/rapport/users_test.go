@@ -20,8 +20,8 @@ import (
 
 // The buckets of the policies in configs/deploy/s3.
 const (
-	lakeBucket = "shop-lake"
-	ownBucket  = "shop-rapport"
+	policyLake = "shop-lake"
+	policyHome  = "shop-rapport"
 )
 
 // statement is one of an IAM policy; as a bucket's it names who.
@@ -51,7 +51,7 @@ func setPolicies(t *testing.T, o storage.Options, users map[string]storagetest.S
 		}
 		for _, s := range policy.Statement {
 			s.Principal = map[string][]string{"AWS": {u.AccessKey}}
-			for _, bucket := range []string{lakeBucket, ownBucket} {
+			for _, bucket := range []string{policyLake, policyHome} {
 				own := s
 				own.Resource = slices.DeleteFunc(slices.Clone(s.Resource), func(r string) bool {
 					rest, ok := strings.CutPrefix(r, "arn:aws:s3:::"+bucket)
@@ -101,8 +101,8 @@ func as(t *testing.T, u storagetest.S3User, secret, dir string, args ...string) 
 func usersProject(t *testing.T, o storage.Options) string {
 	t.Helper()
 	dir := t.TempDir()
-	lake := fmt.Sprintf("{url: %q, endpoint: %q, region: %s, path_style: true, credentials: env, ca_file: %q}", "s3://"+ownBucket, o.S3.Endpoint, o.S3.Region, o.S3.CAFile)
-	text := projectYAML(t, "s3://"+lakeBucket+"/", lake)
+	lake := fmt.Sprintf("{url: %q, endpoint: %q, region: %s, path_style: true, credentials: env, ca_file: %q, sse: \"kms:key/7\"}", "s3://"+policyHome, o.S3.Endpoint, o.S3.Region, o.S3.CAFile)
+	text := projectYAML(t, "s3://"+policyLake+"/", lake)
 	for _, line := range strings.Split(text, "\n") {
 		if strings.HasPrefix(line, "pseudonyms:") {
 			text = strings.Replace(text, line, "pseudonyms: {key: env:PSEUDONYM_KEY}", 1)
@@ -120,11 +120,11 @@ func usersProject(t *testing.T, o storage.Options) string {
 func TestTwoUsers(t *testing.T) {
 	server, users := storagetest.StartS3Users(t, "ingest", "train-to-publish")
 	root := server.Options()
-	for _, bucket := range []string{lakeBucket, ownBucket} {
+	for _, bucket := range []string{policyLake, policyHome} {
 		storagetest.MakeBucket(t, root, bucket)
 	}
 	setPolicies(t, root, users)
-	raw, err := storage.Open(t.Context(), "s3://"+lakeBucket, root)
+	raw, err := storage.Open(t.Context(), "s3://"+policyLake, root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,6 +147,9 @@ func TestTwoUsers(t *testing.T) {
 		if err := json.Unmarshal([]byte(out), &res); code != exitOK || err != nil || res.Published == nil {
 			t.Fatalf("night %d, train to publish: %d %v\n%s%s", night, code, err, out, errs)
 		}
+		if out, _, _ := as(t, train, "", dir, "runs", "show", res.RunID, "-o", "json"); !strings.Contains(out, `"encrypted": "kms:key/7"`) {
+			t.Errorf("the record of the run does not say how objects are kept:\n%s", out)
+		}
 	}
 	if out, errs, code := as(t, train, "", dir, "run", "nightly", "--from", "build"); code != exitOK || !strings.Contains(out, "nothing to do") {
 		t.Errorf("once more: %d\n%s%s", code, out, errs)
@@ -167,6 +170,17 @@ func TestTwoUsers(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", root.S3.SecretKey)
 	t.Setenv("PSEUDONYM_KEY", testSecret)
 	sameContent(t, contentIn(t, dir), want)
+	if out, _ := rapportIn(t, dir, exitOK, "validate"); !strings.Contains(out, "each object is written with sse kms:key/7") {
+		t.Errorf("validate does not tell how objects are kept:\n%s", out)
+	}
+	plain, err := os.ReadFile(filepath.Join(dir, projectFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeProject(t, dir, strings.Replace(string(plain), `, sse: "kms:key/7"`, "", 1))
+	if out, _ := rapportIn(t, dir, exitOK, "validate"); !strings.Contains(out, "the server does not say whether its bucket encrypts") {
+		t.Errorf("validate does not tell that nobody asks for encryption:\n%s", out)
+	}
 
 	t.Run("Refused", func(t *testing.T) { refusedToUsers(t, root, users, dir) })
 }
@@ -178,7 +192,7 @@ func refusedToUsers(t *testing.T, root storage.Options, users map[string]storage
 		o.S3.AccessKey, o.S3.SecretKey = users[user].AccessKey, users[user].SecretKey
 		return storage.Open(t.Context(), "s3://"+bucket, o)
 	}
-	owner, err := storage.Open(t.Context(), "s3://"+ownBucket, root)
+	owner, err := storage.Open(t.Context(), "s3://"+policyHome, root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +209,7 @@ func refusedToUsers(t *testing.T, root storage.Options, users map[string]storage
 	if _, err := owner.Put(t.Context(), "policy/access/0000000001.json", storage.Bytes([]byte("{}")), storage.Cond{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open("train-to-publish", lakeBucket); !errors.Is(err, storage.ErrUnreachable) {
+	if _, err := open("train-to-publish", policyLake); !errors.Is(err, storage.ErrUnreachable) {
 		t.Errorf("train to publish lists raw data: %v", err)
 	}
 	writes := map[string][]string{
@@ -203,7 +217,7 @@ func refusedToUsers(t *testing.T, root storage.Options, users map[string]storage
 		"ingest":           {some("models/home/live"), some("models/home/versions/"), some("artifacts/"), some("reports/"), some("data/build/"), some("done/train/"), "online/fallback.json", "pause/nightly.json"},
 	}
 	for user, keys := range writes {
-		b, err := open(user, ownBucket)
+		b, err := open(user, policyHome)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +234,7 @@ func refusedToUsers(t *testing.T, root storage.Options, users map[string]storage
 			}
 		}
 	}
-	b, err := open("train-to-publish", ownBucket)
+	b, err := open("train-to-publish", policyHome)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +244,7 @@ func refusedToUsers(t *testing.T, root storage.Options, users map[string]storage
 	if err := owner.Delete(t.Context(), "policy/access/0000000001.json"); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := open("ingest", lakeBucket)
+	raw, err := open("ingest", policyLake)
 	if err != nil {
 		t.Fatal(err)
 	}

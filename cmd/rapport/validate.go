@@ -106,6 +106,7 @@ func (p *project) check(ctx context.Context) []check {
 	}
 	add("storage", "create-only and if-match writes are honoured", storage.Probe(ctx, p.Bucket))
 	out = append(out, lasting(ctx, p.Bucket)...)
+	out = append(out, p.checkEncryption(ctx)...)
 	_, err := p.Online.Generations(ctx)
 	if i, ok := p.Online.(online.Inspector); ok && err == nil {
 		var f online.Facts
