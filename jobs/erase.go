@@ -138,9 +138,9 @@ func (r *Runner) carryOut(ctx context.Context, js []*Job, canonical []string, te
 		f.forget(e)
 	}
 	var owners []string
-	online, asked := ids.OnlineKeys(), f.asked()
+	asked := f.asked()
 	for _, s := range asked {
-		if key := online[s]; key != "" {
+		if key, ok := ids.OnlineKey(s); ok {
 			owners = append(owners, key)
 		}
 	}
