@@ -21,7 +21,7 @@ import (
 // The buckets of the policies in configs/deploy/s3.
 const (
 	policyLake = "shop-lake"
-	policyHome  = "shop-rapport"
+	policyHome = "shop-rapport"
 )
 
 // statement is one of an IAM policy; as a bucket's it names who.
