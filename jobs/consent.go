@@ -111,15 +111,6 @@ func (c *consent) decide(ctx context.Context, b storage.Bucket, beside []policy.
 	return out, nil
 }
 
-// consentSource is a digest of the files of a feed, of how they are read, and of which ids in them are one person's.
-func consentSource(objs []storage.Info, src *event.DataSet, zone string, links []string) string {
-	of := []any{event.Fingerprint(objs), src.Columns, zone, src.TimeUnit}
-	if len(links) > 0 {
-		of = append(of, links)
-	}
-	return hash(of)
-}
-
 // ErrConsentHeld says that records would deny more people than may be denied unasked, other than by their own withdrawal.
 var ErrConsentHeld = errors.New("consent is held")
 
@@ -164,7 +155,7 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 	if src.Zone != nil {
 		zone = src.Zone.String()
 	}
-	facts := consentFacts{Number: before.facts.Number + 1, Source: consentSource(objs, src, zone, p.linked.source())}
+	facts := consentFacts{Number: before.facts.Number + 1, Source: p.linked.sourceOf(objs, src, zone)}
 	before.newest = newestOf(objs)
 	if w.accept != nil && (last == nil || before.facts.Hold == nil || !before.facts.Hold.Held || before.facts.Source != facts.Source) {
 		if last != nil && before.facts.Source != facts.Source {

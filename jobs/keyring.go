@@ -98,6 +98,7 @@ func (r *Runner) Keyring(ctx context.Context) (*Keyring, error) {
 	if out.Signing, err = r.publishedKeys(ctx); err != nil {
 		return fail(err)
 	}
+	out.Signing = append([]SigningKey{}, out.Signing...)
 	receipts, err := r.receiptsBySigner(ctx)
 	if err != nil {
 		return fail(err)
@@ -158,6 +159,10 @@ func (s *KeyState) needs() {
 	}
 	if s.Given == KeyCurrent {
 		s.Why = append(s.Why, "it is the current key: rapport keys rotate begins another")
+		return
+	}
+	if s.Retired != nil || s.Lost != nil {
+		return
 	}
 	add(s.People, "people have not reappeared since the rotation: rapport keys rotate looks for them in the sources")
 	add(s.Links, "declared links stand under it: the next run wraps them anew")
@@ -169,7 +174,7 @@ func (s *KeyState) needs() {
 	if s.Receipts > 0 && !s.Published {
 		add(s.Receipts, "receipts are signed with it, and its public key is not published: rapport subject signing-keys publishes it")
 	}
-	s.MayRetire = len(s.Why) == 0 && s.Retired == nil && s.Lost == nil
+	s.MayRetire = len(s.Why) == 0
 }
 
 // numbers joins numbers for people.

@@ -37,6 +37,7 @@ type linked struct {
 	days        map[string]int // label of ingest → the last change by which it is read again
 	last        int            // change; 0: none
 	fingerprint string         // of the files; "" if no ids are linked
+	lost        []string       // keys that were given up
 	erasures    []policy.Erasure
 }
 
@@ -49,7 +50,7 @@ func (w *work) relink(ctx context.Context, p *plan) error {
 	if err != nil {
 		return fail(err)
 	}
-	p.linked = linked{days: map[string]int{}, fingerprint: p.ids.Links().Digest()}
+	p.linked = linked{days: map[string]int{}, fingerprint: p.ids.Links().Digest(), lost: p.ids.Lost()}
 	for own := range p.ids.Merged() {
 		p.linked.erasures = append(p.linked.erasures, policy.Erasure{Subject: own, At: w.now})
 	}
@@ -163,12 +164,24 @@ func (l *linked) input(label string) []string {
 	return nil
 }
 
-// source is what they add to what a data set of people is read from.
-func (l *linked) source() []string {
-	if l.fingerprint == "" {
-		return nil
+// source is what a data set of people is read by beside its files: which ids are one person's, and whose numbers went with a lost key.
+func (l *linked) source() (out []string) {
+	if l.fingerprint != "" {
+		out = append(out, "links "+l.fingerprint)
 	}
-	return []string{"links " + l.fingerprint}
+	for _, id := range l.lost {
+		out = append(out, "without "+id)
+	}
+	return out
+}
+
+// sourceOf is a digest of the files of records, of how they are read, and by what beside.
+func (l *linked) sourceOf(objs []storage.Info, src *event.DataSet, zone string) string {
+	of := []any{event.Fingerprint(objs), src.Columns, zone, src.TimeUnit}
+	if beside := l.source(); len(beside) > 0 {
+		of = append(of, beside)
+	}
+	return hash(of)
 }
 
 // gone are the erasures that hold for decisions: those that are pending, and of numbers that are somebody else's now.

@@ -58,7 +58,7 @@ func (w *work) readWishes(ctx context.Context, p *plan) (*wishes, error) {
 		if src.Zone != nil {
 			zone = src.Zone.String()
 		}
-		source = hash([]any{event.Fingerprint(objs), src.Columns, zone, src.TimeUnit})
+		source = p.linked.sourceOf(objs, src, zone)
 	}
 	for range maxWishTurns {
 		out, err := w.nextWishes(ctx, p, src, source)
