@@ -31,15 +31,8 @@ var formatNumber = regexp.MustCompile(`"format": ?[12]\b`)
 // newer raises the format number of a JSON object.
 func newer(t testing.TB, body []byte) []byte {
 	t.Helper()
-<<<<<<< ours
 	if at := formatNumber.FindIndex(body); at != nil {
 		return slices.Concat(body[:at[0]], []byte(`"format":99`), body[at[1]:])
-=======
-	for _, old := range []string{`"format":1`, `"format": 1`, `"format":2`} {
-		if bytes.Contains(body, []byte(old)) {
-			return bytes.Replace(body, []byte(old), []byte(`"format":99`), 1)
-		}
->>>>>>> theirs
 	}
 	t.Fatalf("no format number in %.200s", body)
 	return nil
