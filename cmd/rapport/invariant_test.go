@@ -28,8 +28,8 @@ import (
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// These tests show the invariants of the architecture over whole runs. TestChaos shows the one about crashes, erase_test.go the one about
-// erasure, and the packages below show the others: engines against the oracle, explanations that add up.
+// These tests show the invariants of the architecture over whole runs. TestChaos shows the one about crashes, the canaries those about raw ids, erasure and people
+// without a basis, and the packages below show the others: engines against the oracle, explanations that add up.
 
 // rawEvent and rawConsent are rows of the synthetic files.
 type rawEvent struct {
@@ -589,52 +589,6 @@ func TestRejectedMovesNothing(t *testing.T) {
 	}
 	if now := s.outcome(); now.Alias != before.Alias || now.Content != before.Content {
 		t.Error("a refused promotion changed what is live")
-	}
-}
-
-// Invariant 11: who has refused contributes to nothing and is served the list not based on profiling: with the subject's events in the raw
-// files or without them, everything that is made is the same.
-func TestRefusedContributeNothing(t *testing.T) {
-	with, without := newShop(t, smallWorld), newShop(t, smallWorld)
-	probe := newShop(t, smallWorld)
-	probe.night(7)
-	id := probe.admitted(3)[2]
-	dropped := 0
-	for day := range smallWorld.Days {
-		rows := readParquet[rawEvent](t, without.raw, eventsKey(day, "part-0"))
-		kept := slices.DeleteFunc(slices.Clone(rows), func(e rawEvent) bool { return e.UserID == id })
-		dropped += len(rows) - len(kept)
-		writeParquet(t, without.raw, eventsKey(day, "part-0"), kept)
-	}
-	if dropped < 5 {
-		t.Fatalf("the subject has only %d events", dropped)
-	}
-	for _, s := range []*shop{with, without} {
-		s.refuse(id)
-		s.night(7)
-		if s.personalized(id) {
-			t.Error("a subject who has refused is served a list of its own")
-		}
-	}
-	for _, step := range []string{"ingest/", "build/", "subjects/"} {
-		if a, b := with.made(step), without.made(step); !slices.Equal(a, b) {
-			t.Errorf("%s differs with the events of a subject who has refused", step)
-		}
-	}
-	if a, b := with.outcome(), without.outcome(); a.Digest != b.Digest || a.Digest == probe.outcome().Digest {
-		t.Errorf("artifact %.12s with the events of a subject who has refused, %.12s without; %.12s if it had not refused", a.Digest, b.Digest, probe.outcome().Digest)
-	}
-	if !same(listsOf(t, with), listsOf(t, without)) {
-		t.Error("the lists differ with the events of a subject who has refused")
-	}
-	key := event.OnlineKey(with.opened.Keys.ServingKey(), id)
-	if err := with.opened.Online.Scan(t.Context(), "", func(e online.Entry) error {
-		if e.Owner == key || strings.Contains(e.Key, key) {
-			return fmt.Errorf("%.12s… is a row of the subject", e.Key)
-		}
-		return nil
-	}); err != nil {
-		t.Error(err)
 	}
 }
 

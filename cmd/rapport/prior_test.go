@@ -334,13 +334,9 @@ func TestErasureOfStates(t *testing.T) {
 	id := s.admitted(1)[0]
 	traces := s.traces(id)
 	states := func() (where []string) {
-		s.everything(func(at string, text []byte) {
+		s.scan(traces, func(form, at string) {
 			if strings.Contains(at, "/state.") || strings.Contains(at, "/tile.") {
-				for form, trace := range traces {
-					if strings.Contains(string(text), string(trace)) {
-						where = append(where, form+" in "+at)
-					}
-				}
+				where = append(where, form+" in "+at)
 			}
 		})
 		return where

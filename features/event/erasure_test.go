@@ -1,18 +1,14 @@
 package event
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/parquet-go/parquet-go"
 
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage"
@@ -88,62 +84,22 @@ func TestRewriteWithoutAgainstOracle(t *testing.T) {
 	}
 }
 
-// traces returns the objects in which the bytes of a needle stand: as they are, and in Parquet in any value of any column. For
-// identity tables and JSON the bytes as they are suffice: nothing in them is compressed.
+// traces returns the objects in which one of the needles stands, however it is wrapped.
 func traces(t testing.TB, b storage.Bucket, needles ...[]byte) (found []string) {
 	t.Helper()
-	for key, text := range objectTexts(t, b, "") {
-		body := []byte(text)
-		decoded := [][]byte{body}
-		if strings.HasSuffix(key, ".parquet") {
-			decoded = append(decoded, parquetValues(t, key, body))
+	var all storagetest.Traces
+	for _, n := range needles {
+		if err := all.Add("needle", n); err != nil {
+			t.Fatal(err)
 		}
-		for _, n := range needles {
-			if bytes.Contains(decoded[0], n) || len(decoded) > 1 && bytes.Contains(decoded[1], n) {
-				found = append(found, key)
-				break
-			}
+	}
+	for key, text := range objectTexts(t, b, "") {
+		if err := all.Scan(key, []byte(text), func(string, string) { found = append(found, key) }); err != nil {
+			t.Fatal(err)
 		}
 	}
 	slices.Sort(found)
-	return found
-}
-
-// parquetValues decodes all values of all columns, integers as 8 bytes in either order.
-func parquetValues(t testing.TB, key string, body []byte) []byte {
-	t.Helper()
-	f, err := parquet.OpenFile(bytes.NewReader(body), int64(len(body)))
-	if err != nil {
-		t.Fatalf("%s: %v", key, err)
-	}
-	var out []byte
-	for _, g := range f.RowGroups() {
-		rows := g.Rows()
-		buf := make([]parquet.Row, 64)
-		for {
-			n, err := rows.ReadRows(buf)
-			for _, row := range buf[:n] {
-				for _, v := range row {
-					switch {
-					case v.IsNull():
-					case v.Kind() == parquet.ByteArray:
-						out = append(append(out, 0), v.ByteArray()...)
-					case v.Kind() == parquet.Int64:
-						out = binary.LittleEndian.AppendUint64(out, v.Uint64())
-						out = binary.BigEndian.AppendUint64(out, v.Uint64())
-					}
-				}
-			}
-			if err == io.EOF {
-				break
-			}
-			if err != nil {
-				t.Fatalf("%s: %v", key, err)
-			}
-		}
-		rows.Close()
-	}
-	return out
+	return slices.Compact(found)
 }
 
 // pseudonyms are the forms in which a subject may stand in an object.
