@@ -323,6 +323,7 @@ func (p *Project) checkSources() {
 	p.zone("sources.events.zone", e.Zone)
 	p.checkExport()
 	p.checkExpect()
+	p.checkCoarsening()
 	if e.Lateness > 0 && !strings.Contains(e.Path, "{date}") && !strings.Contains(e.Path, "{dd}") {
 		d.at("sources.events.lateness", "leave it out: without a date in the path every file is looked at", "needs {date} in the path")
 	}

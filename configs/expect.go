@@ -214,12 +214,7 @@ func (p *Project) checkExpectedColumn(source, name string) {
 		p.dec.at(path, "kinds names those that are known, unknown_kinds bounds the others", "kinds are expected by sources.events.kinds")
 		return
 	}
-	var read []string
-	for _, purpose := range p.Purposes {
-		read = append(read, purpose.Reads[source]...)
-	}
-	if !slices.Contains(read, name) {
-		slices.Sort(read)
-		p.dec.at(path, p.known("reads."+source+" of a purpose", name, slices.Compact(read)), "no purpose reads it, so nothing can be said of it")
+	if read := p.reads(source); !slices.Contains(read, name) {
+		p.dec.at(path, p.known("reads."+source+" of a purpose", name, read), "no purpose reads it, so nothing can be said of it")
 	}
 }

@@ -38,7 +38,7 @@ type Locked struct {
 	Basis string              `yaml:"basis"`
 	Term  []string            `yaml:"term,omitempty"` // as the project file has them
 	Use   string              `yaml:"use"`            // training, evaluation or mitigation
-	Reads map[string][]string `yaml:"reads"`          // by data set: names, and where it has another the column after "from"
+	Reads map[string][]string `yaml:"reads"`          // by data set: names, where it has another the column after "from", and the rule by which it is made coarser after "coarsened to"
 	Keep  map[string]string   `yaml:"keep,omitempty"` // by retention class; one that is not here is kept for ever
 }
 
@@ -159,9 +159,14 @@ func (l *Lock) narrowed(next *Lock) (out []string) {
 		now := next.Purposes[i]
 		for _, set := range sortedKeys(was.Reads) {
 			for _, c := range was.Reads[set] {
-				if !slices.Contains(now.Reads[set], c) {
-					out = append(out, path+".reads."+set+": no longer reads "+c)
+				if slices.Contains(now.Reads[set], c) {
+					continue
 				}
+				says := "no longer reads " + c
+				if i := slices.IndexFunc(now.Reads[set], func(is string) bool { return coarserThan(is, c) }); i >= 0 {
+					says = "reads only " + now.Reads[set][i]
+				}
+				out = append(out, path+".reads."+set+": "+says)
 			}
 		}
 		for _, class := range sortedKeys(now.Keep) {
@@ -208,7 +213,7 @@ func (p *Project) lockedPurpose(name string) Locked {
 	out := Locked{Name: name, Says: strings.TrimSpace(pu.Says), Basis: pu.Basis, Term: slices.Sorted(slices.Values(pu.Term)), Use: use(pu), Reads: map[string][]string{}}
 	for set, columns := range pu.Reads {
 		for _, c := range columns {
-			out.Reads[set] = append(out.Reads[set], from(c, p.sourceColumn(set, c)))
+			out.Reads[set] = append(out.Reads[set], p.coarsely(set, c, from(c, p.sourceColumn(set, c))))
 		}
 		slices.Sort(out.Reads[set])
 	}
@@ -452,7 +457,7 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 		}
 		for _, set := range sortedKeys(now.Reads) {
 			for _, c := range now.Reads[set] {
-				if !slices.Contains(was.Reads[set], c) {
+				if !slices.Contains(was.Reads[set], c) && !coarser(c, was.Reads[set]) {
 					add(path+".reads."+set, "reads %s", c)
 				}
 			}

@@ -204,7 +204,7 @@ func (o *Opened) attributes(ctx context.Context, what string, a *Attributes) (*j
 	columns[key] = column
 	d, err := o.dataSet(ctx, what, a.Path, columns)
 	d.Expect = o.expected(what, a.Expect)
-	return &jobs.AttributeSource{Data: d, Key: key, Numeric: a.Numbers}, err
+	return &jobs.AttributeSource{Data: d, Key: key, Numeric: a.Numbers, Coarse: o.coarse[what]}, err
 }
 
 // job resolves one job: all names it uses were checked when the file was read.
@@ -279,7 +279,7 @@ func (o *Opened) sources(ctx context.Context, j *jobs.Job) (err error) {
 	j.Events = event.Source{
 		Bucket: b, Path: pattern, Subject: e.Subject, Item: e.Item, Time: e.At, Created: e.Created, Kind: e.Kind, Value: e.Value, Columns: e.Columns, Numeric: e.Numbers,
 		DefaultKind: e.DefaultKind, TimeUnit: timeUnits[e.TimeUnit], Lateness: e.Lateness, Explode: e.Explode, Kinds: e.Kinds, TimeFormat: e.TimeFormat,
-		Settle: e.Settle, Required: required(j.Views), Expect: o.expected("events", e.Expect).Reading(j.Training.Reads["events"]),
+		Settle: e.Settle, Required: required(j.Views), Expect: o.expected("events", e.Expect).Reading(j.Training.Reads["events"]), Coarse: o.coarse["events"],
 	}
 	if e.UnknownKinds != nil {
 		j.Events.MaxUnknown = *e.UnknownKinds

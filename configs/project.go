@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/rapport-ml/rapport/features/event"
 )
 
 // Project is a project file as written, with defaults filled in. Its Go field names are its keys in snake_case.
@@ -38,8 +40,9 @@ type Project struct {
 
 	Calendar map[string]Expected // days of which is known beforehand that they are unlike others, by a name
 
-	dir string // folder of the file: relative paths start here
-	dec *decoder
+	dir    string // folder of the file: relative paths start here
+	dec    *decoder
+	coarse map[string]event.Coarsenings // by data set
 }
 
 // Storage is where everything durable stands: a URL alone, or a mapping with the settings of an S3-compatible server.
@@ -136,6 +139,18 @@ type Events struct {
 	TimeFormat   string            // of times that are text in another form than RFC 3339, as %d.%m.%Y %H:%M
 	Settle       time.Duration     // how long after its end a day without _SUCCESS is taken for complete; at once if left out
 	Expect       *Expect
+	Coarsen      map[string]Coarsen // context columns, and value
+}
+
+// Coarsen makes the values of a column coarser where they are read: what they were goes no further. One of these is said of a column. A rule that is changed
+// reads all days again; those whose files are gone are not used any more, and rapport gc removes them.
+type Coarsen struct {
+	Width     float64   // numbers become bins of this width, in the unit of the column: in a column of numbers 37 is 30, else "30 to under 40", where the width is 10
+	Edges     []float64 // numbers become bins that begin here: in a column of numbers 37 is 18, else "18 to under 65", where the edges are [0, 18, 65]
+	Prefix    int       // so many characters are left
+	Hierarchy string    // a CSV or Parquet file beside the project file that says what each value becomes, with the columns value, level_1, level_2 and so on, each level coarser than the one before it; a value that it does not know is "other"
+	Level     int       // of the hierarchy; 1 if left out
+	Clock     string    // what is left of a time or a clock's reading, as 08:30, by the clock that it is written in: its hour, or the part of the day
 }
 
 // Expect says what the rows of a source should be like. What a column requires leaves rows out that break it, and so does drop; all else only
@@ -194,6 +209,7 @@ type Attributes struct {
 	Columns map[string]string // attribute → column, where they differ
 	Numbers []string          // the attributes that hold numbers; the others are categories
 	Expect  *Expect
+	Coarsen map[string]Coarsen // attributes of subjects and cohorts
 }
 
 // Consent says that there are records of consent, or of objection: in files, Parquet, CSV or JSON Lines with the columns subject, purpose, state, effective_at

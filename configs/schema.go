@@ -15,6 +15,7 @@ import (
 
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
 )
 
@@ -31,6 +32,7 @@ type object map[string]any
 var choices = map[string][]string{
 	"Storage.Credentials": {"env", "file", "instance"},
 	"Events.TimeUnit":     {"s", "ms", "us", "ns"},
+	"Coarsen.Clock":       {event.ClockHour, event.ClockDaypart},
 	"Purpose.Basis":       {string(policy.Consent), string(policy.LegitimateInterest)},
 	"Purpose.Use":         {"training", useEvaluation, useMitigation},
 	"Lists.Seen":          {"auto", "keep", "mask"},

@@ -336,6 +336,9 @@ func (j *Job) spec() map[string]any {
 	if j.Consent != nil {
 		spec["sources"].(map[string]any)["consent"] = map[string]any{"expect": j.Consent.Expect}
 	}
+	for set, rules := range j.coarsened() {
+		spec["sources"].(map[string]any)[set].(map[string]any)["coarsen"] = rules
+	}
 	if e.Created != "" {
 		spec["sources"].(map[string]any)["events"].(map[string]any)["created"] = e.Created
 	}

@@ -73,8 +73,9 @@ type Job struct {
 // AttributeSource is a data set with one row an item or a subject.
 type AttributeSource struct {
 	Data    event.DataSet
-	Key     string   // event.ColItem or event.ColSubject
-	Numeric []string // attributes that hold numbers; the others are categories
+	Key     string            // event.ColItem or event.ColSubject
+	Numeric []string          // attributes that hold numbers; the others are categories
+	Coarse  event.Coarsenings // of subjects and cohorts: rules by which values become coarser when they are read
 }
 
 // Model is what a job trains.

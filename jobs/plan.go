@@ -212,7 +212,7 @@ func (w *work) planSnapshots(ctx context.Context, p *plan) error {
 			return nil, nil
 		}
 		s := &snapshot{set: set, plan: event.AttributesPlan{
-			Data: src.Data, Set: set, Key: src.Key, Columns: slices.Sorted(slices.Values(purpose.Reads[set])), Numeric: src.Numeric, Purpose: purpose,
+			Data: src.Data, Set: set, Key: src.Key, Columns: slices.Sorted(slices.Values(purpose.Reads[set])), Numeric: src.Numeric, Purpose: purpose, Coarse: src.Coarse,
 			Identities: p.ids, Suppressions: p.sup,
 		}}
 		s.plan.Data.Expect = src.Data.Expect.Reading(s.plan.Columns)
@@ -221,8 +221,9 @@ func (w *work) planSnapshots(ctx context.Context, p *plan) error {
 			Columns, Numeric []string
 			Map              map[string]string
 			Purpose          string
-			Keeps            *expect.Keeps `json:",omitempty"`
-		}{set, src.Key, s.plan.Columns, src.Numeric, src.Data.Columns, purpose.Name, s.plan.Data.Expect.Keeps()}
+			Keeps            *expect.Keeps     `json:",omitempty"`
+			Coarse           map[string]string `json:",omitempty"`
+		}{set, src.Key, s.plan.Columns, src.Numeric, src.Data.Columns, purpose.Name, s.plan.Data.Expect.Keeps(), src.Coarse.Of(s.plan.Columns)}
 		s.step = step{name: set, label: set, iv: w.iv}
 		if w.Keys.IsZero() { // without raw data the last snapshot is what there is
 			return s, w.lastSnapshot(ctx, s, specPrefix(set, "snapshot", table.Interval{}, logicSnapshot, spec))
@@ -483,7 +484,8 @@ func (j *Job) ingestSpec(clocks int) any {
 		Clocks     int               `json:",omitempty"`
 		Created    string            `json:",omitempty"`
 		Keeps      *expect.Keeps     `json:",omitempty"`
-	}{e.Subject, e.Item, e.Time, e.Kind, e.Value, e.DefaultKind, zone, j.Training.Name, e.TimeUnit, columns, reads, e.Explode, e.Kinds, e.TimeFormat, clocks, e.Created, e.Expect.Keeps()}
+		Coarse     map[string]string `json:",omitempty"`
+	}{e.Subject, e.Item, e.Time, e.Kind, e.Value, e.DefaultKind, zone, j.Training.Name, e.TimeUnit, columns, reads, e.Explode, e.Kinds, e.TimeFormat, clocks, e.Created, e.Expect.Keeps(), e.Rules(j.Training)}
 }
 
 // earlierIngests are the prefixes of keys under which a unit was ingested before the job had rules for its rows, or by a program that did not

@@ -35,6 +35,7 @@ type Preview struct {
 	Reopened []Reopened     `json:"reopened,omitempty"`  // days that are read again
 	NotReady []string       `json:"not_ready,omitempty"` // what the source has not delivered of the interval: a run would fail
 	Excluded string         `json:"excluded,omitempty"`  // rows of ingested days of the interval, by reason
+	Coarse   []string       `json:"coarsened,omitempty"` // columns whose values become coarser when they are read, and how
 	Expects  []string       `json:"expects,omitempty"`   // what is expected of each source, in a line
 	Lost     []string       `json:"lost,omitempty"`      // files of which no row lies in any day
 	Masking  string         `json:"masking"`
@@ -93,7 +94,7 @@ func (r *Runner) Plan(ctx context.Context, job *Job, iv table.Interval, through 
 		Job: job.Name, Interval: iv, Label: w.label, Clock: w.now, Pinned: r.Pinned, Purpose: job.Training.Name, Basis: job.Training.Basis, Says: job.Training.Says,
 		Masking: "decided when the training set is assembled, by the repeat share of its validation window", Live: "nothing",
 	}
-	v.NotReady = p.notReady
+	v.NotReady, v.Coarse = p.notReady, job.coarsenedLines()
 	admitted, refused := p.trainingDecisions.Admitted()
 	v.Admitted, v.Refused = People(admitted), People(refused)
 	if p.consent.key != "" {

@@ -59,6 +59,9 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 	if v.Excluded != "" {
 		row(w, "excluded", v.Excluded)
 	}
+	for _, rule := range v.Coarse {
+		row(w, "coarsened", rule)
+	}
 	printReopened(w, v.Reopened)
 	if v.Views != nil {
 		row(w, "views", viewsFrom(v.Views))

@@ -24,6 +24,7 @@ type AttributesPlan struct {
 	Columns []string // attribute names; the purpose must read them
 	Numeric []string // those that hold numbers; the others are read as text, times as table.Want.TimeText has them
 	Purpose policy.Purpose
+	Coarse  Coarsenings // rules for attributes. What Data.Expect says is of values as the files have them
 
 	Decisions    *policy.Decisions // for Purpose
 	End          time.Time         // subjects count whose basis began before it, and holds now; zero: that holds now
@@ -98,6 +99,7 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 		}
 	}
 	byItem, byNumber := map[string]*attributeRow{}, map[policy.Subject]*attributeRow{}
+	coarse := p.Coarse.rules(out.Batch.Schema[1:])
 	checker := expect.NewChecker(out.Batch.Schema[1:], rulesOf(p.Data.Expect))
 	var places expect.Places
 	bad := func(r dataRow, column string, why expect.Reason) {
@@ -131,6 +133,7 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 			bad(r, column, why)
 			continue
 		}
+		row.coarsen(coarse, out.Batch.Schema[1:])
 		out.Facts.Funnel.Add(policy.Kept, 1)
 		var old *attributeRow
 		if bySubject {
@@ -237,6 +240,19 @@ func (a *attributeRow) fill(r dataRow, s table.Schema) error {
 		}
 	}
 	return nil
+}
+
+// coarsen makes the attributes coarser that have a rule.
+func (a *attributeRow) coarsen(rules []*Coarsening, s table.Schema) {
+	for j, rule := range rules {
+		switch {
+		case rule == nil:
+		case s[j].Type == table.String && a.text[j] != "":
+			a.text[j] = rule.text(a.text[j])
+		case s[j].Type == table.Float64 && !math.IsNaN(a.number[j]):
+			a.number[j] = rule.number(a.number[j])
+		}
+	}
 }
 
 func attributeBatch(s table.Schema, sorted []*attributeRow) table.Batch {

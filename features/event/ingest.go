@@ -126,8 +126,8 @@ func Ingest(ctx context.Context, p IngestPlan) (IngestFacts, error) {
 	files := p.Files.day(p.Day)
 	in := &ingest{
 		IngestPlan: p, source: source, schema: source.Schema(purpose), columns: columns, kinds: source.kinds(),
-		oldest: purpose.Oldest("events", end, p.Decisions.Now()),
-		facts:  IngestFacts{Funnel: policy.Funnel{}, Files: len(files)}, found: findings{newest: math.MinInt64}, lacking: map[string]int{}, seed: maphash.MakeSeed(),
+		oldest: purpose.Oldest("events", end, p.Decisions.Now()), coarse: source.Coarse.rules(source.Schema(purpose)),
+		facts: IngestFacts{Funnel: policy.Funnel{}, Files: len(files)}, found: findings{newest: math.MinInt64}, lacking: map[string]int{}, seed: maphash.MakeSeed(),
 	}
 	in.watch = in.watched()
 	in.checker = expect.NewChecker(in.watch, rulesOf(source.Expect))
@@ -252,6 +252,7 @@ type ingest struct {
 	schema  table.Schema
 	columns []table.Want
 	oldest  int64
+	coarse  []*Coarsening // by column of schema; nil: there are no rules
 
 	watch    []table.Field // columns of which values and nulls are looked at
 	checker  *expect.Checker
@@ -297,6 +298,10 @@ func (s Source) wants(p policy.Purpose) ([]table.Want, error) {
 	add(s.Created, table.Time, true)
 	for _, f := range s.Schema(p)[s.fixedColumns():] {
 		add(s.Columns[f.Name], f.Type, true)
+		if s.Coarse[f.Name].Clock != "" {
+			i := slices.IndexFunc(out, func(w table.Want) bool { return w.Name == s.Columns[f.Name] })
+			out[i].TimeText = true
+		}
 	}
 	return out, errors.Join(errs...)
 }
@@ -333,6 +338,7 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 	o.KeepOutside = f.arrived || stray.judged
 
 	out, may := newRows(in.schema), held{rows: newRows(in.schema)}
+	out.coarse, may.coarse = in.coarse, in.coarse
 	funnel := policy.Funnel{}
 	q, outside := findings{newest: math.MinInt64}, findings{newest: math.MinInt64}
 	var unknown, ignored int64

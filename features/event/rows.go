@@ -7,11 +7,12 @@ import (
 
 // rows collects minimized rows: what may leave this package.
 type rows struct {
-	batch table.Batch
+	batch  table.Batch
+	coarse []*Coarsening // by column, of what is added of raw rows; nil: none is made coarser
 }
 
 func newRows(s table.Schema) *rows {
-	return &rows{table.Batch{Schema: s, Cols: make([]table.Column, len(s))}}
+	return &rows{batch: table.Batch{Schema: s, Cols: make([]table.Column, len(s))}}
 }
 
 func (r *rows) reset() {
@@ -36,6 +37,11 @@ func (r *rows) add(c bound, i int, s policy.Subject, item string, t int64, kind 
 	}
 	for j, col := range c.context {
 		r.copy(context+j, col, i)
+	}
+	for j, rule := range r.coarse {
+		if rule != nil {
+			rule.apply(r.batch.Schema[j].Type, &cols[j], r.batch.N)
+		}
 	}
 	r.batch.N++
 }

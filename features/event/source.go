@@ -50,6 +50,9 @@ type Source struct {
 	// fails; where some files lack it, it is null.
 	Required []string
 
+	// Coarse are rules for context columns and ColValue. What Expect says is of values as the files have them.
+	Coarse Coarsenings
+
 	// Expect says which rows are quarantined. What else it says is for who judges the facts of an ingest.
 	Expect expect.Set
 
