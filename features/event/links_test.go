@@ -202,6 +202,11 @@ func TestDamagedLinksAreRefused(t *testing.T) {
 	if got, err := decodeLinks(5, good); err != nil || !slices.Equal(got, links) {
 		t.Fatalf("%v, %v", got, err)
 	}
+	later := slices.Clone(good[:len(good)-32])
+	later[4] = linksVersion + 1
+	if _, err := decodeLinks(5, sealed(later)); err == nil || !strings.Contains(err.Error(), "newer") {
+		t.Errorf("links of a newer rapport: %v", err)
+	}
 	if _, err := decodeLinks(6, good); err == nil {
 		t.Error("links under another shard's name were accepted")
 	}
