@@ -157,16 +157,21 @@ func (r *Runner) carryOut(ctx context.Context, js []*Job, canonical []string, te
 	out.Denied = r.Wall().UTC()
 
 	// A run that was about to commit when the erasure was asked for may have done so behind the first pass; none can behind the last.
-	for before := int64(-1); out.Rows != before; {
-		before = out.Rows
-		if err := w.eraseTables(ctx, f, out); err != nil {
-			return nil, err
+	parts := 0
+	if err := w.alone(ctx, func(ctx context.Context) error {
+		for before := int64(-1); out.Rows != before; {
+			before = out.Rows
+			if err := w.eraseTables(ctx, f, out); err != nil {
+				return err
+			}
 		}
-	}
-	out.HeldBack = f.heldBack()
-	parts := out.Parts
-	if err := w.sweepStaged(ctx, out); err != nil {
-		return nil, fmt.Errorf("erase: %w", err)
+		out.HeldBack, parts = f.heldBack(), out.Parts
+		if err := w.sweepStaged(ctx, out); err != nil {
+			return fmt.Errorf("erase: %w", err)
+		}
+		return nil
+	}); err != nil {
+		return nil, err
 	}
 	out.removed("staged files", "files", "files that no table names were deleted", int64(out.Parts-parts))
 	if out.Online, err = r.Online.Erase(ctx, owners...); err != nil {

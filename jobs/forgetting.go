@@ -54,9 +54,8 @@ func (f *forgetting) forget(e event.Entry) {
 	bound := int64(always)
 	if e.Held != nil {
 		bound = e.At.UnixMicro()
-	} else {
-		f.unfinished[f.by] = true
 	}
+	f.unfinished[f.by] = true
 	for _, s := range e.Subjects {
 		f.before[s] = max(f.before[s], bound)
 	}

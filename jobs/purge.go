@@ -450,14 +450,28 @@ func (p *purging) shrink(ctx context.Context, c *table.Commit, which func(name s
 		_, _, err := make(c)
 		return c, err
 	}
-	stands, changed, err := p.succeed(ctx, c, p.by, make)
-	if err != nil || !changed && !p.resumed {
-		return stands, err
+	if !p.resumed && !slices.ContainsFunc(outputNames(c), func(name string) bool { return c.Outputs[name].Rows > 0 }) { // it went before
+		return c, nil
 	}
-	if _, _, err := p.sweep(ctx, *stands); err != nil {
+	if err := p.afterErasures(ctx); err != nil {
 		return nil, err
 	}
-	_, err = p.dropVersions(ctx, "data/"+c.Key+"/")
+	stands := c
+	err := p.alone(ctx, func(ctx context.Context) (err error) {
+		now, _, err := p.tables.Lookup(ctx, c.Key) // as whoever was alone before has left it
+		if err != nil {
+			return err
+		}
+		changed := false
+		if stands, changed, err = p.succeed(ctx, now, p.by, make); err != nil || !changed && !p.resumed {
+			return err
+		}
+		if _, _, err := p.sweep(ctx, *stands); err != nil {
+			return err
+		}
+		_, err = p.dropVersions(ctx, "data/"+c.Key+"/")
+		return err
+	})
 	return stands, err
 }
 

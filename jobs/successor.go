@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/event"
@@ -48,6 +49,44 @@ func (w *work) succeed(ctx context.Context, c *table.Commit, by string, make fun
 		return next, true, nil
 	}
 	return nil, false, fmt.Errorf("others have replaced its commit %d times meanwhile: try again", replacedAtMost)
+}
+
+// rewriteLease is whose turn it is to write successors with new files, and to delete the files that no manifest names: what one of two has staged and not yet
+// committed is a leftover to the other.
+const rewriteLease = "leases/rewrite"
+
+// alone does something while nobody else rewrites tables. It waits for who does.
+func (w *work) alone(ctx context.Context, do func(ctx context.Context) error) error {
+	lease, err := w.await(ctx, rewriteLease)
+	if err != nil {
+		return fmt.Errorf("rewrite tables: %w", err)
+	}
+	ctx, stop := lease.Keep(ctx)
+	defer stop()
+	defer w.release(ctx, lease)
+	return do(ctx)
+}
+
+// afterErasures waits until no erasure is under way: one that waits for its turn must not wait for more than a table.
+func (w *work) afterErasures(ctx context.Context) error {
+	for waited := time.Duration(0); ; waited += askAgain {
+		s, err := storage.ReadLease(ctx, w.Bucket, eraseLease)
+		switch {
+		case errors.Is(err, storage.ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		case s.Free(w.Wall()), w.Dead != nil && w.Dead(s.Holder):
+			return nil
+		case waited >= patience:
+			return fmt.Errorf("%w: %s erases", storage.ErrHeld, s.Holder)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(askAgain):
+		}
+	}
 }
 
 // storeOf names what a step's output holds, in plain words.
@@ -133,6 +172,14 @@ func (w *work) dropVersions(ctx context.Context, prefix string) (dropped int64, 
 			return dropped, err
 		}
 		if version, ok := current[info.Key]; ok && version == info.Version {
+			continue
+		}
+		// Somebody else may have written it since it was looked at: what is current now stays.
+		head, err := w.Bucket.Head(ctx, info.Key)
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return dropped, err
+		}
+		if err == nil && head.Version == info.Version {
 			continue
 		}
 		if err := v.DeleteVersion(ctx, info.Key, info.Version); err != nil {
