@@ -23,9 +23,9 @@ type Purpose struct {
 	Says  string                   `json:"says"`
 	Basis Basis                    `json:"basis"`
 	Terms []string                 `json:"terms,omitempty"` // what others call the basis or the use, each with its plain words
-	Reads map[string][]string      `json:"reads"` // data set ("events", "items", "cohorts", "subjects") → columns beyond its keys and times
-	Keep  map[string]time.Duration `json:"keep"`  // retention class ("events", ...) → how long, by event time; absent: for ever
-	Use   string                   `json:"use"`   // "" or "training", "evaluation", "mitigation"
+	Reads map[string][]string      `json:"reads"`           // data set ("events", "items", "cohorts", "subjects") → columns beyond its keys and times
+	Keep  map[string]time.Duration `json:"keep"`            // retention class ("events", ...) → how long, by event time; absent: for ever
+	Use   string                   `json:"use"`             // "" or "training", "evaluation", "mitigation"
 }
 
 // DataSets are the data sets that a purpose may read, and Classes the retention classes that it may limit.

@@ -106,7 +106,7 @@ type Run struct {
 	Ended     time.Time       `json:"ended,omitzero"`
 	Pinned    bool            `json:"clock_pinned,omitempty"`
 	Revision  string          `json:"revision,omitempty"`
-	Fence     uint64          `json:"fence"` // of the lease
+	Fence     uint64          `json:"fence"`               // of the lease
 	Encrypted string          `json:"encrypted,omitempty"` // how the server of the storage was asked to keep what the run wrote: s3, or kms:KEYID; "": as its bucket does
 	Stage     string          `json:"stage,omitempty"`
 	Fault     string          `json:"fault,omitempty"` // what kind of error it was, in a word
