@@ -38,6 +38,7 @@ func TestStore(t *testing.T, fresh func(t *testing.T) Target) {
 		{"an erasure leaves nothing", testErase},
 		{"an erasure reaches a generation that is loading", testEraseWhileLoading},
 		{"an erased owner may come back", testEraseAllow},
+		{"a person is known by the keys of both sides of a rotation", testKnownBy},
 		{"the fallback hides every owned row", testFallback},
 		{"readers see the old or the new", testReaders},
 		{"recommend falls back to the list not based on profiling", testRecommend},

@@ -1,4 +1,4 @@
-package online_test
+package onlinetest
 
 import (
 	"context"
@@ -11,31 +11,18 @@ import (
 // plain is a store without optional powers.
 type plain struct{ online.Store }
 
-// A person is known by the key of the generation's time, and a denial under any of their keys is theirs, in a store with the power to tell and in one without.
-func TestKnownBy(t *testing.T) {
+// A person is known by the key of the generation's time, and a denial under any of their keys is theirs, whether the store has the power to tell or not.
+func testKnownBy(t *testing.T, target Target) {
 	ctx := context.Background()
-	s, err := online.OpenEmbedded(t.TempDir(), online.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := target.Open(t)
 	name := func(of string) string { return strings.Repeat(of, 32) }
 	fresh, old, none, gone := name("a"), name("b"), name("c"), name("d")
-	l, err := s.Load(ctx, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var rows []online.Entry
 	for _, owner := range []string{fresh, old, gone} {
-		if err := l.Put(ctx, online.Entry{Key: online.ListKey(owner), Owner: owner, Value: []byte("{}")}); err != nil {
-			t.Fatal(err)
-		}
+		rows = append(rows, row(online.ListKey(owner), owner, "{}"))
 	}
-	if _, err := l.Finish(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Swap(ctx, online.Pointer{Generation: 1, Fence: 1}); err != nil {
-		t.Fatal(err)
-	}
+	Load(t, s, 1, rows...)
+	swap(t, s, 1, 1)
 	if _, err := s.Erase(ctx, gone); err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +48,4 @@ func TestKnownBy(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("let in again under the current key, after a denial under the previous one", fresh, fresh, old)
-	if teller := s.(online.DenialTeller); teller == nil {
-		t.Fatal("the embedded store cannot tell")
-	}
 }
