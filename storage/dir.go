@@ -220,9 +220,9 @@ func (d *dirBucket) put(ctx context.Context, key string, b Body, c Cond) (Info, 
 		return Info{}, err
 	}
 
-	fi, err := d.move(ctx, root, tmp, key, c)
-	if err == nil && c == (Cond{}) {
-		err = syncDir(root, path.Dir(key))
+	fi, dir, err := d.move(ctx, root, tmp, key, c)
+	if err == nil && dir != nil {
+		err = errors.Join(syncEntries(dir), dir.Close())
 	}
 	if err != nil {
 		return Info{}, err
@@ -231,33 +231,35 @@ func (d *dirBucket) put(ctx context.Context, key string, b Body, c Cond) (Info, 
 }
 
 // move moves a file into place under the lock. A write on a condition, on which those of others may rest, is durable before anybody else writes; any other one
-// is when put has made it so, which a disk does for many at once.
-func (d *dirBucket) move(ctx context.Context, root *os.Root, tmp *tempFile, key string, c Cond) (fs.FileInfo, error) {
+// is when put has synced the directory that is returned, which a disk does for many at once. It is opened under the lock: whoever deletes the object next may
+// remove it.
+func (d *dirBucket) move(ctx context.Context, root *os.Root, tmp *tempFile, key string, c Cond) (fs.FileInfo, *os.File, error) {
 	lock, err := d.lock(root)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer lock.release()
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := d.judge(root, key, c); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fi, err := lock.stamp(tmp)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := mkdirs(root, path.Dir(key)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := place(root, tmp, key, c); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c == (Cond{}) {
-		return fi, nil
+		dir, err := root.Open(path.Dir(key))
+		return fi, dir, err
 	}
-	return fi, syncDir(root, path.Dir(key))
+	return fi, nil, syncDir(root, path.Dir(key))
 }
 
 // judge says whether the condition holds now.
@@ -416,7 +418,12 @@ func syncDir(root *os.Root, dir string) error {
 		return err
 	}
 	defer f.Close()
-	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // some network file systems cannot sync a directory
+	return syncEntries(f)
+}
+
+// syncEntries is syncDir of a directory that is open.
+func syncEntries(dir *os.File) error {
+	if err := dir.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // some network file systems cannot sync a directory
 		return err
 	}
 	return nil
