@@ -490,7 +490,11 @@ func TestCanary11(t *testing.T) {
 			asked:    {{State: "ConsentGiven", Effective: at(-1)}, {State: "Requested", Effective: at(5)}},
 		}
 		var made []canaryMade
-		for _, plant := range []planting{{said: said}, {said: said, left: without}, {}} {
+		plants := []planting{{said: said}, {said: said, left: without}}
+		if _, ok := where.(embeddedSite); ok { // once is enough
+			plants = append(plants, planting{})
+		}
+		for _, plant := range plants {
 			s := newCanaryShop(t, where, plant)
 			s.night(s.last() - 1)
 			if plant.said != nil {
@@ -510,7 +514,7 @@ func TestCanary11(t *testing.T) {
 		if d := made[0].differs(made[1]); d != "" {
 			t.Errorf("with and without people who have no basis:\n%s", d)
 		}
-		if made[0].artifact == made[2].artifact || made[0].views == made[2].views {
+		if len(made) > 2 && (made[0].artifact == made[2].artifact || made[0].views == made[2].views) {
 			t.Error("with their consent they make no difference: the test says nothing")
 		}
 	})

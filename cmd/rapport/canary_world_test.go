@@ -59,7 +59,7 @@ var (
 // canaryWorld is what canaries live in: smaller than longWorld, and over before anybody's consent changes by itself.
 func canaryWorld() synth.World {
 	today := time.Now().UTC().Truncate(24 * time.Hour)
-	w := synth.World{Users: 70, Items: 40, Days: 10, Seed: 11, EventsPerUser: 30}
+	w := synth.World{Users: 50, Items: 40, Days: 10, Seed: 11, EventsPerUser: 30}
 	w.Start = today.AddDate(0, 0, -w.Days)
 	return w
 }
