@@ -144,7 +144,8 @@ func (w *work) sweep(ctx context.Context, c table.Commit) (removed int, bytes in
 	return removed, bytes, nil
 }
 
-// dropVersions removes, where the bucket keeps them, the versions under prefix that are not the current ones, and unfinished uploads.
+// dropVersions removes, where the bucket keeps them, the versions under prefix that are not the current ones, and unfinished uploads. Delete markers go last: without
+// its marker an object's last version would be the current one again.
 func (w *work) dropVersions(ctx context.Context, prefix string) (dropped int64, err error) {
 	v, ok := w.Bucket.(storage.Versions)
 	if !ok {
@@ -167,11 +168,16 @@ func (w *work) dropVersions(ctx context.Context, prefix string) (dropped int64, 
 		}
 		current[info.Key] = head.Version
 	}
+	var markers []storage.Info
 	for info, err := range v.ListVersions(ctx, prefix) {
 		if err != nil {
 			return dropped, err
 		}
 		if version, ok := current[info.Key]; ok && version == info.Version {
+			continue
+		}
+		if info.ETag == "" {
+			markers = append(markers, info)
 			continue
 		}
 		// Somebody else may have written it since it was looked at: what is current now stays.
@@ -183,6 +189,12 @@ func (w *work) dropVersions(ctx context.Context, prefix string) (dropped int64, 
 			continue
 		}
 		if err := v.DeleteVersion(ctx, info.Key, info.Version); err != nil {
+			return dropped, err
+		}
+		dropped++
+	}
+	for _, m := range markers {
+		if err := v.DeleteVersion(ctx, m.Key, m.Version); err != nil {
 			return dropped, err
 		}
 		dropped++
