@@ -195,6 +195,9 @@ func (s *tableSink) stop() {
 
 // finish waits for all tables, which are whole, and puts their manifests into out.
 func (s *tableSink) finish(out map[string]table.Manifest) error {
+	for name := range s.open {
+		return fmt.Errorf("the engine has not said that table %s is whole: it is not stored", name)
+	}
 	if s.stored == nil {
 		return nil
 	}

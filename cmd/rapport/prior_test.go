@@ -70,9 +70,13 @@ func (k *keeper) Build(ctx context.Context, p features.Plan) (features.Stats, er
 	for n := range subjects {
 		state = binary.LittleEndian.AppendUint64(state, uint64(n))
 	}
-	for _, to := range []func(string, *table.Batch) error{p.State, p.Tile} {
+	for kind, to := range map[features.TableKind]func(string, *table.Batch) error{features.StateTable: p.State, features.TileTable: p.Tile} {
 		for _, key := range features.Keys(p.Views) {
-			if err := to(key, &table.Batch{Schema: features.StateSchema(), N: 1, Cols: []table.Column{{Int: []int64{0}}, {Str: []string{string(state)}}}}); err != nil {
+			err := to(key, &table.Batch{Schema: features.StateSchema(), N: 1, Cols: []table.Column{{Int: []int64{0}}, {Str: []string{string(state)}}}})
+			if err == nil && p.Whole != nil {
+				err = p.Whole(kind, key)
+			}
+			if err != nil {
 				return stats, err
 			}
 		}
