@@ -168,11 +168,7 @@ func (w *work) dropVersions(ctx context.Context, prefix string) (dropped int64, 
 		}
 		current[info.Key] = head.Version
 	}
-<<<<<<< ours
 	var markers []storage.Info
-=======
-	stands := map[string]string{}
->>>>>>> theirs
 	for info, err := range v.ListVersions(ctx, prefix) {
 		if err != nil {
 			return dropped, err
@@ -180,7 +176,6 @@ func (w *work) dropVersions(ctx context.Context, prefix string) (dropped int64, 
 		if version, ok := current[info.Key]; ok && version == info.Version {
 			continue
 		}
-<<<<<<< ours
 		if info.ETag == "" {
 			markers = append(markers, info)
 			continue
@@ -191,22 +186,6 @@ func (w *work) dropVersions(ctx context.Context, prefix string) (dropped int64, 
 			return dropped, err
 		}
 		if err == nil && head.Version == info.Version {
-=======
-		// Somebody else may have written it since it was looked at: what is current stays. It is looked up ahead of the first version of it that goes: an old one
-		// becomes current when a delete marker does.
-		now, looked := stands[info.Key]
-		if !looked {
-			head, err := w.Bucket.Head(ctx, info.Key)
-			if err != nil && !errors.Is(err, storage.ErrNotFound) {
-				return dropped, err
-			}
-			if err == nil {
-				now = head.Version
-			}
-			stands[info.Key] = now
-		}
-		if now != "" && now == info.Version {
->>>>>>> theirs
 			continue
 		}
 		if err := v.DeleteVersion(ctx, info.Key, info.Version); err != nil {
