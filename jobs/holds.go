@@ -102,11 +102,6 @@ func (h *Hold) meets(iv table.Interval) bool {
 	return (h.From.IsZero() || h.From.Before(iv.End)) && (h.To.IsZero() || iv.Start.Before(h.To))
 }
 
-// whole reports whether the hold holds all times of an interval.
-func (h *Hold) whole(iv table.Interval) bool {
-	return !h.From.After(iv.Start) && (h.To.IsZero() || !h.To.Before(iv.End))
-}
-
 func holdKey(number int) string { return path.Join(holdPrefix, fmt.Sprintf("%08d.json", number)) }
 
 // Holds reads all holds, by number, also those that have ended. Cost: one listing, and one GET a hold.

@@ -106,7 +106,6 @@ type payload struct {
 	span     table.Interval // of what it was trained for
 	versions []registry.Version
 	trained  []string // keys of training steps
-	before   int64    // what is as old goes
 	objects  []storage.Info
 }
 
