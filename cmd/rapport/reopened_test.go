@@ -27,7 +27,7 @@ func TestPlanSaysWhy(t *testing.T) {
 	}
 	s.job.Window /= 2
 	if got := why(); got["build 2026-01-07"] != "" || got["assemble 2026-01-07"] != "its settings have changed, days that it reads have changed, whose data may be used has changed" ||
-		got["train 2026-01-07"] != "its training set is another" {
+		got["train 2026-01-07"] != "it has another training set" {
 		t.Errorf("with half the window: %v", got)
 	}
 	s.job.Window *= 2
