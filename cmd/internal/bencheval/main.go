@@ -3,30 +3,18 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 	"github.com/rapport-ml/rapport/eval"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "bencheval:", err)
-		os.Exit(1)
-	}
-}
+func main() { benchmark.Main("bencheval", run) }
 
 // answer is what a child has measured.
 type answer struct {

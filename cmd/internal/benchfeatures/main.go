@@ -2,29 +2,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "benchfeatures:", err)
-		os.Exit(1)
-	}
-}
+func main() { benchmark.Main("benchfeatures", run) }
 
 // scale is how large a run is.
 type scale struct {
@@ -40,16 +28,13 @@ var scales = map[string]scale{
 }
 
 // parts of the benchmark in their order, and the names that -only takes.
-var parts = []struct {
-	name string
-	run  func(*bench, context.Context) error
-}{
-	{"limits", (*bench).limits},
-	{"a", func(b *bench, ctx context.Context) error { return b.against(ctx, "a") }},
-	{"b", func(b *bench, ctx context.Context) error { return b.against(ctx, "b") }},
-	{"way", (*bench).way},
-	{"nightly", (*bench).nightly},
-	{"linear", (*bench).linear},
+var parts = []benchmark.Part[*bench]{
+	{Name: "limits", Run: (*bench).limits},
+	{Name: "a", Run: func(b *bench, ctx context.Context) error { return b.against(ctx, "a") }},
+	{Name: "b", Run: func(b *bench, ctx context.Context) error { return b.against(ctx, "b") }},
+	{Name: "way", Run: (*bench).way},
+	{Name: "nightly", Run: (*bench).nightly},
+	{Name: "linear", Run: (*bench).linear},
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
@@ -72,17 +57,9 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if *events > 0 {
 		s.events = *events
 	}
-	wanted := strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
-	for _, name := range wanted {
-		if !slices.ContainsFunc(parts, func(p struct {
-			name string
-			run  func(*bench, context.Context) error
-		},
-		) bool {
-			return p.name == name
-		}) {
-			return fmt.Errorf("-only %s: no such part", name)
-		}
+	chosen, err := benchmark.Chosen(parts, *only)
+	if err != nil {
+		return err
 	}
 	dir, err := os.MkdirTemp("", "rapport-bench-")
 	if err != nil {
@@ -97,18 +74,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return err
 	}
 	b.Say("machine", "%s; DuckDB %s with as many threads", benchmark.Machine(), b.peer.version)
-	began := time.Now()
-	for _, p := range parts {
-		if len(wanted) > 0 && !slices.Contains(wanted, p.name) {
-			continue
-		}
-		if err := p.run(b, ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-		b.Say("", "(%s ends after %.0f s)", p.name, time.Since(began).Seconds())
-	}
-	b.Targets()
-	return nil
+	return benchmark.RunParts(ctx, &b.Report, b, chosen)
 }
 
 // bench is one run of the benchmark.

@@ -3,18 +3,15 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
@@ -22,15 +19,7 @@ import (
 	"github.com/rapport-ml/rapport/models/als"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "benchpeers:", err)
-		os.Exit(1)
-	}
-}
+func main() { benchmark.Main("benchpeers", run) }
 
 // scale is how large a run is.
 type scale struct {

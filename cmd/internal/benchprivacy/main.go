@@ -2,29 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"slices"
-	"strings"
-	"syscall"
-	"time"
 
 	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "benchprivacy:", err)
-		os.Exit(1)
-	}
-}
+func main() { benchmark.Main("benchprivacy", run) }
 
 // scale is how large everything is.
 type scale struct {
@@ -49,10 +35,7 @@ var scales = map[string]scale{
 }
 
 // parts of the benchmark in their order, and the names that -only takes.
-var parts = []struct {
-	name string
-	run  func(*bench, context.Context) error
-}{{"denial", (*bench).denial}, {"erasure", (*bench).erasure}, {"join", (*bench).joins}}
+var parts = []benchmark.Part[*bench]{{Name: "denial", Run: (*bench).denial}, {Name: "erasure", Run: (*bench).erasure}, {Name: "join", Run: (*bench).joins}}
 
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("benchprivacy", flag.ContinueOnError)
@@ -74,21 +57,12 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if *turns > 0 {
 		s.turns = *turns
 	}
-	wanted := strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
-	for _, name := range wanted {
-		if !slices.ContainsFunc(parts, func(p struct {
-			name string
-			run  func(*bench, context.Context) error
-		},
-		) bool {
-			return p.name == name
-		}) {
-			return fmt.Errorf("-only %s: no such part", name)
-		}
+	chosen, err := benchmark.Chosen(parts, *only)
+	if err != nil {
+		return err
 	}
 	dir := *keep
 	if dir == "" {
-		var err error
 		if dir, err = os.MkdirTemp("", "rapport-bench-"); err != nil {
 			return err
 		}
@@ -103,18 +77,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		Program: program, keep: *keep != "",
 	}
 	b.Say("machine", "%s", benchmark.Machine())
-	for _, p := range parts {
-		if len(wanted) > 0 && !slices.Contains(wanted, p.name) {
-			continue
-		}
-		began := time.Now()
-		if err := p.run(b, ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-		b.Say("", "(%s took %.0f s)", p.name, time.Since(began).Seconds())
-	}
-	b.Targets()
-	return nil
+	return benchmark.RunParts(ctx, &b.Report, b, chosen)
 }
 
 // bench is one run of the benchmark.

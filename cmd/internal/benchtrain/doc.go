@@ -8,7 +8,7 @@
 //
 // # Design
 //
-// A part is a file: it registers itself, and the measured work that it delegates. Work whose memory is measured is a process of its own (the
+// A part is a file: it registers the measured work that it delegates. Work whose memory is measured is a process of its own (the
 // program calls itself), so that its peak is the kernel's figure of that work alone. It is the address space's own high-water mark: that of
 // rusage begins with the parent's. Sides run in turn, and the median counts.
 //

@@ -11,7 +11,6 @@ import (
 )
 
 func init() {
-	register(part{order: 60, name: "easefit", what: "a whole fit of EASE on pairs of MovieLens-20M's shape, 10,000 items inverted together: time, and peak memory against the matrix", run: fitEASE})
 	kind("easefit", doFitEASE)
 }
 

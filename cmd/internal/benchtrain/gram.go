@@ -12,10 +12,6 @@ import (
 	"github.com/rapport-ml/rapport/models/modelstest/kernels"
 )
 
-func init() {
-	register(part{order: 10, name: "gram", what: "the Gram steps of a solver, dense and of a row's items, beside OpenBLAS's sgemm", run: (*bench).gram})
-}
-
 // gram times what a solver sums up for each of its rows, and once for all, in every core's processor time and by the clock. Its speed is told
 // beside that of a square sgemm, the most that OpenBLAS makes of the machine.
 func (b *bench) gram(ctx context.Context) error {

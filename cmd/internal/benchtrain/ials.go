@@ -15,7 +15,6 @@ import (
 )
 
 func init() {
-	register(part{order: 50, name: "ials", what: "iALS on pairs of MovieLens-20M's shape: seconds an epoch, the objective against exact solves, and memory, at d = 64 and 128", run: ials})
 	kind("ials", fitIALS)
 }
 

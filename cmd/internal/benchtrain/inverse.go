@@ -10,7 +10,6 @@ import (
 )
 
 func init() {
-	register(part{order: 30, name: "inverse", what: "EASE's inverse beside OpenBLAS's potrf and potri", run: (*bench).inverse})
 	kind("inverse", invert)
 }
 

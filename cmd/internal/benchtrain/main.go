@@ -3,49 +3,32 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "benchtrain:", err)
-		os.Exit(1)
-	}
+func main() { benchmark.Main("benchtrain", run) }
+
+// parts of the benchmark in their order: kernels, then fits.
+var parts = []benchmark.Part[*bench]{
+	{Name: "gram", What: "the Gram steps of a solver, dense and of a row's items, beside OpenBLAS's sgemm", Run: (*bench).gram},
+	{Name: "topk", What: "the best 100 of all items for all subjects beside a bare sgemm of that shape", Run: (*bench).topk},
+	{Name: "inverse", What: "EASE's inverse beside OpenBLAS's potrf and potri", Run: (*bench).inverse},
+	{Name: "ials", What: "iALS on pairs of MovieLens-20M's shape: seconds an epoch, the objective against exact solves, and memory, at d = 64 and 128", Run: ials},
+	{Name: "easefit", What: "a whole fit of EASE on pairs of MovieLens-20M's shape, 10,000 items inverted together: time, and peak memory against the matrix", Run: fitEASE},
 }
-
-// part is one thing that is measured. Its file registers it in an init function.
-type part struct {
-	order int    // parts run in ascending order: kernels from 10, fits from 50
-	name  string // what -only takes
-	what  string // for -help
-	run   func(*bench, context.Context) error
-}
-
-var parts []part
-
-func register(p part) { parts = append(parts, p) }
 
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
-	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.order, b.order) })
 	flags := flag.NewFlagSet("benchtrain", flag.ContinueOnError)
 	size := flags.String("size", "full", "full, or ci: small, without targets")
 	var about strings.Builder
 	for _, p := range parts {
-		fmt.Fprintf(&about, "\n%-10s %s", p.name, p.what)
+		fmt.Fprintf(&about, "\n%-10s %s", p.Name, p.What)
 	}
 	only := flags.String("only", "", "parts to run, with commas; empty: all of these"+about.String())
 	keep := flags.String("keep", "", "folder in which generated data is kept and found again; empty: a temporary one")
@@ -60,11 +43,9 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if *size != "full" && *size != "ci" {
 		return fmt.Errorf("-size %s: want full or ci", *size)
 	}
-	wanted := strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
-	for _, name := range wanted {
-		if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
-			return fmt.Errorf("-only %s: no such part", name)
-		}
+	chosen, err := benchmark.Chosen(parts, *only)
+	if err != nil {
+		return err
 	}
 	dir, err := os.MkdirTemp("", "rapport-bench-")
 	if err != nil {
@@ -79,18 +60,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		}
 	}
 	b.Say("machine", "%s", benchmark.Machine())
-	began := time.Now()
-	for _, p := range parts {
-		if len(wanted) > 0 && !slices.Contains(wanted, p.name) {
-			continue
-		}
-		if err := p.run(b, ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-		b.Say("", "(%s ends after %.0f s)", p.name, time.Since(began).Seconds())
-	}
-	b.Targets()
-	return nil
+	return benchmark.RunParts(ctx, &b.Report, b, chosen)
 }
 
 // bench is one run of the benchmark.

@@ -9,10 +9,6 @@ import (
 	"github.com/rapport-ml/rapport/models/modelstest/kernels"
 )
 
-func init() {
-	register(part{order: 20, name: "topk", what: "the best 100 of all items for all subjects beside a bare sgemm of that shape", run: (*bench).topk})
-}
-
 // topk ranks the whole catalog for every subject. The bare product is made in pieces of as many subjects as memory for their scores allows, on
 // both sides.
 func (b *bench) topk(ctx context.Context) error {
