@@ -2,10 +2,8 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +17,6 @@ import (
 
 const (
 	holdPrefix  = "policy/holds/"
-	holdTurns   = 64     // how often a number is tried for anew
 	maxHolds    = 10_000 // that are read
 	maxHoldText = 500    // bytes of a reason
 )
@@ -102,49 +99,20 @@ func (h *Hold) meets(iv table.Interval) bool {
 	return (h.From.IsZero() || h.From.Before(iv.End)) && (h.To.IsZero() || iv.Start.Before(h.To))
 }
 
-func holdKey(number int) string { return path.Join(holdPrefix, fmt.Sprintf("%08d.json", number)) }
+// holdRegister holds them.
+var holdRegister = numbered[Hold]{
+	what: "the legal holds", one: "hold", prefix: holdPrefix, must: ", for what it holds may not be removed", most: maxHolds,
+	decode: decodeHold, number: func(h *Hold) *int { return &h.Number },
+}
 
 // Holds reads all holds, by number, also those that have ended. Cost: one listing, and one GET a hold.
-func (r *Runner) Holds(ctx context.Context) ([]Hold, error) {
-	var out []Hold
-	for info, err := range r.Bucket.List(ctx, holdPrefix, storage.ListOpt{}) {
-		if err != nil {
-			return nil, fmt.Errorf("read the legal holds: %w", err)
-		}
-		h, _, err := r.hold(ctx, info.Key)
-		if err != nil {
-			return nil, err
-		}
-		if h.Number != len(out)+1 {
-			return nil, fmt.Errorf("read the legal holds: hold %d is missing: restore %s, for what it holds may not be removed", len(out)+1, holdKey(len(out)+1))
-		}
-		if out = append(out, *h); len(out) > maxHolds {
-			return nil, fmt.Errorf("read the legal holds: there are more than %d", maxHolds)
-		}
-	}
-	return out, nil
-}
+func (r *Runner) Holds(ctx context.Context) ([]Hold, error) { return holdRegister.all(ctx, r.Bucket) }
 
 // inForce are the holds that keep something now.
 func (r *Runner) inForce(ctx context.Context) ([]Hold, error) {
 	all, err := r.Holds(ctx)
 	now := r.Wall()
 	return slices.DeleteFunc(all, func(h Hold) bool { return !h.InForce(now) }), err
-}
-
-func (r *Runner) hold(ctx context.Context, key string) (*Hold, storage.Info, error) {
-	body, info, err := storage.ReadAll(ctx, r.Bucket, key)
-	if err != nil {
-		return nil, info, fmt.Errorf("read the legal holds: %w", err)
-	}
-	h, err := decodeHold(body)
-	if err == nil && key != holdKey(h.Number) {
-		err = fmt.Errorf("it is hold %d: it was moved", h.Number)
-	}
-	if err != nil {
-		return nil, info, fmt.Errorf("read the legal holds: %s: %w", key, err)
-	}
-	return h, info, nil
 }
 
 // decodeHold reads a hold. Its errors repeat nothing of it.
@@ -185,26 +153,10 @@ func (r *Runner) AddHold(ctx context.Context, h Hold) (*Hold, error) {
 	}
 	h.Format, h.At, h.Released, h.Nonce = 1, now, nil, r.NewID(now)
 	h.From, h.To, h.Until = h.From.UTC(), h.To.UTC(), h.Until.UTC()
-	last, err := lastNumber(ctx, r.Bucket, holdKey)
-	if err != nil {
+	if err := holdRegister.add(ctx, r.Bucket, &h, nil); err != nil {
 		return nil, fmt.Errorf("add a legal hold: %w", err)
 	}
-	for range holdTurns {
-		last++
-		h.Number = last
-		body, err := json.Marshal(h)
-		if err != nil {
-			return nil, fmt.Errorf("add a legal hold: %w", err)
-		}
-		_, err = storage.Commit(ctx, r.Bucket, holdKey(h.Number), body, storage.Cond{IfAbsent: true})
-		if err == nil {
-			return &h, nil
-		}
-		if !errors.Is(err, storage.ErrPrecondition) {
-			return nil, fmt.Errorf("add a legal hold: %w", err)
-		}
-	}
-	return nil, fmt.Errorf("add a legal hold: others took %d numbers at this moment: try again", holdTurns)
+	return &h, nil
 }
 
 // ReleaseHold ends a hold before its time. What it held goes with the next purge.
@@ -215,35 +167,18 @@ func (r *Runner) ReleaseHold(ctx context.Context, number int, why, by string) (*
 	if err := r.checkHoldText(ctx, why); err != nil {
 		return nil, err
 	}
-	for range holdTurns {
-		if number < 1 {
-			return nil, fmt.Errorf("%w: %d", ErrNoHold, number)
-		}
-		h, info, err := r.hold(ctx, holdKey(number))
-		if errors.Is(err, storage.ErrNotFound) {
-			return nil, fmt.Errorf("%w: %d", ErrNoHold, number)
-		}
-		if err != nil {
-			return nil, err
-		}
+	h, err := holdRegister.change(ctx, r.Bucket, number, func(h *Hold) error {
 		now := r.Wall().UTC()
 		if !h.InForce(now) {
-			return nil, fmt.Errorf("%w: hold %d has ended %s", ErrBadHold, number, h.Ended().UTC().Format(time.RFC3339))
+			return fmt.Errorf("%w: hold %d has ended %s", ErrBadHold, number, h.Ended().UTC().Format(time.RFC3339))
 		}
 		h.Released, h.Nonce = &HoldChange{At: now, By: by, Why: why}, r.NewID(now)
-		body, err := json.Marshal(h)
-		if err != nil {
-			return nil, fmt.Errorf("hold %d: %w", number, err)
-		}
-		_, err = storage.Commit(ctx, r.Bucket, holdKey(number), body, storage.Cond{IfMatch: info.ETag})
-		if err == nil {
-			return h, nil
-		}
-		if !errors.Is(err, storage.ErrPrecondition) {
-			return nil, fmt.Errorf("hold %d: %w", number, err)
-		}
+		return nil
+	})
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %d", ErrNoHold, number)
 	}
-	return nil, fmt.Errorf("hold %d: others changed it %d times at this moment: try again", number, holdTurns)
+	return h, err
 }
 
 // checkHoldText refuses a reason that is too long, or that names a person whom the identity table knows: each word of it is looked up, where the key is at

@@ -50,7 +50,7 @@ func (r *Runner) overdue(ctx context.Context, js []*Job, closed map[string]bool)
 		if closed[info.Key] {
 			continue
 		}
-		q, _, err := r.request(ctx, info.Key)
+		q, _, err := requestRegister.read(ctx, r.Bucket, info.Key)
 		if err != nil {
 			return nil, err
 		}

@@ -21,7 +21,6 @@ const (
 	purgePrefix = "policy/purges/"
 	// purgedMark is when a purge was last brought to its end, whether it found anything or not.
 	purgedMark = "policy/purged.json"
-	purgeTurns = 64 // how often a number is tried for anew
 
 	maxPurgeFault = 500 // bytes of an error that are kept
 )
@@ -116,7 +115,10 @@ type PurgeEntry struct {
 	Finished *PurgeDone `json:"finished,omitempty"`
 }
 
-func purgeKey(number int) string { return path.Join(purgePrefix, fmt.Sprintf("%08d.json", number)) }
+// purgeRegister is the journal; the ends of purges stand beside.
+var purgeRegister = numbered[Purge]{
+	what: "the journal of purges", one: "purge", prefix: purgePrefix, decode: decodePurge, number: func(p *Purge) *int { return &p.Number },
+}
 
 func purgeDoneKey(number int) string {
 	return path.Join(purgePrefix, fmt.Sprintf("%08d.done.json", number))
@@ -130,34 +132,30 @@ func (r *Runner) Purges(ctx context.Context) ([]PurgeEntry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the journal of purges: %w", err)
 		}
+		if !strings.HasSuffix(info.Key, ".done.json") {
+			p, _, err := purgeRegister.read(ctx, r.Bucket, info.Key)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, PurgeEntry{Purge: *p})
+			continue
+		}
 		body, _, err := storage.ReadAll(ctx, r.Bucket, info.Key)
 		if err != nil {
 			return nil, fmt.Errorf("read the journal of purges: %w", err)
 		}
-		var number int
-		var want func(int) string
-		if strings.HasSuffix(info.Key, ".done.json") {
-			d, err := decodePurgeDone(body)
-			if err != nil {
-				return nil, fmt.Errorf("read the journal of purges: %s: %w", info.Key, err)
-			}
-			number, want = d.Number, purgeDoneKey
-			done[number] = d
-		} else {
-			p, err := decodePurge(body)
-			if err != nil {
-				return nil, fmt.Errorf("read the journal of purges: %s: %w", info.Key, err)
-			}
-			number, want = p.Number, purgeKey
-			out = append(out, PurgeEntry{Purge: *p})
+		d, err := decodePurgeDone(body)
+		if err == nil && purgeDoneKey(d.Number) != info.Key {
+			err = fmt.Errorf("it holds purge %d: it was moved", d.Number)
 		}
-		if want(number) != info.Key {
-			return nil, fmt.Errorf("read the journal of purges: %s holds purge %d: it was moved", info.Key, number)
+		if err != nil {
+			return nil, fmt.Errorf("read the journal of purges: %s: %w", info.Key, err)
 		}
+		done[d.Number] = d
 	}
 	for i := range out {
 		if out[i].Number != i+1 {
-			return nil, fmt.Errorf("the journal of purges has no number %d: restore %s", i+1, purgeKey(i+1))
+			return nil, fmt.Errorf("the journal of purges has no number %d: restore %s", i+1, purgeRegister.key(i+1))
 		}
 		out[i].Finished = done[out[i].Number]
 	}
@@ -247,30 +245,11 @@ func (j *Job) Keeps(clock time.Time) (out []PurgeCut) {
 
 // journalPurge writes down what is to go.
 func (w *work) journalPurge(ctx context.Context, p Purge, by string) (Purge, error) {
-	last, err := lastNumber(ctx, w.Bucket, purgeKey)
-	if err != nil {
+	p.By, p.Nonce = by, w.NewID(w.now)
+	if err := purgeRegister.add(ctx, w.Bucket, &p, func() error { return w.lease.Check(ctx) }); err != nil {
 		return p, fmt.Errorf("journal a purge: %w", err)
 	}
-	p.By, p.Nonce = by, w.NewID(w.now)
-	for range purgeTurns {
-		last++
-		p.Number = last
-		body, err := json.Marshal(p)
-		if err != nil {
-			return p, fmt.Errorf("journal a purge: %w", err)
-		}
-		if err := w.lease.Check(ctx); err != nil {
-			return p, err
-		}
-		_, err = storage.Commit(ctx, w.Bucket, purgeKey(p.Number), body, storage.Cond{IfAbsent: true})
-		if err == nil {
-			return p, nil
-		}
-		if !errors.Is(err, storage.ErrPrecondition) {
-			return p, fmt.Errorf("journal a purge: %w", err)
-		}
-	}
-	return p, fmt.Errorf("journal a purge: others took %d numbers at this moment: try again", purgeTurns)
+	return p, nil
 }
 
 // finishPurge writes down that a purge has been carried out.

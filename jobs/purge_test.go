@@ -72,7 +72,7 @@ func TestHoldsRegister(t *testing.T) {
 	if err != nil || len(all) != 2 || all[0].State(now) != "ended" || all[1].State(now) != "released" {
 		t.Errorf("all: %+v, %v", all, err)
 	}
-	if err := r.Bucket.Delete(t.Context(), holdKey(1)); err != nil {
+	if err := r.Bucket.Delete(t.Context(), holdRegister.key(1)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Holds(t.Context()); err == nil || !strings.Contains(err.Error(), "hold 1 is missing") {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +22,6 @@ const (
 
 	maxRequestText  = 500    // bytes of a reason
 	maxRequestMarks = 10_000 // people of one request
-	requestTurns    = 64     // how often a number is tried for anew
 )
 
 // RequestKind is what a person asks for.
@@ -97,7 +95,10 @@ func (q *Request) of(marks []event.Mark) bool {
 	return slices.ContainsFunc(q.Subjects, func(m event.Mark) bool { return slices.Contains(marks, m) })
 }
 
-func requestKey(number int) string { return path.Join(requestPrefix, fmt.Sprintf("%08d.json", number)) }
+// requestRegister holds them.
+var requestRegister = numbered[Request]{
+	what: "the register of requests", one: "request", prefix: requestPrefix, decode: decodeRequest, number: func(q *Request) *int { return &q.Number },
+}
 
 // marksOf returns the marks of people under the current key, or, with all, under every key that is given.
 func (r *Runner) marksOf(canonical []string, all bool) []event.Mark {
@@ -117,38 +118,7 @@ func (r *Runner) marksOf(canonical []string, all bool) []event.Mark {
 
 // Requests reads the register, by number. Cost: one listing, one GET a request.
 func (r *Runner) Requests(ctx context.Context) ([]Request, error) {
-	var out []Request
-	for info, err := range r.Bucket.List(ctx, requestPrefix, storage.ListOpt{}) {
-		if err != nil {
-			return nil, fmt.Errorf("read the register of requests: %w", err)
-		}
-		q, _, err := r.request(ctx, info.Key)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, *q)
-	}
-	for i, q := range out {
-		if q.Number != i+1 {
-			return nil, fmt.Errorf("the register of requests has no number %d: restore %s", i+1, requestKey(i+1))
-		}
-	}
-	return out, nil
-}
-
-func (r *Runner) request(ctx context.Context, key string) (*Request, storage.Info, error) {
-	body, info, err := storage.ReadAll(ctx, r.Bucket, key)
-	if err != nil {
-		return nil, info, fmt.Errorf("read the register of requests: %w", err)
-	}
-	q, err := decodeRequest(body)
-	if err == nil && key != requestKey(q.Number) {
-		err = fmt.Errorf("it holds request %d: it was moved", q.Number)
-	}
-	if err != nil {
-		return nil, info, fmt.Errorf("read the register of requests: %s: %w", key, err)
-	}
-	return q, info, nil
+	return requestRegister.all(ctx, r.Bucket)
 }
 
 // decodeRequest reads an entry of the register. Its errors repeat nothing of it.
@@ -195,61 +165,10 @@ func (r *Runner) OpenRequest(ctx context.Context, kind RequestKind, canonical []
 		return nil, fmt.Errorf("%w: %d people, want 1 to %d in one request", ErrBadRequest, len(canonical), maxRequestMarks)
 	}
 	q := &Request{Format: 1, Kind: kind, Subjects: r.marksOf(canonical, false), Received: received.UTC(), Due: received.UTC().Add(answerWithin), Opened: by, Nonce: r.NewID(now)}
-	last, err := lastNumber(ctx, r.Bucket, requestKey)
-	if err != nil {
+	if err := requestRegister.add(ctx, r.Bucket, q, nil); err != nil {
 		return nil, fmt.Errorf("open a request: %w", err)
 	}
-	for range requestTurns {
-		last++
-		q.Number = last
-		body, err := json.Marshal(q)
-		if err != nil {
-			return nil, fmt.Errorf("open a request: %w", err)
-		}
-		_, err = storage.Commit(ctx, r.Bucket, requestKey(q.Number), body, storage.Cond{IfAbsent: true})
-		if err == nil {
-			return q, nil
-		}
-		if !errors.Is(err, storage.ErrPrecondition) {
-			return nil, fmt.Errorf("open a request: %w", err)
-		}
-	}
-	return nil, fmt.Errorf("open a request: others took %d numbers at this moment: try again", requestTurns)
-}
-
-// lastNumber finds the highest number of objects that are numbered from 1 without a gap and never deleted. Cost: about 2 log₂(n) HEADs.
-func lastNumber(ctx context.Context, b storage.Bucket, key func(int) string) (int, error) {
-	stands := func(n int) (bool, error) {
-		_, err := b.Head(ctx, key(n))
-		if errors.Is(err, storage.ErrNotFound) {
-			return false, nil
-		}
-		return err == nil, err
-	}
-	low, high := 0, 1 // low stands (or is 0), high does not
-	for {
-		ok, err := stands(high)
-		if err != nil {
-			return 0, err
-		}
-		if !ok {
-			break
-		}
-		low, high = high, 2*high
-	}
-	for high-low > 1 {
-		mid := (low + high) / 2
-		ok, err := stands(mid)
-		if err != nil {
-			return 0, err
-		}
-		if ok {
-			low = mid
-		} else {
-			high = mid
-		}
-	}
-	return low, nil
+	return q, nil
 }
 
 // CloseRequest closes an open request. A refusal needs a reason.
@@ -291,31 +210,14 @@ func (r *Runner) ExtendRequest(ctx context.Context, number int, why, by string) 
 
 // changeRequest replaces an entry by compare-and-set.
 func (r *Runner) changeRequest(ctx context.Context, number int, change func(*Request) error) (*Request, error) {
-	for range requestTurns {
-		q, info, err := r.request(ctx, requestKey(number))
-		if errors.Is(err, storage.ErrNotFound) {
-			return nil, fmt.Errorf("%w: %d", ErrNoRequest, number)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if err := change(q); err != nil {
-			return nil, err
-		}
+	q, err := requestRegister.change(ctx, r.Bucket, number, func(q *Request) error {
 		q.Nonce = r.NewID(r.Wall())
-		body, err := json.Marshal(q)
-		if err != nil {
-			return nil, fmt.Errorf("request %d: %w", number, err)
-		}
-		_, err = storage.Commit(ctx, r.Bucket, requestKey(number), body, storage.Cond{IfMatch: info.ETag})
-		if err == nil {
-			return q, nil
-		}
-		if !errors.Is(err, storage.ErrPrecondition) {
-			return nil, fmt.Errorf("request %d: %w", number, err)
-		}
+		return change(q)
+	})
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %d", ErrNoRequest, number)
 	}
-	return nil, fmt.Errorf("request %d: others changed it %d times at this moment: try again", number, requestTurns)
+	return q, err
 }
 
 // checkReason refuses a text that is too long, or that names a person of the request: each word of it is held against their marks.

@@ -79,11 +79,11 @@ func TestRequests(t *testing.T) {
 	if err != nil || len(all) != 2 || all[1].Closed.Why != "receipt" || all[1].Closed.Outcome != OutcomeDone {
 		t.Errorf("the register: %+v, %v", all, err)
 	}
-	body, _, err := storage.ReadAll(ctx, r.Bucket, requestKey(2))
+	body, _, err := storage.ReadAll(ctx, r.Bucket, requestRegister.key(2))
 	if err != nil || strings.Contains(string(body), "u00000") {
 		t.Errorf("an entry holds an id: %s, %v", body, err)
 	}
-	if err := r.Bucket.Delete(ctx, requestKey(1)); err != nil {
+	if err := r.Bucket.Delete(ctx, requestRegister.key(1)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Requests(ctx); err == nil || !strings.Contains(err.Error(), "no number 1") {

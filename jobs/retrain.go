@@ -66,7 +66,7 @@ func (r *Runner) readOwed(ctx context.Context, model string) (owedFile, storage.
 // owe writes down that all versions of a model up to one learned from people who are erased. What no longer holds for the live version, and what another entry of
 // the same versions says with an earlier day, is dropped: there are never more entries than versions that were live. Cost: one GET and one PUT.
 func (r *Runner) owe(ctx context.Context, model string, live int, o Owed) error {
-	for range requestTurns {
+	for range numberTurns {
 		f, cond, err := r.readOwed(ctx, model)
 		if err != nil {
 			return err
@@ -92,7 +92,7 @@ func (r *Runner) owe(ctx context.Context, model string, live int, o Owed) error 
 			return err
 		}
 	}
-	return fmt.Errorf("which versions are to be trained anew: others changed %s %d times at this moment: erase again", owedKey(model), requestTurns)
+	return fmt.Errorf("which versions are to be trained anew: others changed %s %d times at this moment: erase again", owedKey(model), numberTurns)
 }
 
 // owes says what the live version of a model owes, with the earliest day; nil if it is nothing, or none is live. What stands for a version that a rollback has
