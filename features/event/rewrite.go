@@ -71,41 +71,34 @@ func (r Rows) check(m table.Manifest) error {
 	return nil
 }
 
-// in returns which rows of a batch are meant. The function is good until the next batch.
-func (r Rows) in(b *table.Batch) func(i int) bool {
+// in returns what tells of a row of a batch, its values and whether it is meant. The function is good until the next batch, the values until the next row.
+func (r Rows) in(b *table.Batch) func(i int) (values []int64, meant bool) {
 	cols, values := make([]*table.Column, len(r.Columns)), make([]int64, len(r.Columns))
 	for j, name := range r.Columns {
 		cols[j] = b.Col(name)
 	}
-	return func(i int) bool {
+	return func(i int) ([]int64, bool) {
 		for j, c := range cols {
 			if c.Null(i) {
-				return false
+				return nil, false
 			}
 			values[j] = c.Int[i]
 		}
-		return r.Are(values)
+		return values, r.Are(values)
 	}
 }
 
 // each yields the values of the rows of a part that are meant. They are good until the next. It reads the columns that tell.
 func (r Rows) each(ctx context.Context, b storage.Bucket, m table.Manifest, p table.Part) iter.Seq2[[]int64, error] {
 	return func(yield func([]int64, error) bool) {
-		values := make([]int64, len(r.Columns))
 		for batch, err := range table.Read(ctx, b, only(m, p), table.ReadOptions{Columns: r.Columns}) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			is := r.in(batch)
+			row := r.in(batch)
 			for i := range batch.N {
-				if !is(i) {
-					continue
-				}
-				for j, name := range r.Columns {
-					values[j] = batch.Col(name).Int[i]
-				}
-				if !yield(values, nil) {
+				if values, meant := row(i); meant && !yield(values, nil) {
 					return
 				}
 			}
@@ -274,9 +267,9 @@ func (r Rows) shards(ctx context.Context, b storage.Bucket, m table.Manifest) ([
 // split returns the other rows of b, and those that are meant.
 func (r Rows) split(b *table.Batch) (others, meant *table.Batch) {
 	var keep, take []int
-	is := r.in(b)
+	row := r.in(b)
 	for i := range b.N {
-		if is(i) {
+		if _, is := row(i); is {
 			take = append(take, i)
 		} else {
 			keep = append(keep, i)
