@@ -149,15 +149,7 @@ func (t *Identities) Link(l *Links) { t.links = l }
 func (t *Identities) Links() *Links { return t.links }
 
 // Lost lists the ids of keys that were given up, ascending: whom they recognized is numbered anew.
-func (t *Identities) Lost() (out []string) {
-	for id, lost := range t.lost {
-		if lost {
-			out = append(out, id)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
+func (t *Identities) Lost() []string { return slices.Sorted(maps.Keys(t.lost)) }
 
 // Relinks lists the objects under RelinksPrefix, ascending, as they were when the table was opened.
 func (t *Identities) Relinks() []string { return t.relinks }

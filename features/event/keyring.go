@@ -189,7 +189,9 @@ func (c keyRegister) floors() (out []int64) {
 func (c keyRegister) lost() map[string]bool {
 	out := map[string]bool{}
 	for id, r := range c.Keys {
-		out[id] = r.Lost != nil
+		if r.Lost != nil {
+			out[id] = true
+		}
 	}
 	return out
 }
