@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -48,12 +49,7 @@ func (p *Project) Rotated(place, id string) ([]byte, error) {
 			return nil, nil, fmt.Errorf("pseudonyms.previous: %w", err)
 		}
 		return append(edits, e), nil, nil
-	}, func(text string) error {
-		if err := wanted.same(text, "", nil); err != nil {
-			return fmt.Errorf("after the edit %w", err)
-		}
-		return nil
-	})
+	}, func(text string) error { return wanted.after(text, "", nil) })
 }
 
 // rotateOut puts an entry ahead of the previous keys.
@@ -70,7 +66,7 @@ func rotateOut(n ast.Node, entry string) (edit, error) {
 	if list.IsFlowStyle {
 		return edit{at.Line, at.Column, "[", "[" + entry + ", "}, nil
 	}
-	return edit{at.Line, at.Column, "-", "- " + entry + "\n" + string(bytes.Repeat([]byte(" "), at.Column-1)) + "-"}, nil
+	return edit{at.Line, at.Column, "-", "- " + entry + "\n" + strings.Repeat(" ", at.Column-1) + "-"}, nil
 }
 
 // quoted is a text as YAML takes it for that text, whatever it holds.
