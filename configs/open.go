@@ -50,13 +50,9 @@ func (p *Project) Open(ctx context.Context, env func(string) string, withKeys bo
 	o.Bucket, err = storage.Open(ctx, p.absolute(p.Storage.URL), p.storageOptions())
 	fault("storage", err)
 	if withKeys {
-		o.Keys, err = p.keys(p.Pseudonyms.Key, p.Pseudonyms.KeyID, env)
-		fault("pseudonyms.key", err)
-		for i, k := range p.Pseudonyms.Previous {
-			prev, err := p.keys(k.Key, k.KeyID, env)
-			fault(fmt.Sprintf("pseudonyms.previous[%d]", i), err)
-			o.Previous = append(o.Previous, prev)
-		}
+		var unread []error
+		o.Keys, o.Previous, unread = p.secrets(env)
+		faults = append(faults, unread...)
 	}
 	if p.Sources.Identities != nil {
 		o.LinkedBy, err = o.linkedBy(ctx)

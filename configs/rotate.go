@@ -10,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
 )
 
@@ -80,8 +81,28 @@ func quoted(text string) string {
 	return string(bytes.TrimSpace(b.Bytes()))
 }
 
-// TrySecret reads the secret at a place, as the current one is read, and forgets it.
-func (p *Project) TrySecret(place, id string, env func(string) string) error {
-	_, err := p.keys(place, id, env)
-	return err
+// TrySecret reads the secret at a place, as the current one is read.
+func (p *Project) TrySecret(place, id string, env func(string) string) (event.Keys, error) {
+	return p.keys(place, id, env)
+}
+
+// Secrets reads the pseudonym secrets alone: the current one, and the previous ones. Its error joins all that could not be read.
+func (p *Project) Secrets(env func(string) string) (current event.Keys, previous []event.Keys, err error) {
+	current, previous, faults := p.secrets(env)
+	return current, previous, errors.Join(faults...)
+}
+
+func (p *Project) secrets(env func(string) string) (current event.Keys, previous []event.Keys, faults []error) {
+	current, err := p.keys(p.Pseudonyms.Key, p.Pseudonyms.KeyID, env)
+	if err != nil {
+		faults = append(faults, fmt.Errorf("pseudonyms.key: %w", err))
+	}
+	for i, k := range p.Pseudonyms.Previous {
+		prev, err := p.keys(k.Key, k.KeyID, env)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("pseudonyms.previous[%d]: %w", i, err))
+		}
+		previous = append(previous, prev)
+	}
+	return current, previous, faults
 }

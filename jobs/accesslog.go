@@ -47,9 +47,14 @@ var firstBefore = strings.Repeat("0", 2*sha256.Size)
 
 // LogAccess appends a line: ahead of the act, so that what is not written down is not done. Lines are objects that are created under the
 // next number and never replaced, so that of two writers one comes second and takes the number after; each holds the digest of the one
-// before. Cost: about 2 log₂(n) HEADs, one GET and one PUT.
+// before. Keys that do not fit the bucket are refused (ErrSecret), for their marks would name nobody. Cost: about 2 log₂(n) HEADs, two GETs and one PUT.
 func (r *Runner) LogAccess(ctx context.Context, who, verb string, canonical []string) error {
 	var marks []event.Mark
+	if !r.Keys.IsZero() && len(canonical) > 0 {
+		if err := r.fitting(ctx); err != nil {
+			return fmt.Errorf("write the access log: %w", err)
+		}
+	}
 	if !r.Keys.IsZero() && len(canonical) <= maxAccessMarks {
 		marks = r.marksOf(canonical, false)
 	}

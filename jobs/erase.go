@@ -24,7 +24,8 @@ import (
 type Erased struct {
 	Epoch     int            `json:"epoch"`
 	Requested int            `json:"requested"`
-	Known     int            `json:"known"` // of them, those that the identity table had
+	Known     int            `json:"known"`  // of them, those that the identity table had
+	Linked    int            `json:"linked"` // further ids that sources.identities gives to these people: they are erased by all of them
 	Denied    time.Time      `json:"denied"`
 	Rewritten time.Time      `json:"rewritten"`
 	Tables    map[string]int `json:"tables_rewritten"` // by step
@@ -93,11 +94,20 @@ func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, ter
 		if out.Known == 0 && !open {
 			return nil, fmt.Errorf("%w: none of the %d ids is in the identity table; in canonical form it is %s: is that how the source writes its ids?", ErrUnknownSubjects, len(canonical), shapes(canonical))
 		}
+		names, _ := ids.All(canonical)
+		if out.Linked = len(names) - distinct(canonical); out.Linked > 0 {
+			r.Log.Warn("sources.identities gives these people more ids than were asked for: what stands under those is erased too", "asked", len(canonical), "more", out.Linked)
+		}
 		if out.Known > 0 {
 			_, err = journal.Erase(ctx, r.Keys, ids, canonical, w.now, r.NewID(w.now))
 		}
 		return ids, err
 	})
+}
+
+// distinct counts different ids.
+func distinct(ids []string) int {
+	return len(slices.Compact(slices.Sorted(slices.Values(ids))))
 }
 
 // carryOut does what stands in the journal, and what begin adds to it: begin journals a request under the erasure's lease, if nothing else is open it must, and returns

@@ -20,6 +20,8 @@ var (
 	ErrUnknownKey = errors.New("no such key")
 	// ErrKeyNeeded says that a key may not be retired, or not be given up.
 	ErrKeyNeeded = errors.New("the key is needed")
+	// ErrSecret says that people who stand in the bucket are not recognized by the secrets that are given.
+	ErrSecret = errors.New("the pseudonym secrets that are given do not fit the bucket")
 )
 
 // identities opens the identity table under the keys at hand, with the links that are declared as of now.
@@ -52,6 +54,7 @@ type KeyState struct {
 	ID      string         `json:"key_id"`
 	Given   string         `json:"given"`                // KeyCurrent, KeyPrevious or KeyNotGiven
 	Fits    bool           `json:"fits"`                 // the secret that is given is the one that the bucket was written with, as far as it was
+	Same    string         `json:"same_as,omitempty"`    // the key id under which the secret that is given is known as well: from one to the other nothing was rotated
 	Since   *time.Time     `json:"first_used,omitempty"` // nil: never, or before that was noted
 	Retired *time.Time     `json:"retired,omitempty"`
 	Lost    *event.LostKey `json:"lost,omitempty"`
@@ -65,6 +68,8 @@ type KeyState struct {
 	Published   bool     `json:"published"`     // its public signing key stands in the bucket, so that receipts can be checked without the secret
 	MayRetire   bool     `json:"may_retire"`
 	Why         []string `json:"needed_by"` // why it may not
+
+	known bool // the bucket was written with it
 }
 
 // Keyring is how it stands with all keys of a project.
@@ -78,18 +83,6 @@ type Keyring struct {
 // the identity table, the journal, and one GET a receipt and a request.
 func (r *Runner) Keyring(ctx context.Context) (*Keyring, error) {
 	fail := func(err error) (*Keyring, error) { return nil, fmt.Errorf("keys: %w", err) }
-	ids, err := event.OpenIdentities(ctx, r.Bucket, event.Keys{})
-	if err != nil {
-		return fail(err)
-	}
-	records, err := ids.KeyRecords(ctx)
-	if err != nil {
-		return fail(err)
-	}
-	journal, err := event.OpenJournal(ctx, r.Bucket)
-	if err != nil {
-		return fail(err)
-	}
 	requests, err := r.openRequestsByKey(ctx)
 	if err != nil {
 		return fail(err)
@@ -112,35 +105,14 @@ func (r *Runner) Keyring(ctx context.Context) (*Keyring, error) {
 	for _, n := range receipts {
 		out.Orphaned += n
 	}
-	known, rows, marks := map[string]event.KeyRecord{}, ids.KeyRows(), journal.MarksByKey()
-	for _, rec := range records {
-		known[rec.ID] = rec
+	secrets, records, err := r.secrets(ctx, slices.Collect(maps.Keys(published))...)
+	if err != nil {
+		return fail(err)
 	}
-	all := map[string]bool{}
-	for _, id := range slices.Concat(slices.Collect(maps.Keys(known)), slices.Collect(maps.Keys(rows)), slices.Collect(maps.Keys(marks)), slices.Collect(maps.Keys(published))) {
-		all[id] = true
-	}
-	given := map[string]event.Keys{}
-	for _, k := range append([]event.Keys{r.Keys}, r.Previous...) {
-		if !k.IsZero() {
-			given[k.ID()], all[k.ID()] = k, true
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(all)) {
-		rec := known[id]
-		s := KeyState{
-			ID: id, Given: KeyNotGiven, Since: rec.Since, Retired: rec.Retired, Lost: rec.Lost, People: len(ids.Under(id)), Marks: marks[id], Requests: requests[id],
-			Receipts: signed[id], Published: published[id], Generations: []uint64{}, Why: []string{},
-		}
-		s.Links = rows[id] - s.People
-		if k, ok := given[id]; ok {
-			rec.ID, s.Given = id, KeyPrevious
-			if s.Fits = rec.Fits(k); id == r.Keys.ID() {
-				s.Given = KeyCurrent
-			}
-		}
-		if s.Retired == nil && s.Lost == nil && (rec.Check != "" || s.People > 0) {
-			if s.Generations, err = r.generationsUnder(ctx, rec); err != nil {
+	for _, s := range secrets {
+		s.Requests, s.Receipts, s.Published = requests[s.ID], signed[s.ID], published[s.ID]
+		if s.Retired == nil && s.Lost == nil && (s.known || s.People > 0) {
+			if s.Generations, err = r.generationsUnder(ctx, recordOf(records, s.ID)); err != nil {
 				return fail(err)
 			}
 		}
@@ -150,11 +122,111 @@ func (r *Runner) Keyring(ctx context.Context) (*Keyring, error) {
 	return out, nil
 }
 
+// secrets are the keys that the identity table and the journal know of, those that are given, and more by id: who stands under each. With them come the
+// records of keys.
+func (r *Runner) secrets(ctx context.Context, more ...string) ([]KeyState, []event.KeyRecord, error) {
+	ids, err := event.OpenIdentities(ctx, r.Bucket, event.Keys{})
+	if err != nil {
+		return nil, nil, err
+	}
+	records, err := ids.KeyRecords(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	journal, err := event.OpenJournal(ctx, r.Bucket)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, marks := ids.KeyRows(), journal.MarksByKey()
+	for _, rec := range records {
+		more = append(more, rec.ID)
+	}
+	for _, k := range r.given() {
+		more = append(more, k.ID())
+	}
+	all := slices.Concat(more, slices.Collect(maps.Keys(rows)), slices.Collect(maps.Keys(marks)))
+	slices.Sort(all)
+	var out []KeyState
+	for _, id := range slices.Compact(all) {
+		s := r.stateOf(id, records)
+		s.People, s.Marks = len(ids.Under(id)), marks[id]
+		s.Links = rows[id] - s.People
+		out = append(out, s)
+	}
+	return out, records, nil
+}
+
+// given are the keys at hand, the current one first.
+func (r *Runner) given() []event.Keys {
+	return slices.DeleteFunc(append([]event.Keys{r.Keys}, r.Previous...), event.Keys.IsZero)
+}
+
+// stateOf is how one key is given, by what is known of keys.
+func (r *Runner) stateOf(id string, records []event.KeyRecord) KeyState {
+	rec, given := recordOf(records, id), r.given()
+	s := KeyState{ID: id, Given: KeyNotGiven, Since: rec.Since, Retired: rec.Retired, Lost: rec.Lost, Generations: []uint64{}, Why: []string{}, known: rec.Check != ""}
+	if i := slices.IndexFunc(given, func(k event.Keys) bool { return k.ID() == id }); i >= 0 {
+		s.Given, s.Fits, s.Same = KeyPrevious, rec.Fits(given[i]), event.Twin(given[i], records, given)
+		if id == r.Keys.ID() {
+			s.Given = KeyCurrent
+		}
+	}
+	return s
+}
+
+// recordOf is the record of a key, with its id alone if there is none.
+func recordOf(records []event.KeyRecord, id string) event.KeyRecord {
+	for _, rec := range records {
+		if rec.ID == id {
+			return rec
+		}
+	}
+	return event.KeyRecord{ID: id}
+}
+
+// KeyProblems is Keyring's Problems without receipts, which stand in the way of no run. Cost: the identity table and the journal.
+func (r *Runner) KeyProblems(ctx context.Context) ([]string, error) {
+	all, _, err := r.secrets(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	return (&Keyring{Secrets: all}).Problems(), nil
+}
+
+// KeyFaults says what of KeyProblems the records of keys tell by themselves, without who stands under them: each with what to do. Cost: one GET.
+func (r *Runner) KeyFaults(ctx context.Context) (out []string, err error) {
+	records, err := event.ReadKeyRecords(ctx, r.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range r.given() {
+		s := r.stateOf(k.ID(), records)
+		if fault := s.fault(); fault != "" {
+			out = append(out, fault)
+		}
+	}
+	for _, rec := range records {
+		if s := r.stateOf(rec.ID, records); s.Given == KeyNotGiven && s.known && rec.Empty == nil && s.Retired == nil && s.Lost == nil {
+			out = append(out, fmt.Sprintf("people may stand under %s, which is not given, and cannot be recognized then: name its secret among pseudonyms.previous; rapport keys check counts them, and says what to do if it is lost", rec.ID))
+		}
+	}
+	return out, nil
+}
+
+// fitting refuses keys by which nobody would be recognized later (ErrSecret), ahead of what is written under them. Cost: one GET.
+func (r *Runner) fitting(ctx context.Context) error {
+	faults, err := r.KeyFaults(ctx)
+	if err == nil && len(faults) > 0 {
+		err = fmt.Errorf("%w: %s", ErrSecret, strings.Join(faults, "; "))
+	}
+	return err
+}
+
 // needs says what the key is needed by.
 func (s *KeyState) needs() {
-	add := func(n int, what string) {
+	add := func(n int, one, more string) {
 		if n > 0 {
-			s.Why = append(s.Why, fmt.Sprintf("%d %s", n, what))
+			s.Why = append(s.Why, plural(n, one, more))
 		}
 	}
 	if s.Given == KeyCurrent {
@@ -164,15 +236,23 @@ func (s *KeyState) needs() {
 	if s.Retired != nil || s.Lost != nil {
 		return
 	}
-	add(s.People, "people have not reappeared since the rotation: rapport keys rotate looks for them in the sources")
-	add(s.Links, "declared links stand under it: the next run wraps them anew")
-	add(s.Marks, "erased people are marked under it, and only it recognizes them if they come again")
-	add(s.Requests, "open requests name people under it: close them first")
-	if len(s.Generations) > 0 {
-		s.Why = append(s.Why, fmt.Sprintf("generations %s of the online store may hold people under its online keys: each is dropped when newer ones have been published", numbers(s.Generations)))
+	if s.Given == KeyNotGiven {
+		add(s.People, "person stands under it and is not recognized", "people stand under it and are not recognized")
+	} else {
+		const how = " not reappeared since the rotation: rapport keys rotate looks for them in the sources"
+		add(s.People, "person has"+how, "people have"+how)
+	}
+	add(s.Links, "declared link stands under it: the next run wraps it anew", "declared links stand under it: the next run wraps them anew")
+	const marked = " marked under it, and only it recognizes them if they come again"
+	add(s.Marks, "erased person is"+marked, "erased people are"+marked)
+	add(s.Requests, "open request names people under it: close it first", "open requests name people under it: close them first")
+	if n := len(s.Generations); n > 0 {
+		word := map[bool]string{true: "generation", false: "generations"}[n == 1]
+		s.Why = append(s.Why, fmt.Sprintf("%s %s of the online store may hold people under its online keys: each is dropped when newer ones have been published", word, numbers(s.Generations)))
 	}
 	if s.Receipts > 0 && !s.Published {
-		add(s.Receipts, "receipts are signed with it, and its public key is not published: rapport subject signing-keys publishes it")
+		const signed = " signed with it, and its public key is not published: rapport subject signing-keys publishes it"
+		add(s.Receipts, "receipt is"+signed, "receipts are"+signed)
 	}
 	s.MayRetire = len(s.Why) == 0
 }
@@ -189,28 +269,40 @@ func numbers(of []uint64) string {
 // Problems are what stands in the way of runs, or of somebody's rights: each with what to do. None is as it should be.
 func (k *Keyring) Problems() (out []string) {
 	for _, s := range k.Secrets {
-		switch {
-		case s.Given != KeyNotGiven && !s.Fits:
-			out = append(out, fmt.Sprintf("the secret given as %s is not the one that the bucket was written with: give that one, or a new key id to the new one", s.ID))
-		case s.Given == KeyCurrent && s.Retired != nil:
-			out = append(out, fmt.Sprintf("%s is the current key, and was retired on %s: a new secret needs a key id of its own", s.ID, s.Retired.Format(time.DateOnly)))
-		case s.Given == KeyCurrent && s.Lost != nil:
-			out = append(out, fmt.Sprintf("%s is the current key, and was given up as lost on %s: a new secret needs a key id of its own", s.ID, s.Lost.At.Format(time.DateOnly)))
+		if fault := s.fault(); fault != "" {
+			out = append(out, fault)
 		}
 		if s.Given != KeyNotGiven && s.Fits {
 			continue
 		}
 		if s.People > 0 {
-			out = append(out, fmt.Sprintf("%d people stand under %s and cannot be recognized: runs refuse, since no withdrawal or erasure of theirs could be applied. Name the secret among pseudonyms.previous; if it is lost, rapport purge --key %s --why TEXT removes them", s.People, s.ID, s.ID))
+			out = append(out, fmt.Sprintf("%s under %s and cannot be recognized: runs refuse, since no withdrawal or erasure of theirs could be applied. Name the secret among pseudonyms.previous; if it is lost, rapport purge --key %s --why TEXT removes them",
+				plural(s.People, "person stands", "people stand"), s.ID, s.ID))
 		}
 		if s.Marks > 0 && s.Lost == nil {
-			out = append(out, fmt.Sprintf("%d erased people are marked under %s and would not be recognized if they came again: runs refuse. Name the secret among pseudonyms.previous; if it is lost, rapport purge --key %s --why TEXT says so", s.Marks, s.ID, s.ID))
+			out = append(out, fmt.Sprintf("%s marked under %s and would not be recognized if they came again: runs refuse. Name the secret among pseudonyms.previous; if it is lost, rapport purge --key %s --why TEXT says so",
+				plural(s.Marks, "erased person is", "erased people are"), s.ID, s.ID))
 		}
 	}
 	if k.Orphaned > 0 {
-		out = append(out, fmt.Sprintf("%d receipts are signed under public keys that do not stand in the bucket: give the secrets of that time once more, and rapport subject signing-keys publishes them", k.Orphaned))
+		out = append(out, plural(k.Orphaned, "receipt is", "receipts are")+" signed under public keys that do not stand in the bucket: give the secrets of that time once more, and rapport subject signing-keys publishes them")
 	}
 	return out
+}
+
+// fault says what is wrong with a secret as it is given, and what to do; "" if nothing is.
+func (s *KeyState) fault() string {
+	switch {
+	case s.Given != KeyNotGiven && !s.Fits:
+		return fmt.Sprintf("the secret given as %s is not the one that the bucket was written with: give that one, or a new key id to the new one", s.ID)
+	case s.Same != "" && !s.known:
+		return fmt.Sprintf("the secret given as %s is that of %s: nothing would be rotated; give %s another one, as 32 random bytes", s.ID, s.Same, s.ID)
+	case s.Given == KeyCurrent && s.Retired != nil:
+		return fmt.Sprintf("%s is the current key, and was retired on %s: a new secret needs a key id of its own", s.ID, s.Retired.Format(time.DateOnly))
+	case s.Given == KeyCurrent && s.Lost != nil:
+		return fmt.Sprintf("%s is the current key, and was given up as lost on %s: a new secret needs a key id of its own", s.ID, s.Lost.At.Format(time.DateOnly))
+	}
+	return ""
 }
 
 // openRequestsByKey counts the open requests of the register under each key id.

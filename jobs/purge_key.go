@@ -21,6 +21,7 @@ type PurgedKey struct {
 	Refused bool       `json:"refused"`                       // one of them had refused something
 	Before  *time.Time `json:"unrecognized_before,omitempty"` // nothing counts from before it of an id that has no row by then
 	Erased  *Erased    `json:"erased,omitempty"`              // nil: nobody stood under the key
+	Done    *time.Time `json:"done_before,omitempty"`         // it had been given up then, and nothing was left to do now: People went at that time
 }
 
 // PurgeKey gives up a key whose secret is lost, and removes the people whom it alone recognized: they are denied at once and erased from every store as
@@ -72,6 +73,9 @@ func (r *Runner) PurgeKey(ctx context.Context, js []*Job, id, why string, terms 
 	}
 	_, pending := journal.Pending()
 	if len(gone) == 0 && len(pending) == 0 {
+		if i >= 0 && records[i].Lost != nil {
+			out.Done = &records[i].Lost.At
+		}
 		return out, nil
 	}
 	out.Erased, err = r.carryOut(ctx, js, nil, terms, func(ctx context.Context, w *work, journal *event.Journal, e *Erased, _ bool) (*event.Identities, error) {

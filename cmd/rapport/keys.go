@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rapport-ml/rapport/configs"
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs"
 )
 
@@ -66,6 +67,8 @@ func (k *keyring) print(w io.Writer) {
 			how += fmt.Sprintf(", given up as lost on %s: %s", s.Lost.At.Format(time.DateOnly), s.Lost.Why)
 		case s.Retired != nil:
 			how += ", retired on " + s.Retired.Format(time.DateOnly)
+		case s.Same != "":
+			how += fmt.Sprintf(", the same secret as %s: nothing was rotated between them", s.Same)
 		}
 		row(w, "key "+s.ID, how)
 		if s.Since != nil {
@@ -225,7 +228,8 @@ func (a *app) beginSecret(ctx context.Context, p *configs.Project, place, id str
 	if err != nil {
 		return usageError{fmt.Errorf("keys rotate: %w", err)}
 	}
-	if err := p.TrySecret(place, id, a.env); err != nil {
+	next, err := p.TrySecret(place, id, a.env)
+	if err != nil {
 		return fmt.Errorf("keys rotate: nothing is changed: the new secret cannot be used: %w", err)
 	}
 	o, err := a.open(ctx, true)
@@ -241,6 +245,13 @@ func (a *app) beginSecret(ctx context.Context, p *configs.Project, place, id str
 	}
 	if slices.ContainsFunc(k.Secrets, func(s jobs.KeyState) bool { return s.ID == id }) {
 		return usageError{fmt.Errorf("keys rotate: key id %s was another secret's: a new secret needs a new key id", id)}
+	}
+	records, err := event.ReadKeyRecords(ctx, o.Bucket)
+	if err != nil {
+		return fmt.Errorf("keys rotate: nothing is changed: %w", err)
+	}
+	if twin := event.Twin(next, records, append([]event.Keys{o.Keys}, o.Previous...)); twin != "" {
+		return usageError{fmt.Errorf("keys rotate: nothing is changed: the secret there is the secret of %s: a rotation needs another one, as 32 random bytes, or one that has leaked would stay in force", twin)}
 	}
 	if err := replaceFile(p.File(), text); err != nil {
 		return fmt.Errorf("write the project file: %w", err)
@@ -303,8 +314,12 @@ func (a *app) purgeKey(cmd *cobra.Command, id, why, contact string) error {
 		return keyFault(err)
 	}
 	return a.print(out, func(w io.Writer) {
-		row(w, "key "+out.ID, "given up as lost")
-		row(w, "removed", count(out.People, "person")+" whom nobody could recognize")
+		if out.Done != nil {
+			row(w, "key "+out.ID, fmt.Sprintf("was given up as lost on %s, and %s removed then: nothing is left to do", clock(*out.Done), count(out.People, "person")))
+		} else {
+			row(w, "key "+out.ID, "given up as lost")
+			row(w, "removed", count(out.People, "person")+" whom nobody could recognize")
+		}
 		if e := out.Erased; e != nil {
 			row(w, "", fmt.Sprintf("%d rows, %d files, %d online rows", e.Rows, e.Parts, e.Online))
 			for _, x := range e.Pending {

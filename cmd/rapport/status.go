@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -47,8 +48,15 @@ func (a *app) statusCmd() *cobra.Command {
 				return err
 			}
 			p.raise(cmd.Context(), js, s)
-			err = a.print(s, func(w io.Writer) {
+			faults, err := a.keyFaults(cmd.Context(), p)
+			if err != nil {
+				return err
+			}
+			err = a.print(shownStatus{s, faults}, func(w io.Writer) {
 				row(w, "clock", clock(s.Clock))
+				for _, x := range faults {
+					row(w, "pseudonym key", x)
+				}
 				if f := s.Fallback; f != nil {
 					row(w, "fallback", fallbackLine(f))
 				}
@@ -92,10 +100,30 @@ func (a *app) statusCmd() *cobra.Command {
 				}
 				printAlerts(w, s.Alerts)
 			})
+			if err == nil && len(faults) > 0 {
+				err = fmt.Errorf("%w: rapport keys check says more", errKeys)
+			}
 			if err == nil && s.Stale {
 				err = errStale
 			}
 			return err
 		},
 	}
+}
+
+// shownStatus is what status prints.
+type shownStatus struct {
+	*standing
+	Keys []string `json:"key_faults"` // of the secrets that are given
+}
+
+// keyFaults says what is wrong with the secrets as they are given here. Who has none may ask how it stands all the same: then nobody looks.
+func (a *app) keyFaults(ctx context.Context, p *project) ([]string, error) {
+	current, previous, err := p.Secrets(a.env)
+	if err != nil {
+		return nil, nil
+	}
+	with := *p.runner
+	with.Keys, with.Previous = current, previous
+	return with.KeyFaults(ctx)
 }

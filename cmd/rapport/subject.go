@@ -72,6 +72,9 @@ func (a *app) subjectEraseCmd() *cobra.Command {
 			return a.print(out, func(w io.Writer) {
 				row(w, "erasure", out.Epoch)
 				row(w, "subjects", fmt.Sprintf("%d asked, %d were known", out.Requested, out.Known))
+				if out.Linked > 0 {
+					row(w, "", count(out.Linked, "more id")+" of theirs by sources.identities, erased with them")
+				}
 				row(w, "denied", clock(out.Denied))
 				row(w, "rewritten", clock(out.Rewritten))
 				row(w, "removed", fmt.Sprintf("%d rows, %d files, %d online rows", out.Rows, out.Parts, out.Online))

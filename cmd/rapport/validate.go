@@ -115,7 +115,13 @@ func (p *project) check(ctx context.Context) []check {
 		}
 	}
 	add("online store", p.Project.Online.URL, err)
-	add("pseudonym key", "key id "+p.Keys.ID(), nil)
+	problems, err := p.runner.KeyProblems(ctx) // as keys check tells them
+	for _, x := range problems {
+		add("pseudonym key", "", errors.New(x))
+	}
+	if err != nil || len(problems) == 0 {
+		add("pseudonym key", "key id "+p.Keys.ID()+": it fits what the bucket was written with", err)
+	}
 	head := len(out) // what stands first; all else is sorted
 	if n := len(p.Alerts); n > 0 {
 		add("alerts", count(n, "place")+" to tell; rapport alerts test sends a message", p.alerts.Faults())

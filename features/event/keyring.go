@@ -82,20 +82,23 @@ func decodeKeys(body []byte) (keyRegister, error) {
 // readKeys reads what is known of keys, and holds those at hand against it.
 func (t *Identities) readKeys(ctx context.Context) (keyRegister, storage.Info, error) {
 	body, info, err := storage.ReadAll(ctx, t.bucket, identityKeys)
+	c := keyRegister{Format: keysFormat, Keys: map[string]KeyRecord{}}
 	if errors.Is(err, storage.ErrNotFound) {
-		return keyRegister{Format: keysFormat, Keys: map[string]KeyRecord{}}, storage.Info{}, nil
+		info = storage.Info{}
+	} else if err == nil {
+		c, err = decodeKeys(body)
 	}
-	if err != nil {
-		return keyRegister{}, info, err
-	}
-	c, err := decodeKeys(body)
-	if err != nil {
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return keyRegister{}, info, err
 	}
 	for i, k := range t.keys {
 		r, known := c.Keys[k.id]
 		switch {
 		case !known:
+			// A twin that the table was written with already stays readable: refused, its marks would recognize nobody.
+			if twin := Twin(k, slices.Collect(maps.Values(c.Keys)), t.keys); twin != "" {
+				return c, info, fmt.Errorf("key %s: its secret is that of key %s: one secret has one key id, and a rotation begins another secret", k.id, twin)
+			}
 		case !r.Fits(k):
 			return c, info, fmt.Errorf("key %s: its secret is not the one that this table was made with: give the old secret, or a new key id to the new one", k.id)
 		case i == 0 && r.Lost != nil:
@@ -152,6 +155,30 @@ func (t *Identities) KeyRecords(ctx context.Context) ([]KeyRecord, error) {
 		return nil, fmt.Errorf("keys of the identity table: %w", err)
 	}
 	return slices.SortedFunc(maps.Values(c.Keys), func(a, b KeyRecord) int { return strings.Compare(a.ID, b.ID) }), nil
+}
+
+// ReadKeyRecords is KeyRecords without the table. It holds no keys against them. Cost: one GET.
+func ReadKeyRecords(ctx context.Context, b storage.Bucket) ([]KeyRecord, error) {
+	return (&Identities{bucket: b}).KeyRecords(ctx)
+}
+
+// Twin returns the key id under which the secret of k is known already, or given beside them: the first one that is not theirs, "" if there is none.
+func Twin(k Keys, records []KeyRecord, given []Keys) string {
+	var ids []string
+	for _, r := range records {
+		if r.ID != k.id && r.Check == k.check() {
+			ids = append(ids, r.ID)
+		}
+	}
+	for _, o := range given {
+		if o.id != k.id && o.check() == k.check() {
+			ids = append(ids, o.id)
+		}
+	}
+	if len(ids) == 0 {
+		return ""
+	}
+	return slices.Min(ids)
 }
 
 // Fits reports whether k are keys of the secret that the record is of.

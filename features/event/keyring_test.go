@@ -194,3 +194,47 @@ func FuzzDecodeKeys(f *testing.F) {
 		c.lost()
 	})
 }
+
+// One secret has one key id: under a second one it is refused, among the keys that are given and against those of the bucket.
+func TestTwinKeys(t *testing.T) {
+	b := storage.NewMemory(nil)
+	secret := []byte("a secret of two key ids")
+	named := func(id string) Keys {
+		k, err := NewKeys(id, secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	other, err := NewKeys("k9", []byte("another secret of one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuses := func(want string, current Keys, previous ...Keys) {
+		t.Helper()
+		if _, err := OpenIdentities(t.Context(), b, current, previous...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("opened with %v and %v: %v", current, previous, err)
+		}
+	}
+	refuses("key k2: its secret is that of key k1", named("k2"), named("k1"))
+	refuses("key k1: its secret is that of key k2", other, named("k1"), named("k2"))
+	ids, err := OpenIdentities(t.Context(), b, named("k1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ids.Number("somebody"); err != nil {
+		t.Fatal(err)
+	}
+	if err := ids.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	refuses("key k2: its secret is that of key k1", named("k2"), named("k1"))
+	refuses("key k2: its secret is that of key k1", named("k2"))
+	if _, err := OpenIdentities(t.Context(), b, other, named("k1")); err != nil {
+		t.Errorf("another secret: %v", err)
+	}
+	records, err := ReadKeyRecords(t.Context(), b)
+	if err != nil || Twin(named("k2"), records, nil) != "k1" || Twin(named("k1"), records, nil) != "" || Twin(other, records, []Keys{other, named("k1")}) != "" {
+		t.Errorf("twins by %v, %v", records, err)
+	}
+}

@@ -41,7 +41,7 @@ var (
 		Refused:       "these subjects said no: nothing to do, their choice is honoured",
 		Expired:       "their consent has expired: ask them to renew it",
 		PastRetention: "these events are older than the purpose keeps them: lengthen keep.events only if the purpose needs it",
-		Erased:        "these subjects were erased: remove them from the source as well",
+		Erased:        "these subjects were erased: remove them from the source as well; where a key was given up as lost (rapport keys list), an id that had no row by then counts again only with a basis that is recorded after that",
 		NotYetValid:   "these events lie before the subjects' current consent began: no remedy, unless the consent table lacks earlier records",
 		Protected:     "these subjects are protected (protected_subjects) and never profiled: no remedy, unless the declaration matches more of them than it should",
 		SensitiveItem: "these events tell of items that count for nobody without the consent that sensitive_items names: no remedy, unless the declaration matches more of them than it should",
