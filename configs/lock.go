@@ -14,6 +14,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/models/lists"
 )
 
@@ -221,7 +222,7 @@ func (p *Project) lockedPurpose(name string) Locked {
 		if out.Keep == nil {
 			out.Keep = map[string]string{}
 		}
-		out.Keep[class] = days(keep)
+		out.Keep[class] = features.FormatWindow(keep)
 	}
 	return out
 }
@@ -231,14 +232,6 @@ func use(pu Purpose) string {
 		return "training"
 	}
 	return pu.Use
-}
-
-// days writes a duration as the project file has it.
-func days(d time.Duration) string {
-	if d > 0 && d%(24*time.Hour) == 0 {
-		return strconv.Itoa(int(d/(24*time.Hour))) + "d"
-	}
-	return d.String()
 }
 
 // sourceColumn is the column of the source's files that a name stands for: "" if that is not told.
@@ -468,7 +461,7 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 			case !limited:
 				add(path+".keep", "keeps %s for ever; accepted is %s", class, was.Keep[class])
 			case keep > limit:
-				add(path+".keep."+class, "keeps %s; accepted is %s", days(keep), was.Keep[class])
+				add(path+".keep."+class, "keeps %s; accepted is %s", features.FormatWindow(keep), was.Keep[class])
 			}
 		}
 	}

@@ -213,10 +213,7 @@ func (p *purging) all(ctx context.Context) (err error) {
 	if p.holds, err = p.inForce(ctx); err != nil {
 		return err
 	}
-	if p.versions, err = p.modelVersions(ctx); err != nil {
-		return err
-	}
-	if p.safe, err = p.safeVersions(ctx); err != nil {
+	if err := p.readModels(ctx); err != nil {
 		return err
 	}
 	for _, stage := range []struct {

@@ -14,49 +14,29 @@ import (
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// modelVersions are the versions of every model that was ever registered, by model, and why some of them are never purged.
-func (p *purging) modelVersions(ctx context.Context) (map[string][]registry.Version, error) {
-	out := map[string][]registry.Version{}
-	for info, err := range p.Bucket.List(ctx, "models/", storage.ListOpt{Delimiter: "/"}) {
-		if err != nil {
-			return nil, err
-		}
-		name := path.Base(info.Key)
-		reg, err := registry.Open(p.Bucket, name)
-		if err != nil {
-			return nil, err
-		}
-		if out[name], err = reg.Versions(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-// safeVersions says which versions stay whatever their age, and why: what is live, pinned, a candidate, or of a generation that the online store keeps for a
-// rollback.
-func (p *purging) safeVersions(ctx context.Context) (map[string]map[int]string, error) {
+// readModels reads the versions of every model that was ever registered, and says which stay whatever their age, and why: what is live, pinned, a candidate, or
+// of a generation that the online store keeps for a rollback.
+func (p *purging) readModels(ctx context.Context) error {
 	have, err := p.Online.Generations(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("online store: %w", err)
+		return fmt.Errorf("online store: %w", err)
 	}
-	out := map[string]map[int]string{}
-	for info, err := range p.Bucket.List(ctx, "models/", storage.ListOpt{Delimiter: "/"}) {
+	p.versions, p.safe = map[string][]registry.Version{}, map[string]map[int]string{}
+	for reg, err := range registry.Every(ctx, p.Bucket) {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		name := path.Base(info.Key)
-		reg, err := registry.Open(p.Bucket, name)
-		if err != nil {
-			return nil, err
+		name := reg.Name()
+		if p.versions[name], err = reg.Versions(ctx); err != nil {
+			return err
 		}
 		live, err := reg.Live(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		history, err := reg.History(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		safe := map[int]string{}
 		for _, c := range history {
@@ -73,9 +53,9 @@ func (p *purging) safeVersions(ctx context.Context) (map[string]map[int]string, 
 		for alias, t := range live.Aliases {
 			safe[t.Version] = fmt.Sprintf("version %d of %s, which is live as %s", t.Version, name, alias)
 		}
-		out[name] = safe
+		p.safe[name] = safe
 	}
-	return out, nil
+	return nil
 }
 
 // safeInterval says why what was made for an interval stays, or "": a version of a job that reads it does, and was trained for this interval.

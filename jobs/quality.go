@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/jobs/ledger"
@@ -24,7 +25,7 @@ const firstPlaces = 5
 
 // smallCell is the count under which a number of people, or of rows that policy left out, is not printed. What is told of expectations and of quarantined rows
 // are exact counts of rows, not of people: one of them tells that a row was damaged, and of nobody whose.
-const smallCell = 11
+const smallCell = eval.MinCell
 
 // The trailing median is over at most trailing intervals with events, and is not judged on fewer than fewest.
 const (

@@ -124,14 +124,19 @@ func (r *Runner) Mend(ctx context.Context, job *Job) (mended bool, err error) {
 	return err == nil, err
 }
 
-// late tells the observers which jobs are late, and gives them their minute.
-func (s *Scheduler) late(ctx context.Context) {
-	var told []LateObserver
-	for _, o := range s.runner.Observers {
-		if l, ok := o.(LateObserver); ok {
-			told = append(told, l)
+// observing are the runner's observers that are told of O's kind of thing as well.
+func observing[O any](r *Runner) (out []O) {
+	for _, o := range r.Observers {
+		if x, ok := o.(O); ok {
+			out = append(out, x)
 		}
 	}
+	return out
+}
+
+// late tells the observers which jobs are late, and gives them their minute.
+func (s *Scheduler) late(ctx context.Context) {
+	told := observing[LateObserver](s.runner)
 	if len(told) == 0 {
 		return
 	}
@@ -145,10 +150,8 @@ func (s *Scheduler) late(ctx context.Context) {
 	for _, l := range s.lines {
 		for _, j := range status.Jobs {
 			if j.Job == l.job.Name && j.ConsentHeld != "" {
-				for _, o := range told {
-					if h, ok := o.(HoldObserver); ok {
-						h.Held(ctx, l.job, l.job.Every.At(s.clock.Now()), j.ConsentHeld)
-					}
+				for _, o := range observing[HoldObserver](s.runner) {
+					o.Held(ctx, l.job, l.job.Every.At(s.clock.Now()), j.ConsentHeld)
 				}
 			}
 			if j.Job != l.job.Name || !j.Late {
@@ -167,12 +170,7 @@ func (s *Scheduler) late(ctx context.Context) {
 
 // overdue tells the observers what people have a right to by a day that has passed.
 func (s *Scheduler) overdue(ctx context.Context) {
-	var told []OverdueObserver
-	for _, o := range s.runner.Observers {
-		if d, ok := o.(OverdueObserver); ok {
-			told = append(told, d)
-		}
-	}
+	told := observing[OverdueObserver](s.runner)
 	if len(told) == 0 {
 		return
 	}

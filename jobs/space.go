@@ -267,11 +267,7 @@ func (r *Runner) named(ctx context.Context) (named, unwanted map[string]bool, er
 		}
 	}
 	// Versions of every model that was ever registered here, also of those that the project has dropped.
-	for info, err := range r.Bucket.List(ctx, "models/", storage.ListOpt{Delimiter: "/"}) {
-		if err != nil {
-			return nil, nil, err
-		}
-		reg, err := registry.Open(r.Bucket, path.Base(info.Key))
+	for reg, err := range registry.Every(ctx, r.Bucket) {
 		if err != nil {
 			return nil, nil, err
 		}

@@ -97,16 +97,21 @@ func (k *keyring) print(w io.Writer) {
 	row(w, "", "encryption: "+k.Storage.SSE)
 }
 
+// keyring opens the project and reads its keyring.
+func (a *app) keyring(ctx context.Context) (*keyring, error) {
+	p, err := a.open(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	k, err := p.keyring(ctx)
+	return k, errors.Join(err, p.Close())
+}
+
 func (a *app) keysListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "Every key: since when, what was made with it, what needs it yet, and whether it may be retired", Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := a.open(cmd.Context(), true)
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			k, err := p.keyring(cmd.Context())
+			k, err := a.keyring(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -122,12 +127,7 @@ func (a *app) keysCheckCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "check", Short: "Whether the secrets given are those that the bucket was written with, and who cannot be recognized by them; exit 1 if somebody cannot", Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := a.open(cmd.Context(), true)
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			k, err := p.keyring(cmd.Context())
+			k, err := a.keyring(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -232,12 +232,8 @@ func (a *app) beginSecret(ctx context.Context, p *configs.Project, place, id str
 	if err != nil {
 		return fmt.Errorf("keys rotate: nothing is changed: the new secret cannot be used: %w", err)
 	}
-	o, err := a.open(ctx, true)
+	k, err := a.keyring(ctx)
 	if err != nil {
-		return err
-	}
-	k, err := o.keyring(ctx)
-	if err = errors.Join(err, o.Close()); err != nil {
 		return err
 	}
 	if len(k.Problems) > 0 {

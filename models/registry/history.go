@@ -20,7 +20,7 @@ type archived struct {
 	History []Change `json:"history"`
 }
 
-func (r *Registry) historyPrefix() string { return "models/" + r.name + "/history/" }
+func (r *Registry) historyPrefix() string { return modelsPrefix + r.name + "/history/" }
 
 // archive moves old entries out of l when it is full. Reviews stay, since they decide what may be promoted. The archive is written
 // before the live object that no longer holds its entries; a second writer of the same archive writes the same bytes.

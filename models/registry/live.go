@@ -116,7 +116,7 @@ func LiveFor(l Live, alias string, iv table.Interval) (version int, ok bool) {
 	return version, ok
 }
 
-func (r *Registry) liveKey() string { return "models/" + r.name + "/live.json" }
+func (r *Registry) liveKey() string { return modelsPrefix + r.name + "/live.json" }
 
 // Live returns what is live now. Before the first change it is empty, with fence 0.
 func (r *Registry) Live(ctx context.Context) (Live, error) {

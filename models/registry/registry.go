@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,8 @@ var (
 )
 
 const (
+	modelsPrefix = "models/"
+
 	maxNumber = 99_999_999 // eight digits
 	maxFile   = 8 << 30    // bytes
 	// maxTries bounds how often a change is made again because another writer was first. Each failed try is another's success.
@@ -56,13 +59,33 @@ func Open(b storage.Bucket, name string) (*Registry, error) {
 	return &Registry{bucket: b, name: name, nonce: rand.Text}, nil
 }
 
+// Every yields the registry of each model that ever had a version in the bucket. Cost: one listing.
+func Every(ctx context.Context, b storage.Bucket) iter.Seq2[*Registry, error] {
+	return func(yield func(*Registry, error) bool) {
+		for info, err := range b.List(ctx, modelsPrefix, storage.ListOpt{Delimiter: "/"}) {
+			var r *Registry
+			if err == nil {
+				r, err = Open(b, path.Base(info.Key))
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Name returns the model's name.
+func (r *Registry) Name() string { return r.name }
+
 func artifactPrefix(digest string) string { return "artifacts/" + digest + "/" }
 
-func (r *Registry) versionPrefix() string { return "models/" + r.name + "/versions/" }
+func (r *Registry) versionPrefix() string { return modelsPrefix + r.name + "/versions/" }
 
 func (r *Registry) versionKey(n int) string { return fmt.Sprintf("%s%08d.json", r.versionPrefix(), n) }
 
-func (r *Registry) claimKey(key string) string { return "models/" + r.name + "/keys/" + key + ".json" }
+func (r *Registry) claimKey(key string) string {
+	return modelsPrefix + r.name + "/keys/" + key + ".json"
+}
 
 // failed wraps an error with the model and the operation.
 func (r *Registry) failed(op string, err error) error {
