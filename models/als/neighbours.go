@@ -29,14 +29,16 @@ const tries = 2
 // have in common is then counted either for all others at once, over the histories of the item's subjects, or, where these are long, for one of the
 // nearest after the other until enough have passed, each until it passes: a pair of popular items does so after a few subjects. Only where too few
 // of the nearest pass is a popular item counted in full, so the most that it can cost is Σ n² over subjects of n items; at ML-20M's shape it is a tenth
-// of that, and all takes as long as two epochs. Memory: two copies of the vectors, and for each core 72 bytes an item and a bit a subject.
+// of that, and all takes as long as two epochs. Memory: two copies of the vectors, what is returned, and for each core 72 bytes an item and a bit a subject.
 func (p *pairs) neighbours(ctx context.Context, h *Hyper, vectors []float32) (neighbours, error) {
 	const each = 16 // items that share one pass over the vectors
 	n, d := len(p.items), h.Dim
 	unit := scaled(vectors, n, d)
 	packed := inStrips(unit, n, d)
 	chunks := (n + each - 1) / each
-	found, errs := make([][]int32, n), make([]error, chunks)
+	// What an item has comes to a place that is wide enough for all that it may have, and moves up to the item's before it at the end: lists of their own, and a
+	// column that grows, were a sixth of a training's memory.
+	out, errs := neighbours{off: make([]int32, n+1), col: make([]int32, n*h.Neighbours)}, make([]error, chunks)
 	vec.Chunks(chunks, func() *mates { return newMates(p, h, each) }, func(m *mates, chunk int) {
 		if errs[chunk] = ctx.Err(); errs[chunk] != nil {
 			return
@@ -46,19 +48,20 @@ func (p *pairs) neighbours(ctx context.Context, h *Hyper, vectors []float32) (ne
 			s.MulNT(m.cosines[k*strip:], m.stride, unit[lo*d:], d, hi-lo)
 		}
 		for i := lo; i < hi && errs[chunk] == nil; i++ {
-			found[i], errs[chunk] = m.of(int32(i), m.cosines[(i-lo)*m.stride:][:n])
+			var found []int32
+			found, errs[chunk] = m.of(int32(i), m.cosines[(i-lo)*m.stride:][:n])
+			out.off[i+1] = int32(copy(out.col[i*h.Neighbours:], found))
 		}
 	})
-	out := neighbours{off: make([]int32, 1, n+1)}
 	for _, err := range errs {
 		if err != nil {
 			return neighbours{}, fmt.Errorf("related items: %w", err)
 		}
 	}
-	for _, col := range found {
-		out.col = append(out.col, col...)
-		out.off = append(out.off, int32(len(out.col)))
+	for i := range n {
+		out.off[i+1] = out.off[i] + int32(copy(out.col[out.off[i]:], out.col[i*h.Neighbours:][:out.off[i+1]]))
 	}
+	out.col = out.col[:out.off[n]]
 	return out, nil
 }
 
@@ -73,6 +76,7 @@ type mates struct {
 	counts  []int32   // by item: subjects in common
 	chose   []uint64  // a bit a subject
 	passing []int32
+	passed  []int32
 	near    []int32
 	scores  []float32
 }
@@ -87,7 +91,7 @@ func newMates(p *pairs, h *Hyper, rows int) *mates {
 	}
 }
 
-// of returns the neighbours of item, whose cosines with all items are given, ascending.
+// of returns the neighbours of item, whose cosines with all items are given, ascending. They are valid until the next call.
 func (m *mates) of(item int32, cosines []float32) ([]int32, error) {
 	subjects, _ := m.p.byItem.row(int(item))
 	work := 0
@@ -111,7 +115,7 @@ func (m *mates) of(item int32, cosines []float32) ([]int32, error) {
 	if err != nil {
 		return nil, err
 	}
-	near := slices.Clone(positive(m.near[:n], m.scores))
+	near := positive(m.near[:n], m.scores)
 	slices.Sort(near)
 	return near, nil
 }
@@ -137,7 +141,8 @@ func (m *mates) count(item int32, subjects []int32) {
 }
 
 // walk returns the first of items, as many as are wanted, that enough of the subjects chose.
-func (m *mates) walk(subjects, items []int32) (passed []int32) {
+func (m *mates) walk(subjects, items []int32) []int32 {
+	passed := m.passed[:0]
 	for _, s := range subjects {
 		m.chose[s/64] |= 1 << (s % 64)
 	}
@@ -157,6 +162,7 @@ func (m *mates) walk(subjects, items []int32) (passed []int32) {
 	for _, s := range subjects {
 		m.chose[s/64] = 0
 	}
+	m.passed = passed
 	return passed
 }
 
