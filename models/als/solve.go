@@ -33,7 +33,7 @@ func lanes(d int) int { return (d + vec.Lanes - 1) / vec.Lanes * vec.Lanes }
 // scratch is one worker's memory for solves: O(d²), and 4·(d+2) bytes for each row that it gathers at once. Vectors are in whole lanes,
 // with zeros behind d.
 type scratch struct {
-	stride        int
+	stride, pitch int       // of vectors; of the rows in x that are multiplied out
 	a, kept       []float32 // d×d
 	x             []float32 // gathered rows, times the roots of their confidences
 	y, root, same []float32 // a number for each gathered row
@@ -46,9 +46,9 @@ func (s *system) scratch() *scratch { return s.gathers(vec.PanelWidth) }
 
 // gathers makes memory for `rows` gathered rows.
 func (s *system) gathers(rows int) *scratch {
-	stride := lanes(s.d)
+	stride, pitch := lanes(s.d), vec.Pitch(s.d)
 	sc := &scratch{
-		stride: stride, a: make([]float32, s.d*s.d), kept: make([]float32, s.d*s.d), x: make([]float32, rows*stride),
+		stride: stride, pitch: pitch, a: make([]float32, s.d*s.d), kept: make([]float32, s.d*s.d), x: make([]float32, max(rows*stride, min(rows, vec.PanelWidth)*pitch)),
 		y: make([]float32, rows), root: make([]float32, rows), same: make([]float32, rows), b: make([]float32, stride), v: make([]float32, stride),
 	}
 	for k := range sc.same {
@@ -57,14 +57,14 @@ func (s *system) gathers(rows int) *scratch {
 	return sc
 }
 
-// gather copies the fixed vectors that col names to sc.x, times the roots of their confidences, which it returns.
-func (s *system) gather(col []int32, conf []float32, sc *scratch) (roots []float32) {
+// gather copies the fixed vectors that col names to sc.x, one each pitch, times the roots of their confidences, which it returns.
+func (s *system) gather(col []int32, conf []float32, sc *scratch, pitch int) (roots []float32) {
 	roots = s.roots(conf, len(col), sc)
 	scale := roots
 	if conf == nil && s.same == 1 {
 		scale = nil
 	}
-	vec.Gather(sc.x, sc.stride, s.fixed, s.d, col, scale)
+	vec.Gather(sc.x, pitch, s.fixed, s.d, col, scale)
 	return roots
 }
 
@@ -102,9 +102,9 @@ func (s *system) solve(dst []float32, col []int32, conf []float32, shrink float6
 	}
 	for at := 0; at < len(col); at += vec.PanelWidth {
 		end := min(at+vec.PanelWidth, len(col))
-		roots := s.gather(col[at:end], part(conf, at, end), sc)
-		vec.AddRows(sc.b, sc.x, sc.stride, roots)
-		vec.Syrk(sc.a, d, sc.x, end-at, d, sc.stride)
+		roots := s.gather(col[at:end], part(conf, at, end), sc, sc.pitch)
+		vec.AddRows(sc.b, sc.x, sc.pitch, roots)
+		vec.Syrk(sc.a, d, sc.x, end-at, d, sc.pitch)
 	}
 	if len(col) > vec.PanelWidth {
 		copy(sc.kept, sc.a)
@@ -155,7 +155,7 @@ func (s *system) lossOf(w []float32, col []int32, conf, centre []float32, shrink
 	if len(col) <= vec.PanelWidth {
 		clear(sc.v[copy(sc.v, w):])
 		y := sc.y[:len(col)]
-		vec.Dots(y, sc.x, sc.stride, sc.v)
+		vec.Dots(y, sc.x, sc.pitch, sc.v)
 		for k, root := range s.roots(conf, len(col), sc) {
 			e := float64(root - y[k])
 			loss += e * e

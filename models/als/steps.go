@@ -70,7 +70,7 @@ func (s *system) conjugate(w []float32, col []int32, conf []float32, shrink floa
 	loss = s.without(w, shrink, centre)
 	for at := 0; at < len(col); at += room {
 		end := min(at+room, len(col))
-		roots := s.gather(col[at:end], part(conf, at, end), sc)
+		roots := s.gather(col[at:end], part(conf, at, end), sc, sc.stride)
 		loss += residuals(sc.x, sc.y[:end-at], roots, w, st.r)
 	}
 	clear(st.p)
@@ -81,7 +81,7 @@ func (s *system) conjugate(w []float32, col []int32, conf []float32, shrink floa
 		for at := 0; at < len(col); at += room {
 			end := min(at+room, len(col))
 			if len(col) > room {
-				s.gather(col[at:end], part(conf, at, end), sc)
+				s.gather(col[at:end], part(conf, at, end), sc, sc.stride)
 			}
 			outer(sc.x, sc.y[:end-at], st.p, st.q)
 		}
@@ -150,7 +150,7 @@ func outer(x, y, p, q []float32) {
 // false also if a block is not positive definite in float32. O(n·d·width).
 func (s *system) blocks(w []float32, col []int32, conf []float32, shrink float64, centre []float32, width int, sc *scratch) (loss float64, ok bool) {
 	st, left := s.begin(shrink, sc), sc.y[:len(col)]
-	roots := s.gather(col, conf, sc)
+	roots := s.gather(col, conf, sc, sc.stride)
 	vec.Dots(left, sc.x, sc.stride, w)
 	for k, root := range roots {
 		left[k] = root - left[k]

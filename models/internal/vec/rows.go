@@ -66,27 +66,27 @@ func sumLanes(lane *[Lanes]float32) float32 {
 }
 
 // Gather copies the rows of x (d long, one after the other) that col names to dst, stride apart, row k times scale[k] (all 1 if scale is
-// nil), and fills them up with zeros to stride. It is quickest if d = stride is a multiple of Lanes: rows are then fetched ahead of
-// their turn. O(len(col)·stride).
+// nil), and fills them up with zeros to whole lanes, of which stride must have room. It is quickest if d is a multiple of Lanes: rows are then
+// fetched ahead of their turn. O(len(col)·d).
 func Gather(dst []float32, stride int, x []float32, d int, col []int32, scale []float32) {
 	if len(col) == 0 {
 		return
 	}
-	if stride < d || d == 0 || len(dst) < len(col)*stride || scale != nil && len(scale) < len(col) {
+	if stride < d || stride%Lanes != 0 || d == 0 || len(dst) < len(col)*stride || scale != nil && len(scale) < len(col) {
 		panic("vec: gathered rows do not fit")
 	}
-	if level != portable && d == stride && d%Lanes == 0 {
+	if level != portable && d%Lanes == 0 {
 		rows := len(x) / d
 		for _, c := range col {
 			if uint(c) >= uint(rows) {
 				panic("vec: a gathered row is not there")
 			}
 		}
-		gatherFMA(dst, x, d, col, scale)
+		gatherFMA(dst, stride, x, d, col, scale)
 		return
 	}
 	for k, c := range col {
-		to, from := dst[k*stride:][:stride], x[int(c)*d:][:d]
+		to, from := dst[k*stride:][:roundUp(d)], x[int(c)*d:][:d]
 		if scale == nil {
 			copy(to, from)
 		} else {

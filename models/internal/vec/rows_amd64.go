@@ -20,7 +20,7 @@ func addRowsFMA(z, x []float32, stride int, w []float32) {
 	}
 }
 
-func gatherFMA(dst, x []float32, d int, col []int32, scale []float32) {
+func gatherFMA(dst []float32, stride int, x []float32, d int, col []int32, scale []float32) {
 	// A thousand bytes are on their way at a time, about as many lines as a core waits for: the first rows of a short list are waited for anyway, and
 	// more ahead makes them more (8 % of the time of 144 rows at d = 64; a list of a thousand takes the same).
 	ahead := max(2, 256/d)
@@ -29,9 +29,9 @@ func gatherFMA(dst, x []float32, d int, col []int32, scale []float32) {
 		s = &scale[0]
 	}
 	if level == avx512 {
-		gatherAVX512(&dst[0], &x[0], d/Lanes, &col[0], len(col), ahead, s)
+		gatherAVX512(&dst[0], stride, &x[0], d/Lanes, &col[0], len(col), ahead, s)
 	} else {
-		gatherAVX2(&dst[0], &x[0], d/Lanes, &col[0], len(col), ahead, s)
+		gatherAVX2(&dst[0], stride, &x[0], d/Lanes, &col[0], len(col), ahead, s)
 	}
 }
 

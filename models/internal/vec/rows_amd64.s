@@ -331,52 +331,54 @@ narrower1:
 	VZEROUPPER
 	RET
 
-// func gatherAVX512(dst *float32, x *float32, strips int, col *int32, n int, ahead int, scale *float32)
+// func gatherAVX512(dst *float32, stride int, x *float32, strips int, col *int32, n int, ahead int, scale *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gatherAVX512(SB), NOSPLIT, $0-56
+TEXT ·gatherAVX512(SB), NOSPLIT, $0-64
 	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         strips+16(FP), DX
-	MOVQ         col+24(FP), BX
-	MOVQ         n+32(FP), SI
-	MOVQ         ahead+40(FP), DI
-	MOVQ         scale+48(FP), R8
+	MOVQ         x+16(FP), CX
+	MOVQ         strips+24(FP), DX
+	MOVQ         stride+8(FP), BX
+	MOVQ         col+32(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVQ         ahead+48(FP), R8
+	MOVQ         scale+56(FP), R9
+	SHLQ         $0x02, BX
 	SHLQ         $0x06, DX
-	MOVL         $0x3f800000, R11
-	VMOVD        R11, X15
+	MOVL         $0x3f800000, R12
+	VMOVD        R12, X15
 	VBROADCASTSS X15, Z15
-	XORQ         R9, R9
+	XORQ         R10, R10
 
 row:
-	TESTQ        R8, R8
+	TESTQ        R9, R9
 	JZ           unscaled
-	VBROADCASTSS (R8)(R9*4), Z15
+	VBROADCASTSS (R9)(R10*4), Z15
 
 unscaled:
-	LEAQ (R9)(DI*1), R10
-	CMPQ R10, SI
+	LEAQ (R10)(R8*1), R11
+	CMPQ R11, DI
 	JLT  inside
-	MOVQ R9, R10
+	MOVQ R10, R11
 
 inside:
-	MOVLQSX (BX)(R10*4), R10
-	IMULQ   DX, R10
-	ADDQ    CX, R10
-	MOVLQSX (BX)(R9*4), R11
+	MOVLQSX (SI)(R11*4), R11
 	IMULQ   DX, R11
 	ADDQ    CX, R11
-	XORQ    R12, R12
+	MOVLQSX (SI)(R10*4), R12
+	IMULQ   DX, R12
+	ADDQ    CX, R12
+	XORQ    R13, R13
 
 strip:
-	PREFETCHT0 (R10)(R12*1)
-	VMULPS     (R11)(R12*1), Z15, Z0
-	VMOVUPS    Z0, (AX)(R12*1)
-	ADDQ       $0x40, R12
-	CMPQ       R12, DX
+	PREFETCHT0 (R11)(R13*1)
+	VMULPS     (R12)(R13*1), Z15, Z0
+	VMOVUPS    Z0, (AX)(R13*1)
+	ADDQ       $0x40, R13
+	CMPQ       R13, DX
 	JLT        strip
-	ADDQ       DX, AX
-	INCQ       R9
-	CMPQ       R9, SI
+	ADDQ       BX, AX
+	INCQ       R10
+	CMPQ       R10, DI
 	JLT        row
 	VZEROUPPER
 	RET
@@ -659,54 +661,56 @@ narrower1:
 	VZEROUPPER
 	RET
 
-// func gatherAVX2(dst *float32, x *float32, strips int, col *int32, n int, ahead int, scale *float32)
+// func gatherAVX2(dst *float32, stride int, x *float32, strips int, col *int32, n int, ahead int, scale *float32)
 // Requires: AVX, AVX2, MMX+
-TEXT ·gatherAVX2(SB), NOSPLIT, $0-56
+TEXT ·gatherAVX2(SB), NOSPLIT, $0-64
 	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         strips+16(FP), DX
-	MOVQ         col+24(FP), BX
-	MOVQ         n+32(FP), SI
-	MOVQ         ahead+40(FP), DI
-	MOVQ         scale+48(FP), R8
+	MOVQ         x+16(FP), CX
+	MOVQ         strips+24(FP), DX
+	MOVQ         stride+8(FP), BX
+	MOVQ         col+32(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVQ         ahead+48(FP), R8
+	MOVQ         scale+56(FP), R9
+	SHLQ         $0x02, BX
 	SHLQ         $0x06, DX
-	MOVL         $0x3f800000, R11
-	VMOVD        R11, X15
+	MOVL         $0x3f800000, R12
+	VMOVD        R12, X15
 	VBROADCASTSS X15, Y15
-	XORQ         R9, R9
+	XORQ         R10, R10
 
 row:
-	TESTQ        R8, R8
+	TESTQ        R9, R9
 	JZ           unscaled
-	VBROADCASTSS (R8)(R9*4), Y15
+	VBROADCASTSS (R9)(R10*4), Y15
 
 unscaled:
-	LEAQ (R9)(DI*1), R10
-	CMPQ R10, SI
+	LEAQ (R10)(R8*1), R11
+	CMPQ R11, DI
 	JLT  inside
-	MOVQ R9, R10
+	MOVQ R10, R11
 
 inside:
-	MOVLQSX (BX)(R10*4), R10
-	IMULQ   DX, R10
-	ADDQ    CX, R10
-	MOVLQSX (BX)(R9*4), R11
+	MOVLQSX (SI)(R11*4), R11
 	IMULQ   DX, R11
 	ADDQ    CX, R11
-	XORQ    R12, R12
+	MOVLQSX (SI)(R10*4), R12
+	IMULQ   DX, R12
+	ADDQ    CX, R12
+	XORQ    R13, R13
 
 strip:
-	PREFETCHT0 (R10)(R12*1)
-	VMULPS     (R11)(R12*1), Y15, Y0
-	VMOVUPS    Y0, (AX)(R12*1)
-	VMULPS     32(R11)(R12*1), Y15, Y1
-	VMOVUPS    Y1, 32(AX)(R12*1)
-	ADDQ       $0x40, R12
-	CMPQ       R12, DX
+	PREFETCHT0 (R11)(R13*1)
+	VMULPS     (R12)(R13*1), Y15, Y0
+	VMOVUPS    Y0, (AX)(R13*1)
+	VMULPS     32(R12)(R13*1), Y15, Y1
+	VMOVUPS    Y1, 32(AX)(R13*1)
+	ADDQ       $0x40, R13
+	CMPQ       R13, DX
 	JLT        strip
-	ADDQ       DX, AX
-	INCQ       R9
-	CMPQ       R9, SI
+	ADDQ       BX, AX
+	INCQ       R10
+	CMPQ       R10, DI
 	JLT        row
 	VZEROUPPER
 	RET

@@ -14,10 +14,10 @@ func dotsAVX512(y *float32, n int, x *float32, stride int, p *float32, strips in
 //go:noescape
 func addRowsAVX512(z *float32, strips int, x *float32, stride int, w *float32, n int)
 
-// gatherAVX512 sets row k of dst to scale[k]·(row col[k] of x), or to that row if scale is nil. Rows are 16·strips long, n > 0.
+// gatherAVX512 sets row k of dst to scale[k]·(row col[k] of x), or to that row if scale is nil. Rows are 16·strips long, those of dst stride apart, n > 0.
 //
 //go:noescape
-func gatherAVX512(dst *float32, x *float32, strips int, col *int32, n int, ahead int, scale *float32)
+func gatherAVX512(dst *float32, stride int, x *float32, strips int, col *int32, n int, ahead int, scale *float32)
 
 // mulToAVX512 sets dst to a∘b.
 //
@@ -44,10 +44,10 @@ func dotsAVX2(y *float32, n int, x *float32, stride int, p *float32, strips int)
 //go:noescape
 func addRowsAVX2(z *float32, strips int, x *float32, stride int, w *float32, n int)
 
-// gatherAVX2 sets row k of dst to scale[k]·(row col[k] of x), or to that row if scale is nil. Rows are 16·strips long, n > 0.
+// gatherAVX2 sets row k of dst to scale[k]·(row col[k] of x), or to that row if scale is nil. Rows are 16·strips long, those of dst stride apart, n > 0.
 //
 //go:noescape
-func gatherAVX2(dst *float32, x *float32, strips int, col *int32, n int, ahead int, scale *float32)
+func gatherAVX2(dst *float32, stride int, x *float32, strips int, col *int32, n int, ahead int, scale *float32)
 
 // mulToAVX2 sets dst to a∘b.
 //

@@ -76,7 +76,7 @@ func TestGather(t *testing.T) {
 				atLevels(t, func(t *testing.T) {
 					r := rand.New(rand.NewPCG(uint64(n), uint64(d)))
 					const rows = 37
-					stride := roundUp(d)
+					stride := []int{roundUp(d), Pitch(d)}[n%2]
 					x, dst, scale := guarded(r, rows*d, n%4), guarded(r, n*stride, n%3), guarded(r, n, 0)
 					col := make([]int32, n)
 					for k := range col {
@@ -88,7 +88,7 @@ func TestGather(t *testing.T) {
 					}
 					Gather(dst.x, stride, x.x, d, col, factors)
 					for k, c := range col {
-						for i, v := range dst.x[k*stride:][:stride] {
+						for i, v := range dst.x[k*stride:][:roundUp(d)] {
 							var want float32
 							if i < d {
 								want = x.x[int(c)*d+i]

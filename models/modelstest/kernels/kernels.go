@@ -27,7 +27,7 @@ func RowGrams(fixed []float32, d int, lists [][]int32, gather bool) float64 {
 	const chunks = 256
 	sums := make([]float64, chunks)
 	vec.Chunks(chunks, func() memory {
-		m := memory{make([]float32, vec.PanelWidth*d), make([]float32, d*d), make([]float32, vec.PanelWidth)}
+		m := memory{make([]float32, vec.PanelWidth*vec.Pitch(d)), make([]float32, d*d), make([]float32, vec.PanelWidth)}
 		for i := range m.ones {
 			m.ones[i] = 1
 		}
@@ -39,9 +39,9 @@ func RowGrams(fixed []float32, d int, lists [][]int32, gather bool) float64 {
 			for len(list) > 0 {
 				n := min(len(list), vec.PanelWidth)
 				if gather {
-					vec.Gather(m.panel, d, fixed, d, list[:n], m.ones[:n])
+					vec.Gather(m.panel, vec.Pitch(d), fixed, d, list[:n], m.ones[:n])
 				}
-				vec.Syrk(m.c, d, m.panel, n, d, d)
+				vec.Syrk(m.c, d, m.panel, n, d, vec.Pitch(d))
 				list = list[n:]
 			}
 			for i := range d {

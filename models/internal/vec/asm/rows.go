@@ -159,12 +159,14 @@ func addRows(wide bool) {
 func gather(wide bool) {
 	l := lanes{wide}
 	name := "gather" + suffix(wide)
-	TEXT(name, NOSPLIT, "func(dst, x *float32, strips int, col *int32, n, ahead int, scale *float32)")
-	Doc(name + " sets row k of dst to scale[k]·(row col[k] of x), or to that row if scale is nil. Rows are 16·strips long, n > 0.")
+	TEXT(name, NOSPLIT, "func(dst *float32, stride int, x *float32, strips int, col *int32, n, ahead int, scale *float32)")
+	Doc(name + " sets row k of dst to scale[k]·(row col[k] of x), or to that row if scale is nil. Rows are 16·strips long, those of dst stride apart, n > 0.")
 	Pragma("noescape")
 	dst, x, strips := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("strips"), GP64())
+	stride := Load(Param("stride"), GP64())
 	col, n, ahead := Load(Param("col"), GP64()), Load(Param("n"), GP64()), Load(Param("ahead"), GP64())
 	scale := Load(Param("scale"), GP64())
+	SHLQ(Imm(2), stride)
 	SHLQ(Imm(6), strips)
 	k, next, from, off := GP64(), GP64(), GP64(), GP64()
 	var weight VecPhysical = Z15
@@ -201,7 +203,7 @@ func gather(wide bool) {
 	ADDQ(Imm(64), off)
 	CMPQ(off, strips)
 	JLT(LabelRef("strip"))
-	ADDQ(strips, dst)
+	ADDQ(stride, dst)
 	INCQ(k)
 	CMPQ(k, n)
 	JLT(LabelRef("row"))
