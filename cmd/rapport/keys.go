@@ -232,7 +232,12 @@ func (a *app) beginSecret(ctx context.Context, p *configs.Project, place, id str
 	if err != nil {
 		return fmt.Errorf("keys rotate: nothing is changed: the new secret cannot be used: %w", err)
 	}
-	k, err := a.keyring(ctx)
+	o, err := a.open(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	k, err := o.keyring(ctx)
 	if err != nil {
 		return err
 	}
