@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rapport-ml/rapport/cmd/internal/frugal"
 	"github.com/rapport-ml/rapport/configs"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/jobs/ledger"
@@ -26,7 +27,7 @@ import (
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(300) // a seventh less time on a night's work, for memory that is far from short
+		debug.SetGCPercent(frugal.Usual)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)

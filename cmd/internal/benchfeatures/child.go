@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
+	"github.com/rapport-ml/rapport/cmd/internal/frugal"
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/local"
 	"github.com/rapport-ml/rapport/storage"
@@ -57,6 +58,7 @@ func work(ctx context.Context, in io.Reader, out io.Writer) error {
 	if run == nil {
 		return fmt.Errorf("no task %q", t.Kind)
 	}
+	debug.SetGCPercent(frugal.Usual) // as the product
 	m, err := run(ctx, t)
 	if err != nil {
 		return fmt.Errorf("%s of %s: %w", t.Kind, t.Data.Name, err)
@@ -92,10 +94,6 @@ func delegate(ctx context.Context, t task) (measured, error) {
 	return m, benchmark.Delegate(ctx, t, &m, "-child")
 }
 
-// gcPercent is what lies about in a build before the collector runs, in percent of what is held. States are flat words without pointers, so that a
-// collection costs little, and memory is dear: it is a goal. A run at 100 takes as much of the processor's time, and half as much memory again.
-const gcPercent = 10
-
 // runBuild builds views from all days and keeps their rows in memory, as the peer keeps its tables.
 func runBuild(ctx context.Context, t task) (measured, error) {
 	var m measured
@@ -108,9 +106,8 @@ func runBuild(ctx context.Context, t task) (measured, error) {
 	if t.Drop {
 		out = drop
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	clock := benchmark.Start()
-	m.Stats, err = local.Engine{}.Build(ctx, features.Plan{
+	m.Stats, err = frugal.Engine{Engine: local.Engine{}}.Build(ctx, features.Plan{
 		Views: t.Views, Interval: table.Interval{Start: t.Data.end().Add(-dayLong), End: t.Data.end()}, Schema: schema(t.Data.Text, false),
 		Events: events, Budget: t.Budget, Out: out,
 	})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
+	"github.com/rapport-ml/rapport/cmd/internal/frugal"
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/local"
 	"github.com/rapport-ml/rapport/storage"
@@ -221,7 +222,7 @@ func runNight(ctx context.Context, t task) (m measured, err error) {
 		stored.whole([]*tables{rows, state, tile}[kind], name)
 		return nil
 	}
-	if m.Stats, err = (local.Engine{}).Build(ctx, p); err != nil {
+	if m.Stats, err = (frugal.Engine{Engine: local.Engine{}}).Build(ctx, p); err != nil {
 		return m, err
 	}
 	if err := stored.wait(); err != nil {

@@ -1,0 +1,105 @@
+// Package frugal sets the garbage collector for an engine at work.
+//
+// # Design
+//
+// States are large and hold no pointers: a collection of them costs next to nothing, and with Go's usual setting as much as they are, or more, would lie about
+// between two. So while an engine builds, a tenth of what is held may lie about. A build that goes on from a prior one never holds its states together: it
+// ends at some 90 MB, and a collection at each tenth of so little was a fifth of its time. It may have a floor of garbage as well.
+//
+// make bench-features measures engines as the product runs them.
+package frugal
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+
+	"github.com/rapport-ml/rapport/features"
+)
+
+// Usual is the percentage of programs whose work is a night's: a seventh less time than at Go's own 100, for memory that is far from short.
+const Usual = 300
+
+// Engine is an engine during whose work garbage is collected often, unless GOGC is set in the environment.
+type Engine struct{ features.Engine }
+
+// Build is features.Engine's.
+func (e Engine) Build(ctx context.Context, p features.Plan) (features.Stats, error) {
+	floor := uint64(0)
+	if p.Prior != nil {
+		floor = nightFloor
+	}
+	defer begin(floor)()
+	return e.Engine.Build(ctx, p)
+}
+
+// Join is features.Engine's.
+func (e Engine) Join(ctx context.Context, p features.JoinPlan) (features.Stats, error) {
+	defer begin(0)()
+	return e.Engine.Join(ctx, p)
+}
+
+const (
+	percent    = 10       // of what is held may lie about
+	nightFloor = 64 << 20 // bytes that may lie about in any case, while a build goes on from a prior one
+)
+
+// work is what the engines at work share that have begun: the percentage is the process's, and the last one gives it back.
+var work struct {
+	sync.Mutex
+	engines, before int
+	floor           uint64 // of those at work, the smallest
+	turn            int    // counts settings that were given back
+}
+
+// begin has garbage collected often until end is called.
+func begin(floor uint64) (end func()) {
+	if os.Getenv("GOGC") != "" { // said by whoever runs the program
+		return func() {}
+	}
+	w := &work
+	w.Lock()
+	defer w.Unlock()
+	if w.engines++; w.engines == 1 {
+		w.before, w.floor = debug.SetGCPercent(-1), floor
+		adjust()
+		if floor > 0 {
+			watch(w.turn)
+		}
+	} else if floor < w.floor {
+		w.floor = floor
+		adjust()
+	}
+	return func() {
+		w.Lock()
+		defer w.Unlock()
+		if w.engines--; w.engines == 0 {
+			w.turn++
+			debug.SetGCPercent(w.before)
+		}
+	}
+}
+
+// adjust sets the percentage that leaves the floor, by what the last collection has found to be held; never more than it was before: what is held may grow
+// before the next collection tells.
+func adjust() {
+	held := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(held)
+	debug.SetGCPercent(max(percent, min(work.before, int(work.floor*100/max(held[0].Value.Uint64(), 1)))))
+}
+
+// watch adjusts after each collection, as long as the turn lasts.
+func watch(turn int) {
+	sentinel := new([16]byte) // not of a class of tiny objects, which may be kept by their neighbours
+	runtime.AddCleanup(sentinel, func(turn int) {
+		work.Lock()
+		defer work.Unlock()
+		if work.turn == turn {
+			adjust()
+			watch(turn)
+		}
+	}, turn)
+}

@@ -1,0 +1,110 @@
+package frugal
+
+import (
+	"context"
+	"runtime"
+	"runtime/debug"
+	"testing"
+
+	"github.com/rapport-ml/rapport/features"
+)
+
+// wasteful allocates what nobody keeps.
+type wasteful struct {
+	features.Engine
+	bytes int
+}
+
+var kept []byte
+
+func (w wasteful) Build(context.Context, features.Plan) (features.Stats, error) {
+	for range w.bytes >> 16 {
+		kept = make([]byte, 1<<16)
+	}
+	return features.Stats{}, nil
+}
+
+func (w wasteful) Join(ctx context.Context, _ features.JoinPlan) (features.Stats, error) {
+	return w.Build(ctx, features.Plan{})
+}
+
+// collections counts those during f.
+func collections(f func()) uint32 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.NumGC - before.NumGC
+}
+
+func TestGarbageIsCollectedOften(t *testing.T) {
+	t.Setenv("GOGC", "")
+	defer debug.SetGCPercent(debug.SetGCPercent(300))
+	e := Engine{wasteful{bytes: 256 << 20}}
+	build := func(p features.Plan) func() {
+		return func() {
+			if _, err := e.Build(t.Context(), p); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	often := collections(build(features.Plan{}))
+	night := collections(build(features.Plan{Prior: &features.Prior{}}))
+	if often < 20 {
+		t.Errorf("a build of 256 MB of garbage is collected %d times, want one for each few MB", often)
+	}
+	if night < 2 || night > often/4 {
+		t.Errorf("a build from a prior one is collected %d times in 256 MB, one from all events %d times", night, often)
+	}
+	if got := debug.SetGCPercent(300); got != 300 {
+		t.Errorf("after builds the percentage is %d, want the 300 that it was", got)
+	}
+}
+
+// Two engines at work have the setting of the more frugal one, and the last one gives back what was.
+func TestEnginesSideBySide(t *testing.T) {
+	t.Setenv("GOGC", "")
+	defer debug.SetGCPercent(debug.SetGCPercent(300))
+	night := begin(nightFloor)
+	full := begin(0)
+	if often := collections(func() { _, _ = wasteful{bytes: 64 << 20}.Build(t.Context(), features.Plan{}) }); often < 5 {
+		t.Errorf("64 MB of garbage beside a build from all events are collected %d times", often)
+	}
+	full()
+	night()
+	if got := debug.SetGCPercent(300); got != 300 {
+		t.Errorf("afterwards the percentage is %d, want 300", got)
+	}
+}
+
+// Of a night that comes to hold much, a tenth lies about, as of any other build: the collection that finds it says so to the next.
+func TestFloorYields(t *testing.T) {
+	t.Setenv("GOGC", "")
+	defer debug.SetGCPercent(debug.SetGCPercent(300))
+	end := begin(1 << 20)
+	defer end()
+	held := make([]byte, 32<<20)
+	for range 1000 {
+		runtime.GC()
+		work.Lock()
+		now := debug.SetGCPercent(percent)
+		debug.SetGCPercent(now)
+		work.Unlock()
+		if now == percent {
+			runtime.KeepAlive(held)
+			return
+		}
+	}
+	t.Errorf("with 32 MB held and a floor of 1 MB the percentage never came to %d", percent)
+}
+
+func TestUsersSettingStands(t *testing.T) {
+	t.Setenv("GOGC", "77")
+	defer debug.SetGCPercent(debug.SetGCPercent(77))
+	end := begin(0)
+	if got := debug.SetGCPercent(77); got != 77 {
+		t.Errorf("GOGC=77 became %d", got)
+	}
+	end()
+}
