@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -164,13 +165,21 @@ type Consenter struct {
 	purposes []policy.Purpose // what denies by them denies a list
 	used     map[string]bool  // purposes that some job uses
 
-	who, verb string // of the access log; "": nobody asks for others, as in a test
+	who, verb string                 // of the access log; "": nobody asks for others, as in a test
+	tell      func(iter.Seq[string]) // of whom an import names; nil: nobody
 }
 
 // As is the consenter for one who records by a verb: each time a line of the access log says so, ahead of the act.
 func (c *Consenter) As(who, verb string) *Consenter {
 	named := *c
 	named.who, named.verb = who, verb
+	return &named
+}
+
+// Telling is the consenter that tells, ahead of the act, whom an import names: the online keys of those of them who are not erased, each once.
+func (c *Consenter) Telling(tell func(online iter.Seq[string])) *Consenter {
+	named := *c
+	named.tell = tell
 	return &named
 }
 
@@ -270,6 +279,9 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 	if err != nil {
 		return nil, &BadFile{err}
 	}
+	if c.tell != nil {
+		c.tell(onlineKeysOf(ids, read.Records))
+	}
 	if err := c.log(ctx, read.People, read.Marks); err != nil {
 		return nil, err
 	}
@@ -298,6 +310,20 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 		return nil, err
 	}
 	return out, c.keep(ctx, journal, epoch, ids, out, records, before)
+}
+
+// onlineKeysOf yields the online key of everybody whom records, which are ordered by subject, are of.
+func onlineKeysOf(ids *event.Identities, records []policy.Record) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i, r := range records {
+			if i > 0 && r.Subject == records[i-1].Subject {
+				continue
+			}
+			if key, ok := ids.OnlineKey(r.Subject); ok && !yield(key) {
+				return
+			}
+		}
+	}
 }
 
 // begin opens what a record needs to be made.

@@ -40,9 +40,8 @@ func newFront(s *shop) *front {
 	})}
 }
 
-// post asks, and decodes the answer, which must have the code.
-func (f *front) post(code int, path, body string, header ...string) (out map[string]any) {
-	f.Helper()
+// ask sends a body.
+func (f *front) ask(path, body string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer open sesame")
@@ -51,6 +50,13 @@ func (f *front) post(code int, path, body string, header ...string) (out map[str
 	}
 	w := httptest.NewRecorder()
 	f.h.ServeHTTP(w, r)
+	return w
+}
+
+// post asks, and decodes the answer, which must have the code.
+func (f *front) post(code int, path, body string, header ...string) (out map[string]any) {
+	f.Helper()
+	w := f.ask(path, body, header...)
 	if w.Code != code {
 		f.Fatalf("%s %s: %d, want %d: %s", path, body, w.Code, code, w.Body)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,13 +34,13 @@ func (s *server) lookups(js []*jobs.Job) *lookups {
 	return &lookups{s.app, s.project, js[0], s.runner.Visitors(js[0]), s.runner.Preferrer(js), s.runner.Consenter(js), s.reads}
 }
 
-// touches counts that the caller of ctx reads or writes the records of people, before that is done: lines of the access log are made of it.
-func (l *lookups) touches(ctx context.Context, path string, canonical ...string) {
-	online := make([]string, len(canonical))
+// onlineKeys are those of people.
+func (l *lookups) onlineKeys(canonical ...string) []string {
+	out := make([]string, len(canonical))
 	for i, id := range canonical {
-		online[i] = event.OnlineKey(l.Keys.ServingKey(), id)
+		out[i] = event.OnlineKey(l.Keys.ServingKey(), id)
 	}
-	l.watch.note(ctx, path, l.Keys, online, canonical)
+	return out
 }
 
 // length is how many items are asked for.
@@ -128,8 +129,9 @@ func (l *lookups) Preferences(ctx context.Context, ask web.PreferencesRequest) (
 	if err != nil {
 		return nil, &web.Fault{Code: http.StatusBadRequest, Says: err.Error()}
 	}
-	l.touches(ctx, web.PathPreferences, id)
+	key := l.onlineKeys(id)
 	if ask.Preference == "" {
+		l.watch.note(ctx, web.PathPreferences, l.Keys, key, []string{id})
 		found, err := l.runner.Standings(ctx, l.job, []string{id})
 		if err != nil {
 			return nil, err
@@ -139,6 +141,9 @@ func (l *lookups) Preferences(ctx context.Context, ask web.PreferencesRequest) (
 	w := policy.Wish{Name: policy.WishName(strings.ToLower(ask.Preference)), Value: ask.Value}
 	if err := checkWish(w); err != nil {
 		return nil, &web.Fault{Code: http.StatusBadRequest, Says: err.Error()}
+	}
+	if err := l.watch.ahead(ctx, web.PathPreferences, l.Keys, key, []string{id}); err != nil {
+		return nil, err
 	}
 	out, err := l.preferrer.Prefer(ctx, []string{id}, []policy.Wish{w})
 	if errors.Is(err, jobs.ErrNoPreferences) {
@@ -172,7 +177,9 @@ func (l *lookups) Consent(ctx context.Context, ask web.ConsentRequest) (any, err
 	for i, x := range sent {
 		ids[i] = x.ID
 	}
-	l.touches(ctx, web.PathConsent, ids...)
+	if err := l.watch.ahead(ctx, web.PathConsent, l.Keys, l.onlineKeys(ids...), ids); err != nil {
+		return nil, err
+	}
 	out, err := l.consenter.Record(ctx, sent)
 	var refused *jobs.BadRecord
 	switch {
@@ -196,7 +203,8 @@ func (l *lookups) ConsentFile(ctx context.Context, ask web.ConsentFile) (any, er
 	if src := l.job.Consent; src != nil {
 		d.Columns, d.Zone = src.Columns, src.Zone
 	}
-	out, err := l.consenter.As("token "+web.Caller(ctx).Name, "POST "+web.PathConsent).Import(ctx, d, nil)
+	tell := func(online iter.Seq[string]) { l.watch.count(ctx, online) }
+	out, err := l.consenter.As("token "+web.Caller(ctx).Name, "POST "+web.PathConsent).Telling(tell).Import(ctx, d, nil)
 	var bad *jobs.BadFile
 	switch {
 	case errors.As(err, &bad):

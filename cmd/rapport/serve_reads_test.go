@@ -59,8 +59,8 @@ func TestReadsOfServe(t *testing.T) {
 	f.post(http.StatusOK, "/v1/preferences", `{"id": "u000003"}`)
 	f.post(http.StatusOK, "/v1/consent", `{"records": [{"id": "u000004", "purpose": "recommend", "state": "ConsentGiven", "source": "desk"}, {"id": "u000005", "purpose": "recommend", "state": "ConsentGiven", "source": "desk"}]}`)
 	w.turn(t.Context())
-	if got := linesIn(t, s.runner); got != nil {
-		t.Errorf("lines before their time: %+v", got)
+	if got := linesIn(t, s.runner); len(got) != 1 || got[0].Verb != "POST /v1/consent" {
+		t.Errorf("before the others' time the log has not the line of what was recorded alone: %+v", got)
 	}
 	now = now.Add(web.BatchTime)
 	w.turn(t.Context())
@@ -145,9 +145,11 @@ func (a *fakeAlerts) Reads(_ context.Context, token string, people, above int64)
 	a.said = append(a.said, fmt.Sprintf("%s %d>%d", token, people, above))
 }
 
-func (a *fakeAlerts) ReadsOver(_ context.Context, token string) {
+func (a *fakeAlerts) ReadsOver(_ context.Context, token, _ string) {
 	a.said = append(a.said, token+" over")
 }
+
+func (a *fakeAlerts) OpenReads(context.Context) ([]string, error) { return nil, nil }
 
 // TestReadsUnwritten: while the bucket cannot be written, requests are answered and kept count of, the server says that it is not ready, and all of it
 // is written when the bucket is back, or said to be lost when the server ends.
@@ -210,5 +212,210 @@ func TestReadsUnwritten(t *testing.T) {
 	}
 	if want := []string{"shop 12>1", "shop over", "desk over"}; !slices.Equal(told.said, want) {
 		t.Errorf("told is %q, want %q", told.said, want)
+	}
+}
+
+// TestLineBeforeTheAct: what changes a person's records is done only once its line stands in the access log. Where it cannot be written, or the bucket does not
+// answer, the request is refused, nothing is recorded, and the server says that it is not ready, until a line stands again.
+func TestLineBeforeTheAct(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.job.Preferences = &event.DataSet{} // people ask one by one
+	s.night(7)
+	f := newFront(s)
+	acts := map[string]string{
+		"/v1/consent":     `{"records": [{"id": "u000004", "purpose": "recommend", "state": "Withdrawn", "source": "app"}]}`,
+		"/v1/preferences": `{"id": "u000004", "preference": "level", "value": "off"}`,
+	}
+	personal := func() bool {
+		return f.post(http.StatusOK, "/v1/recommend", `{"id": "u000004"}`)["personalized"] == true
+	}
+	if !personal() {
+		t.Fatal("u000004 has no list of its own to lose")
+	}
+	stored := func() (n int) {
+		for _, prefix := range []string{"done/said/", "done/wishes/", "policy/access/"} {
+			for _, err := range s.opened.Bucket.List(t.Context(), prefix, storage.ListOpt{}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				n++
+			}
+		}
+		return n
+	}
+	for _, hangs := range []bool{false, true} {
+		for path, body := range acts {
+			f := newFront(s)
+			w, away := f.server.reads, make(chan struct{})
+			write := w.write
+			w.within = 200 * time.Millisecond
+			w.write = func(ctx context.Context, b *web.Batch) error {
+				if hangs {
+					<-away
+				}
+				select {
+				case <-away:
+					return write(context.WithoutCancel(ctx), b)
+				default:
+					return storage.ErrUnreachable
+				}
+			}
+			before := stored()
+			if got := f.ask(path, body); got.Code != http.StatusServiceUnavailable || !strings.Contains(got.Body.String(), "nothing is recorded") || strings.Contains(got.Body.String(), "u000004") {
+				t.Errorf("%s, hangs %v: %d %s", path, hangs, got.Code, got.Body)
+			}
+			if stored() != before || !personal() {
+				t.Errorf("%s, hangs %v: it was refused, and done", path, hangs)
+			}
+			if err := w.ready(t.Context()); err == nil || !strings.Contains(err.Error(), "are refused since") || w.unlogged() <= 0 {
+				t.Errorf("%s, hangs %v: ready says %v, and for %s lines wait", path, hangs, err, w.unlogged())
+			}
+			close(away)
+			w.pen <- struct{}{} // what hung has ended
+			<-w.pen
+			w.turn(t.Context())
+			if err := w.ready(t.Context()); err != nil || w.unlogged() != 0 || stored() != before+1 {
+				t.Errorf("%s, hangs %v: the bucket is back, ready says %v, for %s lines wait, %d objects are new", path, hangs, err, w.unlogged(), stored()-before)
+			}
+		}
+	}
+	for path, body := range acts {
+		before := len(linesIn(t, s.runner))
+		f.post(http.StatusOK, path, body)
+		got := linesIn(t, s.runner)
+		if len(got) != before+1 || got[before].Verb != "POST "+path || !slices.Equal(got[before].Subjects, []event.Mark{event.MarkOf(s.runner.Keys, "u000004")}) {
+			t.Errorf("%s is answered, and the log ends in %+v", path, got[before:])
+		}
+	}
+	if personal() {
+		t.Error("what has its line is not done")
+	}
+}
+
+// TestLinesTogether: whoever waits while a line is being written stands in the next one with all others who do; who waits is counted as waiting all the while.
+func TestLinesTogether(t *testing.T) {
+	now := time.Date(2026, 1, 9, 10, 0, 0, 0, time.UTC)
+	tokens, err := web.NewTokens(web.Token{Name: "desk", Roles: web.Roles, Secret: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, goOn := make(chan int), make(chan error)
+	w := &readsWatch{
+		reads: web.NewReads(), tokens: tokens, alerts: &fakeAlerts{}, now: func() time.Time { return now }, told: map[string]*toldOf{}, log: slog.New(slog.DiscardHandler),
+		within: time.Minute, pen: make(chan struct{}, 1),
+		write: func(_ context.Context, b *web.Batch) error {
+			begun <- b.Requests
+			return <-goOn
+		},
+	}
+	ask := func(n int) (stand []<-chan error) {
+		for i := range n {
+			stand = append(stand, w.reads.Ahead("desk", web.PathConsent, now, []uint64{uint64(i)}, func(int) event.Mark { return event.Mark{} }))
+			go w.awaited(t.Context())
+		}
+		return stand
+	}
+	first := ask(1)
+	if n := <-begun; n != 1 {
+		t.Fatalf("the first line is of %d requests", n)
+	}
+	others := ask(8)
+	now = now.Add(9 * time.Second)
+	if w.unlogged() != 9*time.Second {
+		t.Errorf("while a line is being written for 9s, %s wait", w.unlogged())
+	}
+	goOn <- nil
+	if n := <-begun; n != 8 {
+		t.Errorf("the second line is of %d requests, and not of the 8 that waited", n)
+	}
+	goOn <- nil
+	for i, stands := range append(first, others...) {
+		if err := <-stands; err != nil {
+			t.Errorf("request %d: %v", i, err)
+		}
+	}
+	if w.unlogged() != 0 {
+		t.Errorf("%s wait when all is written", w.unlogged())
+	}
+	refused := ask(1)
+	<-begun
+	goOn <- storage.ErrUnreachable
+	if err := <-refused[0]; !errors.Is(err, storage.ErrUnreachable) {
+		t.Errorf("who waits for a line that could not be written is told %v", err)
+	}
+	now = now.Add(time.Second)
+	if w.unlogged() != time.Second {
+		t.Errorf("what was refused waits for its line for %s", w.unlogged())
+	}
+}
+
+// TestConsentFilesAreCounted: a file of consent counts whom it names among those that its token has touched within the hour.
+func TestConsentFilesAreCounted(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.night(7)
+	f := newFront(s)
+	if err := f.server.tokens.Replace(web.Token{Name: "shop", Roles: web.Roles, Secret: "open sesame", Above: 4}); err != nil {
+		t.Fatal(err)
+	}
+	file := "subject,purpose,state,effective_at\n"
+	for i := range 5 {
+		for range 2 {
+			file += fmt.Sprintf("u%06d,recommend,ConsentGiven,%s\n", i+1, time.Now().UTC().Add(-time.Hour).Format(time.RFC3339))
+		}
+	}
+	f.post(http.StatusOK, "/v1/consent", file, "Content-Type", "text/csv")
+	if got := f.server.reads.standing(); len(got) != 1 || got[0].People != 5 || !got[0].Over {
+		t.Errorf("a file of 5 people, with a bound of 4, makes %+v", got)
+	}
+	if got := linesIn(t, s.runner); len(got) != 1 || got[0].People != 5 {
+		t.Errorf("the access log has %+v", got)
+	}
+}
+
+// TestAlertOfRemovedToken: the alert of a token that is taken out of the project file ends, in the server that raised it and in one that is started since.
+func TestAlertOfRemovedToken(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.night(7)
+	watch := func(names ...string) (*front, *readsWatch) {
+		f := newFront(s)
+		var tokens []web.Token
+		for i, name := range names {
+			tokens = append(tokens, web.Token{Name: name, Roles: web.Roles, Secret: []string{"open sesame", "another"}[i], Above: 1})
+		}
+		if err := f.server.tokens.Replace(tokens...); err != nil {
+			t.Fatal(err)
+		}
+		return f, f.server.reads
+	}
+	open := func(f *front) (subjects []string) {
+		all, err := f.server.openAlerts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range all {
+			subjects = append(subjects, a.Subject)
+		}
+		return subjects
+	}
+	raise := func(f *front, w *readsWatch) {
+		for _, id := range []string{"u000001", "u000002"} {
+			f.post(http.StatusOK, "/v1/recommend", `{"id": "`+id+`"}`)
+		}
+		if w.turn(t.Context()); !slices.Equal(open(f), []string{"shop"}) {
+			t.Fatalf("open are %v", open(f))
+		}
+	}
+	f, w := watch("shop", "desk")
+	raise(f, w)
+	if err := f.server.tokens.Replace(web.Token{Name: "desk", Roles: web.Roles, Secret: "another", Above: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if w.turn(t.Context()); open(f) != nil {
+		t.Errorf("its token is gone, and open are %v", open(f))
+	}
+	raise(watch("shop", "desk"))
+	f, w = watch("desk")
+	if w.turn(t.Context()); open(f) != nil {
+		t.Errorf("a server that has no such token leaves %v open", open(f))
 	}
 }

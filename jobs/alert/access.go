@@ -3,6 +3,7 @@ package alert
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rapport-ml/rapport/jobs"
@@ -35,15 +36,33 @@ func (n *Notifier) Reads(ctx context.Context, token string, people, above int64)
 	}
 }
 
-// ReadsOver says that a token touches the records of no more people than it may. Where no condition of it is open it says nothing.
-func (n *Notifier) ReadsOver(ctx context.Context, token string) {
+// OpenReads lists the tokens of which Reads has an open condition, ascending; what cannot be read is in the error, beside the rest. Cost: one listing,
+// one GET a condition.
+func (n *Notifier) OpenReads(ctx context.Context) (tokens []string, err error) {
+	if n == nil {
+		return nil, nil
+	}
+	ctx, cancel := n.bounded(ctx)
+	defer cancel()
+	all, err := n.store.all(ctx, n.Project)
+	for _, c := range all {
+		if c.Open && c.Kind == Access {
+			tokens = append(tokens, c.Subject)
+		}
+	}
+	slices.Sort(tokens)
+	return tokens, err
+}
+
+// ReadsOver says that a token touches the records of no more people than it may, or why else that is over. Where no condition of it is open it says nothing.
+func (n *Notifier) ReadsOver(ctx context.Context, token, why string) {
 	if n == nil {
 		return
 	}
 	ctx, cancel := n.bounded(ctx)
 	defer cancel()
 	c, err := n.store.update(ctx, n.fresh("", Access, token), func(c *condition) bool {
-		if !c.resolve("", table.Interval{}, "It is within its bound again.", n.Now()) {
+		if !c.resolve("", table.Interval{}, why, n.Now()) {
 			return false
 		}
 		c.Command = accessCommand

@@ -15,7 +15,7 @@ type reading struct {
 var (
 	descPeople   = desc("rapport_token_people", "Of how many people a token has touched the records within the last hour, to about 2 %.", "token")
 	descOver     = desc("rapport_token_over", "1 if that is more than its alert_above.", "token")
-	descUnlogged = desc("rapport_access_log_waiting_seconds", "For how long requests have been waiting for their line in the access log.")
+	descUnlogged = desc("rapport_access_log_waiting_seconds", "The age of the oldest request without its line in the access log, one that is being written included.")
 )
 
 // Describe implements prometheus.Collector.

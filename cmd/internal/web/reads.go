@@ -1,6 +1,7 @@
 package web
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ const (
 type Reads struct {
 	mu      sync.Mutex
 	batches map[batchOf]*Batch
+	writing map[*Batch]bool                 // that were taken out, and of which nobody has said yet that their lines stand
 	hours   map[string]*aggregate.Registers // by token
 }
 
@@ -38,11 +40,13 @@ type Batch struct {
 	Requests    int
 	named       map[uint64]event.Mark // people by hash; nil once there are too many to be named
 	people      aggregate.Registers
+	waiting     []chan<- error // who does nothing before the line stands
+	owed        bool           // it could not be written before
 }
 
 // NewReads returns a count of nothing.
 func NewReads() *Reads {
-	return &Reads{batches: map[batchOf]*Batch{}, hours: map[string]*aggregate.Registers{}}
+	return &Reads{batches: map[batchOf]*Batch{}, writing: map[*Batch]bool{}, hours: map[string]*aggregate.Registers{}}
 }
 
 // Touch counts that a request touches the records of people: their hashes (of online keys; equal for equal people, and evenly spread), and what makes
@@ -50,18 +54,27 @@ func NewReads() *Reads {
 func (r *Reads) Touch(token, path string, now time.Time, hashes []uint64, mark func(i int) event.Mark) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.touch(token, path, now, hashes, mark)
+}
+
+// Ahead is Touch for a request that does nothing before its line stands: what it returns tells so, by nil, or why there is none yet. Whoever calls it sees to
+// it that TakeAwaited is called then.
+func (r *Reads) Ahead(token, path string, now time.Time, hashes []uint64, mark func(i int) event.Mark) <-chan error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b, stands := r.touch(token, path, now, hashes, mark), make(chan error, 1)
+	b.waiting = append(b.waiting, stands)
+	return stands
+}
+
+func (r *Reads) touch(token, path string, now time.Time, hashes []uint64, mark func(i int) event.Mark) *Batch {
 	b := r.batches[batchOf{token, path}]
 	if b == nil {
 		b = &Batch{Token: token, Path: path, Since: now, named: map[uint64]event.Mark{}}
 		r.batches[batchOf{token, path}] = b
 	}
-	hour := r.hours[token]
-	if hour == nil {
-		hour = &aggregate.Registers{}
-		r.hours[token] = hour
-	}
 	b.Requests++
-	minute := minuteOf(now)
+	hour, minute := r.hour(token), minuteOf(now)
 	for i, h := range hashes {
 		b.people.Add(h, 0)
 		hour.Add(h, minute)
@@ -74,19 +87,51 @@ func (r *Reads) Touch(token, path string, now time.Time, hashes []uint64, mark f
 		}
 		b.named[h] = mark(i)
 	}
+	return b
+}
+
+// Count counts people whom a token touches by what has a line of its own, as a file has.
+func (r *Reads) Count(token string, now time.Time, hashes iter.Seq[uint64]) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	hour, minute := r.hour(token), minuteOf(now)
+	for h := range hashes {
+		hour.Add(h, minute)
+	}
+}
+
+// hour is the sketch of whom a token has touched.
+func (r *Reads) hour(token string) *aggregate.Registers {
+	h := r.hours[token]
+	if h == nil {
+		h = &aggregate.Registers{}
+		r.hours[token] = h
+	}
+	return h
 }
 
 // minuteOf counts minutes: finer times would only make the sketch larger.
 func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 
-// Take takes out the batches that are old enough, or with all every one, ordered by token and path.
+// Take takes out the batches that are old enough, or were returned, or with all every one, ordered by token and path. Each is to be written down, and then given to Wrote or to
+// Return.
 func (r *Reads) Take(now time.Time, all bool) []*Batch {
+	return r.take(func(b *Batch) bool { return all || b.owed || now.Sub(b.Since) >= BatchTime })
+}
+
+// TakeAwaited is Take of the batches for whose lines somebody waits.
+func (r *Reads) TakeAwaited() []*Batch {
+	return r.take(func(b *Batch) bool { return len(b.waiting) > 0 })
+}
+
+func (r *Reads) take(which func(*Batch) bool) []*Batch {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []*Batch
 	for k, b := range r.batches {
-		if all || now.Sub(b.Since) >= BatchTime {
+		if which(b) {
 			out = append(out, b)
+			r.writing[b] = true
 			delete(r.batches, k)
 		}
 	}
@@ -94,16 +139,37 @@ func (r *Reads) Take(now time.Time, all bool) []*Batch {
 	return out
 }
 
-// Return gives back a batch that could not be written down. It becomes one with what has come since.
-func (r *Reads) Return(b *Batch) {
+// Wrote says that the line of a batch that was taken out stands.
+func (r *Reads) Wrote(b *Batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	delete(r.writing, b)
+	b.tell(nil)
+}
+
+// tell tells whoever waits for the line, once.
+func (b *Batch) tell(err error) {
+	for _, stands := range b.waiting {
+		stands <- err
+	}
+	b.waiting = nil
+}
+
+// Return gives back a batch that could not be written down, and why. It becomes one with what has come since, and is to be written down yet: what was asked
+// for was asked for, though whoever waited for the line does not do it.
+func (r *Reads) Return(b *Batch, why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.writing, b)
+	b.tell(why)
+	b.owed = true
 	k := batchOf{b.Token, b.Path}
 	since := r.batches[k]
 	r.batches[k] = b
 	if since == nil {
 		return
 	}
+	b.waiting = since.waiting
 	b.Requests += since.Requests
 	b.people.Merge(since.people)
 	if b.named == nil || since.named == nil {
@@ -116,14 +182,20 @@ func (r *Reads) Return(b *Batch) {
 	}
 }
 
-// Oldest is when the oldest batch that is not taken out was begun; zero if there is none.
+// Oldest is when the oldest batch was begun whose line does not stand, be it being written; zero if there is none.
 func (r *Reads) Oldest() (t time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, b := range r.batches {
+	look := func(b *Batch) {
 		if t.IsZero() || b.Since.Before(t) {
 			t = b.Since
 		}
+	}
+	for _, b := range r.batches {
+		look(b)
+	}
+	for b := range r.writing {
+		look(b)
 	}
 	return t
 }

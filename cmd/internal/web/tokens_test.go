@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -156,11 +157,11 @@ func TestReadBatches(t *testing.T) {
 		t.Errorf("%d batches before their time", len(got))
 	}
 	got := r.Take(noon.Add(BatchTime), false)
-	if len(got) != 1 || got[0].Token != "shop" || got[0].Requests != 3 || got[0].People() != 2 || len(got[0].Marks()) != 2 || !r.Oldest().Equal(noon.Add(time.Minute)) {
+	if len(got) != 1 || got[0].Token != "shop" || got[0].Requests != 3 || got[0].People() != 2 || len(got[0].Marks()) != 2 || !r.Oldest().Equal(noon) {
 		t.Fatalf("%+v", got)
 	}
 	touch(r, "shop", PathRecommend, noon.Add(BatchTime), 2, 3)
-	r.Return(got[0])
+	r.Return(got[0], errors.New("the bucket is away"))
 	if !r.Oldest().Equal(noon) {
 		t.Errorf("the oldest is of %s", r.Oldest())
 	}
@@ -171,6 +172,12 @@ func TestReadBatches(t *testing.T) {
 	if n := got[0].People(); n < 480 || n > 520 || got[0].Marks() != nil { // 500 ± 4 %, about four standard errors of a sketch of few
 		t.Errorf("%d people of 500, %d are named", n, len(got[0].Marks()))
 	}
+	if !r.Oldest().Equal(noon) {
+		t.Errorf("while lines are being written, the oldest is of %s", r.Oldest())
+	}
+	for _, b := range got {
+		r.Wrote(b)
+	}
 	if !r.Oldest().IsZero() {
 		t.Errorf("something is left of %s", r.Oldest())
 	}
@@ -180,7 +187,7 @@ func TestReadBatches(t *testing.T) {
 	for i := range 60 {
 		touch(r, "shop", PathRecommend, noon, 200+i)
 	}
-	r.Return(first)
+	r.Return(first, errors.New("the bucket is away"))
 	if b := r.Take(noon, true)[0]; b.Marks() != nil || b.People() <= 100 || b.People() > 130 || b.Requests != 62 {
 		t.Errorf("%d people of 125, %d are named, %d requests", b.People(), len(b.Marks()), b.Requests)
 	}
