@@ -21,7 +21,7 @@ const (
 	logicRefuse   = 2 // 2: the report shows days that were refused before
 	logicEvaluate = 4 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what; 4: the report tells of the drift and the budgets of the runs before it; 5: and of those that were refused, of the days that there are, and of no ledger that knows more
 	logicTrust    = 2 // 2: the rate of consent is of the people on record
-	logicLoad     = 2 // 2: entries say why they deserve little trust
+	logicLoad     = 3 // 2: entries say why they deserve little trust; 3: meta names the build of the rows
 )
 
 // logicState is the number of the form in which builds keep states and tiles. It is in no key: what another form has is not read, and the result is the same.

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models/registry"
@@ -21,10 +22,12 @@ type OnlineVerified struct {
 	Model      string         `json:"model"`
 	Version    int            `json:"version"`
 	Generation uint64         `json:"generation"`
-	Digest     string         `json:"digest"` // of the generation, as the store records it
-	All        bool           `json:"all"`    // every row was read, and not a sample
-	Views      map[string]int `json:"views"`  // rows compared with the offline tables
-	Lists      int            `json:"lists"`  // lists looked at
+	Digest     string         `json:"digest"`          // of the generation, as the store records it
+	All        bool           `json:"all"`             // every row was read, and not a sample
+	Views      map[string]int `json:"views"`           // rows compared with the offline tables
+	Built      time.Time      `json:"built,omitzero"`  // when these were made
+	Newer      int            `json:"newer,omitempty"` // tables of the interval that have been made since, under other decisions: the next publish loads them
+	Lists      int            `json:"lists"`           // lists looked at
 	Withheld   int            `json:"withheld"`
 	Denials    int            `json:"denials"` // subjects looked for in the deny set
 	Differs    []string       `json:"differs"` // nobody is named
@@ -241,6 +244,7 @@ func (c *comparison) views(ctx context.Context, v registry.Version) error {
 	if err != nil {
 		return err
 	}
+	c.out.Built = built.At.UTC()
 	f := filler{work: c.work, online: c.online}
 	for _, view := range c.job.Published {
 		m := built.Outputs[view.Name]
@@ -290,9 +294,14 @@ func (c *comparison) compare(ctx context.Context, want online.Entry) (same, ther
 	return true, want.Expires != 0 && want.Expires <= table.Micros(c.Now()), nil
 }
 
-// built finds the build of the version's interval that the generation was loaded from: the latest that has all views.
+// built finds the build that the generation was loaded from, as its meta says, and counts those of the interval that have been made since, as the drift check makes
+// one after an erasure. Of a generation that was loaded before meta said so it is the latest that has all views.
 func (c *comparison) built(ctx context.Context, v registry.Version) (*table.Commit, error) {
-	var found *table.Commit
+	meta, err := c.liveMeta(ctx)
+	if err != nil && !errors.Is(err, online.ErrNotFound) && !errors.Is(err, online.ErrCorrupt) { // of which the comparison of meta tells
+		return nil, err
+	}
+	var all []*table.Commit
 	for b, err := range c.tables.List(ctx, "build/"+c.label+"/") {
 		if err != nil {
 			return nil, fmt.Errorf("views: %w", err)
@@ -302,12 +311,16 @@ func (c *comparison) built(ctx context.Context, v registry.Version) (*table.Comm
 			m, ok := b.Outputs[view.Name]
 			has = has && ok && slices.Equal(m.Schema, view.Schema(c.job.eventSchema()))
 		}
-		if has && (found == nil || b.At.After(found.At)) {
-			found = b
+		if has {
+			all = append(all, b)
 		}
 	}
-	if found == nil {
-		return nil, fmt.Errorf("the views of %s are not to be found in the bucket: rapport run %s --at %s --step build", c.label, c.job.Name, v.Interval.End.UTC().Format("2006-01-02T15:04:05Z"))
+	slices.SortStableFunc(all, func(a, b *table.Commit) int { return b.At.Compare(a.At) })
+	for i, b := range all {
+		if b.Key == meta.Views || meta.Views == "" {
+			c.out.Newer = i
+			return b, nil
+		}
 	}
-	return found, nil
+	return nil, fmt.Errorf("the views of %s are not to be found in the bucket: rapport run %s --at %s --step build", c.label, c.job.Name, v.Interval.End.UTC().Format("2006-01-02T15:04:05Z"))
 }

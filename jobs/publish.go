@@ -70,6 +70,7 @@ type Meta struct {
 	SHA256   string      `json:"report_sha256"`
 	Pinned   bool        `json:"clock_pinned,omitempty"`
 	Audience string      `json:"audience,omitempty"` // of sensitive items: a digest of who is shown which; "" where none are declared
+	Views    string      `json:"views,omitempty"`    // key of the build whose rows are in it; "" where none are published
 }
 
 // BudgetRow is one judged budget.
@@ -85,6 +86,9 @@ func (w *work) meta(v registry.Version) Meta {
 		Project: w.job.Project, Model: v.Name, Version: v.Number, Digest: v.Digest, Interval: w.iv.String(), Verdict: string(f.Decision.Verdict),
 		Reasons: f.Decision.Reasons, Metrics: f.Metrics, Cohorts: f.Cohorts, Report: f.Report, SHA256: f.SHA256, Pinned: w.Pinned,
 		Audience: w.plan.audience(),
+	}
+	if len(w.job.Published) > 0 {
+		m.Views = w.plan.build.key
 	}
 	for _, r := range f.Decision.Rules {
 		if r.Kind == "budget" {

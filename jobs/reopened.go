@@ -12,7 +12,7 @@ import (
 // another now. The run that did them last has what they were made of. Cost: the ledger's index, and one run.
 func (w *work) reopened(ctx context.Context, p *plan) error {
 	runs := ledger.Ledger{Bucket: w.Bucket}
-	steps := []*step{&p.build, &p.assemble, &p.train, &p.evaluate}
+	steps := []*step{&p.build, &p.drift, &p.assemble, &p.train, &p.evaluate}
 	if !slices.ContainsFunc(steps, func(s *step) bool { return !s.done }) {
 		return nil
 	}

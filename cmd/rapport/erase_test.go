@@ -16,6 +16,7 @@ import (
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/online"
 	"github.com/rapport-ml/rapport/storage/storagetest"
+	"github.com/rapport-ml/rapport/storage/table"
 )
 
 // clone is a shop of its own with the same content.
@@ -235,4 +236,58 @@ func TestChaosErasure(t *testing.T) {
 	if writes < 20 {
 		t.Errorf("an erasure makes only %d writes", writes)
 	}
+}
+
+// TestVerifyAfterErasure: after an erasure the online store agrees with what the registry says, and so it does when the drift check has built the interval again
+// without the erased: what is served is held against the build that it was loaded from. A plan says ahead that both are due, and why.
+func TestVerifyAfterErasure(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.job.Published = s.job.Views
+	s.night(6)
+	agrees := func(when string, newer int) {
+		t.Helper()
+		if v, err := s.runner.OnlineVerify(t.Context(), s.job, 0); err != nil || !v.Same || v.Newer != newer || len(v.Views) != len(s.job.Views) {
+			t.Errorf("%s: %+v, %v", when, v, err)
+		}
+	}
+	agrees("before the erasure", 0)
+	gone := slices.MaxFunc(s.admitted(30), func(a, b string) int { return len(s.itemsTaken(a)) - len(s.itemsTaken(b)) })
+	if _, err := s.erase(gone); err != nil {
+		t.Fatal(err)
+	}
+	agrees("after the erasure", 0)
+	s.runner.Now = func() time.Time { return nightAfter(6).Add(6 * time.Hour) }
+	p, err := s.runner.Plan(t.Context(), s.job, s.interval(6), jobs.ThroughPublish)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range p.Steps {
+		if (step.Name == "build" || step.Name == "drift") && (step.Done || !strings.Contains(step.Why, "whose data may be used has changed")) {
+			t.Errorf("a plan says of %s after an erasure: done %v, %q", step.Name, step.Done, step.Why)
+		}
+	}
+	run := func(through jobs.Through) {
+		t.Helper()
+		if _, err := s.runner.Run(t.Context(), s.job, s.interval(6), jobs.Options{Through: through, Cause: "run"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(jobs.ThroughDrift)
+	made := map[string]bool{}
+	for c, err := range (table.Store{Bucket: s.opened.Bucket}).List(t.Context(), "build/"+s.job.Every.Label(s.interval(6))+"/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := ""
+		for _, v := range s.job.Views {
+			text += fmt.Sprintf(" %v", c.Outputs[v.Name].Digest)
+		}
+		made[text] = true
+	}
+	if len(made) != 2 {
+		t.Fatalf("the interval has %d builds of different rows, and not two: the test says nothing", len(made))
+	}
+	agrees("after the drift check", 1)
+	run(jobs.ThroughPublish)
+	agrees("after the next publish", 0)
 }

@@ -213,6 +213,9 @@ func printVerified(w io.Writer, v jobs.OnlineVerified) {
 	for _, name := range slices.Sorted(maps.Keys(v.Views)) {
 		row(w, "view "+name, fmt.Sprintf("%d rows compared", v.Views[name]))
 	}
+	if v.Newer > 0 {
+		row(w, "newer", fmt.Sprintf("%s of the interval, made since under other decisions: the next publish loads them", count(v.Newer, "build")))
+	}
 	row(w, "lists", fmt.Sprintf("%d looked at", v.Lists))
 	if v.Withheld > 0 {
 		row(w, "withheld", fmt.Sprintf("%d lookups: denied, or the fallback is on", v.Withheld))
