@@ -228,7 +228,8 @@ func (t *Identities) storedLink(stored map[macUnder]link, alias string) (was lin
 	return was, ok
 }
 
-// flushLinks stores the declared links of the subjects whose rows are stored: of who was erased meanwhile no link is.
+// flushLinks stores the declared links of the subjects whose rows are stored: of who was erased meanwhile no link is. An erasure deletes rows first and looks for
+// links then; so whoever has no row when the links stand may have been missed by one, and is taken out here.
 func (t *Identities) flushLinks(ctx context.Context) error {
 	t.mu.Lock()
 	want, dirty := [identityShards][]link{}, t.relinked
@@ -256,12 +257,45 @@ func (t *Identities) flushLinks(ctx context.Context) error {
 		t.linkShards[shard] = true
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.relinked = false
-	return nil
+	t.mu.Unlock()
+	gone, err := t.rowless(ctx, slices.Concat(want[:]...))
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	return t.deleteLinks(ctx, gone)
 }
 
-// deleteLinks removes the links of subjects, and what others' links say of them.
+// rowless are the subjects of links, and those whom an alias was before, that have no row in the bucket. Cost: one GET a shard of theirs.
+func (t *Identities) rowless(ctx context.Context, links []link) (map[policy.Subject]bool, error) {
+	var of [identityShards][]policy.Subject
+	for _, l := range links {
+		for _, s := range []policy.Subject{l.subject, l.own} {
+			if s != 0 {
+				of[identityShard(s)] = append(of[identityShard(s)], s)
+			}
+		}
+	}
+	gone := map[policy.Subject]bool{}
+	for shard, subjects := range of {
+		if len(subjects) == 0 {
+			continue
+		}
+		rows, _, err := t.readShard(ctx, shard)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range subjects {
+			if _, stands := rows[s]; !stands {
+				gone[s] = true
+			}
+		}
+	}
+	return gone, nil
+}
+
+// deleteLinks removes the links of subjects, and what others' links say of them, in every shard: other processes may have stored links since this table was opened.
+// Cost: one listing, and one GET a shard with links.
 func (t *Identities) deleteLinks(ctx context.Context, gone map[policy.Subject]bool) error {
 	without := func(links []link) []link {
 		links = slices.DeleteFunc(links, func(l link) bool { return gone[l.subject] })
@@ -273,19 +307,17 @@ func (t *Identities) deleteLinks(ctx context.Context, gone map[policy.Subject]bo
 		return links
 	}
 	t.mu.Lock()
-	shards := map[int]bool{}
-	for s := range gone {
-		shards[identityShard(s)] = t.linkShards[identityShard(s)]
-	}
-	for _, l := range t.linked {
-		if gone[l.own] {
-			shards[identityShard(l.subject)] = true
-		}
-	}
 	t.linked = without(slices.Clone(t.linked))
 	t.mu.Unlock()
-	for shard, holds := range shards {
-		if !holds {
+	stored := map[string]bool{}
+	for info, err := range t.bucket.List(ctx, linksPrefix, storage.ListOpt{}) {
+		if err != nil {
+			return err
+		}
+		stored[info.Key] = true
+	}
+	for shard := range identityShards {
+		if !stored[linksObject(shard)] {
 			continue
 		}
 		if err := t.updateLinks(ctx, shard, func(links []link) ([]link, error) { return without(links), nil }); err != nil {

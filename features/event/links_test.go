@@ -2,6 +2,7 @@ package event
 
 import (
 	"context"
+	"encoding/binary"
 	"maps"
 	"slices"
 	"strings"
@@ -238,4 +239,71 @@ func FuzzDecodeLinks(f *testing.F) {
 			t.Fatalf("%v, %v", same, err)
 		}
 	})
+}
+
+// erasing deletes somebody just before a write of links is stored.
+type erasing struct {
+	storage.Bucket
+	erase func()
+}
+
+func (e *erasing) Put(ctx context.Context, key string, b storage.Body, c storage.Cond) (storage.Info, error) {
+	if erase := e.erase; erase != nil && strings.HasPrefix(key, linksPrefix) {
+		e.erase = nil
+		erase()
+	}
+	return e.Bucket.Put(ctx, key, b, c)
+}
+
+// TestLinksBesideAnErasure: a link that is stored while its person is erased, or by somebody of whom the erasure knows nothing, does not outlive it; and no link
+// keeps the number that an erased id had before.
+func TestLinksBesideAnErasure(t *testing.T) {
+	k := testKeys(t, "k1")
+	for _, c := range []struct {
+		when string
+		who  func(ann, c1 policy.Subject) policy.Subject
+		left int // links
+	}{
+		{"of the person", func(ann, _ policy.Subject) policy.Subject { return ann }, 0},
+		{"of the alias", func(_, c1 policy.Subject) policy.Subject { return c1 }, 1},
+	} {
+		for when, during := range map[string]bool{"while links are stored": true, "by who knows no links": false} {
+			b := &erasing{Bucket: storage.NewMemory(nil)}
+			ids := openIdentities(t, b, k)
+			ann, c1 := number(t, ids, "ann"), number(t, ids, "c1")
+			flush(t, ids)
+			gone, other := c.who(ann, c1), openIdentities(t, b, k)
+			erase := func() {
+				if err := other.Delete(t.Context(), gone); err != nil {
+					t.Error(err)
+				}
+			}
+			if during {
+				b.erase = erase
+			}
+			ids.Link(readLinks(t, b, "c1,ann"))
+			if _, err := ids.Relink(); err != nil {
+				t.Fatal(err)
+			}
+			flush(t, ids)
+			if !during {
+				erase()
+			}
+			for _, table := range []*Identities{ids, openIdentities(t, b, k)} {
+				if !during && table == ids {
+					continue // as of before the erasure
+				}
+				if len(table.linked) != c.left || len(table.Merged()) != 0 {
+					t.Errorf("an erasure %s, %s: %d links are left, %d ids were others before", c.when, when, len(table.linked), len(table.Merged()))
+				}
+			}
+			var raw [8]byte
+			binary.LittleEndian.PutUint64(raw[:], uint64(gone))
+			for key, text := range objectTexts(t, b, identityPrefix) {
+				if strings.Contains(text, string(raw[:])) {
+					t.Errorf("an erasure %s, %s: %s holds the number", c.when, when, key)
+				}
+			}
+		}
+	}
 }
