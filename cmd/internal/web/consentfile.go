@@ -37,19 +37,28 @@ func fileKind(r *http.Request) string {
 	return fileKinds[kind]
 }
 
-// bounded bounds what a caller may send, and gives who sends a file the time for it.
+// bounded bounds what a caller may send.
 func bounded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		limit := int64(maxBody)
 		if fileKind(r) != "" {
 			limit = maxFile
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		h.ServeHTTP(w, r)
+	})
+}
+
+// patient gives who may send a file the time for it. Nobody has it before their token is known.
+func patient(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if fileKind(r) != "" {
 			until, c := time.Now().Add(fileTime), http.NewResponseController(w)
-			if err := errors.Join(c.SetReadDeadline(until), c.SetWriteDeadline(until.Add(answerTime))); err != nil {
+			if err := errors.Join(c.SetReadDeadline(until), c.SetWriteDeadline(until.Add(answerTime))); err != nil && !errors.Is(err, http.ErrNotSupported) {
 				fault(w, http.StatusInternalServerError, "this connection takes no files")
 				return
 			}
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		h.ServeHTTP(w, r)
 	})
 }

@@ -146,11 +146,11 @@ const (
 // route adds the paths of lookups.
 func (l *lookups) route(s *routes) {
 	handle := func(path string, need Role, find func(ctx context.Context, r *http.Request) (any, error)) {
-		s.handle("POST "+path, []Role{need}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.handle("POST "+path, []Role{need}, patient(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			begun := l.now()
 			outcome := l.answer(w, r, find)
 			l.looked(path, outcome, l.now().Sub(begun))
-		}))
+		})))
 	}
 	handle(PathRecommend, Reader, func(ctx context.Context, r *http.Request) (any, error) {
 		var ask RecommendRequest

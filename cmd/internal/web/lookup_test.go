@@ -193,3 +193,33 @@ func FuzzRecommendBody(f *testing.F) {
 		}
 	})
 }
+
+// slowly records whether a connection was given more time.
+type slowly struct {
+	*httptest.ResponseRecorder
+	until time.Time
+}
+
+func (s *slowly) SetReadDeadline(until time.Time) error {
+	s.until = until
+	return nil
+}
+
+func (s *slowly) SetWriteDeadline(time.Time) error { return nil }
+
+// Only who may send a file has the time for one: who sends no token, or one of another role, holds a connection no longer than others do.
+func TestTimeForFiles(t *testing.T) {
+	o := options()
+	o.Lookups, o.Tokens = recorded{}, oneEach(t)
+	h := Handler(o)
+	for token, want := range map[string]int{"": http.StatusUnauthorized, "wrong": http.StatusUnauthorized, "secret of the reader": http.StatusForbidden, "secret of the privacy": http.StatusOK} {
+		r := httptest.NewRequest(http.MethodPost, PathConsent, strings.NewReader("subject\n1\n"))
+		r.Header.Set("Content-Type", "text/csv")
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := &slowly{ResponseRecorder: httptest.NewRecorder()}
+		bounded(h).ServeHTTP(w, r)
+		if w.Code != want || w.until.IsZero() != (want != http.StatusOK) {
+			t.Errorf("token %q: %d, its body may come until %v", token, w.Code, w.until)
+		}
+	}
+}
