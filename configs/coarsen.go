@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/storage"
 )
@@ -41,7 +42,11 @@ func (p *Project) coarsen(set string, columns map[string]Coarsen, numbers []stri
 			p.dec.at(path, p.known("reads."+set+" of a purpose", name, read), "no purpose reads it")
 			continue
 		}
-		rule := event.Coarsening{Width: c.Width, Edges: c.Edges, Prefix: c.Prefix, Level: c.Level, Clock: c.Clock}
+		rule := event.Coarsening{Width: c.Width, Edges: c.Edges, Prefix: c.Prefix, Level: c.Level, AtLeast: c.AtLeast, Clock: c.Clock}
+		if least := path + ".at_least"; p.dec.lines[least] != 0 && c.AtLeast < eval.MinCell {
+			p.dec.at(least, fmt.Sprintf("%d or more", eval.MinCell), "groups of fewer than %d people are told nowhere", eval.MinCell)
+			continue
+		}
 		if c.Hierarchy != "" {
 			var err error
 			if rule.Hierarchy, err = p.hierarchy(c.Hierarchy); err != nil {
@@ -53,7 +58,7 @@ func (p *Project) coarsen(set string, columns map[string]Coarsen, numbers []stri
 			}
 		}
 		if err := rule.Validate(set == "events" && name == event.ColValue || slices.Contains(numbers, name)); err != nil {
-			p.dec.at(path, "as {width: 10}, {edges: [18, 65]}, {prefix: 2}, {hierarchy: towns.csv, level: 2} or {clock: daypart}", "%v", err)
+			p.dec.at(path, "as {width: 10}, {edges: [18, 65]}, {prefix: 2}, {hierarchy: towns.csv, level: 2}, {hierarchy: towns.csv, at_least: 50} or {clock: daypart}", "%v", err)
 			continue
 		}
 		if p.coarse[set] == nil {

@@ -39,6 +39,7 @@ func TestLockHoldsRules(t *testing.T) {
 		{"edges between bins", "{width: 10}", "{edges: [20, 60]}", ""},
 		{"fewer edges", "[0, 10, 100]", "[0, 100]", ""},
 		{"a higher level", "level: 1", "level: 2", ""},
+		{"levels by size", "level: 1", "level: 1, at_least: 50", ""},
 		{"narrower bins", "{width: 10}", "{width: 5}", "purposes.recommend.reads.subjects: reads age, coarsened to width 5, which purposes.lock does not allow"},
 		{"other bins", "{width: 10}", "{width: 15}", "reads age, coarsened to width 15"},
 		{"edges within bins", "{width: 10}", "{edges: [18, 65]}", "reads age, coarsened to edges 18 65"},
@@ -51,7 +52,15 @@ func TestLockHoldsRules(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
+	l.accept("level: 1", "level: 1, at_least: 50")
+	for fewer, want := range map[string]string{"level: 1, at_least: 60": "", "level: 1, at_least: 49": ", of at least 49 people, which", "level: 2": "coarsened to level 2 of hierarchy", "level: 1": "coarsened to level 1 of hierarchy"} {
+		l.write("level: 1", fewer)
+		if _, err := Load(l.path); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s, where 50 people were accepted: %v, want %q", fewer, err, want)
+		}
+	}
 	l.write("", "")
+	l.accept("")
 	l.devices("value,level_1,level_2\niPhone 9,iPhone,mobile\niPad,tablet,mobile\nPC,desk,fixed\n")
 	if _, err := Load(l.path); err == nil || !strings.Contains(err.Error(), "reads device from device_type, coarsened to level 1 of hierarchy") {
 		t.Errorf("another hierarchy: %v", err)
@@ -109,6 +118,8 @@ func TestBadCoarsening(t *testing.T) {
 		{"devices.csv", "\"*.csv\"", "is no path of one file"},
 		{"level: 1", "level: 3", "level must be between 1 and 2"},
 		{"level: 1", "level: 0", "level must be between 1 and 2"},
+		{"level: 1", "at_least: 10", "sources.events.coarsen.device.at_least: groups of fewer than 11 people are told nowhere"},
+		{"{width: 10}", "{width: 10, at_least: 20}", "there is none"},
 		{"item: sku}\n  subjects", "item: sku, coarsen: {category: {prefix: 1}}}\n  subjects", "items are things"},
 	} {
 		l.write(c.old, c.new)

@@ -150,6 +150,7 @@ type Coarsen struct {
 	Prefix    int       // so many characters are left
 	Hierarchy string    // a CSV or Parquet file beside the project file that says what each value becomes, with the columns value, level_1, level_2 and so on, each level coarser than the one before it; a value that it does not know is "other"
 	Level     int       // of the hierarchy; 1 if left out
+	AtLeast   int       // people of a day (of a snapshot, where it has no days) who must share what is told of a value, 11 or more: what fewer share is told at the next level of the hierarchy, at last not at all; if left out, all are told at level
 	Clock     string    // what is left of a time or a clock's reading, as 08:30, by the clock that it is written in: its hour, or the part of the day
 }
 

@@ -29,7 +29,10 @@ func TestRulesAreInKeys(t *testing.T) {
 		t.Error("a rule of a column that is not read is in the key")
 	}
 	seen := map[string]bool{plain: true}
-	for _, rule := range []event.Coarsening{{Prefix: 2}, {Prefix: 3}, {Width: 2}, {Clock: event.ClockHour}} {
+	h := &event.Hierarchy{Digest: "0123456789abcdef0123456789abcdef"}
+	for _, rule := range []event.Coarsening{
+		{Prefix: 2}, {Prefix: 3}, {Width: 2}, {Hierarchy: h, Level: 1}, {Hierarchy: h, Level: 1, AtLeast: 11}, {Hierarchy: h, Level: 1, AtLeast: 12}, {Clock: event.ClockHour},
+	} {
 		j.Events.Coarse = event.Coarsenings{"device": rule}
 		if seen[prefix()] {
 			t.Errorf("%s is not in the key", rule)

@@ -174,6 +174,7 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 		}
 		out.Facts.Quality.AddNulls(f.Name, nulls)
 	}
+	bySize(append([]*Coarsening{nil}, coarse...), []*table.Batch{&out.Batch})
 	out.Facts.Quality.Kept = out.Facts.Kept
 	out.Facts.Quality, out.Facts.Places = out.Facts.Quality.Result(), places.Result()
 	if q := out.Facts.Quality; p.Data.Expect.Empty() && q.Quarantined() == q.QuarantinedFor(p.Key) {

@@ -39,6 +39,7 @@ type Coarsening struct {
 	Prefix    int        // characters of text that are left
 	Hierarchy *Hierarchy // what stands in place of each value
 	Level     int        // of the hierarchy, from 1
+	AtLeast   int        // people who share what is told of a value, or it is told at a level above Level, at last not at all; 0: all are told at Level
 	Clock     string     // ClockHour or ClockDaypart: what is left of a time, by the clock that it is written in
 }
 
@@ -62,6 +63,20 @@ func (c Coarsenings) Of(columns []string) map[string]string {
 // Rules are those of the columns that a purpose reads, as text, for keys; nil if there are none.
 func (s Source) Rules(p policy.Purpose) map[string]string {
 	return s.Coarse.Of(p.Reads["events"])
+}
+
+// bySize applies those of the rules that look at how many people share a value to minimized batches, which the rules have been applied to row by row.
+func bySize(rules []*Coarsening, batches []*table.Batch) {
+	for j, rule := range rules {
+		if rule != nil && rule.AtLeast > 0 {
+			rule.bySize(batches, j)
+		}
+	}
+}
+
+// sized reports whether one of rules looks at how many people share a value.
+func sized(rules []*Coarsening) bool {
+	return slices.ContainsFunc(rules, func(r *Coarsening) bool { return r != nil && r.AtLeast > 0 })
 }
 
 // rules are those of the columns of a schema, in its order; nil if there are none.
@@ -92,7 +107,11 @@ func (c Coarsening) String() string {
 	case c.Prefix != 0:
 		return "prefix " + strconv.Itoa(c.Prefix)
 	case c.Hierarchy != nil:
-		return fmt.Sprintf("level %d of hierarchy %s", c.Level, c.Hierarchy.Digest)
+		text := fmt.Sprintf("level %d of hierarchy %s", c.Level, c.Hierarchy.Digest)
+		if c.AtLeast != 0 {
+			text += fmt.Sprintf(", of at least %d people", c.AtLeast)
+		}
+		return text
 	}
 	return c.Clock
 }
@@ -118,6 +137,12 @@ func ParseCoarsening(text string) (Coarsening, error) {
 	case "level":
 		level, digest, ok := strings.Cut(rest, " of hierarchy ")
 		c.Level, err = strconv.Atoi(level)
+		digest, least, bySize := strings.Cut(digest, ", of at least ")
+		if bySize {
+			var fault error
+			c.AtLeast, fault = strconv.Atoi(strings.TrimSuffix(least, " people"))
+			err = errors.Join(err, fault)
+		}
 		c.Hierarchy = &Hierarchy{Digest: digest, depth: math.MaxInt}
 		if len(digest) != digestLength || !ok {
 			err = errors.New("no digest of a hierarchy")
@@ -161,6 +186,10 @@ func (c Coarsening) Validate(numeric bool) error {
 		return fmt.Errorf("level must be between 1 and %d, the levels of the hierarchy", c.Hierarchy.depth)
 	case c.Hierarchy == nil && c.Level != 0:
 		return errors.New("level is one of a hierarchy, and there is none")
+	case c.Hierarchy == nil && c.AtLeast != 0:
+		return errors.New("at_least chooses among the levels of a hierarchy, and there is none")
+	case c.AtLeast < 0 || c.AtLeast == 1:
+		return errors.New("at_least must be a number of people, 2 or more")
 	case numeric && c.Width == 0 && c.Edges == nil:
 		return errors.New("the column holds numbers: want width or edges, or take it out of numbers")
 	}
@@ -172,7 +201,8 @@ func (c Coarsening) Validate(numeric bool) error {
 	return nil
 }
 
-// Within reports whether this rule leaves no more of a value than another does: what this one leaves follows from what the other left.
+// Within reports whether this rule leaves no more of a value than another does: what this one leaves follows from what the other left. Of two rules that choose by size
+// it is the one that begins as high and wants as many people.
 func (c Coarsening) Within(o Coarsening) bool {
 	switch {
 	case c.String() == o.String():
@@ -186,7 +216,7 @@ func (c Coarsening) Within(o Coarsening) bool {
 	case c.Prefix != 0:
 		return o.Prefix > c.Prefix
 	case c.Hierarchy != nil:
-		return o.Hierarchy != nil && o.Hierarchy.Digest == c.Hierarchy.Digest && c.Level > o.Level
+		return o.Hierarchy != nil && o.Hierarchy.Digest == c.Hierarchy.Digest && c.Level >= o.Level && c.AtLeast >= o.AtLeast
 	}
 	return c.Clock == ClockDaypart && o.Clock == ClockHour
 }

@@ -1,11 +1,8 @@
 package event
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -115,6 +112,9 @@ func TestWithin(t *testing.T) {
 		{Hierarchy: h, Level: 1},
 		{Hierarchy: h, Level: 2},
 		{Hierarchy: other, Level: 2},
+		{Hierarchy: h, Level: 1, AtLeast: 11},
+		{Hierarchy: h, Level: 1, AtLeast: 20},
+		{Hierarchy: h, Level: 2, AtLeast: 20},
 		{Clock: ClockHour},
 		{Clock: ClockDaypart},
 	}
@@ -138,7 +138,7 @@ func TestWithin(t *testing.T) {
 			}
 		}
 	}
-	if want := len(rules) + 15; within != want {
+	if want := len(rules) + 22; within != want {
 		t.Errorf("%d pairs are within one another, want %d", within, want)
 	}
 }
@@ -162,6 +162,9 @@ func TestBadRules(t *testing.T) {
 		{Coarsening{Hierarchy: h}, false, "between 1 and 2"},
 		{Coarsening{Hierarchy: h, Level: 3}, false, "between 1 and 2"},
 		{Coarsening{Level: 1, Prefix: 2}, false, "there is none"},
+		{Coarsening{AtLeast: 11, Prefix: 2}, false, "there is none"},
+		{Coarsening{Hierarchy: h, Level: 1, AtLeast: 1}, false, "2 or more"},
+		{Coarsening{Hierarchy: h, Level: 1, AtLeast: -3}, false, "2 or more"},
 		{Coarsening{Clock: "minute"}, false, "hour or daypart"},
 		{Coarsening{Prefix: 2}, true, "out of numbers"},
 		{Coarsening{Clock: ClockHour}, true, "out of numbers"},
@@ -211,7 +214,7 @@ func TestHierarchies(t *testing.T) {
 
 // FuzzCoarsening: what is read as a rule is written as it was read, is a valid one, and makes something of every text.
 func FuzzCoarsening(f *testing.F) {
-	for _, s := range []string{"width 10", "edges 0 18 65", "prefix 2", "hour", "daypart", "level 2 of hierarchy 0123456789abcdef0123456789abcdef", "width 0.1", "edges", "prefix 1e3", "width +Inf"} {
+	for _, s := range []string{"width 10", "edges 0 18 65", "prefix 2", "hour", "daypart", "level 2 of hierarchy 0123456789abcdef0123456789abcdef", "level 1 of hierarchy 0123456789abcdef0123456789abcdef, of at least 11 people", "width 0.1", "edges", "prefix 1e3", "width +Inf"} {
 		f.Add(s, "37")
 	}
 	f.Fuzz(func(t *testing.T, rule, value string) {
@@ -226,6 +229,23 @@ func FuzzCoarsening(f *testing.F) {
 			t.Errorf("%s makes nothing of %q", rule, value)
 		}
 	})
+}
+
+// written is every byte of what was ingested.
+func (w *world) written(t testing.TB) string {
+	t.Helper()
+	var all strings.Builder
+	for info, err := range w.out.List(context.Background(), "ingest", storage.ListOpt{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _, err := storage.ReadAll(context.Background(), w.out, info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(body)
+	}
+	return all.String()
 }
 
 // TestIngestCoarsens: of the events of a day the columns with rules hold what the rules leave, wherever a row stands and however it was read, and no byte of the
@@ -247,30 +267,13 @@ func TestIngestCoarsens(t *testing.T) {
 	s.Lateness = 24 * 3600e9
 	plain, _ := w.ingest(t, s, oneDay(1), 1, nil)
 	raw := readRows(t, w.out, plain)
-	body := func() (all []byte) {
-		for info, err := range w.out.List(context.Background(), "ingest", storage.ListOpt{}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			r, _, err := w.out.Get(context.Background(), info.Key, storage.Range{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			part, err := io.ReadAll(r)
-			if err = errors.Join(err, r.Close()); err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, part...)
-		}
-		return all
-	}
-	if !bytes.Contains(body(), []byte("-canary")) {
+	if !strings.Contains(w.written(t), "-canary") {
 		t.Fatal("the scan does not find the canary where there is no rule")
 	}
 	w.out = storage.NewMemory(nil)
 	s.Coarse = Coarsenings{"device": {Prefix: 3}, ColValue: {Edges: []float64{0, 100, 250}}}
 	m, _ := w.ingest(t, s, oneDay(1), 2, nil)
-	if bytes.Contains(body(), []byte("canary")) {
+	if strings.Contains(w.written(t), "canary") {
 		t.Error("the raw value stands in what was written")
 	}
 	var want []string

@@ -33,6 +33,15 @@
 // kind, and a column that only some files lack, are not worth a night. Errors name columns, files and rows, and never a kind that is unknown: a
 // column that was taken for the kind by mistake may hold anything.
 //
+// A level that is chosen by size is chosen day by day. A value of which few people of a day can be told apart is told by what it is in general, and that is decided where the
+// day is read, of the rows that are kept of it and of nothing else: a night and a backfill decide alike, a day stands whatever other days hold, and its key has the
+// rule and needs no count. The finest level is in memory until all rows of the day are there, in the memory that its writer would hold them in, so that the source is
+// read once; it is written nowhere. So a value may be told as a town on one day and as its region on the next, and who sums over days sums what was
+// told. An erasure leaves what is told of the others as it is: to decide anew would tell, by the difference of two days, of whom it was that left; tables
+// that are published count again, and withhold what has become too few. A rule looks at one column: what columns tell together is for who publishes. (Rejected: levels by an
+// earlier reference, which would make a day depend on another day's files and tell of the first few who are new; levels where tables are published, behind which the
+// finest would be stored.)
+//
 // What a row is worth. Rows are counted as they are found. A file listed twice under two names counts twice: only the source knows
 // whether two equal rows are one purchase or two.
 package event

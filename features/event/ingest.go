@@ -189,6 +189,9 @@ func (in *ingest) settle() error {
 	if err := in.append(kept); err != nil {
 		return err
 	}
+	if err := in.tellBySize(); err != nil {
+		return err
+	}
 	f := &in.facts
 	f.Rows, f.Kept = f.Funnel.Read(), f.Funnel[policy.Kept]
 	if in.found.newest > math.MinInt64 {
@@ -263,6 +266,7 @@ type ingest struct {
 	facts   IngestFacts
 	found   findings
 	held    []held
+	waiting []*table.Batch // minimized rows, where a rule looks at how many people share a value: that is known when all are there
 	lacking map[string]int // optional column → how many files lack it
 }
 
@@ -487,7 +491,26 @@ func (in *ingest) append(r *rows) error {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if sized(in.coarse) {
+		all := r.batch
+		all.Cols = slices.Clone(all.Cols)
+		in.waiting = append(in.waiting, &all)
+		r.renew()
+		return nil
+	}
 	return in.Out.Append(&r.batch)
+}
+
+// tellBySize hands over the rows that wait, when the rules that look at how many people share a value have seen all of them.
+func (in *ingest) tellBySize() error {
+	bySize(in.coarse, in.waiting)
+	for i, b := range in.waiting {
+		if err := in.Out.Append(b); err != nil {
+			return err
+		}
+		in.waiting[i] = nil // the writer has its own copy
+	}
+	return nil
 }
 
 // bound are the columns of a raw batch by their meaning; nil where the source or the purpose has none. It is the raw row: it stays here.

@@ -23,6 +23,9 @@ func (r *rows) reset() {
 	}
 }
 
+// renew leaves the memory of the rows to who has taken them.
+func (r *rows) renew() { *r = rows{batch: newRows(r.batch.Schema).batch, coarse: r.coarse} }
+
 // add appends row i of c as an event of s, of the given kind. It is the only place where a raw row becomes a minimized one.
 func (r *rows) add(c bound, i int, s policy.Subject, item string, t int64, kind string) {
 	cols := r.batch.Cols
