@@ -72,8 +72,8 @@ func TestCohortOfOne(t *testing.T) {
 	}
 	for _, f := range figures {
 		for _, g := range f.ByGroup {
-			hidden := g.Level == "alone" || g.Level == "some" || g.Level == Missing
-			if (g.Status == Suppressed) != hidden || hidden && (g.N != nil || g.Value != nil) {
+			hidden := g.Level == Few || g.Level == Missing
+			if (g.Status == Suppressed) != hidden || hidden && (g.N != nil || g.Value != nil) || !hidden && g.Level != "rest" {
 				t.Errorf("%s: %+v", f.Metric, g)
 			}
 		}

@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"cmp"
 	"math"
 	"slices"
 
@@ -13,12 +12,7 @@ func (e *evaluation) cohort(q *Quality, i int, d *draws) {
 	c := &e.task.Cohorts[i]
 	levels := append(append([]string(nil), c.Levels...), Missing)
 	groups := make([]*resampled, len(levels)) // nil: withheld
-	sizes := make([]int, len(levels))
-	for l := range levels {
-		sizes[l] = e.cells[e.first[i]+l].n
-	}
-	hidden := suppress(sizes)
-	e.guard(c, sizes, hidden)
+	hidden := e.hidden[i]
 	for l := range levels {
 		if !hidden[l] {
 			groups[l] = e.cells[e.first[i]+l].resample(d)
@@ -39,22 +33,23 @@ func (e *evaluation) cohort(q *Quality, i int, d *draws) {
 			s := of(c)
 			all0 := &e.cells[0]
 			spread := deviation(float64(est.N), all0.total[s.num], all0.square[s.num])
+			sizes := make([]int, len(levels)) // those for whom it is defined
+			for l := range levels {
+				sizes[l] = e.cells[e.first[i]+l].size(s)
+			}
+			own, few := suppressMore(sizes, hidden), false
 			for l, level := range levels {
-				g := Group{Level: level, Status: Suppressed}
-				if groups[l] != nil {
-					own := groups[l].estimate(s)
-					if own.N < MinCell { // those of the group for whom it is defined
-						f.ByGroup = append(f.ByGroup, g)
-						continue
-					}
-					g = group(own, spread, e.ceiling(name))
-					g.Level, g.Status = level, Judged
-					if own.N < e.task.MinN {
-						g.Status = Insufficient
-					}
+				if own[l] {
+					few = few || e.cells[e.first[i]+l].n > 0 && level != Missing
+					continue
+				}
+				g := group(groups[l].estimate(s), spread, e.ceiling(name))
+				if g.Level, g.Status = level, Judged; *g.N < e.task.MinN {
+					g.Status = Insufficient
 				}
 				f.ByGroup = append(f.ByGroup, g)
 			}
+			f.ByGroup = withholdGroups(f.ByGroup, few, own[len(levels)-1])
 			f.summarize(e.task.MinN)
 			all = append(all, f)
 		}
@@ -75,32 +70,19 @@ func (e *evaluation) cohort(q *Quality, i int, d *draws) {
 	}
 }
 
-// guard withholds more cells of an intersection until none of the cohorts that it is of, where that is told by itself, gives away fewer than MinCell: the
-// subjects of a level less those of its cells that are told. The smallest cell of the level goes first (ties: the earlier).
-func (e *evaluation) guard(c *Cohort, sizes []int, hidden []bool) {
-	for again := true; again; {
-		again = false
-		for _, p := range c.parts {
-			at := slices.IndexFunc(e.task.Cohorts, func(o Cohort) bool { return o.Name == p.name })
-			if at < 0 {
-				continue
-			}
-			for level := range e.task.Cohorts[at].Levels {
-				left, least := e.cells[e.first[at]+level].n, -1
-				for l, of := range p.of {
-					if int(of) == level && !hidden[l] && sizes[l] > 0 {
-						left -= sizes[l]
-						if least < 0 || sizes[l] < sizes[least] {
-							least = l
-						}
-					}
-				}
-				if least >= 0 && left > 0 && left < MinCell {
-					hidden[least], again = true, true
-				}
-			}
+// withholdGroups puts one row in place of all groups that are withheld, whose names may be as telling as their figures; those whose level is not known have their own.
+func withholdGroups(told []Group, few, missing bool) []Group {
+	if few {
+		at := len(told)
+		if !missing {
+			at--
 		}
+		told = slices.Insert(told, at, Group{Level: Few, Status: Suppressed})
 	}
+	if missing {
+		told = append(told, Group{Level: Missing, Status: Suppressed})
+	}
+	return told
 }
 
 // group is the figure of one group: est is its own, spread the standard deviation over all subjects, most the largest value that there can be.
@@ -115,30 +97,6 @@ func group(est Estimate, spread, most float64) Group {
 	g.Low = finite(max(0, min(*est.Low, *est.Value-half)))
 	g.High = finite(min(most, max(*est.High, *est.Value+half)))
 	return g
-}
-
-// suppress says which cells of a cohort are withheld: all under MinCell, and then, smallest first (ties: the earlier), as many others as it takes for the withheld
-// cells to be at least two that hold someone and to hold MinCell subjects together. So no withheld cell follows from the total and the
-// printed ones.
-func suppress(sizes []int) []bool {
-	hidden := make([]bool, len(sizes))
-	order := make([]int, len(sizes))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(sizes[a], sizes[b]) })
-	cells, subjects := 0, 0
-	for _, i := range order {
-		if sizes[i] >= MinCell && (cells == 0 || (cells >= 2 && subjects >= MinCell)) {
-			break
-		}
-		hidden[i] = true
-		if sizes[i] > 0 {
-			cells++
-			subjects += sizes[i]
-		}
-	}
-	return hidden
 }
 
 // summarize fills the comparisons between the judged groups.
@@ -236,7 +194,7 @@ func Cross(cohorts ...Cohort) Cohort {
 		for l := range all {
 			all[l] = int32(l)
 		}
-		out.parts = []part{{out.Name, all}}
+		out.parts = []part{{out.Name, all, out.Of, len(out.Levels)}}
 	}
 	for _, c := range cohorts[1:] {
 		seen := map[[2]int32]bool{}
@@ -247,9 +205,9 @@ func Cross(cohorts ...Cohort) Cohort {
 		}
 		next := Cohort{Name: out.Name + "+" + c.Name, Of: make([]int32, len(out.Of))}
 		for _, p := range out.parts {
-			next.parts = append(next.parts, part{name: p.name})
+			next.parts = append(next.parts, part{name: p.name, rows: p.rows, levels: p.levels})
 		}
-		next.parts = append(next.parts, part{name: c.Name})
+		next.parts = append(next.parts, part{name: c.Name, rows: c.Of, levels: len(c.Levels)})
 		to := map[[2]int32]int32{}
 		for a := range out.Levels {
 			for b := range c.Levels {

@@ -24,7 +24,9 @@ func TestSuppress(t *testing.T) {
 		{"all small", []int{3, 4, 2}, []bool{true, true, true}},
 		{"one small, one large", []int{3, 400}, []bool{true, true}},
 		{"a single level", []int{400}, []bool{false}},
-		{"ties: the earlier goes", []int{40, 40, 10}, []bool{true, false, true}},
+		{"ties go together", []int{40, 40, 10}, []bool{true, true, true}},
+		{"two of ten: they can be nothing else", []int{50, 40, 10, 10}, []bool{false, true, true, true}},
+		{"two of nine: they can be eight and ten", []int{50, 40, 9, 9}, []bool{false, false, true, true}},
 	}
 	for _, tt := range tests {
 		if got := suppress(tt.sizes); !slices.Equal(got, tt.want) {
@@ -144,10 +146,13 @@ func TestSmallGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := q.Cohort("g", "c", "ndcg@1")
-	want := []Status{Suppressed, Suppressed, Insufficient, Judged, Judged} // one, twelve (would reveal it), twenty, fifty, missing
+	want := []Group{{Level: "twenty", Status: Insufficient}, {Level: "fifty", Status: Judged}, {Level: Few, Status: Suppressed}, {Level: Missing, Status: Judged}} // one, and twelve, which would reveal it, are not named
+	if len(f.ByGroup) != len(want) {
+		t.Fatalf("groups %+v", f.ByGroup)
+	}
 	for i, g := range f.ByGroup {
-		if g.Status != want[i] {
-			t.Errorf("%s is %s, want %s", g.Level, g.Status, want[i])
+		if g.Status != want[i].Status || g.Level != want[i].Level {
+			t.Errorf("%s is %s, want %+v", g.Level, g.Status, want[i])
 		}
 		if g.Status == Suppressed && (g.N != nil || g.Value != nil || g.Low != nil || g.StandardError != nil || g.RatioToBest != nil) {
 			t.Errorf("%s is suppressed and shows %+v", g.Level, g)

@@ -75,8 +75,10 @@ type evaluation struct {
 	lists   []models.Ranking
 
 	evaluated, masked int
-	cells             []cell // the splits, then the groups of each cohort, the last of which is Missing
-	first             []int  // the first cell of each cohort
+	cells             []cell   // the splits, then the groups of each cohort, the last of which is Missing
+	first             []int    // the first cell of each cohort
+	unknown           []partly // of each intersection
+	hidden            [][]bool // by cohort, the groups that are withheld
 	spread            []cover
 	shelf             []shelf
 	tied              []int
@@ -102,6 +104,7 @@ func newEvaluation(t *Task, contenders []Contender) *evaluation {
 	}
 	for i, c := range t.Cohorts {
 		e.first[i] = len(e.cells)
+		e.unknown = append(e.unknown, partly{})
 		for range len(c.Levels) + 1 {
 			e.cells = append(e.cells, newCell(0, e.layout.byGroup, false))
 		}
@@ -222,6 +225,9 @@ func (e *evaluation) tally() {
 			level := int(c.Of[r.row])
 			if level < 0 {
 				level = len(c.Levels)
+				if c.parts != nil {
+					e.unknown[j].add(c.parts, r.row)
+				}
 			}
 			e.cells[e.first[j]+level].add(r.bucket, values)
 		}

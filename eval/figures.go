@@ -25,6 +25,7 @@ func (e *evaluation) quality() *Quality {
 		e.split(q, s, d)
 	}
 	adjust(q.Comparisons)
+	e.hidden = e.withhold()
 	for i := range t.Cohorts {
 		e.cohort(q, i, d)
 	}

@@ -72,11 +72,15 @@ func (c *cell) resample(d *draws) *resampled {
 type series struct{ num, den int }
 
 // size is over how many subjects a figure is a mean.
-func (r *resampled) size(s series) int {
+func (r *resampled) size(s series) int { return sizeOf(s, r.n, r.total, r.from) }
+
+func (c *cell) size(s series) int { return sizeOf(s, c.n, c.total, c.from) }
+
+func sizeOf(s series, n int, total []float64, from int) int {
 	if s.den < 0 {
-		return r.n
+		return n
 	}
-	return int(r.total[s.den-r.from])
+	return int(total[s.den-from])
 }
 
 // value is the figure itself, NaN where it has none.

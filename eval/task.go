@@ -16,6 +16,9 @@ var ErrEmptyTask = errors.New("nothing to evaluate")
 // Missing is the level of subjects whose cohort is not known. It is a cohort like any other.
 const Missing = "missing"
 
+// Few is the one row of all groups of a cohort of which nothing is told, nor what they are called.
+const Few = "small groups"
+
 // Task is one test: what every contender is asked, and what the subjects really took. It holds nobody: rows are asked for one wave at a time.
 type Task struct {
 	Catalog *models.Catalog
@@ -60,8 +63,10 @@ type Cohort struct {
 
 // part is one of the cohorts that an intersection is of.
 type part struct {
-	name string
-	of   []int32 // the part's level of each level of the intersection
+	name   string
+	of     []int32 // the part's level of each level of the intersection
+	rows   []int32 // and of each row
+	levels int
 }
 
 // Defaults and floors.

@@ -182,14 +182,43 @@ func KeepTold(now, earlier []TrustGroup) []TrustGroup {
 				continue
 			}
 			*f = TrustFigure{Metric: kept.Metric, Purpose: kept.Purpose, Status: Gap}
-			if at := slices.IndexFunc(earlier, func(e TrustGroup) bool { return e.Cohort == now[g].Cohort && e.Level == now[g].Level }); at >= 0 {
+			for _, level := range []string{now[g].Level, Few} { // of what was folded then nothing was told
+				at := slices.IndexFunc(earlier, func(e TrustGroup) bool { return e.Cohort == now[g].Cohort && e.Level == level })
+				if at < 0 {
+					continue
+				}
 				if was := earlier[at].Figure(kept.Metric, kept.Purpose); was != nil {
 					*f = *was
 				}
+				break
 			}
 		}
 	}
 	return now
+}
+
+// FoldSmall puts one group in place of all levels of a cohort of which no figure tells of anybody: what a few people are called may be as telling as how many they are.
+// It stands before the last level.
+func FoldSmall(groups []TrustGroup) (out []TrustGroup) {
+	at := map[string]int{} // cohort → its Few
+	for _, g := range groups {
+		if g.Cohort == "" || g.Level == Missing || slices.ContainsFunc(g.Figures, func(f TrustFigure) bool { return f.tells() }) {
+			out = append(out, g)
+			continue
+		}
+		i, ok := at[g.Cohort]
+		if !ok {
+			at[g.Cohort] = len(out)
+			out = append(out, TrustGroup{Cohort: g.Cohort, Level: Few, Figures: slices.Clone(g.Figures)})
+			continue
+		}
+		for k, f := range g.Figures { // of the same metrics, in the same order
+			if few := &out[i].Figures[k]; few.Status != f.Status {
+				*few = TrustFigure{Metric: f.Metric, Purpose: f.Purpose, Status: Withheld}
+			}
+		}
+	}
+	return out
 }
 
 // tells reports whether a figure tells of how many people something holds.
@@ -222,8 +251,17 @@ func hideFlows(ts []TrustTally, hidden []bool) {
 		for _, i := range at {
 			sizes = append(sizes, ts[i].N)
 		}
+		some := 0
 		for j, h := range suppress(sizes) {
-			hidden[at[j]] = hidden[at[j]] || h && sizes[j] > 0
+			if h && sizes[j] > 0 {
+				hidden[at[j]] = true
+				some++
+			}
+		}
+		for j, n := range sizes {
+			if some == 1 && n == 0 { // a zero beside it would tell it
+				hidden[at[j]] = true
+			}
 		}
 	}
 }

@@ -184,6 +184,34 @@ func TestKeepTold(t *testing.T) {
 	}
 }
 
+// TestFoldSmall: levels of which nothing is told of anybody have one row and no name, which says no more than each of them; what was folded stays withheld when the week is
+// counted again.
+func TestFoldSmall(t *testing.T) {
+	level := func(name string, ts ...TrustTally) TrustGroup {
+		hidden := make([]bool, len(ts))
+		for i, t := range ts {
+			hidden[i] = t.N > 0 && t.N < MinCell
+		}
+		return TrustGroup{Cohort: "c", Level: name, Figures: tell(ts, hidden)}
+	}
+	count := func(active, complaints int) []TrustTally {
+		return []TrustTally{{Metric: GrowthActive, N: active}, {Metric: TrustOptOuts, N: complaints}, {Metric: TrustHeld, Value: 7}, {Metric: TrustErased, Gap: true}}
+	}
+	whole := TrustGroup{Figures: level("", count(60, 12)...).Figures}
+	got := FoldSmall([]TrustGroup{whole, level("told", count(40, 0)...), level("one", count(1, 0)...), level("nine", count(9, 3)...), level("nobody", count(0, 0)...), level(Missing, count(2, 0)...)})
+	var text []string
+	for _, g := range got {
+		text = append(text, g.Level+": "+figuresOf(g))
+	}
+	if want := []string{": 60 12 7 —", "told: 40 0 7 —", "small groups: withheld withheld 7 —", "missing: withheld 0 7 —"}; !slices.Equal(text, want) {
+		t.Errorf("folded %q, want %q", text, want)
+	}
+	again := FoldSmall(KeepTold([]TrustGroup{whole, level("told", count(39, 0)...), level("one", count(12, 0)...)}, got))
+	if len(again) != 3 || again[1].Level != "told" || figuresOf(again[1]) != "40 0 7 —" || again[2].Level != Few {
+		t.Errorf("counted again: %+v", again)
+	}
+}
+
 // weeksOf are four weeks of one metric of trust and one of growth; nil: a gap, below 0: withheld.
 func weeksOf(rates, active []float64) *TrustFacts {
 	out := &TrustFacts{Notes: []string{"something cannot be told"}}

@@ -22,7 +22,10 @@ type dataset struct {
 	refusals refusals // of the permitted events of negative weight
 	// sensitive are the items that stand in no list of who does not hold the consent that they need, ascending.
 	sensitive []int32
-	titles    []string // of items; nil: none are named
+	// unlisted are the items that no catalog has and fewer than models.MinSubjects people took, ascending: that there is such a thing tells of these few. They stand in no
+	// list but their own.
+	unlisted []int32
+	titles   []string // of items; nil: none are named
 
 	wished sync.Mutex
 	haves  map[string][]int32 // items by attribute=level, of those that somebody wants left out
@@ -153,6 +156,7 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 	log.events = nil
 	d.refusals = log.against
 	d.refusals.sort()
+	d.unlisted = unlisted(&d.Dataset, items)
 	if subjects != nil {
 		d.addSubjects(subjects, p.trainingDecisions)
 	}
@@ -189,6 +193,45 @@ func (d *dataset) takeTitles(column string) error {
 	}
 	a.Cats = slices.Delete(a.Cats, i, i+1)
 	return nil
+}
+
+// unlisted finds the items that the snapshot of items (nil: there is none) does not have and that fewer than models.MinSubjects people took. O(events).
+func unlisted(d *models.Dataset, items *table.Batch) (out []int32) {
+	listed := make([]bool, d.Catalog.Len())
+	if items != nil {
+		for _, id := range items.Col("item").Str {
+			if i, ok := d.Catalog.Lookup(id); ok {
+				listed[i] = true
+			}
+		}
+	}
+	people, last := make([]int, len(listed)), make([]int, len(listed)) // last: 1 + the row of who was counted last
+	for s := range d.Events.Subjects {
+		for _, i := range d.Events.Subject(s).Item {
+			if last[i] != s+1 {
+				last[i] = s + 1
+				people[i]++
+			}
+		}
+	}
+	for i, n := range people {
+		if !listed[i] && n < models.MinSubjects {
+			out = append(out, int32(i))
+		}
+	}
+	return out
+}
+
+// untold are the items that stand in no list of nobody in particular: of these no consent is known, and a thing that few know of tells of them.
+func (d *dataset) untold() []int32 { return union(d.sensitive, d.unlisted) }
+
+// ofOthers are the unlisted items that are not of a history.
+func (d *dataset) ofOthers(h *models.History) []int32 {
+	if !slices.ContainsFunc(h.Item, func(i int32) bool { _, is := slices.BinarySearch(d.unlisted, i); return is }) {
+		return d.unlisted
+	}
+	own := models.Distinct(h.Item)
+	return slices.DeleteFunc(slices.Clone(d.unlisted), func(i int32) bool { _, is := slices.BinarySearch(own, i); return is })
 }
 
 // leftOut returns the items that may not stand in the list of subject row s at time at (µs), of which history is what is known: those it spoke

@@ -234,7 +234,7 @@ func (e *experiment) begin(ctx context.Context, loaded *dataset, subjects int) e
 
 // with is the same facts about other data.
 func (d *dataset) with(data *models.Dataset) *dataset {
-	return &dataset{Dataset: *data, facts: d.facts, refusals: d.refusals, sensitive: d.sensitive, titles: d.titles}
+	return &dataset{Dataset: *data, facts: d.facts, refusals: d.refusals, sensitive: d.sensitive, unlisted: d.unlisted, titles: d.titles}
 }
 
 // movedBack is d as if the validation window were the test window: without the events behind it, and with the other windows as long as they are.

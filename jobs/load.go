@@ -559,7 +559,7 @@ func (f *filler) unprofiled(ctx context.Context, k int) error {
 	if err != nil {
 		return err
 	}
-	q := []models.Query{{At: f.d.Cuts.End, K: k, Subject: make([]string, len(f.d.SubjectColumns())), Exclude: f.d.sensitive}}
+	q := []models.Query{{At: f.d.Cuts.End, K: k, Subject: make([]string, len(f.d.SubjectColumns())), Exclude: f.d.untold()}}
 	r, err := f.ranked(ctx, f.rules, s, q)
 	if err != nil {
 		return err
@@ -579,9 +579,10 @@ func (f *filler) unprofiled(ctx context.Context, k int) error {
 }
 
 func (f *filler) itemVectors(ctx context.Context, folder models.FolderIn) error {
+	untold := f.d.untold()
 	return f.putItems(ctx, func(item int32, id string) (online.Entry, error) {
 		v := folder.ItemVector(item)
-		if _, out := slices.BinarySearch(f.d.sensitive, item); v == nil || out {
+		if _, out := slices.BinarySearch(untold, item); v == nil || out {
 			return online.Entry{}, nil
 		}
 		return online.ItemVectorEntry(id, v)

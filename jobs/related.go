@@ -34,7 +34,7 @@ func (f *filler) relatedLists(ctx context.Context, m models.Model, s models.Scor
 	if len(makers) == 0 {
 		return fmt.Errorf("related lists: no part of the model makes any: add als or ease to its parts, or leave out lists.related")
 	}
-	excluded := f.d.sensitive
+	excluded := f.d.untold()
 	if f.rules != nil {
 		excluded = f.rules.Without(excluded)
 	}
@@ -216,7 +216,7 @@ func (f *filler) unprofiledOf(ctx context.Context, s models.Scorer, rules *lists
 	if len(items) == 0 {
 		return nil
 	}
-	q := []models.Query{{At: f.d.Cuts.End, K: k, Subject: make([]string, len(f.d.SubjectColumns())), Candidates: items, Exclude: f.d.sensitive}}
+	q := []models.Query{{At: f.d.Cuts.End, K: k, Subject: make([]string, len(f.d.SubjectColumns())), Candidates: items, Exclude: f.d.untold()}}
 	r, err := f.ranked(ctx, rules, s, q)
 	if err != nil {
 		return err

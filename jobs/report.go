@@ -252,7 +252,7 @@ func (w *work) explain(ctx context.Context, d *dataset, s models.Scorer, rules *
 	if err != nil {
 		return err
 	}
-	nobody := models.Query{At: d.Cuts.Test, K: 3, Subject: make([]string, len(d.SubjectColumns())), Exclude: d.sensitive}
+	nobody := models.Query{At: d.Cuts.Test, K: 3, Subject: make([]string, len(d.SubjectColumns())), Exclude: d.untold()}
 	var top models.Ranking
 	if err := models.Rank(ctx, base, d.Catalog.Len(), []models.Query{nobody}, &top); err != nil {
 		return err
@@ -275,7 +275,7 @@ func (w *work) explain(ctx context.Context, d *dataset, s models.Scorer, rules *
 			}
 		}
 		if d.facts.Mask {
-			q.Exclude = union(d.sensitive, models.Distinct(q.History.Item))
+			q.Exclude = union(d.untold(), models.Distinct(q.History.Item))
 		}
 		if rules != nil {
 			q.Exclude = rules.Without(q.Exclude)

@@ -59,6 +59,7 @@ func (c *weekCounter) count(ctx context.Context, t trustWeek) (eval.TrustWeek, i
 	for _, e := range earlier {
 		out.Groups = eval.KeepTold(out.Groups, e.Groups)
 	}
+	out.Groups = eval.FoldSmall(out.Groups)
 	return out, rows, err
 }
 

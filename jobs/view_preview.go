@@ -104,7 +104,7 @@ func (r *Runner) PreviewView(ctx context.Context, job *Job, view features.View, 
 		return nil, fmt.Errorf("preview of view %s: %w", view.Name, err)
 	}
 	out.Refused, out.Entities = stats.Refused, stats.RowsOut[view.Name]
-	out.Columns = profile.columns(out.Entities >= smallCell || !slices.Contains(view.Keys(), features.KeySubject))
+	out.Columns = profile.columns(slices.Contains(view.Keys(), features.KeySubject))
 	for _, x := range few {
 		out.Rows = append(out.Rows, x.row)
 	}

@@ -74,8 +74,8 @@ func (c *columnProfile) seen(hash uint64) {
 	c.registers[register] = max(c.registers[register], rank)
 }
 
-// columns returns what has been seen. ranges tells whether ranges may be told.
-func (p *profile) columns(ranges bool) []ColumnProfile {
+// columns returns what has been seen. bySubject tells that rows are of people: of fewer than smallCell of them no range is told.
+func (p *profile) columns(bySubject bool) []ColumnProfile {
 	out := make([]ColumnProfile, len(p.cols))
 	for k, c := range p.cols {
 		var ranks aggregate.Ranks
@@ -84,7 +84,7 @@ func (p *profile) columns(ranges bool) []ColumnProfile {
 		}
 		x := c.ColumnProfile
 		x.Distinct = ranks.Estimate()
-		if n := c.Rows - c.Nulls; ranges && n > 0 && c.Type != table.String {
+		if n := c.Rows - c.Nulls; n > 0 && (!bySubject || n >= smallCell) && c.Type != table.String {
 			least, most := c.least, c.most
 			x.Min, x.Max = &least, &most
 			x.P10, x.Median, x.P90 = c.quantile(0.1, n), c.quantile(0.5, n), c.quantile(0.9, n)

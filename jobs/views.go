@@ -192,7 +192,7 @@ func (j *Job) only(views []features.View) (*Job, error) {
 	return &out, nil
 }
 
-// ViewColumns describes the columns of a view's last build, which it reads whole. Of fewer than smallCell subjects no range is told.
+// ViewColumns describes the columns of a view's last build, which it reads whole. Of a column that fewer than smallCell subjects have no range is told.
 func (r *Runner) ViewColumns(ctx context.Context, v features.View, b *ViewBuilt) ([]ColumnProfile, error) {
 	keys := 0
 	for keys < len(b.manifest.Schema) && (b.manifest.Schema[keys].Name == features.EntityColumn || slices.Contains(v.Keys(), b.manifest.Schema[keys].Name)) {
@@ -205,5 +205,5 @@ func (r *Runner) ViewColumns(ctx context.Context, v features.View, b *ViewBuilt)
 		}
 		p.add(batch)
 	}
-	return p.columns(b.Rows >= smallCell || !slices.Contains(v.Keys(), features.KeySubject)), nil
+	return p.columns(slices.Contains(v.Keys(), features.KeySubject)), nil
 }

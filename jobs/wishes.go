@@ -195,7 +195,8 @@ func listless(wants policy.Wants, broad bool) bool {
 	return wants.Unprofiled() || wants.Level == policy.Broad && !broad
 }
 
-// honour makes the query of subject row s what the subject wants it to be: without what it wants forgotten, and without what it wants left out.
+// honour makes the query of subject row s what the subject wants it to be: without what it wants forgotten, and without what it wants left out
+// or what tells of a few others.
 // It sets q.Exclude, q.Less and q.RatherNew.
 func (w *work) honour(d *dataset, s int, q *models.Query) {
 	wants := w.plan.wants(policy.Subject(d.Events.Subjects[s]))
@@ -217,6 +218,7 @@ func (w *work) honour(d *dataset, s int, q *models.Query) {
 	if !w.plan.trainingDecisions.Sensitive().Shown(policy.Subject(d.Events.Subjects[s])) {
 		q.Exclude = union(q.Exclude, d.sensitive)
 	}
+	q.Exclude = union(q.Exclude, d.ofOthers(&q.History))
 	for _, x := range wants.Less {
 		q.Less = union(q.Less, d.named(x))
 	}

@@ -320,6 +320,54 @@ func TestListsOfNobody(t *testing.T) {
 	}
 }
 
+// TestItemsOfFewAreUntold: a thing that no catalog has and that few people took stands in the lists of these people and in nobody else's, beside no item and with no vector; one that
+// eleven took is an item like others. K is the whole catalog, so that what may stand in a list does.
+func TestItemsOfFewAreUntold(t *testing.T) {
+	const rare, common = "thing-of-two", "thing-of-eleven"
+	s := newShop(t, smallWorld)
+	s.night(6)
+	ids := s.admitted(12)
+	var rows []rawEvent
+	for i, id := range ids {
+		at := smallWorld.Start.AddDate(0, 0, 6).Add(time.Duration(i) * time.Minute).UnixMicro()
+		if i < 2 {
+			rows = append(rows, rawEvent{UserID: id, SKU: rare, Time: at, Action: "buy", Device: "phone"})
+		}
+		rows = append(rows, rawEvent{UserID: id, SKU: common, Time: at, Action: "buy", Device: "phone"})
+	}
+	writeParquet(t, s.raw, eventsKey(6, "things"), rows)
+	s.job.Model.Lists.K, s.job.Model.Lists.Seen = smallWorld.Items+2, "keep"
+	s.job.Model.Lists.Related, s.job.Model.Lists.UnprofiledBy = 20, []string{"device"}
+	s.night(6)
+	own := map[string]bool{}
+	for _, id := range ids[:2] {
+		own[event.OnlineKey(s.opened.Keys.ServingKey(), id)] = true
+	}
+	had, others, theirs := 0, 0, 0
+	for _, e := range s.rows("") {
+		body := string(mustJSON(e)) + string(e.Value)
+		if strings.Contains(body, common) {
+			had++
+		}
+		if !strings.Contains(body, rare) {
+			continue
+		}
+		switch {
+		case own[e.Owner]:
+			theirs++
+		case !strings.HasPrefix(e.Key, "features/"): // a row of a view is for who knows the key
+			others++
+			t.Errorf("it stands in %s", e.Key)
+		}
+	}
+	if had < 10 || theirs == 0 {
+		t.Errorf("%d entries have what eleven people took, and %d of those who took it what two did", had, theirs)
+	}
+	if v, err := s.runner.OnlineVerify(t.Context(), s.job, 0); err != nil || !v.Same {
+		t.Errorf("online verify: %+v %v", v, err)
+	}
+}
+
 // peopleBy counts the people with an ingested event of an item, by the value of a context column.
 func (s *shop) peopleBy(column string) map[string]map[string]int {
 	s.Helper()
