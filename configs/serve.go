@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -83,42 +84,44 @@ func (p *Project) checkTokens() {
 	}
 }
 
+// ErrUnreadToken says that the place of a token could not be read, or holds nothing.
+var ErrUnreadToken = errors.New("the token could not be read")
+
 // ServeTokens reads the tokens that callers of rapport serve may send: those of serve.tokens, and serve.token with every role. There may be none. Its
-// error names what is wrong by the entry's name, and repeats no secret.
+// error joins all that is wrong, each by the entry's name, and repeats no secret; those that will do are returned beside it.
 func (p *Project) ServeTokens(env func(string) string) ([]ServeToken, error) {
 	var out []ServeToken
-	add := func(t ServeToken, path, spec string, least int) error {
-		secret, err := p.secret(spec, env)
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		if len(secret) < least {
-			return fmt.Errorf("%s: it has %d characters, and at least %d are needed: openssl rand -hex 32 makes one", path, len(secret), least)
-		}
-		for _, x := range out {
-			if x.Secret == secret {
-				return fmt.Errorf("%s: %s and %s are one token: give each caller its own, or nobody can tell who asked", path, x.Name, t.Name)
+	var faults []error
+	add := func(t ServeToken, path, spec string, least int) {
+		secret, fault := p.secret(spec, env)
+		switch {
+		case fault != nil:
+			fault = fmt.Errorf("%s: %w: %w", path, ErrUnreadToken, fault)
+		case len(secret) < least:
+			fault = fmt.Errorf("%s: it has %d characters, and at least %d are needed: openssl rand -hex 32 makes one", path, len(secret), least)
+		default:
+			if i := slices.IndexFunc(out, func(x ServeToken) bool { return x.Secret == secret }); i >= 0 {
+				fault = fmt.Errorf("%s: %s and %s are one token: give each caller its own, or nobody can tell who asked", path, out[i].Name, t.Name)
 			}
+		}
+		if fault != nil {
+			faults = append(faults, fault)
+			return
 		}
 		t.Secret = secret
 		out = append(out, t)
-		return nil
 	}
 	if p.Serve.Token != "" {
-		if err := add(ServeToken{Name: plainToken, Roles: Roles, AlertAbove: int64(p.Serve.AlertAbove)}, plainToken, p.Serve.Token, 1); err != nil {
-			return nil, err
-		}
+		add(ServeToken{Name: plainToken, Roles: Roles, AlertAbove: int64(p.Serve.AlertAbove)}, plainToken, p.Serve.Token, 1)
 	}
 	for _, t := range p.Serve.Tokens {
 		above := p.Serve.AlertAbove
 		if t.AlertAbove != nil {
 			above = *t.AlertAbove
 		}
-		if err := add(ServeToken{Name: t.Name, Roles: t.Role, AlertAbove: int64(above)}, fmt.Sprintf("serve.tokens (%s)", t.Name), t.Token, leastToken); err != nil {
-			return nil, err
-		}
+		add(ServeToken{Name: t.Name, Roles: t.Role, AlertAbove: int64(above)}, fmt.Sprintf("serve.tokens (%s)", t.Name), t.Token, leastToken)
 	}
-	return out, nil
+	return out, errors.Join(faults...)
 }
 
 // OpenSecrets lists the keys of the project file whose secret stands in a file that others than its owner and its group can read, or that its group can

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -74,8 +75,13 @@ func TestServeTokens(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := read(); err == nil || !strings.Contains(err.Error(), "serve.tokens (desk)") {
-		t.Errorf("without its file: %v", err)
+	if got, err := read(); !errors.Is(err, ErrUnreadToken) || !strings.Contains(err.Error(), "serve.tokens (desk)") || len(got) != 2 {
+		t.Errorf("without its file: %v, %v", got, err)
+	}
+	env["SHOP"] = "12345"
+	write("12345", 0o600)
+	if got, err := read(); err == nil || errors.Is(err, ErrUnreadToken) || !strings.Contains(err.Error(), "(shop): it has 5") || !strings.Contains(err.Error(), "(desk): it has 5") || len(got) != 1 {
+		t.Errorf("two short ones, and all of them told: %v, %v", got, err)
 	}
 }
 

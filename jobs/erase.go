@@ -24,8 +24,9 @@ import (
 type Erased struct {
 	Epoch     int            `json:"epoch"`
 	Requested int            `json:"requested"`
-	Known     int            `json:"known"`  // of them, those that the identity table had
-	Linked    int            `json:"linked"` // further ids that sources.identities gives to these people: they are erased by all of them
+	Known     int            `json:"known"`                   // of them, those that the identity table had
+	Before    []ErasedBefore `json:"erased_before,omitempty"` // of the others, those who are erased already
+	Linked    int            `json:"linked"`                  // further ids that sources.identities gives to these people: they are erased by all of them
 	Denied    time.Time      `json:"denied"`
 	Rewritten time.Time      `json:"rewritten"`
 	Tables    map[string]int `json:"tables_rewritten"` // by step
@@ -71,7 +72,7 @@ const eraseLease = "leases/erase"
 
 // Erase forgets subjects, given by canonical id: it denies them at once, then removes their rows from every table, the online store and
 // the identity table. Each table gets a successor under its old key, so no step has to be done again but those of the next interval.
-// Interrupted, it is taken up again by the next Erase of anybody, for the request stands in the journal; until then its subjects stay denied. Cost: each table that holds
+// Interrupted, it is taken up again by FinishErasures, and by the next Erase of anybody, for the request stands in the journal; until then its subjects stay denied. Cost: each table that holds
 // subjects is read once; only the shards that hold these are written.
 //
 // Each request that is carried out leaves a signed receipt in the bucket, and closes what the register holds open of its kind for these people.
@@ -86,10 +87,21 @@ func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, ter
 		if err != nil {
 			return nil, err
 		}
+		var unknown []string
 		for _, id := range canonical {
 			if ids.Knows(id) {
 				out.Known++
+			} else {
+				unknown = append(unknown, id)
 			}
+		}
+		out.Before = r.erasedBefore(journal, unknown)
+		if out.Known == 0 && !open && len(out.Before) > 0 {
+			says := make([]string, len(out.Before))
+			for i, b := range out.Before {
+				says[i] = b.String()
+			}
+			return nil, fmt.Errorf("%w: none of the %d ids is in the identity table: %s", ErrUnknownSubjects, len(canonical), strings.Join(says, "; "))
 		}
 		if out.Known == 0 && !open {
 			return nil, fmt.Errorf("%w: none of the %d ids is in the identity table; in canonical form it is %s: is that how the source writes its ids?", ErrUnknownSubjects, len(canonical), shapes(canonical))

@@ -24,8 +24,9 @@ type Purged struct {
 	Nothing  bool     `json:"nothing_to_do"`
 	Purge    Purge    `json:"purge"`            // what goes, or went; its number is 0 where nothing was written
 	Resumed  []int    `json:"resumed"`          // purges that had been interrupted, and are done now
-	Receipts []string `json:"receipts"`         // of erasures whose last rows a legal hold had kept until now
+	Receipts []string `json:"receipts"`         // of erasures that had been interrupted, or whose last rows a legal hold had kept until now
 	Waiting  int      `json:"erasures_waiting"` // erasures of which legal holds keep rows yet
+	Begun    int      `json:"erasures_begun"`   // erasures that were interrupted, or are under way, and are not finished by this
 	Ended    []Hold   `json:"holds_ended"`      // since the last purge
 }
 
@@ -37,7 +38,7 @@ const purgeLease = "leases/purge"
 // Purge. With dry it only says what would go. Cost: a GET for each step that is done and each version; of days that straddle the cut one column, and the
 // shards that are written anew.
 //
-// It also removes what a legal hold had kept of erasures and holds no more.
+// It also removes what a legal hold had kept of erasures and holds no more, and finishes erasures that were interrupted.
 func (r *Runner) Purge(ctx context.Context, js []*Job, by string, dry bool) (*Purged, error) {
 	w := &work{Runner: r, now: r.Now(), tables: table.Store{Bucket: r.Bucket}}
 	if dry {
@@ -92,7 +93,7 @@ func (w *work) purge(ctx context.Context, js []*Job, by string, dry bool) (*Purg
 		return nil, fmt.Errorf("purge: what rests on it: %w", err)
 	}
 	out.Purge = p.entry()
-	out.Nothing = len(out.Purge.Goes) == 0 && len(out.Resumed)+len(out.Receipts) == 0
+	out.Nothing = len(out.Purge.Goes) == 0 && len(out.Resumed)+len(out.Receipts)+out.Begun == 0
 	for _, h := range out.Ended {
 		out.Purge.Ended = append(out.Purge.Ended, h.Number)
 	}
@@ -118,7 +119,7 @@ func (w *work) purge(ctx context.Context, js []*Job, by string, dry bool) (*Purg
 // purgedBy names a purge as the writer of successors.
 func purgedBy(number int) string { return fmt.Sprintf("purge %d", number) }
 
-// forgetHeld carries out what is left of erasures whose holds have ended.
+// forgetHeld carries out what is left of erasures whose holds have ended, and of those that were interrupted.
 func (w *work) forgetHeld(ctx context.Context, js []*Job, out *Purged) error {
 	journal, err := event.OpenJournal(ctx, w.Bucket)
 	if err != nil {
@@ -132,24 +133,34 @@ func (w *work) forgetHeld(ctx context.Context, js []*Job, out *Purged) error {
 	_, entries := journal.Pending()
 	for _, e := range entries {
 		switch {
-		case e.Held == nil: // the next erasure takes it up
+		case e.Held == nil:
+			out.Begun++
 		case waits(e, holds):
 			out.Waiting++
 		default:
 			ready++
 		}
 	}
-	if ready == 0 || out.DryRun {
+	if ready+out.Begun == 0 || out.DryRun {
+		return nil
+	}
+	if w.Keys.IsZero() && ready == 0 { // who has the secret finishes it, and status says so
 		return nil
 	}
 	if w.Keys.IsZero() {
 		return fmt.Errorf("purge: the legal holds of %d erasures have ended; to finish these, and to sign their receipts: %w", ready, event.ErrNoKey)
 	}
 	erased, err := w.EraseOn(ctx, js, nil, Terms{})
-	if err != nil {
-		return fmt.Errorf("purge: what a legal hold had kept of erasures: %w", err)
+	switch {
+	case errors.Is(err, storage.ErrHeld) && ready == 0: // who began it is at it
+		return nil
+	case errors.Is(err, ErrUnknownSubjects): // somebody has finished it by now
+		out.Begun = 0
+		return nil
+	case err != nil:
+		return fmt.Errorf("purge: what is left of erasures: %w", err)
 	}
-	out.Receipts = erased.Receipts
+	out.Receipts, out.Begun = erased.Receipts, 0
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/jobs/schedule"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -353,12 +354,16 @@ type Retention struct {
 	Open   int        `json:"interrupted"`          // purges that the next one goes on with
 	Holds  int        `json:"legal_holds"`          // in force
 	Ends   *time.Time `json:"next_hold_ends,omitempty"`
+	Waits  *time.Time `json:"waits_since,omitempty"` // when one fell due that is not done, and not late: a server that runs has it before it
+
+	Erasures []UnfinishedErasure `json:"erasures_unfinished,omitempty"`
 }
 
 // purgeGrace is how long after a purge fell due it is late.
 const purgeGrace = 12 * time.Hour
 
-// Retention says when the last purge was, when the next is, and which holds are in force. Cost: two listings, and a GET a hold.
+// Retention says when the last purge was, when the next is, which holds are in force, and which erasures are not done. Cost: two listings, a GET a hold, and the
+// policy journal.
 func (r *Runner) Retention(ctx context.Context, js []*Job) (*Retention, error) {
 	out := &Retention{}
 	last, err := r.lastPurged(ctx)
@@ -382,6 +387,10 @@ func (r *Runner) Retention(ctx context.Context, js []*Job) (*Retention, error) {
 		due := j.PurgeDue.Prev(now.Add(-purgeGrace))
 		if out.Late = !at.IsZero() && at.Before(due); out.Late && out.Due == nil {
 			out.Due = &due
+		}
+		// One that was never done falls due only for a server that was there in time, which nobody can tell from here: within two turns of that it is said.
+		if fell := j.PurgeDue.Prev(now); !out.Late && out.Failed == "" && !fell.IsZero() && at.Before(fell) && (!at.IsZero() || now.Sub(fell) < 2*schedule.OnTime) {
+			out.Waits = &fell
 		}
 		break // of the project: each job has the same
 	}
@@ -407,7 +416,8 @@ func (r *Runner) Retention(ctx context.Context, js []*Job) (*Retention, error) {
 			out.Ends = &end
 		}
 	}
-	return out, nil
+	out.Erasures, err = r.UnfinishedErasures(ctx)
+	return out, err
 }
 
 // latePurge is what is overdue where retention is not carried out. It stands under the first of the jobs, for it is the project's.

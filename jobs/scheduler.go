@@ -33,6 +33,8 @@ type Scheduler struct {
 
 	retention *retention
 
+	unfinishedNot time.Time // before which no erasure that was interrupted is looked for; used by one goroutine
+
 	declared []*Job          // those without a schedule as well
 	closed   map[string]bool // keys of requests that need not be read again; used by one goroutine
 

@@ -85,7 +85,12 @@ func (s *Scheduler) purgeDue(ctx context.Context, due, now time.Time) (done bool
 	if n := len(out.Purge.Excepted); n > 0 {
 		log = s.runner.Log.Warn
 	}
-	log("retention", "nothing_to_do", out.Nothing, "purge", out.Purge.Number, "goes", out.Purge.Goes, "excepted", len(out.Purge.Excepted), "resumed", out.Resumed)
+	var rows, bytes int64
+	files := 0
+	for _, g := range out.Purge.Goes {
+		rows, files, bytes = rows+g.Rows, files+g.Files, bytes+g.Bytes
+	}
+	log("retention", "nothing_to_do", out.Nothing, "purge", out.Purge.Number, "rows", rows, "files", files, "bytes", bytes, "excepted", len(out.Purge.Excepted), "resumed", out.Resumed)
 	return true, nil
 }
 

@@ -57,7 +57,7 @@ func (s *Scheduler) Watch(ctx context.Context) {
 	})
 	wg.Go(func() { s.each(ctx, time.Minute, func() { s.minimize(ctx) }) })
 	wg.Go(func() { s.each(ctx, time.Minute, func() { s.sync(ctx) }) })
-	wg.Go(func() { s.each(ctx, time.Minute, func() { s.purge(ctx) }) })
+	wg.Go(func() { s.each(ctx, time.Minute, func() { s.finishErasures(ctx); s.purge(ctx) }) })
 	wg.Wait()
 }
 

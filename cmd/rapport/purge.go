@@ -67,7 +67,14 @@ func printPurged(w io.Writer, out *jobs.Purged) {
 		row(w, "finished", fmt.Sprintf("purge %d, which had been interrupted", n))
 	}
 	for _, key := range out.Receipts {
-		row(w, "finished", "an erasure of which a legal hold had kept rows; receipt "+key)
+		row(w, "finished", "an erasure that had been interrupted, or of which a legal hold had kept rows; receipt "+key)
+	}
+	if out.Begun > 0 {
+		says := " not finished: another process is at it"
+		if out.DryRun {
+			says = " not finished: rapport purge finishes it, unless another process is at it"
+		}
+		row(w, "begun", count(out.Begun, "erasure")+says)
 	}
 	if out.Waiting > 0 {
 		row(w, "waits", count(out.Waiting, "erasure")+" of which legal holds keep rows")
@@ -161,10 +168,25 @@ func printRetention(w io.Writer, r *jobs.Retention) {
 	case r.Late:
 		row(w, "retention", fmt.Sprintf("late: a purge fell due %s", clock(*r.Due)))
 	}
+	if r.Waits != nil {
+		row(w, "retention", fmt.Sprintf("a purge fell due %s: a server that was up by then, or within five minutes, carries it out at its next look, when no run is under way", clock(*r.Waits)))
+	}
 	if r.Open > 0 {
 		row(w, "retention", count(r.Open, "purge")+" had been interrupted: the next one goes on")
 	}
 	if r.Holds > 0 {
 		row(w, "legal holds", fmt.Sprintf("%d, the next ends %s", r.Holds, clock(*r.Ends)))
 	}
+	for _, e := range r.Erasures {
+		row(w, "erasure", unfinished(e))
+	}
+}
+
+// unfinished says how it stands with an erasure that is not done.
+func unfinished(e jobs.UnfinishedErasure) string {
+	age := (time.Duration(e.Age) * time.Second).String()
+	if e.UnderWay {
+		return fmt.Sprintf("%d, asked for %s, %s ago, is under way", e.Erasure, clock(e.Asked), age)
+	}
+	return fmt.Sprintf("%d, asked for %s, %s ago, was interrupted, and rows may be left: rapport purge finishes it, as do the next rapport run and rapport serve", e.Erasure, clock(e.Asked), age)
 }

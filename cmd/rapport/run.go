@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,6 +43,9 @@ func (a *app) runCmd() *cobra.Command {
 				return err
 			}
 			defer e.Close()
+			if from == "" {
+				e.finishErasures(cmd.Context())
+			}
 			res, err := a.perform(cmd.Context(), e)
 			if res != nil {
 				if perr := a.print(res, func(w io.Writer) { printResult(w, e.project, res) }); perr != nil {
@@ -65,6 +69,20 @@ func (a *app) runCmd() *cobra.Command {
 	c.Flags().StringVar(&from, "from", "", "build: begin after ingest, without the pseudonym key")
 	c.Flags().StringSliceVar(&ok, "ok", nil, "endings that exit 0: rejected (the gate refused), held (another run is at it), not-ready (the source is still delivering)")
 	return c
+}
+
+// finishErasures finishes erasures that were interrupted, ahead of a run. What goes wrong with it keeps no run from its work.
+func (p *project) finishErasures(ctx context.Context) {
+	js, err := p.allJobs()
+	if err == nil {
+		var out *jobs.Erased
+		if out, err = p.runner.FinishErasures(ctx, js); out != nil {
+			p.runner.Log.Warn("an erasure that had been interrupted is finished", "erasure", out.Epoch, "rows", out.Rows, "online_rows", out.Online, "receipts", out.Receipts)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		p.runner.Log.Warn("an erasure that was interrupted is not finished; rapport status tells of it", "error", err)
+	}
 }
 
 // endings are what --ok takes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -168,6 +169,9 @@ func (l *lookups) Consent(ctx context.Context, ask web.ConsentRequest) (any, err
 		id, err := event.Canonical(x.ID.Raw())
 		if err != nil {
 			return nil, bad(i, err)
+		}
+		if _, ok := l.Purposes[x.Purpose]; !ok { // what is meant as a withdrawal would do nothing
+			return nil, bad(i, fmt.Errorf("purpose is none of this project: want one of %s", strings.Join(slices.Sorted(maps.Keys(l.Purposes)), ", ")))
 		}
 		sent = append(sent, event.Said{ID: id, RecordID: x.RecordID, Record: policy.Record{
 			Purpose: x.Purpose, State: policy.State(x.State), Effective: x.Effective, Recorded: x.Recorded, Expires: x.Expires, Source: x.Source,

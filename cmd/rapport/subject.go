@@ -75,6 +75,9 @@ func (a *app) subjectEraseCmd() *cobra.Command {
 				if out.Linked > 0 {
 					row(w, "", count(out.Linked, "more id")+" of theirs by sources.identities, erased with them")
 				}
+				for _, x := range out.Before {
+					row(w, "erased before", x)
+				}
 				row(w, "denied", clock(out.Denied))
 				row(w, "rewritten", clock(out.Rewritten))
 				row(w, "removed", fmt.Sprintf("%d rows, %d files, %d online rows", out.Rows, out.Parts, out.Online))

@@ -44,7 +44,7 @@ func (a *app) validateCmd() *cobra.Command {
 				checks = unreached(err)
 			} else {
 				defer p.Close()
-				checks = p.check(cmd.Context())
+				checks = append(p.check(cmd.Context()), p.checkTokens(a.env)...)
 			}
 			bad := 0
 			for _, c := range checks {
@@ -122,6 +122,7 @@ func (p *project) check(ctx context.Context) []check {
 	if err != nil || len(problems) == 0 {
 		add("pseudonym key", "key id "+p.Keys.ID()+": it fits what the bucket was written with", err)
 	}
+	out = append(out, p.checkErasures(ctx)...)
 	head := len(out) // what stands first; all else is sorted
 	if n := len(p.Alerts); n > 0 {
 		add("alerts", count(n, "place")+" to tell; rapport alerts test sends a message", p.alerts.Faults())

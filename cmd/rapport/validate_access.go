@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/rapport-ml/rapport/configs"
 	"github.com/rapport-ml/rapport/storage"
 )
 
@@ -38,4 +39,40 @@ func (p *project) checkEncryption(ctx context.Context) (out []check) {
 		c.Found = "the bucket encrypts by default: " + by
 	}
 	return append(out, c)
+}
+
+// checkTokens reads the tokens of rapport serve and refuses what serve refuses. One that cannot be read here is warned of: it may be serve's alone.
+func (p *project) checkTokens(env func(string) string) (out []check) {
+	found, err := p.ServeTokens(env)
+	if len(found) > 0 {
+		out = append(out, check{What: "tokens of serve", OK: true, Found: count(len(found), "token")})
+	}
+	if err == nil {
+		return out
+	}
+	all := []error{err}
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		all = many.Unwrap()
+	}
+	for _, err := range all {
+		what, says, _ := strings.Cut(err.Error(), ": ")
+		c := check{What: what, Found: says}
+		if errors.Is(err, configs.ErrUnreadToken) {
+			c.OK, c.Warns, c.Found = true, true, says+": rapport serve does not start without it"
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// checkErasures warns of erasures that were interrupted.
+func (p *project) checkErasures(ctx context.Context) (out []check) {
+	all, err := p.runner.UnfinishedErasures(ctx)
+	if err != nil {
+		return []check{{What: "erasures", Found: err.Error()}}
+	}
+	for _, e := range all {
+		out = append(out, check{What: "erasure", OK: true, Warns: !e.UnderWay, Found: unfinished(e)})
+	}
+	return out
 }

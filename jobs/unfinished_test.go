@@ -1,0 +1,108 @@
+package jobs
+
+import (
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/online"
+)
+
+// TestUnfinishedErasure: an erasure whose process died is told with its age, is under way while somebody holds its lease, and is finished by a server's next look or by a purge,
+// with a receipt; whoever is asked for again is told by the mark.
+func TestUnfinishedErasure(t *testing.T) {
+	for _, by := range []string{"server", "purge"} {
+		t.Run(by, func(t *testing.T) {
+			now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+			bucket := storage.NewMemory(nil)
+			s := newPurgeServer(t, bucket, now)
+			r := s.runner
+			r.Keys, r.Log = secretsOf(t, "k1"), slog.New(slog.NewTextHandler(io.Discard, nil))
+			store, err := online.OpenEmbedded(t.TempDir(), online.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close()
+			r.Online = store
+			ids, err := event.OpenIdentities(t.Context(), bucket, r.Keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range []string{"ann", "bob"} {
+				if _, err := ids.Number(id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := ids.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			unfinished := func() []UnfinishedErasure {
+				t.Helper()
+				out, err := r.UnfinishedErasures(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				return out
+			}
+			if out := unfinished(); len(out) != 0 {
+				t.Fatalf("nobody asked, and %+v", out)
+			}
+
+			// One that dies between its journal and its end.
+			lease, err := storage.Acquire(t.Context(), bucket, eraseLease, "another", time.Minute, r.Wall)
+			if err != nil {
+				t.Fatal(err)
+			}
+			journal, err := event.OpenJournal(t.Context(), bucket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := journal.Erase(t.Context(), r.Keys, ids, []string{"ann"}, now, "one"); err != nil {
+				t.Fatal(err)
+			}
+			s.clock.now = now.Add(30 * time.Second)
+			if out := unfinished(); len(out) != 1 || !out[0].UnderWay || out[0].Erasure != 1 || out[0].Age != 30 {
+				t.Errorf("while its lease is held: %+v", out)
+			}
+			if s.finishErasures(t.Context()); len(unfinished()) != 1 {
+				t.Error("finished while somebody is at it")
+			}
+			s.clock.now = now.Add(2 * time.Hour) // its holder is dead: nobody has renewed the lease
+			if at, err := r.Retention(t.Context(), s.retention.jobs); err != nil || len(at.Erasures) != 1 || at.Erasures[0].UnderWay || at.Erasures[0].Age != 7200 {
+				t.Errorf("status tells %+v, %v", at, err)
+			}
+			if by == "server" {
+				s.finishErasures(t.Context())
+			} else if out, err := r.Purge(t.Context(), s.retention.jobs, "test", true); err != nil || out.Begun != 1 || out.Nothing {
+				t.Errorf("a dry purge: %+v, %v", out, err)
+			} else if out, err = r.Purge(t.Context(), s.retention.jobs, "test", false); err != nil || out.Begun != 0 || len(out.Receipts) != 1 || out.Nothing {
+				t.Errorf("a purge: %+v, %v", out, err)
+			}
+			if out := unfinished(); len(out) != 0 {
+				t.Errorf("afterwards: %+v", out)
+			}
+			if _, err := r.Receipt(t.Context(), 1); err != nil {
+				t.Errorf("its receipt: %v", err)
+			}
+			if ids, err = event.OpenIdentities(t.Context(), bucket, r.Keys); err != nil || ids.Knows("ann") || !ids.Knows("bob") {
+				t.Errorf("who is known: %v", err)
+			}
+			if lease.Renew(t.Context()) == nil {
+				t.Error("who overslept has the lease yet")
+			}
+
+			// Asked again.
+			_, err = r.Erase(t.Context(), s.retention.jobs, []string{"ann", "nobody"})
+			if err == nil || !strings.Contains(err.Error(), "1 of them erased already, by erasure 1, asked for on 2026-03-01, and nothing of them is left") || strings.Contains(err.Error(), "ann") {
+				t.Errorf("asked again: %v", err)
+			}
+			if out, err := r.Erase(t.Context(), s.retention.jobs, []string{"ann", "bob"}); err != nil || out.Known != 1 || len(out.Before) != 1 || out.Before[0].People != 1 || !out.Before[0].Done {
+				t.Errorf("asked again beside another: %+v, %v", out, err)
+			}
+		})
+	}
+}
