@@ -21,6 +21,9 @@ func TestUnfinishedErasure(t *testing.T) {
 			bucket := storage.NewMemory(nil)
 			s := newPurgeServer(t, bucket, now)
 			r := s.runner
+			for _, j := range s.retention.jobs {
+				j.Model.Name = "home"
+			}
 			r.Keys, r.Log = secretsOf(t, "k1"), slog.New(slog.NewTextHandler(io.Discard, nil))
 			store, err := online.OpenEmbedded(t.TempDir(), online.Options{})
 			if err != nil {
