@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,7 +68,11 @@ func printPurged(w io.Writer, out *jobs.Purged) {
 		row(w, "finished", fmt.Sprintf("purge %d, which had been interrupted", n))
 	}
 	for _, key := range out.Receipts {
-		row(w, "finished", "an erasure that had been interrupted, or of which a legal hold had kept rows; receipt "+key)
+		why := "an erasure that had been interrupted"
+		if strings.HasSuffix(key, "-held.json") {
+			why = "an erasure of which a legal hold had kept rows"
+		}
+		row(w, "finished", why+"; receipt "+key)
 	}
 	if out.Begun > 0 {
 		says := " not finished: another process is at it"
