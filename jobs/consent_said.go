@@ -216,12 +216,13 @@ func (r *Runner) Consenter(js []*Job) *Consenter {
 // Consented says what became of records.
 type Consented struct {
 	Subjects  int          `json:"subjects"`
-	Records   int          `json:"records"`  // that are kept, those that are known already among them
-	Unused    int          `json:"unused"`   // of these, for purposes that no job of the project has
-	Withheld  int          `json:"withheld"` // of these, without their source text, which held the person's own id
-	Erased    int          `json:"erased"`   // left out: recorded before their subject was erased
-	Denied    int          `json:"denied"`   // subjects who read the list not based on profiling from now on
-	Held      bool         `json:"held"`     // the import is: nothing is kept of it but what people withdrew themselves
+	Unknown   int          `json:"unknown,omitempty"` // of records that come one by one: people of whom nothing was known; what they say holds if they come
+	Records   int          `json:"records"`           // that are kept, those that are known already among them
+	Unused    int          `json:"unused"`            // of these, for purposes that no job of the project has
+	Withheld  int          `json:"withheld"`          // of these, without their source text, which held the person's own id
+	Erased    int          `json:"erased"`            // left out: recorded before their subject was erased
+	Denied    int          `json:"denied"`            // subjects who read the list not based on profiling from now on
+	Held      bool         `json:"held"`              // the import is: nothing is kept of it but what people withdrew themselves
 	Hold      *policy.Hold `json:"hold,omitempty"`
 	Accepted  *Accepted    `json:"accepted,omitempty"`
 	Effective time.Time    `json:"at"`
@@ -238,7 +239,11 @@ func (c *Consenter) Record(ctx context.Context, sent []event.Said) (*Consented, 
 	epoch, now := journal.Epoch(), c.r.Now()
 	out := &Consented{Effective: now.UTC()}
 	var records []policy.Record
+	unknown := map[string]bool{}
 	for i, s := range sent {
+		if !ids.Knows(s.ID) {
+			unknown[s.ID] = true
+		}
 		r, withheld, err := event.ConsentOf(ids, now, s)
 		if err != nil {
 			return nil, &BadRecord{i, err}
@@ -252,6 +257,7 @@ func (c *Consenter) Record(ctx context.Context, sent []event.Said) (*Consented, 
 		}
 		records = append(records, r)
 	}
+	out.Unknown = len(unknown)
 	people := map[string]bool{}
 	for _, s := range sent {
 		people[s.ID] = true

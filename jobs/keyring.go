@@ -61,7 +61,7 @@ type KeyState struct {
 
 	People      int      `json:"people"`        // who stand under it in the identity table
 	Links       int      `json:"links"`         // declared links that stand under it
-	Marks       int      `json:"marks"`         // of erased people, for ever
+	Marks       int      `json:"marks"`         // of erased people who are recognized by it alone
 	Requests    int      `json:"open_requests"` // of people who are known by it in the register
 	Generations []uint64 `json:"generations"`   // live or kept, that may hold people under its online keys
 	Receipts    int      `json:"receipts"`      // signed with it
@@ -69,7 +69,8 @@ type KeyState struct {
 	MayRetire   bool     `json:"may_retire"`
 	Why         []string `json:"needed_by"` // why it may not
 
-	known bool // the bucket was written with it
+	known  bool      // the bucket was written with it
+	marked time.Time // when the last erasure was asked for of those whose marks it recognizes
 }
 
 // Keyring is how it stands with all keys of a project.
@@ -111,7 +112,7 @@ func (r *Runner) Keyring(ctx context.Context) (*Keyring, error) {
 	}
 	for _, s := range secrets {
 		s.Requests, s.Receipts, s.Published = requests[s.ID], signed[s.ID], published[s.ID]
-		if s.Retired == nil && s.Lost == nil && (s.known || s.People > 0) {
+		if s.Retired == nil && (s.Lost == nil || s.Lost.Given) && (s.known || s.People > 0) {
 			if s.Generations, err = r.generationsUnder(ctx, recordOf(records, s.ID)); err != nil {
 				return fail(err)
 			}
@@ -150,6 +151,7 @@ func (r *Runner) secrets(ctx context.Context, more ...string) ([]KeyState, []eve
 	for _, id := range slices.Compact(all) {
 		s := r.stateOf(id, records)
 		s.People, s.Marks = len(ids.Under(id)), marks[id]
+		s.marked, _ = journal.LastMarked(id)
 		s.Links = rows[id] - s.People
 		out = append(out, s)
 	}
@@ -233,18 +235,31 @@ func (s *KeyState) needs() {
 		s.Why = append(s.Why, "it is the current key: rapport keys rotate begins another")
 		return
 	}
-	if s.Retired != nil || s.Lost != nil {
+	if s.Retired != nil || s.Lost != nil && !s.Lost.Given {
 		return
 	}
-	if s.Given == KeyNotGiven {
+	forget := ""
+	if s.Given == KeyPrevious {
+		forget = fmt.Sprintf("rapport keys retire %s --forget --why TEXT", s.ID)
+	}
+	switch {
+	case s.Given == KeyNotGiven:
 		add(s.People, "person stands under it and is not recognized", "people stand under it and are not recognized")
-	} else {
-		const how = " not reappeared since the rotation: rapport keys rotate looks for them in the sources"
+	case s.Lost != nil: // begun, and not done
+		how := " left of those whom it alone recognized, and who were given up: " + forget + " goes on"
+		add(s.People, "person is"+how, "people are"+how)
+	default:
+		how := " not reappeared since the rotation: rapport keys rotate looks for them in the sources; " + forget + " removes who stands in none"
 		add(s.People, "person has"+how, "people have"+how)
 	}
 	add(s.Links, "declared link stands under it: the next run wraps it anew", "declared links stand under it: the next run wraps them anew")
-	const marked = " marked under it, and only it recognizes them if they come again"
-	add(s.Marks, "erased person is"+marked, "erased people are"+marked)
+	if s.Lost == nil {
+		marked := " marked under it, and only it recognizes them if they come again"
+		if forget != "" {
+			marked += fmt.Sprintf(": rapport keys rotate marks those anew who stand in a source; %s gives up the rest, and then nothing of an id without a row counts that is from before %s, the last of these erasures", forget, s.marked.UTC().Format("2006-01-02 15:04 UTC"))
+		}
+		add(s.Marks, "erased person is"+marked, "erased people are"+marked)
+	}
 	add(s.Requests, "open request names people under it: close it first", "open requests name people under it: close them first")
 	if n := len(s.Generations); n > 0 {
 		word := map[bool]string{true: "generation", false: "generations"}[n == 1]
@@ -440,7 +455,7 @@ func (r *Runner) keyState(ctx context.Context, id string) (*KeyState, error) {
 		return nil, fmt.Errorf("%w: nothing in the bucket was made with a key of this id", ErrUnknownKey)
 	}
 	switch s := ring.Secrets[i]; {
-	case s.Lost != nil:
+	case s.Lost != nil && !s.Lost.Given:
 		return nil, fmt.Errorf("retire key %s: %w: it was given up as lost on %s", id, ErrKeyNeeded, s.Lost.At.Format(time.DateOnly))
 	case !s.MayRetire && s.Retired == nil:
 		return nil, fmt.Errorf("retire key %s: %w: %s", id, ErrKeyNeeded, strings.Join(s.Why, "; "))
@@ -452,13 +467,16 @@ func (r *Runner) keyState(ctx context.Context, id string) (*KeyState, error) {
 // Rewrapped says what a search for people who stand under previous keys came to.
 type Rewrapped struct {
 	Rows    int64          `json:"rows_read"`
-	Wrapped int            `json:"wrapped"` // people who stand under the current key now
-	Left    map[string]int `json:"left"`    // key id → people who stand under it yet
+	Wrapped int            `json:"wrapped"`    // people who stand under the current key now
+	Marked  int            `json:"marked"`     // erased people whom the current key recognizes now
+	Left    map[string]int `json:"left"`       // key id → people who stand under it yet
+	Marks   int            `json:"marks_left"` // of erased people under previous keys, whom no source names now
 }
 
-// Rewrap reads the ids in the sources, the newest data set of people first, and wraps the rows of people who stand under previous keys anew, under the current one.
-// It writes the identity table and nothing else: numbers stay as they are, and so does what holds them. Runs do the same to whoever reappears; who reappears in no
-// source stays under the previous key.
+// Rewrap reads the ids in the sources, the newest data set of people first, and wraps the rows of people who stand under previous keys anew, under the current one;
+// marks of people who are erased, and stand in a source all the same, are made anew under it as well. It writes the identity table, those marks in the policy journal,
+// and nothing else: numbers stay as they are, and so does what holds them. Runs wrap whoever reappears; who reappears in no
+// source stays under the previous key. Cost: one column of the sources, all of it while there are marks that nobody is found for.
 func (r *Runner) Rewrap(ctx context.Context, js []*Job) (*Rewrapped, error) {
 	fail := func(err error) (*Rewrapped, error) { return nil, fmt.Errorf("wrap people anew: %w", err) }
 	if r.Keys.IsZero() {
@@ -469,11 +487,15 @@ func (r *Runner) Rewrap(ctx context.Context, js []*Job) (*Rewrapped, error) {
 		return fail(err)
 	}
 	out := &Rewrapped{Left: map[string]int{}}
-	before := r.underPrevious(ids)
-	if before > 0 {
-		ids.TryLinks()
+	journal, err := event.OpenJournal(ctx, r.Bucket)
+	if err != nil {
+		return fail(err)
+	}
+	before, marks := r.underPrevious(ids), journal.Remarks(ids)
+	if before > 0 || marks.Left() > 0 {
+		ids.TryLinks(marks)
 		for _, s := range idSources(js) {
-			n, err := ids.Try(ctx, s.data, s.column)
+			n, err := ids.Try(ctx, s.data, s.column, marks)
 			if out.Rows += n; err != nil {
 				return fail(err)
 			}
@@ -482,6 +504,10 @@ func (r *Runner) Rewrap(ctx context.Context, js []*Job) (*Rewrapped, error) {
 	if err := ids.Flush(ctx); err != nil {
 		return fail(err)
 	}
+	if err := journal.Remark(ctx, marks); err != nil {
+		return fail(err)
+	}
+	out.Marked, out.Marks = marks.Found(), marks.Left()
 	for _, k := range r.Previous {
 		if n := len(ids.Under(k.ID())); n > 0 {
 			out.Left[k.ID()] = n

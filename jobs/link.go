@@ -64,9 +64,9 @@ func (w *work) relink(ctx context.Context, p *plan) error {
 	if w.Keys.IsZero() {
 		return nil
 	}
+	var days []string
 	if len(change.Subjects) > 0 {
-		days, err := w.daysHolding(ctx, change.Subjects)
-		if err != nil {
+		if days, err = w.daysHolding(ctx, change.Subjects); err != nil {
 			return fail(err)
 		}
 		if len(days) > 0 {
@@ -75,6 +75,9 @@ func (w *work) relink(ctx context.Context, p *plan) error {
 			}
 		}
 	}
+	if says := relinkedSays(change, len(days)); says != "" {
+		w.res.Flags = append(w.res.Flags, says)
+	}
 	if w.dry {
 		return nil
 	}
@@ -82,6 +85,27 @@ func (w *work) relink(ctx context.Context, p *plan) error {
 		return fail(err)
 	}
 	return nil
+}
+
+// relinkedSays tells of a change of links, "" if there is none.
+func relinkedSays(change event.Relinked, days int) string {
+	var parts []string
+	for _, x := range []struct {
+		n    int
+		says string
+	}{{change.Added, "more ids are one person's with another"}, {change.Moved, "are another person's than before"}, {change.Removed, "are linked no more"}} {
+		if x.n > 0 {
+			parts = append(parts, smallCount(x.n)+" "+x.says)
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	read := "no day that was read holds rows of them"
+	if days > 0 {
+		read = plural(days, "day that holds their rows is read again", "days that hold their rows are read again")
+	}
+	return "links of sources.identities: " + strings.Join(parts, ", ") + "; " + read
 }
 
 func (l *linked) note(r *relinking) {

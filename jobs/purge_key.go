@@ -34,15 +34,66 @@ type PurgedKey struct {
 // It is refused (ErrKeyNeeded) where the secret is given, and ErrUnknownKey where nothing was made with the key.
 func (r *Runner) PurgeKey(ctx context.Context, js []*Job, id, why string, terms Terms) (*PurgedKey, error) {
 	fail := func(err error) (*PurgedKey, error) { return nil, fmt.Errorf("give up key %s: %w", id, err) }
-	given := append([]event.Keys{r.Keys}, r.Previous...)
 	switch {
 	case r.Keys.IsZero():
 		return fail(event.ErrNoKey)
 	case strings.TrimSpace(why) == "":
 		return fail(fmt.Errorf("%w: say why", ErrBadRequest))
-	case slices.ContainsFunc(given, func(k event.Keys) bool { return k.ID() == id }):
-		return fail(fmt.Errorf("%w: the project file gives its secret: take it out of pseudonyms if that is not the right one; rapport keys retire seals a key that nothing needs", ErrKeyNeeded))
+	case slices.ContainsFunc(r.given(), func(k event.Keys) bool { return k.ID() == id }):
+		return fail(fmt.Errorf("%w: the project file gives its secret: take it out of pseudonyms if that is not the right one; rapport keys retire seals a key that nothing needs, with --forget also one that alone recognizes some people", ErrKeyNeeded))
 	}
+	out, err := r.giveUp(ctx, js, id, why, terms, false)
+	if err != nil {
+		return fail(err)
+	}
+	return out, nil
+}
+
+// ForgetKey gives up what a previous key alone recognizes, so that it can be retired (Retire) though its secret is at hand: as Rewrap it reads the sources first, and who
+// stands in one is recognized by the current key from then on, erased people too. Who is left is denied and erased from every store as by their own request, with a
+// receipt, and the marks that are left recognize nobody any more once the secret is gone.
+//
+// Nobody is profiled for it who would not have been: nothing counts, of an id that has no row by then, that is from before the last of these erasures, or of what these
+// people had refused. That is its price for ids that nobody has seen by then. What it gives up: that such people are told apart (their events are counted among
+// others that are left out, and who asks again is not told of the erasure before), and, of somebody erased who had come again, has a row and stands in no
+// source by now, that files of before their erasure, delivered again, do not count.
+//
+// It is refused (ErrKeyNeeded) where the key is the current one or is not given, and while an erasure that is marked under it is not finished. Interrupted, it is taken up
+// by the next ForgetKey or Erase.
+func (r *Runner) ForgetKey(ctx context.Context, js []*Job, id, why string, terms Terms) (*PurgedKey, error) {
+	fail := func(err error) (*PurgedKey, error) {
+		return nil, fmt.Errorf("forget what key %s recognizes: %w", id, err)
+	}
+	switch {
+	case r.Keys.IsZero():
+		return fail(event.ErrNoKey)
+	case strings.TrimSpace(why) == "":
+		return fail(fmt.Errorf("%w: say why", ErrBadRequest))
+	case id == r.Keys.ID():
+		return fail(fmt.Errorf("%w: it is the current key: rapport keys rotate begins another", ErrKeyNeeded))
+	case !slices.ContainsFunc(r.Previous, func(k event.Keys) bool { return k.ID() == id }):
+		return fail(fmt.Errorf("%w: its secret is not given: name it among pseudonyms.previous; if nobody has it any more, rapport purge --key %s --why TEXT", ErrKeyNeeded, id))
+	}
+	if _, err := r.Rewrap(ctx, js); err != nil {
+		return fail(err)
+	}
+	out, err := r.giveUp(ctx, js, id, why, terms, true)
+	if err != nil {
+		return fail(err)
+	}
+	ids, err := event.OpenIdentities(ctx, r.Bucket, event.Keys{})
+	if err == nil {
+		err = r.noteEmpty(ctx, ids)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return out, nil
+}
+
+// giveUp seals a key, given or lost, and removes who stands under it.
+func (r *Runner) giveUp(ctx context.Context, js []*Job, id, why string, terms Terms, given bool) (*PurgedKey, error) {
+	fail := func(err error) (*PurgedKey, error) { return nil, err }
 	ids, err := event.OpenIdentities(ctx, r.Bucket, event.Keys{})
 	if err != nil {
 		return fail(err)
@@ -59,15 +110,17 @@ func (r *Runner) PurgeKey(ctx context.Context, js []*Job, id, why string, terms 
 	out := &PurgedKey{ID: id, Marks: journal.MarksByKey()[id]}
 	gone := ids.Under(id)
 	i := slices.IndexFunc(records, func(k event.KeyRecord) bool { return k.ID == id })
-	if i < 0 && len(gone) == 0 && out.Marks == 0 {
-		return fail(ErrUnknownKey)
-	}
-	if i >= 0 && records[i].Lost != nil { // begun before, and perhaps not done
+	switch {
+	case i >= 0 && records[i].Lost != nil: // begun before, and perhaps not done
 		out.People, out.Before = records[i].Lost.People, records[i].Lost.Before
 		out.Refused = out.Before != nil
-	} else {
+	case len(gone) == 0 && out.Marks == 0 && given: // nothing is to be given up
+		return out, nil
+	case len(gone) == 0 && out.Marks == 0 && i < 0:
+		return fail(ErrUnknownKey)
+	default:
 		out.People = len(gone)
-		if err := r.giveUp(ctx, js, ids, journal, out, gone, why); err != nil {
+		if err := r.seal(ctx, js, ids, journal, out, gone, why, given); err != nil {
 			return fail(err)
 		}
 	}
@@ -101,43 +154,64 @@ func (r *Runner) PurgeKey(ctx context.Context, js []*Job, id, why string, terms 
 	return out, nil
 }
 
-// giveUp seals a lost key.
-func (r *Runner) giveUp(ctx context.Context, js []*Job, ids *event.Identities, journal *event.Journal, out *PurgedKey, gone []policy.Subject, why string) error {
-	refused, err := r.refusedSomething(ctx, js, journal, gone)
+// seal writes down that a key is given up, and from when nothing counts of an id without a row.
+func (r *Runner) seal(ctx context.Context, js []*Job, ids *event.Identities, journal *event.Journal, out *PurgedKey, gone []policy.Subject, why string, given bool) error {
+	now := r.Now().UTC().Truncate(time.Microsecond)
+	last, err := r.lastRefused(ctx, js, journal, gone)
 	if err != nil {
 		return err
 	}
-	now := r.Now().UTC().Truncate(time.Microsecond)
-	if out.Refused = refused || out.Marks > 0; out.Refused {
+	erased, finished := journal.LastMarked(out.ID)
+	if given && !finished {
+		return fmt.Errorf("%w: an erasure whose people are marked under it is not finished, or legal holds keep rows of them: rapport purge finishes what can be, rapport holds list tells until when", ErrKeyNeeded)
+	}
+	if erased.After(last) {
+		last = erased
+	}
+	if out.Refused = !last.IsZero(); out.Refused {
 		out.Before = &now
+		if given && last.Before(now) { // nobody was lost meanwhile whose later refusals stand nowhere
+			last = last.UTC()
+			out.Before = &last
+		}
 	}
 	return ids.EditKey(ctx, out.ID, func(k *event.KeyRecord) {
-		k.Lost = &event.LostKey{At: now, Why: strings.TrimSpace(why), People: out.People, Marks: out.Marks, Before: out.Before}
+		k.Lost = &event.LostKey{At: now, Why: strings.TrimSpace(why), People: out.People, Marks: out.Marks, Before: out.Before, Given: given}
 	})
 }
 
-// refusedSomething reports whether one of the people has refused something that stands in the bucket alone and goes with them: a withdrawal that no file of
-// consent says again, a record of consent or a wish of their own. Cost: the files of consent and every table of records are read.
-func (r *Runner) refusedSomething(ctx context.Context, js []*Job, journal *event.Journal, people []policy.Subject) (bool, error) {
+// lastRefused is when one of the people last refused something that stands in the bucket alone and goes with them: by a withdrawal that no file of
+// consent says again, a record of consent or a wish of their own; the zero time: never. Cost: the files of consent and every table of records are read.
+func (r *Runner) lastRefused(ctx context.Context, js []*Job, journal *event.Journal, people []policy.Subject) (last time.Time, err error) {
 	if len(people) == 0 {
-		return false, nil
+		return last, nil
+	}
+	note := func(at time.Time) {
+		if last.Before(at) {
+			last = at
+		}
 	}
 	of := map[policy.Subject]bool{}
 	for _, s := range people {
 		of[s] = true
 	}
-	denies := func(x policy.Record) bool { return of[x.Subject] && !x.State.Valid() }
-	if slices.ContainsFunc(journal.Withdrawals(), denies) {
-		return true, nil
+	records := func(all []policy.Record, lost func(policy.Record) bool) {
+		for _, x := range all {
+			if of[x.Subject] && lost(x) {
+				note(x.Recorded)
+			}
+		}
 	}
+	denies := func(x policy.Record) bool { return !x.State.Valid() }
+	records(journal.Withdrawals(), denies)
 	again, err := r.withdrawnInFiles(ctx, js)
 	if err != nil {
-		return false, err
+		return last, err
 	}
 	tables := table.Store{Bucket: r.Bucket}
 	for c, err := range tables.List(ctx, "") {
 		if err != nil {
-			return false, err
+			return last, err
 		}
 		m, ok := c.Outputs["records"]
 		if !ok {
@@ -145,28 +219,28 @@ func (r *Runner) refusedSomething(ctx context.Context, js []*Job, journal *event
 		}
 		switch c.Step {
 		case "consent", keptStep, saidInbox.step:
-			records, err := event.LoadConsent(ctx, r.Bucket, m)
+			all, err := event.LoadConsent(ctx, r.Bucket, m)
 			if err != nil {
-				return false, err
+				return last, err
 			}
 			lost := denies
 			if c.Step == "consent" {
-				lost = func(x policy.Record) bool { return of[x.Subject] && x.Withdraws() && !again[withdrawalOf(x)] }
+				lost = func(x policy.Record) bool { return x.Withdraws() && !again[withdrawalOf(x)] }
 			}
-			if slices.ContainsFunc(records, lost) {
-				return true, nil
-			}
+			records(all, lost)
 		case "preferences", wishInbox.step:
 			wishes, err := event.LoadPreferences(ctx, r.Bucket, m)
 			if err != nil {
-				return false, err
+				return last, err
 			}
-			if slices.ContainsFunc(wishes, func(x policy.Wish) bool { return of[x.Subject] }) {
-				return true, nil
+			for _, x := range wishes {
+				if of[x.Subject] {
+					note(x.At)
+				}
 			}
 		}
 	}
-	return false, nil
+	return last, nil
 }
 
 // withdrawal is what of a withdrawal stands in the files of a feed and in its snapshot alike: not whose it is, which nobody can tell any more.

@@ -63,7 +63,7 @@ func (k *keyring) print(w io.Writer) {
 		switch {
 		case s.Given != jobs.KeyNotGiven && !s.Fits:
 			how += ", and not the secret that the bucket was written with"
-		case s.Lost != nil:
+		case s.Lost != nil && !s.Lost.Given:
 			how += fmt.Sprintf(", given up as lost on %s: %s", s.Lost.At.Format(time.DateOnly), s.Lost.Why)
 		case s.Retired != nil:
 			how += ", retired on " + s.Retired.Format(time.DateOnly)
@@ -87,6 +87,9 @@ func (k *keyring) print(w io.Writer) {
 		}
 		for _, why := range s.Why {
 			row(w, "  needed", why)
+		}
+		if l := s.Lost; l != nil && l.Given {
+			row(w, "  given up", fmt.Sprintf("whom it alone recognized, on %s: %s, %s of erased people; %s", l.At.Format(time.DateOnly), count(l.People, "person"), count(l.Marks, "mark"), l.Why))
 		}
 		if l := s.Lost; l != nil && l.Before != nil {
 			row(w, "  unrecognized", "of an id that had no row then, nothing from before "+clock(*l.Before)+" counts")
@@ -163,8 +166,9 @@ func (a *app) keysRotateCmd() *cobra.Command {
 		Use:   "rotate [--to env:NAME|file:PATH|command:… --key-id ID]",
 		Short: "Begin another secret, or go on with the rotation under way: people in the sources are wrapped anew in the identity table",
 		Long: "With --to the project file is edited: the secret at that place becomes the current one, and the current one the first of pseudonyms.previous. Then, and\n" +
-			"without --to, the ids in the sources are looked up, and the rows of people who stand under a previous key are wrapped anew. Nothing but the identity\n" +
-			"table is written. Servers go on as they are; each is to be given the new project file before the next run publishes.",
+			"without --to, the ids in the sources are looked up, and the rows of people who stand under a previous key are wrapped anew, as are marks of erased\n" +
+			"people whom a source still names. Nothing but the identity table and these marks is written. Servers go on as they are; each is to be given the new\n" +
+			"project file before the next run publishes.",
 		Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (to == "") != (id == "") {
@@ -202,6 +206,9 @@ func (a *app) keysRotateCmd() *cobra.Command {
 			for _, k := range slices.Sorted(maps.Keys(done.Left)) {
 				out.Next = append(out.Next, fmt.Sprintf("%s under %s in no source now: runs wrap them anew when they reappear", count(done.Left[k], "person"), k))
 			}
+			if done.Marks > 0 {
+				out.Next = append(out.Next, fmt.Sprintf("%s of erased people under previous keys, of whom no source names anybody now", count(done.Marks, "mark")))
+			}
 			if len(p.Previous) > 0 {
 				out.Next = append(out.Next, "rapport keys list says when a previous key may be retired")
 			}
@@ -211,6 +218,9 @@ func (a *app) keysRotateCmd() *cobra.Command {
 					row(w, "project file", p.File()+" has it; the one before stands among pseudonyms.previous")
 				}
 				row(w, "wrapped anew", count(done.Wrapped, "person"))
+				if done.Marked > 0 {
+					row(w, "marked anew", count(done.Marked, "erased person"))
+				}
 				for _, x := range out.Next {
 					row(w, "next", x)
 				}
@@ -260,26 +270,94 @@ func (a *app) beginSecret(ctx context.Context, p *configs.Project, place, id str
 	return nil
 }
 
+// retired is what is printed of a key that is to be retired.
+type retired struct {
+	*jobs.KeyState
+	Forgotten *jobs.PurgedKey `json:"forgotten,omitempty"`
+}
+
 func (a *app) keysRetireCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "retire KEY_ID", Short: "Seal a key that nothing needs any more; refused, with what needs it, while anything does", Args: usage(cobra.ExactArgs(1)),
+	var forget bool
+	var why, contact string
+	c := &cobra.Command{
+		Use: "retire KEY_ID [--forget --why TEXT]", Short: "Seal a key that nothing needs any more; refused, with what needs it, while anything does", Args: usage(cobra.ExactArgs(1)),
+		Long: "Seal a key that nothing needs any more: it is never used for another secret, and its own may be destroyed. Refused, with what needs it, while anything does.\n\n" +
+			"With --forget the key need not wait for people who stand under it, or erased people who are marked under it, and appear in no source: the first are\n" +
+			"removed from every store as by their own request, with a receipt; the marks are given up. Then nothing of an id that has no row counts that is from\n" +
+			"before the last of these erasures, or of what these people had refused, so that nobody of them is profiled by what was before.",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if forget != (why != "") || contact != "" && !forget {
+				return usageError{errors.New("keys retire: --forget and --why TEXT go together: for what reason people are given up whom the key alone recognizes")}
+			}
 			p, err := a.open(cmd.Context(), true)
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			s, err := p.runner.Retire(cmd.Context(), args[0])
+			var out retired
+			if forget {
+				js, err := p.allJobs()
+				if err != nil {
+					return err
+				}
+				if err := a.logAccess(cmd, p, nil); err != nil {
+					return err
+				}
+				out.Forgotten, err = p.runner.ForgetKey(cmd.Context(), js, args[0], why, p.terms(contact))
+				p.progress.done()
+				if err != nil {
+					return keyFault(err)
+				}
+			}
+			var needed error
+			if out.KeyState, err = p.runner.Retire(cmd.Context(), args[0]); errors.Is(err, jobs.ErrKeyNeeded) && forget {
+				needed, err = err, nil
+			}
 			if err != nil {
 				return keyFault(err)
 			}
-			return a.print(s, func(w io.Writer) {
-				row(w, "key "+s.ID, "retired on "+clock(*s.Retired))
-				if s.Given == jobs.KeyPrevious {
-					row(w, "next", "take it out of pseudonyms.previous; its secret may be destroyed")
+			err = a.print(out, func(w io.Writer) {
+				if x := out.Forgotten; x != nil && x.People+x.Marks == 0 {
+					row(w, "key "+x.ID, "it alone recognizes nobody: nothing is given up")
+				} else if x != nil {
+					row(w, "key "+x.ID, fmt.Sprintf("given up: %s, %s of erased people, whom it alone recognized", count(x.People, "person"), count(x.Marks, "mark")))
+					printGivenUp(w, x)
+				}
+				if s := out.KeyState; s != nil {
+					row(w, "key "+s.ID, "retired on "+clock(*s.Retired))
+					if s.Given == jobs.KeyPrevious {
+						row(w, "next", "take it out of pseudonyms.previous; its secret may be destroyed")
+					}
 				}
 			})
+			return errors.Join(err, needed)
 		},
+	}
+	c.Flags().BoolVar(&forget, "forget", false, "give up whom the key alone recognizes")
+	c.Flags().StringVar(&why, "why", "", "with --forget: for what reason")
+	c.Flags().StringVar(&contact, "contact", "", "with --forget: whom the receipt names for questions")
+	return c
+}
+
+// terms are what receipts say beside what was done.
+func (p *project) terms(contact string) jobs.Terms {
+	source, _, _ := strings.Cut(p.Pseudonyms.Key, ":")
+	return jobs.Terms{Contact: contact, KeySource: source}
+}
+
+// printGivenUp says what went with a key, and what counts from then on.
+func printGivenUp(w io.Writer, out *jobs.PurgedKey) {
+	if e := out.Erased; e != nil {
+		row(w, "", fmt.Sprintf("%d rows, %d files, %d online rows", e.Rows, e.Parts, e.Online))
+		for _, x := range e.Pending {
+			row(w, "pending", x.What, "by "+x.Due.Format(time.DateOnly))
+		}
+		for _, key := range e.Receipts {
+			row(w, "receipt", key)
+		}
+	}
+	if out.Before != nil {
+		row(w, "from now on", "some of them had refused something and may come again unrecognized: of an id that has no row now, nothing from before "+clock(*out.Before)+" counts, and it needs a basis that is recorded after that")
 	}
 }
 
@@ -305,11 +383,10 @@ func (a *app) purgeKey(cmd *cobra.Command, id, why, contact string) error {
 	if err != nil {
 		return err
 	}
-	source, _, _ := strings.Cut(p.Pseudonyms.Key, ":")
 	if err := a.logAccess(cmd, p, nil); err != nil {
 		return err
 	}
-	out, err := p.runner.PurgeKey(cmd.Context(), js, id, why, jobs.Terms{Contact: contact, KeySource: source})
+	out, err := p.runner.PurgeKey(cmd.Context(), js, id, why, p.terms(contact))
 	p.progress.done()
 	if err != nil {
 		return keyFault(err)
@@ -321,20 +398,9 @@ func (a *app) purgeKey(cmd *cobra.Command, id, why, contact string) error {
 			row(w, "key "+out.ID, "given up as lost")
 			row(w, "removed", count(out.People, "person")+" whom nobody could recognize")
 		}
-		if e := out.Erased; e != nil {
-			row(w, "", fmt.Sprintf("%d rows, %d files, %d online rows", e.Rows, e.Parts, e.Online))
-			for _, x := range e.Pending {
-				row(w, "pending", x.What, "by "+x.Due.Format(time.DateOnly))
-			}
-			for _, key := range e.Receipts {
-				row(w, "receipt", key)
-			}
-		}
 		if out.Marks > 0 {
 			row(w, "suppression", count(out.Marks, "mark")+" of erased people recognize nobody any more")
 		}
-		if out.Before != nil {
-			row(w, "from now on", "some of them had refused something and may come again unrecognized: of an id that has no row now, nothing from before "+clock(*out.Before)+" counts, and it needs a basis that is recorded after that")
-		}
+		printGivenUp(w, out)
 	})
 }

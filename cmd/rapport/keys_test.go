@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs"
@@ -162,7 +163,7 @@ func TestRotation(t *testing.T) {
 		t.Errorf("a key that never was: %v", err)
 	}
 
-	// A receipt of k2 holds over a rotation, and the marks of who was erased keep k2.
+	// A receipt of k2 holds over a rotation, and the marks of who was erased keep k2 until a source names them.
 	s.under(k2)
 	out, err := s.erase(people[0])
 	if err != nil {
@@ -180,11 +181,131 @@ func TestRotation(t *testing.T) {
 	if _, signer, err := jobs.VerifyReceipt(file, published.Keys); err != nil || signer.Secret != "k2" || len(published.Keys) != 2 {
 		t.Errorf("a receipt of before the rotation: under %q of %d keys, %v", signer.Secret, len(published.Keys), err)
 	}
-	if _, err := s.runner.Rewrap(ctx, js); err != nil {
+	if _, err := s.runner.Retire(ctx, "k2"); !errors.Is(err, jobs.ErrKeyNeeded) || !strings.Contains(err.Error(), "1 erased person is marked under it") || !strings.Contains(err.Error(), "rapport keys retire k2 --forget --why TEXT") {
+		t.Errorf("a key was retired that alone recognizes who was erased: %v", err)
+	}
+	again, err := s.runner.Rewrap(ctx, js)
+	if err != nil || again.Marked != 1 || again.Marks != 0 {
+		t.Fatalf("who is erased and stands in the source all the same: %+v, %v", again, err)
+	}
+	if _, err := s.runner.Retire(ctx, "k2"); !errors.Is(err, jobs.ErrKeyNeeded) || strings.Contains(err.Error(), "erased") {
+		t.Errorf("a key is needed by who was marked anew: %v", err)
+	}
+	s.under(k3)
+	if got, err := s.runner.Standings(ctx, s.job, people[:1]); err != nil || got[0].Known {
+		t.Errorf("who was erased under a key that is not given any more: %+v, %v", got, err)
+	}
+	if out, err := s.runner.Erase(ctx, js, people[:1]); err == nil || !strings.Contains(err.Error(), "1 of them erased already") {
+		t.Errorf("who is marked anew is not recognized: %+v, %v", out, err)
+	}
+}
+
+// What a key alone recognizes, and no source names, can be given up: then nothing of before counts of an id that nobody knows, people who are known go on as they
+// were, and the key is retired when no generation needs it.
+func TestForgottenKey(t *testing.T) {
+	ctx := t.Context()
+	s := newShop(t, smallWorld)
+	js := []*jobs.Job{s.job}
+	s.night(6)
+	k1, k2 := s.opened.Keys, newKeys(t, "k2")
+	people := s.admitted(3)
+	erased, err := s.erase(people[0], "an id of no source")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.runner.Retire(ctx, "k2"); !errors.Is(err, jobs.ErrKeyNeeded) || !strings.Contains(err.Error(), "1 erased person is marked under it") {
-		t.Errorf("a key was retired that alone recognizes who was erased: %v", err)
+	file, err := s.runner.Receipt(ctx, erased.Epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := nightAfter(6).Add(6 * time.Hour)
+	s.runner.Now = func() time.Time { return refused }
+	if out := s.say("zzz", "Withdrawn", "no-zzz"); out.Unknown != 1 || out.Records != 1 {
+		t.Fatalf("a withdrawal of somebody whom nobody knows: %+v", out)
+	}
+	if out := s.say(people[2], "Withdrawn", "no"); out.Unknown != 0 {
+		t.Fatalf("a withdrawal of somebody who is known: %+v", out)
+	}
+	later := refused.Add(time.Hour)
+	s.runner.Now = func() time.Time { return later }
+
+	for _, tt := range []struct {
+		id, why string
+		want    error
+	}{{"k1", "it leaked", jobs.ErrKeyNeeded}, {"k9", "it leaked", jobs.ErrKeyNeeded}, {"k1", " ", jobs.ErrBadRequest}} {
+		if _, err := s.runner.ForgetKey(ctx, js, tt.id, tt.why, jobs.Terms{}); !errors.Is(err, tt.want) {
+			t.Errorf("%s, %q: %v, want %v", tt.id, tt.why, err, tt.want)
+		}
+	}
+	s.under(k2, k1)
+	if done, err := s.runner.Rewrap(ctx, js); err != nil || done.Marked != 1 || done.Marks != 1 || done.Left["k1"] != 1 {
+		t.Fatalf("marked and wrapped anew: %+v, %v", done, err)
+	}
+	if _, err := s.runner.Retire(ctx, "k1"); !errors.Is(err, jobs.ErrKeyNeeded) || !strings.Contains(err.Error(), "1 person has not reappeared") || !strings.Contains(err.Error(), "1 erased person is marked") {
+		t.Fatalf("a key that is needed: %v", err)
+	}
+	out, err := s.runner.ForgetKey(ctx, js, "k1", "it leaked", jobs.Terms{})
+	if err != nil || out.People != 1 || out.Marks != 1 || out.Before == nil || !out.Before.Equal(refused) || out.Erased == nil || len(out.Erased.Receipts) != 1 {
+		t.Fatalf("given up: %+v, %v", out, err)
+	}
+	if _, err := s.runner.Retire(ctx, "k1"); !errors.Is(err, jobs.ErrKeyNeeded) || strings.Contains(err.Error(), "erased") || strings.Contains(err.Error(), "reappeared") || !strings.Contains(err.Error(), "of the online store may hold people") {
+		t.Fatalf("a key that generations need alone: %v", err)
+	}
+	s.night(7)
+	live, err := s.opened.Online.Live(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := s.opened.Online.Generations(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for g := range have {
+		if g != live.Generation {
+			if err := s.opened.Online.Drop(ctx, g); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if k, err := s.runner.Retire(ctx, "k1"); err != nil || k.Retired == nil {
+		t.Fatalf("a key that nothing needs: %+v, %v", k, err)
+	}
+	s.under(k2)
+	ring, err := s.runner.Keyring(ctx)
+	if err != nil || len(ring.Problems()) != 0 || ring.Secrets[0].Lost == nil || !ring.Secrets[0].Lost.Given {
+		t.Errorf("afterwards: %+v, %v", ring, err)
+	}
+	if faults, err := s.runner.KeyFaults(ctx); err != nil || len(faults) != 0 {
+		t.Errorf("faults %q, %v", faults, err)
+	}
+	ids, err := event.OpenIdentities(ctx, s.opened.Bucket, k2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	journal, err := event.OpenJournal(ctx, s.opened.Bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sup, err := journal.Suppressions(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]time.Time{"an id of no source": refused, "zzz": refused, "somebody new": refused, people[0]: refused, people[1]: {}} {
+		at, ok := sup.ErasedAt(id)
+		if ok == want.IsZero() || ok && at != want.UnixMicro() {
+			t.Errorf("%s counts from %s (%v), want %s", id, time.UnixMicro(at).UTC(), ok, want)
+		}
+	}
+	s.night(7) // without the key nobody is missed
+	if personal, _ := s.reads(people[1]); !personal {
+		t.Error("who is known has no list any more")
+	}
+	for _, id := range []string{people[0], people[2]} {
+		if personal, _ := s.reads(id); personal {
+			t.Error("somebody who was erased, or has refused, has a list of their own")
+		}
+	}
+	if _, _, err := jobs.VerifyReceipt(file, ring.Signing); err != nil {
+		t.Errorf("a receipt of before does not hold any more: %v", err)
 	}
 }
 
@@ -323,7 +444,12 @@ func TestLinkedIDs(t *testing.T) {
 	if len(again) == 0 || len(again) == len(apart) {
 		t.Fatalf("%d of %d days are to be read again: those that hold the alias are some", len(again), len(apart))
 	}
-	s.night(7)
+	res := s.night(7)
+	if !slices.ContainsFunc(res.Flags, func(x string) bool {
+		return strings.HasPrefix(x, "links of sources.identities: under 11 more ids are one person's with another; ") && strings.Contains(x, " are read again")
+	}) {
+		t.Errorf("a run does not tell of the links that it applied: %q", res.Flags)
+	}
 	linked := s.days()
 	for label, digest := range apart {
 		if (linked[label] != digest) != slices.Contains(again, label) {

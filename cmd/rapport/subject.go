@@ -51,8 +51,7 @@ func (a *app) subjectEraseCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			source, _, _ := strings.Cut(p.Pseudonyms.Key, ":")
-			out, err := p.runner.EraseOn(cmd.Context(), js, raw, jobs.Terms{Contact: contact, KeySource: source})
+			out, err := p.runner.EraseOn(cmd.Context(), js, raw, p.terms(contact))
 			p.progress.done()
 			if errors.Is(err, jobs.ErrUnknownSubjects) {
 				return notFoundError{err}

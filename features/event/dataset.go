@@ -199,7 +199,7 @@ func csvRecords(in io.Reader, wants []table.Want, facts *table.ScanFacts) (func(
 	for i, w := range wants {
 		if index[i] = slices.Index(header, w.Name); index[i] < 0 && !w.Optional {
 			// What stands there is not told: without a header it is somebody's record.
-			return nil, fmt.Errorf("%w: none of the %d fields of the first row is %q: a CSV file begins with a header; name the column that it has in the source's columns", table.ErrColumn, len(header), w.Name)
+			return nil, fmt.Errorf("%w: none of the %d fields of the first row is %q: a CSV file begins with a header; name the column that it has in the project file, under this source", table.ErrColumn, len(header), w.Name)
 		} else if index[i] < 0 {
 			facts.Missing = append(facts.Missing, w.Name)
 		}

@@ -74,9 +74,9 @@ func (e *Entry) format() int {
 	return entryPlain
 }
 
-// Journal is the ordered list of what subjects asked for: one object an entry, created and never replaced, but for one change: when an
+// Journal is the ordered list of what subjects asked for: one object an entry, created and never replaced, but for two changes: when an
 // erasure is finished, the numbers of its subjects are redacted from every entry, so that only marks under the erasure-only key
-// remain. While it is pending an entry holds both: the marks suppress the raw id at the boundary from the first moment, the
+// remain; and after a rotation marks of people whom a source still names are made anew under the current key (Remark). While it is pending an entry holds both: the marks suppress the raw id at the boundary from the first moment, the
 // numbers let the steps behind the boundary, which have no key, leave the subject out.
 type Journal struct {
 	bucket  storage.Bucket

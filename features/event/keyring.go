@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -29,7 +30,7 @@ type KeyRecord struct {
 	Lost    *LostKey   `json:"lost,omitempty"`    // nobody has the secret any more
 }
 
-// LostKey says what went with a secret that nobody has.
+// LostKey says what went with a secret that nobody has, or whose people were given up so that it could be retired.
 type LostKey struct {
 	At     time.Time `json:"at"`
 	Why    string    `json:"why"`
@@ -38,6 +39,8 @@ type LostKey struct {
 	// Before is set where somebody whom the key recognized had refused something, by an erasure or by a wish of their own. Whoever has no row then may be one
 	// of them: nothing that was recorded or done by an id without a row counts from before it.
 	Before *time.Time `json:"before,omitempty"`
+	// Given says that the secret was at hand: what it alone recognized was given up so that the key can be retired.
+	Given bool `json:"given,omitempty"`
 }
 
 // keyRegister is the body of identity/keys.json.
@@ -101,8 +104,10 @@ func (t *Identities) readKeys(ctx context.Context) (keyRegister, storage.Info, e
 			}
 		case !r.Fits(k):
 			return c, info, fmt.Errorf("key %s: its secret is not the one that this table was made with: give the old secret, or a new key id to the new one", k.id)
-		case i == 0 && r.Lost != nil:
+		case i == 0 && r.Lost != nil && !r.Lost.Given:
 			return c, info, fmt.Errorf("key %s was given up as lost on %s: it may stand among the previous keys, and a new secret needs a key id of its own", k.id, r.Lost.At.Format(time.DateOnly))
+		case i == 0 && r.Lost != nil:
+			return c, info, fmt.Errorf("key %s: what it recognized was given up on %s: a new secret needs a key id of its own", k.id, r.Lost.At.Format(time.DateOnly))
 		case i == 0 && r.Retired != nil:
 			return c, info, fmt.Errorf("key %s was retired on %s: a new secret needs a key id of its own", k.id, r.Retired.Format(time.DateOnly))
 		}
@@ -201,18 +206,26 @@ func (t *Identities) EditKey(ctx context.Context, id string, edit func(*KeyRecor
 	return nil
 }
 
-// floors are the times before which nothing counts of an id without a row, one for each key that was lost so, ascending (µs).
+// floors are the times before which nothing counts of an id without a row, one for each key that was given up so, ascending (µs): in the order in which the keys
+// were given up, for a row says how many there were when it was made. A later one says no less than an earlier one.
 func (c keyRegister) floors() (out []int64) {
-	for _, r := range c.Keys {
-		if r.Lost != nil && r.Lost.Before != nil {
-			out = append(out, r.Lost.Before.UnixMicro())
+	var given []*LostKey
+	for _, id := range slices.Sorted(maps.Keys(c.Keys)) {
+		if l := c.Keys[id].Lost; l != nil && l.Before != nil {
+			given = append(given, l)
 		}
 	}
-	slices.Sort(out)
+	slices.SortStableFunc(given, func(a, b *LostKey) int { return cmp.Or(a.At.Compare(b.At), a.Before.Compare(*b.Before)) })
+	for i, l := range given {
+		out = append(out, l.Before.UnixMicro())
+		if i > 0 {
+			out[i] = max(out[i], out[i-1])
+		}
+	}
 	return out
 }
 
-// lost are the ids of keys that were given up.
+// lost are the ids of keys that were given up, whether their secret was lost or not.
 func (c keyRegister) lost() map[string]bool {
 	out := map[string]bool{}
 	for id, r := range c.Keys {

@@ -8,9 +8,9 @@ import (
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// Try looks the ids in a column of a data set up, so that rows which stand under a previous key are wrapped anew at the next Flush, and returns how many rows
-// it read. It numbers nobody, and stops once no row is left to be wrapped.
-func (t *Identities) Try(ctx context.Context, d DataSet, column string) (rows int64, err error) {
+// Try looks the ids in a column of a data set up, so that rows which stand under a previous key are wrapped anew at the next Flush, holds them against the marks
+// of erased people, and returns how many rows it read. It numbers nobody, and stops once no row is left to be wrapped and no mark left to be found.
+func (t *Identities) Try(ctx context.Context, d DataSet, column string, marks *Remarks) (rows int64, err error) {
 	objs, err := d.list(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("try ids: %w", err)
@@ -23,9 +23,12 @@ func (t *Identities) Try(ctx context.Context, d DataSet, column string) (rows in
 		}
 		rows++
 		if id, ok := idAt(&r.b.Cols[0], r.i); ok {
-			t.own(id)
+			if t.buffered() < left {
+				t.own(id)
+			}
+			marks.look(id)
 		}
-		if t.buffered() >= left {
+		if t.buffered() >= left && marks.Left() == 0 {
 			break
 		}
 	}
@@ -33,10 +36,12 @@ func (t *Identities) Try(ctx context.Context, d DataSet, column string) (rows in
 }
 
 // TryLinks is Try of the ids of the declared links.
-func (t *Identities) TryLinks() {
+func (t *Identities) TryLinks(marks *Remarks) {
 	for _, alias := range t.links.sorted() {
-		t.own(alias)
-		t.own(t.links.main[alias])
+		for _, id := range []string{alias, t.links.main[alias]} {
+			t.own(id)
+			marks.look(id)
+		}
 	}
 }
 
