@@ -6,15 +6,6 @@ import (
 	"github.com/rapport-ml/rapport/features/event"
 )
 
-// Identities is a table of ids that are the same person's, Parquet, CSV or JSON Lines: one row a link, from an alias, as a cookie or a card, to the id
-// that the person is known by. Rows of events, consent, preferences and attributes under an alias count as the person's; nothing else links ids.
-// A chain, and an alias of two people, are refused by row.
-type Identities struct {
-	Path string // pattern of the files
-	From string // the column that holds the alias
-	To   string // the column that holds the person's main id
-}
-
 func (p *Project) checkIdentities() {
 	l, d := p.Sources.Identities, p.dec
 	if l == nil {

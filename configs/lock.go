@@ -465,6 +465,14 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 			}
 		}
 	}
+	for _, c := range classSets {
+		was, limit := keptBy(l.Purposes, c.class, c.sets)
+		now, keep := keptBy(locked.Purposes, c.class, c.sets)
+		if was == "" || !longer(keep, limit) || longer(keep, keepOf(before[now], c.class)) && before[now].Name != "" { // the last is told above
+			continue
+		}
+		add("purposes."+now+".keep", "keeps %s %s, and did not read them; accepted is %s, by %s", c.class, keptFor(keep), keptFor(limit), was)
+	}
 	for _, set := range sortedKeys(locked.Keys) {
 		for _, c := range locked.Keys[set] {
 			if !slices.Contains(l.Keys[set], c) {
@@ -502,6 +510,40 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 		}
 	}
 	return out
+}
+
+// classSets are the retention classes whose rows come from data sets that purposes read, and these: a purpose that begins to read one keeps the class as well.
+var classSets = []struct {
+	class string
+	sets  []string
+}{{"events", []string{"events"}}, {"training", []string{"subjects", "cohorts"}}}
+
+// keptBy is who keeps a class longest of the purposes that read one of the data sets, and how long (0: for ever); "" if none reads any.
+func keptBy(purposes []Locked, class string, sets []string) (name string, keep time.Duration) {
+	for _, pu := range purposes {
+		reads := slices.ContainsFunc(sets, func(set string) bool { return len(pu.Reads[set]) > 0 })
+		if x := keepOf(pu, class); reads && (name == "" || longer(x, keep)) {
+			name, keep = pu.Name, x
+		}
+	}
+	return name, keep
+}
+
+// keepOf is how long a purpose keeps a class; 0: for ever.
+func keepOf(pu Locked, class string) time.Duration {
+	keep, _ := ParseDuration(pu.Keep[class]) // parseLock has looked; one that is missing is 0
+	return keep
+}
+
+// longer compares how long something is kept; 0 is for ever.
+func longer(a, b time.Duration) bool { return b != 0 && (a == 0 || a > b) }
+
+// keptFor says how long something is kept.
+func keptFor(keep time.Duration) string {
+	if keep == 0 {
+		return "for ever"
+	}
+	return features.FormatWindow(keep)
 }
 
 // sourceKey is the key of a source that a text of the lock stands for.

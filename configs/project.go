@@ -89,7 +89,7 @@ func (o *Online) decode(d *decoder, n ast.Node, path string) {
 
 // Pseudonyms says where the secret stands from which the store, serving and erasure keys are derived.
 type Pseudonyms struct {
-	Key      string // env:NAME, file:PATH or command:PROGRAM ARGUMENT…, never the secret itself
+	Key      string // env:NAME, file:PATH or command:PROGRAM ARGUMENT…, never the secret itself, which has at least 16 bytes and is best 32 random ones (openssl rand -hex 32)
 	KeyID    string // stands in what is stored, so that a later key can be told from this one; k1 if left out
 	Previous []PreviousKey
 }
@@ -115,6 +115,15 @@ type Sources struct {
 
 	Preferences *Preferences
 	Identities  *Identities
+}
+
+// Identities is a table of ids that are the same person's, Parquet, CSV or JSON Lines: one row a link, from an alias, as a cookie or a card, to the id
+// that the person is known by. Rows of events, consent, preferences and attributes under an alias count as the person's; nothing else links ids.
+// A chain, and an alias of two people, are refused by row.
+type Identities struct {
+	Path string // pattern of the files
+	From string // the column that holds the other id, as cookie_id
+	To   string // the column that holds the id that the person is known by, as user_id
 }
 
 // Events maps the columns of the event files.

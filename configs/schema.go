@@ -56,7 +56,7 @@ var choices = map[string][]string{
 var needed = map[string][]string{
 	"Project": {"project", "storage", "online", "pseudonyms", "sources", "purposes", "jobs"}, "Pseudonyms": {"key"}, "PreviousKey": {"key", "key_id"},
 	"Sources": {"events"}, "Events": {"path", "subject", "item", "at"}, "Attributes": {"path"},
-	"Purpose": {"says", "basis"}, "View": {"key", "windows", "features"}, "Expected": {"days"}, "JobPurpose": {"train"},
+	"Identities": {"path", "from", "to"}, "Purpose": {"says", "basis"}, "View": {"key", "windows", "features"}, "Expected": {"days"}, "JobPurpose": {"train"},
 	"Train": {"model"}, "Budget": {"metric"}, "Alert": {"webhook"},
 }
 

@@ -1,5 +1,14 @@
 package features
 
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
 // Words say what an operator is, to people.
 type Words struct {
 	Says    string // what a value means, in a few words
@@ -34,3 +43,56 @@ var words = map[Op]Words{
 
 // Words returns what the operator is in words; none for an unknown one.
 func (op Op) Words() Words { return words[op] }
+
+// Definition is the feature as the project file has it, in words: its operator, its column and which events pass.
+func (f Feature) Definition() string {
+	parts := []string{string(f.Op)}
+	with := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	switch {
+	case f.Op == ShareOf:
+		with("of %s %s", cmp.Or(f.Column, "kind"), strings.Join(f.Share, " or "))
+	case f.Column != "" && len(f.Weights) == 0:
+		with("of %s", f.Column)
+	case f.Op == Sequence:
+		with("of item")
+	}
+	if f.N > 0 {
+		with("n %d", f.N)
+	}
+	if f.Op == Quantile {
+		with("q %g", f.Quantile)
+	}
+	if f.HalfLife > 0 {
+		with("half-life %s", FormatWindow(f.HalfLife))
+	}
+	if len(f.Kinds) > 0 {
+		with("kind %s", strings.Join(f.Kinds, " or "))
+	}
+	for _, c := range f.Where {
+		not := ""
+		if c.Not {
+			not = "not "
+		}
+		switch {
+		case len(c.In) > 0:
+			with("%s %s%s", c.Column, not, strings.Join(c.In, " or "))
+		case c.Max == nil:
+			with("%s %sat least %s", c.Column, not, bound(c.Min))
+		case c.Min == nil:
+			with("%s %sat most %s", c.Column, not, bound(c.Max))
+		default:
+			with("%s %s%s to %s", c.Column, not, bound(c.Min), bound(c.Max))
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(f.Weights)) {
+		if slices.Contains(f.Explicit, k) {
+			with("%s counts %g × %s", k, f.Weights[k], f.Column)
+		} else {
+			with("%s counts %g", k, f.Weights[k])
+		}
+	}
+	return parts[0] + strings.TrimSuffix(" "+strings.Join(parts[1:], ", "), " ")
+}
+
+// bound writes the bound of a condition, which is there.
+func bound(x *float64) string { return strconv.FormatFloat(*x, 'f', -1, 64) }

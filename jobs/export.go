@@ -209,9 +209,10 @@ func (r *Runner) served(ctx context.Context, job *Job, key string) (Served, erro
 
 // exported is one file of rows in an export, and where they come from.
 type exported struct {
-	name, store string
-	columns     []string
-	rows        int64
+	name, store  string
+	step, output string
+	columns      []string
+	rows         int64
 }
 
 // Export writes all that is held of one person, by canonical id, as a zip: JSON and Parquet, and a README in plain words. Only that person's rows
@@ -239,7 +240,7 @@ func (r *Runner) Export(ctx context.Context, job *Job, canonical string, to io.W
 				return err
 			}
 			at = here
-			f := exported{name: fmt.Sprintf("data/%03d-%s.parquet", len(files)+1, strings.ReplaceAll(strings.Join(slices.Compact([]string{c.Step, output}), "-"), "/", "-")), store: storeOf(c.Step, output)}
+			f := exported{name: fmt.Sprintf("data/%03d-%s.parquet", len(files)+1, strings.ReplaceAll(strings.Join(slices.Compact([]string{c.Step, output}), "-"), "/", "-")), store: storeOf(c.Step, output), step: c.Step, output: output}
 			for _, col := range b.Schema {
 				f.columns = append(f.columns, col.Name)
 			}
@@ -321,6 +322,67 @@ var columnsInWords = map[string]string{
 	features.EntityColumn: "your number in this system, made from your id with a secret key",
 }
 
+// recordsInWords says what the columns of records mean, of consent and of wishes.
+var recordsInWords = map[string]string{
+	"purpose": "what it is about, of the purposes above", "state": "what you said, or what became of it", "effective_at": "from when it holds, in UTC", "recorded_at": "when it was written down, in UTC",
+	"expires_at": "until when it holds, in UTC; none: no end is set", "source": "who says so", "record_id": "a number made from the record's own id",
+	"preference": "what you asked of your lists", "value": "how, or of which thing", event.ColTime: "from when, in UTC",
+}
+
+// classesInWords says what a retention class holds of somebody.
+var classesInWords = map[string]string{
+	classEvents: "what you did (events)", classFeatures: "the figures that are made of that (features)", classTraining: "what is known of you beside (training)",
+	classModels: "models, which hold no row of anybody", classReports: "reports, which hold figures of groups alone",
+}
+
+// means says in plain words what a column of a person's rows holds.
+func (j *Job) means(f exported, column string) string {
+	words := columnsInWords
+	if storeOf(f.step, f.output) == stores["consent"] || storeOf(f.step, f.output) == stores["preferences"] {
+		words = recordsInWords
+	}
+	if says, ok := words[column]; ok {
+		return says
+	}
+	if says, ok := columnsInWords[column]; ok {
+		return says
+	}
+	for _, v := range j.Views {
+		for _, x := range v.Features {
+			for _, w := range v.Windows {
+				if f.step == "build" && f.output == v.Name && features.ColumnName(x.Name, w) == column {
+					return fmt.Sprintf("%s, of the last %s (%s)", x.Op.Words().Says, features.FormatWindow(w), x.Definition())
+				}
+			}
+		}
+	}
+	set, from := f.step, map[string]string{}
+	switch {
+	case f.step == "build":
+		return "a figure of the view " + f.output + ", as another job of this project defines it"
+	case f.step == "ingest":
+		set, from = "events", j.Events.Columns
+	case f.step == "subjects" && j.Subjects != nil:
+		from = j.Subjects.Data.Columns
+	case f.step == "cohorts" && j.Cohorts != nil:
+		from = j.Cohorts.Data.Columns
+	}
+	says := fmt.Sprintf("what the source of %s says there", set)
+	if at := from[column]; at != "" && at != column {
+		says = fmt.Sprintf("what the source of %s says under %q", set, at)
+	}
+	var by []string
+	for _, p := range j.purposes() {
+		if p.Allows(set, column) {
+			by = append(by, p.Name)
+		}
+	}
+	if len(by) > 0 {
+		says += ", read for " + strings.Join(by, " and ")
+	}
+	return says
+}
+
 // readme says in plain words what an export holds.
 func readme(job *Job, d *Dossier, files []exported, now time.Time) string {
 	var b strings.Builder
@@ -345,11 +407,12 @@ func readme(job *Job, d *Dossier, files []exported, now time.Time) string {
 		for _, set := range slices.Sorted(maps.Keys(p.Reads)) {
 			say("  reads of %s: %s", set, strings.Join(slices.Sorted(slices.Values(p.Reads[set])), ", "))
 		}
-		for _, class := range slices.Sorted(maps.Keys(p.Keep)) {
-			say("  keeps %s for %.0f days", class, p.Keep[class].Hours()/24)
-		}
-		if len(p.Keep) == 0 {
-			say("  sets no end to how long")
+		for _, class := range policy.Classes {
+			if keep, ok := p.Keep[class]; ok {
+				say("  keeps %s for %.0f days", classesInWords[class], keep.Hours()/24)
+			} else {
+				say("  sets no end to how long it keeps %s", classesInWords[class])
+			}
 		}
 	}
 	say("\nTHE FILES\n")
@@ -362,11 +425,7 @@ func readme(job *Job, d *Dossier, files []exported, now time.Time) string {
 	for _, f := range files {
 		say("%s: %d rows (%s)", f.name, f.rows, f.store)
 		for _, c := range f.columns {
-			if words, ok := columnsInWords[c]; ok {
-				say("  %-16s %s", c, words)
-			} else {
-				say("  %-16s as it is named in the source, or in the definition of a figure", c)
-			}
+			say("  %-16s %s", c, job.means(f, c))
 		}
 	}
 	say("\nFiles that end in .parquet are tables that most programs for data open. Running sums from which the figures are made are counted in")

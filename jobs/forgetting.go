@@ -197,7 +197,7 @@ func (f *forgetting) rows(c *table.Commit, m table.Manifest, column string, held
 	}), true
 }
 
-// countHeld counts the rows of the people that holds keep in the tables of a commit.
+// countHeld counts, hold by hold, the rows of the people that holds keep in the tables of a commit: a row that two of them hold counts for both.
 func (w *work) countHeld(ctx context.Context, c *table.Commit, f *forgetting, held []Hold) error {
 	keep := func(h *Hold, name string, s policy.Subject) {
 		f.kept[forgottenLess{h.Number, storeOf(c.Step, name)}]++
@@ -219,11 +219,11 @@ func (w *work) countHeld(ctx context.Context, c *table.Commit, f *forgetting, he
 			if err != nil {
 				return err
 			}
-			h := &held[0]
-			if c.Step == "ingest" {
-				h = holdOf(held, values[1])
+			for i := range held { // each that holds it: when one ends, the others do not
+				if c.Step != "ingest" || held[i].covers(values[1]) {
+					keep(&held[i], name, policy.Subject(values[0]))
+				}
 			}
-			keep(h, name, policy.Subject(values[0]))
 		}
 	}
 	return nil

@@ -131,28 +131,41 @@ func decodeHold(body []byte) (*Hold, error) {
 // AddHold keeps a class of data, of all jobs or of one, of all times or of some, from being removed until a time. h holds what is asked for: Class, Job, From,
 // To, Reason, Until, By. It holds from when AddHold returns: what a purge that is under way removed before is gone.
 func (r *Runner) AddHold(ctx context.Context, h Hold) (*Hold, error) {
-	bad := func(format string, args ...any) (*Hold, error) {
-		return nil, fmt.Errorf("%w: "+format, append([]any{ErrBadHold}, args...)...)
-	}
+	var faults []string
+	bad := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	now := r.Wall().UTC()
 	h.Reason = strings.TrimSpace(h.Reason)
-	switch {
-	case !slices.Contains(policy.Classes, h.Class):
-		return bad("no class of this name: want one of %s", strings.Join(policy.Classes, ", "))
-	case h.Reason == "":
-		return bad("it needs a reason, which those are told whose data it keeps")
-	case h.Until.IsZero():
-		return bad("it needs an end: one that goes on is renewed")
-	case !h.Until.After(now):
-		return bad("it would have ended at %s, before now", h.Until.UTC().Format(time.RFC3339))
-	case !h.To.IsZero() && !h.From.Before(h.To):
-		return bad("from %s to %s is no time: to comes after from, and is the first moment that is not held", h.From.UTC().Format(time.RFC3339), h.To.UTC().Format(time.RFC3339))
+	if !slices.Contains(policy.Classes, h.Class) {
+		bad("no class of this name: want one of %s", strings.Join(policy.Classes, ", "))
+	}
+	if h.Reason == "" {
+		bad("it needs a reason, which those are told whose data it keeps")
+	}
+	if h.Until.IsZero() {
+		bad("it needs an end: one that goes on is renewed")
+	} else if !h.Until.After(now) {
+		bad("it would have ended at %s, before now", h.Until.UTC().Format(time.RFC3339))
+	}
+	if !h.To.IsZero() && !h.From.Before(h.To) {
+		bad("from %s to %s is no time: to comes after from, and is the first moment that is not held", h.From.UTC().Format(time.RFC3339), h.To.UTC().Format(time.RFC3339))
+	}
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("%w: %s", ErrBadHold, strings.Join(faults, "; "))
 	}
 	if err := r.checkHoldText(ctx, h.Reason); err != nil {
 		return nil, err
 	}
 	h.Format, h.At, h.Released, h.Nonce = 1, now, nil, r.NewID(now)
 	h.From, h.To, h.Until = h.From.UTC(), h.To.UTC(), h.Until.UTC()
+	held, err := r.inForce(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("add a legal hold: %w", err)
+	}
+	for _, x := range held { // what two hold alike is told as held by one, and would seem free when that one is released
+		if x.Class == h.Class && x.Job == h.Job && x.From.Equal(h.From) && x.To.Equal(h.To) && x.Until.Equal(h.Until) && x.Reason == h.Reason {
+			return nil, fmt.Errorf("%w: hold %d says the same, and is in force", ErrBadHold, x.Number)
+		}
+	}
 	if err := holdRegister.add(ctx, r.Bucket, &h, nil); err != nil {
 		return nil, fmt.Errorf("add a legal hold: %w", err)
 	}

@@ -41,6 +41,12 @@ func TestHoldsRegister(t *testing.T) {
 	if err != nil || first.Number != 1 {
 		t.Fatal(first, err)
 	}
+	if _, err := add(good); !errors.Is(err, ErrBadHold) || !strings.Contains(err.Error(), "hold 1 says the same") {
+		t.Errorf("the same hold once more: %v", err)
+	}
+	if _, err := add(Hold{Class: "consent", From: start, To: start}); err == nil || strings.Count(err.Error(), "; ") != 3 {
+		t.Errorf("four faults at once: %v", err)
+	}
 	second, err := add(Hold{Class: classReports, Reason: "audit", Until: start.AddDate(1, 0, 0), From: start.AddDate(0, 0, -5), By: "kim"})
 	if err != nil || second.Number != 2 {
 		t.Fatal(second, err)

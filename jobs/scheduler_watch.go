@@ -55,6 +55,7 @@ func (s *Scheduler) Watch(ctx context.Context) {
 			s.late(ctx)
 		})
 	})
+	wg.Go(func() { s.each(ctx, time.Minute, func() { s.overdue(ctx) }) }) // whatever a store that is mended takes
 	wg.Go(func() { s.each(ctx, time.Minute, func() { s.minimize(ctx) }) })
 	wg.Go(func() { s.each(ctx, time.Minute, func() { s.sync(ctx) }) })
 	wg.Go(func() { s.each(ctx, time.Minute, func() { s.finishErasures(ctx); s.purge(ctx) }) })
@@ -162,7 +163,6 @@ func (s *Scheduler) late(ctx context.Context) {
 			}
 		}
 	}
-	s.overdue(ctx)
 	for _, o := range told {
 		o.Sweep(ctx)
 	}

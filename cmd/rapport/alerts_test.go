@@ -24,6 +24,7 @@ import (
 	"github.com/rapport-ml/rapport/jobs/alert"
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/jobs/lineage"
+	"github.com/rapport-ml/rapport/storage"
 )
 
 // inbox is a webhook that keeps what it receives.
@@ -313,5 +314,35 @@ func TestAlertsVerbs(t *testing.T) {
 	}
 	if events := told(t, filepath.Join(dir, "lineage.ndjson")); len(events) != 2 {
 		t.Errorf("lineage of %d runs", len(events))
+	}
+}
+
+// TestRightsAreKept: where nobody is to be told, a server writes down what people have a right to and is late, until it is over; of runs it keeps nothing.
+func TestRightsAreKept(t *testing.T) {
+	b := storage.NewMemory(nil)
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	r := rightsKept{alert.New(alert.Options{
+		Bucket: b, Project: "shop", Locate: func(key string) string { return key }, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler), Keep: true,
+	})}
+	var told jobs.Observer = r
+	if _, ok := told.(jobs.LateObserver); ok {
+		t.Error("jobs that are late are kept: status says so by itself")
+	}
+	open := func() []alert.Alert {
+		t.Helper()
+		all, err := alert.Open(t.Context(), b, "shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	late := jobs.Overdue{Job: &jobs.Job{Name: "nightly"}, Kind: jobs.OverdueRequest, Subject: "request 1", Due: now.Add(-time.Hour), Says: "request 1 (access) was due 2026-03-01, and is open", Command: "rapport subject requests list"}
+	told.(jobs.OverdueObserver).Overdue(t.Context(), []jobs.Overdue{late})
+	if all := open(); len(all) != 1 || all[0].Kind != alert.Request || all[0].Summary != late.Says {
+		t.Errorf("open: %+v", all)
+	}
+	told.(jobs.OverdueObserver).Overdue(t.Context(), nil)
+	if all := open(); len(all) != 0 {
+		t.Errorf("when it is over: %+v", all)
 	}
 }

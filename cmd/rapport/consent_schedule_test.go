@@ -87,7 +87,7 @@ func (s *shop) watch(clock *hands) *watched {
 	until(s, "the server watches", func() bool {
 		clock.mu.Lock()
 		defer clock.mu.Unlock()
-		return len(clock.ticks) >= before+4
+		return len(clock.ticks) >= before+6
 	})
 	return &watched{s, clock}
 }

@@ -108,6 +108,13 @@ func TestExport(t *testing.T) {
 	if !strings.Contains(names["README.txt"], "elsewhere called tcf:6 (choosing personalised content by profiles)") {
 		t.Error("the README does not say what others call the purpose")
 	}
+	for _, says := range []string{
+		"keeps what you did (events) for ", "sets no end to how long it keeps reports, which hold figures of groups alone", "how many events, of the last 7d (count", "from when it holds, in UTC",
+	} {
+		if !strings.Contains(names["README.txt"], says) {
+			t.Errorf("the README does not say %q:\n%s", says, names["README.txt"])
+		}
+	}
 	if !strings.Contains(names["README.txt"], s.job.Training.Says) {
 		t.Error("the README does not say what for")
 	}

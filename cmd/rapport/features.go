@@ -234,7 +234,7 @@ func (a *app) featuresShowCmd() *cobra.Command {
 			out := shownView{viewLine: lines[0], Reads: v.Columns(), Columns: []jobs.ColumnProfile{}}
 			for _, f := range v.Features {
 				x := f.Op.Words()
-				out.Defined = append(out.Defined, shownFeature{f.Name, definition(f), x.Says, x.Formula, f.Op.Exact(), x.Error, x.Nulls, x.Since})
+				out.Defined = append(out.Defined, shownFeature{f.Name, f.Definition(), x.Says, x.Formula, f.Op.Exact(), x.Error, x.Nulls, x.Since})
 			}
 			if b := lines[0].Built; b != nil {
 				if out.Columns, err = p.runner.ViewColumns(cmd.Context(), v, b.ViewBuilt); err != nil {
@@ -320,56 +320,6 @@ func number(x *float64) string {
 		return strconv.FormatFloat(*x, 'f', 0, 64)
 	}
 	return strconv.FormatFloat(*x, 'g', 6, 64)
-}
-
-// definition writes a feature as the project file has it, in words.
-func definition(f features.Feature) string {
-	parts := []string{string(f.Op)}
-	with := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
-	switch {
-	case f.Op == features.ShareOf:
-		with("of %s %s", cmp.Or(f.Column, "kind"), strings.Join(f.Share, " or "))
-	case f.Column != "" && len(f.Weights) == 0:
-		with("of %s", f.Column)
-	case f.Op == features.Sequence:
-		with("of item")
-	}
-	if f.N > 0 {
-		with("n %d", f.N)
-	}
-	if f.Op == features.Quantile {
-		with("q %g", f.Quantile)
-	}
-	if f.HalfLife > 0 {
-		with("half-life %s", features.FormatWindow(f.HalfLife))
-	}
-	if len(f.Kinds) > 0 {
-		with("kind %s", strings.Join(f.Kinds, " or "))
-	}
-	for _, c := range f.Where {
-		not := ""
-		if c.Not {
-			not = "not "
-		}
-		switch {
-		case len(c.In) > 0:
-			with("%s %s%s", c.Column, not, strings.Join(c.In, " or "))
-		case c.Max == nil:
-			with("%s %sat least %s", c.Column, not, number(c.Min))
-		case c.Min == nil:
-			with("%s %sat most %s", c.Column, not, number(c.Max))
-		default:
-			with("%s %s%s to %s", c.Column, not, number(c.Min), number(c.Max))
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(f.Weights)) {
-		if slices.Contains(f.Explicit, k) {
-			with("%s counts %g × %s", k, f.Weights[k], f.Column)
-		} else {
-			with("%s counts %g", k, f.Weights[k])
-		}
-	}
-	return parts[0] + strings.TrimSuffix(" "+strings.Join(parts[1:], ", "), " ")
 }
 
 func (a *app) featuresGetCmd() *cobra.Command {

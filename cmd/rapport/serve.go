@@ -21,6 +21,8 @@ import (
 	"github.com/rapport-ml/rapport/configs"
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/jobs/alert"
+	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/online"
 )
@@ -211,9 +213,21 @@ func (s *server) wire(js []*jobs.Job) *web.Metrics {
 	m := web.NewMetrics(src)
 	s.runner.Now = s.clock.Now
 	s.runner.Observers = append(s.runner.Observers, m)
+	if s.alerts == nil {
+		s.runner.Observers = append(s.runner.Observers, rightsKept{s.keeper()})
+	}
 	s.scheduler = jobs.NewScheduler(s.runner, js, jobs.SchedulerOptions{Clock: s.clock, Drain: s.flags.drain, Takeover: s.flags.takeover})
 	return m
 }
+
+// rightsKept writes down what people have a right to and is late, where the project file names nobody to be told: status and alerts list show it.
+type rightsKept struct{ to *alert.Notifier }
+
+func (rightsKept) Started(context.Context, *jobs.Job, ledger.Run)             {}
+func (rightsKept) Ended(context.Context, *jobs.Job, ledger.Run, *jobs.Result) {}
+
+// Overdue implements jobs.OverdueObserver.
+func (r rightsKept) Overdue(ctx context.Context, all []jobs.Overdue) { r.to.Overdue(ctx, all) }
 
 // until runs the server until ctx ends, and drains it.
 func (s *server) until(ctx context.Context, l net.Listener, h http.Handler) error {

@@ -68,11 +68,16 @@ type toldOf struct {
 	open bool      // it may be open, by this server or by one before it
 }
 
-func (s *server) newReadsWatch() *readsWatch {
+// keeper is a notifier by which status shows what is open even where nobody is to be told.
+func (s *server) keeper() *alert.Notifier {
 	o := s.alertOptions(s.wall)
-	o.Keep = true // status shows what is open even where nobody is to be told
+	o.Keep = true
+	return alert.New(o)
+}
+
+func (s *server) newReadsWatch() *readsWatch {
 	return &readsWatch{
-		reads: web.NewReads(), tokens: s.tokens, alerts: alert.New(o), now: s.wall, log: s.runner.Log, told: map[string]*toldOf{},
+		reads: web.NewReads(), tokens: s.tokens, alerts: s.keeper(), now: s.wall, log: s.runner.Log, told: map[string]*toldOf{},
 		within: lineTime, pen: make(chan struct{}, 1),
 		write: func(ctx context.Context, b *web.Batch) error {
 			return s.runner.LogRequests(ctx, "token "+b.Token, "POST "+b.Path, b.Requests, b.People(), b.Marks())

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -52,8 +53,11 @@ func (a *app) subjectExportCmd() *cobra.Command {
 			if err := errors.Join(err, f.Close()); err != nil {
 				return err
 			}
-			if err := os.Link(f.Name(), to); err != nil {
-				return usageError{fmt.Errorf("--to: nothing is written over: %w", err)}
+			switch err := os.Link(f.Name(), to); {
+			case errors.Is(err, fs.ErrExist):
+				return usageError{fmt.Errorf("--to: %s is there already, and nothing is written over", to)}
+			case err != nil:
+				return usageError{fmt.Errorf("--to: %w", err)}
 			}
 			for _, h := range d.Holdings {
 				out.Rows += h.Rows

@@ -171,12 +171,12 @@ func printDue(w io.Writer, d jobs.RequestDue) {
 	if d.Open == 0 {
 		return
 	}
+	if d.Late > 0 {
+		row(w, "requests", fmt.Sprintf("LATE: %d since %s: rapport subject requests list", d.Late, clock(*d.Since)))
+	}
 	text := fmt.Sprintf("%d open", d.Open)
 	if d.Next != nil {
 		text += ", the next due " + clock(*d.Next)
-	}
-	if d.Late > 0 {
-		text += fmt.Sprintf(", %d late since %s: rapport subject requests list", d.Late, clock(*d.Since))
 	}
 	row(w, "requests", text)
 }

@@ -131,6 +131,9 @@ func (p *project) check(ctx context.Context) []check {
 		add("lineage", "job namespace "+o.Namespace, o.Fault)
 	}
 
+	if p.LinkedBy != nil {
+		out = append(out, p.checkLinks(ctx))
+	}
 	seen := map[string]bool{}
 	for _, name := range p.JobNames() {
 		j, err := p.Job(name)
@@ -192,6 +195,27 @@ func (p *project) check(ctx context.Context) []check {
 	}
 	slices.SortStableFunc(out[head:], func(a, b check) int { return strings.Compare(a.What, b.What) })
 	return out
+}
+
+// checkLinks reads the declared identity table as a run does, every row: what a run would refuse is told here, and what in it links nothing.
+func (p *project) checkLinks(ctx context.Context) check {
+	c := check{What: "source identities"}
+	links, err := event.ReadLinks(ctx, *p.LinkedBy)
+	if err != nil {
+		c.Found = err.Error() + "; until it is mended every run is refused"
+		return c
+	}
+	f := links.Facts
+	c.OK, c.Found = true, fmt.Sprintf("%s in %s", count(int(f.Links), "link"), count(int(f.Rows), "row"))
+	for _, x := range []struct {
+		n    int64
+		says string
+	}{{f.Duplicates, "repeat another"}, {f.Selves, "link an id to itself"}} {
+		if x.n > 0 {
+			c.Warns, c.Found = true, c.Found+fmt.Sprintf("; %d %s", x.n, x.says)
+		}
+	}
+	return c
 }
 
 // keptShorter warns of views with windows longer than the job's purpose keeps events: their columns hold less than their names say.
