@@ -34,19 +34,46 @@ type PurgedKey struct {
 // It is refused (ErrKeyNeeded) where the secret is given, and ErrUnknownKey where nothing was made with the key.
 func (r *Runner) PurgeKey(ctx context.Context, js []*Job, id, why string, terms Terms) (*PurgedKey, error) {
 	fail := func(err error) (*PurgedKey, error) { return nil, fmt.Errorf("give up key %s: %w", id, err) }
-	switch {
-	case r.Keys.IsZero():
-		return fail(event.ErrNoKey)
-	case strings.TrimSpace(why) == "":
+	if err := r.mayBeLost(id); err != nil {
+		return fail(err)
+	}
+	if strings.TrimSpace(why) == "" {
 		return fail(fmt.Errorf("%w: say why", ErrBadRequest))
-	case slices.ContainsFunc(r.given(), func(k event.Keys) bool { return k.ID() == id }):
-		return fail(fmt.Errorf("%w: the project file gives its secret: take it out of pseudonyms if that is not the right one; rapport keys retire seals a key that nothing needs, with --forget also one that alone recognizes some people", ErrKeyNeeded))
 	}
 	out, err := r.giveUp(ctx, js, id, why, terms, false)
 	if err != nil {
 		return fail(err)
 	}
 	return out, nil
+}
+
+// mayBeLost refuses a key that is given.
+func (r *Runner) mayBeLost(id string) error {
+	switch {
+	case r.Keys.IsZero():
+		return event.ErrNoKey
+	case slices.ContainsFunc(r.given(), func(k event.Keys) bool { return k.ID() == id }):
+		return fmt.Errorf("%w: the project file gives its secret: take it out of pseudonyms if that is not the right one; rapport keys retire seals a key that nothing needs, with --forget also one that alone recognizes some people", ErrKeyNeeded)
+	}
+	return nil
+}
+
+// LostKey says what PurgeKey of a key would find: who stands under it, and what was made with it. It changes nothing, and refuses what PurgeKey refuses. Cost: as
+// Keyring.
+func (r *Runner) LostKey(ctx context.Context, id string) (*KeyState, error) {
+	fail := func(err error) (*KeyState, error) { return nil, fmt.Errorf("give up key %s: %w", id, err) }
+	if err := r.mayBeLost(id); err != nil {
+		return fail(err)
+	}
+	ring, err := r.Keyring(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	i := slices.IndexFunc(ring.Secrets, func(s KeyState) bool { return s.ID == id })
+	if i < 0 {
+		return fail(ErrUnknownKey)
+	}
+	return &ring.Secrets[i], nil
 }
 
 // ForgetKey gives up what a previous key alone recognizes, so that it can be retired (Retire) though its secret is at hand: as Rewrap it reads the sources first, and who

@@ -372,6 +372,27 @@ func keyFault(err error) error {
 	return err
 }
 
+// previewLostKey says whom a lost key would take along.
+func (a *app) previewLostKey(cmd *cobra.Command, id string) error {
+	p, err := a.open(cmd.Context(), true)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	s, err := p.runner.LostKey(cmd.Context(), id)
+	if err != nil {
+		return keyFault(err)
+	}
+	return a.print(s, func(w io.Writer) {
+		if s.Lost != nil {
+			row(w, "key "+id, "given up on "+clock(s.Lost.At)+" already: "+s.Lost.Why)
+		}
+		row(w, "would remove", count(s.People, "person")+" whom nobody can recognize, from every store")
+		row(w, "suppression", count(s.Marks, "mark")+" of erased people would recognize nobody any more")
+		row(w, "", count(s.Requests, "open request")+" of people who are known by it")
+	})
+}
+
 // purgeKey gives up a key whose secret is lost, and removes the people whom it alone recognized.
 func (a *app) purgeKey(cmd *cobra.Command, id, why, contact string) error {
 	p, err := a.open(cmd.Context(), true)

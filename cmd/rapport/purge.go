@@ -16,7 +16,7 @@ func (a *app) purgeCmd() *cobra.Command {
 	var dry, list bool
 	var key, why, contact string
 	c := &cobra.Command{
-		Use:   "purge [--dry-run] [--list] | --key ID --why TEXT",
+		Use:   "purge [--dry-run] [--list] | --key ID (--why TEXT | --dry-run)",
 		Short: "Remove what is older than every purpose that reads it allows, and write down what went",
 		Long: "Remove, for all jobs and class by class, what is older than every purpose that reads it allows (purposes.NAME.keep), by event time. A table that\n" +
 			"several purposes or jobs read is kept as long as the longest of them says. What is live, pinned or kept for a rollback stays, and so does what a\n" +
@@ -26,13 +26,16 @@ func (a *app) purgeCmd() *cobra.Command {
 			"for could be applied to what is held of them.",
 		Args: usage(noArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if list && dry || key != "" && (list || dry) {
-				return usageError{errors.New("purge: --list tells what has gone, --dry-run what would go, and --key gives a key up: one of them")}
+			if list && (dry || key != "") {
+				return usageError{errors.New("purge: --list tells what has gone: alone")}
 			}
 			if list {
 				return a.listPurges(cmd)
 			}
 			if key != "" || why != "" || contact != "" {
+				if key != "" && dry {
+					return a.previewLostKey(cmd, key)
+				}
 				if key == "" || why == "" {
 					return usageError{errors.New("purge: --key ID and --why TEXT go together: which key is lost, and what has become of it")}
 				}
