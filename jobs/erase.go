@@ -206,10 +206,11 @@ func (r *Runner) carryOut(ctx context.Context, js []*Job, canonical []string, te
 	out.removed("identity table", "people", "rows were deleted", int64(len(asked)))
 	drop := func(prefixes ...string) error {
 		for _, prefix := range prefixes {
-			n, err := w.dropVersions(ctx, prefix)
+			n, uploads, err := w.dropVersions(ctx, prefix)
 			if err != nil {
 				return fmt.Errorf("erase: old versions: %w", err)
 			}
+			out.Staged += uploads
 			out.removed("old versions of objects", "versions", "versions were deleted for good, unfinished uploads too", n)
 		}
 		return nil

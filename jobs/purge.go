@@ -477,7 +477,7 @@ func (p *purging) shrink(ctx context.Context, c *table.Commit, which func(name s
 		if _, _, err := p.sweep(ctx, *stands); err != nil {
 			return err
 		}
-		_, err = p.dropVersions(ctx, "data/"+c.Key+"/")
+		_, _, err = p.dropVersions(ctx, "data/"+c.Key+"/")
 		return err
 	})
 	return stands, err
@@ -580,7 +580,7 @@ func (p *purging) removeUnder(ctx context.Context, objects []storage.Info, prefi
 			return err
 		}
 	}
-	_, err := p.dropVersions(ctx, prefix)
+	_, _, err := p.dropVersions(ctx, prefix)
 	return err
 }
 

@@ -144,34 +144,35 @@ func (w *work) sweep(ctx context.Context, c table.Commit) (removed int, bytes in
 	return removed, bytes, nil
 }
 
-// dropVersions removes, where the bucket keeps them, the versions under prefix that are not the current ones, and unfinished uploads. Delete markers go last: without
+// dropVersions removes, where the bucket keeps them, the versions under prefix that are not the current ones, and unfinished uploads but for those so young that a
+// run may be at work on them: it says how many these are. Delete markers go last: without
 // its marker an object's last version would be the current one again.
-func (w *work) dropVersions(ctx context.Context, prefix string) (dropped int64, err error) {
+func (w *work) dropVersions(ctx context.Context, prefix string) (dropped int64, uploads int, err error) {
 	v, ok := w.Bucket.(storage.Versions)
 	if !ok {
-		return 0, nil
+		return 0, 0, nil
 	}
-	if _, err := v.AbortUploads(ctx, prefix); err != nil {
-		return 0, err
+	if _, uploads, err = v.AbortUploads(ctx, prefix, w.Wall().Add(-stagedFor)); err != nil {
+		return 0, 0, err
 	}
 	if kept, err := v.Versioned(ctx); err != nil || !kept {
-		return 0, err
+		return 0, uploads, err
 	}
 	current := map[string]string{}
 	for info, err := range w.Bucket.List(ctx, prefix, storage.ListOpt{}) {
 		if err != nil {
-			return 0, err
+			return 0, uploads, err
 		}
 		head, err := w.Bucket.Head(ctx, info.Key)
 		if err != nil {
-			return 0, err
+			return 0, uploads, err
 		}
 		current[info.Key] = head.Version
 	}
 	var markers []storage.Info
 	for info, err := range v.ListVersions(ctx, prefix) {
 		if err != nil {
-			return dropped, err
+			return dropped, uploads, err
 		}
 		if version, ok := current[info.Key]; ok && version == info.Version {
 			continue
@@ -183,21 +184,21 @@ func (w *work) dropVersions(ctx context.Context, prefix string) (dropped int64, 
 		// Somebody else may have written it since it was looked at: what is current now stays.
 		head, err := w.Bucket.Head(ctx, info.Key)
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return dropped, err
+			return dropped, uploads, err
 		}
 		if err == nil && head.Version == info.Version {
 			continue
 		}
 		if err := v.DeleteVersion(ctx, info.Key, info.Version); err != nil {
-			return dropped, err
+			return dropped, uploads, err
 		}
 		dropped++
 	}
 	for _, m := range markers {
 		if err := v.DeleteVersion(ctx, m.Key, m.Version); err != nil {
-			return dropped, err
+			return dropped, uploads, err
 		}
 		dropped++
 	}
-	return dropped, nil
+	return dropped, uploads, nil
 }

@@ -83,7 +83,7 @@ type Versions interface {
 	ListVersions(ctx context.Context, prefix string) iter.Seq2[Info, error]
 	// DeleteVersion removes one version for good.
 	DeleteVersion(ctx context.Context, key, version string) error
-	// AbortUploads drops the unfinished multipart uploads under prefix and returns how many there were. A directory drops the
-	// temporary files of writers that died, whatever the prefix.
-	AbortUploads(ctx context.Context, prefix string) (int, error)
+	// AbortUploads drops the unfinished multipart uploads under prefix that were begun before a time, and returns how many these were and how many it left: a
+	// younger one may be of a writer that is at work. A directory, which knows, drops the temporary files of writers that died, whatever the prefix and the time.
+	AbortUploads(ctx context.Context, prefix string, before time.Time) (dropped, left int, err error)
 }

@@ -230,8 +230,8 @@ func (d *dirBucket) put(ctx context.Context, key string, b Body, c Cond) (Info, 
 	return dirInfo(key, fi), nil
 }
 
-// move moves a file into place under the lock. A write on a condition, on which those of others may rest, is durable before anybody else writes; any other one
-// is when put has synced the directory that is returned, which a disk does for many at once. It is opened under the lock: whoever deletes the object next may
+// move moves a file into place under the lock. A write on a condition, on which those of others may rest, is durable before anybody else writes, and so is what it
+// replaced: one directory holds both. Any other one is when put has synced the directory that is returned, which a disk does for many at once. It is opened under the lock: whoever deletes the object next may
 // remove it.
 func (d *dirBucket) move(ctx context.Context, root *os.Root, tmp *tempFile, key string, c Cond) (fs.FileInfo, *os.File, error) {
 	lock, err := d.lock(root)
@@ -352,24 +352,24 @@ func (d *dirBucket) DeleteVersion(ctx context.Context, key, version string) erro
 }
 
 // AbortUploads implements Versions: it drops the temporary files of writers that died.
-func (d *dirBucket) AbortUploads(ctx context.Context, _ string) (int, error) {
+func (d *dirBucket) AbortUploads(ctx context.Context, _ string, _ time.Time) (dropped, left int, err error) {
 	root, err := d.open(false)
 	if err == nil {
 		_, err = root.Stat(tempDir)
 	}
 	if errors.Is(err, fs.ErrNotExist) { // nobody ever wrote here; taking the lock would
-		return 0, nil
+		return 0, 0, nil
 	}
 	if err != nil {
-		return 0, dirError("abort uploads", hidden, err)
+		return 0, 0, dirError("abort uploads", hidden, err)
 	}
 	lock, err := d.lock(root)
 	if err != nil {
-		return 0, dirError("abort uploads", hidden, err)
+		return 0, 0, dirError("abort uploads", hidden, err)
 	}
 	defer lock.release()
-	n, err := sweep(root)
-	return n, dirError("abort uploads", hidden, err)
+	dropped, err = sweep(root)
+	return dropped, 0, dirError("abort uploads", hidden, err)
 }
 
 // contextReader stops when its context ends.
@@ -421,9 +421,12 @@ func syncDir(root *os.Root, dir string) error {
 	return syncEntries(f)
 }
 
+// syncFile makes a directory durable. Tests look at when that is.
+var syncFile = (*os.File).Sync
+
 // syncEntries is syncDir of a directory that is open.
 func syncEntries(dir *os.File) error {
-	if err := dir.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // some network file systems cannot sync a directory
+	if err := syncFile(dir); err != nil && !errors.Is(err, syscall.EINVAL) { // some network file systems cannot sync a directory
 		return err
 	}
 	return nil

@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -166,7 +168,7 @@ func TestDirectoryKill(t *testing.T) {
 		t.Fatalf("the child said %q, %v", line, err)
 	}
 	v := b.(storage.Versions)
-	if n, err := v.AbortUploads(t.Context(), ""); n != 0 || err != nil {
+	if n, _, err := v.AbortUploads(t.Context(), "", time.Now()); n != 0 || err != nil {
 		t.Errorf("AbortUploads took %d files of a living writer, %v", n, err)
 	}
 	if err := c.Process.Kill(); err != nil {
@@ -183,7 +185,7 @@ func TestDirectoryKill(t *testing.T) {
 	if left := temps(t, dir); len(left) != 1 {
 		t.Fatalf("temporary files: %q", left)
 	}
-	if n, err := v.AbortUploads(t.Context(), ""); n != 1 || err != nil {
+	if n, _, err := v.AbortUploads(t.Context(), "", time.Now()); n != 1 || err != nil {
 		t.Errorf("AbortUploads = %d, %v", n, err)
 	}
 	if left := temps(t, dir); len(left) != 0 {
@@ -473,5 +475,57 @@ func BenchmarkDirectoryPut1KB(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		mustPut(b, bucket, fmt.Sprintf("k/%d", i), body)
+	}
+}
+
+// TestDirectoryReplacesUnsynced: a write on a condition may come upon one on none that others see and that is not durable yet. When it is answered, what it wrote
+// is durable all the same, and the first writer makes nothing of it undone.
+func TestDirectoryReplacesUnsynced(t *testing.T) {
+	b, dir := openDir(t)
+	mustPut(t, b, "a/k", "zero")
+	var mu sync.Mutex
+	durable, first := "zero", true // what a/k would hold after a crash
+	held, goOn := make(chan struct{}), make(chan struct{})
+	defer storage.WatchSyncs(func(f *os.File) error {
+		mu.Lock()
+		wait := first
+		first = false
+		mu.Unlock()
+		if wait {
+			close(held)
+			<-goOn
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		body, err := os.ReadFile(filepath.Join(dir, "a", "k"))
+		if err == nil {
+			durable = string(body)
+		}
+		return errors.Join(err, f.Sync())
+	})()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := b.Put(context.Background(), "a/k", storage.Bytes([]byte("one")), storage.Cond{})
+		ended <- err
+	}()
+	<-held
+	after := func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return durable
+	}
+	seen, err := b.Head(t.Context(), "a/k")
+	if err != nil || seen.Size != 3 || after() != "zero" {
+		t.Fatalf("%d bytes are seen and %q is durable: %v; the test says nothing", seen.Size, after(), err)
+	}
+	if _, err := b.Put(t.Context(), "a/k", storage.Bytes([]byte("second")), storage.Cond{IfMatch: seen.ETag}); err != nil || after() != "second" {
+		t.Errorf("a replacement is answered with %v, and %q is durable", err, after())
+	}
+	close(goOn)
+	if err := <-ended; err != nil || after() != "second" {
+		t.Errorf("the first writer is answered with %v, and %q is durable", err, after())
+	}
+	if body, _, err := storage.ReadAll(t.Context(), b, "a/k"); err != nil || string(body) != "second" {
+		t.Errorf("%q stands there: %v", body, err)
 	}
 }

@@ -256,4 +256,6 @@ func (m *Memory) DeleteVersion(ctx context.Context, key, version string) error {
 }
 
 // AbortUploads implements Versions: memory has none.
-func (m *Memory) AbortUploads(context.Context, string) (int, error) { return 0, nil }
+func (m *Memory) AbortUploads(context.Context, string, time.Time) (dropped, left int, err error) {
+	return 0, 0, nil
+}

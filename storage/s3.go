@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/encrypt"
@@ -149,22 +150,25 @@ func (s *s3Bucket) Versioned(ctx context.Context) (bool, error) {
 }
 
 // AbortUploads implements Versions.
-func (s *s3Bucket) AbortUploads(ctx context.Context, prefix string) (int, error) {
+func (s *s3Bucket) AbortUploads(ctx context.Context, prefix string, before time.Time) (dropped, left int, err error) {
 	if err := checkList(prefix, ListOpt{}); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends minio-go's listing
-	n := 0
 	for up := range s.core.ListIncompleteUploads(ctx, s.bucket, s.full(prefix), true) {
 		if up.Err != nil {
-			return n, s.failed(ctx, "list unfinished uploads", prefix, up.Err)
+			return dropped, left, s.failed(ctx, "list unfinished uploads", prefix, up.Err)
+		}
+		if !up.Initiated.Before(before) {
+			left++
+			continue
 		}
 		if err := s.core.AbortMultipartUpload(ctx, s.bucket, up.Key, up.UploadID); err != nil &&
 			minio.ToErrorResponse(err).Code != minio.NoSuchUpload {
-			return n, s.failed(ctx, "abort upload", strings.TrimPrefix(up.Key, s.prefix), err)
+			return dropped, left, s.failed(ctx, "abort upload", strings.TrimPrefix(up.Key, s.prefix), err)
 		}
-		n++
+		dropped++
 	}
-	return n, ctx.Err()
+	return dropped, left, ctx.Err()
 }

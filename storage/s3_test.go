@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -223,7 +224,7 @@ func testS3LostCompletion(t *testing.T, url string, o storage.Options) {
 	if drop.Load() {
 		t.Error("no completion was dropped")
 	}
-	if n, err := b.(storage.Versions).AbortUploads(t.Context(), ""); err != nil || n != 0 {
+	if n, left, err := b.(storage.Versions).AbortUploads(t.Context(), "", time.Now().Add(time.Hour)); err != nil || n+left != 0 {
 		t.Errorf("%d uploads left unfinished, %v", n, err)
 	}
 }
@@ -486,11 +487,12 @@ func testS3AbortUploads(t *testing.T, url string, o storage.Options) {
 	}
 	v := open(t, url, o).(storage.Versions)
 	for _, c := range []struct {
-		prefix string
-		want   int
-	}{{"a/", 2}, {"a/", 0}, {"", 1}, {"", 0}} {
-		if n, err := v.AbortUploads(t.Context(), c.prefix); err != nil || n != c.want {
-			t.Errorf("AbortUploads(%q) = %d, %v; want %d", c.prefix, n, err, c.want)
+		prefix        string
+		before        time.Duration // from now
+		dropped, left int
+	}{{"", -time.Hour, 0, 3}, {"a/", time.Hour, 2, 0}, {"a/", time.Hour, 0, 0}, {"", -time.Hour, 0, 1}, {"", time.Hour, 1, 0}, {"", time.Hour, 0, 0}} {
+		if n, left, err := v.AbortUploads(t.Context(), c.prefix, time.Now().Add(c.before)); err != nil || n != c.dropped || left != c.left {
+			t.Errorf("AbortUploads(%q, %s from now) = %d, %d, %v; want %d, %d", c.prefix, c.before, n, left, err, c.dropped, c.left)
 		}
 	}
 }

@@ -157,6 +157,16 @@ func (r *realSite) leave(s *canaryShop, body []byte) {
 	}
 	data, _ := r.s3.Dirs()
 	age(s, filepath.Join(data, canaryLake, "lake", filepath.Base(s.dir), stagedKey))
+	// The server takes the time of an upload's folder for that of its beginning.
+	uploads := filepath.Join(data, canaryLake, ".sgwtmp")
+	if err := filepath.WalkDir(uploads, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			age(s, path)
+		}
+		return err
+	}); err != nil {
+		s.Fatal(err)
+	}
 }
 
 // walkDisk calls f with each file of a folder: its name, its extended attributes, and its body.

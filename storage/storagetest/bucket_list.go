@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rapport-ml/rapport/storage"
 )
@@ -269,8 +270,8 @@ func (s *suite) versions() {
 	if want := map[bool]int{true: 3, false: 1}[kept]; bodies != want {
 		s.Errorf("versions kept: %t; %d bodies in %+v, want %d", kept, bodies, all, want)
 	}
-	if n, err := v.AbortUploads(s.ctx, "v/"); err != nil || n != 0 {
-		s.Errorf("AbortUploads = %d, %v; nothing was unfinished", n, err)
+	if n, left, err := v.AbortUploads(s.ctx, "v/", time.Now().Add(time.Hour)); err != nil || n+left != 0 {
+		s.Errorf("AbortUploads = %d, %d, %v; nothing was unfinished", n, left, err)
 	}
 	for _, i := range all {
 		if err := v.DeleteVersion(s.ctx, i.Key, i.Version); err != nil {

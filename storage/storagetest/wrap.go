@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"sync"
+	"time"
 
 	"github.com/rapport-ml/rapport/storage"
 )
@@ -58,11 +59,11 @@ func (v versions) DeleteVersion(ctx context.Context, key, version string) error 
 	return v.b.Delete(ctx, key)
 }
 
-func (v versions) AbortUploads(ctx context.Context, prefix string) (int, error) {
+func (v versions) AbortUploads(ctx context.Context, prefix string, before time.Time) (dropped, left int, err error) {
 	if p, ok := v.b.(storage.Versions); ok {
-		return p.AbortUploads(ctx, prefix)
+		return p.AbortUploads(ctx, prefix, before)
 	}
-	return 0, nil
+	return 0, 0, nil
 }
 
 // Recording is a Bucket that writes down every call.
