@@ -79,21 +79,25 @@ func (d *Drifted) Decision() *eval.Decision {
 	return out
 }
 
+// driftWindow is what the drift step compares the interval with, and the time that it reads for it.
+func (w *work) driftWindow(p *plan) (compared, table.Interval) {
+	with, reads := w.reference(p), w.iv
+	if len(with.in) > 0 {
+		reads = with.window()
+	}
+	if !w.job.Drift.NoViews && len(w.job.Views) > 0 {
+		reads.Start = earlier(reads.Start, w.viewsReference().End.Add(-w.viewsWindow().End.Sub(w.viewsWindow().Start)))
+	}
+	return with, reads
+}
+
 // planDrift keys the drift step: by what it reads, whose data that may be, and what the project says of it.
 func (w *work) planDrift(ctx context.Context, p *plan) (err error) {
 	j := w.job
 	if p.acks, err = w.acknowledged(ctx); err != nil {
 		return err
 	}
-	p.compared = w.reference(p)
-	reads := w.iv
-	if len(p.compared.in) > 0 {
-		reads = p.compared.window()
-	}
-	if !j.Drift.NoViews && len(j.Views) > 0 {
-		reads.Start = earlier(reads.Start, w.viewsReference().End.Add(-w.viewsWindow().End.Sub(w.viewsWindow().Start)))
-	}
-	p.driftReads = reads
+	reads := p.driftReads
 	inputs := append(p.keysIn(reads), p.trainingDecisions.Digest(reads))
 	if p.evaluationDecisions != nil {
 		inputs = append(inputs, p.evaluationDecisions.Digest(reads))

@@ -110,7 +110,6 @@ func (w *work) makePlan(ctx context.Context) (*plan, error) {
 // planSteps is the rest of makePlan, once policy has been read.
 func (w *work) planSteps(ctx context.Context, p *plan) error {
 	p.training = table.Interval{Start: w.iv.End.Add(-w.job.Window), End: w.iv.End}
-	p.filter = p.trainingDecisions.Digest(p.training)
 	if err := w.planSnapshots(ctx, p); err != nil {
 		return err
 	}
@@ -528,6 +527,9 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 	keep := j.Training.Keep["events"]
 
 	views := w.viewsWindow()
+	p.compared, p.driftReads = w.driftWindow(p)
+	p.trainingDecisions.Prepare(p.training, views, p.driftReads)
+	p.filter = p.trainingDecisions.Digest(p.training)
 	p.build = step{name: "build", label: w.label, iv: w.iv, key: stepKey("build", w.label, w.iv, logicBuild, j.buildSpec(), slices.Concat(p.keysIn(views), []string{p.trainingDecisions.Digest(views)}, p.forgotten(j.Training.Basis))...)}
 
 	p.assemble = step{name: "assemble", label: w.label, iv: w.iv, key: stepKey("assemble", w.label, w.iv, logicAssemble, struct {

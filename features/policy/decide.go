@@ -5,8 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -38,6 +42,8 @@ type Decisions struct {
 	known   *known
 
 	sensitive *Sensitive // nil: none
+
+	digests sync.Map // by span
 }
 
 // verdict is a Decision with what Digest, Judge and HoldsImport need besides.
@@ -110,27 +116,60 @@ func (d *Decisions) Admitted() (admitted, refused int) {
 // events of w count. Under consent it runs over the sorted (subject, max(from, w.Start)) of the subjects whose span starts before
 // w.End: a subject who joined later, or one who is denied, does not appear. Under a legitimate interest, which holds by
 // default, it runs over the exceptions instead. Erased subjects appear in neither. Where items are guarded it is of these too. O(n).
+// It is made once of each window.
 func (d *Decisions) Digest(w table.Interval) string {
-	start, end := w.Start.UnixMicro(), w.End.UnixMicro()
+	in := span{w.Start.UnixMicro(), w.End.UnixMicro()}
+	if sum, ok := d.digests.Load(in); ok {
+		return sum.(string)
+	}
+	sum := d.digest(in, w)
+	d.digests.Store(in, sum)
+	return sum
+}
+
+// Prepare makes the digests of windows side by side: most of a digest is a hash, of which a processor makes one at a time.
+func (d *Decisions) Prepare(windows ...table.Interval) {
+	var work errgroup.Group
+	work.SetLimit(runtime.GOMAXPROCS(0))
+	for _, w := range windows {
+		work.Go(func() error {
+			d.Digest(w)
+			return nil
+		})
+	}
+	_ = work.Wait() // nothing fails
+}
+
+func (d *Decisions) digest(in span, w table.Interval) string {
 	byDefault := !d.ground.Denied()
-	rows := func(yield func(s Subject, from int64) bool) {
-		for s, v := range d.known.all() {
-			from, listed := int64(never), byDefault
-			switch {
-			case v.Why == Erased:
-				continue
-			case !v.Denied() && v.From < end:
-				from = max(v.From, start)
-				listed = !byDefault || from > start
-			}
-			if listed && !yield(s, from) {
-				return
-			}
+	// listed is whether a row stands in the digest, and with which time.
+	listed := func(b *block, i int) (int64, bool) {
+		e := b.rows[i]
+		why, from := e.decided()
+		if e.said&elsewhereBit != 0 {
+			v := d.known.odd[e.subject]
+			why, from = v.Why, v.From
 		}
+		switch {
+		case why == Erased:
+			return 0, false
+		case why != Kept || from >= in.to:
+			return never, byDefault
+		}
+		from = max(from, in.from)
+		return from, !byDefault || from > in.from
+	}
+	var blocks []*block
+	if d.known != nil {
+		blocks = d.known.blocks
 	}
 	n := 0
-	for range rows {
-		n++
+	for _, b := range blocks {
+		for i := range b.rows {
+			if _, ok := listed(b, i); ok {
+				n++
+			}
+		}
 	}
 
 	h := sha256.New()
@@ -140,14 +179,18 @@ func (d *Decisions) Digest(w table.Interval) string {
 	} else {
 		buf = append(buf, 0)
 	}
-	buf = binary.LittleEndian.AppendUint64(buf, uint64(min(d.now, end)))
+	buf = binary.LittleEndian.AppendUint64(buf, uint64(min(d.now, in.to)))
 	buf = binary.LittleEndian.AppendUint64(buf, uint64(n))
-	for s, from := range rows {
-		buf = binary.LittleEndian.AppendUint64(buf, uint64(s))
-		buf = binary.LittleEndian.AppendUint64(buf, uint64(from))
-		if len(buf) > 1<<12 {
-			h.Write(buf)
-			buf = buf[:0]
+	for _, b := range blocks {
+		for i := range b.rows {
+			if from, ok := listed(b, i); ok {
+				buf = binary.LittleEndian.AppendUint64(buf, uint64(b.rows[i].subject))
+				buf = binary.LittleEndian.AppendUint64(buf, uint64(from))
+			}
+			if len(buf) > 1<<12 {
+				h.Write(buf)
+				buf = buf[:0]
+			}
 		}
 	}
 	h.Write(buf)

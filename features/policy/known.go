@@ -177,33 +177,50 @@ func (k *known) find(s Subject, at, end uint32) (*block, int, bool) {
 // together is how many subjects are looked up side by side: what is read for them stays in the first cache.
 const together = 64
 
-// each tells of subjects, at most together, what is known of them, as of does of one. Each of its steps is taken for all of them before the next, so that what they
+// rules appends the rules of subjects, at most together, to dst; none is that of who is not known. Each step is taken for all of them before the next, so that what they
 // read from memory is waited for together: alone, each would wait for each step.
-func (k *known) each(subjects []Subject, tell func(v verdict, ok bool)) {
+func (k *known) rules(dst []Rule, subjects []Subject, oldest int64, none Rule) []Rule {
 	var at, end [together]uint32
 	var near [together]Subject
-	for n, s := range subjects {
-		if k.n > 0 {
+	if k.n > 0 {
+		for n, s := range subjects {
 			at[n], end[n] = k.place(s)
 		}
-	}
-	for n := range subjects {
-		if k.n > 0 {
+		for n := range subjects {
 			near[n] = k.blocks[at[n]>>blockBits].rows[at[n]&(blockRows-1)].subject
 		}
 	}
 	for n, s := range subjects {
-		if k.n == 0 || near[n] > s {
-			tell(verdict{}, false)
-			continue
+		r := none
+		if k.n > 0 && near[n] <= s {
+			if b, i, ok := k.find(s, at[n], end[n]); ok {
+				r = k.rule(b, i, oldest)
+			}
 		}
-		b, i, ok := k.find(s, at[n], end[n])
-		if !ok {
-			tell(verdict{}, false)
-			continue
-		}
-		tell(k.at(b, i), true)
+		dst = append(dst, r)
 	}
+	return dst
+}
+
+// rule is what row i of a block says of events. When a basis ends says nothing of those that were, and is not looked at: it stands elsewhere in memory.
+func (k *known) rule(b *block, i int, oldest int64) Rule {
+	e := b.rows[i]
+	if e.said&elsewhereBit != 0 {
+		return k.odd[e.subject].rule(oldest)
+	}
+	why, from := e.decided()
+	if why != Kept {
+		return Rule{why: why, oldest: oldest, erased: ever, from: never, to: ever}
+	}
+	return Rule{oldest: oldest, erased: ever, from: from, to: k.now}
+}
+
+// decided is what an entry that does not stand elsewhere says, and from when on (ever: always) if that is Kept.
+func (e entry) decided() (Reason, int64) {
+	if e.said&everBit != 0 {
+		return Kept, ever
+	}
+	return Reason(e.said & reasonBits), e.said >> codeBits
 }
 
 // at is the verdict in row i of a block.
@@ -213,14 +230,12 @@ func (k *known) at(b *block, i int) verdict {
 		return k.odd[e.subject]
 	}
 	v := verdict{erased: ever, withdrew: e.said&withdrewBit != 0}
-	if why := Reason(e.said & reasonBits); why != Kept {
+	why, from := e.decided()
+	if why != Kept {
 		v.Decision = denied(why)
 		return v
 	}
-	v.From, v.To = e.said>>codeBits, k.now
-	if e.said&everBit != 0 {
-		v.From = ever
-	}
+	v.From, v.To = from, k.now
 	if b.expires != nil {
 		v.Expires = b.expires[i]
 	}

@@ -53,14 +53,10 @@ func (d *Decisions) Rule(s Subject, oldest int64) Rule {
 
 // RulesOf appends the rules of subjects, in any order, to dst: Rule of each, quicker for many, since they wait for memory together.
 func (d *Decisions) RulesOf(dst []Rule, subjects []Subject, oldest int64) []Rule {
-	none := verdict{Decision: d.ground, erased: ever}
+	none := verdict{Decision: d.ground, erased: ever}.rule(oldest)
+	dst = slices.Grow(dst, len(subjects))
 	for some := range slices.Chunk(subjects, together) {
-		d.known.each(some, func(v verdict, ok bool) {
-			if !ok {
-				v = none
-			}
-			dst = append(dst, v.rule(oldest))
-		})
+		dst = d.known.rules(dst, some, oldest, none)
 	}
 	return dst
 }
@@ -99,7 +95,7 @@ func (r *Rules) Of(s Subject) Rule {
 		if r.at += n; all[r.at].subject != s {
 			break
 		}
-		return k.at(b, r.at).rule(r.oldest)
+		return k.rule(b, r.at, r.oldest)
 	}
 	return verdict{Decision: r.d.ground, erased: ever}.rule(r.oldest)
 }
