@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -252,9 +253,22 @@ func (w *work) deny(ctx context.Context) error {
 // standing returns the online keys of those who are to be denied beside who is, and of those who are to be let in again, both ascending.
 func (w *work) standing(ctx context.Context, have map[string]bool) (deny, allow []string) {
 	lapsed, returned := w.lapsed(ctx), w.returned(ctx)
-	for s, key := range w.plan.ids.OnlineKeys() {
-		is := have[key] || have[online.ErasedName(key)] // an erased subject who has come back stands there by a hash
-		switch no := w.unprofiled(s) || lapsed[s] || returned[s]; {
+	erased := false
+	for key := range have {
+		erased = erased || online.IsErasedName(key)
+	}
+	walk := w.plan.trainingDecisions.Rules(math.MinInt64)
+	for s := range w.plan.ids.Subjects() {
+		no := walk.Of(s).Denied() || listless(w.plan.wants(s), w.job.Model.Lists.Broad != "") || lapsed[s] || returned[s]
+		if !no && len(have) == 0 {
+			continue // as nearly everybody is
+		}
+		key, known := w.plan.ids.OnlineKey(s)
+		if !known {
+			continue // erased at this moment
+		}
+		is := have[key] || erased && have[online.ErasedName(key)] // an erased subject who has come back stands there by a hash
+		switch {
 		case no && !is:
 			deny = append(deny, key)
 		case !no && is:

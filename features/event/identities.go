@@ -2,10 +2,10 @@ package event
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -24,31 +24,18 @@ var ErrNoKey = errors.New("the pseudonym key is needed here: set it as the proje
 const (
 	identityPrefix = "identity/"
 	identityKeys   = identityPrefix + "keys.json"
-	identityShards = 64
+	shardBits      = 6
+	identityShards = 1 << shardBits
 )
 
-func identityShard(s policy.Subject) int { return int(s >> 58) }
+func identityShard(s policy.Subject) int { return int(s >> (64 - shardBits)) }
 func identityObject(shard int) string    { return fmt.Sprintf("%s%02d.bin", identityPrefix, shard) }
 
 // maxRetries bounds how often a conditional write is tried against other writers.
 const maxRetries = 64
 
-// identity is one row of the table. key indexes the table's key ids; mac is the HMAC of the canonical id under that key's store key and
-// online the one under its serving key.
-// floor is how many floors (keyRegister.floors) there were when the subject was numbered.
-type identity struct {
-	key, floor  uint8
-	mac, online mac
-}
-
-// macUnder is an HMAC and the key it was made with.
-type macUnder struct {
-	key uint8
-	mac mac
-}
-
 // Identities is the one meeting point of raw ids and subject numbers: a table in the bucket whose rows say which subject number an HMAC
-// under the store key belongs to. It holds no raw id. All of it is held in memory, about 150 bytes a subject; it has room for some six
+// under the store key belongs to. It holds no raw id. All of it is held in memory, as it is stored: 42 bytes a subject, some 65 of who is new; it has room for some six
 // million (64 shards, each one conditional single-part write). It is safe for concurrent use, and any number of processes may write one
 // table: their rows are merged by conditional writes.
 type Identities struct {
@@ -64,29 +51,26 @@ type Identities struct {
 	linkShards [identityShards]bool // those with an object of links
 	relinks    []string
 
-	mu      sync.Mutex
-	keyIDs  []string // key ids by index
-	rows    map[policy.Subject]identity
-	byMAC   map[macUnder]policy.Subject
-	pending map[policy.Subject]change
+	mu     sync.Mutex
+	keyIDs []string // key ids by index
+	people *people
+	rewrap map[policy.Subject]rewrap // rows that Flush has yet to wrap anew under the current key
 
 	linked   []link // as stored, or as declared once Relink has compared them
 	relinked bool   // and not stored yet
 }
 
-// change is a row that Flush has yet to store.
-type change struct {
-	canonical string
-	fresh     bool // a new subject; else a row to wrap anew under the current key
+// rewrap is a row under a previous key, and what it is under the current one.
+type rewrap struct {
+	was macUnder
+	now identity
 }
 
 // OpenIdentities loads the identity table of the bucket. Rows made under a previous key are found under it and wrapped anew under the
 // current one at the next Flush, their number unchanged. With zero Keys and no previous ones the table can be read by number only
 // (OnlineKeys, Delete). A table with rows under a key that is not given is refused (UnreachableError): its subjects would get a second number.
 func OpenIdentities(ctx context.Context, b storage.Bucket, current Keys, previous ...Keys) (*Identities, error) {
-	t := &Identities{
-		bucket: b, rows: map[policy.Subject]identity{}, byMAC: map[macUnder]policy.Subject{}, pending: map[policy.Subject]change{},
-	}
+	t := &Identities{bucket: b, people: newPeople(), rewrap: map[policy.Subject]rewrap{}}
 	if !current.IsZero() {
 		t.keys = append([]Keys{current}, previous...)
 	}
@@ -101,7 +85,7 @@ func OpenIdentities(ctx context.Context, b storage.Bucket, current Keys, previou
 		return nil, fmt.Errorf("open identity table: %w", err)
 	}
 	t.floors, t.lost = known.floors(), known.lost()
-	shards := make([]map[policy.Subject]wireIdentity, identityShards)
+	shards := make([]shardRead, identityShards)
 	present := map[string]bool{}
 	for info, err := range b.List(ctx, identityPrefix, storage.ListOpt{}) {
 		if err != nil {
@@ -135,13 +119,13 @@ func OpenIdentities(ctx context.Context, b storage.Bucket, current Keys, previou
 		return nil, fmt.Errorf("open identity table: %w", err)
 	}
 	unreachable := map[string]int{}
-	for _, rows := range shards {
-		for s, r := range rows {
-			if len(t.keys) > 0 && !slices.ContainsFunc(t.keys, func(k Keys) bool { return k.id == r.key }) {
-				unreachable[r.key]++
+	for i, read := range shards {
+		for at, id := range read.ids {
+			if n := read.under[at]; n > 0 && len(t.keys) > 0 && !slices.ContainsFunc(t.keys, func(k Keys) bool { return k.id == id }) {
+				unreachable[id] += n
 			}
-			t.put(s, r)
 		}
+		t.take(i, read)
 	}
 	if len(unreachable) > 0 {
 		return nil, fmt.Errorf("open identity table: %w", &UnreachableError{unreachable})
@@ -158,18 +142,13 @@ func (t *Identities) keyIndex(id string) uint8 {
 	return uint8(len(t.keyIDs) - 1)
 }
 
-func (t *Identities) put(s policy.Subject, w wireIdentity) {
-	t.drop(s)
-	r := identity{key: t.keyIndex(w.key), floor: w.floor, mac: w.mac, online: w.online}
-	t.rows[s] = r
-	t.byMAC[macUnder{r.key, r.mac}] = s
-}
-
-func (t *Identities) drop(s policy.Subject) {
-	if old, ok := t.rows[s]; ok {
-		delete(t.byMAC, macUnder{old.key, old.mac})
-		delete(t.rows, s)
+// take makes memory hold what a shard holds.
+func (t *Identities) take(shard int, read shardRead) {
+	read.shardRows.keys = nil
+	for _, id := range read.ids {
+		read.shardRows.keys = append(read.shardRows.keys, t.keyIndex(id))
 	}
+	t.people.replace(shard, read.shardRows)
 }
 
 // Find returns the number of the subject with the canonical id, if the table has one. Without keys it finds nobody.
@@ -191,17 +170,24 @@ func (t *Identities) own(canonical string) (policy.Subject, bool, mac) {
 		if i == 0 {
 			current = m
 		}
-		t.mu.Lock()
-		s, ok := t.byMAC[macUnder{t.index[i], m}]
-		if _, waits := t.pending[s]; ok && i > 0 && !waits {
-			t.pending[s] = change{canonical: canonical}
-		}
-		t.mu.Unlock()
-		if ok {
+		if s, ok := t.under(i, m, canonical, current); ok {
 			return s, true, current
 		}
 	}
 	return 0, false, current
+}
+
+// under returns the subject with an HMAC under key i. Who is found under a previous key is wrapped anew at the next Flush, under the HMAC of the current one.
+func (t *Identities) under(i int, m mac, canonical string, current mac) (policy.Subject, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at := macUnder{t.index[i], m}
+	s, ok := t.people.find(at)
+	if _, waits := t.rewrap[s]; ok && i > 0 && !waits {
+		r, _ := t.people.of(s)
+		t.rewrap[s] = rewrap{at, identity{key: t.index[0], floor: r.floor, mac: current, online: macOf(t.keys[0].serving, canonical)}}
+	}
+	return s, ok
 }
 
 // Number returns the number of the subject with the canonical id, giving a new subject one: the first 8 bytes (big-endian) of
@@ -219,15 +205,14 @@ func (t *Identities) Number(canonical string) (policy.Subject, error) {
 	online := macOf(t.keys[0].serving, canonical)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s, ok := t.byMAC[macUnder{t.index[0], m}]; ok { // another goroutine was here meanwhile
+	if s, ok := t.people.find(macUnder{t.index[0], m}); ok { // another goroutine was here meanwhile
 		return s, nil
 	}
-	s = policy.Subject(binary.BigEndian.Uint64(m[:8]))
-	for _, taken := t.rows[s]; taken || s == 0; _, taken = t.rows[s] {
+	s = numberOf(m)
+	for _, taken := t.people.of(s); taken || s == 0; _, taken = t.people.of(s) {
 		s++
 	}
-	t.put(s, wireIdentity{key: t.keys[0].id, floor: uint8(len(t.floors)), mac: m, online: online})
-	t.pending[s] = change{canonical: canonical, fresh: true}
+	t.people.add(s, identity{key: t.index[0], floor: uint8(len(t.floors)), mac: m, online: online})
 	return s, nil
 }
 
@@ -235,7 +220,7 @@ func (t *Identities) Number(canonical string) (policy.Subject, error) {
 func (t *Identities) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.rows)
+	return t.people.n
 }
 
 // KeyRows counts the rows under each key id, of people and of links, buffered rows included: a key may be retired when no row needs it.
@@ -243,7 +228,7 @@ func (t *Identities) KeyRows() map[string]int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := map[string]int{}
-	for _, r := range t.rows {
+	for _, r := range t.people.all() {
 		n[t.keyIDs[r.key]]++
 	}
 	for _, l := range t.linked {
@@ -256,7 +241,7 @@ func (t *Identities) KeyRows() map[string]int {
 func (t *Identities) Under(keyID string) (out []policy.Subject) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for s, r := range t.rows {
+	for s, r := range t.people.all() {
 		if t.keyIDs[r.key] == keyID {
 			out = append(out, s)
 		}
@@ -274,7 +259,9 @@ func (t *Identities) before(canonical string) int64 {
 	n := len(t.floors)
 	if s, ok := t.Find(canonical); ok {
 		t.mu.Lock()
-		n = min(n, int(t.rows[s].floor))
+		if r, ok := t.people.of(s); ok {
+			n = min(n, int(r.floor))
+		}
 		t.mu.Unlock()
 	}
 	if n == 0 {
@@ -287,18 +274,39 @@ func (t *Identities) before(canonical string) int64 {
 func (t *Identities) OnlineKeys() map[policy.Subject]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := make(map[policy.Subject]string, len(t.rows))
-	for s, r := range t.rows {
+	out := make(map[policy.Subject]string, t.people.n)
+	for s, r := range t.people.all() {
 		out[s] = hex.EncodeToString(r.online[:])
 	}
 	return out
+}
+
+// Subjects yields everybody in the table when it is begun, ascending. It holds the numbers of one shard.
+func (t *Identities) Subjects() iter.Seq[policy.Subject] {
+	return func(yield func(policy.Subject) bool) {
+		var some []policy.Subject
+		for shard := range identityShards {
+			t.mu.Lock()
+			some = some[:0]
+			for s := range t.people.inShard(shard) {
+				some = append(some, s)
+			}
+			t.mu.Unlock()
+			slices.Sort(some)
+			for _, s := range some {
+				if !yield(s) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // OnlineKey returns the online key of one subject, and false if the table has none.
 func (t *Identities) OnlineKey(s policy.Subject) (string, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r, ok := t.rows[s]
+	r, ok := t.people.of(s)
 	return hex.EncodeToString(r.online[:]), ok
 }
 
@@ -307,15 +315,16 @@ func (t *Identities) OnlineKey(s policy.Subject) (string, bool) {
 // buffered and Flush can be called again.
 func (t *Identities) Flush(ctx context.Context) error {
 	t.mu.Lock()
-	var work [identityShards]map[policy.Subject]change
-	for s, c := range t.pending {
-		i := identityShard(s)
-		if work[i] == nil {
-			work[i] = map[policy.Subject]change{}
-		}
-		work[i][s] = c
+	var work [identityShards]bool
+	dirty := len(t.rewrap) > 0
+	for s := range t.rewrap {
+		work[identityShard(s)] = true
 	}
-	dirty := len(t.pending) > 0
+	for i, fresh := range t.people.fresh {
+		if len(fresh) > 0 {
+			work[i], dirty = true, true
+		}
+	}
 	t.mu.Unlock()
 	if !dirty {
 		if err := t.flushLinks(ctx); err != nil {
@@ -331,18 +340,10 @@ func (t *Identities) Flush(ctx context.Context) error {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
-	for i, changes := range work {
-		if len(changes) == 0 {
-			continue
+	for i, changed := range work {
+		if changed {
+			g.Go(func() error { return t.flushShard(gctx, i) })
 		}
-		g.Go(func() error {
-			rows, err := t.updateShard(gctx, i, func(rows map[policy.Subject]wireIdentity) error { return t.apply(rows, changes) })
-			if err != nil {
-				return err
-			}
-			t.adopt(i, rows, changes)
-			return nil
-		})
 	}
 	err := g.Wait()
 	if err == nil {
@@ -354,50 +355,65 @@ func (t *Identities) Flush(ctx context.Context) error {
 	return nil
 }
 
-// apply brings changes into the stored rows of a shard.
-func (t *Identities) apply(rows map[policy.Subject]wireIdentity, changes map[policy.Subject]change) error {
-	k := t.keys[0]
-	for s, c := range changes {
-		mine := wireIdentity{key: k.id, floor: uint8(len(t.floors)), mac: macOf(k.store, c.canonical), online: macOf(k.serving, c.canonical)}
-		stored, ok := rows[s]
-		switch {
-		case ok && !t.names(stored, c.canonical):
-			return fmt.Errorf("subject %s: another process gave this number to another subject meanwhile: run again", s)
-		case ok:
-			mine.floor = stored.floor
-			rows[s] = mine
-		case c.fresh:
-			rows[s] = mine
+// flushShard stores what is new in a shard, and makes memory hold what stands there then.
+func (t *Identities) flushShard(ctx context.Context, shard int) error {
+	t.mu.Lock()
+	fresh, rewraps := maps.Clone(t.people.fresh[shard]), map[policy.Subject]rewrap{}
+	for s, c := range t.rewrap {
+		if identityShard(s) == shard {
+			rewraps[s] = c
 		}
+	}
+	t.mu.Unlock()
+	read, err := t.updateShard(ctx, shard, func(rows map[policy.Subject]wireIdentity) error { return t.apply(rows, fresh, rewraps) })
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for s, c := range rewraps {
+		if t.rewrap[s] == c {
+			delete(t.rewrap, s)
+		}
+	}
+	t.take(shard, read)
+	return nil
+}
+
+// apply brings changes into the stored rows of a shard.
+func (t *Identities) apply(rows map[policy.Subject]wireIdentity, fresh map[policy.Subject]identity, rewraps map[policy.Subject]rewrap) error {
+	taken := func(s policy.Subject) error {
+		return fmt.Errorf("subject %s: another process gave this number to another subject meanwhile: run again", s)
+	}
+	for s, r := range fresh {
+		stored, ok := rows[s]
+		switch mine := t.wire(r); {
+		case !ok:
+			rows[s] = mine
+		case stored.key != mine.key || stored.mac != mine.mac:
+			return taken(s)
+		}
+	}
+	for s, c := range rewraps {
+		stored, ok := rows[s]
+		if !ok {
+			continue // erased meanwhile
+		}
+		mine := t.wire(c.now)
+		if stored.mac != c.was.mac && stored.mac != mine.mac {
+			return taken(s)
+		}
+		mine.floor = stored.floor
+		rows[s] = mine
 	}
 	return nil
 }
 
-// names reports whether a stored row belongs to the canonical id, under any key at hand.
-func (t *Identities) names(r wireIdentity, canonical string) bool {
-	return slices.ContainsFunc(t.keys, func(k Keys) bool { return k.id == r.key && macOf(k.store, canonical) == r.mac })
-}
-
-// adopt makes memory hold what a shard holds now, and forgets the changes that are stored.
-func (t *Identities) adopt(shard int, rows map[policy.Subject]wireIdentity, stored map[policy.Subject]change) {
+// wire is a row as it is stored.
+func (t *Identities) wire(r identity) wireIdentity {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for s, c := range stored {
-		if t.pending[s] == c {
-			delete(t.pending, s)
-		}
-	}
-	for s := range t.rows {
-		_, kept := rows[s]
-		if _, waits := t.pending[s]; identityShard(s) == shard && !kept && !waits {
-			t.drop(s)
-		}
-	}
-	for s, r := range rows {
-		if _, waits := t.pending[s]; !waits {
-			t.put(s, r)
-		}
-	}
+	return wireIdentity{key: t.keyIDs[r.key], floor: r.floor, mac: r.mac, online: r.online}
 }
 
 // Delete removes the rows of subjects from the bucket and from memory, as the last act of their erasure. It needs no key. Numbers that
@@ -411,8 +427,8 @@ func (t *Identities) Delete(ctx context.Context, subjects ...policy.Subject) err
 		gone := byShard[shard]
 		t.mu.Lock()
 		for _, s := range gone {
-			delete(t.pending, s)
-			t.drop(s)
+			delete(t.rewrap, s)
+			t.people.remove(s)
 		}
 		t.mu.Unlock()
 		_, err := t.updateShard(ctx, shard, func(rows map[policy.Subject]wireIdentity) error {

@@ -247,7 +247,7 @@ func (t *Identities) flushLinks(ctx context.Context) error {
 		err := t.updateLinks(ctx, shard, func([]link) ([]link, error) {
 			rows, _, err := t.readShard(ctx, shard)
 			return slices.DeleteFunc(slices.Clone(links), func(l link) bool {
-				_, stands := rows[l.subject]
+				_, stands := rows.find(l.subject)
 				return !stands
 			}), err
 		})

@@ -113,88 +113,109 @@ func unsealed(magic string, data []byte) (body []byte, version uint16, err error
 	return body[2:], binary.LittleEndian.Uint16(body), nil
 }
 
-func decodeShard(shard int, data []byte) (map[policy.Subject]wireIdentity, error) {
+// shardRead is the rows of a shard as they were read, their keys by name. The zero shardRead is of a shard without an object.
+type shardRead struct {
+	shardRows
+	ids   []string // of keys
+	under []int    // how many rows each of them has
+}
+
+// openShard verifies the object of a shard, and keeps its bytes.
+func openShard(shard int, data []byte) (shardRead, error) {
+	out := shardRead{shardRows: shardRows{row: shardRow}}
 	body, version, err := unsealed(shardMagic, data)
 	if err != nil {
-		return nil, err
+		return shardRead{}, err
 	}
-	row := shardRow
 	switch {
 	case version > shardVersion:
-		return nil, fmt.Errorf("format %d was made by a newer rapport; this one reads up to %d", version, shardVersion)
+		return shardRead{}, fmt.Errorf("format %d was made by a newer rapport; this one reads up to %d", version, shardVersion)
 	case version == 2:
-		row++
+		out.row++
 	case version < 1:
-		return nil, errShard
+		return shardRead{}, errShard
 	}
-	ids, body, err := takeKeyIDs(body)
-	if err != nil {
-		return nil, err
+	if out.ids, body, err = takeKeyIDs(body); err != nil {
+		return shardRead{}, err
 	}
-	if len(body) < 4 || uint64(binary.LittleEndian.Uint32(body))*uint64(row) != uint64(len(body)-4) {
-		return nil, errShard
+	if len(body) < 4 || uint64(binary.LittleEndian.Uint32(body))*uint64(out.row) != uint64(len(body)-4) {
+		return shardRead{}, errShard
 	}
-	n := binary.LittleEndian.Uint32(body)
-	body = body[4:]
-	rows := make(map[policy.Subject]wireIdentity, n)
+	out.body, out.under = body[4:], make([]int, len(out.ids))
 	var last policy.Subject
-	for range n {
-		s, key := policy.Subject(binary.LittleEndian.Uint64(body)), int(body[8])
-		if s <= last || identityShard(s) != shard || key >= len(ids) || !policy.ValidName(ids[key]) {
-			return nil, errShard
+	for i := range out.len() {
+		s, key := out.subject(i), int(out.body[i*out.row+8])
+		if s <= last || identityShard(s) != shard || key >= len(out.ids) {
+			return shardRead{}, errShard
 		}
-		r := wireIdentity{key: ids[key], mac: mac(body[9:25]), online: mac(body[25:41])}
-		if row > shardRow {
-			r.floor = body[shardRow]
-		}
-		rows[s] = r
-		last, body = s, body[row:]
+		out.under[key]++
+		last = s
 	}
-	return rows, nil
+	for i, n := range out.under {
+		if n > 0 && !policy.ValidName(out.ids[i]) {
+			return shardRead{}, errShard
+		}
+	}
+	out.indexed()
+	return out, nil
+}
+
+// wire are the rows by number.
+func (r shardRead) wire() map[policy.Subject]wireIdentity {
+	out := make(map[policy.Subject]wireIdentity, r.len())
+	for i := range r.len() {
+		b := r.body[i*r.row:][:r.row]
+		w := wireIdentity{key: r.ids[b[8]], mac: mac(b[9:25]), online: mac(b[25:41])}
+		if r.row > shardRow {
+			w.floor = b[shardRow]
+		}
+		out[r.subject(i)] = w
+	}
+	return out
 }
 
 // readShard returns the rows of a shard, none if the object is absent.
-func (t *Identities) readShard(ctx context.Context, shard int) (map[policy.Subject]wireIdentity, storage.Info, error) {
+func (t *Identities) readShard(ctx context.Context, shard int) (shardRead, storage.Info, error) {
 	key := identityObject(shard)
 	data, info, err := storage.ReadAll(ctx, t.bucket, key)
 	if errors.Is(err, storage.ErrNotFound) {
-		return map[policy.Subject]wireIdentity{}, storage.Info{}, nil
+		return shardRead{}, storage.Info{}, nil
 	}
 	if err != nil {
-		return nil, info, err
+		return shardRead{}, info, err
 	}
-	rows, err := decodeShard(shard, data)
+	rows, err := openShard(shard, data)
 	if err != nil {
-		return nil, info, fmt.Errorf("%s: %w", key, err)
+		return shardRead{}, info, fmt.Errorf("%s: %w", key, err)
 	}
 	return rows, info, nil
 }
 
 // updateShard reads a shard, lets edit change its rows, and stores them if nobody else did meanwhile, else tries again. It returns the
 // rows that stand in the bucket now.
-func (t *Identities) updateShard(ctx context.Context, shard int, edit func(map[policy.Subject]wireIdentity) error) (map[policy.Subject]wireIdentity, error) {
+func (t *Identities) updateShard(ctx context.Context, shard int, edit func(map[policy.Subject]wireIdentity) error) (shardRead, error) {
 	key := identityObject(shard)
 	for range maxRetries {
-		rows, info, err := t.readShard(ctx, shard)
+		read, info, err := t.readShard(ctx, shard)
 		if err != nil {
-			return nil, err
+			return shardRead{}, err
 		}
-		before := maps.Clone(rows)
+		rows, before := read.wire(), read.wire()
 		if err := edit(rows); err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+			return shardRead{}, fmt.Errorf("%s: %w", key, err)
 		}
 		if maps.Equal(rows, before) {
-			return rows, nil
+			return read, nil
 		}
 		body, err := encodeShard(rows)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+			return shardRead{}, fmt.Errorf("%s: %w", key, err)
 		}
 		if _, err = storage.Commit(ctx, t.bucket, key, body, replacing(info)); err == nil {
-			return rows, nil
+			return openShard(shard, body)
 		} else if !errors.Is(err, storage.ErrPrecondition) {
-			return nil, err
+			return shardRead{}, err
 		}
 	}
-	return nil, fmt.Errorf("%s: other writers came first %d times: run again", key, maxRetries)
+	return shardRead{}, fmt.Errorf("%s: other writers came first %d times: run again", key, maxRetries)
 }

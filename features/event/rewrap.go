@@ -49,7 +49,7 @@ func (t *Identities) TryLinks(marks *Remarks) {
 func (t *Identities) left() (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, r := range t.rows {
+	for _, r := range t.people.all() {
 		if len(t.keys) > 0 && t.keyIDs[r.key] != t.keys[0].id {
 			n++
 		}
@@ -60,5 +60,5 @@ func (t *Identities) left() (n int) {
 func (t *Identities) buffered() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.pending)
+	return len(t.rewrap)
 }

@@ -26,6 +26,9 @@ func (r Rule) Judge(t int64) Reason {
 	return Kept
 }
 
+// Denied reports whether nothing of the subject counts.
+func (r Rule) Denied() bool { return r.why != Kept }
+
 // Over returns what Judge says of every time in [start, end), and false if it does not say the same of all. An empty span is judged by its start.
 func (r Rule) Over(start, end int64) (Reason, bool) {
 	why := r.Judge(start)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/bits"
+	"strings"
 )
 
 // Digester computes the logical digest of a generation from its entries in any order:
@@ -62,6 +63,9 @@ func ErasedName(owner string) string {
 	h := sha256.Sum256([]byte(owner))
 	return erasedPrefix + hex.EncodeToString(h[:])
 }
+
+// IsErasedName reports whether a name in the deny set is one that ErasedName made.
+func IsErasedName(name string) bool { return strings.HasPrefix(name, erasedPrefix) }
 
 // remove takes e, which was added, out again.
 func (d *Digester) remove(e Entry) {
