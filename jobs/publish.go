@@ -257,17 +257,18 @@ func (w *work) standing(ctx context.Context, have map[string]bool) (deny, allow 
 	for key := range have {
 		erased = erased || online.IsErasedName(key)
 	}
+	listed := w.plan.ids.HavingOnlineKeys(have)
 	walk := w.plan.trainingDecisions.Rules(math.MinInt64)
 	for s := range w.plan.ids.Subjects() {
 		no := walk.Of(s).Denied() || listless(w.plan.wants(s), w.job.Model.Lists.Broad != "") || lapsed[s] || returned[s]
-		if !no && len(have) == 0 {
-			continue // as nearly everybody is
+		if no == listed[s] && !erased {
+			continue // as nearly everybody
 		}
 		key, known := w.plan.ids.OnlineKey(s)
 		if !known {
 			continue // erased at this moment
 		}
-		is := have[key] || erased && have[online.ErasedName(key)] // an erased subject who has come back stands there by a hash
+		is := listed[s] || erased && have[online.ErasedName(key)] // an erased subject who has come back stands there by a hash
 		switch {
 		case no && !is:
 			deny = append(deny, key)

@@ -2,6 +2,7 @@ package event
 
 import (
 	"math"
+	"sync"
 
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -46,10 +47,24 @@ func (a *admitter) of(canonical string) *admission {
 	return v
 }
 
-// all returns who the rows of a batch are of: nil where there is no id, or the row is not wanted. It is valid until the next call. The rules of those who are new are looked up together:
-// most of that is waiting for memory.
+// aside is how many rules are looked up at once beside the work on ids.
+const aside = 512
+
+// all returns who the rows of a batch are of: nil where there is no id, or the row is not wanted. It is valid until the next call. The rules of those who are new are looked up together,
+// and on another processor if one is free, while the next ids are hashed: most of that is waiting for memory.
 func (a *admitter) all(ids *table.Column, n int, wanted func(row int) bool) []*admission {
-	a.batch, a.fresh, a.subjects = a.batch[:0], a.fresh[:0], a.subjects[:0]
+	a.batch, a.fresh = a.batch[:0], a.fresh[:0]
+	if cap(a.subjects) < n { // neither is moved while it is worked on
+		a.subjects, a.rules = make([]policy.Subject, 0, n), make([]policy.Rule, n)
+	}
+	a.subjects = a.subjects[:0]
+	var lookups sync.WaitGroup
+	asked := 0
+	ask := func() {
+		from, some := asked, a.subjects[asked:]
+		asked = len(a.subjects)
+		lookups.Go(func() { a.decisions.RulesOf(a.rules[from:from:from+len(some)], some, a.oldest) })
+	}
 	for i := range n {
 		var v *admission
 		if wanted(i) {
@@ -57,12 +72,18 @@ func (a *admitter) all(ids *table.Column, n int, wanted func(row int) bool) []*a
 				if v, ok = a.seen[id]; !ok {
 					v = a.meet(id)
 					a.fresh, a.subjects = append(a.fresh, v), append(a.subjects, v.subject)
+					if len(a.subjects)-asked == aside {
+						ask()
+					}
 				}
 			}
 		}
 		a.batch = append(a.batch, v)
 	}
-	a.rules = a.decisions.RulesOf(a.rules[:0], a.subjects, a.oldest)
+	if len(a.subjects) > asked {
+		ask()
+	}
+	lookups.Wait()
 	for i, v := range a.fresh {
 		v.rule = a.rules[i]
 	}

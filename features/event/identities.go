@@ -302,6 +302,32 @@ func (t *Identities) Subjects() iter.Seq[policy.Subject] {
 	}
 }
 
+// HavingOnlineKeys returns the subjects whose online keys are among some. It holds these; a key that is none is nobody's.
+func (t *Identities) HavingOnlineKeys(keys map[string]bool) map[policy.Subject]bool {
+	wanted := make(map[mac]bool, len(keys))
+	for k := range keys {
+		var m mac
+		if len(k) != hex.EncodedLen(len(m)) {
+			continue
+		}
+		if _, err := hex.Decode(m[:], []byte(k)); err == nil {
+			wanted[m] = true
+		}
+	}
+	out := map[policy.Subject]bool{}
+	if len(wanted) == 0 {
+		return out
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for s, r := range t.people.all() {
+		if wanted[r.online] {
+			out[s] = true
+		}
+	}
+	return out
+}
+
 // OnlineKey returns the online key of one subject, and false if the table has none.
 func (t *Identities) OnlineKey(s policy.Subject) (string, bool) {
 	t.mu.Lock()

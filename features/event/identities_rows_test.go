@@ -3,9 +3,12 @@ package event
 import (
 	"maps"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/storage"
 )
 
 // TestPeopleAgainstMaps: whoever comes, goes or is stored, rows are found by number and by HMAC as two maps would find them, wherever their numbers lie.
@@ -88,5 +91,28 @@ func TestPeopleAgainstMaps(t *testing.T) {
 		if _, ok := p.find(macUnder{mac: mac{1, 2, 3}}); ok {
 			t.Fatalf("round %d: somebody is found whom nobody added", round)
 		}
+	}
+}
+
+func TestWhoHasAnOnlineKey(t *testing.T) {
+	k := testKeys(t, "k1")
+	ids := openIdentities(t, storage.NewMemory(nil), k)
+	asked, want := map[string]bool{"": true, "erased:00": true, strings.Repeat("z", 32): true, OnlineKey(k.ServingKey(), person(500)): true}, map[policy.Subject]bool{}
+	var all []policy.Subject
+	for i := range 300 {
+		if i == 200 {
+			flush(t, ids)
+		}
+		s := number(t, ids, person(i))
+		if all = append(all, s); i%3 == 0 {
+			asked[OnlineKey(k.ServingKey(), person(i))], want[s] = true, true
+		}
+	}
+	if got := ids.HavingOnlineKeys(asked); !maps.Equal(got, want) {
+		t.Errorf("%d have one of the keys, want %d, or others", len(got), len(want))
+	}
+	slices.Sort(all)
+	if got := slices.Collect(ids.Subjects()); !slices.Equal(got, all) {
+		t.Errorf("%d subjects, want %d ascending", len(got), len(all))
 	}
 }
