@@ -15,7 +15,7 @@ import (
 
 // consent is what the consent source says now, and what people have said one by one.
 type consent struct {
-	records []policy.Record // of the feed, where they are in memory and stand nowhere
+	records *event.Records  // of the feed, sorted, where they are in memory and stand nowhere
 	stored  *table.Manifest // of the feed's snapshot, where records is nil; nil: it has none
 	key     string          // of the feed's snapshot; "" if there are no files
 	at      time.Time
@@ -85,11 +85,21 @@ func (c *consent) choose(ctx context.Context, b storage.Bucket, keep func(policy
 		keep = func(policy.Record) bool { return true }
 	}
 	if c.stored != nil {
-		if records, err = event.SelectConsent(ctx, b, *c.stored, keep); err != nil {
-			return nil, err
+		for r, err := range event.EachRecord(ctx, b, *c.stored) {
+			if err != nil {
+				return nil, err
+			}
+			if keep(r) {
+				records = append(records, r)
+			}
 		}
 	}
-	for _, r := range slices.Concat(c.records, c.said.records) {
+	for r := range c.records.All() {
+		if keep(r) {
+			records = append(records, r)
+		}
+	}
+	for _, r := range c.said.records {
 		if keep(r) {
 			records = append(records, r)
 		}
@@ -103,12 +113,7 @@ func (c *consent) decide(ctx context.Context, b storage.Bucket, beside []policy.
 	if c.stored != nil {
 		return event.DecideConsent(ctx, b, *c.stored, beside, now, erasures, purposes...)
 	}
-	beside = slices.Concat(c.records, beside)
-	var out []*policy.Decisions
-	for _, p := range purposes {
-		out = append(out, policy.Decide(p, now, beside, erasures))
-	}
-	return out, nil
+	return c.records.Decide(beside, now, erasures, purposes...)
 }
 
 // ErrConsentHeld says that records would deny more people than may be denied unasked, other than by their own withdrawal.
@@ -174,17 +179,16 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 		return nil, err
 	}
 	facts.ConsentFacts = read.Facts
-	for _, r := range read.Records {
+	for r := range read.Records.All() {
 		if r.State.Valid() && !r.Expires.IsZero() && !r.Expires.After(r.Effective) {
 			facts.Void++
 		}
 	}
-	withdrawn, err := before.choose(ctx, w.Bucket, policy.Record.Withdraws)
-	if err != nil {
-		return nil, err
-	}
-	out := &consent{records: joinRecords(read.Records, p.people(withdrawn)), at: w.Wall(), newest: before.newest, facts: facts}
+	out := &consent{records: read.Records, at: w.Wall(), newest: before.newest, facts: facts}
 	if last != nil {
+		if err := w.carryOver(ctx, p, before, out); err != nil {
+			return nil, err
+		}
 		before.said, out.said = said{records: alone}, said{records: alone}
 		if out.facts.Hold, err = w.judgeImport(ctx, before, out, nil, p.linked.erasures); err != nil {
 			return nil, err
@@ -193,12 +197,9 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 			out.facts.Hold.Held, out.facts.Accepted = false, w.accept
 		}
 		if out.facts.Hold.Held {
-			before.said = said{}
-			known, err := before.choose(ctx, w.Bucket, nil)
-			if err != nil {
+			if out.records, err = w.withdrawalsOnto(ctx, before, out.records); err != nil {
 				return nil, err
 			}
-			out.records = joinRecords(known, policy.Withdrawals(read.Records))
 		}
 	}
 	label := fmt.Sprintf("%08d", facts.Number)
@@ -207,7 +208,7 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 		return out, nil
 	}
 	c, err := w.do(ctx, step{name: "consent", label: label, key: out.key, iv: w.iv}, func(ctx context.Context) (result, error) {
-		m, err := event.StoreConsent(ctx, w.Bucket, dataPrefix(out.key, "records"), out.records)
+		m, err := out.records.Store(ctx, w.Bucket, dataPrefix(out.key, "records"))
 		if err != nil {
 			return result{}, err
 		}
@@ -221,6 +222,46 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 	}
 	m := c.Outputs["records"]
 	out.records, out.stored = nil, &m
+	return out, nil
+}
+
+// carryOver adds the withdrawals of the snapshot before to what has been read, under the numbers that their people have now.
+func (w *work) carryOver(ctx context.Context, p *plan, before, to *consent) error {
+	merged := p.ids.Merged()
+	for r, err := range event.EachRecord(ctx, w.Bucket, *before.stored) {
+		if err == nil && r.Withdraws() {
+			if now, ok := merged[r.Subject]; ok {
+				r.Subject = now
+			}
+			err = to.records.Add(r)
+		}
+		if err != nil {
+			return fmt.Errorf("consent: carry withdrawals over: %w", err)
+		}
+	}
+	to.records.Sort()
+	return nil
+}
+
+// withdrawalsOnto returns the records of the snapshot before, and of others the withdrawals.
+func (w *work) withdrawalsOnto(ctx context.Context, before *consent, others *event.Records) (*event.Records, error) {
+	out := &event.Records{}
+	for r, err := range event.EachRecord(ctx, w.Bucket, *before.stored) {
+		if err == nil {
+			err = out.Add(r)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("consent: what is held stays as it was: %w", err)
+		}
+	}
+	for r := range others.All() {
+		if r.Withdraws() {
+			if err := out.Add(r); err != nil {
+				return nil, fmt.Errorf("consent: %w", err)
+			}
+		}
+	}
+	out.Sort()
 	return out, nil
 }
 

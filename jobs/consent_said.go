@@ -296,10 +296,10 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 		return nil, err
 	}
 	out := &Consented{Effective: now.UTC(), Erased: int(read.Facts.Erased), Withheld: int(read.Facts.Withheld)}
-	if out.Hold, err = w.judgeImport(ctx, w.plan.consent, w.plan.consent, read.Records, w.plan.linked.erasures); err != nil {
+	records := slices.Collect(read.Records.All())
+	if out.Hold, err = w.judgeImport(ctx, w.plan.consent, w.plan.consent, records, w.plan.linked.erasures); err != nil {
 		return nil, err
 	}
-	records := read.Records
 	switch {
 	case out.Hold.Held && accept == nil:
 		out.Held, records = true, policy.Withdrawals(records)

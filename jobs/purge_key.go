@@ -298,8 +298,10 @@ func (r *Runner) withdrawnInFiles(ctx context.Context, js []*Job) (map[withdrawa
 		if err != nil {
 			return nil, err
 		}
-		for _, x := range policy.Withdrawals(read.Records) {
-			out[withdrawalOf(x)] = true
+		for x := range read.Records.All() {
+			if x.Withdraws() {
+				out[withdrawalOf(x)] = true
+			}
 		}
 	}
 	return out, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -17,8 +18,8 @@ import (
 
 // Consent is what a consent data set says, pseudonymized.
 type Consent struct {
-	Records     []policy.Record // in policy order, each once
-	Fingerprint string          // of the files
+	Records     *Records // sorted
+	Fingerprint string   // of the files
 	Facts       ConsentFacts
 	People      int    // whom an imported file names
 	Marks       []Mark // theirs under the current key, if they are at most MaxMarks
@@ -44,7 +45,7 @@ type ConsentFacts struct {
 // contain anything). Columns: subject, purpose, state, effective_at and, where the files have them, recorded_at (default: effective_at),
 // expires_at, source, record_id. States that are not known deny, and are counted. A row whose purpose is no name or whose effective_at
 // is missing, or a time that cannot be read, is an error that names file and row: a lost record may be a lost withdrawal. Records that
-// were recorded before their subject was erased are left out. New subjects are buffered in ids: Flush it.
+// were recorded before their subject was erased are left out. New subjects are buffered in ids: Flush it. Memory: that of Records.
 func ReadConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions) (*Consent, error) {
 	return readConsent(ctx, d, ids, sup, func(_ string, r *policy.Record) error { return r.CheckUnits() })
 }
@@ -55,7 +56,7 @@ func ImportConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppres
 	people := map[string]bool{} // as long as they are few
 	c, err := readConsent(ctx, d, ids, sup, func(id string, r *policy.Record) error {
 		if len(people) <= MaxMarks {
-			people[id] = true
+			people[strings.Clone(id)] = true
 		}
 		if r.Recorded.After(now) && r.Recorded.Equal(r.Effective) { // announced, without saying when: it is known now
 			r.Recorded = now
@@ -74,12 +75,7 @@ func ImportConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppres
 		}
 		return c, nil
 	}
-	c.People = 0
-	for i, r := range c.Records {
-		if i == 0 || r.Subject != c.Records[i-1].Subject {
-			c.People++
-		}
-	}
+	c.People = c.Records.people()
 	return c, nil
 }
 
@@ -92,7 +88,7 @@ func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 	if err != nil {
 		return nil, fmt.Errorf("read consent: %w", err)
 	}
-	out := &Consent{Fingerprint: Fingerprint(objs)}
+	out := &Consent{Records: &Records{}, Fingerprint: Fingerprint(objs)}
 	text := func(name string, optional bool) table.Want {
 		return table.Want{Name: d.column(name), Type: table.String, Optional: optional}
 	}
@@ -152,13 +148,12 @@ func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 		if rec.Subject, err = ids.Number(id); err != nil {
 			return nil, fmt.Errorf("read consent: %w", err)
 		}
-		out.Records = append(out.Records, rec)
+		if err := out.Records.Add(rec); err != nil {
+			return nil, fmt.Errorf("read consent: %s: %w", r.at(), err)
+		}
 	}
-	read := int64(len(out.Records))
-	slices.SortFunc(out.Records, policy.Record.Compare)
-	out.Records = slices.CompactFunc(out.Records, func(a, b policy.Record) bool { return a.Compare(b) == 0 })
-	out.Facts.Records = int64(len(out.Records))
-	out.Facts.Duplicates = read - out.Facts.Records
+	out.Facts.Duplicates = int64(out.Records.Sort())
+	out.Facts.Records = int64(out.Records.Len())
 	out.Facts.Quality.Kept = out.Facts.Records
 	if out.Facts.Quality = out.Facts.Quality.Result(); d.Expect.Empty() {
 		out.Facts.Quality = expect.Counts{}
@@ -219,40 +214,93 @@ var consentSchema = table.Schema{
 	{Name: "record_id", Type: table.String},
 }
 
-// StoreConsent writes records as a content-addressed snapshot under prefix: equal sets of records give the same digest and objects.
-func StoreConsent(ctx context.Context, b storage.Bucket, prefix string, records []policy.Record) (table.Manifest, error) {
-	return storeSnapshot(ctx, b, prefix, "consent", consentSchema, []string{"subject", "purpose", "effective_at"}, records, func(cols []table.Column, r policy.Record) {
-		cols[0].Int, cols[1].Str = append(cols[0].Int, int64(r.Subject)), append(cols[1].Str, r.Purpose)
-		cols[2].Str = append(cols[2].Str, string(r.State))
-		cols[3].Int, cols[4].Int = append(cols[3].Int, table.Micros(r.Effective)), append(cols[4].Int, table.Micros(r.Recorded))
-		expires := int64(0)
-		if !r.Expires.IsZero() {
-			expires = table.Micros(r.Expires)
-		}
-		cols[5].Int, cols[5].Valid = append(cols[5].Int, expires), append(cols[5].Valid, !r.Expires.IsZero())
-		cols[6].Str, cols[7].Str = append(cols[6].Str, r.Source), append(cols[7].Str, r.ID)
-	})
-}
+// consentOrder are the columns that a snapshot is sorted by first.
+var consentOrder = []string{"subject", "purpose", "effective_at"}
 
-// LoadConsent reads a snapshot that StoreConsent wrote, in policy order.
-func LoadConsent(ctx context.Context, b storage.Bucket, m table.Manifest) ([]policy.Record, error) {
-	return SelectConsent(ctx, b, m, nil)
-}
-
-// SelectConsent is LoadConsent of those records that keep wants (nil: of all): it holds no others.
-func SelectConsent(ctx context.Context, b storage.Bucket, m table.Manifest, keep func(policy.Record) bool) ([]policy.Record, error) {
-	if !slices.Equal(m.Schema, consentSchema) {
-		return nil, errNoConsentSnapshot
+// addConsent appends a record to the columns of consentSchema.
+func addConsent(cols []table.Column, r policy.Record) {
+	cols[0].Int, cols[1].Str = append(cols[0].Int, int64(r.Subject)), append(cols[1].Str, r.Purpose)
+	cols[2].Str = append(cols[2].Str, string(r.State))
+	cols[3].Int, cols[4].Int = append(cols[3].Int, table.Micros(r.Effective)), append(cols[4].Int, table.Micros(r.Recorded))
+	expires := int64(0)
+	if !r.Expires.IsZero() {
+		expires = table.Micros(r.Expires)
 	}
-	return loadSnapshot(ctx, b, m, "consent", policy.Record.Compare, func(c []table.Column, i int) policy.Record {
-		r := policy.Record{
-			Subject: policy.Subject(c[0].Int[i]), Purpose: c[1].Str[i], State: policy.State(c[2].Str[i]),
-			Effective: time.UnixMicro(c[3].Int[i]).UTC(), Recorded: time.UnixMicro(c[4].Int[i]).UTC(),
-			Source: c[6].Str[i], ID: c[7].Str[i],
+	cols[5].Int, cols[5].Valid = append(cols[5].Int, expires), append(cols[5].Valid, !r.Expires.IsZero())
+	cols[6].Str, cols[7].Str = append(cols[6].Str, r.Source), append(cols[7].Str, r.ID)
+}
+
+// StoreConsent writes records as a content-addressed snapshot under prefix: equal sets of records give the same digest and objects. Records.Store is for many.
+func StoreConsent(ctx context.Context, b storage.Bucket, prefix string, records []policy.Record) (table.Manifest, error) {
+	return storeSnapshot(ctx, b, prefix, "consent", consentSchema, consentOrder, records, addConsent)
+}
+
+// LoadConsent reads a snapshot that StoreConsent wrote, in policy order. EachRecord is for many.
+func LoadConsent(ctx context.Context, b storage.Bucket, m table.Manifest) ([]policy.Record, error) {
+	out := make([]policy.Record, 0, m.Rows)
+	for r, err := range EachRecord(ctx, b, m) {
+		if err != nil {
+			return nil, err
 		}
-		if !c[5].Null(i) {
-			r.Expires = time.UnixMicro(c[5].Int[i]).UTC()
+		out = append(out, r)
+	}
+	slices.SortFunc(out, policy.Record.Compare)
+	return out, nil
+}
+
+// EachRecord yields the records of a snapshot, subject by subject, ascending: it holds a few row groups. The sequence ends after the first error.
+func EachRecord(ctx context.Context, b storage.Bucket, m table.Manifest) iter.Seq2[policy.Record, error] {
+	return eachRecord(ctx, b, m, table.ReadOptions{Dictionaries: true}, nil)
+}
+
+// eachRecord yields the records of the purposes that wanted names (nil: of all). The columns that are read are those of the schema, in its order but for the source, which may be missing.
+func eachRecord(ctx context.Context, b storage.Bucket, m table.Manifest, o table.ReadOptions, wanted func(purpose string) bool) iter.Seq2[policy.Record, error] {
+	return func(yield func(policy.Record, error) bool) {
+		if !slices.Equal(m.Schema, consentSchema) {
+			yield(policy.Record{}, errNoConsentSnapshot)
+			return
 		}
-		return r
-	}, keep)
+		for rows, err := range table.Read(ctx, b, m, o) {
+			if err != nil {
+				yield(policy.Record{}, fmt.Errorf("load consent: %w", err))
+				return
+			}
+			c := rows.Cols
+			source, id := rows.Col("source"), rows.Col("record_id")
+			of := whichOf(&c[1], wanted)
+			for i, n := range c[0].Int {
+				if !of(i) {
+					continue
+				}
+				r := policy.Record{
+					Subject: policy.Subject(n), Purpose: c[1].Text(i), State: policy.State(c[2].Text(i)), ID: id.Text(i),
+					Effective: time.UnixMicro(c[3].Int[i]).UTC(), Recorded: time.UnixMicro(c[4].Int[i]).UTC(),
+				}
+				if source != nil {
+					r.Source = source.Text(i)
+				}
+				if !c[5].Null(i) {
+					r.Expires = time.UnixMicro(c[5].Int[i]).UTC()
+				}
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// whichOf tells which rows of a column of texts are wanted (nil: all). Of a dictionary each text is asked for once.
+func whichOf(c *table.Column, wanted func(string) bool) func(row int) bool {
+	switch {
+	case wanted == nil:
+		return func(int) bool { return true }
+	case c.Code == nil:
+		return func(i int) bool { return wanted(c.Text(i)) }
+	}
+	known := make([]bool, len(c.Dict))
+	for i, text := range c.Dict {
+		known[i] = wanted(text)
+	}
+	return func(i int) bool { return !c.Null(i) && known[c.Code[i]] }
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime"
 	"slices"
 	"time"
@@ -23,10 +24,22 @@ func DecideConsent(ctx context.Context, b storage.Bucket, m table.Manifest, besi
 	if !slices.Equal(m.Schema, consentSchema) {
 		return nil, errNoConsentSnapshot
 	}
+	wanted := func(purpose string) bool {
+		return slices.ContainsFunc(purposes, func(p policy.Purpose) bool { return p.Name == purpose })
+	}
+	return decideBy(max(1, m.Shards), beside, now, erasures, purposes, func(shard int) iter.Seq2[policy.Record, error] {
+		return eachRecord(ctx, b, m, table.ReadOptions{Columns: decided, Shards: []int{shard}, Dictionaries: true}, wanted)
+	})
+}
+
+// decided are the columns of a snapshot by which is decided, in the order of the schema.
+var decided = []string{"subject", "purpose", "state", "effective_at", "recorded_at", "expires_at", "record_id"}
+
+// decideBy decides shard by shard, side by side. rows yields the records of a shard, subject by subject, ascending.
+func decideBy(shards int, beside []policy.Record, now time.Time, erasures []policy.Erasure, purposes []policy.Purpose, rows func(shard int) iter.Seq2[policy.Record, error]) ([]*policy.Decisions, error) {
 	beside = slices.SortedFunc(slices.Values(beside), policy.Record.Compare)
-	shards := max(1, m.Shards)
 	parts := make([]*policy.Deciding, shards)
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for shard := range shards {
 		in := func(s policy.Subject) bool { return table.ShardOf(uint64(s), shards) == shard }
@@ -43,7 +56,7 @@ func DecideConsent(ctx context.Context, b storage.Bucket, m table.Manifest, besi
 			}
 		}
 		parts[shard] = policy.NewDeciding(now, gone, purposes...)
-		g.Go(func() error { return decideShard(ctx, b, m, shard, others, parts[shard], purposes) })
+		g.Go(func() error { return decideShard(rows(shard), others, parts[shard]) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("decide by consent: %w", err)
@@ -51,11 +64,8 @@ func DecideConsent(ctx context.Context, b storage.Bucket, m table.Manifest, besi
 	return policy.Join(parts...), nil
 }
 
-// decided are the columns of a snapshot by which is decided, and their order.
-var decided = []string{"subject", "purpose", "state", "effective_at", "recorded_at", "expires_at", "record_id"}
-
 // decideShard decides of the subjects of one shard. Its rows are sorted by subject; beside are others' records of the shard, sorted as well.
-func decideShard(ctx context.Context, b storage.Bucket, m table.Manifest, shard int, beside []policy.Record, to *policy.Deciding, purposes []policy.Purpose) error {
+func decideShard(rows iter.Seq2[policy.Record, error], beside []policy.Record, to *policy.Deciding) error {
 	var of policy.Subject
 	var mine []policy.Record // of one subject
 	end := func() error {
@@ -84,31 +94,16 @@ func decideShard(ctx context.Context, b storage.Bucket, m table.Manifest, shard 
 		of = s
 		return err
 	}
-	for rows, err := range table.Read(ctx, b, m, table.ReadOptions{Columns: decided, Shards: []int{shard}, Dictionaries: true}) {
+	for r, err := range rows {
 		if err != nil {
 			return err
 		}
-		c := rows.Cols
-		for i, n := range c[0].Int {
-			purpose := c[1].Text(i)
-			if !slices.ContainsFunc(purposes, func(p policy.Purpose) bool { return p.Name == purpose }) {
-				continue
+		if r.Subject != of || len(mine) == 0 {
+			if err := begin(r.Subject); err != nil {
+				return err
 			}
-			s := policy.Subject(n)
-			if s != of || len(mine) == 0 {
-				if err := begin(s); err != nil {
-					return err
-				}
-			}
-			r := policy.Record{
-				Subject: s, Purpose: purpose, State: policy.State(c[2].Text(i)), ID: c[6].Text(i),
-				Effective: time.UnixMicro(c[3].Int[i]).UTC(), Recorded: time.UnixMicro(c[4].Int[i]).UTC(),
-			}
-			if !c[5].Null(i) {
-				r.Expires = time.UnixMicro(c[5].Int[i]).UTC()
-			}
-			mine = append(mine, r)
 		}
+		mine = append(mine, r)
 	}
 	if err := begin(policy.Subject(1<<64 - 1)); err != nil {
 		return err

@@ -3,6 +3,7 @@ package event
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,11 +37,12 @@ func TestImportOfManyRowsOfOnePerson(t *testing.T) {
 	if each := (heap() - before) / rows; each > 300 {
 		t.Errorf("a record is kept in %d bytes", each)
 	}
-	if len(c.Records) != rows || c.People != 1 || len(c.Marks) != 1 || c.Marks[0] != MarkOf(testKeys(t, "k1"), person(1)) {
-		t.Errorf("%d records of %d people, %d of them named", len(c.Records), c.People, len(c.Marks))
+	records := slices.Collect(c.Records.All())
+	if len(records) != rows || c.People != 1 || len(c.Marks) != 1 || c.Marks[0] != MarkOf(testKeys(t, "k1"), person(1)) {
+		t.Errorf("%d records of %d people, %d of them named", len(records), c.People, len(c.Marks))
 	}
 	now := start.Add(rows * time.Second)
-	if d := policy.Decide(policy.Purpose{Name: "recommend", Basis: policy.Consent}, now, c.Records, nil); !d.Of(c.Records[0].Subject).Denied() {
+	if d := policy.Decide(policy.Purpose{Name: "recommend", Basis: policy.Consent}, now, records, nil); !d.Of(records[0].Subject).Denied() {
 		t.Error("the last of the records, a withdrawal, does not count")
 	}
 	runtime.KeepAlive(c)

@@ -136,10 +136,10 @@ func TestNoIdentifierCrossesTheBoundaryAndErasureLeavesNoTrace(t *testing.T) {
 			t.Fatal(err)
 		}
 		erasures, _ := j.Pending()
-		if snapshot, err = StoreConsent(ctx, out, prefix+"/consent", c.Records); err != nil {
+		if snapshot, err = c.Records.Store(ctx, out, prefix+"/consent"); err != nil {
 			t.Fatal(err)
 		}
-		w := &world{lake: lake, out: out, keys: k, ids: ids, decisions: policy.Decide(recommend, dayAt(5), c.Records, erasures)}
+		w := &world{lake: lake, out: out, keys: k, ids: ids, decisions: policy.Decide(recommend, dayAt(5), slices.Collect(c.Records.All()), erasures)}
 		m, facts = w.ingest(t, shop(lake), oneDay(1), 2, sup)
 		flush(t, ids)
 		return ids, m, snapshot, facts

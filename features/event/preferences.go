@@ -186,5 +186,5 @@ func LoadPreferences(ctx context.Context, b storage.Bucket, m table.Manifest) ([
 	}
 	return loadSnapshot(ctx, b, m, "preferences", policy.Wish.Compare, func(c []table.Column, i int) policy.Wish {
 		return policy.Wish{Subject: policy.Subject(c[0].Int[i]), Name: policy.WishName(c[1].Str[i]), Value: c[2].Str[i], At: time.UnixMicro(c[3].Int[i]).UTC()}
-	}, nil)
+	})
 }

@@ -107,7 +107,7 @@ func StoreProtected(ctx context.Context, b storage.Bucket, prefix string, subjec
 
 // LoadProtected reads what StoreProtected wrote, ascending.
 func LoadProtected(ctx context.Context, b storage.Bucket, m table.Manifest) ([]policy.Subject, error) {
-	return loadSnapshot(ctx, b, m, "who is protected", cmp.Compare[policy.Subject], func(c []table.Column, i int) policy.Subject { return policy.Subject(c[0].Int[i]) }, nil)
+	return loadSnapshot(ctx, b, m, "who is protected", cmp.Compare[policy.Subject], func(c []table.Column, i int) policy.Subject { return policy.Subject(c[0].Int[i]) })
 }
 
 // StoreSensitive writes the sensitive items as a content-addressed table under prefix.
@@ -125,5 +125,5 @@ func StoreSensitive(ctx context.Context, b storage.Bucket, prefix string, items 
 
 // LoadSensitive reads what StoreSensitive wrote, ascending.
 func LoadSensitive(ctx context.Context, b storage.Bucket, m table.Manifest) ([]string, error) {
-	return loadSnapshot(ctx, b, m, "sensitive items", cmp.Compare[string], func(c []table.Column, i int) string { return c[0].Str[i] }, nil)
+	return loadSnapshot(ctx, b, m, "sensitive items", cmp.Compare[string], func(c []table.Column, i int) string { return c[0].Str[i] })
 }

@@ -12,10 +12,18 @@ import (
 // snapshotShards keeps an erasure from rewriting all of a snapshot of records about people.
 const snapshotShards = 8
 
-// storeSnapshot writes records about people as one table under prefix, by subject in shards. add appends a record to the columns of the schema.
+// snapshotChunk is how many records are handed to a writer at once.
+const snapshotChunk = 8192
+
+// newSnapshot stages a table of records about people under prefix, by subject in shards.
+func newSnapshot(b storage.Bucket, prefix string, schema table.Schema, sortBy []string) *table.Writer {
+	return table.NewWriter(b, prefix, schema, table.WriteOptions{Shards: snapshotShards, ShardBy: "subject", SortBy: sortBy})
+}
+
+// storeSnapshot writes records about people as one table under prefix. add appends a record to the columns of the schema.
 func storeSnapshot[R any](ctx context.Context, b storage.Bucket, prefix, what string, schema table.Schema, sortBy []string, records []R, add func(cols []table.Column, r R)) (table.Manifest, error) {
-	w := table.NewWriter(b, prefix, schema, table.WriteOptions{Shards: snapshotShards, ShardBy: "subject", SortBy: sortBy})
-	for chunk := range slices.Chunk(records, 8192) {
+	w := newSnapshot(b, prefix, schema, sortBy)
+	for chunk := range slices.Chunk(records, snapshotChunk) {
 		cols := make([]table.Column, len(schema))
 		for _, r := range chunk {
 			add(cols, r)
@@ -31,20 +39,15 @@ func storeSnapshot[R any](ctx context.Context, b storage.Bucket, prefix, what st
 	return m, nil
 }
 
-// loadSnapshot reads what storeSnapshot wrote, in the order of compare. of makes the record of a row; those that keep refuses are left out (nil: none).
-func loadSnapshot[R any](ctx context.Context, b storage.Bucket, m table.Manifest, what string, compare func(a, b R) int, of func(cols []table.Column, row int) R, keep func(R) bool) ([]R, error) {
-	var out []R
-	if keep == nil {
-		out = make([]R, 0, m.Rows)
-	}
+// loadSnapshot reads what storeSnapshot wrote, in the order of compare. of makes the record of a row.
+func loadSnapshot[R any](ctx context.Context, b storage.Bucket, m table.Manifest, what string, compare func(a, b R) int, of func(cols []table.Column, row int) R) ([]R, error) {
+	out := make([]R, 0, m.Rows)
 	for rows, err := range table.Read(ctx, b, m, table.ReadOptions{}) {
 		if err != nil {
 			return nil, fmt.Errorf("load %s: %w", what, err)
 		}
 		for i := range rows.N {
-			if r := of(rows.Cols, i); keep == nil || keep(r) {
-				out = append(out, r)
-			}
+			out = append(out, of(rows.Cols, i))
 		}
 	}
 	slices.SortFunc(out, compare)

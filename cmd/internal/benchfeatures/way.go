@@ -124,7 +124,11 @@ func runWay(ctx context.Context, t task) (m measured, err error) {
 		return m, err
 	}
 	purpose := policy.Purpose{Name: "recommend", Says: "Suggest things.", Basis: policy.Consent, Reads: map[string][]string{"events": {"kind", "value"}}}
-	decisions := policy.Decide(purpose, t.Data.end(), consent.Records, nil)
+	decided, err := consent.Records.Decide(nil, t.Data.end(), nil, purpose)
+	if err != nil {
+		return m, err
+	}
+	decisions := decided[0]
 	lap("consent", began)
 
 	began = time.Now()
