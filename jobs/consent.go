@@ -174,6 +174,7 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 	if !w.dry {
 		w.report("consent", 0, 0, "")
 	}
+	defer w.spare()()
 	read, err := event.ReadConsent(ctx, *src, p.ids, p.sup)
 	if err != nil {
 		return nil, err

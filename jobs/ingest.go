@@ -108,6 +108,9 @@ func (w *work) ingest(ctx context.Context) error {
 			todo++
 		}
 	}
+	if todo > 0 {
+		defer w.spare()()
+	}
 	var n int64
 	commits := make([]*table.Commit, len(p.days))
 	for i, d := range p.days {

@@ -29,8 +29,9 @@ type Runner struct {
 	Online    online.Store
 	OnlineURL string // as results name it
 	Engine    features.Engine
-	Memory    int64  // bytes that a build may take for its state; 0: no limit
-	Spill     string // the folder for what does not fit; "": the system's for temporary files
+	Memory    int64               // bytes that a build may take for its state; 0: no limit
+	Spill     string              // the folder for what does not fit; "": the system's for temporary files
+	Sparing   func() (end func()) // begins a piece of work that holds much memory, which is to be spared until its end; nil: it is not
 	Loaders   map[string]models.Loader
 	Keys      event.Keys     // zero: a runner of interval-level steps, which may not read raw data
 	Previous  []event.Keys   // retired secrets, which still find people who have not reappeared
@@ -50,6 +51,14 @@ type Runner struct {
 	Ticks func(every time.Duration) (ticks <-chan time.Time, stop func())
 
 	turns *turns // of runs beside one another in this process; nil: there is one at a time
+}
+
+// spare begins a piece of work that holds much memory.
+func (r *Runner) spare() (end func()) {
+	if r.Sparing == nil {
+		return func() {}
+	}
+	return r.Sparing()
 }
 
 // Observer is told how runs go: alerts and lineage are observers. It is called from the run's goroutine, and what goes wrong with it is its

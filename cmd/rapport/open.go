@@ -96,7 +96,7 @@ func (a *app) open(ctx context.Context, withKeys bool) (*project, error) {
 	}
 	prog := a.newProgress()
 	r := &jobs.Runner{
-		Bucket: o.Bucket, Online: o.Online, OnlineURL: p.Online.URL, Engine: frugal.Engine{Engine: local.Engine{}}, Loaders: configs.Loaders, Keys: o.Keys, Previous: o.Previous, LinkedBy: o.LinkedBy, Now: now, Wall: a.wall, Pinned: o.Pinned(),
+		Bucket: o.Bucket, Online: o.Online, OnlineURL: p.Online.URL, Engine: frugal.Engine{Engine: local.Engine{}}, Sparing: frugal.Sparing, Loaders: configs.Loaders, Keys: o.Keys, Previous: o.Previous, LinkedBy: o.LinkedBy, Now: now, Wall: a.wall, Pinned: o.Pinned(),
 		NewID:    func(time.Time) string { return ulid.Make().String() },
 		Memory:   buildMemory(p.MemoryBytes()),
 		Holder:   holder(),

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// known is what is decided of the subjects whom a record or an erasure names, ascending by number: 16 bytes a subject and one to two of an index, 8 more in a block where a basis ends at a known
+// known is what is decided of the subjects whom a record or an erasure names, ascending by number: 16 bytes a subject and one to two of an index, 10 more where a basis ends at a known
 // time. A subject's two words stand side by side: single subjects are looked up at random, and each place in memory costs as much as all else.
 type known struct {
 	now    int64
@@ -24,8 +24,9 @@ type known struct {
 
 // block holds blockRows subjects at most, and at least one.
 type block struct {
-	rows    []entry
-	expires []int64 // nil: nobody's basis ends at a known time
+	rows []entry
+	ends []uint16 // rows of those whose basis ends at a known time, ascending,
+	at   []int64  // and when that is
 }
 
 // entry is one subject: said is when its span begins (µs), shifted by codeBits, and a code.
@@ -74,13 +75,10 @@ func (k *known) add(s Subject, v verdict) {
 	default:
 		e.said |= v.From << codeBits
 	}
-	if v.Expires != 0 && b.expires == nil {
-		b.expires = make([]int64, len(b.rows), cap(b.rows))
+	if v.Expires != 0 {
+		b.ends, b.at = append(b.ends, uint16(len(b.rows))), append(b.at, v.Expires)
 	}
 	b.rows = append(b.rows, e)
-	if b.expires != nil {
-		b.expires = append(b.expires, v.Expires)
-	}
 	k.n++
 	if i := len(b.rows) - 1; k.at(b, i) != v {
 		b.rows[i].said |= elsewhereBit
@@ -236,8 +234,8 @@ func (k *known) at(b *block, i int) verdict {
 		return v
 	}
 	v.From, v.To = from, k.now
-	if b.expires != nil {
-		v.Expires = b.expires[i]
+	if n, ends := slices.BinarySearch(b.ends, uint16(i)); ends {
+		v.Expires = b.at[n]
 	}
 	return v
 }

@@ -108,3 +108,35 @@ func TestUsersSettingStands(t *testing.T) {
 	}
 	end()
 }
+
+// What is spared beside engines is given back whoever ends first.
+func TestSparing(t *testing.T) {
+	t.Setenv("GOGC", "")
+	defer debug.SetGCPercent(debug.SetGCPercent(300))
+	var got []int
+	see := func() {
+		now := debug.SetGCPercent(300)
+		debug.SetGCPercent(now)
+		got = append(got, now)
+	}
+	first, second := Sparing(), Sparing()
+	see()
+	build := begin(0)
+	see()
+	first()
+	second()
+	see()
+	build()
+	see()
+	build = begin(0)
+	ingest := Sparing()
+	build()
+	see()
+	ingest()
+	see()
+	for i, want := range []int{sparingPercent, percent, percent, 300, sparingPercent, 300} {
+		if got[i] != want {
+			t.Fatalf("percentages %v, at %d want %d", got, i, want)
+		}
+	}
+}
