@@ -7,7 +7,7 @@
 // ends at some 90 MB, and a collection at each tenth of so little was a fifth of its time. It may have a floor of garbage as well.
 //
 // An ingest holds the identity table and what is decided of everybody, and the reading of a feed of consent its records: what they hold is small beside states, and their garbage is many
-// small pieces. At Usual what they hold would count four times in a night's peak; at half as much garbage as heap it counts twice, for a hundredth of their time.
+// small pieces. At Usual what they hold would count four times in a peak; with no more garbage than that it counts twice, for a hundredth of their time.
 //
 // make bench-features measures engines as the product runs them.
 package frugal
