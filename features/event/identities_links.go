@@ -286,7 +286,7 @@ func (t *Identities) rowless(ctx context.Context, links []link) (map[policy.Subj
 			return nil, err
 		}
 		for _, s := range subjects {
-			if _, stands := rows[s]; !stands {
+			if _, stands := rows.find(s); !stands {
 				gone[s] = true
 			}
 		}
