@@ -285,8 +285,9 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 	if err != nil {
 		return nil, &BadFile{err}
 	}
+	records := slices.Collect(read.Records.All())
 	if c.tell != nil {
-		c.tell(onlineKeysOf(ids, read.Records))
+		c.tell(onlineKeysOf(ids, records))
 	}
 	if err := c.log(ctx, read.People, read.Marks); err != nil {
 		return nil, err
@@ -296,7 +297,6 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 		return nil, err
 	}
 	out := &Consented{Effective: now.UTC(), Erased: int(read.Facts.Erased), Withheld: int(read.Facts.Withheld)}
-	records := slices.Collect(read.Records.All())
 	if out.Hold, err = w.judgeImport(ctx, w.plan.consent, w.plan.consent, records, w.plan.linked.erasures); err != nil {
 		return nil, err
 	}

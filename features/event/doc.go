@@ -8,6 +8,7 @@
 //	Journal, Suppressions  what subjects asked for; erased subjects recognized by a mark
 //	Source, Files, Ingest  events
 //	DataSet, ReadConsent, ReadAttributes  the data sets beside them
+//	Records                many records of consent, packed
 //	RewriteWithout         a table without some rows: the primitive of erasure and purge
 //
 // # Design
@@ -17,6 +18,10 @@
 // nothing. The number is the HMAC when first seen, so that two processes that meet a new subject at once, or a table built again
 // from the sources, agree on it without asking each other. (Rejected: counters, which need a lock and number people by arrival; HMACs in
 // every object, which a rotation would have to rewrite.) The online key stands beside the number, so that publishing needs no secret.
+//
+// Millions of people fit. A number begins as its row's HMAC does, so the table is kept as the objects have it and searched by number; maps hold who is new, and the few whose number is
+// another. (Rejected: maps of everybody by number and by HMAC, which took four times the memory, and a microsecond a person to fill.) A feed's records are
+// packed, and the snapshot is made shard by shard.
 //
 // Nobody is numbered for nothing. A subject without a basis gets no row: the decision for "no record" needs no number.
 //
