@@ -21,7 +21,7 @@ const (
 	logicRefuse   = 2 // 2: the report shows days that were refused before
 	logicEvaluate = 6 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what; 4: the report tells of the drift and the budgets of the runs before it; 5: and of those that were refused, of the days that there are, and of no ledger that knows more; 6: groups of few are one row without their names, and an item that no catalog has and few took is in nobody else's list
 	logicTrust    = 3 // 2: the rate of consent is of the people on record; 3: levels of few people are not named
-	logicLoad     = 4 // 2: entries say why they deserve little trust; 3: meta names the build of the rows; 4: an item that no catalog has and few took is in nobody else's list
+	logicLoad     = 4 // 2: entries say why they deserve little trust; 3: meta names the build of the rows; 4: an item that no catalog has and few took is in nobody else's list, and meta names the keys of the people
 )
 
 // logicState is the number of the form in which builds keep states and tiles. It is in no key: what another form has is not read, and the result is the same.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/lists"
@@ -113,39 +114,79 @@ func (w *work) expiries() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// fill loads a new generation: lists with reasons, vectors, feature rows, the list not based on profiling, and meta.
+// fill loads a new generation, and another in its place where somebody has been wrapped anew meanwhile, by a rotation of keys: it would hold them under a key that
+// nothing else needs any more, and by which no erasure would look for them once it is retired.
 func (w *work) fill(ctx context.Context, v registry.Version) (uint64, loadedFacts, error) {
 	d, err := w.load(ctx)
 	if err != nil {
 		return 0, loadedFacts{}, err
 	}
+	for range rotationsAtMost {
+		g, facts, held, err := w.fillOnce(ctx, v, d)
+		if err != nil {
+			return 0, loadedFacts{}, err
+		}
+		ids, err := w.identities(ctx)
+		if err == nil && !rekeyed(ids, held) {
+			return g, facts, nil
+		}
+		w.plan.ids = ids
+		if dropped := w.Online.Drop(context.WithoutCancel(ctx), g); dropped != nil {
+			err = errors.Join(err, fmt.Errorf("online store: drop generation %d, which may hold people under a key of before a rotation: %w", g, dropped))
+		}
+		if err != nil {
+			return 0, loadedFacts{}, err
+		}
+	}
+	return 0, loadedFacts{}, fmt.Errorf("online store: keys were rotated %d times while a generation was loaded: run again when that is done", rotationsAtMost)
+}
+
+// rotationsAtMost is how often a generation is loaded anew for a rotation.
+const rotationsAtMost = 3
+
+// rekeyed reports whether somebody has another online key now than the one they were held by.
+func rekeyed(ids *event.Identities, held map[policy.Subject]string) bool {
+	for s, was := range held {
+		if key, stands := ids.OnlineKey(s); stands && key != was {
+			return true
+		}
+	}
+	return false
+}
+
+// fillOnce loads a new generation: lists with reasons, vectors, feature rows, the list not based on profiling, and meta. It returns the online keys that people are
+// held by as well.
+func (w *work) fillOnce(ctx context.Context, v registry.Version, d *dataset) (uint64, loadedFacts, map[policy.Subject]string, error) {
+	fail := func(err error) (uint64, loadedFacts, map[policy.Subject]string, error) {
+		return 0, loadedFacts{}, nil, err
+	}
 	next, err := w.nextGeneration(ctx)
 	if err != nil {
-		return 0, loadedFacts{}, err
+		return fail(err)
 	}
 	l, err := w.Online.Load(ctx, next)
 	if err != nil {
-		return 0, loadedFacts{}, fmt.Errorf("online store: %w", err)
+		return fail(fmt.Errorf("online store: %w", err))
 	}
 	defer l.Close()
 	f := filler{work: w, d: d, v: v, out: l, online: w.plan.ids.OnlineKeys()}
 	for _, part := range []func(context.Context) error{f.meta, f.lists, f.features} {
 		if err := part(ctx); err != nil {
-			return 0, loadedFacts{}, err
+			return fail(err)
 		}
 	}
 	digest, err := l.Finish(ctx)
 	if err != nil {
-		return 0, loadedFacts{}, fmt.Errorf("online store: finish generation %d: %w", next, err)
+		return fail(fmt.Errorf("online store: finish generation %d: %w", next, err))
 	}
 	have, err := w.Online.Generations(ctx)
 	if err != nil {
-		return 0, loadedFacts{}, fmt.Errorf("online store: %w", err)
+		return fail(fmt.Errorf("online store: %w", err))
 	}
 	if have[next] != digest {
-		return 0, loadedFacts{}, fmt.Errorf("online store: generation %d reads back with digest %.12s, not %.12s: not made live", next, have[next], digest)
+		return fail(fmt.Errorf("online store: generation %d reads back with digest %.12s, not %.12s: not made live", next, have[next], digest))
 	}
-	return next, loadedFacts{Digest: digest, Entities: f.entities, Rows: f.rows, Short: f.short, Wishes: w.plan.wanted(), Audience: w.plan.audience()}, nil
+	return next, loadedFacts{Digest: digest, Entities: f.entities, Rows: f.rows, Short: f.short, Wishes: w.plan.wanted(), Audience: w.plan.audience()}, f.online, nil
 }
 
 // nextGeneration is one above every generation that the store or the registry knows.

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage/online"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -215,6 +217,20 @@ func (w *work) sound(ctx context.Context, generation uint64, v registry.Version)
 		return false, fmt.Sprintf("generation %d was of something else", generation), nil
 	}
 	return true, "nothing was amiss", nil
+}
+
+// LiveLacks lists the keys by which people of the live generation are looked up and that are not given: they are served as if nobody knew them. Of a generation
+// that does not say by which, and of none, it lists none. Cost: one lookup.
+func (r *Runner) LiveLacks(ctx context.Context) ([]string, error) {
+	w := &work{Runner: r, now: r.Now()}
+	m, err := w.liveMeta(ctx)
+	if errors.Is(err, online.ErrNotFound) || errors.Is(err, online.ErrNoGeneration) {
+		return nil, nil
+	}
+	given := r.given()
+	return slices.DeleteFunc(m.Keys, func(id string) bool {
+		return slices.ContainsFunc(given, func(k event.Keys) bool { return k.ID() == id })
+	}), err
 }
 
 // liveMeta reads what the live generation says of itself.

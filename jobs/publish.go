@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -33,7 +34,12 @@ func (w *work) register(ctx context.Context, d eval.Decision) (registry.Version,
 	v := registry.Version{
 		Key: strings.ReplaceAll(w.plan.evaluate.key, "/", "__"), Interval: w.iv, Created: w.now, Metrics: map[string]float64{}, Verdict: registry.Passed,
 		Report: registry.Report{Digest: w.plan.judged.SHA256, Link: w.plan.judged.Report}, Inputs: w.plan.set.Days, Seed: w.job.Model.Seed,
-		KernelClass: models.KernelClass(), Spec: spec,
+		KernelClass: models.KernelClass(), Spec: spec, Encrypted: w.Encrypted,
+	}
+	for _, p := range w.job.purposes() {
+		for _, t := range p.Terms {
+			v.Terms = append(v.Terms, p.Name+": "+t)
+		}
 	}
 	for _, m := range w.plan.judged.Metrics {
 		if m.Value != nil {
@@ -72,6 +78,7 @@ type Meta struct {
 	Pinned   bool        `json:"clock_pinned,omitempty"`
 	Audience string      `json:"audience,omitempty"` // of sensitive items: a digest of who is shown which; "" where none are declared
 	Views    string      `json:"views,omitempty"`    // key of the build whose rows are in it; "" where none are published
+	Keys     []string    `json:"keys,omitempty"`     // ids of the keys by which its people are looked up, ascending
 }
 
 // BudgetRow is one judged budget.
@@ -88,6 +95,7 @@ func (w *work) meta(v registry.Version) Meta {
 		Reasons: f.Decision.Reasons, Metrics: f.Metrics, Cohorts: f.Cohorts, Report: f.Report, SHA256: f.SHA256, Pinned: w.Pinned,
 		Audience: w.plan.audience(),
 	}
+	m.Keys = slices.Sorted(maps.Keys(w.plan.ids.KeyRows()))
 	if len(w.job.Published) > 0 {
 		m.Views = w.plan.build.key
 	}

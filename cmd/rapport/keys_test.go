@@ -481,3 +481,112 @@ func TestLinkedIDs(t *testing.T) {
 	s.night(7)
 	s.noTrace("after the night that follows", traces)
 }
+
+// loading does something when a generation begins to be loaded, once.
+type loading struct {
+	online.Store
+	do func()
+}
+
+func (l *loading) Load(ctx context.Context, gen uint64) (online.Loader, error) {
+	if do := l.do; do != nil {
+		l.do = nil
+		do()
+	}
+	return l.Store.Load(ctx, gen)
+}
+
+// TestRotationWhileLoading: a generation that is loaded while people are wrapped anew holds them under the key that they stand under when it is whole; so the one
+// before can be retired by the generations that there were.
+func TestRotationWhileLoading(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.night(6)
+	k1, k2 := s.opened.Keys, newKeys(t, "k2")
+	// The night after is that of two processes, of which the second has no key.
+	s.runner.Now = func() time.Time { return nightAfter(7) }
+	if _, err := s.runner.Run(t.Context(), s.job, s.interval(7), jobs.Options{Through: jobs.ThroughIngest, Cause: "run"}); err != nil {
+		t.Fatal(err)
+	}
+	second := *s.runner
+	second.Keys = event.Keys{}
+	s.under(k2, k1)
+	second.Online = &loading{s.opened.Online, func() {
+		if done, err := s.runner.Rewrap(t.Context(), []*jobs.Job{s.job}); err != nil || done.Wrapped == 0 || len(done.Left) != 0 {
+			t.Errorf("wrapped anew %+v, %v", done, err)
+		}
+	}}
+	res, err := second.Run(t.Context(), s.job, s.interval(7), jobs.Options{Through: jobs.ThroughPublish, Cause: "run"})
+	if err != nil || res.Published == nil {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	generation := res.Published.Generation
+	ids, err := event.OpenIdentities(t.Context(), s.opened.Bucket, event.Keys{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owners := map[string]bool{}
+	for _, key := range ids.OnlineKeys() {
+		owners[key] = true
+	}
+	held, strange := 0, 0
+	if err := s.opened.Online.Scan(t.Context(), "", func(e online.Entry) error {
+		if e.Owner != "" {
+			held++
+		}
+		if e.Owner != "" && !owners[e.Owner] {
+			strange++
+		}
+		return nil
+	}); err != nil || held == 0 || strange > 0 {
+		t.Errorf("of %d rows of people %d are under a key that nobody stands under: %v", held, strange, err)
+	}
+	ring, err := s.runner.Keyring(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k := ring.Secrets[0]; k.ID != "k1" || k.People != 0 || slices.Contains(k.Generations, generation) {
+		t.Errorf("the key of before: %+v, and generation %d is live", k, generation)
+	}
+	if have, err := s.opened.Online.Generations(t.Context()); err != nil || len(have) != 2 {
+		t.Errorf("%d generations stand in the store, want that of the first night and the live one: %v", len(have), err)
+	}
+}
+
+// TestServersOfARotation: a server that was up before a rotation is ready until lists of the new key are live, for until then it knows whom it serves; one that is
+// started with the project file of before it is not, and says why; one that has the new file is.
+func TestServersOfARotation(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.night(6)
+	k1, k2 := s.opened.Keys, newKeys(t, "k2")
+	start := func() *server {
+		f := newFront(s)
+		mine := *s.runner
+		f.server.project.runner = &mine
+		f.server.lookAtKeys(t.Context())
+		return f.server
+	}
+	says := func(when string, srv *server, want string) {
+		t.Helper()
+		if err := srv.keysFit(t.Context()); (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", when, err, want)
+		}
+	}
+	const lacks = "people may stand under k2, which is not given"
+	before := start()
+	says("before the rotation", before, "")
+	s.under(k2, k1)
+	if _, err := s.runner.Rewrap(t.Context(), []*jobs.Job{s.job}); err != nil {
+		t.Fatal(err)
+	}
+	fresh := start()
+	s.under(k1)
+	late := start()
+	says("up before it", before, "")
+	says("started with the file of before it", late, lacks)
+	says("started with the new file", fresh, "")
+	s.under(k2, k1)
+	s.night(7)
+	says("up before it, when lists of the new key are live", before, lacks)
+	says("started with the file of before it", late, lacks)
+	says("started with the new file", fresh, "")
+}

@@ -85,6 +85,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	}
 	defer l.Close() // again, and harmless, once it has been served from
 	s.reads = s.newReadsWatch()
+	s.lookAtKeys(ctx)
 	metrics := s.wire(js)
 	defer s.scheduler.Leave(ctx)
 	if err := s.scheduler.Announce(ctx); err != nil {
@@ -101,7 +102,11 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 		Tokens: s.tokens, Now: a.wall, Metrics: metrics.Handler(), Checks: s.checks(), Lookups: s.lookups(js), Looked: metrics.Looked,
 		Status: func(ctx context.Context) (any, error) {
 			st, err := p.standing(ctx, js)
-			return servedStanding{st, s.reads.standing()}, err
+			if err != nil {
+				return nil, err
+			}
+			faults, err := p.runner.KeyFaults(ctx)
+			return servedStanding{st, s.reads.standing(), append([]string{}, faults...)}, err
 		},
 	}))
 }
@@ -110,6 +115,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 type servedStanding struct {
 	*standing
 	Tokens []web.Reading `json:"tokens"`
+	Keys   []string      `json:"key_faults"` // of the secrets that it was started with
 }
 
 // agenda logs what the server waits for: it may be silent until the night.
@@ -141,6 +147,7 @@ type server struct {
 	reads     *readsWatch
 	scheduler *jobs.Scheduler
 	stopping  context.Context // ends when no run starts any more
+	fitted    bool            // the secrets did when it started
 }
 
 // newClock is the machine's clock, or a simulated one.
@@ -298,6 +305,9 @@ func (s *server) reload() {
 		return
 	}
 	s.runner.Log.Warn("SIGHUP: the tokens are those of the project file now; all else of it is read at the next start", "tokens", len(tokens))
+	if key, _, err := p.Secrets(s.env); err != nil || key.ID() != s.runner.Keys.ID() {
+		s.runner.Log.Warn("SIGHUP: the pseudonym key of the project file is not the one that this server holds: it takes another only at a start", "holds", s.runner.Keys.ID(), "named", key.ID(), "error", err)
+	}
 }
 
 // callers are the tokens of a project file. Of one whose file others can read it warns.
@@ -318,6 +328,29 @@ func (s *server) callers(p *configs.Project) ([]web.Token, error) {
 		s.runner.Log.Warn("a secret's file can be read by others than its owner and group", "key", x)
 	}
 	return out, nil
+}
+
+// lookAtKeys notes whether the secrets do when the server starts, and warns if not.
+func (s *server) lookAtKeys(ctx context.Context) {
+	faults, err := s.runner.KeyFaults(ctx)
+	if s.fitted = err == nil && len(faults) == 0; !s.fitted {
+		s.runner.Log.Error("people are not recognized by the secrets that are given, and nothing of theirs is recorded", "faults", faults, "error", err)
+	}
+}
+
+// keysFit fails when people are not recognized by the secrets that are given. A server that a rotation comes upon serves who stands in the live lists as before,
+// and records nothing; it is ready until lists are live in which people stand under the new key.
+func (s *server) keysFit(ctx context.Context) error {
+	faults, err := s.runner.KeyFaults(ctx)
+	if err != nil || len(faults) == 0 {
+		return err
+	}
+	if s.fitted {
+		if lacks, err := s.runner.LiveLacks(ctx); err != nil || len(lacks) == 0 {
+			return err
+		}
+	}
+	return fmt.Errorf("%s. If the project file names that key by now, start this server with it", strings.Join(faults, "; "))
 }
 
 // slowTurn is how old the scheduler's last look at its schedules may be.
@@ -352,6 +385,7 @@ func (s *server) checks() []web.Check {
 			}
 			return err
 		}},
+		{Name: "keys", Do: s.keysFit},
 		{Name: "access log", Do: s.reads.ready},
 		{Name: "live", Do: func(ctx context.Context) error {
 			_, err := s.Online.Live(ctx)

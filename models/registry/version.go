@@ -43,7 +43,9 @@ type Version struct {
 	Inputs      []table.Ref        `json:"inputs"`
 	Seed        uint64             `json:"seed,string"`
 	KernelClass string             `json:"kernel_class"`
-	Spec        json.RawMessage    `json:"spec"` // the part of the project file that training read
+	Spec        json.RawMessage    `json:"spec"`                // the part of the project file that training read
+	Terms       []string           `json:"terms,omitempty"`     // what others call the bases and uses of its purposes, as "recommend: tcf:5, select profiles"
+	Encrypted   string             `json:"encrypted,omitempty"` // how the storage's server was asked to keep it: s3, or kms:KEYID; "": as its bucket does
 	Nonce       string             `json:"nonce"`
 
 	// Approvals are the reviews of this version, oldest first. They stand in the live object and are filled in when a version is read.
