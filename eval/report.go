@@ -51,6 +51,9 @@ type RunFacts struct {
 	Clock    time.Time      `json:"clock"`        // what the run took for now
 	Pinned   bool           `json:"clock_pinned"` // the project fixes its clock: data of the past
 	Revision string         `json:"revision"`     // of the program
+
+	// Encrypted is how the storage's server was asked to keep what the run wrote: s3, or kms:KEYID; absent: as its bucket does.
+	Encrypted string `json:"encrypted,omitempty"`
 }
 
 // ModelFacts says what was judged.
@@ -96,8 +99,9 @@ type PurposeFacts struct {
 	Name     string              `json:"name"`
 	Says     string              `json:"says"` // what people are told
 	Basis    string              `json:"basis"`
-	Reads    map[string][]string `json:"reads"`     // data set → columns
-	KeepDays map[string]float64  `json:"keep_days"` // retention class → days; absent: no limit is declared
+	Terms    []string            `json:"terms,omitempty"` // what others call the basis or the use, each with its plain words
+	Reads    map[string][]string `json:"reads"`           // data set → columns
+	KeepDays map[string]float64  `json:"keep_days"`       // retention class → days; absent: no limit is declared
 }
 
 // PublishedFacts says what readers get.

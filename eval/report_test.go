@@ -218,6 +218,30 @@ func TestReportHTML(t *testing.T) {
 	}
 }
 
+// The lineage says how the storage keeps what a run wrote, and what others call the bases of its purposes; of neither it says anything where there is none.
+func TestLineageSaysTermsAndKey(t *testing.T) {
+	r := exampleReport(t)
+	page := func() string {
+		t.Helper()
+		var out bytes.Buffer
+		if err := r.WriteHTML(&out); err != nil {
+			t.Fatal(err)
+		}
+		_, from, _ := strings.Cut(out.String(), `<section id="lineage"`)
+		section, _, _ := strings.Cut(from, "</section>")
+		return section
+	}
+	if text := page(); strings.Contains(text, "kept encrypted") || strings.Contains(text, "on the basis of") {
+		t.Errorf("of nothing it says:\n%s", text)
+	}
+	r.Run.Encrypted, r.Purposes[0].Terms = "kms:key/7", []string{"eu-gdpr:A6-1-a, consent", "tcf:5, profiles of content"}
+	for _, want := range []string{"<code>kms:key/7</code>", "on the basis of consent: eu-gdpr:A6-1-a, consent; tcf:5, profiles of content."} {
+		if text := page(); !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+}
+
 // TestReportHTMLOfLittle: a report with nearly nothing in it is still a page.
 func TestReportHTMLOfLittle(t *testing.T) {
 	for _, r := range []*Report{

@@ -90,7 +90,7 @@ func (w *work) learnedFrom(window table.Interval) table.Interval {
 func (w *work) opening(ctx context.Context, id string, decision eval.Decision, dr *drift.Report) (*eval.Report, error) {
 	p := w.plan
 	r := &eval.Report{
-		Run:      eval.RunFacts{ID: id, Project: w.job.Project, Job: w.job.Name, Interval: w.iv, Clock: w.now, Pinned: w.Pinned, Revision: w.Revision},
+		Run:      eval.RunFacts{ID: id, Project: w.job.Project, Job: w.job.Name, Interval: w.iv, Clock: w.now, Pinned: w.Pinned, Revision: w.Revision, Encrypted: w.Encrypted},
 		Decision: decision,
 		Drift:    dr,
 		Funnel:   funnelRows(w.res.Funnel),
@@ -135,7 +135,7 @@ func smallCount(n int) string {
 }
 
 func purposeFacts(role string, p policy.Purpose) eval.PurposeFacts {
-	f := eval.PurposeFacts{Role: role, Name: p.Name, Says: p.Says, Basis: string(p.Basis), Reads: p.Reads, KeepDays: map[string]float64{}}
+	f := eval.PurposeFacts{Role: role, Name: p.Name, Says: p.Says, Basis: string(p.Basis), Terms: p.Terms, Reads: p.Reads, KeepDays: map[string]float64{}}
 	for class, keep := range p.Keep {
 		f.KeepDays[class] = keep.Hours() / 24
 	}

@@ -123,6 +123,10 @@ func (a *app) modelsCmd() *cobra.Command {
 				}
 				row(w, "digest", v.Digest)
 				row(w, "kernel class", v.KernelClass)
+				for _, t := range v.Terms {
+					row(w, "terms", t)
+				}
+				row(w, "encrypted", cmp.Or(v.Encrypted, "as the bucket does"))
 				row(w, "inputs", fmt.Sprintf("%d days", len(v.Inputs)))
 				row(w, "report", p.Locate(v.Report.Link+".html"))
 				for _, m := range slices.Sorted(maps.Keys(v.Metrics)) {

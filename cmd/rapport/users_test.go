@@ -151,6 +151,9 @@ func TestTwoUsers(t *testing.T) {
 			t.Errorf("the record of the run does not say how objects are kept:\n%s", out)
 		}
 	}
+	if out, errs, code := as(t, train, "", dir, "models", "show", "home", "1"); code != exitOK || !strings.Contains(out, "kms:key/7") {
+		t.Errorf("a version does not say how it is kept: %d\n%s%s", code, out, errs)
+	}
 	if out, errs, code := as(t, train, "", dir, "run", "nightly", "--from", "build"); code != exitOK || !strings.Contains(out, "nothing to do") {
 		t.Errorf("once more: %d\n%s%s", code, out, errs)
 	}
@@ -213,7 +216,7 @@ func refusedToUsers(t *testing.T, root storage.Options, users map[string]storage
 		t.Errorf("train to publish lists raw data: %v", err)
 	}
 	writes := map[string][]string{
-		"train-to-publish": {some("identity/"), some("data/ingest/"), some("data/consent/"), some("done/ingest/"), some("data/subjects/"), "identity/zz", "policy/journal/00000001.json", "policy/access/0000000002.json", "policy/requests/00000001.json", "pause/nightly.json", "online/fallback.json"},
+		"train-to-publish": {"data/trust/2026-W01/rows", "done/trust/2026-W01/x", some("identity/"), some("data/ingest/"), some("data/consent/"), some("done/ingest/"), some("data/subjects/"), "identity/zz", "policy/journal/00000001.json", "policy/access/0000000002.json", "policy/requests/00000001.json", "pause/nightly.json", "online/fallback.json"},
 		"ingest":           {some("models/home/live"), some("models/home/versions/"), some("artifacts/"), some("reports/"), some("data/build/"), some("done/train/"), "online/fallback.json", "pause/nightly.json"},
 	}
 	for user, keys := range writes {
