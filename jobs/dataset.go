@@ -156,7 +156,7 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 	log.events = nil
 	d.refusals = log.against
 	d.refusals.sort()
-	d.unlisted = unlisted(&d.Dataset, items)
+	d.unlisted = unlisted(&d.Dataset, items, w.job.Model.Lists.K*depth)
 	if subjects != nil {
 		d.addSubjects(subjects, p.trainingDecisions)
 	}
@@ -195,8 +195,9 @@ func (d *dataset) takeTitles(column string) error {
 	return nil
 }
 
-// unlisted finds the items that the snapshot of items (nil: there is none) does not have and that fewer than models.MinSubjects people took. O(events).
-func unlisted(d *models.Dataset, items *table.Batch) (out []int32) {
+// unlisted finds the items that the snapshot of items (nil: there is none) does not have and that fewer than models.MinSubjects people took. Where there is none, and what as many
+// people took fills no list of the given length, the events are all the catalog that a small shop has: then there are none. O(events).
+func unlisted(d *models.Dataset, items *table.Batch, list int) (out []int32) {
 	listed := make([]bool, d.Catalog.Len())
 	if items != nil {
 		for _, id := range items.Col("item").Str {
@@ -218,6 +219,9 @@ func unlisted(d *models.Dataset, items *table.Batch) (out []int32) {
 		if !listed[i] && n < models.MinSubjects {
 			out = append(out, int32(i))
 		}
+	}
+	if items == nil && d.Catalog.Len()-len(out) < list {
+		return nil
 	}
 	return out
 }
