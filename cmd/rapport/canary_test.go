@@ -311,7 +311,7 @@ func (s *canaryShop) live() {
 var markedStores = []string{"policy/access", "policy/journal", "policy/receipts", "policy/requests"}
 
 // TestCanary10 is invariant 10: after an erasure no trace of a person stands in any object, version, unfinished upload, online file or key, but the marks under the
-// erasure-only key. Before it, every store has some. Values that many had, and names of items and of groups, which an erasure leaves in what it says is
+// erasure-only key. Before it, every store has some. Values that many had, and names of items, which an erasure leaves in what it says is
 // pending, are in nothing that is made from then on.
 func TestCanary10(t *testing.T) {
 	onSites(t, func(t *testing.T, where site) {

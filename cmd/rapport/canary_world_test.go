@@ -49,11 +49,11 @@ const (
 	undeclaredMail, undeclaredPhone, canaryRecordID = "canary.undeclared@example.org", "+49-canary-5550100", "canary-record-"
 )
 
-// ownValues tell of single people, and go with them. manyValues are of as many as are shown, or name an item or a group: they stand in models, views of items, lists and reports
+// ownValues tell of single people, and go with them. manyValues are of as many as are shown, or name an item: they stand in models, views of items, lists and reports
 // of before an erasure.
 var (
-	ownValues  = []string{ownCity, ownChannel, ownForm, ownBrand, flockForm, flockBrand}
-	manyValues = []string{flockCity, flockChannel, flockItem, ownItem, flockGender, ownGender}
+	ownValues  = []string{ownCity, ownChannel, ownForm, ownBrand, ownGender, flockForm, flockBrand}
+	manyValues = []string{flockCity, flockChannel, flockItem, ownItem, flockGender}
 )
 
 // canaryWorld is what canaries live in: smaller than longWorld, and over before anybody's consent changes by itself.
