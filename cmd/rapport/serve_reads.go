@@ -109,7 +109,14 @@ func (w *readsWatch) ahead(ctx context.Context, path string, k event.Keys, onlin
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.refused.IsZero() {
+	select {
+	case err = <-stands: // since
+	default:
+	}
+	if err == nil {
+		return nil
+	}
+	if w.refused.IsZero() && !w.reads.Oldest().IsZero() { // else it has been written again since, and no other line need ever come to say so
 		w.refused = w.now()
 	}
 	return fmt.Errorf("nothing is recorded, for it is not in the access log: ask again: %w", err)
@@ -168,13 +175,15 @@ func (w *readsWatch) flush(ctx context.Context, all bool) {
 
 // awaited writes down what is waited for. One does at a time: who comes meanwhile stands in the next line, with all others who have.
 func (w *readsWatch) awaited(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, w.within)
-	defer cancel()
+	late := time.NewTimer(w.within)
+	defer late.Stop()
 	select {
 	case w.pen <- struct{}{}:
 		defer func() { <-w.pen }()
+		ctx, cancel := context.WithTimeout(ctx, w.within) // of its own: who has come meanwhile has most of theirs left
+		defer cancel()
 		w.put(ctx, w.reads.TakeAwaited())
-	case <-ctx.Done(): // and so has the time of who waits
+	case <-late.C: // who waits has left
 	}
 }
 

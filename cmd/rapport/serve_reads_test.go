@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -299,11 +300,12 @@ func TestLinesTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begun, goOn := make(chan int), make(chan error)
+	begun, goOn, until := make(chan int), make(chan error), time.Time{}
 	w := &readsWatch{
 		reads: web.NewReads(), tokens: tokens, alerts: &fakeAlerts{}, now: func() time.Time { return now }, told: map[string]*toldOf{}, log: slog.New(slog.DiscardHandler),
 		within: time.Minute, pen: make(chan struct{}, 1),
-		write: func(_ context.Context, b *web.Batch) error {
+		write: func(ctx context.Context, b *web.Batch) error {
+			until, _ = ctx.Deadline()
 			begun <- b.Requests
 			return <-goOn
 		},
@@ -324,9 +326,13 @@ func TestLinesTogether(t *testing.T) {
 	if w.unlogged() != 9*time.Second {
 		t.Errorf("while a line is being written for 9s, %s wait", w.unlogged())
 	}
+	before := time.Now()
 	goOn <- nil
 	if n := <-begun; n != 8 {
 		t.Errorf("the second line is of %d requests, and not of the 8 that waited", n)
+	}
+	if until.Before(before.Add(w.within)) {
+		t.Errorf("the second line has %s, and not the whole %s: what the first one took is missing", until.Sub(before), w.within)
 	}
 	goOn <- nil
 	for i, stands := range append(first, others...) {
@@ -346,6 +352,45 @@ func TestLinesTogether(t *testing.T) {
 	now = now.Add(time.Second)
 	if w.unlogged() != time.Second {
 		t.Errorf("what was refused waits for its line for %s", w.unlogged())
+	}
+}
+
+// TestLineAtTheLastMoment: a line that comes to stand when its request is about to be refused lets it be done, and nothing says that changes are refused when no line
+// is missing: no other one need ever come.
+func TestLineAtTheLastMoment(t *testing.T) {
+	k := newKeys(t, "k1")
+	tokens, err := web.NewTokens(web.Token{Name: "desk", Roles: web.Roles, Secret: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &readsWatch{
+		reads: web.NewReads(), tokens: tokens, alerts: &fakeAlerts{}, now: time.Now, told: map[string]*toldOf{}, log: slog.New(slog.DiscardHandler),
+		within: 50 * time.Millisecond, pen: make(chan struct{}, 1),
+	}
+	late := make(chan struct{})
+	w.write = func(context.Context, *web.Batch) error {
+		<-late
+		return nil
+	}
+	time.AfterFunc(4*w.within, func() { close(late) })
+	w.mu.Lock() // who asks has waited long enough, and is held up where it would say so
+	said := make(chan error)
+	go func() {
+		said <- w.ahead(t.Context(), web.PathConsent, k, []string{event.OnlineKey(k.ServingKey(), "u000001")}, []string{"u000001"})
+	}()
+	<-late
+	for !w.reads.Oldest().IsZero() {
+		if t.Context().Err() != nil {
+			t.Fatal("the line never stands")
+		}
+		runtime.Gosched()
+	}
+	w.mu.Unlock()
+	if err := <-said; err != nil {
+		t.Errorf("its line stands, and it is refused: %v", err)
+	}
+	if err := w.ready(t.Context()); err != nil {
+		t.Errorf("no line is missing, and ready says: %v", err)
 	}
 }
 

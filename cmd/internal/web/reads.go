@@ -169,6 +169,9 @@ func (r *Reads) Return(b *Batch, why error) {
 	if since == nil {
 		return
 	}
+	if since.Since.Before(b.Since) { // it was returned as well
+		b.Since = since.Since
+	}
 	b.waiting = since.waiting
 	b.Requests += since.Requests
 	b.people.Merge(since.people)

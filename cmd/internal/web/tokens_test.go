@@ -191,6 +191,23 @@ func TestReadBatches(t *testing.T) {
 	if b := r.Take(noon, true)[0]; b.Marks() != nil || b.People() <= 100 || b.People() > 130 || b.Requests != 62 {
 		t.Errorf("%d people of 125, %d are named, %d requests", b.People(), len(b.Marks()), b.Requests)
 	}
+	for _, younger := range []bool{false, true} { // two of one path may be on their way at once, and come back in either order
+		r := NewReads()
+		var out []*Batch
+		for i := range 2 {
+			touch(r, "shop", PathRecommend, noon.Add(time.Duration(i)*time.Minute), i)
+			out = append(out, r.Take(noon, true)...)
+		}
+		if younger {
+			slices.Reverse(out)
+		}
+		for _, b := range out {
+			r.Return(b, errors.New("the bucket is away"))
+		}
+		if !r.Oldest().Equal(noon) {
+			t.Errorf("the younger one comes back first: %v; the oldest is of %s", younger, r.Oldest())
+		}
+	}
 }
 
 // The people of the last hour are counted once however often they are asked for, slide out of it, and take bounded memory.
