@@ -67,7 +67,8 @@ func (r *Runner) logMarks(ctx context.Context, who, verb string, people int, mar
 }
 
 // LogRequests appends a line for what a caller has asked a server for in the last minutes: so many requests, of so many people, who are named by
-// marks if they are few. It comes after the act: a line for each request would make every answer wait for the bucket. Cost: that of LogAccess.
+// marks if they are few. Of requests that only read it comes after the act: a line for each would make every answer wait for the bucket. Cost: about 2 log₂(n) HEADs,
+// one GET and one PUT.
 func (r *Runner) LogRequests(ctx context.Context, who, verb string, requests, people int, marks []event.Mark) error {
 	return r.appendAccess(ctx, Access{Who: who, Verb: verb, People: people, Requests: requests, Subjects: marks})
 }

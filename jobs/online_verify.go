@@ -322,5 +322,8 @@ func (c *comparison) built(ctx context.Context, v registry.Version) (*table.Comm
 			return b, nil
 		}
 	}
+	if meta.Views != "" && len(all) > 0 {
+		return nil, fmt.Errorf("the views of %s that generation %d was loaded from are no longer in the bucket, and %s: the next publish loads what is there: rapport run %s --at %s", c.label, c.out.Generation, plural(len(all), "other is", "others are"), c.job.Name, v.Interval.End.UTC().Format(time.RFC3339))
+	}
 	return nil, fmt.Errorf("the views of %s are not to be found in the bucket: rapport run %s --at %s --step build", c.label, c.job.Name, v.Interval.End.UTC().Format("2006-01-02T15:04:05Z"))
 }

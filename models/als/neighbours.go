@@ -29,16 +29,17 @@ const tries = 2
 // have in common is then counted either for all others at once, over the histories of the item's subjects, or, where these are long, for one of the
 // nearest after the other until enough have passed, each until it passes: a pair of popular items does so after a few subjects. Only where too few
 // of the nearest pass is a popular item counted in full, so the most that it can cost is Σ n² over subjects of n items; at ML-20M's shape it is a tenth
-// of that, and all takes as long as two epochs. Memory: two copies of the vectors, what is returned, and for each core 72 bytes an item and a bit a subject.
+// of that, and all takes as long as two epochs. Memory: two copies of the vectors, 4 bytes for
+// each neighbour that an item may have, and for each core 72 bytes an item and a bit a subject.
 func (p *pairs) neighbours(ctx context.Context, h *Hyper, vectors []float32) (neighbours, error) {
 	const each = 16 // items that share one pass over the vectors
-	n, d := len(p.items), h.Dim
+	n, d, most := len(p.items), h.Dim, min(h.Neighbours, len(p.items))
 	unit := scaled(vectors, n, d)
 	packed := inStrips(unit, n, d)
 	chunks := (n + each - 1) / each
 	// What an item has comes to a place that is wide enough for all that it may have, and moves up to the item's before it at the end: lists of their own, and a
 	// column that grows, were a sixth of a training's memory.
-	out, errs := neighbours{off: make([]int32, n+1), col: make([]int32, n*h.Neighbours)}, make([]error, chunks)
+	out, errs := neighbours{off: make([]int32, n+1), col: make([]int32, n*most)}, make([]error, chunks)
 	vec.Chunks(chunks, func() *mates { return newMates(p, h, each) }, func(m *mates, chunk int) {
 		if errs[chunk] = ctx.Err(); errs[chunk] != nil {
 			return
@@ -50,7 +51,7 @@ func (p *pairs) neighbours(ctx context.Context, h *Hyper, vectors []float32) (ne
 		for i := lo; i < hi && errs[chunk] == nil; i++ {
 			var found []int32
 			found, errs[chunk] = m.of(int32(i), m.cosines[(i-lo)*m.stride:][:n])
-			out.off[i+1] = int32(copy(out.col[i*h.Neighbours:], found))
+			out.off[i+1] = int32(copy(out.col[i*most:], found))
 		}
 	})
 	for _, err := range errs {
@@ -59,7 +60,7 @@ func (p *pairs) neighbours(ctx context.Context, h *Hyper, vectors []float32) (ne
 		}
 	}
 	for i := range n {
-		out.off[i+1] = out.off[i] + int32(copy(out.col[out.off[i]:], out.col[i*h.Neighbours:][:out.off[i+1]]))
+		out.off[i+1] = out.off[i] + int32(copy(out.col[out.off[i]:], out.col[i*most:][:out.off[i+1]]))
 	}
 	out.col = out.col[:out.off[n]]
 	return out, nil

@@ -74,6 +74,45 @@ func TestNeighboursByOracle(t *testing.T) {
 	}
 }
 
+// What items have stands one behind the other, as it was found for each, however many that are; and to ask for more than there are items takes no memory for it.
+func TestNeighboursTogether(t *testing.T) {
+	const n, d = 150, 8
+	data := dataset(n, busy(1500, n))
+	r := rand.New(rand.NewPCG(6, 1))
+	vectors := make([]float32, n*d)
+	for i := range vectors {
+		vectors[i] = 2*r.Float32() - 1
+	}
+	for _, h := range []Hyper{{Dim: d, MinSubjects: 11, Neighbours: 5}, {Dim: d, MinSubjects: 400, Neighbours: 5}, {Dim: d, MinSubjects: 11, Neighbours: math.MaxInt16}} {
+		p, err := collect(data, 200*day, &h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := p.neighbours(t.Context(), &h, vectors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, unit := newMates(p, &h, 1), scaled(vectors, len(p.items), d)
+		packed, lengths := inStrips(unit, len(p.items), d), map[int]bool{}
+		for i := range p.items {
+			for k, s := range packed {
+				s.MulNT(m.cosines[k*strip:], m.stride, unit[i*d:], d, 1)
+			}
+			want, err := m.of(int32(i), m.cosines[:len(p.items)])
+			if err != nil || !slices.Equal(got.of(int32(i)), want) {
+				t.Errorf("%d of %d subjects: item %d has neighbours %v, want %v: %v", h.Neighbours, h.MinSubjects, i, got.of(int32(i)), want, err)
+			}
+			lengths[len(want)] = true
+		}
+		if len(lengths) < 2 && h.MinSubjects > 11 {
+			t.Errorf("all items have as many neighbours: the test says little")
+		}
+		if cap(got.col) > n*n {
+			t.Errorf("room for %d neighbours of %d items", cap(got.col), n)
+		}
+	}
+}
+
 // An artifact of before there were neighbours can be read, and names no pair of the items that it learned from.
 func TestArtifactWithoutNeighbours(t *testing.T) {
 	const n, k = 60, 3
