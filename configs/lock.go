@@ -437,13 +437,13 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 			continue
 		}
 		if now.Basis != was.Basis {
-			add(path+".basis", "is %s; accepted is %s", now.Basis, was.Basis)
+			add(path+".basis", "is %s, where %s was accepted", now.Basis, was.Basis)
 		}
 		if now.Use != was.Use {
-			add(path+".use", "is %s; accepted is %s", now.Use, was.Use)
+			add(path+".use", "is %s, where %s was accepted", now.Use, was.Use)
 		}
 		if !slices.Equal(now.Term, was.Term) {
-			add(path+".term", "is %s; accepted is %s", listed(now.Term), listed(was.Term))
+			add(path+".term", "is %s, where %s was accepted", listed(now.Term), listed(was.Term))
 		}
 		if now.Says != was.Says {
 			add(path+".says", "is another sentence than was accepted")
@@ -459,9 +459,9 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 			limit, _ := ParseDuration(was.Keep[class]) // parseLock has looked
 			switch keep, limited := p.Purposes[now.Name].Keep[class]; {
 			case !limited:
-				add(path+".keep", "keeps %s for ever; accepted is %s", class, was.Keep[class])
+				add(path+".keep", "keeps %s for ever, where %s was accepted", class, was.Keep[class])
 			case keep > limit:
-				add(path+".keep."+class, "keeps %s; accepted is %s", features.FormatWindow(keep), was.Keep[class])
+				add(path+".keep."+class, "keeps %s, where %s was accepted", features.FormatWindow(keep), was.Keep[class])
 			}
 		}
 	}
@@ -471,7 +471,7 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 		if was == "" || !longer(keep, limit) || longer(keep, keepOf(before[now], c.class)) && before[now].Name != "" { // the last is told above
 			continue
 		}
-		add("purposes."+now+".keep", "keeps %s %s, and did not read them; accepted is %s, by %s", c.class, keptFor(keep), keptFor(limit), was)
+		add("purposes."+now+".keep", "keeps %s %s, and did not read them, where %s was accepted, by %s", c.class, keptFor(keep), keptFor(limit), was)
 	}
 	for _, set := range sortedKeys(locked.Keys) {
 		for _, c := range locked.Keys[set] {

@@ -124,7 +124,7 @@ type pageOf struct{ m *Minimization }
 func (p pageOf) WriteHTML(w io.Writer) error {
 	day := func(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
 	return p.m.WriteHTML(w, MinimizationHead{
-		Job: "nightly", Model: "home", Revision: "abc", Interval: table.Interval{Start: day(30), End: day(31)}, At: day(31).Add(3 * time.Hour), Stopped: "budget", Seconds: 25,
+		Job: "nightly", Model: "home", Revision: "abc", Interval: table.Interval{Start: day(30), End: day(31)}, At: day(31).Add(3 * time.Hour), Stopped: "budget",
 		Learned: table.Interval{Start: day(1), End: day(29)}, Judged: table.Interval{Start: day(29), End: day(30)},
 	})
 }

@@ -82,6 +82,9 @@ type DiffBudget struct {
 	B      Verdict `json:"verdict_b,omitempty"`
 	ValueA Figure  `json:"value_a"` // with the corrected interval
 	ValueB Figure  `json:"value_b"`
+	// Of a budget against what is live: the baseline that stood in for it where nothing was.
+	InsteadA string `json:"instead_a,omitempty"`
+	InsteadB string `json:"instead_b,omitempty"`
 
 	show func(float64) string
 }
@@ -113,6 +116,8 @@ func Compare(model string, a, b int, reportA, reportB *Report, atA, atB string) 
 	case qa.Protocol != qb.Protocol:
 		d.unlike = true
 		d.Tells = fmt.Sprintf("Neither was live when the other was judged, and they were judged by different protocols, %s and %s: their figures can’t be compared.", qa.Protocol, qb.Protocol)
+	case reportA.Run.Interval.End.Equal(reportB.Run.Interval.End) && reportA.Data.Test.Start.Equal(reportB.Data.Test.Start):
+		d.Tells = "Neither was live when the other was judged: both were asked for the same test window, with what was known of it then. Nothing tests the difference."
 	default:
 		d.Tells = "Neither was live when the other was judged: each figure is of its own test window and its own people. A difference may be the window’s; nothing tests it."
 	}
@@ -242,9 +247,9 @@ func (d *Diff) budgets(a, b []Rule) {
 				d.Budgets = append(d.Budgets, DiffBudget{Budget: r.Budget.String(), show: r.Budget.unit()})
 			}
 			if x := &d.Budgets[k]; i == 0 {
-				x.A, x.ValueA = r.Verdict, r.figure()
+				x.A, x.ValueA, x.InsteadA = r.Verdict, r.figure(), r.Instead
 			} else {
-				x.B, x.ValueB = r.Verdict, r.figure()
+				x.B, x.ValueB, x.InsteadB = r.Verdict, r.figure(), r.Instead
 			}
 		}
 	}
@@ -463,7 +468,7 @@ func (d *Diff) WriteMarkdown(w io.Writer) error {
 		m.line("")
 		m.table([]string{"Budget", a, b}, func(row func(...string)) {
 			for _, x := range d.Budgets {
-				row(escape(x.Budget), x.in(x.A, x.ValueA), x.in(x.B, x.ValueB))
+				row(escape(x.Budget), escape(x.Before()), escape(x.After()))
 			}
 		})
 	}
@@ -481,12 +486,15 @@ func (d *Diff) WriteMarkdown(w io.Writer) error {
 }
 
 // in prints a verdict with its value.
-func (x *DiffBudget) in(v Verdict, f Figure) string {
+func (x *DiffBudget) in(v Verdict, f Figure, instead string) string {
 	if v == "" {
 		return "not declared"
 	}
 	says := plainName(string(v))
-	if f.Value != nil {
+	switch {
+	case f.Value != nil && instead != "":
+		says += fmt.Sprintf(" (%s of %s, as nothing was live)", x.show(*f.Value), instead)
+	case f.Value != nil:
 		says += " (" + x.show(*f.Value) + ")"
 	}
 	return says

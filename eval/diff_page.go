@@ -122,10 +122,10 @@ func (p *diffPage) gaps() {
 }
 
 // Before is the verdict on a.
-func (x DiffBudget) Before() string { return x.in(x.A, x.ValueA) }
+func (x DiffBudget) Before() string { return x.in(x.A, x.ValueA, x.InsteadA) }
 
 // After is the verdict on b.
-func (x DiffBudget) After() string { return x.in(x.B, x.ValueB) }
+func (x DiffBudget) After() string { return x.in(x.B, x.ValueB, x.InsteadB) }
 
 // Turned says how the verdict has changed, or "".
 func (x DiffBudget) Turned() (tone string) {

@@ -51,9 +51,11 @@ type Rule struct {
 	Undecided *time.Time `json:"undecided_since,omitempty"`
 	// Detectable is the smallest true gap (or, for a ratio, the largest true ratio) that this test would have called a failure four times in five.
 	Detectable *float64 `json:"minimum_detectable"`
-	N          int      `json:"n"`
-	Unjudged   []string `json:"unjudged,omitempty"` // groups with too few subjects
-	Says       string   `json:"says"`
+	// Instead names what stood in for the live version where a budget asks for that and none was there yet.
+	Instead  string   `json:"instead,omitempty"`
+	N        int      `json:"n"`
+	Unjudged []string `json:"unjudged,omitempty"` // groups with too few subjects
+	Says     string   `json:"says"`
 }
 
 // Decision is what becomes of the candidate. Reasons are plain words, the gravest first, at least one.

@@ -118,6 +118,32 @@ func TestGateBudgets(t *testing.T) {
 	}
 }
 
+// TestBudgetAgainstLiveWithoutLive: what a first version is held against in place of a live one is named wherever the budget is, and a live version that cannot be
+// asked is not replaced by anything, in no pool either.
+func TestBudgetAgainstLiveWithoutLive(t *testing.T) {
+	b := Budget{Metric: "ndcg@10", Against: "live", Ratio: ptr(0.95), Pool: 24 * time.Hour, OnFail: Block}
+	q := measured(false)
+	r := find(t, Gate([]Budget{b}, q, nil, Drift{}), "budget", "")
+	if want := "ndcg@10 at least 95.0 % of again+popular, as nothing was live"; r.Instead != "again+popular" || r.name() != want {
+		t.Errorf("%q stands in, and the rule is named %q, want %q", r.Instead, r.name(), want)
+	}
+	if r := find(t, Gate([]Budget{b}, measured(true), nil, Drift{}), "budget", ""); r.Instead != "" || r.name() != b.String() {
+		t.Errorf("with a live version: %q, %q", r.Instead, r.name())
+	}
+	q.NoLive = "version 3 was live, and knows it"
+	for name, pools := range map[string]Pools{"alone": nil, "pooled": {b.Pool: {Quality: q}}} {
+		d := Gate([]Budget{b}, q, pools, Drift{})
+		r := find(t, d, "budget", "against live")
+		if r.Verdict != NotJudged || r.Instead != "" || !strings.Contains(r.Says, "can't be judged: version 3 was live, and knows it.") || d.Verdict != Undecided || !d.Publish {
+			t.Errorf("%s: %s, %+v", name, d.Verdict, r)
+		}
+	}
+	report := Report{Quality: q}
+	if says := report.better().Says; !strings.Contains(says, "Not compared with what was live: version 3 was live, and knows it.") {
+		t.Error(says)
+	}
+}
+
 // TestGateNamesUnjudgedGroups: a group with too few subjects is never passed in silence.
 func TestGateNamesUnjudgedGroups(t *testing.T) {
 	d := Gate([]Budget{{Metric: "ndcg@10", Cohort: "region", RelativeGap: ptr(0.5)}}, measured(true), nil, Drift{})

@@ -165,6 +165,7 @@ type page struct {
 	MoreColumns   []driftRow  // that are not drawn
 	Heat          *heatMap
 	Flow          *bars
+	LearnedFlow   *bars
 	Samples       []sample
 	PartRows      []partRow
 	Picture       *lineagePicture

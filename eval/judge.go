@@ -204,6 +204,9 @@ func (q *Quality) tells(b Budget) bool {
 	if b.Against != "" {
 		against := b.Against
 		if against == string(Live) {
+			if q.NoLive != "" {
+				return true // the same is said of any pool
+			}
 			other := q.incumbent(b.Metric, false)
 			if other == nil {
 				return false
@@ -329,12 +332,16 @@ func (t *trial) ratio(b Budget, q *Quality) {
 	if b.Against == string(Live) {
 		other := q.incumbent(b.Metric, false)
 		switch {
+		case q.NoLive != "":
+			r.Subject, r.Verdict = b.Metric+" against live", NotJudged
+			r.Says = fmt.Sprintf("%s against live can't be judged: %s.", b.Metric, q.NoLive)
+			return
 		case other == nil:
 			r.Subject, r.Verdict = b.Metric+" against live", NotJudged
 			r.Says = b.Metric + " against live can't be judged: there is no live version, and no baseline was evaluated."
 			return
 		case other.Role == Baseline:
-			note = " (the best baseline, as nothing was live when the interval ended)"
+			note, r.Instead = " (the best baseline, as nothing was live when the interval ended)", other.Name
 		}
 		against = other.Name
 	}

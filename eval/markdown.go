@@ -44,7 +44,7 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 		m.drift(r.Drift)
 	}
 	if len(r.Funnel) > 0 {
-		m.line("### What was left out")
+		m.line("### What was left out when the days were read")
 		m.line("")
 		m.table([]string{"Events", ""}, func(row func(...string)) {
 			for _, f := range r.Funnel {
@@ -167,7 +167,7 @@ func (m *markdown) budgets(rules []Rule) {
 			if r.Pool != nil {
 				pooled = r.Pool.Evaluations
 			}
-			row(escape(r.Budget.String()), optional(r.Value, show), between(r.CorrectedLow, r.CorrectedHigh, show), marks[tone(r)]+" "+plainName(string(r.Verdict)),
+			row(escape(r.name()), optional(r.Value, show), between(r.CorrectedLow, r.CorrectedHigh, show), marks[tone(r)]+" "+plainName(string(r.Verdict)),
 				plainName(string(r.Effect)), count(pooled), escape(r.Budget.Owner))
 		}
 	})

@@ -15,8 +15,7 @@ type MinimizationHead struct {
 	Interval             table.Interval
 	At                   time.Time
 	Learned, Judged      table.Interval
-	Stopped              string // what ended it
-	Seconds              float64
+	Stopped              string // what ended it; not after how long, so that equal findings are equal pages
 }
 
 // ledgerPage is a ledger arranged for reading.
@@ -148,7 +147,7 @@ func (p *ledgerPage) why() {
 	if len(counts) > 0 {
 		p.Why = append(p.Why, list(counts))
 	}
-	p.Why = append(p.Why, fmt.Sprintf("ended by %s after %.0f s, as of %s", p.Stopped, p.Seconds, printTime(p.At)))
+	p.Why = append(p.Why, fmt.Sprintf("ended by %s, as of %s", p.Stopped, printTime(p.At)))
 }
 
 // hardest says who loses most.

@@ -163,7 +163,7 @@ func TestLedgerLink(t *testing.T) {
 func TestLedgerPage(t *testing.T) {
 	var page, md bytes.Buffer
 	m := ledgerOf()
-	if err := m.WriteHTML(&page, MinimizationHead{Job: "nightly", Model: "home", Stopped: "budget", Seconds: 12}); err != nil {
+	if err := m.WriteHTML(&page, MinimizationHead{Job: "nightly", Model: "home", Stopped: "budget"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.WriteMarkdown(&md); err != nil {

@@ -19,7 +19,8 @@ import (
 type Mitigation struct {
 	Metric string `json:"metric"` // as "ndcg@10"
 	Cohort string `json:"cohort"`
-	N      int    `json:"n"` // people asked
+	Chosen string `json:"chosen,omitempty"` // why that cohort, where nobody has asked for it
+	N      int    `json:"n"`                // people asked
 	// Purpose is under which remedies that train on the cohort read it; "" where the cohort is made of what training reads anyway, or nothing trained on it.
 	Purpose string `json:"purpose"`
 	// MostLoss is the rule by which a remedy is proposed: the whole interval of what the metric loses must stay within it, as a share of the metric.
@@ -86,7 +87,7 @@ type RemedyExposure struct {
 }
 
 // Choose marks the front and proposes a remedy: of those whose metric's loss lies within MostLoss with its whole interval, and that bring the two groups
-// together beyond chance, corrected for how many were tried, the one with the largest cut of the gap.
+// together beyond chance, corrected for how many were tried, the one with the largest cut of the gap. Against a gap that may be chance itself none is proposed.
 func (m *Mitigation) Choose() {
 	points := []*Remedy{&m.Stands}
 	for i := range m.Remedies {
@@ -106,7 +107,8 @@ func (m *Mitigation) Choose() {
 	// The best of many is the best by chance, too: what brings groups together must do so at a level that allows for all that were tried (Bonferroni).
 	stretch := distuv.UnitNormal.Quantile(1-(1-Confidence)/(2*float64(max(1, len(m.Remedies))))) / z95
 	var best *Remedy
-	var dear, alone int // beyond chance and refused for what they may cost; beyond it if no other had been tried
+	var dear, alone, idle int // beyond chance and refused for what they may cost; beyond it if no other had been tried; against what may be no gap
+	none := m.Stands.Gap.Low != nil && *m.Stands.Gap.Low <= 0
 	for _, p := range points[1:] {
 		if p.Cut == nil || p.Closed.Low == nil || p.Change.Low == nil {
 			p.Against = "too few people to tell what it does"
@@ -125,6 +127,9 @@ func (m *Mitigation) Choose() {
 			against = append(against, fmt.Sprintf("that it makes the gap smaller may be chance, as the best of %d", len(m.Remedies)))
 		case costs:
 			dear++
+		case none:
+			idle++
+			against = append(against, fmt.Sprintf("the gap itself may be chance (%s)", between(m.Stands.Gap.Low, m.Stands.Gap.High, plain)))
 		case best == nil || *p.Cut > *best.Cut:
 			best = p
 		}
@@ -136,15 +141,15 @@ func (m *Mitigation) Choose() {
 			best.Name, percent(*best.Cut), m.Metric, percent(m.MostLoss), len(m.Remedies))
 		return
 	}
-	m.Says = m.none(dear, alone)
-	if low := m.Stands.Gap.Low; low != nil && *low <= 0 {
+	m.Says = m.none(dear, alone, idle)
+	if none {
 		m.Says = "the gap may be chance, and " + m.Says
 	}
 }
 
-// none says why no remedy is proposed: of those that were tried so many make the gap smaller beyond chance and may cost too much, and so many would be beyond
+// none says why no remedy is proposed: so many stand against a gap that may be chance; of those that were tried so many make the gap smaller beyond chance and may cost too much, and so many would be beyond
 // chance if each were alone.
-func (m *Mitigation) none(dear, alone int) string {
+func (m *Mitigation) none(dear, alone, idle int) string {
 	n := len(m.Remedies)
 	if n == 0 {
 		var whys []string
@@ -159,6 +164,9 @@ func (m *Mitigation) none(dear, alone int) string {
 		return "no remedy was tried: " + strings.Join(whys, "; ")
 	}
 	var out []string
+	if idle > 0 {
+		out = append(out, fmt.Sprintf("%d of the %d tried would bring its two groups together beyond chance, but nothing is proposed against what may be no gap: more people, or more days of validation, would tell", idle, n))
+	}
 	if dear > 0 {
 		out = append(out, fmt.Sprintf("%d of the %d tried would make it smaller beyond chance, but may cost more than %s of %s", dear, n, percent(m.MostLoss), m.Metric))
 	}

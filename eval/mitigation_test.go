@@ -60,6 +60,10 @@ func TestChoose(t *testing.T) {
 	if m.Choose(); !strings.HasPrefix(m.Says, "the gap may be chance, and 1 of the 1") {
 		t.Error(m.Says)
 	}
+	m.MostLoss = 0.01
+	if m.Choose(); m.Proposed != "" || !strings.HasPrefix(m.Says, "the gap may be chance, and 1 of the 1 tried would bring its two groups together beyond chance, but nothing is proposed") || !strings.Contains(m.Remedies[0].Against, "0.0000 to 0.2000") {
+		t.Errorf("against what may be no gap: %q, %s; %s", m.Proposed, m.Says, m.Remedies[0].Against)
+	}
 	m.Stands.Gap = Figure{}
 	if m.Choose(); !strings.HasPrefix(m.Says, "fewer than two groups") || m.Remedies[0].Against == "" {
 		t.Error(m.Says)

@@ -35,7 +35,7 @@ func (p *page) budgets() {
 	for _, rule := range p.Decision.Rules {
 		switch {
 		case rule.Budget != nil:
-			b := budgetRow{Rule: rule, Name: rule.Budget.String(), show: rule.Budget.unit()}
+			b := budgetRow{Rule: rule, Name: rule.name(), show: rule.Budget.unit()}
 			b.trend(p)
 			p.Budgets = append(p.Budgets, b)
 		case rule.Kind == "drift" && rule.Verdict == Pass:
@@ -83,7 +83,7 @@ func (b budgetRow) What() string {
 	name, _, _ := strings.Cut(b.Name, " at most ")
 	name, _, _ = strings.Cut(name, " at least ")
 	if b.Budget.Against != "" {
-		name += " over " + b.Budget.Against
+		name += " over " + b.against()
 	}
 	return name
 }

@@ -15,6 +15,8 @@ type Quality struct {
 	Seed       uint64   `json:"seed"`
 	Confidence float64  `json:"confidence"`
 	MinN       int      `json:"min_n"`
+	// NoLive says why the version that was live is not among the contenders, and it is "" where it is, or none was.
+	NoLive string `json:"no_live,omitempty"`
 
 	Contenders  []ContenderQuality `json:"contenders"`
 	Comparisons []Comparison       `json:"comparisons"` // the candidate against each other contender, paired

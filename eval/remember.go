@@ -87,6 +87,21 @@ func (b Budget) String() string {
 	return b.Metric
 }
 
+// against names what was held against what: the contender that a budget names, or that stood in for it.
+func (r *Rule) against() string {
+	if r.Instead != "" {
+		return r.Instead + ", as nothing was live"
+	}
+	return r.Budget.Against
+}
+
+// name names the rule's budget by what it was really held against: "ndcg@10 at least 95.0 % of popular, as nothing was live".
+func (r *Rule) name() string {
+	b := *r.Budget
+	b.Against = r.against()
+	return b.String()
+}
+
 // identity is what makes two budgets the same rule.
 func (b Budget) identity() string {
 	b.Owner, b.Why, b.OnFail = "", "", ""

@@ -29,7 +29,8 @@ type Report struct {
 	DriftHistory []DriftDay          `json:"drift_history,omitempty"` // of the runs of these versions and those before them, oldest first
 	Trust        *TrustFacts         `json:"trust,omitempty"`         // absent: no week has been counted
 	Minimization *MinimizationFacts  `json:"minimization,omitempty"`  // the last ledger of what each field is worth; without a key: none was made
-	Funnel       []FunnelRow         `json:"funnel"`
+	Funnel       []FunnelRow         `json:"funnel"`                  // of the interval's raw rows, as each day of it was read
+	Learned      []FunnelRow         `json:"learned,omitempty"`       // of the rows that the days of the training window hold, as this run found them
 	Data         DataFacts           `json:"data"`
 	Purposes     []PurposeFacts      `json:"purposes"`   // under which it was made and judged
 	Unprofiled   string              `json:"unprofiled"` // the contender that ranks the list not based on profiling

@@ -395,6 +395,33 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestDeclaredDaysAreBands: a version of a day that the calendar declares stands on a band that says which, in the trend as in the heat map.
+func TestDeclaredDaysAreBands(t *testing.T) {
+	r := exampleReport(t)
+	at := func(n int) table.Interval {
+		return table.Interval{Start: r.Run.Interval.Start.AddDate(0, 0, n), End: r.Run.Interval.End.AddDate(0, 0, n)}
+	}
+	r.Trend, r.DriftHistory = nil, nil
+	for n := -3; n < 0; n++ {
+		r.Trend = append(r.Trend, TrendPoint{Version: n + 4, Interval: at(n), Metric: r.Quality.Headline, Figure: Figure{Value: ptr(0.1)}})
+		r.DriftHistory = append(r.DriftHistory, DriftDay{Interval: at(n)})
+	}
+	bands := func() int {
+		var page bytes.Buffer
+		if err := r.WriteHTML(&page); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(page.String(), "black friday, declared in the calendar</title>")
+	}
+	if n := bands(); n != 0 {
+		t.Errorf("%d bands of a calendar that declares nothing", n)
+	}
+	r.DriftHistory[1].Expected = "black_friday"
+	if n := bands(); n != 1 {
+		t.Errorf("%d bands, want that of version 2", n)
+	}
+}
+
 // TestFollowShowsRefusals: days that were refused since the live version's stand behind it, with what refused them, also where nothing was compared; a live version
 // that somebody promoted although it was refused is no refusal; and where nothing is live, the refusals stand alone.
 func TestFollowShowsRefusals(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 type trendChart struct {
 	Points []trendDot
 	Ticks  []trendTick
+	Bands  []trendBand
 	Floors bool
 	Rows   []TrendPoint
 }
@@ -24,6 +25,9 @@ type trendDot struct {
 	Next         *trendDot
 	Range, Own   bool
 }
+
+// trendBand is the place of a version whose interval touches days that the calendar declares, in percent.
+type trendBand struct{ X, Width, Says string }
 
 type trendTick struct {
 	Y, TextY float64
@@ -55,7 +59,7 @@ func (p *page) trend() {
 	y := func(x float64) float64 {
 		return math.Round(10*(8+(trendHeight-16)*(1-(x-a.lo)/(a.hi-a.lo)))) / 10
 	}
-	c := &trendChart{Rows: points}
+	c := &trendChart{Rows: points, Bands: p.bands(points)}
 	for i, t := range ticks {
 		at := y(a.lo + (a.hi-a.lo)*float64(i)/float64(len(ticks)-1))
 		c.Ticks = append(c.Ticks, trendTick{Y: at, TextY: at + 4, Label: t.Label})
@@ -88,18 +92,44 @@ func (p *page) trend() {
 	p.Chart = c
 }
 
-// funnel draws what the policy let through as a staircase: each loss begins where the one before it ended.
-func (p *page) funnel() {
-	if len(p.Report.Funnel) == 0 {
-		return
+// bands are the places of those points whose intervals the calendar declares: what is out of the ordinary there is expected.
+func (p *page) bands(points []TrendPoint) (out []trendBand) {
+	width := 100 / float64(len(points))
+	for i, t := range points {
+		expected := ""
+		if i == len(points)-1 {
+			expected = p.Expected()
+		}
+		for _, d := range p.DriftHistory {
+			if d.Interval.End.Equal(t.Interval.End) {
+				expected = d.Expected
+			}
+		}
+		if expected != "" {
+			out = append(out, trendBand{cent(width * float64(i)), cent(width), plainName(expected) + ", declared in the calendar"})
+		}
 	}
-	read, known := p.stage("read")
+	return out
+}
+
+// funnel draws what the policy let through when the days of the interval were read, and what this run learned from of what they hold.
+func (p *page) funnel() {
+	p.Flow = flow("events read, left out and kept", p.Report.Funnel)
+	p.LearnedFlow = flow("events of the training window, left out and kept", p.Report.Learned)
+}
+
+// flow draws a funnel as a staircase: each loss begins where the one before it ended. It is nil of none.
+func flow(label string, funnel []FunnelRow) *bars {
+	if len(funnel) == 0 {
+		return nil
+	}
+	read, known := stageOf(funnel, "read")
 	most := float64(max(read, 1))
 	a := axis{0, most}
 	left := most
-	p.Flow = &bars{Label: "events read, left out and kept"}
-	for _, f := range p.Report.Funnel {
-		n, ok := p.stage(f.Reason)
+	out := &bars{Label: label}
+	for _, f := range funnel {
+		n, ok := stageOf(funnel, f.Reason)
 		x := float64(n)
 		row := barRow{Text: f.Rows}
 		switch {
@@ -122,8 +152,9 @@ func (p *page) funnel() {
 		if n == 0 && (f.Reason != "read" || known) { // nothing, or a count that is not shown, has no length
 			row.At, row.Width = "", ""
 		}
-		p.Flow.Rows = append(p.Flow.Rows, row)
+		out.Rows = append(out.Rows, row)
 	}
+	return out
 }
 
 // sample is an explanation as a staircase of contributions up to the score.

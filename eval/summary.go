@@ -99,6 +99,8 @@ func (r *Report) better() answer {
 				a.Tone = "good"
 			}
 		}
+	} else if q.NoLive != "" {
+		parts = append(parts, "Not compared with what was live: "+q.NoLive+".")
 	} else {
 		parts = append(parts, "Nothing was live when the interval ended to compare it with.")
 	}
@@ -263,8 +265,10 @@ func (r *Report) whose() answer {
 }
 
 // stage is the number of rows of a stage of the funnel; ok is false where it is not printed as a number.
-func (r *Report) stage(reason string) (n int64, ok bool) {
-	for _, f := range r.Funnel {
+func (r *Report) stage(reason string) (n int64, ok bool) { return stageOf(r.Funnel, reason) }
+
+func stageOf(funnel []FunnelRow, reason string) (n int64, ok bool) {
+	for _, f := range funnel {
 		if f.Reason == reason {
 			n, err := strconv.ParseInt(strings.ReplaceAll(f.Rows, ",", ""), 10, 64)
 			return n, err == nil && n >= 0

@@ -67,7 +67,7 @@ func (r *Report) Follow(live *Report, version int, refused ...*Report) {
 			r.Trend = append(r.Trend, p)
 		}
 		r.DriftHistory = append(r.DriftHistory, live.DriftHistory...)
-		if d, ok := live.driftDay(); ok {
+		if d, ok := live.driftDay(); ok && !live.Run.Interval.End.Equal(r.Run.Interval.End) { // r tells of its own day itself
 			d.Refused = "" // what the rules refused and somebody has promoted is live all the same
 			r.DriftHistory = append(r.DriftHistory, d)
 		}
@@ -112,7 +112,7 @@ func (r *Report) point() (p TrendPoint, ok bool) {
 		p.Floor = e.Value
 	}
 	for i := range r.Decision.Rules {
-		if rule := &r.Decision.Rules[i]; rule.Budget != nil && rule.Value != nil {
+		if rule := &r.Decision.Rules[i]; rule.Budget != nil && rule.Value != nil && rule.Instead == "" { // what was held against something else is no point of the same line
 			p.Budgets = append(p.Budgets, BudgetPoint{ID: rule.Budget.id(), Figure: rule.figure(), Verdict: rule.Verdict})
 		}
 	}

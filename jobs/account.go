@@ -99,6 +99,7 @@ func (w *work) account(err error) {
 		rec.Drift = raw(res.Drift)
 	}
 	rec.Model, rec.Publish, rec.Funnel = raw(res.Model), raw(res.Published), res.Funnel
+	rec.FunnelAt, rec.Learned = res.FunnelAt, res.Learned
 	rec.Sources = w.sources()
 	if w.plan != nil && len(w.plan.committed) > 0 {
 		rec.Volume = w.volume()

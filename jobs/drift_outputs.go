@@ -106,10 +106,10 @@ func (w *work) scoreDrift(ctx context.Context, d *dataset, s models.Scorer) (out
 }
 
 // liveQuality compares the headline metric of the live version on this interval with what its own report says of it. ok is false if there is no live
-// version, or its report is gone or says nothing of the metric.
+// version, or its report is gone or says nothing of the metric; nor for a version of the interval itself, which was judged on no other.
 func (w *work) liveQuality(ctx context.Context, q *eval.Quality) (m drift.Measured, ok bool, err error) {
 	now := q.Contender(eval.Live)
-	if now == nil {
+	if now == nil || !w.plan.live.Interval.End.Before(w.iv.End) {
 		return m, false, nil
 	}
 	record, err := w.liveReport(ctx)

@@ -153,6 +153,9 @@ func (w *work) ingest(ctx context.Context) error {
 			return err
 		}
 		if p.found.note(commits[i], f, own); own {
+			if d.done && commits[i].At.After(w.res.FunnelAt) {
+				w.res.FunnelAt = commits[i].At
+			}
 			funnel.Merge(f.Funnel)
 			noEvents += f.UnknownKinds + f.IgnoredKinds + f.Empty
 		}

@@ -97,7 +97,11 @@ func (w *work) judge(ctx context.Context) (result, error) {
 		return result{}, err
 	}
 	w.report("evaluate", 0, 0, "")
-	contenders, candidate, err := w.contenders(ctx, d)
+	live, noLive, err := w.liveContender(ctx, d)
+	if err != nil {
+		return result{}, err
+	}
+	contenders, candidate, err := w.contenders(ctx, d, live)
 	if err != nil {
 		return result{}, err
 	}
@@ -118,6 +122,7 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
+	q.NoLive = noLive
 	w.report("drift", 0, 0, "")
 	dr, err := w.outputDrift(ctx, d, candidate, q)
 	if err != nil {
@@ -213,8 +218,38 @@ func (w *work) reportAt(id string) string {
 	return fmt.Sprintf("reports/%s/%s/%s", w.job.Name, w.label, id)
 }
 
-// contenders binds the candidate, its parts, the live version and the baselines to the catalog of the training set.
-func (w *work) contenders(ctx context.Context, d *dataset) ([]eval.Contender, models.Scorer, error) {
+// liveContender binds the live version to the catalog of the training set. It is nil if there is none, or one that has learned from some of what the candidate
+// is asked: then without says so.
+func (w *work) liveContender(ctx context.Context, d *dataset) (c *eval.Contender, without string, err error) {
+	v := w.plan.live
+	if v == nil {
+		return nil, "", nil
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("live version %d: %w", v.Number, err)
+		}
+	}()
+	if p := w.job.Judging.Protocol; p != "" {
+		return nil, fmt.Sprintf("version %d was live, and has learned from what the protocol %s asks", v.Number, p), nil
+	}
+	switch set, _, err := w.madeFrom(ctx, *v); {
+	case errors.Is(err, storage.ErrNotFound): // what it was made from is not known any more: its windows were as long as they are
+	case err != nil:
+		return nil, "", err
+	case set.Cuts.Test > d.Cuts.Test:
+		return nil, fmt.Sprintf("version %d was live, and has learned from days of this test window, which is longer than its own was", v.Number), nil
+	}
+	m, err := w.openModel(ctx, v.Digest)
+	if err != nil {
+		return nil, "", err
+	}
+	s, err := m.Bind(ctx, d.Catalog, d.SubjectColumns())
+	return &eval.Contender{Name: fmt.Sprintf("live v%d", v.Number), Scorer: s, Role: eval.Live}, "", err
+}
+
+// contenders binds the candidate, its parts and the baselines to the catalog of the training set, beside the live version (nil: there is none).
+func (w *work) contenders(ctx context.Context, d *dataset, live *eval.Contender) ([]eval.Contender, models.Scorer, error) {
 	columns := d.SubjectColumns()
 	m, err := w.openModel(ctx, w.plan.trained.Digest)
 	if err != nil {
@@ -226,17 +261,8 @@ func (w *work) contenders(ctx context.Context, d *dataset) ([]eval.Contender, mo
 		return nil, nil, err
 	}
 	out := []eval.Contender{{Name: w.job.Model.Name, Scorer: candidate, Role: eval.Candidate}}
-	// Under other protocols than the temporal one, live has learned from what it would be asked for.
-	if live := w.plan.live; live != nil && w.job.Judging.Protocol == "" {
-		lm, err := w.openModel(ctx, live.Digest)
-		if err != nil {
-			return nil, nil, fmt.Errorf("live version %d: %w", live.Number, err)
-		}
-		s, err := lm.Bind(ctx, d.Catalog, columns)
-		if err != nil {
-			return nil, nil, fmt.Errorf("live version %d: %w", live.Number, err)
-		}
-		out = append(out, eval.Contender{Name: fmt.Sprintf("live v%d", live.Number), Scorer: s, Role: eval.Live})
+	if live != nil {
+		out = append(out, *live)
 	}
 	for _, b := range w.job.Baselines {
 		s, err := w.baseline(ctx, d, b, d.Cuts.Test)

@@ -19,7 +19,7 @@ const (
 	logicAssemble = 1
 	logicTrain    = 4 // 2: rows of als are solved otherwise, those of large data by steps; 3: als knows new items and people by their attributes, and the inverse of ease sums in another order; 4: als holds the neighbours that related lists may name
 	logicRefuse   = 2 // 2: the report shows days that were refused before
-	logicEvaluate = 6 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what; 4: the report tells of the drift and the budgets of the runs before it; 5: and of those that were refused, of the days that there are, and of no ledger that knows more; 6: groups of few are one row without their names, and an item that no catalog has and few took is in nobody else's list
+	logicEvaluate = 7 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what; 4: the report tells of the drift and the budgets of the runs before it; 5: and of those that were refused, of the days that there are, and of no ledger that knows more; 6: groups of few are one row without their names, and an item that no catalog has and few took is in nobody else's list; 7: a version is judged beside the one of its interval that it replaces, and the report says what was learned from, and what stood in for a live version
 	logicTrust    = 3 // 2: the rate of consent is of the people on record; 3: levels of few people are not named
 	logicLoad     = 4 // 2: entries say why they deserve little trust; 3: meta names the build of the rows; 4: an item that no catalog has and few took is in nobody else's list, and meta names the keys of the people
 )

@@ -32,6 +32,7 @@ func (w *work) assemble(ctx context.Context) error {
 		return err
 	}
 	w.plan.set, err = factsOf[assembled](c)
+	w.res.Learned = w.plan.set.Funnel.Suppressed(smallCell)
 	return err
 }
 

@@ -27,7 +27,7 @@ func (r *Runner) keepLedger(ctx context.Context, job, label string, m *Minimized
 
 // head is what the page says of where it comes from.
 func (m *Minimized) head() eval.MinimizationHead {
-	return eval.MinimizationHead{Job: m.Job, Model: m.Model, Interval: m.Interval, At: m.At, Revision: m.Revision, Learned: m.Learned, Judged: m.Judged, Stopped: m.Stopped, Seconds: m.Seconds}
+	return eval.MinimizationHead{Job: m.Job, Model: m.Model, Interval: m.Interval, At: m.At, Revision: m.Revision, Learned: m.Learned, Judged: m.Judged, Stopped: m.Stopped}
 }
 
 // LastMinimized reads the ledger of a job that was made last, of those that looked at no data of after until (zero: of all); nil if there is none. Cost: a

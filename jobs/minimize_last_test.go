@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,5 +170,30 @@ func TestLastMinimized(t *testing.T) {
 		if _, err := r.LastMinimized(t.Context(), "nightly", time.Time{}); err == nil {
 			t.Errorf("%s is taken for a ledger", bad)
 		}
+	}
+}
+
+// TestLedgerPageIsOfWhatWasFound: equal findings are equal pages, however long they took, and a page has nothing of when it was written.
+func TestLedgerPageIsOfWhatWasFound(t *testing.T) {
+	written := map[string]string{}
+	for i, seconds := range []float64{12, 345} {
+		at := time.Date(2026, 3, 1, 4, 0, 0, 0, time.UTC).AddDate(0, 0, i)
+		bucket := storage.NewMemory(func() time.Time { return at })
+		r := &Runner{Bucket: bucket, NewID: func(time.Time) string { return "id" }, Wall: func() time.Time { return at }}
+		made := time.Date(2026, 2, 28, 4, 0, 0, 0, time.UTC)
+		m := &Minimized{Experiment: Experiment{Format: experimentFormat, Job: "nightly", Model: "home", At: made, Stopped: stoppedTrials, Seconds: seconds, Prepared: seconds / 2}}
+		m.Rows = []eval.Worth{{Family: "subjects", Name: "age", Verdict: eval.Unread, Says: "not read", Seconds: seconds / 3}}
+		key, err := r.keepLedger(t.Context(), "nightly", "2026-02-27", m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, _, err := storage.ReadAll(t.Context(), bucket, strings.TrimSuffix(key, ".json")+".html")
+		if err != nil {
+			t.Fatal(err)
+		}
+		written[string(page)] = key
+	}
+	if len(written) != 1 {
+		t.Errorf("one ledger is %d pages", len(written))
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 // Mitigating says which gap is looked at, and what may be spent on making it smaller.
 type Mitigating struct {
-	Cohort   string            // as the job evaluates it; "": the one with the largest relative gap
+	Cohort   string            // as the job evaluates it; "": that of a budget, else the one with the largest relative gap
 	K        int               // gaps and losses are of nDCG@K; 0: the job's first length
 	Only     []eval.RemedyKind // empty: all
 	MostLoss float64           // of the metric, as a share of it, that a proposed remedy may cost: its whole interval lies within
@@ -169,8 +169,8 @@ func (e *experiment) mitigate(ctx context.Context, o Mitigating, out *Mitigated)
 	}
 	q := first.quality
 	out.Metric, out.N = q.Headline, q.Evaluated
-	if out.Cohort = cmp.Or(o.Cohort, widest(q)); out.Cohort == "" {
-		out.Cohort = e.job.Cohort[0]
+	if out.Cohort = o.Cohort; out.Cohort == "" {
+		out.Cohort, out.Chosen = e.job.chosen(q)
 	}
 	var none float64
 	out.Stands = eval.Remedy{Name: asItStands, Change: eval.Figure{Value: &none, Low: &none, High: &none}}
@@ -212,12 +212,40 @@ func (e *experiment) mitigate(ctx context.Context, o Mitigating, out *Mitigated)
 	return nil
 }
 
-// widest is the cohort with the largest relative gap of the model as it stands; "" where no two groups can be compared.
-func widest(q *eval.Quality) (name string) {
+// chosen is the cohort that is looked at where none is asked for, and why: that whose gap a budget bounds, for somebody has said that it matters; of
+// several, and where there is none or none that can be compared, the one with the largest relative gap.
+func (j *Job) chosen(q *eval.Quality) (cohort, why string) {
+	var bounded []string
+	for _, b := range j.Budgets {
+		if (b.RelativeGap != nil || b.AbsoluteGap != nil) && !slices.Contains(bounded, b.Cohort) {
+			bounded = append(bounded, b.Cohort)
+		}
+	}
+	name := widest(q, bounded)
+	switch {
+	case name != "" && len(bounded) == 1:
+		return name, "a budget bounds it"
+	case name != "":
+		return name, fmt.Sprintf("it is the widest, in relation to the overall value, of the %d that budgets bound", len(bounded))
+	}
+	why = fmt.Sprintf("it is the widest, in relation to the overall value, of %d", len(j.Cohort))
+	switch name = widest(q, j.Cohort); {
+	case name == "":
+		return j.Cohort[0], "it is the first: of no cohort can two groups be compared"
+	case len(bounded) > 0:
+		return name, why + "; of those that budgets bound, no two groups can be compared"
+	case len(j.Cohort) == 1:
+		return name, "no other cohort is evaluated"
+	}
+	return name, why + ", and no budget bounds any"
+}
+
+// widest is of these cohorts the one with the largest relative gap of the model as it stands; "" where no two groups can be compared.
+func widest(q *eval.Quality, of []string) (name string) {
 	var most float64
-	for i := range q.Cohorts {
-		if f := q.Cohort(q.Cohorts[i].Cohort, asItStands, q.Headline); f != nil && f.RelativeGap != nil && (name == "" || *f.RelativeGap > most) {
-			name, most = q.Cohorts[i].Cohort, *f.RelativeGap
+	for _, cohort := range of {
+		if f := q.Cohort(cohort, asItStands, q.Headline); f != nil && f.RelativeGap != nil && (name == "" || *f.RelativeGap > most) {
+			name, most = cohort, *f.RelativeGap
 		}
 	}
 	return name

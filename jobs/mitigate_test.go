@@ -280,3 +280,38 @@ func TestMitigateRefuses(t *testing.T) {
 		t.Errorf("without cohorts: %v", err)
 	}
 }
+
+// TestChosenCohort: the gap that is looked at unasked is one that a budget bounds, if its groups can be compared, and the reason is said.
+func TestChosenCohort(t *testing.T) {
+	gap := func(cohort string, relative float64) eval.CohortQuality {
+		f := eval.CohortFigure{Contender: asItStands, Metric: "ndcg@10"}
+		if relative > 0 {
+			f.RelativeGap = &relative
+		}
+		return eval.CohortQuality{Cohort: cohort, Figures: []eval.CohortFigure{f}}
+	}
+	most := 0.2
+	bound := func(cohort string) eval.Budget { return eval.Budget{Metric: "ndcg@10", Cohort: cohort, RelativeGap: &most} }
+	for _, c := range []struct {
+		name       string
+		budgets    []eval.Budget
+		gaps       []eval.CohortQuality
+		want, says string
+	}{
+		{"a budget's before a wider one", []eval.Budget{bound("gender")}, []eval.CohortQuality{gap("age", 0.5), gap("gender", 0.1)}, "gender", "a budget bounds it"},
+		{"the widest of two budgets", []eval.Budget{bound("gender"), bound("region"), bound("region")}, []eval.CohortQuality{gap("age", 0.5), gap("gender", 0.1), gap("region", 0.2)}, "region", "of the 2 that budgets bound"},
+		{"a floor is no bound of a gap", []eval.Budget{{Metric: "ndcg@10", Cohort: "gender", AtLeast: &most}}, []eval.CohortQuality{gap("age", 0.5), gap("gender", 0.1)}, "age", "of 2, and no budget bounds any"},
+		{"too few for the budget's", []eval.Budget{bound("gender")}, []eval.CohortQuality{gap("age", 0.5), gap("gender", 0)}, "age", "of those that budgets bound, no two groups can be compared"},
+		{"one", nil, []eval.CohortQuality{gap("age", 0.5)}, "age", "no other cohort is evaluated"},
+		{"none", nil, []eval.CohortQuality{gap("age", 0), gap("gender", 0)}, "age", "of no cohort can two groups be compared"},
+	} {
+		q := &eval.Quality{Headline: "ndcg@10", Cohorts: c.gaps}
+		j := &Job{Budgets: c.budgets}
+		for _, g := range c.gaps {
+			j.Cohort = append(j.Cohort, g.Cohort)
+		}
+		if got, why := j.chosen(q); got != c.want || !strings.Contains(why, c.says) {
+			t.Errorf("%s: %s, as %s; want %s, as …%s…", c.name, got, why, c.want, c.says)
+		}
+	}
+}

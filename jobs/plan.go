@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -48,9 +49,10 @@ type plan struct {
 	notReady                 []string // what a run would wait for; in a run that is only planned
 
 	build, drift, assemble, train, evaluate step
-	live                                    *registry.Version
-	descent                                 *descent // of the model that is trained; nil: it is asked to go on from none
-	past                                    past     // of the job's evaluations, as budgets look back on them
+	before                                  *registry.Version // live at the interval's start: it has seen nothing of the interval
+	live                                    *registry.Version // that the candidate is judged beside: before, or the version of the interval that it replaces
+	descent                                 *descent          // of the model that is trained; nil: it is asked to go on from none
+	past                                    past              // of the job's evaluations, as budgets look back on them
 
 	compared   compared       // what the drift check compares the interval with
 	driftReads table.Interval // the time that it reads
@@ -556,7 +558,10 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 		if err != nil {
 			return err
 		}
-		p.live = &v
+		p.before = &v
+	}
+	if p.live, err = w.replaced(ctx, p, live); err != nil {
+		return err
 	}
 	if err := w.planTrain(ctx, p, struct {
 		Model  string
@@ -579,7 +584,36 @@ func (w *work) planLearning(ctx context.Context, p *plan) error {
 	return g.Wait()
 }
 
-// planEvaluate keys the evaluate step, by what is trained, the version that was live and, where budgets look back, by what was found out before.
+// replaced is the version that the candidate is judged beside. If the interval has been trained on before, from other data (somebody was erased, or files have
+// changed) or by another spec, and that version was live, it is the one that the candidate replaces: the test window is the same, and neither has learned
+// from it. Else it is the one that was live at the interval's start. Versions are told apart by what they were made from, so that a run that is repeated
+// finds the same one, whatever it has published itself; one of which that is not known any more does not count. Cost: two GETs for each version of
+// the interval that was live.
+func (w *work) replaced(ctx context.Context, p *plan, live registry.Live) (*registry.Version, error) {
+	spec, err := json.Marshal(w.job.Model.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("what is live: %w", err)
+	}
+	for _, n := range registry.Replaced(live, w.job.Alias, w.iv) {
+		v, err := w.reg.Get(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		if inUTC(v.Interval) != inUTC(w.iv) {
+			continue
+		}
+		made, _, err := w.judgedOf(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		if made != nil && (made.Assembled != p.assemble.key || v.Seed != w.job.Model.Seed || v.KernelClass != models.KernelClass() || !sameJSON(spec, v.Spec)) {
+			return &v, nil
+		}
+	}
+	return p.before, nil
+}
+
+// planEvaluate keys the evaluate step, by what is trained, the version that is judged beside it and, where budgets look back, by what was found out before.
 func (w *work) planEvaluate(ctx context.Context, p *plan) (err error) {
 	j := w.job
 	liveDigest := ""

@@ -69,7 +69,11 @@ func (w *work) pools(ctx context.Context, q *eval.Quality) (eval.Pools, error) {
 			return nil, err
 		}
 		facts.Evaluations++
-		out[b.Pool] = eval.Pooled{Quality: sum.Quality(q.MinN), Facts: facts}
+		pooled := sum.Quality(q.MinN)
+		if pooled != nil {
+			pooled.NoLive = q.NoLive
+		}
+		out[b.Pool] = eval.Pooled{Quality: pooled, Facts: facts}
 	}
 	return out, nil
 }

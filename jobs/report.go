@@ -61,6 +61,7 @@ func (w *work) describe(ctx context.Context, d *dataset, q *eval.Quality, dr *dr
 	if m, ok := w.model.(models.Reranked); ok {
 		r.Rerank = rerankFacts(m.Reranking())
 	}
+	r.Learned = funnelRows(d.facts.Funnel.Suppressed(smallCell))
 	r.Lineage = append(r.Lineage,
 		eval.LineageStep{Step: "assemble", Key: p.assemble.key, Digest: string(d.facts.Digest)},
 		eval.LineageStep{Step: "train", Key: p.train.key, Digest: p.trained.Digest},

@@ -160,8 +160,10 @@ type Result struct {
 	Report    string         `json:"report,omitempty"`  // key of the report in the bucket, without .json or .html
 	Reasons   []string       `json:"reasons,omitempty"`
 	Flags     []string       `json:"flags,omitempty"`
-	Funnel    string         `json:"funnel,omitempty"` // of the interval's raw rows, small counts suppressed
-	Remedy    string         `json:"remedy,omitempty"` // of the largest loss in it
+	Funnel    string         `json:"funnel,omitempty"`   // of the interval's raw rows, small counts suppressed
+	FunnelAt  time.Time      `json:"funnel_at,omitzero"` // when the last of its days was read, if not by this run: policy was that of then
+	Learned   string         `json:"learned,omitempty"`  // of the rows that the days of the training window hold, as this run found them
+	Remedy    string         `json:"remedy,omitempty"`   // of the largest loss in Funnel
 
 	Reopened []Reopened `json:"reopened,omitempty"` // days that it read again
 

@@ -42,11 +42,11 @@ func (w *work) planTrain(ctx context.Context, p *plan, spec any) error {
 		return nil
 	}
 	p.descent = &descent{Began: w.iv.End, Epoch: p.journal.Epoch()}
-	if p.live == nil {
+	if p.before == nil {
 		p.train.why = "cold: nothing was live before"
 		return nil
 	}
-	v, parent := *p.live, key(p.live.Digest)
+	v, parent := *p.before, key(p.before.Digest)
 	done, err := w.tables.Done(ctx, parent)
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func (a *app) mitigateCmd() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&cohort, "cohort", "", "one of evaluate.cohorts (default: the one with the largest relative gap)")
+	f.StringVar(&cohort, "cohort", "", "one of evaluate.cohorts (default: that whose gap a budget bounds; of several, or of none, the one with the largest relative gap)")
 	f.StringVar(&metric, "metric", "", "ndcg at a length of lists, as ndcg@10 (default: the first length of evaluate.k)")
 	f.StringVar(&mostLoss, "most-loss", "1%", "how much of the metric a remedy may cost to be proposed, as 1% or 0.01")
 	f.StringSliceVar(&remedies, "remedy", nil, "what to try: calibrate, at_most, at_least, fresh, reweight (default: all that can be)")
@@ -126,31 +126,41 @@ func (e *errand) remedy(out *jobs.Mitigated, write bool) (do string, written boo
 
 func printMitigated(w io.Writer, v mitigated) {
 	row(w, "remedies", fmt.Sprintf("for the gap by %s, of %s of job %s, as of %s", v.Cohort, v.Model, v.Job, clock(v.Interval.End)))
+	if v.Chosen != "" {
+		row(w, "this gap, as", v.Chosen+" (--cohort names another)")
+	}
 	row(w, "judged by", fmt.Sprintf("%s of %d people in the validation window, each remedy on the same ones", v.Metric, v.N))
 	if v.Missing.Days > 0 {
 		row(w, "missing", fmt.Sprintf("%s of the training window, not ingested yet", count(v.Missing.Days, "day")))
 	}
 	row(w, "ended by", v.Ended())
 	row(w)
-	head := []any{"REMEDY", v.Metric, "CHANGE", "95 %", "GAP", "95 %", "CUT", "CLOSED", "95 %"}
-	for _, x := range v.Stands.Exposure {
-		head = append(head, "AWRF "+strings.ToUpper(x.Attribute), "RATIO")
-	}
-	row(w, append(head, "COVERAGE", "SAME", "FRONT")...)
+	row(w, "REMEDY", v.Metric, "CHANGE (95 %)", "GAP (95 %)", "CUT", "CLOSED (95 %)", "")
 	for _, r := range v.All() {
-		cells := []any{r.Name, fourth(r.Value.Value), relative(r.Change.Value), relatives(r.Change), fourth(r.Gap.Value), fourths(r.Gap), relative(r.Cut), relative(r.Closed.Value), relatives(r.Closed)}
+		mark := ""
+		switch {
+		case r.Name == v.Proposed:
+			mark = "proposed"
+		case r.Front:
+			mark = "front"
+		}
+		row(w, r.Name, fourth(r.Value.Value), spanned(r.Change), gapOf(r.Gap), relative(r.Cut), spanned(r.Closed), mark)
+	}
+	row(w)
+	head := []any{"SHOWN THEN"}
+	for _, x := range v.Stands.Exposure {
+		name := strings.ToUpper(x.Attribute)
+		head = append(head, "AWRF "+name, "EXPOSURE RATIO "+name)
+	}
+	row(w, append(head, "COVERAGE", "SAME ITEMS")...)
+	for _, r := range v.All() {
+		cells := []any{r.Name}
 		for _, x := range r.Exposure {
 			cells = append(cells, fourth(x.AWRF.Value), fourth(x.Ratio.Value))
 		}
-		front := ""
-		switch {
-		case r.Name == v.Proposed:
-			front = "proposed"
-		case r.Front:
-			front = "front"
-		}
-		row(w, append(cells, relative(r.Coverage), relative(r.Same), front)...)
+		row(w, append(cells, relative(r.Coverage), relative(r.Same))...)
 	}
+	row(w)
 	for _, x := range v.NotTried {
 		row(w, "not tried", x.Name+": "+x.Why)
 	}
@@ -172,16 +182,21 @@ func relative(x *float64) string {
 	if x == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.2f %%", 100**x)
+	return fmt.Sprintf("%.1f %%", 100**x)
 }
 
-func fourths(f eval.Figure) string { return fromTo(f, fourth) }
-
-func relatives(f eval.Figure) string { return fromTo(f, relative) }
-
-func fromTo(f eval.Figure, show func(*float64) string) string {
-	if f.Low == nil || f.High == nil {
-		return "-"
+// gapOf prints a figure in the unit of its metric, with its interval.
+func gapOf(f eval.Figure) string {
+	if f.Value == nil || f.Low == nil || f.High == nil {
+		return fourth(f.Value)
 	}
-	return show(f.Low) + " to " + show(f.High)
+	return fmt.Sprintf("%.4f (%.3f to %.3f)", *f.Value, *f.Low, *f.High)
+}
+
+// spanned prints a share in percent, with its interval.
+func spanned(f eval.Figure) string {
+	if f.Value == nil || f.Low == nil || f.High == nil {
+		return relative(f.Value)
+	}
+	return fmt.Sprintf("%.1f %% (%.1f to %.1f)", 100**f.Value, 100**f.Low, 100**f.High)
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -137,11 +138,22 @@ func printResult(w io.Writer, p *project, r *jobs.Result) {
 		}
 	}
 	row(w, "steps", fmt.Sprintf("%d done, %d done before", done, skipped))
-	if r.Funnel != "" {
-		row(w, "events", r.Funnel)
-	}
+	printFunnel(w, "events", r.Funnel, r.FunnelAt, r.Learned)
 	if r.Remedy != "" {
 		row(w, "remedy", r.Remedy)
+	}
+}
+
+// printFunnel says what became of the interval's rows when they were read, and of the training window's in this run.
+func printFunnel(w io.Writer, name, read string, at time.Time, learned string) {
+	if read != "" && !at.IsZero() {
+		read += fmt.Sprintf(" (as the day was read, at %s)", clock(at))
+	}
+	if read != "" {
+		row(w, name, read)
+	}
+	if learned != "" {
+		row(w, "learned from", learned)
 	}
 }
 

@@ -166,9 +166,7 @@ func printRun(w io.Writer, p *project, r *ledger.Run) {
 	if r.Report != "" {
 		row(w, "report", p.Locate(r.Report+".html"))
 	}
-	if r.Funnel != "" {
-		row(w, "funnel", r.Funnel)
-	}
+	printFunnel(w, "funnel", r.Funnel, r.FunnelAt, r.Learned)
 	if c := r.Cost; c.Seconds > 0 {
 		row(w, "cost", fmt.Sprintf("%s, %.1f s of processor, %s of memory at most%s", took(c.Seconds), c.CPUSeconds, bytesOf(c.PeakMemory), costNote(c)))
 		row(w, "storage", fmt.Sprintf("%s read in %d requests, %s written in %d, %d listings", bytesOf(c.BytesRead), c.Gets, bytesOf(c.BytesWritten), c.Puts, c.Lists))

@@ -120,6 +120,8 @@ type Run struct {
 	Volume    *Volume         `json:"volume,omitempty"`
 	Spec      json.RawMessage `json:"spec,omitempty"` // what the project file said of the job
 	Funnel    string          `json:"funnel,omitempty"`
+	FunnelAt  time.Time       `json:"funnel_at,omitzero"`
+	Learned   string          `json:"learned,omitempty"`
 	Model     json.RawMessage `json:"model,omitempty"`
 	Publish   json.RawMessage `json:"published,omitempty"`
 	Waiting   string          `json:"waiting,omitempty"` // why a passing version was not published

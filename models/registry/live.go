@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rapport-ml/rapport/storage"
@@ -105,15 +106,32 @@ func (l *Live) allows(v *Version) error {
 // own interval ended at or before iv.Start, so that it has seen nothing of iv. A rollback counts only for intervals that had not long closed
 // when it was made: what was live for those before does not change by it. ok is false if there was none.
 func LiveFor(l Live, alias string, iv table.Interval) (version int, ok bool) {
-	for _, c := range l.History {
-		if c.Action == RolledBack && c.At.After(iv.End.Add(iv.End.Sub(iv.Start))) {
-			continue
-		}
-		if c.Alias == alias && c.IntervalEnd != nil && !c.IntervalEnd.After(iv.Start) {
-			version, ok = c.Version, true
+	for _, c := range slices.Backward(l.History) {
+		if c.livedFor(alias, iv) && !c.IntervalEnd.After(iv.Start) {
+			return c.Version, true
 		}
 	}
-	return version, ok
+	return 0, false
+}
+
+// Replaced lists what a version of iv that is trained now may come to stand in for: the versions of intervals that end with iv and were live after
+// LiveFor's, the last first, each once. A version of iv itself is there, be it the one that is trained: the caller tells them apart.
+func Replaced(l Live, alias string, iv table.Interval) (versions []int) {
+	for _, c := range slices.Backward(l.History) {
+		switch {
+		case !c.livedFor(alias, iv):
+		case !c.IntervalEnd.After(iv.Start):
+			return versions
+		case c.IntervalEnd.Equal(iv.End) && !slices.Contains(versions, c.Version):
+			versions = append(versions, c.Version)
+		}
+	}
+	return versions
+}
+
+// livedFor reports whether the change made a version live under alias, and counts for iv.
+func (c *Change) livedFor(alias string, iv table.Interval) bool {
+	return c.Alias == alias && c.IntervalEnd != nil && (c.Action != RolledBack || !c.At.After(iv.End.Add(iv.End.Sub(iv.Start))))
 }
 
 func (r *Registry) liveKey() string { return modelsPrefix + r.name + "/live.json" }

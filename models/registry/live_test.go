@@ -159,6 +159,44 @@ func TestLiveFor(t *testing.T) {
 
 // A rollback says what is live from then on. What was live for intervals that closed long before is what it was, or they could not be judged again to
 // the same report.
+// TestReplaced: versions of one interval stand in for one another, the last first, until one of an earlier interval is live again.
+func TestReplaced(t *testing.T) {
+	r, ok := open(t, storage.NewMemory(nil)), must(t)
+	day := func(d, number int) {
+		v := version(d)
+		v.Key = fmt.Sprintf("evaluate__%d", number)
+		got, err := r.Register(ctx, v, files(fmt.Sprint(number)))
+		if err != nil || got.Number != number {
+			t.Fatalf("version %d: %+v, %v", number, got, err)
+		}
+	}
+	for i, d := range []int{1, 2, 2, 2, 3} {
+		day(d, i+1)
+	}
+	iv := func(d int) table.Interval { return table.Interval{Start: at(d - 1), End: at(d)} }
+	check := func(l Live, d int, want ...int) {
+		t.Helper()
+		if got := Replaced(l, "champion", iv(d)); !slices.Equal(got, want) {
+			t.Errorf("day %d: %v, want %v", d, got, want)
+		}
+	}
+	promote := func(n int) Live {
+		return ok(r.Promote(ctx, "champion", n, uint64(n), "nightly", "passed", at(2).Add(time.Hour)))
+	}
+	check(promote(1), 2)
+	check(promote(2), 2, 2)
+	check(promote(3), 2, 3, 2)
+	ok(r.Promote(ctx, "challenger", 4, 4, "nightly", "trial", at(2).Add(time.Hour)))
+	l := ok(r.Rollback(ctx, "champion", 2, 2, "kim", "complaints", at(2).Add(2*time.Hour)))
+	check(l, 2, 2, 3)
+	check(l, 1, 1)
+	check(l, 3) // version 2 was live before it, and none of its own
+	ok(r.Unpin(ctx, "champion", "kim", "mended", at(2).Add(3*time.Hour)))
+	check(promote(5), 2, 2, 3)
+	check(ok(r.Rollback(ctx, "champion", 1, 1, "kim", "worse", at(2).Add(4*time.Hour))), 2) // what would be replaced is of the day before
+	check(ok(r.Rollback(ctx, "champion", 2, 2, "kim", "late", at(9))), 2)                   // long after: nothing of that day changes
+}
+
 func TestLiveForIsNotChangedByALateRollback(t *testing.T) {
 	r, ok := open(t, storage.NewMemory(nil)), must(t)
 	registered(t, r, 6)
