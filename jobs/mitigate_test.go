@@ -291,7 +291,9 @@ func TestChosenCohort(t *testing.T) {
 		return eval.CohortQuality{Cohort: cohort, Figures: []eval.CohortFigure{f}}
 	}
 	most := 0.2
-	bound := func(cohort string) eval.Budget { return eval.Budget{Metric: "ndcg@10", Cohort: cohort, RelativeGap: &most} }
+	bound := func(cohort string) eval.Budget {
+		return eval.Budget{Metric: "ndcg@10", Cohort: cohort, RelativeGap: &most}
+	}
 	for _, c := range []struct {
 		name       string
 		budgets    []eval.Budget

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/rapport-ml/rapport/features/event"
 )
 
 // TestBanded: bands begin at the given values; without any there are three of as equal size as ties allow, and what is not known is missing.
@@ -23,5 +26,14 @@ func TestBanded(t *testing.T) {
 	}
 	if c = banded("n", []float64{math.NaN()}, nil, show); !slices.Equal(c.Of, []int32{-1}) {
 		t.Errorf("nothing known: %+v", c)
+	}
+}
+
+// TestASubjectInTwoCohorts: a table that puts people into two groups of one cohort is refused with what to do, and tells of nobody, nor of how few.
+func TestASubjectInTwoCohorts(t *testing.T) {
+	x := &cohortRows{facts: event.AttributesFacts{Ambiguous: map[string]int64{"gender": 3}}}
+	_, err := x.cohort("gender", nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "cohort gender: a file of sources.cohorts has two rows that differ in it for under 11 people: give one row a subject in each file") {
+		t.Errorf("%v", err)
 	}
 }
