@@ -14,7 +14,7 @@ import (
 // So are all, where there are fewer people than that.
 //
 // It depends on who shares which value, and on nothing else: neither on how rows are ordered nor on how they are split. Nulls are of nobody here: they may
-// be of anybody. Memory: two words for each person and value; O(n log n) for the rows, and the values of one parent at a time.
+// be of anybody. Memory: two words for each person and value; O(n log n) for the rows at each level.
 func (c *Coarsening) bySize(batches []*table.Batch, column int) {
 	values := sharing(batches, column)
 	parents := c.Hierarchy.parents(c.Level)
@@ -107,38 +107,45 @@ func families(values []*shared, parents []map[string]string) [][]*shared {
 	return out
 }
 
-// cell is what is told alike among the values of one parent.
+// told is what stands in place of a value.
+type told struct {
+	at    int // on the paths of values
+	value string
+}
+
+// cell are the values of one parent that are told alike.
 type cell struct {
-	at     int
-	value  string
-	of     []*shared
+	told
+	values []*shared
 	people []int64
 }
 
 // lift tells those values of one parent by it that too few people share.
 func lift(below []*shared, least int) {
-	var cells []*cell
+	of := map[told]*cell{}
 	for _, v := range below {
-		i := slices.IndexFunc(cells, func(c *cell) bool { return c.at == v.at && c.value == v.told() })
-		if i < 0 {
-			i, cells = len(cells), append(cells, &cell{at: v.at, value: v.told()})
+		as := told{v.at, v.told()}
+		if of[as] == nil {
+			of[as] = &cell{told: as}
 		}
-		cells[i].of = append(cells[i].of, v)
-		cells[i].people = append(cells[i].people, v.people...)
+		of[as].values = append(of[as].values, v)
+		of[as].people = append(of[as].people, v.people...)
 	}
-	for _, c := range cells {
+	for _, c := range of {
 		c.people = distinct(c.people)
 	}
-	slices.SortFunc(cells, func(a, b *cell) int {
+	cells := slices.SortedFunc(maps.Values(of), func(a, b *cell) int {
 		return cmp.Or(cmp.Compare(len(a.people), len(b.people)), cmp.Compare(a.at, b.at), cmp.Compare(a.value, b.value))
 	})
-	var together []int64
-	for _, c := range cells {
-		if len(c.people) >= least && (together == nil || len(together) >= least) {
+	var together []int64 // those who are lifted, until they are enough
+	for i, c := range cells {
+		if len(c.people) >= least && (i == 0 || len(together) >= least) {
 			return
 		}
-		together = distinct(append(together, c.people...))
-		for _, v := range c.of {
+		if len(together) < least {
+			together = distinct(append(together, c.people...))
+		}
+		for _, v := range c.values {
 			v.at = len(v.path) - 1
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage"
@@ -76,38 +77,36 @@ func TestLevelsBySize(t *testing.T) {
 	}
 }
 
-// TestNoGroupIsTooSmall: whoever has which values, each that is told is of enough people, and so is what is withheld, unless all is; and a rule that wants more people never
-// tells of as few.
+// TestNoGroupIsTooSmall: whoever has which values, each that is told is of enough people, and so is what is withheld, unless all is.
 func TestNoGroupIsTooSmall(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 7))
+	var h *Hierarchy
 	told, lifted := 0, 0
 	for round := range 3000 {
-		var body strings.Builder
-		body.WriteString("value,level_1,level_2,level_3\n")
 		n := 1 + rng.IntN(12)
-		parent := make([]int, 2) // of levels 1 and 2
-		for v := range n {
-			fmt.Fprintf(&body, "v%d,p%d,q%d,r%d\n", v, parent[0], parent[1], parent[1]/2)
-			if rng.IntN(3) == 0 {
-				if parent[0]++; rng.IntN(2) == 0 {
-					parent[1]++
+		if round%10 == 0 { // hierarchies cost more than rounds
+			var body strings.Builder
+			body.WriteString("value,level_1,level_2,level_3\n")
+			parent := make([]int, 2) // of levels 1 and 2
+			for v := range n {
+				fmt.Fprintf(&body, "v%d,p%d,q%d,r%d\n", v, parent[0], parent[1], parent[1]/2)
+				if rng.IntN(3) == 0 {
+					if parent[0]++; rng.IntN(2) == 0 {
+						parent[1]++
+					}
 				}
 			}
+			h = mustHierarchy(t, body.String())
 		}
-		if round%10 == 0 { // hierarchies cost more than rounds
-			streetsOfRound = body.String()
-		}
-		h := mustHierarchy(t, streetsOfRound)
 		rule := Coarsening{Hierarchy: h, Level: 1 + rng.IntN(3), AtLeast: 2 + rng.IntN(8)}
 		var batches []*table.Batch
-		people := 0
 		for range 1 + rng.IntN(3) {
 			b := &table.Batch{N: rng.IntN(80), Cols: make([]table.Column, 2)}
 			for range b.N {
 				b.Cols[0].Int = append(b.Cols[0].Int, int64(rng.IntN(60)))
 				b.Cols[1].Str = append(b.Cols[1].Str, rule.text("v"+strconv.Itoa(rng.IntN(1+rng.IntN(n+2)))))
 			}
-			batches, people = append(batches, b), people+b.N
+			batches = append(batches, b)
 		}
 		had := sets(batches)
 		bySize([]*Coarsening{nil, &rule}, batches)
@@ -131,7 +130,32 @@ func TestNoGroupIsTooSmall(t *testing.T) {
 	}
 }
 
-var streetsOfRound string
+// TestManyValuesOfFew: a column with a value for every few people takes as long as its rows do, not as long as each value takes with each other.
+func TestManyValuesOfFew(t *testing.T) {
+	const values, few = 30_000, 5
+	var body strings.Builder
+	body.WriteString("value,level_1\n")
+	b := &table.Batch{N: values * few, Cols: make([]table.Column, 2)}
+	for v := range values {
+		fmt.Fprintf(&body, "v%d,v%d\n", v, v)
+		for range few {
+			b.Cols[0].Int, b.Cols[1].Str = append(b.Cols[0].Int, int64(len(b.Cols[0].Int))), append(b.Cols[1].Str, "v"+strconv.Itoa(v))
+		}
+	}
+	rule := Coarsening{Hierarchy: mustHierarchy(t, body.String()), Level: 1, AtLeast: few + 1}
+	done := make(chan struct{})
+	go func() { defer close(done); rule.bySize([]*table.Batch{b}, 1) }()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("not done in a minute")
+	}
+	for i := range b.N {
+		if !b.Cols[1].Null(i) {
+			t.Fatalf("row %d tells of %d people", i, few)
+		}
+	}
+}
 
 // sets are the people by what is told of them.
 func sets(batches []*table.Batch) map[string]map[int64]bool {
