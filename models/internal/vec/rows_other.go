@@ -8,7 +8,9 @@ func dotsFMA(y, x []float32, stride int, p []float32) { panic(absent) }
 
 func addRowsFMA(z, x []float32, stride int, w []float32) { panic(absent) }
 
-func gatherFMA(dst []float32, stride int, x []float32, d int, col []int32, scale []float32) { panic(absent) }
+func gatherFMA(dst []float32, stride int, x []float32, d int, col []int32, scale []float32) {
+	panic(absent)
+}
 
 func mulToFMA(dst, a, b []float32) { panic(absent) }
 
