@@ -110,11 +110,32 @@ func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, ter
 		if out.Linked = len(names) - distinct(canonical); out.Linked > 0 {
 			r.Log.Warn("sources.identities gives these people more ids than were asked for: what stands under those is erased too", "asked", len(canonical), "more", out.Linked)
 		}
-		if out.Known > 0 {
-			_, err = journal.Erase(ctx, r.Keys, ids, canonical, w.now, r.NewID(w.now))
+		if out.Known == 0 {
+			return ids, nil
 		}
-		return ids, err
+		// Whoever goes on if this dies has no ids: what follows from these alone is done ahead of the request, which stands whatever comes of it.
+		var fault error
+		if before := r.heldBefore(names); len(before) > 0 {
+			if fault = r.Online.Deny(ctx, before...); fault == nil {
+				out.Online, fault = r.Online.Erase(ctx, before...)
+			}
+			if fault != nil {
+				fault = fmt.Errorf("erase: online store: %w", fault)
+			}
+		}
+		_, err = journal.Erase(ctx, r.Keys, ids, canonical, w.now, r.NewID(w.now))
+		return ids, errors.Join(err, fault)
 	})
+}
+
+// heldBefore are the online keys by which generations that were loaded before a rotation hold people, by canonical id.
+func (r *Runner) heldBefore(ids []string) (owners []string) {
+	for _, k := range r.Previous {
+		for _, id := range ids {
+			owners = append(owners, event.OnlineKey(k.ServingKey(), id))
+		}
+	}
+	return owners
 }
 
 // distinct counts different ids.
@@ -166,12 +187,7 @@ func (r *Runner) carryOut(ctx context.Context, js []*Job, canonical []string, te
 			owners = append(owners, key)
 		}
 	}
-	// Generations that were loaded before a rotation hold the keys of that time.
-	for _, k := range r.Previous {
-		for _, id := range names {
-			owners = append(owners, event.OnlineKey(k.ServingKey(), id))
-		}
-	}
+	owners = append(owners, r.heldBefore(names)...)
 	slices.Sort(owners)
 	if err := r.Online.Deny(ctx, owners...); err != nil {
 		return nil, fmt.Errorf("erase: online store: %w", err)
@@ -196,7 +212,8 @@ func (r *Runner) carryOut(ctx context.Context, js []*Job, canonical []string, te
 		return nil, err
 	}
 	out.removed("staged files", "files", "files that no table names were deleted", int64(out.Parts-parts))
-	if out.Online, err = r.Online.Erase(ctx, owners...); err != nil {
+	n, err := r.Online.Erase(ctx, owners...)
+	if out.Online += n; err != nil {
 		return nil, fmt.Errorf("erase: online store: %w", err)
 	}
 	out.removed("online store", "rows", "rows were taken out of every generation, live and kept; the key stays denied", int64(out.Online))

@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -107,5 +109,67 @@ func TestUnfinishedErasure(t *testing.T) {
 				t.Errorf("asked again beside another: %+v, %v", out, err)
 			}
 		})
+	}
+}
+
+// dyingStore fails from the moment that an erasure stands in the journal, as if its process had died there.
+type dyingStore struct {
+	online.Store
+	bucket storage.Bucket
+}
+
+func (s dyingStore) Deny(ctx context.Context, owners ...string) error {
+	if j, err := event.OpenJournal(ctx, s.bucket); err != nil || j.UnderWay() {
+		return errors.Join(errDied, err)
+	}
+	return s.Store.Deny(ctx, owners...)
+}
+
+// TestUnfinishedErasureAfterARotation: rows that were loaded before a rotation, under a key that only the ids tell, are gone when an erasure that died is finished by
+// somebody who has no ids.
+func TestUnfinishedErasureAfterARotation(t *testing.T) {
+	ctx, bucket := t.Context(), storage.NewMemory(nil)
+	s := newPurgeServer(t, bucket, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	r := s.runner
+	for _, j := range s.retention.jobs {
+		j.Model.Name = "home"
+	}
+	k1 := secretsOf(t, "k1")
+	r.Keys, r.Log = k1, slog.New(slog.NewTextHandler(io.Discard, nil))
+	store, err := online.OpenEmbedded(t.TempDir(), online.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	ids, err := event.OpenIdentities(ctx, bucket, k1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ids.Number("ann"); err != nil {
+		t.Fatal(err)
+	}
+	l, err := store.Load(ctx, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := event.OnlineKey(k1.ServingKey(), "ann")
+	digest := ""
+	if err = errors.Join(ids.Flush(ctx), l.Put(ctx, online.Entry{Key: online.ListKey(owner), Owner: owner, Value: []byte("hers")})); err == nil {
+		digest, err = l.Finish(ctx)
+	}
+	if err = errors.Join(err, store.Swap(ctx, online.Pointer{Generation: 1, Fence: 1})); err != nil {
+		t.Fatal(err)
+	}
+	r.Keys, r.Previous = secretsOf(t, "k2"), []event.Keys{k1}
+	r.Online = dyingStore{store, bucket}
+	if _, err := r.Erase(ctx, s.retention.jobs, []string{"ann"}); !errors.Is(err, errDied) {
+		t.Fatal(err)
+	}
+	r.Online = store
+	if out, err := r.FinishErasures(ctx, s.retention.jobs); err != nil || out == nil || len(out.Receipts) != 1 {
+		t.Fatalf("%+v %v", out, err)
+	}
+	if left, err := store.Generations(ctx); err != nil || left[1] == digest {
+		t.Errorf("the row under the key of before is left: %v %v", left, err)
 	}
 }
