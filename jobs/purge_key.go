@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/online"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -22,6 +24,14 @@ type PurgedKey struct {
 	Before  *time.Time `json:"unrecognized_before,omitempty"` // nothing counts from before it of an id that has no row by then
 	Erased  *Erased    `json:"erased,omitempty"`              // nil: nobody stood under the key
 	Done    *time.Time `json:"done_before,omitempty"`         // it had been given up then, and nothing was left to do now: People went at that time
+	Hidden  *Hidden    `json:"hidden,omitempty"`              // nil: no generation can hold them under a key of before theirs
+}
+
+// Hidden is what became of generations that may hold people under keys of before the one that they stood under: they had been wrapped anew since, so that nobody can
+// find their rows.
+type Hidden struct {
+	Dropped  []uint64         `json:"dropped"`            // generations that were kept for a rollback
+	Fallback *online.Fallback `json:"fallback,omitempty"` // since the live one is such: everybody reads the list not based on profiling until it is ended
 }
 
 // PurgeKey gives up a key whose secret is lost, and removes the people whom it alone recognized: they are denied at once and erased from every store as
@@ -158,6 +168,11 @@ func (r *Runner) giveUp(ctx context.Context, js []*Job, id, why string, terms Te
 		}
 		return out, nil
 	}
+	if len(gone) > 0 {
+		if out.Hidden, err = r.hide(ctx, records, id); err != nil {
+			return fail(err)
+		}
+	}
 	out.Erased, err = r.carryOut(ctx, js, nil, terms, func(ctx context.Context, w *work, journal *event.Journal, e *Erased, _ bool) (*event.Identities, error) {
 		e.Requested, e.Known = len(gone), len(gone)
 		asked := map[policy.Subject]bool{}
@@ -177,6 +192,59 @@ func (r *Runner) giveUp(ctx context.Context, js []*Job, id, why string, terms Te
 	})
 	if err != nil {
 		return fail(err)
+	}
+	return out, nil
+}
+
+// hide takes from the online store what it may hold of people under keys of before the one that is given up. It comes ahead of their removal: interrupted, it is
+// done again.
+func (r *Runner) hide(ctx context.Context, records []event.KeyRecord, id string) (*Hidden, error) {
+	since := map[string]time.Time{}
+	for _, k := range records {
+		if k.Since != nil {
+			since[k.ID] = *k.Since
+		}
+	}
+	before := func(k event.KeyRecord) bool { return k.ID != id && k.Check != "" && since[k.ID].Before(since[id]) }
+	w := &work{Runner: r, now: r.Now()}
+	meta, err := w.liveMeta(ctx)
+	if errors.Is(err, online.ErrNotFound) || errors.Is(err, online.ErrNoGeneration) {
+		meta, err = Meta{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	live, err := r.Online.Live(ctx)
+	if err != nil && !errors.Is(err, online.ErrNoGeneration) {
+		return nil, fmt.Errorf("online store: %w", err)
+	}
+	out := &Hidden{Dropped: []uint64{}}
+	for _, k := range records {
+		if !before(k) {
+			continue
+		}
+		under, err := r.generationsUnder(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range under {
+			if g == live.Generation {
+				continue
+			}
+			if err := r.Online.Drop(ctx, g); err != nil {
+				return nil, fmt.Errorf("drop generation %d, which may hold them under key %s: %w", g, k.ID, err)
+			}
+			out.Dropped = append(out.Dropped, g)
+		}
+		if slices.Contains(meta.Keys, k.ID) && out.Fallback == nil {
+			why := fmt.Sprintf("lists of people who were removed with key %s stand in it under %s, where nobody can find them: publish anew, then rapport online fallback off", id, k.ID)
+			if out.Fallback, err = r.SetFallback(ctx, true, "rapport", why); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if out.Fallback == nil && len(out.Dropped) == 0 {
+		return nil, nil
 	}
 	return out, nil
 }

@@ -356,6 +356,14 @@ func printGivenUp(w io.Writer, out *jobs.PurgedKey) {
 			row(w, "receipt", key)
 		}
 	}
+	if h := out.Hidden; h != nil {
+		if len(h.Dropped) > 0 {
+			row(w, "online", fmt.Sprintf("generations %v, which may have held them under a key of before, are dropped", h.Dropped))
+		}
+		if h.Fallback != nil {
+			row(w, "online", "the live generation holds lists of theirs under a key of before, where nobody can find them: the fallback is on, and everybody reads the list not based on profiling. Publish anew, then rapport online fallback off")
+		}
+	}
 	if out.Before != nil {
 		row(w, "from now on", "some of them had refused something and may come again unrecognized: of an id that has no row now, nothing from before "+clock(*out.Before)+" counts, and it needs a basis that is recorded after that")
 	}

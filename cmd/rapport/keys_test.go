@@ -380,6 +380,46 @@ func TestLostKey(t *testing.T) {
 	}
 }
 
+// Where people had been wrapped anew and nothing was published since, what is live holds them under the key of before: nobody can find their lists there once the
+// newer key is lost, so nobody reads one until lists are made anew.
+func TestLostKeyAfterARotation(t *testing.T) {
+	ctx := t.Context()
+	s := newShop(t, smallWorld)
+	js := []*jobs.Job{s.job}
+	s.night(5)
+	s.night(6)
+	person := s.admitted(1)[0]
+	k1, k2, k3 := s.opened.Keys, newKeys(t, "k2"), newKeys(t, "k3")
+	rotated := nightAfter(6).Add(time.Hour)
+	s.runner.Now = func() time.Time { return rotated }
+	s.under(k2, k1)
+	if _, err := s.runner.Rewrap(ctx, js); err != nil {
+		t.Fatal(err)
+	}
+	if personal, _ := s.reads(person); !personal {
+		t.Fatal("after a rotation somebody has no list any more")
+	}
+	s.under(k3, k1)
+	out, err := s.runner.PurgeKey(ctx, js, "k2", "the vault burned down", jobs.Terms{})
+	if err != nil || out.People == 0 || out.Hidden == nil || out.Hidden.Fallback == nil || len(out.Hidden.Dropped) == 0 {
+		t.Fatalf("a lost key: %+v, %v", out, err)
+	}
+	if personal, _ := s.reads(person); personal {
+		t.Error("who was removed reads a list of their own under the key of before")
+	}
+	have, err := s.opened.Online.Generations(ctx)
+	if err != nil || len(have) != 1 {
+		t.Errorf("generations %v, %v: one that is kept for a rollback holds them too", have, err)
+	}
+	s.night(7)
+	if _, err := s.runner.SetFallback(ctx, false, "a test", "lists were made anew"); err != nil {
+		t.Fatal(err)
+	}
+	if personal, _ := s.reads(person); !personal {
+		t.Error("who comes again with a basis has no list")
+	}
+}
+
 // job0Keys are the keys that every shop begins with.
 func (s *shop) job0Keys(t testing.TB) event.Keys {
 	t.Helper()
