@@ -55,7 +55,8 @@ type AttributesFacts struct {
 	Places []expect.Place `json:"-"` // of quarantined rows, the first of them
 }
 
-// ReadAttributes reads attributes, one row a key: of rows with the same key the last one (files in key order) is taken. A subject's
+// ReadAttributes reads attributes, one row a key: of rows with the same key the last one (files in key order) is taken; of a person with several ids the last one under
+// the id that they are known by, if there is one. A subject's
 // attributes are kept only if the purpose may use the subject now, and might before p.End. Rows without a key, and those that break a rule of
 // p.Data.Expect, are quarantined, and no earlier row of the key is replaced by them. New subjects are buffered in Identities. It holds the table in memory.
 func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) {
@@ -120,7 +121,7 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 		row := &attributeRow{item: id, file: r.file}
 		var who *admission
 		if bySubject {
-			who = a.of(id)
+			who, row.other = a.of(id), p.Identities.Links().Main(id) != id
 			if why := a.judge(who, last); why != policy.Kept {
 				out.Facts.Funnel.Add(why, 1)
 				continue
@@ -142,13 +143,16 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 				return fail(err)
 			}
 			row.item, row.subject = "", s
-			old, byNumber[s] = byNumber[s], row
+			if old = byNumber[s]; old == nil || old.other || !row.other {
+				byNumber[s] = row
+				out.Facts.unsay(old, row, p.Columns)
+			}
 		} else {
 			old, byItem[id] = byItem[id], row
 		}
 		if old != nil {
 			out.Facts.Duplicates++
-			if p.Set == "cohorts" && old.file == row.file {
+			if p.Set == "cohorts" && old.file == row.file && old.other == row.other {
 				out.Facts.differ(old, row, p.Columns)
 			}
 		}
@@ -196,6 +200,7 @@ type attributeRow struct {
 	subject policy.Subject
 	item    string
 	file    string
+	other   bool // it is under another id of the person than the one they are known by
 	text    []string
 	number  []float64
 	told    []bool // by column: counted as ambiguous already
@@ -217,6 +222,20 @@ func (f *AttributesFacts) differ(old, row *attributeRow, columns []string) {
 			f.Ambiguous = map[string]int64{}
 		}
 		f.Ambiguous[name]++
+	}
+}
+
+// unsay takes back what rows under other ids of a person said two things in, once there is one under the id that they are known by.
+func (f *AttributesFacts) unsay(old, row *attributeRow, columns []string) {
+	if old == nil || !old.other || row.other {
+		return
+	}
+	for c, told := range old.told {
+		if name := columns[c]; told {
+			if f.Ambiguous[name]--; f.Ambiguous[name] == 0 {
+				delete(f.Ambiguous, name)
+			}
+		}
 	}
 }
 
