@@ -84,7 +84,11 @@ func (w *work) evaluate(ctx context.Context) (eval.Decision, error) {
 	for _, risk := range w.plan.judged.Risks {
 		w.res.Flags = append(w.res.Flags, "risk: "+risk)
 	}
-
+	for _, r := range w.plan.judged.Decision.Rules {
+		if r.Effect == eval.Warns && r.Verdict == eval.Fail && r.Kind != "drift" { // of drift its own flags tell
+			w.res.Flags = append(w.res.Flags, "missed: "+r.Says)
+		}
+	}
 	if !w.plan.judged.Decision.Publish {
 		w.res.Reasons = w.plan.judged.Decision.Reasons
 	}

@@ -201,6 +201,7 @@ func (r *Runner) KeyFaults(ctx context.Context) (out []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	out = []string{}
 	for _, k := range r.given() {
 		s := r.stateOf(k.ID(), records)
 		if fault := s.fault(); fault != "" {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,5 +99,23 @@ func TestPooledBackfill(t *testing.T) {
 	}
 	if r := one[last.Label(last.At(nightAfter(7)))]; len(r) != 2 || r[0].Pool == nil || r[0].Pool.Evaluations != 3 {
 		t.Errorf("the last interval: %+v", r)
+	}
+}
+
+// TestAMissedBudgetIsTold: a budget that only warns lets the run go on, and the run says that it was missed.
+func TestAMissedBudgetIsTold(t *testing.T) {
+	s := newShop(t, smallWorld)
+	most := .99
+	s.job.Budgets = []eval.Budget{{Metric: "ndcg@10", AtLeast: &most, OnFail: eval.Warn, Owner: "test", Why: "to be missed"}}
+	res := s.night(6)
+	told := slices.IndexFunc(res.Flags, func(x string) bool { return strings.HasPrefix(x, "missed: ") && strings.Contains(x, "ndcg@10") })
+	if res.Published == nil || told < 0 {
+		t.Fatalf("published %v, flags %q", res.Published, res.Flags)
+	}
+	if kind, says := flagKind(res.Flags[told]); kind != "missed" || says == "" {
+		t.Errorf("it is printed as %s %s", kind, says)
+	}
+	if again := s.night(6); !slices.Contains(again.Flags, res.Flags[told]) {
+		t.Errorf("the same night again does not tell it: %q", again.Flags)
 	}
 }

@@ -89,9 +89,9 @@ func (p *project) finishErasures(ctx context.Context) {
 // endings are what --ok takes.
 var endings = map[string]error{"rejected": jobs.ErrRejected, "held": storage.ErrHeld, "not-ready": jobs.ErrNotReady}
 
-// flagKind tells what kind of flag a run has raised: consent, risk, quality, drift, or any other.
+// flagKind tells what kind of flag a run has raised: consent, risk, missed, quality, drift, or any other.
 func flagKind(x string) (kind, says string) {
-	for _, kind := range []string{"consent", "risk", "quality"} {
+	for _, kind := range []string{"consent", "risk", "missed", "quality"} {
 		if says, ok := strings.CutPrefix(x, kind+": "); ok {
 			return kind, says
 		}
