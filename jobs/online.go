@@ -222,15 +222,21 @@ func (w *work) sound(ctx context.Context, generation uint64, v registry.Version)
 // LiveLacks lists the keys by which people of the live generation are looked up and that are not given: they are served as if nobody knew them. Of a generation
 // that does not say by which, and of none, it lists none. Cost: one lookup.
 func (r *Runner) LiveLacks(ctx context.Context) ([]string, error) {
+	keys, err := r.liveKeys(ctx)
+	given := r.given()
+	return slices.DeleteFunc(keys, func(id string) bool {
+		return slices.ContainsFunc(given, func(k event.Keys) bool { return k.ID() == id })
+	}), err
+}
+
+// liveKeys are the ids of the keys under which the live generation holds people; none if there is no such generation.
+func (r *Runner) liveKeys(ctx context.Context) ([]string, error) {
 	w := &work{Runner: r, now: r.Now()}
 	m, err := w.liveMeta(ctx)
 	if errors.Is(err, online.ErrNotFound) || errors.Is(err, online.ErrNoGeneration) {
 		return nil, nil
 	}
-	given := r.given()
-	return slices.DeleteFunc(m.Keys, func(id string) bool {
-		return slices.ContainsFunc(given, func(k event.Keys) bool { return k.ID() == id })
-	}), err
+	return m.Keys, err
 }
 
 // liveMeta reads what the live generation says of itself.

@@ -206,11 +206,7 @@ func (r *Runner) hide(ctx context.Context, records []event.KeyRecord, id string)
 		}
 	}
 	before := func(k event.KeyRecord) bool { return k.ID != id && k.Check != "" && since[k.ID].Before(since[id]) }
-	w := &work{Runner: r, now: r.Now()}
-	meta, err := w.liveMeta(ctx)
-	if errors.Is(err, online.ErrNotFound) || errors.Is(err, online.ErrNoGeneration) {
-		meta, err = Meta{}, nil
-	}
+	keys, err := r.liveKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +232,7 @@ func (r *Runner) hide(ctx context.Context, records []event.KeyRecord, id string)
 			}
 			out.Dropped = append(out.Dropped, g)
 		}
-		if slices.Contains(meta.Keys, k.ID) && out.Fallback == nil {
+		if slices.Contains(keys, k.ID) && out.Fallback == nil {
 			why := fmt.Sprintf("lists of people who were removed with key %s stand in it under %s, where nobody can find them: publish anew, then rapport online fallback off", id, k.ID)
 			if out.Fallback, err = r.SetFallback(ctx, true, "rapport", why); err != nil {
 				return nil, err

@@ -34,6 +34,26 @@ func (s *shop) under(keys ...event.Keys) {
 	s.runner.Keys, s.runner.Previous = keys[0], keys[1:]
 }
 
+// dropOthers drops all generations of the online store but the live one.
+func (s *shop) dropOthers() {
+	s.Helper()
+	live, err := s.opened.Online.Live(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	have, err := s.opened.Online.Generations(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	for g := range have {
+		if g != live.Generation {
+			if err := s.opened.Online.Drop(s.Context(), g); err != nil {
+				s.Fatal(err)
+			}
+		}
+	}
+}
+
 // reads reports whether somebody, looked up as a server does, is answered with a list of their own.
 func (s *shop) reads(id string) (personal bool, key string) {
 	s.Helper()
@@ -137,21 +157,7 @@ func TestRotation(t *testing.T) {
 	if _, err := s.runner.Retire(ctx, "k1"); !errors.Is(err, jobs.ErrKeyNeeded) || !strings.Contains(err.Error(), "of the online store may hold people") {
 		t.Fatalf("a key was retired that a generation kept for a rollback needs: %v", err)
 	}
-	live, err := s.opened.Online.Live(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	have, err := s.opened.Online.Generations(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for g := range have {
-		if g != live.Generation {
-			if err := s.opened.Online.Drop(ctx, g); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	s.dropOthers()
 	k, err := s.runner.Retire(ctx, "k1")
 	if err != nil || k.Retired == nil {
 		t.Fatalf("a key that nothing needs: %+v, %v", k, err)
@@ -251,21 +257,7 @@ func TestForgottenKey(t *testing.T) {
 		t.Fatalf("a key that generations need alone: %v", err)
 	}
 	s.night(7)
-	live, err := s.opened.Online.Live(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	have, err := s.opened.Online.Generations(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for g := range have {
-		if g != live.Generation {
-			if err := s.opened.Online.Drop(ctx, g); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	s.dropOthers()
 	if k, err := s.runner.Retire(ctx, "k1"); err != nil || k.Retired == nil {
 		t.Fatalf("a key that nothing needs: %+v, %v", k, err)
 	}

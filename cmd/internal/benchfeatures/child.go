@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"os"
-	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 
@@ -58,7 +57,7 @@ func work(ctx context.Context, in io.Reader, out io.Writer) error {
 	if run == nil {
 		return fmt.Errorf("no task %q", t.Kind)
 	}
-	debug.SetGCPercent(frugal.Usual) // as the product
+	frugal.SetUsual() // as the product
 	m, err := run(ctx, t)
 	if err != nil {
 		return fmt.Errorf("%s of %s: %w", t.Kind, t.Data.Name, err)

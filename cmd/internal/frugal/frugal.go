@@ -4,7 +4,7 @@
 //
 // States are large and hold no pointers: a collection of them costs next to nothing, and with Go's usual setting as much as they are, or more, would lie about
 // between two. So while an engine builds, a tenth of what is held may lie about. A build that goes on from a prior one never holds its states together: it
-// ends at some 90 MB, and a collection at each tenth of so little was a fifth of its time. It may have a floor of garbage as well.
+// ends at some 90 MB, and a collection at each tenth of so little was a sixth of its time. It may have a floor of garbage as well.
 //
 // An ingest holds the identity table and what is decided of everybody, and the reading of a feed of consent its records: what they hold is small beside states, and their garbage is many
 // small pieces. At Usual what they hold would count four times in a peak; with no more garbage than that it counts twice, for a hundredth of their time.
@@ -25,6 +25,13 @@ import (
 
 // Usual is the percentage of programs whose work is a night's: a seventh less time than at Go's own 100, for memory that is far from short.
 const Usual = 300
+
+// SetUsual sets it, unless GOGC is set in the environment.
+func SetUsual() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(Usual)
+	}
+}
 
 // Engine is an engine during whose work garbage is collected often, unless GOGC is set in the environment.
 type Engine struct{ features.Engine }
