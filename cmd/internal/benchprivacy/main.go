@@ -25,7 +25,7 @@ var scales = map[string]scale{
 	"full": {
 		people: 2000, tries: 60, calls: 5,
 		erasure: world{people: 1_000_000, events: 10_000_000, days: 10}, erased: 1000,
-		join: world{people: 5_000_000, events: 20_000_000, days: 20}, turns: 3,
+		join: world{people: 5_000_000, events: 20_000_000, days: 20}, turns: 5,
 	},
 	"ci": {
 		people: 200, tries: 3, calls: 1,
