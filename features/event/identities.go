@@ -100,7 +100,7 @@ func OpenIdentities(ctx context.Context, b storage.Bucket, current Keys, previou
 	for i := range shards {
 		if t.linkShards[i] = present[linksObject(i)]; t.linkShards[i] {
 			g.Go(func() error {
-				links, _, err := t.readLinks(gctx, i)
+				links, _, _, err := t.readLinks(gctx, i)
 				t.mu.Lock()
 				defer t.mu.Unlock()
 				t.linked = append(t.linked, links...)

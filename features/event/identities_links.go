@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/rapport-ml/rapport/features/policy"
@@ -29,9 +30,11 @@ func (l link) compare(o link) int {
 
 // Links of a shard of subjects are one object, little-endian:
 //
-//	"RPLK" | u16 version 1 | u16 number of key ids | each: u8 length, text
+//	"RPLK" | u16 version 1 or 2 | u16 number of key ids | each: u8 length, text
 //	u32 rows | each: u64 subject number, u8 key, 16 bytes HMAC of the alias, u64 own number, ascending
-//	SHA-256 of all before
+//	in version 2 u64 intent | SHA-256 of all before
+//
+// Version 2 stands there while somebody is about to store other links (flushLinks). An intent is a number by chance, never 0: no two objects with one are equal.
 const (
 	linksPrefix = identityPrefix + "links/"
 
@@ -39,27 +42,34 @@ const (
 	RelinksPrefix = identityPrefix + "relinks/"
 
 	linksMagic   = "RPLK"
-	linksVersion = 1
+	linksVersion = 2
 	linksRow     = 8 + 1 + 16 + 8
 )
 
 func linksObject(shard int) string { return fmt.Sprintf("%s%02d.bin", linksPrefix, shard) }
 
-func encodeLinks(links []link) ([]byte, error) {
-	ids := map[string]int{}
+// encodeLinks makes the object of a shard; intent 0: there is none.
+func encodeLinks(links []link, intent uint64) ([]byte, error) {
+	ids, version := map[string]int{}, uint16(1)
+	if intent != 0 {
+		version = 2
+	}
 	for _, l := range links {
 		ids[l.key] = 0
 	}
 	if len(ids) > 256 {
 		return nil, fmt.Errorf("links under %d key ids, more than 256: retire old keys", len(ids))
 	}
-	out := binary.LittleEndian.AppendUint16([]byte(linksMagic), linksVersion)
+	out := binary.LittleEndian.AppendUint16([]byte(linksMagic), version)
 	out = appendKeyIDs(out, ids)
-	out = binary.LittleEndian.AppendUint32(slices.Grow(out, len(links)*linksRow+36), uint32(len(links)))
+	out = binary.LittleEndian.AppendUint32(slices.Grow(out, len(links)*linksRow+44), uint32(len(links)))
 	for _, l := range slices.SortedFunc(slices.Values(links), link.compare) {
 		out = binary.LittleEndian.AppendUint64(out, uint64(l.subject))
 		out = append(append(out, byte(ids[l.key])), l.mac[:]...)
 		out = binary.LittleEndian.AppendUint64(out, uint64(l.own))
+	}
+	if intent != 0 {
+		out = binary.LittleEndian.AppendUint64(out, intent)
 	}
 	if out = sealed(out); len(out) > maxShard {
 		return nil, fmt.Errorf("%d links do not fit into the %d bytes of a shard: too many are declared", len(links), maxShard)
@@ -67,71 +77,78 @@ func encodeLinks(links []link) ([]byte, error) {
 	return out, nil
 }
 
-func decodeLinks(shard int, data []byte) ([]link, error) {
+// decodeLinks reads what encodeLinks made.
+func decodeLinks(shard int, data []byte) (links []link, intent uint64, err error) {
 	body, version, err := unsealed(linksMagic, data)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if version > linksVersion {
-		return nil, fmt.Errorf("format %d was made by a newer rapport; this one reads up to %d", version, linksVersion)
+		return nil, 0, fmt.Errorf("format %d was made by a newer rapport; this one reads up to %d", version, linksVersion)
 	}
 	ids, body, err := takeKeyIDs(body)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	if version == 2 {
+		if len(body) < 8 {
+			return nil, 0, errShard
+		}
+		at := len(body) - 8
+		if body, intent = body[:at], binary.LittleEndian.Uint64(body[at:]); intent == 0 {
+			return nil, 0, errShard
+		}
 	}
 	if version < 1 || len(body) < 4 || uint64(binary.LittleEndian.Uint32(body))*linksRow != uint64(len(body)-4) {
-		return nil, errShard
+		return nil, 0, errShard
 	}
 	n := binary.LittleEndian.Uint32(body)
 	body = body[4:]
-	links := make([]link, 0, n)
+	links = make([]link, 0, n)
 	for range n {
 		key := int(body[8])
 		if key >= len(ids) || !policy.ValidName(ids[key]) {
-			return nil, errShard
+			return nil, 0, errShard
 		}
 		l := link{ids[key], mac(body[9:25]), policy.Subject(binary.LittleEndian.Uint64(body)), policy.Subject(binary.LittleEndian.Uint64(body[25:]))}
 		if l.subject == 0 || identityShard(l.subject) != shard || len(links) > 0 && links[len(links)-1].compare(l) >= 0 {
-			return nil, errShard
+			return nil, 0, errShard
 		}
 		links, body = append(links, l), body[linksRow:]
 	}
-	return links, nil
+	return links, intent, nil
 }
 
-func (t *Identities) readLinks(ctx context.Context, shard int) ([]link, storage.Info, error) {
+func (t *Identities) readLinks(ctx context.Context, shard int) (links []link, intent uint64, info storage.Info, err error) {
 	key := linksObject(shard)
 	data, info, err := storage.ReadAll(ctx, t.bucket, key)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, storage.Info{}, nil
+		return nil, 0, storage.Info{}, nil
 	}
 	if err != nil {
-		return nil, info, err
+		return nil, 0, info, err
 	}
-	links, err := decodeLinks(shard, data)
-	if err != nil {
-		return nil, info, fmt.Errorf("%s: %w", key, err)
+	if links, intent, err = decodeLinks(shard, data); err != nil {
+		return nil, 0, info, fmt.Errorf("%s: %w", key, err)
 	}
-	return links, info, nil
+	return links, intent, info, nil
 }
 
-// updateLinks reads the links of a shard, lets edit make others of them, and stores these if nobody else was there meanwhile, else tries again.
-func (t *Identities) updateLinks(ctx context.Context, shard int, edit func([]link) ([]link, error)) error {
+// updateLinks reads the links of a shard, lets edit make others of them, and stores these if nobody else was there meanwhile, else tries again. An intent that
+// stands there is taken out: whoever has it looks at the rows anew.
+func (t *Identities) updateLinks(ctx context.Context, shard int, edit func([]link) []link) error {
 	key := linksObject(shard)
 	for range maxRetries {
-		before, info, err := t.readLinks(ctx, shard)
+		before, intent, info, err := t.readLinks(ctx, shard)
 		if err != nil {
 			return err
 		}
-		after, err := edit(slices.Clone(before))
-		if err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
+		after := edit(slices.Clone(before))
 		slices.SortFunc(after, link.compare)
-		if slices.Equal(before, after) {
+		if intent == 0 && slices.Equal(before, after) {
 			return nil
 		}
-		body, err := encodeLinks(after)
+		body, err := encodeLinks(after, 0)
 		if err != nil {
 			return fmt.Errorf("%s: %w", key, err)
 		}
@@ -228,8 +245,10 @@ func (t *Identities) storedLink(stored map[macUnder]link, alias string) (was lin
 	return was, ok
 }
 
-// flushLinks stores the declared links of the subjects whose rows are stored: of who was erased meanwhile no link is. An erasure deletes rows first and looks for
-// links then; so whoever has no row when the links stand may have been missed by one, and is taken out here.
+// flushLinks stores the declared links of the subjects whose rows are stored: of who was erased meanwhile no link is, and no number. An erasure deletes rows first and
+// goes through links then. So an intent is written ahead of a look at the rows, and links are stored only where it stands yet: an erasure was done with the rows before
+// the look, or it meets the intent and takes it out. Whoever dies in between leaves no link that an erasure has not seen. Cost: one GET a shard with links; where
+// they are others two PUTs, and one GET a shard of rows.
 func (t *Identities) flushLinks(ctx context.Context) error {
 	t.mu.Lock()
 	want, dirty := [identityShards][]link{}, t.relinked
@@ -240,30 +259,92 @@ func (t *Identities) flushLinks(ctx context.Context) error {
 	if !dirty {
 		return nil
 	}
+	var todo []int
 	for shard, links := range want {
-		if len(links) == 0 && !t.linkShards[shard] {
-			continue
+		slices.SortFunc(links, link.compare)
+		if len(links) > 0 || t.linkShards[shard] {
+			todo = append(todo, shard)
 		}
-		err := t.updateLinks(ctx, shard, func([]link) ([]link, error) {
-			rows, _, err := t.readShard(ctx, shard)
-			return slices.DeleteFunc(slices.Clone(links), func(l link) bool {
-				_, stands := rows.find(l.subject)
-				return !stands
-			}), err
-		})
-		if err != nil {
+	}
+	for range maxRetries {
+		var err error
+		if todo, err = t.storeLinks(ctx, todo, &want); err != nil {
 			return err
 		}
-		t.linkShards[shard] = true
+		if len(todo) == 0 {
+			t.mu.Lock()
+			t.linked, t.relinked = slices.Concat(want[:]...), false
+			t.mu.Unlock()
+			return nil
+		}
 	}
-	t.mu.Lock()
-	t.relinked = false
-	t.mu.Unlock()
-	gone, err := t.rowless(ctx, slices.Concat(want[:]...))
-	if err != nil || len(gone) == 0 {
-		return err
+	return fmt.Errorf("%s: other writers came first %d times: run again", linksPrefix, maxRetries)
+}
+
+// storeLinks stores the links of shards, of subjects who have rows, and leaves in want what it has stored. It returns the shards in which somebody else came first.
+func (t *Identities) storeLinks(ctx context.Context, shards []int, want *[identityShards][]link) (again []int, err error) {
+	intents := map[int]storage.Info{}
+	var others []link
+	for _, shard := range shards {
+		info, changes, err := t.intend(ctx, shard, want[shard])
+		if err != nil {
+			return nil, err
+		}
+		if changes {
+			intents[shard], others = info, append(others, want[shard]...)
+		}
 	}
-	return t.deleteLinks(ctx, gone)
+	gone, err := t.rowless(ctx, others)
+	if err != nil {
+		return nil, err
+	}
+	for _, shard := range slices.Sorted(maps.Keys(intents)) {
+		want[shard] = withoutGone(want[shard], gone)
+		key := linksObject(shard)
+		body, err := encodeLinks(want[shard], 0)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		switch _, err = storage.Commit(ctx, t.bucket, key, body, storage.Cond{IfMatch: intents[shard].ETag}); {
+		case errors.Is(err, storage.ErrPrecondition):
+			again = append(again, shard)
+		case err != nil:
+			return nil, err
+		default:
+			t.linkShards[shard] = true
+		}
+	}
+	return again, nil
+}
+
+// intend writes beside the links of a shard that others are about to be stored there, and returns the object as it is then; false: they stand there already.
+func (t *Identities) intend(ctx context.Context, shard int, want []link) (storage.Info, bool, error) {
+	key := linksObject(shard)
+	for range maxRetries {
+		before, intent, info, err := t.readLinks(ctx, shard)
+		if err != nil || intent == 0 && slices.Equal(before, want) {
+			return info, false, err
+		}
+		body, err := encodeLinks(before, rand.Uint64()|1)
+		if err != nil {
+			return info, false, fmt.Errorf("%s: %w", key, err)
+		}
+		if info, err = storage.Commit(ctx, t.bucket, key, body, replacing(info)); !errors.Is(err, storage.ErrPrecondition) {
+			return info, err == nil, err
+		}
+	}
+	return storage.Info{}, false, fmt.Errorf("%s: other writers came first %d times: run again", key, maxRetries)
+}
+
+// withoutGone takes out the links of subjects, and what others' links say of them.
+func withoutGone(links []link, gone map[policy.Subject]bool) []link {
+	links = slices.DeleteFunc(slices.Clone(links), func(l link) bool { return gone[l.subject] })
+	for i := range links {
+		if gone[links[i].own] {
+			links[i].own = 0
+		}
+	}
+	return links
 }
 
 // rowless are the subjects of links, and those whom an alias was before, that have no row in the bucket. Cost: one GET a shard of theirs.
@@ -297,17 +378,8 @@ func (t *Identities) rowless(ctx context.Context, links []link) (map[policy.Subj
 // deleteLinks removes the links of subjects, and what others' links say of them, in every shard: other processes may have stored links since this table was opened.
 // Cost: one listing, and one GET a shard with links.
 func (t *Identities) deleteLinks(ctx context.Context, gone map[policy.Subject]bool) error {
-	without := func(links []link) []link {
-		links = slices.DeleteFunc(links, func(l link) bool { return gone[l.subject] })
-		for i := range links {
-			if gone[links[i].own] {
-				links[i].own = 0
-			}
-		}
-		return links
-	}
 	t.mu.Lock()
-	t.linked = without(slices.Clone(t.linked))
+	t.linked = withoutGone(t.linked, gone)
 	t.mu.Unlock()
 	stored := map[string]bool{}
 	for info, err := range t.bucket.List(ctx, linksPrefix, storage.ListOpt{}) {
@@ -320,7 +392,7 @@ func (t *Identities) deleteLinks(ctx context.Context, gone map[policy.Subject]bo
 		if !stored[linksObject(shard)] {
 			continue
 		}
-		if err := t.updateLinks(ctx, shard, func(links []link) ([]link, error) { return without(links), nil }); err != nil {
+		if err := t.updateLinks(ctx, shard, func(links []link) []link { return withoutGone(links, gone) }); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -196,46 +197,54 @@ func TestDamagedLinksAreRefused(t *testing.T) {
 	for i := range 20 {
 		links = append(links, link{[]string{"k1", "k2"}[i%2], mac{byte(i)}, policy.Subject(5<<58 + i), policy.Subject(i % 3)})
 	}
-	good, err := encodeLinks(links)
+	for _, intent := range []uint64{0, 1<<40 + 7} {
+		damagedLinks(t, links, intent)
+	}
+}
+
+func damagedLinks(t *testing.T, links []link, intent uint64) {
+	good, err := encodeLinks(links, intent)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := decodeLinks(5, good); err != nil || !slices.Equal(got, links) {
-		t.Fatalf("%v, %v", got, err)
+	if got, is, err := decodeLinks(5, good); err != nil || is != intent || !slices.Equal(got, links) {
+		t.Fatalf("%v, %d, %v", got, is, err)
 	}
 	later := slices.Clone(good[:len(good)-32])
 	later[4] = linksVersion + 1
-	if _, err := decodeLinks(5, sealed(later)); err == nil || !strings.Contains(err.Error(), "newer") {
+	if _, _, err := decodeLinks(5, sealed(later)); err == nil || !strings.Contains(err.Error(), "newer") {
 		t.Errorf("links of a newer rapport: %v", err)
 	}
-	if _, err := decodeLinks(6, good); err == nil {
+	if _, _, err := decodeLinks(6, good); err == nil {
 		t.Error("links under another shard's name were accepted")
 	}
 	for i := range good {
 		bad := slices.Clone(good)
 		bad[i] ^= 0x40
-		if _, err := decodeLinks(5, bad); err == nil {
+		if _, _, err := decodeLinks(5, bad); err == nil {
 			t.Errorf("a flipped bit in byte %d was accepted", i)
 		}
 	}
 }
 
 func FuzzDecodeLinks(f *testing.F) {
-	good, err := encodeLinks([]link{{"k1", mac{1}, 7, 0}, {"k1", mac{2}, 7, 9}})
-	if err != nil {
-		f.Fatal(err)
+	for _, intent := range []uint64{0, 7} {
+		good, err := encodeLinks([]link{{"k1", mac{1}, 7, 0}, {"k1", mac{2}, 7, 9}}, intent)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(good[:len(good)-32])
 	}
-	f.Add(good[:len(good)-32])
 	f.Fuzz(func(t *testing.T, body []byte) {
-		links, err := decodeLinks(0, sealed(slices.Clone(body)))
+		links, intent, err := decodeLinks(0, sealed(slices.Clone(body)))
 		if err != nil {
 			return
 		}
-		again, err := encodeLinks(links)
+		again, err := encodeLinks(links, intent)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if same, err := decodeLinks(0, again); err != nil || !slices.Equal(same, links) {
+		if same, is, err := decodeLinks(0, again); err != nil || is != intent || !slices.Equal(same, links) {
 			t.Fatalf("%v, %v", same, err)
 		}
 	})
@@ -304,6 +313,73 @@ func TestLinksBesideAnErasure(t *testing.T) {
 					t.Errorf("an erasure %s, %s: %s holds the number", c.when, when, key)
 				}
 			}
+		}
+	}
+}
+
+// dyingLinks is the bucket of a process that stores links: just before its nth write of them somebody is erased, and after that write it is dead.
+type dyingLinks struct {
+	storage.Bucket
+	n, seen int
+	erase   func()
+}
+
+var errLinksDied = errors.New("the process has died")
+
+func (d *dyingLinks) Put(ctx context.Context, key string, b storage.Body, c storage.Cond) (storage.Info, error) {
+	if !strings.HasPrefix(key, linksPrefix) {
+		return d.Bucket.Put(ctx, key, b, c)
+	}
+	switch d.seen++; {
+	case d.seen == d.n:
+		d.erase()
+	case d.seen > d.n:
+		return storage.Info{}, errLinksDied
+	}
+	return d.Bucket.Put(ctx, key, b, c)
+}
+
+// TestNoLinkOutlivesAnErasure: whichever write of links an erasure comes upon, and though the process that stores them dies then, nothing of who is erased is left.
+func TestNoLinkOutlivesAnErasure(t *testing.T) {
+	k := testKeys(t, "k1")
+	for n := 1; ; n++ {
+		stored := false
+		for _, who := range []string{"ann", "c1"} {
+			raw := storage.NewMemory(nil)
+			b := &dyingLinks{Bucket: raw, n: n}
+			ids := openIdentities(t, b, k)
+			ann, c1 := number(t, ids, "ann"), number(t, ids, "c1")
+			flush(t, ids)
+			gone := map[string]policy.Subject{"ann": ann, "c1": c1}[who]
+			b.erase = func() {
+				if err := openIdentities(t, raw, k).Delete(t.Context(), gone); err != nil {
+					t.Error(err)
+				}
+			}
+			ids.Link(readLinks(t, raw, "c1,ann"))
+			if _, err := ids.Relink(); err != nil {
+				t.Fatal(err)
+			}
+			if err := ids.Flush(t.Context()); err != nil && !errors.Is(err, errLinksDied) {
+				t.Fatal(err)
+			}
+			if b.seen < n { // they stood before that write: an erasure that comes now sees them
+				stored = true
+				b.erase()
+			}
+			var text [8]byte
+			binary.LittleEndian.PutUint64(text[:], uint64(gone))
+			for key, body := range objectTexts(t, raw, identityPrefix) {
+				if strings.Contains(body, string(text[:])) {
+					t.Errorf("erased at write %d of links, %s holds the number of %s", n, key, who)
+				}
+			}
+		}
+		if stored {
+			if n < 3 {
+				t.Errorf("links are stored by %d writes: the test shows nothing", n-1)
+			}
+			return
 		}
 	}
 }
