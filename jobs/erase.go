@@ -75,7 +75,8 @@ const eraseLease = "leases/erase"
 // Interrupted, it is taken up again by FinishErasures, and by the next Erase of anybody, for the request stands in the journal; until then its subjects stay denied. Cost: each table that holds
 // subjects is read once; only the shards that hold these are written.
 //
-// Each request that is carried out leaves a signed receipt in the bucket, and closes what the register holds open of its kind for these people.
+// Each request that is carried out leaves a signed receipt in the bucket, and closes what the register holds open of its kind for these people. One that was
+// interrupted, and whose people a later one names again, has none of its own: that of the later one says so.
 func (r *Runner) Erase(ctx context.Context, js []*Job, canonical []string) (*Erased, error) {
 	return r.EraseOn(ctx, js, canonical, Terms{})
 }
@@ -159,6 +160,7 @@ func (r *Runner) carryOut(ctx context.Context, js []*Job, canonical []string, te
 	if err != nil {
 		return nil, err
 	}
+	journal.Wall = r.Wall
 	holds, err := r.inForce(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
@@ -254,10 +256,18 @@ func (r *Runner) carryOut(ctx context.Context, js []*Job, canonical []string, te
 			why: h.Reason + "; nobody uses them, and they go with the first purge after the hold",
 		})
 	}
-	// A receipt is kept ahead of the act that ends its erasure: whatever dies in between, an erasure that is done has one.
+	// A receipt is kept ahead of the act that ends its erasure: whatever dies in between, an erasure that is done has one, or is named in that of a later one.
+	with, err := w.endsWith(ctx, journal, entries)
+	if err != nil {
+		return nil, err
+	}
 	for _, e := range entries {
-		if err := w.close(ctx, journal, e, f, out, func() *Receipt {
-			resumed := slices.ContainsFunc(before, func(x event.Entry) bool { return x.Seq == e.Seq })
+		completes, own := with[e.Seq]
+		if !own {
+			continue
+		}
+		if err := w.close(ctx, journal, e, completes, f, out, func() *Receipt {
+			resumed := len(completes) > 0 || slices.ContainsFunc(before, func(x event.Entry) bool { return x.Seq == e.Seq })
 			return w.receiptOf(ctx, js, names, e, resumed, len(entries), out, terms)
 		}); err != nil {
 			return nil, err
@@ -266,27 +276,68 @@ func (r *Runner) carryOut(ctx context.Context, js []*Job, canonical []string, te
 	return out, drop(event.JournalPrefix)
 }
 
-// close ends an erasure, with its receipt: for good, or but for what holds keep. What they kept has a receipt of its own when it has gone.
-func (w *work) close(ctx context.Context, journal *event.Journal, e event.Entry, f *forgetting, out *Erased, receipt func() *Receipt) error {
-	people, holds := f.of(e)
-	left := event.HeldBack{Since: out.Denied, Holds: holds}
-	key := receiptKey(e.Epoch)
-	if e.Held != nil {
-		if left.Since = e.Held.Since; len(people) > 0 { // of another hold
-			return journal.HoldBack(ctx, e.Seq, people, left)
+// endsWith are, for each of the erasures that has a receipt of its own, those of before that end with it: they were interrupted, and all of their people were asked for
+// again. Cost: a HEAD for each of those.
+func (w *work) endsWith(ctx context.Context, journal *event.Journal, entries []event.Entry) (map[int][]event.Entry, error) {
+	out, taken := map[int][]event.Entry{}, map[int]bool{}
+	for _, e := range slices.Backward(entries) {
+		if taken[e.Seq] {
+			continue
 		}
-		key = heldReceiptKey(e.Epoch)
+		out[e.Seq] = nil
+		for _, x := range journal.Entries()[:e.Seq-1] {
+			other := func(m event.Mark) bool { return !slices.Contains(e.Marks, m) }
+			if x.Kind != event.KindErase || len(x.Marks) == 0 || taken[x.Seq] || slices.ContainsFunc(x.Marks, other) {
+				continue
+			}
+			switch _, err := w.Bucket.Head(ctx, receiptKey(x.Epoch)); {
+			case errors.Is(err, storage.ErrNotFound):
+				taken[x.Seq], out[e.Seq] = true, append(out[e.Seq], x)
+			case err != nil:
+				return nil, fmt.Errorf("erase: receipts: %w", err)
+			}
+		}
+	}
+	return out, nil
+}
+
+// close ends an erasure and those that end with it, with one receipt: for good, or but for what holds keep. What they kept has a receipt of its own when it has gone.
+func (w *work) close(ctx context.Context, journal *event.Journal, e event.Entry, with []event.Entry, f *forgetting, out *Erased, receipt func() *Receipt) error {
+	end := func() error {
+		for _, e := range append(slices.Clone(with), e) {
+			people, holds := f.of(e)
+			left := event.HeldBack{Since: out.Denied, Holds: holds}
+			if e.Held != nil {
+				left.Since = e.Held.Since
+			}
+			var err error
+			if len(people) > 0 {
+				err = journal.HoldBack(ctx, e.Seq, people, left)
+			} else {
+				err = journal.Finish(ctx, e.Seq, w.now)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	key, denied := receiptKey(e.Epoch), out.Denied
+	if e.Held != nil {
+		if people, _ := f.of(e); len(people) > 0 { // of another hold
+			return end()
+		}
+		key, denied = heldReceiptKey(e.Epoch), e.Held.Since
 	}
 	x := receipt()
-	x.Denied = left.Since
+	x.Denied = denied
+	for _, c := range with {
+		x.Completes = append(x.Completes, CompletedErasure{c.Epoch, c.Requested()})
+	}
 	if err := w.keepReceipt(ctx, key, x); err != nil {
 		return err
 	}
-	if len(people) > 0 {
-		if err := journal.HoldBack(ctx, e.Seq, people, left); err != nil {
-			return err
-		}
-	} else if err := journal.Finish(ctx, e.Seq, w.now); err != nil {
+	if err := end(); err != nil {
 		return err
 	}
 	out.Receipts = append(out.Receipts, key)
@@ -298,7 +349,7 @@ func (w *work) close(ctx context.Context, journal *event.Journal, e event.Entry,
 // receiptOf says what an erasure did.
 func (w *work) receiptOf(ctx context.Context, js []*Job, canonical []string, e event.Entry, resumed bool, together int, out *Erased, terms Terms) *Receipt {
 	x := &Receipt{
-		Format: ReceiptFormat, Erasure: e.Epoch, Subjects: e.Marks, Requested: e.At.UTC(), Denied: out.Denied, Rewritten: out.Rewritten,
+		Format: ReceiptFormat, Clock: receiptClock, Erasure: e.Epoch, Subjects: e.Marks, Requested: e.Requested(), Denied: out.Denied, Rewritten: out.Rewritten,
 		Resumed: resumed, Together: together, Stores: []ErasedStore{}, Pending: []ErasedPending{}, Contact: terms.Contact, Encrypted: w.Encrypted, Revision: w.Revision,
 		OutOf: OutOfScope{
 			Why:     "raw sources belong to those who deliver them: they are read, and never written. Rows of before the request are left out whenever they are read again",
@@ -309,6 +360,9 @@ func (w *work) receiptOf(ctx context.Context, js []*Job, canonical []string, e e
 			Derived:  "marks and the signature come from keys of their own, HKDF-SHA256 of the project's secret with the labels rapport/1/erasure and rapport/1/signing",
 			Rotation: "a secret that is replaced stays among the previous ones while a mark or a row needs it; its public signing key stays published",
 		},
+	}
+	if e.At.Sub(x.Requested).Abs() > time.Minute { // the project's clock is another
+		x.OutOf.Why += ": by the clock of this project, whose data are of another time, those of before " + e.At.UTC().Format(time.RFC3339)
 	}
 	for _, k := range w.Previous {
 		x.Keys.Previous = append(x.Keys.Previous, k.ID())

@@ -38,22 +38,34 @@ var ErrReceipt = errors.New("the receipt does not hold")
 
 // Receipt says what an erasure did: the body that is signed. It names people by their marks alone.
 type Receipt struct {
-	Format    string          `json:"format"` // ReceiptFormat
-	Project   string          `json:"project"`
-	Erasure   int             `json:"erasure"`  // its epoch
-	Subjects  []event.Mark    `json:"subjects"` // HMAC-SHA256 of the canonical ids, cut to 16 bytes, under the erasure-only key of each key id
-	Requested time.Time       `json:"requested"`
-	Denied    time.Time       `json:"denied"`    // from when on no answer used their data
-	Rewritten time.Time       `json:"rewritten"` // from when on what is named under stores held nothing of them
-	Resumed   bool            `json:"resumed"`   // it was interrupted before: what was removed then is not counted
-	Together  int             `json:"together"`  // how many erasures were carried out in one: the counts are of all of them
-	Stores    []ErasedStore   `json:"stores"`
-	Pending   []ErasedPending `json:"pending"`
-	OutOf     OutOfScope      `json:"out_of_scope"`
-	Keys      ReceiptKeys     `json:"keys"`
-	Contact   string          `json:"contact"`
-	Encrypted string          `json:"encrypted,omitempty"` // how the server of the storage is asked to keep objects: s3, or kms:KEYID; left out: as its bucket does
-	Revision  string          `json:"revision"`            // of the program
+	Format    string       `json:"format"` // ReceiptFormat
+	Project   string       `json:"project"`
+	Clock     string       `json:"clock,omitempty"` // of which every date of the receipt is: machine; left out: an older receipt, in which requested may be of another
+	Erasure   int          `json:"erasure"`         // its epoch
+	Subjects  []event.Mark `json:"subjects"`        // HMAC-SHA256 of the canonical ids, cut to 16 bytes, under the erasure-only key of each key id
+	Requested time.Time    `json:"requested"`
+	Denied    time.Time    `json:"denied"`    // from when on no answer used their data
+	Rewritten time.Time    `json:"rewritten"` // from when on what is named under stores held nothing of them
+	Resumed   bool         `json:"resumed"`   // it was interrupted before: what was removed then is not counted
+	// Completes are earlier erasures that were interrupted, and all of whose people this one names again: they end with it, and have no receipt of their own.
+	Completes []CompletedErasure `json:"completes,omitempty"`
+	Together  int                `json:"together"` // how many erasures were carried out in one: the counts are of all of them
+	Stores    []ErasedStore      `json:"stores"`
+	Pending   []ErasedPending    `json:"pending"`
+	OutOf     OutOfScope         `json:"out_of_scope"`
+	Keys      ReceiptKeys        `json:"keys"`
+	Contact   string             `json:"contact"`
+	Encrypted string             `json:"encrypted,omitempty"` // how the server of the storage is asked to keep objects: s3, or kms:KEYID; left out: as its bucket does
+	Revision  string             `json:"revision"`            // of the program
+}
+
+// receiptClock names the clock of receipts: that of the machine which carried the erasure out, in UTC.
+const receiptClock = "machine"
+
+// CompletedErasure is an erasure that ends with a later one.
+type CompletedErasure struct {
+	Erasure   int       `json:"erasure"`
+	Requested time.Time `json:"requested"`
 }
 
 // ErasedStore is one place that held data of people, and what was removed from it.

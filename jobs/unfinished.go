@@ -39,7 +39,8 @@ func (r *Runner) UnfinishedErasures(ctx context.Context) ([]UnfinishedErasure, e
 	_, entries := journal.Pending()
 	for _, e := range entries {
 		if e.Held == nil {
-			out = append(out, UnfinishedErasure{Erasure: e.Epoch, Asked: e.At, Age: now.Sub(e.At).Seconds(), UnderWay: atIt})
+			asked := e.Requested()
+			out = append(out, UnfinishedErasure{Erasure: e.Epoch, Asked: asked, Age: now.Sub(asked).Seconds(), UnderWay: atIt})
 		}
 	}
 	return out, nil
@@ -131,7 +132,7 @@ func (r *Runner) erasedBefore(journal *event.Journal, canonical []string) (out [
 		if people[i] == 0 {
 			continue
 		}
-		b := ErasedBefore{Erasure: e.Epoch, Asked: e.At, People: people[i], Done: e.Finished != nil}
+		b := ErasedBefore{Erasure: e.Epoch, Asked: e.Requested(), People: people[i], Done: e.Finished != nil}
 		if e.Finished == nil && e.Held != nil {
 			b.Holds = slices.Clone(e.Held.Holds)
 		}

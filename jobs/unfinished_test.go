@@ -183,3 +183,89 @@ func TestUnfinishedErasureAfterARotation(t *testing.T) {
 		t.Errorf("the row under the key of before is left: %v %v", left, err)
 	}
 }
+
+// TestOneReceiptOfOneRequest: people who are asked for again and again, because each time the process dies, have one receipt, which names the attempts; whoever was asked
+// for beside them then has one of their own. Every date of a receipt is of one clock, also where the project's is another.
+func TestOneReceiptOfOneRequest(t *testing.T) {
+	ctx, bucket := t.Context(), storage.NewMemory(nil)
+	wall := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s := newPurgeServer(t, bucket, wall)
+	r := s.runner
+	for _, j := range s.retention.jobs {
+		j.Model.Name = "home"
+	}
+	old := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	r.Keys, r.Log, r.Now = secretsOf(t, "k1"), slog.New(slog.NewTextHandler(io.Discard, nil)), func() time.Time { return old }
+	r.Wall = func() time.Time { wall = wall.Add(time.Millisecond); return wall }
+	store, err := online.OpenEmbedded(t.TempDir(), online.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	ids, err := event.OpenIdentities(ctx, bucket, r.Keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"ann", "bob", "cat"} {
+		if _, err := ids.Number(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ids.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	began := wall
+	for _, who := range [][]string{{"bob", "cat"}, {"ann"}, {"ann"}} {
+		r.Online = dyingStore{store, bucket}
+		if _, err := r.Erase(ctx, s.retention.jobs, who); !errors.Is(err, errDied) {
+			t.Fatal(err)
+		}
+	}
+	r.Online = store
+	out, err := r.Erase(ctx, s.retention.jobs, []string{"ann", "bob"})
+	if err != nil || out.Epoch != 4 || len(out.Receipts) != 2 || out.Receipts[0] != receiptKey(1) || out.Receipts[1] != receiptKey(4) {
+		t.Fatalf("%+v %v", out, err)
+	}
+	keys, err := r.SigningKeys(ctx, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipts := 0
+	for info, err := range bucket.List(ctx, receiptPrefix, storage.ListOpt{}) {
+		if receipts++; err != nil {
+			t.Fatal(err)
+		}
+		body, _, err := storage.ReadAll(ctx, bucket, info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, _, err := VerifyReceipt(body, keys.Keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.Clock != receiptClock || x.Requested.Before(began) || !x.Requested.Before(x.Denied) || !x.Denied.Before(x.Rewritten) || !x.Resumed {
+			t.Errorf("%s: asked for %s, denied %s, rewritten %s, of the %s clock, resumed %v", info.Key, x.Requested, x.Denied, x.Rewritten, x.Clock, x.Resumed)
+		}
+		if !strings.Contains(x.OutOf.Why, "2020-01-01T00:00:00Z") {
+			t.Errorf("%s does not say by which time rows are left out: %s", info.Key, x.OutOf.Why)
+		}
+		switch x.Erasure {
+		case 1:
+			if len(x.Completes) != 0 || len(x.Subjects) != 2 {
+				t.Errorf("of who was asked for beside others: %+v", x)
+			}
+		case 4:
+			if len(x.Completes) != 2 || x.Completes[0].Erasure != 2 || x.Completes[1].Erasure != 3 || !x.Completes[0].Requested.Before(x.Requested) || x.Completes[0].Requested.Before(began) {
+				t.Errorf("of who was asked for three times: completes %+v", x.Completes)
+			}
+		default:
+			t.Errorf("a receipt of erasure %d", x.Erasure)
+		}
+	}
+	if receipts != 2 {
+		t.Errorf("%d receipts", receipts)
+	}
+	if left, err := r.UnfinishedErasures(ctx); err != nil || len(left) != 0 {
+		t.Errorf("unfinished: %+v, %v", left, err)
+	}
+}

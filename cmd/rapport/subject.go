@@ -137,6 +137,9 @@ func (a *app) verifyReceiptCmd() *cobra.Command {
 				row(w, "project", r.Project)
 				row(w, "erasure", fmt.Sprintf("%d, of %s", r.Erasure, count(len(r.Subjects), "subject")))
 				row(w, "requested", clock(r.Requested))
+				for _, x := range r.Completes {
+					row(w, "completes", fmt.Sprintf("erasure %d, requested %s and interrupted", x.Erasure, clock(x.Requested)))
+				}
 				row(w, "denied", clock(r.Denied))
 				row(w, "rewritten", clock(r.Rewritten))
 				for _, s := range r.Stores {

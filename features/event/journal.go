@@ -43,7 +43,8 @@ type Entry struct {
 	Format   int              `json:"format"` // 1, or 2 where something is held back
 	Seq      int              `json:"seq"`    // 1, 2, …
 	Kind     string           `json:"kind"`
-	At       time.Time        `json:"at"`                 // when the subjects asked
+	At       time.Time        `json:"at"`                 // when the subjects asked, by the project's clock: what is of before it counts no more
+	Asked    *time.Time       `json:"asked,omitempty"`    // the same by the machine's clock, of which receipts tell; nil: nobody gave the journal one
 	Epoch    int              `json:"epoch"`              // erasures up to and with this entry
 	Purpose  string           `json:"purpose,omitempty"`  // of a withdrawal
 	Marks    []Mark           `json:"marks,omitempty"`    // of an erasure, for ever
@@ -66,6 +67,14 @@ const (
 	entryFormat = entryHeld // the newest
 )
 
+// Requested is when the subjects asked, by the machine's clock as far as it was noted.
+func (e *Entry) Requested() time.Time {
+	if e.Asked != nil {
+		return e.Asked.UTC()
+	}
+	return e.At.UTC()
+}
+
 // format is the oldest format that can say e.
 func (e *Entry) format() int {
 	if e.Held != nil {
@@ -79,6 +88,8 @@ func (e *Entry) format() int {
 // remain; and after a rotation marks of people whom a source still names are made anew under the current key (Remark). While it is pending an entry holds both: the marks suppress the raw id at the boundary from the first moment, the
 // numbers let the steps behind the boundary, which have no key, leave the subject out.
 type Journal struct {
+	Wall func() time.Time // the machine's clock, for erasures that are appended; nil: it is not noted
+
 	bucket  storage.Bucket
 	entries []Entry
 	infos   []storage.Info
@@ -208,6 +219,10 @@ func (j *Journal) Withdraw(ctx context.Context, purpose string, subjects []polic
 func (j *Journal) append(ctx context.Context, e Entry) (Entry, error) {
 	if e.Nonce == "" {
 		return Entry{}, errors.New("append to policy journal: the nonce is empty")
+	}
+	if e.Kind == KindErase && j.Wall != nil {
+		now := j.Wall().UTC()
+		e.Asked = &now
 	}
 	for range maxRetries {
 		e.Format, e.Seq, e.Epoch = entryPlain, len(j.entries)+1, j.Epoch()
