@@ -63,6 +63,7 @@ type Dossier struct {
 	Served   Served        `json:"served"`
 	Requests []Request     `json:"requests"`
 	Erased   *time.Time    `json:"last_erasure,omitempty"`
+	Pending  []string      `json:"pending"` // what of it is not as it will be, each with what brings it about
 }
 
 // ConsentLine is a record of consent or objection as its person may read it.
@@ -87,7 +88,7 @@ func (r *Runner) dossier(ctx context.Context, job *Job, canonical string, see fu
 	if err != nil {
 		return nil, err
 	}
-	out := &Dossier{Standing: w.standingOf(canonical), Consent: []ConsentLine{}, Holdings: []Holding{}, Requests: []Request{}}
+	out := &Dossier{Standing: w.standingOf(canonical), Consent: []ConsentLine{}, Holdings: []Holding{}, Requests: []Request{}, Pending: []string{}}
 	if at, ok := w.plan.sup.ErasedAt(canonical); ok {
 		t := time.UnixMicro(at).UTC()
 		out.Erased = &t
@@ -108,6 +109,9 @@ func (r *Runner) dossier(ctx context.Context, job *Job, canonical string, see fu
 		return nil, err
 	}
 	if out.Served, err = r.served(ctx, job, key); err != nil {
+		return nil, err
+	}
+	if err := w.pending(ctx, canonical, key, marks, out); err != nil {
 		return nil, err
 	}
 	s, known := w.plan.ids.Find(canonical)
@@ -152,6 +156,35 @@ func (r *Runner) dossier(ctx context.Context, job *Job, canonical string, see fu
 		out.Holdings = append(out.Holdings, *held[store])
 	}
 	return out, nil
+}
+
+// pending says what of a person is not as it will be: what a rotation has not come to, what nothing has been published of, erasures that are not finished.
+func (w *work) pending(ctx context.Context, canonical, key string, marks []event.Mark, out *Dossier) error {
+	say := func(format string, args ...any) { out.Pending = append(out.Pending, fmt.Sprintf(format, args...)) }
+	current := w.Keys.ID()
+	if s, known := w.plan.ids.Find(canonical); known {
+		if id := w.plan.ids.KeyOf(s); id != current {
+			say("their row of the identity table stands under key %s: rapport keys rotate, or the next run that reads their id, wraps it anew under %s", id, current)
+		}
+	}
+	switch _, err := w.Online.Live(ctx); {
+	case errors.Is(err, online.ErrNoGeneration):
+		say("nothing is published: nobody is served a list or a view of their own before a run publishes")
+	case err != nil:
+		return fmt.Errorf("read what is served to a person: %w", err)
+	}
+	for _, k := range w.Previous {
+		if event.OnlineKey(k.ServingKey(), w.plan.ids.Links().Main(canonical)) == key {
+			say("the online store knows them under key %s: the next run that publishes serves them under %s", k.ID(), current)
+		}
+	}
+	waiting, err := w.waiting(ctx, w.plan.journal)
+	for _, e := range waiting {
+		if slices.ContainsFunc(e.marks, func(m event.Mark) bool { return slices.Contains(marks, m) }) {
+			say("%s", e)
+		}
+	}
+	return err
 }
 
 // rowsOf shows f the rows of one subject in a table, batch by batch; of a table without subjects none. It reads the one shard that may hold them.
@@ -268,8 +301,9 @@ func (r *Runner) Export(ctx context.Context, job *Job, canonical string, to io.W
 	}{
 		{"profile.json", struct {
 			Standing
-			Erased *time.Time `json:"last_erasure,omitempty"`
-		}{d.Standing, d.Erased}},
+			Erased  *time.Time `json:"last_erasure,omitempty"`
+			Pending []string   `json:"pending"`
+		}{d.Standing, d.Erased, d.Pending}},
 		{"consent.json", d.Consent},
 		{"inferred.json", d.Served},
 		{"requests.json", d.Requests},
@@ -416,7 +450,7 @@ func readme(job *Job, d *Dossier, files []exported, now time.Time) string {
 		}
 	}
 	say("\nTHE FILES\n")
-	say("profile.json   whether you may be profiled and why, and what you asked of your lists")
+	say("profile.json   whether you may be profiled and why, what you asked of your lists, and what of all this is still under way")
 	say("consent.json   each record of what you agreed or objected to, and where it came from")
 	say("inferred.json  what the system worked out about you and serves now: your list, with its reasons, scores and the version of the model")
 	say("               that made it, and the figures of you that are kept beside it")

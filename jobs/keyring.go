@@ -68,6 +68,8 @@ type KeyState struct {
 	Published   bool     `json:"published"`     // its public signing key stands in the bucket, so that receipts can be checked without the secret
 	MayRetire   bool     `json:"may_retire"`
 	Why         []string `json:"needed_by"` // why it may not
+	// Waiting are those of Marks whose erasure is not finished: a legal hold keeps rows, or it was interrupted.
+	Waiting []WaitingMarks `json:"waiting"`
 
 	known  bool      // the bucket was written with it
 	marked time.Time // when the last erasure was asked for of those whose marks it recognizes
@@ -138,6 +140,11 @@ func (r *Runner) secrets(ctx context.Context, more ...string) ([]KeyState, []eve
 	if err != nil {
 		return nil, nil, err
 	}
+	erasures, err := r.waiting(ctx, journal)
+	if err != nil {
+		return nil, nil, err
+	}
+	waiting := marksWaiting(erasures)
 	rows, marks := ids.KeyRows(), journal.MarksByKey()
 	for _, rec := range records {
 		more = append(more, rec.ID)
@@ -153,6 +160,11 @@ func (r *Runner) secrets(ctx context.Context, more ...string) ([]KeyState, []eve
 		s.People, s.Marks = len(ids.Under(id)), marks[id]
 		s.marked, _ = journal.LastMarked(id)
 		s.Links = rows[id] - s.People
+		for _, m := range waiting {
+			if m.Key == id {
+				s.Waiting = append(s.Waiting, m)
+			}
+		}
 		out = append(out, s)
 	}
 	return out, records, nil
@@ -166,7 +178,7 @@ func (r *Runner) given() []event.Keys {
 // stateOf is how one key is given, by what is known of keys.
 func (r *Runner) stateOf(id string, records []event.KeyRecord) KeyState {
 	rec, given := recordOf(records, id), r.given()
-	s := KeyState{ID: id, Given: KeyNotGiven, Since: rec.Since, Retired: rec.Retired, Lost: rec.Lost, Generations: []uint64{}, Why: []string{}, known: rec.Check != ""}
+	s := KeyState{ID: id, Given: KeyNotGiven, Since: rec.Since, Retired: rec.Retired, Lost: rec.Lost, Generations: []uint64{}, Why: []string{}, Waiting: []WaitingMarks{}, known: rec.Check != ""}
 	if i := slices.IndexFunc(given, func(k event.Keys) bool { return k.ID() == id }); i >= 0 {
 		s.Given, s.Fits, s.Same = KeyPrevious, rec.Fits(given[i]), event.Twin(given[i], records, given)
 		if id == r.Keys.ID() {
@@ -260,6 +272,9 @@ func (s *KeyState) needs() {
 			marked += fmt.Sprintf(": rapport keys rotate marks those anew who stand in a source; %s gives up the rest, and then nothing of an id without a row counts that is from before %s, the last of these erasures", forget, s.marked.UTC().Format("2006-01-02 15:04 UTC"))
 		}
 		add(s.Marks, "erased person is"+marked, "erased people are"+marked)
+		for _, m := range s.Waiting {
+			s.Why = append(s.Why, m.String())
+		}
 	}
 	add(s.Requests, "open request names people under it: close it first", "open requests name people under it: close them first")
 	if n := len(s.Generations); n > 0 {
@@ -472,6 +487,8 @@ type Rewrapped struct {
 	Marked  int            `json:"marked"`     // erased people whom the current key recognizes now
 	Left    map[string]int `json:"left"`       // key id → people who stand under it yet
 	Marks   int            `json:"marks_left"` // of erased people under previous keys, whom no source names now
+	// Waiting are marks of erased people under previous keys beside these, whose erasure is not finished: nobody looked for them.
+	Waiting []WaitingMarks `json:"waiting"`
 }
 
 // Rewrap reads the ids in the sources, the newest data set of people first, and wraps the rows of people who stand under previous keys anew, under the current one;
@@ -487,7 +504,7 @@ func (r *Runner) Rewrap(ctx context.Context, js []*Job) (*Rewrapped, error) {
 	if err != nil {
 		return fail(err)
 	}
-	out := &Rewrapped{Left: map[string]int{}}
+	out := &Rewrapped{Left: map[string]int{}, Waiting: []WaitingMarks{}}
 	journal, err := event.OpenJournal(ctx, r.Bucket)
 	if err != nil {
 		return fail(err)
@@ -509,6 +526,15 @@ func (r *Runner) Rewrap(ctx context.Context, js []*Job) (*Rewrapped, error) {
 		return fail(err)
 	}
 	out.Marked, out.Marks = marks.Found(), marks.Left()
+	erasures, err := r.waiting(ctx, journal)
+	if err != nil {
+		return fail(err)
+	}
+	for _, m := range marksWaiting(erasures) {
+		if slices.ContainsFunc(r.Previous, func(k event.Keys) bool { return k.ID() == m.Key }) {
+			out.Waiting = append(out.Waiting, m)
+		}
+	}
 	for _, k := range r.Previous {
 		if n := len(ids.Under(k.ID())); n > 0 {
 			out.Left[k.ID()] = n

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/jobs/schedule"
 	"github.com/rapport-ml/rapport/storage"
@@ -357,6 +358,7 @@ type Retention struct {
 	Waits  *time.Time `json:"waits_since,omitempty"` // when one fell due that is not done, and not late: a server that runs has it before it
 
 	Erasures []UnfinishedErasure `json:"erasures_unfinished,omitempty"`
+	Held     []WaitingErasure    `json:"erasures_held,omitempty"` // done but for what holds keep
 }
 
 // purgeGrace is how long after a purge fell due it is late.
@@ -416,7 +418,19 @@ func (r *Runner) Retention(ctx context.Context, js []*Job) (*Retention, error) {
 			out.Ends = &end
 		}
 	}
-	out.Erasures, err = r.UnfinishedErasures(ctx)
+	if out.Erasures, err = r.UnfinishedErasures(ctx); err != nil {
+		return nil, err
+	}
+	journal, err := event.OpenJournal(ctx, r.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	waiting, err := r.waiting(ctx, journal)
+	for _, e := range waiting {
+		if len(e.Holds) > 0 {
+			out.Held = append(out.Held, e)
+		}
+	}
 	return out, err
 }
 

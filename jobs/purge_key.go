@@ -254,7 +254,17 @@ func (r *Runner) seal(ctx context.Context, js []*Job, ids *event.Identities, jou
 	}
 	erased, finished := journal.LastMarked(out.ID)
 	if given && !finished {
-		return fmt.Errorf("%w: an erasure whose people are marked under it is not finished, or legal holds keep rows of them: rapport purge finishes what can be, rapport holds list tells until when", ErrKeyNeeded)
+		erasures, err := r.waiting(ctx, journal)
+		if err != nil {
+			return err
+		}
+		var says []string
+		for _, m := range marksWaiting(erasures) {
+			if m.Key == out.ID {
+				says = append(says, m.String())
+			}
+		}
+		return fmt.Errorf("%w: %s", ErrKeyNeeded, strings.Join(says, "; "))
 	}
 	if erased.After(last) {
 		last = erased

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -66,6 +67,87 @@ func (r *Runner) FinishErasures(ctx context.Context, js []*Job) (*Erased, error)
 	return out, nil
 }
 
+// WaitingErasure is an erasure that is not finished: interrupted, or done but for rows that legal holds keep. Until it is finished its people stay marked under the key
+// of its time.
+type WaitingErasure struct {
+	Erasure int        `json:"erasure"`
+	Asked   time.Time  `json:"requested"`
+	Holds   []int      `json:"holds"`           // that keep rows of its people; none: it was interrupted, or somebody is at it
+	Until   *time.Time `json:"until,omitempty"` // when the last of them ends
+
+	marks []event.Mark
+}
+
+// String says it in a line.
+func (e WaitingErasure) String() string {
+	if len(e.Holds) == 0 {
+		return fmt.Sprintf("erasure %d is not finished: rapport purge finishes it", e.Erasure)
+	}
+	return fmt.Sprintf("%s of erasure %d until %s, and the first rapport purge after that finishes it", holdsKeep(e.Holds), e.Erasure, e.Until.UTC().Format("2006-01-02 15:04 UTC"))
+}
+
+// holdsKeep says which holds keep rows of people.
+func holdsKeep(numbers []int) string {
+	if len(numbers) == 1 {
+		return fmt.Sprintf("legal hold %d keeps rows of people", numbers[0])
+	}
+	return fmt.Sprintf("legal holds %s keep rows of people", strings.Trim(strings.ReplaceAll(fmt.Sprint(numbers), " ", ", "), "[]"))
+}
+
+// waiting lists the erasures of a journal that are not finished, oldest first. Cost: a GET a hold, if one is held.
+func (r *Runner) waiting(ctx context.Context, journal *event.Journal) ([]WaitingErasure, error) {
+	_, entries := journal.Pending()
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	holds, err := r.Holds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []WaitingErasure
+	for _, e := range entries {
+		w := WaitingErasure{Erasure: e.Epoch, Asked: e.Requested(), Holds: []int{}, marks: e.Marks}
+		if e.Held != nil {
+			w.Holds = slices.Clone(e.Held.Holds)
+			w.Until = &time.Time{}
+			for _, h := range holds {
+				if end := h.Ended().UTC(); slices.Contains(w.Holds, h.Number) && end.After(*w.Until) {
+					w.Until = &end
+				}
+			}
+		}
+		out = append(out, w)
+	}
+	return out, nil
+}
+
+// WaitingMarks are marks of erased people under one key that no rotation makes anew, and nobody may give up, until their erasure is finished.
+type WaitingMarks struct {
+	Key   string `json:"key_id"`
+	Marks int    `json:"marks"`
+	WaitingErasure
+}
+
+// String says it in a line.
+func (m WaitingMarks) String() string {
+	is := map[bool]string{true: "is", false: "are"}[m.Marks == 1]
+	return fmt.Sprintf("of erased people %d %s marked under %s, and no rotation marks them anew, nor does --forget give them up, while it lasts: %s", m.Marks, is, m.Key, m.WaitingErasure)
+}
+
+// marksWaiting are the marks of erasures that wait, by erasure and key.
+func marksWaiting(all []WaitingErasure) (out []WaitingMarks) {
+	for _, e := range all {
+		n := map[string]int{}
+		for _, m := range e.marks {
+			n[m.KeyID]++
+		}
+		for _, id := range slices.Sorted(maps.Keys(n)) {
+			out = append(out, WaitingMarks{id, n[id], e})
+		}
+	}
+	return out
+}
+
 // finishEvery is how often a scheduler looks for erasures that were interrupted.
 const finishEvery = 5 * time.Minute
 
@@ -100,7 +182,7 @@ func (b ErasedBefore) String() string {
 	left := "and nothing of them is left"
 	switch {
 	case len(b.Holds) > 0:
-		left = "and legal holds keep rows of people of that erasure (" + strings.Trim(fmt.Sprint(b.Holds), "[]") + "; rapport holds list)"
+		left = "and " + holdsKeep(b.Holds) + " of that erasure (rapport holds list)"
 	case !b.Done:
 		left = "which is not finished"
 	}

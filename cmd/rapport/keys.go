@@ -209,6 +209,9 @@ func (a *app) keysRotateCmd() *cobra.Command {
 			if done.Marks > 0 {
 				out.Next = append(out.Next, fmt.Sprintf("%s of erased people under previous keys, of whom no source names anybody now", count(done.Marks, "mark")))
 			}
+			for _, m := range done.Waiting {
+				out.Next = append(out.Next, m.String())
+			}
 			if len(p.Previous) > 0 {
 				out.Next = append(out.Next, "rapport keys list says when a previous key may be retired")
 			}

@@ -206,6 +206,111 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// TestSubjectAfterARotation: what is held of a person is told whatever a rotation has come to, with what is pending: before anything was published, while what is live is
+// of before it, and when it is done.
+func TestSubjectAfterARotation(t *testing.T) {
+	ctx := t.Context()
+	s := newShop(t, smallWorld)
+	s.night(6)
+	k1, k2 := s.opened.Keys, newKeys(t, "k2")
+	id := s.admitted(1)[0]
+	tells := func(when string, want ...string) *jobs.Dossier {
+		t.Helper()
+		var file bytes.Buffer
+		if _, err := s.runner.Export(ctx, s.job, id, &file); err != nil || file.Len() == 0 {
+			t.Fatalf("%s, the export: %v", when, err)
+		}
+		d, err := s.runner.Dossier(ctx, s.job, id)
+		if err != nil {
+			t.Fatalf("%s: %v", when, err)
+		}
+		if !d.Known || len(d.Holdings) == 0 || len(d.Pending) != len(want) {
+			t.Fatalf("%s: known %v, %d holdings, pending %q", when, d.Known, len(d.Holdings), d.Pending)
+		}
+		for i, x := range want {
+			if !strings.Contains(d.Pending[i], x) {
+				t.Errorf("%s: pending is %q, want %q", when, d.Pending[i], x)
+			}
+		}
+		return d
+	}
+	const unpublished, row, served = "nothing is published", "identity table stands under key k1", "knows them under key k1"
+	tells("before a rotation")
+	s.under(k2, k1)
+	if d := tells("what is live is of before", row, served); d.Served.List == nil {
+		t.Error("what is served of before a rotation is not told")
+	}
+	s.night(7)
+	if d := tells("after the next night"); d.Served.List == nil {
+		t.Error("what is served after a rotation is not told")
+	}
+
+	s = newShop(t, smallWorld)
+	s.ingestDay(6)
+	tells("where nothing was published", unpublished)
+	s.under(k2, k1)
+	tells("nor after a rotation", row, unpublished)
+	if _, err := s.runner.Rewrap(ctx, []*jobs.Job{s.job}); err != nil {
+		t.Fatal(err)
+	}
+	tells("when the row is wrapped anew", unpublished)
+}
+
+// TestHoldsAreNamedToKeys: whom a legal hold keeps from being marked anew by a rotation is told with the hold and its end by every verb that asks; after it they are.
+func TestHoldsAreNamedToKeys(t *testing.T) {
+	ctx := t.Context()
+	s := newShop(t, smallWorld)
+	js := []*jobs.Job{s.job}
+	s.night(6)
+	k1, k2 := s.opened.Keys, newKeys(t, "k2")
+	end := s.hold(jobs.Hold{From: smallWorld.Start.AddDate(0, 0, 1), To: smallWorld.Start.AddDate(0, 0, 4)})
+	out, err := s.erase(s.admitted(1)[0])
+	if err != nil || len(out.HeldBack) == 0 {
+		t.Fatalf("%+v %v", out, err)
+	}
+	holds, err := s.runner.Holds(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := func(what, says string) {
+		t.Helper()
+		if day := holds[0].Until.UTC().Format("2006-01-02 15:04 UTC"); !strings.Contains(says, "legal hold 1 keeps rows") || !strings.Contains(says, day) {
+			t.Errorf("%s does not name the hold and its end, %s: %s", what, day, says)
+		}
+	}
+	s.under(k2, k1)
+	done, err := s.runner.Rewrap(ctx, js)
+	if err != nil || done.Marked != 0 || len(done.Waiting) != 1 || done.Waiting[0].Key != "k1" || done.Waiting[0].Marks != 1 {
+		t.Fatalf("a rotation: %+v, %v", done, err)
+	}
+	names("keys rotate", done.Waiting[0].String())
+	_, err = s.runner.Retire(ctx, "k1")
+	names("keys retire", fmt.Sprint(err))
+	_, err = s.runner.ForgetKey(ctx, js, "k1", "it leaked", jobs.Terms{})
+	names("keys retire --forget", fmt.Sprint(err))
+	ring, err := s.runner.Keyring(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names("keys list", strings.Join(ring.Secrets[0].Why, "; "))
+	at, err := s.runner.Retention(ctx, js)
+	if err != nil || len(at.Held) != 1 {
+		t.Fatalf("status: %+v, %v", at, err)
+	}
+	names("status", at.Held[0].String())
+
+	end()
+	if p := s.purge(6, 6*time.Hour); len(p.Receipts) != 1 {
+		t.Fatalf("the purge after the hold: %+v", p)
+	}
+	if done, err := s.runner.Rewrap(ctx, js); err != nil || done.Marked != 1 || len(done.Waiting) != 0 {
+		t.Errorf("after the hold: %+v, %v", done, err)
+	}
+	if at, err := s.runner.Retention(ctx, js); err != nil || len(at.Held) != 0 {
+		t.Errorf("status after the hold: %+v, %v", at, err)
+	}
+}
+
 // What a key alone recognizes, and no source names, can be given up: then nothing of before counts of an id that nobody knows, people who are known go on as they
 // were, and the key is retired when no generation needs it.
 func TestForgottenKey(t *testing.T) {

@@ -125,6 +125,9 @@ func printStanding(w io.Writer, s subjectDossier) {
 	if s.Erased != nil {
 		row(w, "  last erasure", clock(*s.Erased))
 	}
+	for _, x := range s.Pending {
+		row(w, "  pending", x)
+	}
 }
 
 func (a *app) subjectPreferCmd() *cobra.Command {

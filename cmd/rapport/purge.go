@@ -188,6 +188,9 @@ func printRetention(w io.Writer, r *jobs.Retention) {
 	for _, e := range r.Erasures {
 		row(w, "erasure", unfinished(e))
 	}
+	for _, e := range r.Held {
+		row(w, "erasure", e)
+	}
 }
 
 // unfinished says how it stands with an erasure that is not done.

@@ -270,6 +270,17 @@ func (t *Identities) before(canonical string) int64 {
 	return t.floors[n-1]
 }
 
+// KeyOf returns the id of the key under which somebody's row stands in the bucket, as far as this table knows; "": there is no row.
+func (t *Identities) KeyOf(s policy.Subject) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, ok := t.people.of(s)
+	if !ok {
+		return ""
+	}
+	return t.keyIDs[r.key]
+}
+
 // OnlineKeys returns the online key of every subject. It needs no secret. It holds about 100 bytes a subject.
 func (t *Identities) OnlineKeys() map[policy.Subject]string {
 	t.mu.Lock()

@@ -17,7 +17,7 @@ type DenialTeller interface {
 // KnownBy returns by which of a person's online keys to look them up: after a rotation of the serving key there are several, the current first, and
 // a generation holds a row under the key of its time. Whom the live one has under the current key is known by that. Of others a denial under any
 // key is one of the person: then the key that is denied is returned, under which no lookup finds a row that may be read. Who has no list under
-// any is looked up by the first. now is µs since the epoch. It reads nothing for one key, as is usual; else a list, for who is not found by it the deny set, and
+// any, and everybody where nothing is live, is looked up by the first. now is µs since the epoch. It reads nothing for one key, as is usual; else a list, for who is not found by it the deny set, and
 // a list for each other key.
 func KnownBy(ctx context.Context, s Store, now int64, keys ...string) (string, error) {
 	if len(keys) < 2 {
@@ -32,7 +32,7 @@ func KnownBy(ctx context.Context, s Store, now int64, keys ...string) (string, e
 		switch _, _, err := s.Get(ctx, ListKey(key), now); {
 		case err == nil, errors.Is(err, ErrDenied):
 			return key, nil
-		case !errors.Is(err, ErrNotFound):
+		case !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNoGeneration):
 			return "", fmt.Errorf("look a person up by %d keys: %w", len(keys), err)
 		}
 	}
