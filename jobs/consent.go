@@ -116,6 +116,33 @@ func (c *consent) decide(ctx context.Context, b storage.Bucket, beside []policy.
 	return c.records.Decide(beside, now, erasures, purposes...)
 }
 
+// people is how many people the records are of. Cost: the feed's snapshot is read, if it stands.
+func (c *consent) people(ctx context.Context, b storage.Bucket) (n int, err error) {
+	alone := map[policy.Subject]bool{}
+	for _, r := range c.said.records {
+		alone[r.Subject] = true
+	}
+	var last policy.Subject
+	count := func(s policy.Subject) {
+		if n == 0 || s != last {
+			n, last = n+1, s
+			delete(alone, s)
+		}
+	}
+	if c.stored != nil {
+		for r, err := range event.EachRecord(ctx, b, *c.stored) {
+			if err != nil {
+				return 0, err
+			}
+			count(r.Subject)
+		}
+	}
+	for r := range c.records.All() {
+		count(r.Subject)
+	}
+	return n + len(alone), nil
+}
+
 // ErrConsentHeld says that records would deny more people than may be denied unasked, other than by their own withdrawal.
 var ErrConsentHeld = errors.New("consent is held")
 
@@ -207,6 +234,11 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 	out.key = stepKey("consent", label, table.Interval{}, logicSnapshot, facts.Source, before.key)
 	if w.dry {
 		return out, nil
+	}
+	if w.ahead != nil {
+		if err := w.ahead(ctx, &consent{records: out.records, said: said{records: alone}}); err != nil {
+			return nil, err
+		}
 	}
 	c, err := w.do(ctx, step{name: "consent", label: label, key: out.key, iv: w.iv}, func(ctx context.Context) (result, error) {
 		m, err := out.records.Store(ctx, w.Bucket, dataPrefix(out.key, "records"))

@@ -38,24 +38,40 @@ type ConsentSynced struct {
 // Held reports whether the feed is held.
 func (s *ConsentSynced) Held() bool { return s.Hold != nil && s.Hold.Held }
 
+// Caller is who asks, and by which verb, as the access log names them. The zero Caller is the program by itself, as on a schedule: nothing is logged.
+type Caller struct{ Who, Verb string }
+
 // SyncConsent reads the feed of consent and what has come in one by one, as a run does first, commits its snapshot, and denies online at once whom the records
-// deny. Nobody is let in again: that is for the next run, which makes lists of what may be used. Cost: policy is read for each purpose of training.
-func (r *Runner) SyncConsent(ctx context.Context, js []*Job) (*ConsentSynced, error) {
-	return r.syncConsent(ctx, js, nil)
+// deny. Nobody is let in again: that is for the next run, which makes lists of what may be used. The access log has a line of the caller's, with how many people the
+// records are of, before anything is committed or denied. Cost: policy is read for each purpose of training.
+func (r *Runner) SyncConsent(ctx context.Context, js []*Job, caller Caller) (*ConsentSynced, error) {
+	return r.syncConsent(ctx, js, caller, nil)
 }
 
 // AcceptConsent lets the feed through that is held, if its files are the ones that were judged, and is SyncConsent then. It returns ErrNothingHeld where there
 // is none.
-func (r *Runner) AcceptConsent(ctx context.Context, js []*Job, by, why string) (*ConsentSynced, error) {
-	return r.syncConsent(ctx, js, &Accepted{By: by, Why: why, At: r.Now().UTC()})
+func (r *Runner) AcceptConsent(ctx context.Context, js []*Job, caller Caller, by, why string) (*ConsentSynced, error) {
+	return r.syncConsent(ctx, js, caller, &Accepted{By: by, Why: why, At: r.Now().UTC()})
 }
 
-func (r *Runner) syncConsent(ctx context.Context, js []*Job, accept *Accepted) (*ConsentSynced, error) {
+func (r *Runner) syncConsent(ctx context.Context, js []*Job, caller Caller, accept *Accepted) (*ConsentSynced, error) {
 	if r.Keys.IsZero() {
 		return nil, fmt.Errorf("consent: %w", event.ErrNoKey)
 	}
 	out := &ConsentSynced{At: r.Now().UTC()}
 	before, purposes := "", map[string]bool{}
+	logged := caller.Who == ""
+	ahead := func(ctx context.Context, c *consent) error {
+		if logged {
+			return nil
+		}
+		people, err := c.people(ctx, r.Bucket)
+		if err != nil {
+			return err
+		}
+		logged = true
+		return r.logMarks(ctx, caller.Who, caller.Verb, people, nil)
+	}
 	for _, job := range js {
 		if job.Consent == nil || purposes[job.Training.Name] {
 			continue
@@ -70,12 +86,16 @@ func (r *Runner) syncConsent(ctx context.Context, js []*Job, accept *Accepted) (
 			}
 			w.accept = accept
 		}
+		w.ahead = ahead
 		purposes[job.Training.Name] = true
 		if err := w.policy(ctx, w.plan); err != nil {
 			return nil, err
 		}
 		if w.accept != nil {
 			w.accept = nil
+		}
+		if err := ahead(ctx, w.plan.consent); err != nil {
+			return nil, err
 		}
 		n, err := w.denyNow(ctx)
 		if err != nil {

@@ -420,10 +420,11 @@ type work struct {
 	epoch   int            // as of this erasure
 
 	plan   *plan
-	next   *table.Interval // of the lists that are about to be made live; nil: none are
-	accept *Accepted       // a held feed of consent is let through
-	dear   string          // why builds keep no state for later ones, as an earlier one's size says
-	data   *dataset        // what assemble, train, evaluate and load share; loaded once
+	next   *table.Interval                       // of the lists that are about to be made live; nil: none are
+	accept *Accepted                             // a held feed of consent is let through
+	ahead  func(context.Context, *consent) error // is told of a new feed of consent before it is committed; nil: nobody
+	dear   string                                // why builds keep no state for later ones, as an earlier one's size says
+	data   *dataset                              // what assemble, train, evaluate and load share; loaded once
 	model  models.Model
 
 	reported *eval.Report // that of the live version; nil: none can be read

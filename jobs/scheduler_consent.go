@@ -64,7 +64,7 @@ func (s *Scheduler) syncDue(ctx context.Context, due time.Time) error {
 	if err != nil || !mark.Before(due) {
 		return err
 	}
-	out, err := s.runner.SyncConsent(ctx, s.feed.jobs)
+	out, err := s.runner.SyncConsent(ctx, s.feed.jobs, Caller{})
 	if err != nil {
 		return err
 	}

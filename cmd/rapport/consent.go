@@ -141,7 +141,7 @@ func (a *app) consentSyncCmd() *cobra.Command {
 				return err
 			}
 			defer p.Close()
-			out, err := p.runner.SyncConsent(cmd.Context(), js)
+			out, err := p.runner.SyncConsent(cmd.Context(), js, jobs.Caller{Who: a.who(), Verb: verb(cmd)})
 			return a.synced(p, out, err)
 		},
 	}
@@ -164,7 +164,7 @@ func (a *app) consentAcceptCmd() *cobra.Command {
 				return err
 			}
 			defer p.Close()
-			out, err := p.runner.AcceptConsent(cmd.Context(), js, whoAsks(x.by), x.why)
+			out, err := p.runner.AcceptConsent(cmd.Context(), js, jobs.Caller{Who: a.who(), Verb: verb(cmd)}, whoAsks(x.by), x.why)
 			return a.synced(p, out, err)
 		},
 	}

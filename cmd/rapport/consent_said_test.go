@@ -15,6 +15,7 @@ import (
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/storagetest"
 )
 
 // say records what a person says of recommend, at the runner's time, under a record id.
@@ -182,13 +183,13 @@ func TestConsentSync(t *testing.T) {
 	sync := func(rows []rawConsent) *jobs.ConsentSynced {
 		t.Helper()
 		writeParquet(t, s.raw, consentFile, rows)
-		out, err := s.runner.SyncConsent(t.Context(), js)
+		out, err := s.runner.SyncConsent(t.Context(), js, jobs.Caller{Who: "ann", Verb: "consent sync"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return out
 	}
-	if _, err := s.runner.AcceptConsent(t.Context(), js, "test", "to see"); !errors.Is(err, jobs.ErrNothingHeld) {
+	if _, err := s.runner.AcceptConsent(t.Context(), js, jobs.Caller{Who: "ann", Verb: "consent accept"}, "test", "to see"); !errors.Is(err, jobs.ErrNothingHeld) {
 		t.Errorf("accepted, with nothing held: %v", err)
 	}
 	whole = append(whole, says(gone, "recommend", "Withdrawn", 5*24*time.Hour))
@@ -204,6 +205,22 @@ func TestConsentSync(t *testing.T) {
 		t.Errorf("status says that consent was read at %s", at)
 	}
 
+	// Without its line in the access log nothing is done.
+	sane := s.runner
+	s.runner = s.newRunner(storagetest.NewFaulty(s.opened.Bucket, storagetest.Fault{Err: errDied, Match: func(c storagetest.Call) bool {
+		return c.Op == storagetest.Put && strings.HasPrefix(c.Key, "policy/access/")
+	}}), "sealed")
+	s.runner.Now = sane.Now
+	writeParquet(t, s.raw, consentFile, append(slices.Clone(whole), says(lost, "recommend", "Withdrawn", 5*24*time.Hour)))
+	before := keysOf(t, s, "consent/")
+	if _, err := s.runner.SyncConsent(t.Context(), js, jobs.Caller{Who: "ann", Verb: "consent sync"}); !errors.Is(err, errDied) {
+		t.Errorf("without its line: %v", err)
+	}
+	if !s.personalized(lost) || !slices.Equal(keysOf(t, s, "consent/"), before) {
+		t.Error("without its line somebody was denied, or a snapshot stands")
+	}
+	s.runner = sane
+
 	// A feed that shrinks to nothing denies nobody by itself, and allows nobody.
 	s.say(alone, "Withdrawn", "1")
 	for i, rows := range [][]rawConsent{{}, whole[len(whole)-3:]} {
@@ -215,7 +232,7 @@ func TestConsentSync(t *testing.T) {
 	if st := status(); !strings.Contains(st.ConsentHeld, "held") {
 		t.Errorf("status says nothing of it: %+v", st)
 	}
-	out, err := s.runner.AcceptConsent(t.Context(), js, "test", "they were right")
+	out, err := s.runner.AcceptConsent(t.Context(), js, jobs.Caller{Who: "ann", Verb: "consent accept"}, "test", "they were right")
 	if err != nil || out.Held() || out.Accepted == nil || out.Accepted.Why != "they were right" || s.personalized(lost) || s.personalized(gone) {
 		t.Errorf("accepted: %+v %v", out, err)
 	}
@@ -224,6 +241,21 @@ func TestConsentSync(t *testing.T) {
 	}
 	if out := sync(whole[len(whole)-3:]); out.Held() || out.New {
 		t.Errorf("what was accepted is judged again: %+v", out)
+	}
+
+	// Each time that somebody asked has its line in the access log, ahead of the act, with how many people it was of and nobody's name.
+	people := map[string]bool{}
+	for _, r := range whole {
+		people[r.Subject] = true
+	}
+	verbs := ""
+	for _, x := range linesIn(t, s.runner) {
+		if verbs += x.Verb + ", "; x.Who != "ann" || x.People == 0 || x.People > len(people) || len(x.Subjects) > 0 {
+			t.Errorf("a line of the access log: %+v", x)
+		}
+	}
+	if want := strings.Repeat("consent sync, ", 4) + "consent accept, consent sync, "; verbs != want {
+		t.Errorf("the access log tells of %s want %s", verbs, want)
 	}
 }
 

@@ -90,7 +90,7 @@ func TestNewerFormatsAreRefused(t *testing.T) {
 	if err := s.runner.LogAccess(t.Context(), "ann", "a test", []string{"u000002"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.runner.SyncConsent(t.Context(), js); err != nil {
+	if _, err := s.runner.SyncConsent(t.Context(), js, jobs.Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	s.say("u000002", "ConsentGiven", "yes")
