@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -184,7 +185,7 @@ func (r *Runner) giveUp(ctx context.Context, js []*Job, id, why string, terms Te
 		}
 		more := slices.DeleteFunc(slices.Clone(gone), func(s policy.Subject) bool { return asked[s] })
 		if len(more) > 0 {
-			if _, err := journal.Remove(ctx, more, w.now, r.NewID(w.now)); err != nil {
+			if _, err := journal.Remove(ctx, id, more, w.now, r.NewID(w.now)); err != nil {
 				return nil, err
 			}
 		}
@@ -192,6 +193,61 @@ func (r *Runner) giveUp(ctx context.Context, js []*Job, id, why string, terms Te
 	})
 	if err != nil {
 		return fail(err)
+	}
+	return out, nil
+}
+
+// KeyRemoval is what went with a key that was given up, by PurgeKey or ForgetKey: people whom it alone recognized.
+type KeyRemoval struct {
+	Key      string        `json:"key_id"` // "": it was not noted
+	Why      string        `json:"why,omitempty"`
+	Erasure  int           `json:"erasure"`
+	At       time.Time     `json:"at"`
+	Finished *time.Time    `json:"finished,omitempty"` // nil: it was interrupted, or legal holds keep rows
+	Stores   []ErasedStore `json:"stores"`             // as the receipts have them
+	Together int           `json:"together"`           // erasures that were carried out in one: Stores are of all
+	Receipts []string      `json:"receipts"`
+}
+
+// KeyRemovals lists them, oldest first. Cost: the policy journal, and two GETs for each.
+func (r *Runner) KeyRemovals(ctx context.Context) ([]KeyRemoval, error) {
+	fail := func(err error) ([]KeyRemoval, error) {
+		return nil, fmt.Errorf("what went with keys that were given up: %w", err)
+	}
+	journal, err := event.OpenJournal(ctx, r.Bucket)
+	if err != nil {
+		return fail(err)
+	}
+	records, err := event.ReadKeyRecords(ctx, r.Bucket)
+	if err != nil {
+		return fail(err)
+	}
+	var out []KeyRemoval
+	for _, e := range journal.Entries() {
+		if e.Kind != event.KindErase || len(e.Marks) > 0 {
+			continue
+		}
+		x := KeyRemoval{Key: e.Key, Erasure: e.Epoch, At: e.Requested(), Finished: e.Finished, Stores: []ErasedStore{}, Receipts: []string{}}
+		if l := recordOf(records, e.Key).Lost; l != nil {
+			x.Why = l.Why
+		}
+		for _, key := range []string{receiptKey(e.Epoch), heldReceiptKey(e.Epoch)} {
+			body, _, err := storage.ReadAll(ctx, r.Bucket, key)
+			if errors.Is(err, storage.ErrNotFound) {
+				continue
+			}
+			var file struct {
+				Receipt Receipt `json:"receipt"`
+			}
+			if err == nil {
+				err = json.Unmarshal(body, &file)
+			}
+			if err != nil {
+				return fail(fmt.Errorf("%s: %w", key, err))
+			}
+			x.Receipts, x.Stores, x.Together = append(x.Receipts, key), append(x.Stores, file.Receipt.Stores...), max(x.Together, file.Receipt.Together)
+		}
+		out = append(out, x)
 	}
 	return out, nil
 }

@@ -76,7 +76,7 @@ func TestPurgeBesideErasure(t *testing.T) {
 	}}
 	_, err = runner(b).carryOut(t.Context(), nil, nil, Terms{},
 		func(ctx context.Context, k *work, journal *event.Journal, _ *Erased, _ bool) (*event.Identities, error) {
-			if _, err := journal.Remove(ctx, []policy.Subject{1}, w.now, "nonce"); err != nil {
+			if _, err := journal.Remove(ctx, "k1", []policy.Subject{1}, w.now, "nonce"); err != nil {
 				return nil, err
 			}
 			return event.OpenIdentities(ctx, k.Bucket, event.Keys{})

@@ -367,6 +367,13 @@ func TestForgottenKey(t *testing.T) {
 		t.Fatalf("a key that nothing needs: %+v, %v", k, err)
 	}
 	s.under(k2)
+	went, err := s.runner.KeyRemovals(ctx)
+	if err != nil || len(went) != 1 || went[0].Key != "k1" || went[0].Why != "it leaked" || went[0].Finished == nil || len(went[0].Receipts) != 1 || went[0].Receipts[0] != out.Erased.Receipts[0] {
+		t.Fatalf("what went with the key: %+v, %v", went, err)
+	}
+	if i := slices.IndexFunc(went[0].Stores, func(x jobs.ErasedStore) bool { return x.Unit == "rows" && x.Removed > 0 }); i < 0 && out.Erased.Rows > 0 {
+		t.Errorf("%d rows went with the key, and none is listed: %+v", out.Erased.Rows, went[0].Stores)
+	}
 	ring, err := s.runner.Keyring(ctx)
 	if err != nil || len(ring.Problems()) != 0 || ring.Secrets[0].Lost == nil || !ring.Secrets[0].Lost.Given {
 		t.Errorf("afterwards: %+v, %v", ring, err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,6 +131,51 @@ func printPurge(w io.Writer, p *jobs.Purge, dry bool) {
 	}
 }
 
+// purgeLine is a line of the list of purges: one of them, or what went with a key that was given up.
+type purgeLine struct {
+	*jobs.PurgeEntry
+	Key *jobs.KeyRemoval `json:"key,omitempty"`
+}
+
+func (l purgeLine) at() time.Time {
+	if l.Key != nil {
+		return l.Key.At
+	}
+	return l.At
+}
+
+func (l purgeLine) print(w io.Writer) {
+	finished, by := "interrupted: the next one goes on with it", ""
+	var rows, size int64
+	files := 0
+	if k := l.Key; k != nil {
+		if k.Finished != nil {
+			finished = clock(*k.Finished)
+		}
+		for _, s := range k.Stores {
+			switch s.Unit {
+			case "rows":
+				rows += s.Removed
+			case "files":
+				files += int(s.Removed)
+			}
+		}
+		went := fmt.Sprintf("%d rows, %d files that no table names", rows, files)
+		if k.Together > 1 {
+			went += fmt.Sprintf(", of %d erasures together", k.Together)
+		}
+		row(w, fmt.Sprintf("key %s (erasure %d)", k.Key, k.Erasure), clock(k.At), by, finished, went)
+		return
+	}
+	if l.Finished != nil {
+		finished = clock(l.Finished.At)
+	}
+	for _, g := range l.Goes {
+		rows, files, size = rows+g.Rows, files+g.Files, size+g.Bytes
+	}
+	row(w, l.Number, clock(l.At), l.By, finished, fmt.Sprintf("%d rows, %d files, %s", rows, files, bytesOf(size)))
+}
+
 func (a *app) listPurges(cmd *cobra.Command) error {
 	p, err := a.open(cmd.Context(), false)
 	if err != nil {
@@ -140,22 +186,22 @@ func (a *app) listPurges(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if all == nil {
-		all = []jobs.PurgeEntry{}
+	keys, err := p.runner.KeyRemovals(cmd.Context())
+	if err != nil {
+		return err
 	}
-	return a.print(all, func(w io.Writer) {
+	lines := []purgeLine{}
+	for i := range all {
+		lines = append(lines, purgeLine{PurgeEntry: &all[i]})
+	}
+	for i := range keys {
+		lines = append(lines, purgeLine{Key: &keys[i]})
+	}
+	slices.SortStableFunc(lines, func(a, b purgeLine) int { return a.at().Compare(b.at()) })
+	return a.print(lines, func(w io.Writer) {
 		row(w, "NUMBER", "BEGAN", "BY", "FINISHED", "WENT")
-		for _, e := range all {
-			finished := "interrupted: the next one goes on with it"
-			if e.Finished != nil {
-				finished = clock(e.Finished.At)
-			}
-			var rows, size int64
-			files := 0
-			for _, g := range e.Goes {
-				rows, files, size = rows+g.Rows, files+g.Files, size+g.Bytes
-			}
-			row(w, e.Number, clock(e.At), e.By, finished, fmt.Sprintf("%d rows, %d files, %s", rows, files, bytesOf(size)))
+		for _, l := range lines {
+			l.print(w)
 		}
 	})
 }

@@ -47,7 +47,8 @@ type Entry struct {
 	Asked    *time.Time       `json:"asked,omitempty"`    // the same by the machine's clock, of which receipts tell; nil: nobody gave the journal one
 	Epoch    int              `json:"epoch"`              // erasures up to and with this entry
 	Purpose  string           `json:"purpose,omitempty"`  // of a withdrawal
-	Marks    []Mark           `json:"marks,omitempty"`    // of an erasure, for ever
+	Marks    []Mark           `json:"marks,omitempty"`    // of an erasure, for ever; none: of people whom nobody can recognize, for their key was given up
+	Key      string           `json:"key,omitempty"`      // the id of that key
 	Subjects []policy.Subject `json:"subjects,omitempty"` // numbers, until they are redacted
 	Finished *time.Time       `json:"finished,omitempty"` // when an erasure was done and its numbers were redacted
 	Held     *HeldBack        `json:"held,omitempty"`     // an erasure is done but for rows that legal holds keep; Subjects are those who have some
@@ -200,10 +201,10 @@ func (j *Journal) Erase(ctx context.Context, k Keys, ids *Identities, canonicals
 	return j.append(ctx, e)
 }
 
-// Remove appends the removal of subjects whom nobody can recognize, for their key is lost: an erasure without marks.
-func (j *Journal) Remove(ctx context.Context, subjects []policy.Subject, at time.Time, nonce string) (Entry, error) {
+// Remove appends the removal of subjects whom nobody can recognize, for their key, of this id, was given up: an erasure without marks.
+func (j *Journal) Remove(ctx context.Context, keyID string, subjects []policy.Subject, at time.Time, nonce string) (Entry, error) {
 	subjects = slices.Compact(slices.Sorted(slices.Values(subjects)))
-	return j.append(ctx, Entry{Kind: KindErase, At: at.UTC(), Subjects: subjects, Nonce: nonce})
+	return j.append(ctx, Entry{Kind: KindErase, At: at.UTC(), Key: keyID, Subjects: subjects, Nonce: nonce})
 }
 
 // Withdraw appends the withdrawal of subjects from a purpose, effective at once.
