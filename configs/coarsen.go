@@ -102,6 +102,18 @@ func (p *Project) coarsely(set, name, column string) string {
 	return column
 }
 
+// told is what stands in a lock, for people: the project's hierarchies go by the names of their files.
+func (p *Project) told(text string) string {
+	for _, rules := range p.coarse {
+		for _, rule := range rules {
+			if h := rule.Hierarchy; h != nil {
+				text = strings.ReplaceAll(text, h.Digest, h.Name)
+			}
+		}
+	}
+	return text
+}
+
 // coarser reports whether a column of a lock that is read is a coarser form of one that was accepted.
 func coarser(is string, was []string) bool {
 	return slices.ContainsFunc(was, func(w string) bool { return coarserThan(is, w) })

@@ -142,7 +142,9 @@ func (p *Project) Locked(before *Lock, a Acceptance) *Lock {
 	}
 	if before != nil {
 		l.Accepted = slices.Clone(before.Accepted)
-		a.Changes = append(a.Changes, before.narrowed(l)...)
+		for _, says := range before.narrowed(l) {
+			a.Changes = append(a.Changes, p.told(says))
+		}
 	}
 	l.Accepted = append(l.Accepted, a)
 	return l
@@ -423,7 +425,9 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 	if l == nil {
 		return nil
 	}
-	add := func(path, format string, args ...any) { out = append(out, Wider{path, fmt.Sprintf(format, args...)}) }
+	add := func(path, format string, args ...any) {
+		out = append(out, Wider{path, p.told(fmt.Sprintf(format, args...))})
+	}
 	before := map[string]Locked{}
 	for _, pu := range l.Purposes {
 		before[pu.Name] = pu

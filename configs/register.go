@@ -107,7 +107,11 @@ func (p *Project) Register(l *Lock) *Register {
 	for _, pu := range now.Purposes {
 		out := RegisterPurpose{Name: pu.Name, Says: pu.Says, Basis: pu.Basis, Terms: p.Terms(pu.Name), Use: pu.Use, Keep: pu.Keep, Reads: []RegisterRead{}, Jobs: users[pu.Name]}
 		for _, set := range sortedKeys(pu.Reads) {
-			out.Reads = append(out.Reads, RegisterRead{set, pu.Reads[set]})
+			read := RegisterRead{Set: set}
+			for _, c := range pu.Reads[set] {
+				read.Columns = append(read.Columns, p.told(c))
+			}
+			out.Reads = append(out.Reads, read)
 		}
 		g.Purposes = append(g.Purposes, out)
 	}

@@ -52,6 +52,14 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 			}
 		})
 	}
+	if len(r.Coarsened) > 0 {
+		m.line("### What was made coarser when it was read")
+		m.line("")
+		for _, says := range r.Coarsened {
+			m.line("- %s", escape(says))
+		}
+		m.line("")
+	}
 	m.worth(r.Minimization)
 	if r.Run.ID != "" {
 		m.line("[The whole report](%s.html) · [its figures as JSON](%[1]s.json)", r.Run.ID)

@@ -31,6 +31,7 @@ type Report struct {
 	Minimization *MinimizationFacts  `json:"minimization,omitempty"`  // the last ledger of what each field is worth; without a key: none was made
 	Funnel       []FunnelRow         `json:"funnel"`                  // of the interval's raw rows, as each day of it was read
 	Learned      []FunnelRow         `json:"learned,omitempty"`       // of the rows that the days of the training window hold, as this run found them
+	Coarsened    []string            `json:"coarsened,omitempty"`     // what became of the values of columns with a rule, in words
 	Data         DataFacts           `json:"data"`
 	Purposes     []PurposeFacts      `json:"purposes"`   // under which it was made and judged
 	Unprofiled   string              `json:"unprofiled"` // the contender that ranks the list not based on profiling

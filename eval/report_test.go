@@ -58,6 +58,7 @@ func exampleReport(t *testing.T) *Report {
 		Model:    ModelFacts{Name: "home", Version: "7", Digest: "sha256:5f1c0000000000000000000000000000", Parts: []PartWeight{{"als", 0.6}, {"again", 0.3}, {"popular", 0.1}}, Weights: map[string]float64{"buy": 4}, Length: 20, Seed: 1, Kernel: "amd64-avx2-fma", Spec: json.RawMessage(`{"parts":["als"]}`)},
 		Quality:  q, Drift: dr,
 		Funnel:    []FunnelRow{{"read", "120000"}, {"no_purpose", "0"}, {"no_record", "5200"}, {"refused", "8100"}, {"expired", "240"}, {"erased", "under 11"}, {"kept", "106455"}},
+		Coarsened: []string{"subjects: sources.subjects.coarsen.zip has no place for 14 % of the values, where 10 % is let pass: \"other\" is told of them"},
 		Data:      DataFacts{Window: table.Interval{Start: day(1), End: day(20)}, Test: table.Interval{Start: day(20), End: day(21)}, Rows: 106455, RepeatShare: &repeat, Masking: "not masked: 41 % of test events are of an item the person had before", Subjects: "5021", Items: 80, Kinds: []string{"buy", "view"}},
 		Published: &PublishedFacts{Generation: 12, Fence: 12, Entities: 5000},
 		Lineage: []LineageStep{

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/eval/drift"
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/lists"
@@ -99,6 +100,11 @@ func (w *work) opening(ctx context.Context, id string, decision eval.Decision, d
 	}
 	if w.job.Evaluation != nil {
 		r.Purposes = append(r.Purposes, purposeFacts("evaluation", *w.job.Evaluation))
+	}
+	for _, v := range w.res.Verdicts {
+		if v.Expectation == expect.CoarsenedAs {
+			r.Coarsened = append(r.Coarsened, v.Says)
+		}
 	}
 	for _, x := range p.committed {
 		r.Lineage = append(r.Lineage, eval.LineageStep{Step: "ingest " + w.job.unit().Label(x.iv), Key: x.key, Digest: string(x.manifest.Digest)})

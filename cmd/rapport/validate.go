@@ -150,6 +150,7 @@ func (p *project) check(ctx context.Context) []check {
 			seen["events"] = true
 			out = append(out, p.checkEvents(ctx, j))
 			out = append(out, tellingEvents(ctx, j)...)
+			out = append(out, coarseness(ctx, j, "events", j.Events.Bucket, j.Events.Path, j.Events.Columns, j.Events.Numeric, j.Events.Explode)...)
 		}
 		sets := map[string]*jobs.AttributeSource{"items": j.Items, "subjects": j.Subjects, "cohorts": j.Cohorts}
 		for _, set := range []string{"items", "subjects", "cohorts"} {
@@ -163,6 +164,7 @@ func (p *project) check(ctx context.Context) []check {
 				out = append(out, c)
 				if set != "items" && c.OK {
 					out = append(out, telling(ctx, j, set, src.Data.Bucket, src.Data.Path, src.Data.Columns, []string{columnOf(src.Data.Columns, src.Key)})...)
+					out = append(out, coarseness(ctx, j, set, src.Data.Bucket, src.Data.Path, src.Data.Columns, src.Numeric, "")...)
 				}
 				if set == "items" && c.OK {
 					idle := idleRules(j, lacks)

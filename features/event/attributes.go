@@ -46,7 +46,7 @@ type AttributesFacts struct {
 	Duplicates int64         `json:"duplicates"` // rows that a later row of the same key replaced
 	Funnel     policy.Funnel `json:"funnel"`     // of rows before duplicates are dropped
 	// Quality is of the rows that the funnel keeps, or leaves out as bad; of a set of which nothing is expected, only where rows were quarantined
-	// for what they hold.
+	// for what they hold, and what rules did to its values.
 	Quality expect.Counts `json:"quality,omitzero"`
 
 	// Ambiguous counts, of cohorts, the subjects for whom one file says two things in a column.
@@ -101,6 +101,7 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 	}
 	byItem, byNumber := map[string]*attributeRow{}, map[policy.Subject]*attributeRow{}
 	coarse := p.Coarse.rules(out.Batch.Schema[1:])
+	did := make([]expect.Coarse, len(coarse))
 	checker := expect.NewChecker(out.Batch.Schema[1:], rulesOf(p.Data.Expect))
 	var places expect.Places
 	bad := func(r dataRow, column string, why expect.Reason) {
@@ -134,7 +135,7 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 			bad(r, column, why)
 			continue
 		}
-		row.coarsen(coarse, out.Batch.Schema[1:])
+		row.coarsen(coarse, out.Batch.Schema[1:], did)
 		out.Facts.Funnel.Add(policy.Kept, 1)
 		var old *attributeRow
 		if bySubject {
@@ -178,11 +179,12 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 		}
 		out.Facts.Quality.AddNulls(f.Name, nulls)
 	}
-	bySize(append([]*Coarsening{nil}, coarse...), []*table.Batch{&out.Batch})
+	addCoarse(&out.Facts.Quality, out.Batch.Schema[1:], did)
+	addCoarse(&out.Facts.Quality, out.Batch.Schema, bySize(append([]*Coarsening{nil}, coarse...), []*table.Batch{&out.Batch}))
 	out.Facts.Quality.Kept = out.Facts.Kept
 	out.Facts.Quality, out.Facts.Places = out.Facts.Quality.Result(), places.Result()
 	if q := out.Facts.Quality; p.Data.Expect.Empty() && q.Quarantined() == q.QuarantinedFor(p.Key) {
-		out.Facts.Quality, out.Facts.Places = expect.Counts{}, nil
+		out.Facts.Quality, out.Facts.Places = expect.Counts{Coarse: q.Coarse}, nil
 	}
 	return out, nil
 }
@@ -262,15 +264,16 @@ func (a *attributeRow) fill(r dataRow, s table.Schema) error {
 	return nil
 }
 
-// coarsen makes the attributes coarser that have a rule.
-func (a *attributeRow) coarsen(rules []*Coarsening, s table.Schema) {
+// coarsen makes the attributes coarser that have a rule, and counts what each did.
+func (a *attributeRow) coarsen(rules []*Coarsening, s table.Schema, did []expect.Coarse) {
 	for j, rule := range rules {
 		switch {
 		case rule == nil:
 		case s[j].Type == table.String && a.text[j] != "":
-			a.text[j] = rule.text(a.text[j])
+			a.text[j] = rule.counted(a.text[j], &did[j])
 		case s[j].Type == table.Float64 && !math.IsNaN(a.number[j]):
 			a.number[j] = rule.number(a.number[j])
+			did[j].Rows++
 		}
 	}
 }

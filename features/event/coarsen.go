@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -65,12 +66,22 @@ func (s Source) Rules(p policy.Purpose) map[string]string {
 	return s.Coarse.Of(p.Reads["events"])
 }
 
-// bySize applies those of the rules that look at how many people share a value to minimized batches, which the rules have been applied to row by row.
-func bySize(rules []*Coarsening, batches []*table.Batch) {
+// bySize applies those of the rules that look at how many people share a value to minimized batches, which the rules have been applied to row by row, and returns
+// what each did, by column.
+func bySize(rules []*Coarsening, batches []*table.Batch) []expect.Coarse {
+	did := make([]expect.Coarse, len(rules))
 	for j, rule := range rules {
 		if rule != nil && rule.AtLeast > 0 {
-			rule.bySize(batches, j)
+			did[j] = rule.bySize(batches, j)
 		}
+	}
+	return did
+}
+
+// addCoarse adds what the rules of a schema's columns did.
+func addCoarse(to *expect.Counts, s table.Schema, did []expect.Coarse) {
+	for j, n := range did {
+		to.AddCoarse(s[j].Name, n)
 	}
 }
 
@@ -114,6 +125,14 @@ func (c Coarsening) String() string {
 		return text
 	}
 	return c.Clock
+}
+
+// Told is String for people: a hierarchy goes by the name of its file.
+func (c Coarsening) Told() string {
+	if c.Hierarchy == nil || c.Hierarchy.Name == "" {
+		return c.String()
+	}
+	return strings.Replace(c.String(), c.Hierarchy.Digest, c.Hierarchy.Name, 1)
 }
 
 // digits write a number so that it reads as the same one.
@@ -224,15 +243,36 @@ func (c Coarsening) Within(o Coarsening) bool {
 // multiple reports whether x is a whole number of times w, both as they are: 0.3 is none of 0.1 in binary.
 func multiple(x, w float64) bool { return math.Mod(x, w) == 0 }
 
-// apply makes value i of a column coarser.
-func (c *Coarsening) apply(t table.Type, col *table.Column, i int) {
+// apply makes value i of a column coarser, and counts it.
+func (c *Coarsening) apply(t table.Type, col *table.Column, i int, did *expect.Coarse) {
 	switch {
 	case col.Null(i):
 	case t == table.Float64:
 		col.Float[i] = c.number(col.Float[i])
+		did.Rows++
 	case t == table.String:
-		col.Str[i] = c.text(col.Str[i])
+		col.Str[i] = c.counted(col.Str[i], did)
 	}
+}
+
+// counted is text, which it counts.
+func (c *Coarsening) counted(s string, did *expect.Coarse) string {
+	out := c.text(s)
+	if did.Rows++; out == Other && !c.Knows(s) {
+		did.Unknown++
+	}
+	return out
+}
+
+// Knows reports whether the rule has a place for a text: of one that it does not know it makes Other.
+func (c Coarsening) Knows(s string) bool {
+	switch {
+	case c.Prefix != 0:
+		return true
+	case c.Hierarchy != nil:
+		return c.Hierarchy.levels[s] != nil
+	}
+	return c.text(s) != Other
 }
 
 // number returns the least of the bin of x. NaN stays what it is: a row with one is left out before it comes here.

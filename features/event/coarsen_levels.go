@@ -17,6 +17,7 @@ import (
 // there, as one that the table does not know.
 type Hierarchy struct {
 	Digest string // of what it says, whatever the order of its rows and the form of its file
+	Name   string // of its file, for people; in no key and no lock
 	depth  int
 	levels map[string][]string // value → its levels; "" where it has none
 }
@@ -39,7 +40,7 @@ func ReadHierarchy(ctx context.Context, d DataSet) (*Hierarchy, error) {
 	for l := range maxLevels {
 		wants = append(wants, table.Want{Name: d.column(fmt.Sprintf("level_%d", l+1)), Type: table.String, Optional: true})
 	}
-	h := &Hierarchy{levels: map[string][]string{}}
+	h := &Hierarchy{Name: d.Path, levels: map[string][]string{}}
 	parents := make([]map[string]string, maxLevels)
 	for l := range parents {
 		parents[l] = map[string]string{}

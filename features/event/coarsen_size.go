@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -14,8 +15,9 @@ import (
 // So are all, where there are fewer people than that.
 //
 // It depends on who shares which value, and on nothing else: neither on how rows are ordered nor on how they are split. Nulls are of nobody here: they may
-// be of anybody. Memory: two words for each person and value; O(n log n) for the rows at each level.
-func (c *Coarsening) bySize(batches []*table.Batch, column int) {
+// be of anybody. It returns how many values there were, and where those are told that are told above the rule's level. Memory: two words for each person and value;
+// O(n log n) for the rows at each level.
+func (c *Coarsening) bySize(batches []*table.Batch, column int) (did expect.Coarse) {
 	values := sharing(batches, column)
 	parents := c.Hierarchy.parents(c.Level)
 	for range c.Hierarchy.depth - c.Level + 1 {
@@ -26,6 +28,12 @@ func (c *Coarsening) bySize(batches []*table.Batch, column int) {
 	told := map[string]string{}
 	for _, v := range values {
 		told[v.path[0]] = v.told()
+		switch did.Values++; {
+		case v.told() == "":
+			did.Withheld++
+		case v.told() != v.path[0]: // what is other stays so at every level
+			did.Lift(c.Level+v.at, 1)
+		}
 	}
 	for _, b := range batches {
 		col := &b.Cols[column]
@@ -38,6 +46,7 @@ func (c *Coarsening) bySize(batches []*table.Batch, column int) {
 			}
 		}
 	}
+	return did
 }
 
 // shared is a value at the finest level that is told, and who shares it.

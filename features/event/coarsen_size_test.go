@@ -3,12 +3,14 @@ package event
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -25,7 +27,7 @@ d1,D1,D,south
 `
 
 // told says what becomes of people's values, of each its number of people: people 1 to n share the first value, and so on.
-func tellSizes(rule Coarsening, values []string, sizes []int) (got map[string]string) {
+func tellSizes(rule Coarsening, values []string, sizes []int) (got map[string]string, did expect.Coarse) {
 	b := table.Batch{Schema: table.Schema{{Name: ColSubject, Type: table.Int64}, {Name: "street", Type: table.String}}, Cols: make([]table.Column, 2)}
 	who := int64(0)
 	var raw []string
@@ -36,14 +38,14 @@ func tellSizes(rule Coarsening, values []string, sizes []int) (got map[string]st
 		}
 	}
 	b.N = int(who)
-	bySize([]*Coarsening{nil, &rule}, []*table.Batch{&b})
+	did = bySize([]*Coarsening{nil, &rule}, []*table.Batch{&b})[1]
 	got = map[string]string{}
 	for i, value := range raw {
 		if got[value] = b.Cols[1].Str[i]; b.Cols[1].Null(i) {
 			got[value] = "null"
 		}
 	}
-	return got
+	return got, did
 }
 
 // TestLevelsBySize, by hand, of at least ten people.
@@ -54,17 +56,21 @@ func TestLevelsBySize(t *testing.T) {
 		name  string
 		sizes []int
 		want  string
+		did   expect.Coarse // in counts of values
 	}{
-		{"all are enough", []int{10, 11, 12, 13, 14, 15, 16, 17}, "A1 A2 A3 B1 C1 C2 D1 other"},
-		{"two of a town are too few, and enough together", []int{5, 5, 10, 10, 10, 10, 10, 0}, "A A A3 B1 C1 C2 D1"},
-		{"too few together: the smallest that was enough goes with them", []int{5, 12, 11, 10, 10, 10, 10, 0}, "A A2 A B1 C1 C2 D1"},
-		{"alone in its town, and in its region", []int{10, 10, 10, 9, 10, 10, 10, 0}, "north A2 A3 north C1 C2 D1"},
-		{"a whole region is too few", []int{20, 0, 0, 0, 3, 3, 3, 0}, "null null null null"},
-		{"who is in no region is withheld, and the smallest region with them", []int{20, 0, 0, 0, 30, 0, 0, 3}, "null C1 null"},
-		{"all together are too few", []int{4, 0, 0, 0, 5, 0, 0, 0}, "null null"},
-		{"nobody", []int{0, 0, 0, 0, 0, 0, 0, 0}, ""},
+		{"all are enough", []int{10, 11, 12, 13, 14, 15, 16, 17}, "A1 A2 A3 B1 C1 C2 D1 other", expect.Coarse{Values: 8}},
+		{"two of a town are too few, and enough together", []int{5, 5, 10, 10, 10, 10, 10, 0}, "A A A3 B1 C1 C2 D1", expect.Coarse{Values: 7, Lifted: map[int]int64{2: 2}}},
+		{"too few together: the smallest that was enough goes with them", []int{5, 12, 11, 10, 10, 10, 10, 0}, "A A2 A B1 C1 C2 D1", expect.Coarse{Values: 7, Lifted: map[int]int64{2: 2}}},
+		{"alone in its town, and in its region", []int{10, 10, 10, 9, 10, 10, 10, 0}, "north A2 A3 north C1 C2 D1", expect.Coarse{Values: 7, Lifted: map[int]int64{3: 2}}},
+		{"a whole region is too few", []int{20, 0, 0, 0, 3, 3, 3, 0}, "null null null null", expect.Coarse{Values: 4, Withheld: 4}},
+		{"who is in no region is withheld, and the smallest region with them", []int{20, 0, 0, 0, 30, 0, 0, 3}, "null C1 null", expect.Coarse{Values: 3, Withheld: 2}},
+		{"all together are too few", []int{4, 0, 0, 0, 5, 0, 0, 0}, "null null", expect.Coarse{Values: 2, Withheld: 2}},
+		{"nobody", []int{0, 0, 0, 0, 0, 0, 0, 0}, "", expect.Coarse{}},
 	} {
-		told := tellSizes(rule, values, c.sizes)
+		told, did := tellSizes(rule, values, c.sizes)
+		if !reflect.DeepEqual(did, c.did) {
+			t.Errorf("%s: counted as %+v, want %+v", c.name, did, c.did)
+		}
 		var got []string
 		for i, v := range values {
 			if c.sizes[i] > 0 {

@@ -3,13 +3,16 @@ package event
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -335,6 +338,55 @@ func TestAttributesCoarsen(t *testing.T) {
 	for _, want := range []string{"age=30 born=04 zip=Berlin ", "age=null born=null zip=Munich ", "age=80 born=other zip=other "} {
 		if !rows[want] {
 			t.Errorf("no row %q among %v", want, rows)
+		}
+	}
+	did := expect.Counts{Coarse: map[string]expect.Coarse{"age": {Rows: 2}, "born": {Rows: 2, Unknown: 1}, "zip": {Rows: 3, Unknown: 1}}}
+	if !reflect.DeepEqual(got.Facts.Quality, did) {
+		t.Errorf("what the rules did is told as %+v", got.Facts.Quality)
+	}
+}
+
+// TestIngestCountsUnknown: of the events of a day it is known for how many a rule has no place, whoever reads them; those that the hierarchy itself says nothing of are not among
+// them, nor those of a row that does not count.
+func TestIngestCountsUnknown(t *testing.T) {
+	w := newWorld(t, 120)
+	events := genEvents(rand.New(rand.NewPCG(3, 1)), 1, 3000, 120)
+	for i := range events {
+		if events[i].Device != "" && i%7 == 0 {
+			events[i].Device = "tv"
+		}
+	}
+	putEvents(t, w.lake, "events/dt=2024-03-02/a.parquet", events[:2000])
+	putEvents(t, w.lake, "events/dt=2024-03-02/b.parquet", events[2000:])
+	s := shop(w.lake)
+	s.Lateness = 24 * 3600e9
+	plain, _ := w.ingest(t, s, oneDay(1), 1, nil)
+	devices := map[string]int64{}
+	for batch, err := range table.Read(t.Context(), w.out, plain, table.ReadOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range batch.N {
+			if c := batch.Col("device"); !c.Null(i) {
+				devices[c.Str[i]]++
+			}
+		}
+	}
+	names := slices.Sorted(maps.Keys(devices))
+	if len(names) < 3 {
+		t.Fatalf("devices %v", devices)
+	}
+	var want expect.Coarse
+	for i, name := range names {
+		if want.Rows += devices[name]; i > 1 {
+			want.Unknown += devices[name]
+		}
+	}
+	s.Coarse = Coarsenings{"device": {Hierarchy: mustHierarchy(t, "value,level_1\n"+names[0]+",known\n"+names[1]+",\n"), Level: 1}}
+	for workers := range 2 {
+		w.out = storage.NewMemory(nil)
+		if _, facts := w.ingest(t, s, oneDay(1), 1+workers, nil); !reflect.DeepEqual(facts.Quality.Coarse, map[string]expect.Coarse{"device": want}) {
+			t.Errorf("counted %+v, want %+v", facts.Quality.Coarse, want)
 		}
 	}
 }

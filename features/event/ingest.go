@@ -341,8 +341,7 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 	// read, unless the file holds rows that lie in none.
 	o.KeepOutside = f.arrived || stray.judged
 
-	out, may := newRows(in.schema), held{rows: newRows(in.schema)}
-	out.coarse, may.coarse = in.coarse, in.coarse
+	out, may := newRows(in.schema, in.coarse), held{rows: newRows(in.schema, in.coarse)}
 	funnel := policy.Funnel{}
 	q, outside := findings{newest: math.MinInt64}, findings{newest: math.MinInt64}
 	var unknown, ignored int64
@@ -434,6 +433,8 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 		outside.newest = math.MinInt64
 		q.merge(&outside)
 	}
+	addCoarse(&q.counts, in.schema, out.did)
+	addCoarse(&q.counts, in.schema, may.did)
 	q.counts.AddFile(scanned.Columns, in.names(scanned.Missing))
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -503,7 +504,7 @@ func (in *ingest) append(r *rows) error {
 
 // tellBySize hands over the rows that wait, when the rules that look at how many people share a value have seen all of them.
 func (in *ingest) tellBySize() error {
-	bySize(in.coarse, in.waiting)
+	addCoarse(&in.found.counts, in.schema, bySize(in.coarse, in.waiting))
 	for i, b := range in.waiting {
 		if err := in.Out.Append(b); err != nil {
 			return err

@@ -245,7 +245,7 @@ func unrepeated(schema table.Schema, all []held, q *findings) *rows {
 		p, o := all[a.h].places[a.i], all[b.h].places[b.i]
 		return cmp.Or(compare(a, b, len(schema)), cmp.Compare(p.File, o.File), cmp.Compare(p.Row, o.Row))
 	})
-	out := newRows(schema)
+	out := newRows(schema, nil)
 	for k, a := range order {
 		if k > 0 && compare(a, order[k-1], key) == 0 {
 			q.bad(all[a.h].places[a.i])

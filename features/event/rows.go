@@ -1,6 +1,7 @@
 package event
 
 import (
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -8,11 +9,12 @@ import (
 // rows collects minimized rows: what may leave this package.
 type rows struct {
 	batch  table.Batch
-	coarse []*Coarsening // by column, of what is added of raw rows; nil: none is made coarser
+	coarse []*Coarsening   // by column, of what is added of raw rows; nil: none is made coarser
+	did    []expect.Coarse // what they did
 }
 
-func newRows(s table.Schema) *rows {
-	return &rows{batch: table.Batch{Schema: s, Cols: make([]table.Column, len(s))}}
+func newRows(s table.Schema, coarse []*Coarsening) *rows {
+	return &rows{batch: table.Batch{Schema: s, Cols: make([]table.Column, len(s))}, coarse: coarse, did: make([]expect.Coarse, len(coarse))}
 }
 
 func (r *rows) reset() {
@@ -24,7 +26,7 @@ func (r *rows) reset() {
 }
 
 // renew leaves the memory of the rows to who has taken them.
-func (r *rows) renew() { *r = rows{batch: newRows(r.batch.Schema).batch, coarse: r.coarse} }
+func (r *rows) renew() { r.batch = newRows(r.batch.Schema, nil).batch }
 
 // add appends row i of c as an event of s, of the given kind. It is the only place where a raw row becomes a minimized one.
 func (r *rows) add(c bound, i int, s policy.Subject, item string, t int64, kind string) {
@@ -43,7 +45,7 @@ func (r *rows) add(c bound, i int, s policy.Subject, item string, t int64, kind 
 	}
 	for j, rule := range r.coarse {
 		if rule != nil {
-			rule.apply(r.batch.Schema[j].Type, &cols[j], r.batch.N)
+			rule.apply(r.batch.Schema[j].Type, &cols[j], r.batch.N, &r.did[j])
 		}
 	}
 	r.batch.N++

@@ -17,6 +17,7 @@ type Counts struct {
 	Lacking map[string]int              `json:"lacking,omitempty"` // declared column → files that do not have it
 	Columns map[string][]string         `json:"columns,omitempty"` // of the files → their types
 	Newest  time.Time                   `json:"newest,omitzero"`   // row or file, to the minute
+	Coarse  map[string]Coarse           `json:"coarse,omitempty"`  // column with a rule that makes its values coarser → what it did to them
 }
 
 // AddBad counts a row that is quarantined.
@@ -109,6 +110,9 @@ func (c *Counts) Merge(o Counts) {
 		for _, t := range types {
 			c.addColumn(name, t)
 		}
+	}
+	for column, n := range o.Coarse {
+		c.AddCoarse(column, n)
 	}
 	if o.Newest.After(c.Newest) {
 		c.Newest = o.Newest

@@ -142,6 +142,20 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// TestCoarseMerges: what rules did adds up, in any order, and no sum holds on to what it was made of.
+func TestCoarseMerges(t *testing.T) {
+	day := Counts{Coarse: map[string]Coarse{"zip": {Rows: 10, Unknown: 2, Values: 4, Lifted: map[int]int64{2: 1}, Withheld: 1}}}
+	var sum Counts
+	for range 3 {
+		sum.Merge(day)
+	}
+	sum.AddCoarse("age", Coarse{})
+	want := map[string]Coarse{"zip": {Rows: 30, Unknown: 6, Values: 12, Lifted: map[int]int64{2: 3}, Withheld: 3}}
+	if !reflect.DeepEqual(sum.Coarse, want) || day.Coarse["zip"].Lifted[2] != 1 {
+		t.Errorf("%+v of three times %+v", sum.Coarse, day.Coarse)
+	}
+}
+
 // TestChecker: what a column that the file lacks, or that has no rule, means.
 func TestChecker(t *testing.T) {
 	c := NewChecker(columns, map[string]Rule{"device": {Known: []string{"web"}}})
@@ -324,6 +338,43 @@ func TestJudge(t *testing.T) {
 				Before: map[string][]string{"a": {"int64"}, "b": {"int64", "string"}},
 			},
 			`schema device warn: events: 2 of its 3 files do not have the column "device"|schema  pass: events: its files have its other columns; new since those before: "b" is string and was int64 or string, "c\x1b" (time)`,
+		},
+		{
+			"a rule that knows no value",
+			Set{},
+			Seen{Counts: Counts{Coarse: map[string]Coarse{"zip": {Rows: 300, Unknown: 300}}}},
+			`coarsen zip warn: events: sources.events.coarsen.zip has no place for 300 of 300 values (100 %), where 10 % is let pass: "other" is told of them`,
+		},
+		{
+			"rules that know most values",
+			Set{},
+			Seen{Counts: Counts{Coarse: map[string]Coarse{"zip": {Rows: 300, Unknown: 3}, "age": {Rows: 9}}}},
+			"coarsen age pass: events: sources.events.coarsen.age has a place for every value|coarsen zip pass: events: sources.events.coarsen.zip has no place for 3 of 300 values (1 %)",
+		},
+		{
+			"of people a share",
+			Set{},
+			Seen{ByFile: true, Counts: Counts{Coarse: map[string]Coarse{"zip": {Rows: 300, Unknown: 100}}}},
+			"coarsen zip warn: events: sources.events.coarsen.zip has no place for 33 % of the values, where",
+		},
+		{
+			"of few people that they are few",
+			Set{},
+			Seen{ByFile: true, Counts: Counts{Coarse: map[string]Coarse{"few": {Rows: 300, Unknown: 10}, "most": {Rows: 300, Unknown: 290}, "small": {Rows: 12, Unknown: 5}}}},
+			"coarsen few pass: events: sources.events.coarsen.few has no place for few of the values, where|coarsen most warn: events: sources.events.coarsen.most has no place for most of the values, where|" +
+				"coarsen small warn: events: sources.events.coarsen.small has no place for few of the values, where",
+		},
+		{
+			"values that few share",
+			Set{},
+			Seen{Counts: Counts{Coarse: map[string]Coarse{"zip": {Rows: 300, Values: 70, Lifted: map[int]int64{3: 2, 2: 14}, Withheld: 1}}}},
+			"coarsen zip pass: events: sources.events.coarsen.zip has a place for every value; of 70 values, those of each day by themselves, too few people share some: 14 told at level 2, 2 told at level 3, 1 not told",
+		},
+		{
+			"no value that enough share",
+			Set{},
+			Seen{Counts: Counts{Coarse: map[string]Coarse{"zip": {Rows: 300, Values: 7, Withheld: 7}}}},
+			"coarsen zip warn: events: sources.events.coarsen.zip has a place for every value; of 7 values, those of each day by themselves, too few people share some: 7 not told",
 		},
 		{"no columns before", Set{Schema: &Schema{OnMiss: Fail}}, Seen{Counts: Counts{Columns: map[string][]string{"a": {"int64"}}}}, "schema  pass: events: its files have the declared columns"},
 	} {

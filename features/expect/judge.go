@@ -23,7 +23,7 @@ const (
 // Verdict is what came of one expectation. It holds shares, counts and names of columns, and never a value.
 type Verdict struct {
 	Set         string   `json:"set"`
-	Expectation string   `json:"expectation"` // volume.least, volume.most, fresh, schema, duplicates, bad or nulls
+	Expectation string   `json:"expectation"` // volume.least, volume.most, fresh, schema, duplicates, bad, nulls or coarsen
 	Column      string   `json:"column,omitempty"`
 	Outcome     Outcome  `json:"outcome"`
 	Severity    Action   `json:"severity"`           // what a miss does
@@ -59,7 +59,7 @@ type Seen struct {
 	Before map[string][]string // columns of the files before, with their types; nil: unknown
 }
 
-// Judge returns a verdict for each expectation of the set, in the order of their keys.
+// Judge returns a verdict for each expectation of the set, in the order of their keys, and one for each rule that made values of it coarser.
 func (s Set) Judge(o Seen) []Verdict {
 	if o.What == "" {
 		o.What = "rows"
@@ -96,7 +96,7 @@ func (s Set) Judge(o Seen) []Verdict {
 			out = append(out, s.share("bad", name, c.Bad, o.QuarantinedFor(name), o.Rows(), "rows", fmt.Sprintf("are quarantined for %q%s", name, reasons(map[string]map[Reason]int64{name: o.Bad[name]}))))
 		}
 	}
-	return out
+	return append(out, s.coarse(o)...)
 }
 
 // withoutRepeats leaves out the rows that were dropped because they repeat another, which duplicates judges, and counts the others.

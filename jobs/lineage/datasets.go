@@ -135,6 +135,8 @@ func assertions(job *jobs.Job, run ledger.Run, set string) []assertion {
 			if name = "has_declared_columns"; v.Column != "" {
 				name = "has_column"
 			}
+		case expect.CoarsenedAs:
+			name = fmt.Sprintf("other_at_most_%g", bound)
 		default:
 			name = fmt.Sprintf("%s_at_most_%g", v.Expectation, bound)
 		}
