@@ -265,6 +265,7 @@ func definitions() []Definition {
 		{"adjusted p", "From a bootstrap over clusters of subjects, as events of one person are not independent; adjusted over all columns (Benjamini–Hochberg)."},
 		{"psi", "Population stability index over the same bins: under 0.10 stable, to 0.25 warn, above fail. Shown, not judged: what is large depends on n."},
 		{"funnel", "What the policy let through: every event read is kept, or left out for exactly one reason."},
+		{"coarsening", "A rule of the project by which values become coarser when they are read: a bin in place of an age, a town in place of a postcode. A value that the rule has no place for becomes “other”."},
 		{"purpose", "What data is read for, as the project declares it: which columns, on what legal basis, for how long. A column that no purpose reads never leaves the raw files."},
 		{"linear blend", "The weighted sum of the parts’ scores, each brought to one scale."},
 		{"re-ranked blend", "The linear blend and, for its best candidates, the neural correction. It ships only if it was better than the linear blend by more than chance on a window that neither had learnt from."},
