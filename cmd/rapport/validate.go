@@ -132,7 +132,7 @@ func (p *project) check(ctx context.Context) []check {
 	}
 
 	if p.LinkedBy != nil {
-		out = append(out, p.checkLinks(ctx))
+		out = append(out, p.checkLinks(ctx)...)
 	}
 	seen := map[string]bool{}
 	for _, name := range p.JobNames() {
@@ -199,13 +199,28 @@ func (p *project) check(ctx context.Context) []check {
 	return out
 }
 
-// checkLinks reads the declared identity table as a run does, every row: what a run would refuse is told here, and what in it links nothing.
-func (p *project) checkLinks(ctx context.Context) check {
+// linksShown is how many bad rows of an identity table are listed.
+const linksShown = 20
+
+// checkLinks reads the declared identity table as a run does, every row: what a run would refuse is told here, row by row, and what in it links nothing.
+func (p *project) checkLinks(ctx context.Context) []check {
 	c := check{What: "source identities"}
 	links, err := event.ReadLinks(ctx, *p.LinkedBy)
+	var bad *event.BadLinks
+	if errors.As(err, &bad) {
+		c.Found = fmt.Sprintf("%d of %s cannot be meant; until they are mended every run is refused", len(bad.Faults), count(int(bad.Rows), "row"))
+		if len(bad.Faults) > linksShown {
+			c.Found += fmt.Sprintf("; the first %d follow", linksShown)
+		}
+		out := []check{c}
+		for _, says := range bad.Faults[:min(len(bad.Faults), linksShown)] {
+			out = append(out, check{What: c.What, Found: says})
+		}
+		return out
+	}
 	if err != nil {
 		c.Found = err.Error() + "; until it is mended every run is refused"
-		return c
+		return []check{c}
 	}
 	f := links.Facts
 	c.OK, c.Found = true, fmt.Sprintf("%s in %s", count(int(f.Links), "link"), count(int(f.Rows), "row"))
@@ -217,7 +232,7 @@ func (p *project) checkLinks(ctx context.Context) check {
 			c.Warns, c.Found = true, c.Found+fmt.Sprintf("; %d %s", x.n, x.says)
 		}
 	}
-	return c
+	return []check{c}
 }
 
 // keptShorter warns of views with windows longer than the job's purpose keeps events: their columns hold less than their names say.

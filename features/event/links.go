@@ -1,10 +1,12 @@
 package event
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -42,9 +44,33 @@ type place struct {
 
 func (p place) String() string { return fmt.Sprintf("%s row %d", p.file, p.row+1) }
 
-// ReadLinks reads a declared identity table: one row a link, from an alias to the main id of the same person. What cannot be meant is an error that names
-// rows and never an id: a row without one of the ids, an alias of two people, and a chain (a cycle is one), for which of its ids names the person
-// nobody could say.
+// BadLinks are rows of an identity table that cannot be meant.
+type BadLinks struct {
+	Rows   int64    // of the table
+	Faults []string // one a row, in their order: where it stands and what is wrong, and never an id
+}
+
+// maxToldLinks is how many faults the error tells.
+const maxToldLinks = 3
+
+func (e *BadLinks) Error() string {
+	told := e.Faults[:min(len(e.Faults), maxToldLinks)]
+	text := strings.Join(told, "; ")
+	if more := len(e.Faults) - len(told); more > 0 {
+		text += fmt.Sprintf("; and %d more of its %d rows: rapport validate lists them", more, e.Rows)
+	}
+	return text
+}
+
+// badLink is a row that cannot be meant, and the one that it is at odds with.
+type badLink struct {
+	at, other place
+	says      string // a format, of other if it has one
+}
+
+// ReadLinks reads a declared identity table: one row a link, from an alias to the main id of the same person. What cannot be meant is a *BadLinks that names every such
+// row and never an id: a row without one of the ids, an alias of two people, and a chain (a cycle is one), for which of its ids names the person
+// nobody could say. A row is at odds with what the others say, not with what stands above it: whatever the order of the rows, the same are told.
 func ReadLinks(ctx context.Context, d DataSet) (*Links, error) {
 	fail := func(err error) (*Links, error) { return nil, fmt.Errorf("read identities: %w", err) }
 	objs, err := d.list(ctx)
@@ -56,7 +82,8 @@ func ReadLinks(ctx context.Context, d DataSet) (*Links, error) {
 	if wants[0].Name == wants[1].Name {
 		return fail(fmt.Errorf("both ids are read from one column: name another in sources.identities.from or to"))
 	}
-	isAlias, isMain := map[string]place{}, map[string]place{}
+	isAlias := map[string]place{}
+	var bad []badLink
 	var counts expect.Counts
 	for r, err := range d.scan(ctx, objs, wants, &counts) {
 		if err != nil {
@@ -72,35 +99,52 @@ func ReadLinks(ctx context.Context, d DataSet) (*Links, error) {
 			if okAlias {
 				column = wants[1].Name
 			}
-			return fail(fmt.Errorf("%s: %s holds no id: a link has two", at, column))
+			bad = append(bad, badLink{at: at, says: column + " holds no id: a link has two"})
+			continue
 		case alias == main:
 			l.Facts.Selves++
 			continue
 		}
 		if was, ok := l.main[alias]; ok {
 			if was != main {
-				return fail(fmt.Errorf("%s: its %s is linked to another person in %s: an id is one person's", at, wants[0].Name, isAlias[alias]))
+				bad = append(bad, badLink{at, isAlias[alias], "its " + wants[0].Name + " is linked to another person in %s: an id is one person's"})
+				continue
 			}
 			l.Facts.Duplicates++
 			continue
 		}
 		l.main[alias], isAlias[alias] = main, at
-		if _, ok := isMain[main]; !ok {
-			isMain[main] = at
-		}
 		l.aliases[main] = append(l.aliases[main], alias)
 		l.Facts.Links++
+	}
+	for alias, main := range l.main {
 		if by, ok := isAlias[main]; ok {
-			return fail(fmt.Errorf("%s: its %s is itself linked to an id, in %s: link both to the person's main id", at, wants[1].Name, by))
+			bad = append(bad, badLink{isAlias[alias], by, "its " + wants[1].Name + " is itself linked to an id, in %s: link both to the person's main id"})
 		}
-		if by, ok := isMain[alias]; ok {
-			return fail(fmt.Errorf("%s: its %s is the main id of %s: link both to the person's main id", at, wants[0].Name, by))
-		}
+	}
+	if len(bad) > 0 {
+		return fail(badLinks(bad, l.Facts.Rows))
 	}
 	for _, a := range l.aliases {
 		slices.Sort(a)
 	}
 	return l, nil
+}
+
+// badLinks puts rows that cannot be meant into words, in their order.
+func badLinks(bad []badLink, rows int64) *BadLinks {
+	slices.SortFunc(bad, func(a, b badLink) int {
+		return cmp.Or(cmp.Compare(a.at.file, b.at.file), cmp.Compare(a.at.row, b.at.row))
+	})
+	out := &BadLinks{Rows: rows}
+	for _, x := range bad {
+		says := x.says
+		if x.other.file != "" {
+			says = fmt.Sprintf(says, x.other)
+		}
+		out.Faults = append(out.Faults, x.at.String()+": "+says)
+	}
+	return out
 }
 
 // Digest is the fingerprint of the files, or "" of no links.

@@ -57,9 +57,9 @@ func TestReadLinks(t *testing.T) {
 		want  string
 	}{
 		"an alias of two people":  {[]string{"c1,ann", "c1,bob"}, "links.csv row 2: its cookie is linked to another person in links.csv row 1"},
-		"a chain, upwards":        {[]string{"c1,c2", "c2,ann"}, "links.csv row 2: its cookie is the main id of links.csv row 1"},
+		"a chain, upwards":        {[]string{"c1,c2", "c2,ann"}, "links.csv row 1: its user is itself linked to an id, in links.csv row 2"},
 		"a chain, downwards":      {[]string{"c2,ann", "c1,c2"}, "links.csv row 2: its user is itself linked to an id, in links.csv row 1"},
-		"a cycle":                 {[]string{"ann,bob", "bob,ann"}, "links.csv row 2"},
+		"a cycle":                 {[]string{"ann,bob", "bob,ann"}, "links.csv row 1: its user is itself linked to an id, in links.csv row 2: link both to the person's main id; links.csv row 2: its user"},
 		"a row without a main id": {[]string{"c1,ann", "c2,"}, "links.csv row 2: user holds no id"},
 		"a row without an alias":  {[]string{",ann"}, "links.csv row 1: cookie holds no id"},
 	} {
@@ -69,6 +69,22 @@ func TestReadLinks(t *testing.T) {
 		} else if strings.Contains(err.Error(), "ann") || strings.Contains(err.Error(), "bob") || strings.Contains(err.Error(), "c1") {
 			t.Errorf("%s: the error holds an id: %v", name, err)
 		}
+	}
+	// Every row that cannot be meant is told, and none besides: not for what a bad row above it says.
+	_, err := ReadLinks(context.Background(), linkFile(t, b, "c1,ann", ",ann", "c1,bob", "c1,dan", "c4,c1", "c5,bob", "c6,", "c5,bob", "c7,c4", "eve,eve"))
+	var bad *BadLinks
+	want := []string{
+		"links.csv row 2: cookie holds no id: a link has two",
+		"links.csv row 3: its cookie is linked to another person in links.csv row 1: an id is one person's",
+		"links.csv row 4: its cookie is linked to another person in links.csv row 1: an id is one person's",
+		"links.csv row 5: its user is itself linked to an id, in links.csv row 1: link both to the person's main id",
+		"links.csv row 7: user holds no id: a link has two",
+		"links.csv row 9: its user is itself linked to an id, in links.csv row 5: link both to the person's main id",
+	}
+	if !errors.As(err, &bad) || bad.Rows != 10 || !slices.Equal(bad.Faults, want) {
+		t.Errorf("%v\n%q", err, bad)
+	} else if text := err.Error(); !strings.Contains(text, want[2]+"; and 3 more of its 10 rows") {
+		t.Errorf("the error of a run is %q", text)
 	}
 	same, err := l.Current(context.Background(), linkFile(t, b, "c1,ann"))
 	if err != nil || same == l || same.Facts.Links != 1 {
