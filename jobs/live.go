@@ -111,6 +111,9 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 		}
 		if s.Last == nil {
 			s.Last = &lines[i]
+			if err := r.SayGone(ctx, s.Last); err != nil {
+				return s, err
+			}
 		}
 		if lines[i].Status == ledger.Succeeded {
 			s.Succeeded = lines[i].Ended

@@ -227,14 +227,17 @@ func TestRetentionFallsDue(t *testing.T) {
 	if err := runs.Save(t.Context(), run); err != nil {
 		t.Fatal(err)
 	}
+	lease, err := storage.Acquire(t.Context(), bucket, leaseKey(run.Job, run.Label), "another server", 48*time.Hour, s.clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	want("2026-01-22 03:00", 1, 0)
 	want("2026-01-22 08:59", 1, 0)
 	want("2026-01-22 09:00", 2, 0) // it has waited long enough
-	run.Status = ledger.Succeeded
-	if err := runs.Save(t.Context(), run); err != nil {
+	if err := lease.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want("2026-01-23 03:00", 3, 0)
+	want("2026-01-23 03:00", 3, 0) // the run is said to go on, and nobody has its lease: it was killed
 
 	late := func() []Overdue {
 		t.Helper()

@@ -8,7 +8,6 @@ import (
 
 	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/jobs/schedule"
-	"github.com/rapport-ml/rapport/storage"
 )
 
 // causeSchedule is the cause of the runs that a schedule started.
@@ -112,15 +111,8 @@ func (s *Scheduler) consult(ctx context.Context, job *Job, e schedule.Entry, now
 // alive reports whether the run of another interval that the ledger calls running is under way in another process. Under cancel-other it is asked to
 // end.
 func (s *Scheduler) alive(ctx context.Context, job *Job, l ledger.Line) (bool, error) {
-	lease, err := storage.ReadLease(ctx, s.runner.Bucket, leaseKey(l.Job, l.Label))
-	if errors.Is(err, storage.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
+	if gone, err := s.runner.Gone(ctx, l.Job, l.Label); err != nil || gone {
 		return false, err
-	}
-	if lease.Free(s.runner.Wall()) || s.runner.Dead != nil && s.runner.Dead(lease.Holder) {
-		return false, nil // its process died; the next run of its interval says so in the ledger
 	}
 	if job.Overlap == schedule.CancelOther {
 		_, err := s.runner.Cancel(ctx, job, l.ID, ledger.Cancel{By: s.runner.Holder, Why: errReplaced.Error()}, 0)

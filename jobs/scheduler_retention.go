@@ -94,7 +94,7 @@ func (s *Scheduler) purgeDue(ctx context.Context, due, now time.Time) (done bool
 	return true, nil
 }
 
-// underWay reports whether a run of one of the jobs is said to go on, on whatever machine.
+// underWay reports whether a run of one of the jobs goes on, on whatever machine.
 func (s *Scheduler) underWay(ctx context.Context) (bool, error) {
 	lines, err := s.runner.lately(ctx, s.retention.jobs)
 	if err != nil {
@@ -103,7 +103,9 @@ func (s *Scheduler) underWay(ctx context.Context) (bool, error) {
 	seen := map[string]bool{}
 	for _, l := range lines { // the newest first
 		if !seen[l.Job] && l.Status == ledger.Running {
-			return true, nil
+			if gone, err := s.runner.Gone(ctx, l.Job, l.Label); err != nil || !gone {
+				return err == nil, err
+			}
 		}
 		seen[l.Job] = true
 	}

@@ -60,14 +60,24 @@ func (a *app) runsListCmd() *cobra.Command {
 			}
 			lines := []ledger.Line{}
 			for _, l := range all {
-				if (job == "" || l.Job == job) && (len(only) == 0 || slices.Contains(only, string(l.Status))) {
+				if job != "" && l.Job != job {
+					continue
+				}
+				if err := p.runner.SayGone(cmd.Context(), &l); err != nil {
+					return err
+				}
+				status := l.Status
+				if l.Gone {
+					status = ledger.Interrupted
+				}
+				if len(only) == 0 || slices.Contains(only, string(status)) {
 					lines = append(lines, l)
 				}
 			}
 			return a.print(lines, func(w io.Writer) {
 				row(w, "RUN", "JOB", "INTERVAL", "STATUS", "STARTED", "TOOK", "CAUSE", "FLAGS")
 				for _, l := range lines {
-					row(w, l.ID, l.Job, l.Label, l.Status, clock(l.Started), took(l.Seconds), l.Cause, l.Flags)
+					row(w, l.ID, l.Job, l.Label, l.Stands(), clock(l.Started), took(l.Seconds), l.Cause, l.Flags)
 				}
 			})
 		},
@@ -125,6 +135,11 @@ func (a *app) runsShowCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if r.Status == ledger.Running {
+				if r.Gone, err = p.runner.Gone(cmd.Context(), r.Job, r.Label); err != nil {
+					return err
+				}
+			}
 			if !places {
 				return a.print(r, func(w io.Writer) { printRun(w, p, r) })
 			}
@@ -146,7 +161,7 @@ func printRun(w io.Writer, p *project, r *ledger.Run) {
 	row(w, "run", r.ID)
 	row(w, "job", r.Job)
 	row(w, "interval", r.Interval)
-	row(w, "status", r.Status)
+	row(w, "status", r.Stands())
 	row(w, "cause", r.Cause)
 	row(w, "started", clock(r.Started))
 	row(w, "ended", clock(r.Ended))

@@ -88,7 +88,7 @@ func (a *app) statusCmd() *cobra.Command {
 						row(w, "retrain", j.Owed)
 					}
 					if j.Last != nil {
-						row(w, "last run", fmt.Sprintf("%s %s, %s", j.Last.ID, j.Last.Status, clock(j.Last.Started)))
+						row(w, "last run", fmt.Sprintf("%s %s, %s", j.Last.ID, j.Last.Stands(), clock(j.Last.Started)))
 					}
 					if j.Paused != "" {
 						row(w, "paused", j.Paused)

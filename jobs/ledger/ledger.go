@@ -134,8 +134,13 @@ type Run struct {
 	Verdicts   []expect.Verdict `json:"verdicts,omitempty"`   // what came of the expectations of its sources
 	Quarantine []Quarantine     `json:"quarantine,omitempty"` // rows that were left out because they are none
 
+	Gone bool `json:"gone,omitempty"` // as Line.Gone
+
 	etag string // of the object as it was last written or read here
 }
+
+// Stands says how the run stands, for people.
+func (r *Run) Stands() string { return stands(r.Status, r.Gone) }
 
 // Line is a run's line in the monthly index.
 type Line struct {
@@ -151,6 +156,18 @@ type Line struct {
 	Stage    string         `json:"stage,omitempty"`   // how far it came
 	Fault    string         `json:"fault,omitempty"`   // what kind of error it was
 	Flags    int            `json:"flags,omitempty"`
+
+	Gone bool `json:"gone,omitempty"` // it is Running, and its process has died. Not stored: who reads the line looks (jobs.Runner.Gone)
+}
+
+// Stands says how the run stands, for people.
+func (l Line) Stands() string { return stands(l.Status, l.Gone) }
+
+func stands(s Status, gone bool) string {
+	if gone {
+		return "interrupted, ends at the next run"
+	}
+	return string(s)
 }
 
 type index struct {
