@@ -182,6 +182,7 @@ type outcome struct {
 	quality *eval.Quality
 	// own and standing are the headline metric of the variant and of the model as it stands, by row of the experiment's task; NaN where nothing was asked.
 	own, standing []float64
+	model         models.Model
 	seconds       float64
 }
 
@@ -285,7 +286,7 @@ func (e *experiment) try(ctx context.Context, v variant) (*outcome, error) {
 	if c.Rules, err = e.stage(ctx, cmp.Or(v.rules, e.job.Model.Lists.Rules), m, c.Scorer); err != nil {
 		return nil, fmt.Errorf("%s: %w", v.name, err)
 	}
-	out := &outcome{own: e.unasked(), standing: e.unasked()}
+	out := &outcome{own: e.unasked(), standing: e.unasked(), model: m}
 	task := e.task
 	task.Each = func(row int, headline []float64) { out.own[row], out.standing[row] = headline[0], headline[1] }
 	asked := e.Wall()

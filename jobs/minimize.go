@@ -89,8 +89,9 @@ func (r *Runner) Minimize(ctx context.Context, job *Job, iv table.Interval, o Mi
 // minimizer makes one ledger.
 type minimizer struct {
 	*experiment
-	out  Minimized
-	rows []spared
+	out    Minimized
+	rows   []spared
+	digest string // of the model as it stands, once somebody has asked
 }
 
 func (m *minimizer) run(ctx context.Context) (err error) {
@@ -130,7 +131,7 @@ func (m *minimizer) judge(ctx context.Context, s *spared, nth int64) bool {
 		return false
 	}
 	m.Progressed("minimize", s.Family+" "+s.Name, nth, int64(len(m.rows)), "trainings")
-	m.try1(ctx, &s.Worth, s.data)
+	m.try1(ctx, &s.Worth, s.data, s.set != "")
 	if ctx.Err() != nil {
 		m.facts.Stopped = stoppedInterrupted
 		return false
@@ -143,8 +144,9 @@ func (m *minimizer) left(n int) bool {
 	return m.budget <= 0 || m.Wall().Sub(m.began)+time.Duration(n)*(m.training+m.asked) <= m.budget
 }
 
-// try1 judges what is learned from data beside the model as it stands.
-func (m *minimizer) try1(ctx context.Context, w *eval.Worth, data func(*models.Dataset) (*models.Dataset, error)) {
+// try1 judges what is learned from data beside the model as it stands. Without a column the model may be the same to the byte, and so are its lists then: no part of it reads
+// the column.
+func (m *minimizer) try1(ctx context.Context, w *eval.Worth, data func(*models.Dataset) (*models.Dataset, error), column bool) {
 	x, err := m.try(ctx, variant{name: "without", data: data, served: true})
 	if err != nil {
 		if ctx.Err() == nil {
@@ -166,6 +168,23 @@ func (m *minimizer) try1(ctx context.Context, w *eval.Worth, data func(*models.D
 	}
 	w.Judge(m.job.Minimize.Margin)
 	w.Groups = m.groups(x)
+	if column && slices.EqualFunc(x.own, x.standing, func(a, b float64) bool { return a == b || a != a && b != b }) { // NaN: nothing was asked
+		if same, err := m.same(x.model); err != nil {
+			w.Verdict, w.Says = eval.Failed, err.Error()
+		} else if same {
+			w.Verdict = eval.Unread
+		}
+	}
+}
+
+// same reports whether a model is the one as it stands, to the byte.
+func (m *minimizer) same(x models.Model) (bool, error) {
+	_, digest, err := models.Encode(x)
+	if err != nil || m.digest != "" {
+		return digest == m.digest, err
+	}
+	_, m.digest, err = models.Encode(m.stands.model)
+	return digest == m.digest, err
 }
 
 // groups is the loss of each group that is judged.
@@ -187,7 +206,7 @@ func (m *minimizer) groups(x *outcome) (out []eval.GroupLoss) {
 	return out
 }
 
-// propose tries all at once what can be dropped by itself and is read by nothing else; of lengths of history and of precisions of time the one that stores
+// propose tries all at once what can be dropped by itself and is read by nothing else (without another column, the model may turn to one that it did not read); of lengths of history and of precisions of time the one that stores
 // least. As long as it loses too much, and there is time, it does without the one that loses most.
 func (m *minimizer) propose(ctx context.Context) {
 	var drop, free []*spared
@@ -196,9 +215,9 @@ func (m *minimizer) propose(ctx context.Context) {
 		s := &m.rows[i]
 		switch {
 		case s.only || len(s.Used) > 0:
-		case s.Verdict == eval.Unread && s.set != "":
+		case s.Verdict == eval.Unread && s.data == nil && s.set != "":
 			free = append(free, s)
-		case s.Verdict != eval.Droppable:
+		case s.Verdict != eval.Droppable && (s.Verdict != eval.Unread || s.data == nil):
 		case s.Family == familyHistory || s.Family == familyTime:
 			if o := least[s.Family]; o == nil || s.stores() < o.stores() {
 				least[s.Family] = s
@@ -229,7 +248,7 @@ func (m *minimizer) propose(ctx context.Context) {
 		}
 		m.Progressed("minimize", "all at once", int64(len(m.rows)), int64(len(m.rows)), "trainings")
 		p.Judged = eval.Worth{Family: eval.AllAtOnce, Name: eval.AllAtOnce, About: aboutPeople, Used: []string{}, Cost: eval.PrivacyCost{Coarser: []eval.Coarser{}}}
-		m.try1(ctx, &p.Judged, m.together(drop))
+		m.try1(ctx, &p.Judged, m.together(drop), false)
 		if ctx.Err() != nil {
 			m.facts.Stopped = stoppedInterrupted
 			return

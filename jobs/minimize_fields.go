@@ -15,7 +15,8 @@ import (
 	"github.com/rapport-ml/rapport/models"
 )
 
-// spared is one thing to do without: what is known of it, and what the training set is without it. A nil data is of what models do not read.
+// spared is one thing to do without: what is known of it, and what the training set is without it. A nil data is of what no model reads; what this one does not read
+// its training tells.
 type spared struct {
 	eval.Worth
 	data func(*models.Dataset) (*models.Dataset, error)
