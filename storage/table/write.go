@@ -278,7 +278,7 @@ func (w *Writer) encode(p *pile) (s shard, err error) {
 func hashParts(shards []shard) {
 	var work errgroup.Group
 	work.SetLimit(runtime.GOMAXPROCS(0))
-	for group := range slices.Chunk(shards, sha.Together()) {
+	for group := range slices.Chunk(shards, sha.Together(len(shards))) {
 		work.Go(func() error {
 			sums, bodies := make([][sha.Size]byte, len(group)), make([][]byte, len(group))
 			for i := range group {

@@ -14,7 +14,7 @@ const Lanes = 16
 // Sums sets sums[i] to the SHA-256 of messages[i]; there are as many of both. It allocates nothing.
 func Sums(sums [][Size]byte, messages [][]byte) {
 	sums = sums[:len(messages)]
-	if level == portable || len(messages) < 3 { // so few leave most of a register idle
+	if level == portable || len(messages) < fewest {
 		for i, m := range messages {
 			sums[i] = sha256.Sum256(m)
 		}

@@ -9,8 +9,9 @@ import (
 
 // levels runs f with each of the kernels that this machine has.
 func levels(t *testing.T, f func(t *testing.T)) {
-	best := level
-	defer func() { level = best }()
+	best, least := level, fewest
+	defer func() { level, fewest = best, least }()
+	fewest = 3
 	for l, name := range []string{"portable", "avx2", "avx512"} {
 		if level = l; !available(l) {
 			t.Logf("this machine has no %s", name)
@@ -75,6 +76,30 @@ func TestRagged(t *testing.T) {
 	})
 }
 
+// Where the processor has instructions of its own, fewer messages than kernels are worth are hashed by these: sums are the same.
+func TestFewest(t *testing.T) {
+	best, least := level, fewest
+	defer func() { level, fewest = best, least }()
+	r := rand.New(rand.NewPCG(3, 3))
+	for level = range 3 {
+		if !available(level) {
+			continue
+		}
+		for fewest = range 18 {
+			for count := range 18 {
+				messages := make([][]byte, count)
+				for i := range messages {
+					messages[i] = random(r, r.IntN(1000))
+				}
+				check(t, messages)
+				if most := Together(count); most < 1 || count < fewest && most != 1 {
+					t.Errorf("%d messages are hashed %d at a time where %d are worth it", count, most, fewest)
+				}
+			}
+		}
+	}
+}
+
 func TestSumsAllocatesNothing(t *testing.T) {
 	messages, sums := make([][]byte, 100), make([][Size]byte, 100)
 	for i := range messages {
@@ -107,10 +132,11 @@ func FuzzSums(f *testing.F) {
 }
 
 func BenchmarkSums(b *testing.B) {
-	best := level
-	defer func() { level = best }()
+	best, least := level, fewest
+	defer func() { level, fewest = best, least }()
+	fewest = 3
 	for _, n := range []int{50, 180, 64 << 10} {
-		for _, count := range []int{2, 4, 64} {
+		for _, count := range []int{2, 4, 8, 64} {
 			messages, sums := make([][]byte, count), make([][Size]byte, count)
 			for i := range messages {
 				messages[i] = make([]byte, n)
