@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -46,7 +48,49 @@ type Body struct {
 }
 
 // Bytes returns a Body over b.
-func Bytes(b []byte) Body { return Body{Size: int64(len(b)), R: bytes.NewReader(b)} }
+func Bytes(b []byte) Body { return Body{Size: int64(len(b)), R: inMemory{bytes.NewReader(b), b}} }
+
+// inMemory is what Bytes reads from.
+type inMemory struct {
+	io.ReaderAt
+	all []byte
+}
+
+// written is how many bytes of a body go to a file at once.
+const written = 1 << 20
+
+// writeTo writes the body to w until ctx ends. Bytes that stand in memory are not copied on their way.
+func (b Body) writeTo(ctx context.Context, w io.Writer) error {
+	if m, ok := b.R.(inMemory); ok && b.Size <= int64(len(m.all)) {
+		for part := range slices.Chunk(m.all[:b.Size], written) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if _, err := w.Write(part); err != nil {
+				return err
+			}
+		}
+		return ctx.Err()
+	}
+	n, err := io.Copy(w, &contextReader{ctx, io.NewSectionReader(b.R, 0, b.Size)})
+	if err == nil && n != b.Size {
+		err = fmt.Errorf("the body ended after %d of %d bytes: %w", n, b.Size, io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+// contextReader stops when its context ends.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
 
 // Cond is the condition of a Put. The zero value is unconditional; both fields at once are an error. A condition that does not
 // hold gives ErrPrecondition; so does IfMatch on an absent key.

@@ -209,11 +209,7 @@ func (d *dirBucket) put(ctx context.Context, key string, b Body, c Cond) (Info, 
 		return Info{}, err
 	}
 	defer tmp.discard()
-	n, err := io.Copy(tmp.f, &contextReader{ctx, io.NewSectionReader(b.R, 0, b.Size)})
-	if err == nil && n != b.Size {
-		err = fmt.Errorf("the body ended after %d of %d bytes: %w", n, b.Size, io.ErrUnexpectedEOF)
-	}
-	if err == nil {
+	if err = b.writeTo(ctx, tmp.f); err == nil {
 		err = tmp.f.Sync()
 	}
 	if err != nil {
@@ -370,19 +366,6 @@ func (d *dirBucket) AbortUploads(ctx context.Context, _ string, _ time.Time) (dr
 	defer lock.release()
 	dropped, err = sweep(root)
 	return dropped, 0, dirError("abort uploads", hidden, err)
-}
-
-// contextReader stops when its context ends.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c *contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }
 
 // mkdirs makes dir and its parents, and syncs each directory that got a new entry.

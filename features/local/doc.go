@@ -39,7 +39,8 @@
 // build begins again without sharing (Plan.Anew takes back what was put out before keys that were spilled were met); and so it does if numbers, which can't be spilled, take a quarter of the budget. At 20 M events in six views this took 0.45 GB, where a table of pairs for each key took 1.05.
 //
 // Tables are put out by turns: of a partition that is complete the rows of all views of its key, its states and its tile, while it stands in a cache, and then its memory is
-// free. What the receiver holds grows as what the engine holds shrinks.
+// free. What the receiver holds grows as what the engine holds shrinks. It is called by one goroutine at a time; who finds it called leaves a copy there: while two waited
+// for each other a third of the processors' time was lost.
 //
 // A build that goes on from a prior one never holds the states of a table. The pieces of what was kept are fetched, and beside that the records of the events that move
 // are gathered, by partition; then each partition is made as a whole: decoded, moved, put out and encoded, in memory that a worker hands on from one to the

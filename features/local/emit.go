@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sync/errgroup"
 
@@ -31,22 +32,37 @@ type sheet struct {
 	out  func(*table.Batch) error
 	end  func() error // nil: nobody asks when it has all rows
 
-	total int64 // rows
+	total int64     // rows
+	spare sync.Pool // of *copied
 }
 
 // outlet puts out all tables of a build, partition by partition: of one that is complete the rows of all tables that are made of it, while it stands in the
-// processor's cache, and then its memory is free. Batches are filled side by side; the receiver is called by one goroutine at a time.
+// processor's cache, and then its memory is free. Batches are filled side by side; the receiver is called by one goroutine at a time. Who finds it called leaves
+// a copy of a batch to that one, and goes on.
 type outlet struct {
 	ctx    context.Context
 	scan   *scan
 	sheets []*sheet
-	mu     sync.Mutex // of what the receiver was given, and of
-	first  error      // what it said
-	some   bool       // it was called
+
+	mu    sync.Mutex
+	idle  sync.Cond // the queue is shorter, or nobody hands over
+	busy  bool      // somebody hands over, who takes what is queued as well
+	queue []*copied
+	first error // what the receiver said
+	some  bool  // it was called
+}
+
+// copied is a copy of a batch of a sheet.
+type copied struct {
+	sheet *sheet
+	rows  table.Batch
+	text  []byte // of a piece
 }
 
 func newOutlet(ctx context.Context, s *scan, p features.Plan) *outlet {
-	return &outlet{ctx: ctx, scan: s, sheets: s.sheets(p)}
+	o := &outlet{ctx: ctx, scan: s, sheets: s.sheets(p)}
+	o.idle.L = &o.mu
+	return o
 }
 
 // began reports whether anything has been put out.
@@ -56,19 +72,81 @@ func (o *outlet) began() bool {
 	return o.some
 }
 
-// give hands a batch over.
+// left is how many batches may wait for the receiver. Who finds more waits as well.
+const left = 8
+
+// give hands a batch over, now or soon.
 func (o *outlet) give(sh *sheet, rows *table.Batch) error {
+	var c *copied
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	for o.busy && o.first == nil && (c == nil || len(o.queue) >= left) {
+		if c != nil {
+			o.idle.Wait()
+			continue
+		}
+		o.mu.Unlock()
+		c = sh.copy(rows)
+		o.mu.Lock()
+	}
 	if err := cmp.Or(o.ctx.Err(), o.first); err != nil {
+		o.mu.Unlock()
 		return err
 	}
-	o.some = true
+	if o.busy {
+		o.queue = append(o.queue, c)
+		o.mu.Unlock()
+		return nil
+	}
+	o.busy, o.some = true, true
+	o.mu.Unlock()
+	if c != nil {
+		sh.spare.Put(c)
+	}
+	err := sh.hand(rows)
+	for {
+		o.mu.Lock()
+		if o.first = err; err != nil || len(o.queue) == 0 {
+			o.busy, o.queue = false, nil
+			o.idle.Broadcast()
+			o.mu.Unlock()
+			return err
+		}
+		c, o.queue = o.queue[0], o.queue[1:]
+		o.idle.Signal()
+		o.mu.Unlock()
+		err = c.sheet.hand(&c.rows)
+		c.sheet.spare.Put(c)
+	}
+}
+
+// hand calls the receiver.
+func (sh *sheet) hand(rows *table.Batch) error {
 	sh.total += int64(rows.N)
 	if err := sh.out(rows); err != nil {
-		o.first = fmt.Errorf("%s: %w", sh.what, err)
+		return fmt.Errorf("%s: %w", sh.what, err)
 	}
-	return o.first
+	return nil
+}
+
+// copy copies a batch. Texts of a view are made for it, and may be kept; those of pieces stand in memory that is used again.
+func (sh *sheet) copy(rows *table.Batch) *copied {
+	c, _ := sh.spare.Get().(*copied)
+	if c == nil {
+		c = &copied{sheet: sh, rows: table.Batch{Schema: sh.schema, Cols: make([]table.Column, len(sh.schema))}}
+	}
+	c.rows.N = rows.N
+	for i := range rows.Cols {
+		to, from := &c.rows.Cols[i], &rows.Cols[i]
+		to.Int, to.Float, to.Str = append(to.Int[:0], from.Int...), append(to.Float[:0], from.Float...), append(to.Str[:0], from.Str...)
+		if to.Valid = append(to.Valid[:0], from.Valid...); from.Valid == nil {
+			to.Valid = nil
+		}
+		if sh.view == nil && len(to.Str) == 1 { // pieces come one by one
+			c.text = append(c.text[:0], to.Str[0]...)
+			to.Str[0] = unsafe.String(unsafe.SliceData(c.text), len(c.text))
+		}
+	}
+	return c
 }
 
 // whole ends the tables of a group: with an empty batch of each that has no rows.

@@ -133,6 +133,10 @@ func (e *chunkEncoder) encode(file []byte, v dense, valid []bool, n int, t Type,
 		}
 	}
 	m := chunkMeta{layout: l, values: n, nulls: n - v.len()}
+	if e.codec == nil && l == encodingPlain && v.text != nil && valid == nil {
+		m.least, m.most = bounds(v, t)
+		return e.asItIs(file, v.text, m)
+	}
 	e.raw, e.pages = slices.Grow(e.raw[:0], v.size(t)), e.pages[:0]
 	width := uint(0)
 	switch {
@@ -278,6 +282,51 @@ func (e *chunkEncoder) pack() int {
 	return e.number
 }
 
+// asItIs appends pages of text, none of it null, to a file: what no codec packs goes there at once.
+func (e *chunkEncoder) asItIs(file []byte, text []string, m chunkMeta) ([]byte, chunkMeta) {
+	m.at = int64(len(file))
+	m.data = m.at
+	for row := 0; row < len(text); m.pages++ {
+		to, _ := textPage(text, nil, row, min(row+pageRows, len(text)), row)
+		e.raw = e.raw[:0]
+		e.level(nil, row, to)
+		size := len(e.raw)
+		for _, s := range text[row:to] {
+			size += 4 + len(s)
+		}
+		file = append(file, e.headerOf(rawPage{kind: pageData, encoding: encodingPlain, values: to - row}, size, size)...)
+		file = appendTexts(append(file, e.raw...), text[row:to])
+		row = to
+	}
+	m.size = int64(len(file)) - m.at
+	m.unpacked = m.size
+	return file, m
+}
+
+// headerOf is the header of a page of so many bytes, before the codec and behind it.
+func (e *chunkEncoder) headerOf(p rawPage, raw, packed int) []byte {
+	w := &e.header
+	w.b = w.b[:0]
+	w.begin()
+	w.i32(1, p.kind)
+	w.i32(2, raw)
+	w.i32(3, packed)
+	if p.kind == pageDictionary {
+		w.structure(7)
+		w.i32(1, p.values)
+		w.i32(2, p.encoding)
+	} else {
+		w.structure(5)
+		w.i32(1, p.values)
+		w.i32(2, p.encoding)
+		w.i32(3, encodingRLE)
+		w.i32(4, encodingRLE)
+	}
+	w.end()
+	w.end()
+	return w.b
+}
+
 // write appends the pages with their headers to a file, and fills in where they stand.
 func (e *chunkEncoder) write(file []byte, m chunkMeta) ([]byte, chunkMeta) {
 	bodies := e.raw
@@ -288,28 +337,10 @@ func (e *chunkEncoder) write(file []byte, m chunkMeta) ([]byte, chunkMeta) {
 	m.data = m.at
 	raw, packed := 0, 0
 	for i, p := range e.pages {
-		w := &e.header
-		w.b = w.b[:0]
-		w.begin()
-		w.i32(1, p.kind)
-		w.i32(2, p.raw-raw)
-		w.i32(3, p.packed-packed)
-		if p.kind == pageDictionary {
-			w.structure(7)
-			w.i32(1, p.values)
-			w.i32(2, p.encoding)
-		} else {
-			w.structure(5)
-			w.i32(1, p.values)
-			w.i32(2, p.encoding)
-			w.i32(3, encodingRLE)
-			w.i32(4, encodingRLE)
-		}
-		w.end()
-		w.end()
-		file = append(file, w.b...)
+		header := e.headerOf(p, p.raw-raw, p.packed-packed)
+		file = append(file, header...)
 		file = append(file, bodies[packed:p.packed]...)
-		m.unpacked += int64(len(w.b) + p.raw - raw)
+		m.unpacked += int64(len(header) + p.raw - raw)
 		raw, packed = p.raw, p.packed
 		if i == 0 && p.kind == pageDictionary {
 			m.data = int64(len(file))

@@ -25,12 +25,11 @@ type Digest string
 // with mode 0 for unordered and 1 for ordered, and a type as its one-byte number. One SHA-256 a row; memory of 128 rows, or 4 MiB of them, or one.
 // A Digester is not safe for concurrent use: give each shard its own and Merge them.
 type Digester struct {
-	schema    Schema
-	ordered   bool
-	rows      uint64
-	sum       [4]uint64 // Σ, least significant word first
-	chain     [sha256.Size]byte
-	canonical *canonicalRows // memory of Add
+	schema  Schema
+	ordered bool
+	rows    uint64
+	sum     [4]uint64 // Σ, least significant word first
+	chain   [sha256.Size]byte
 }
 
 // NewDigester digests rows whose order has no meaning.
@@ -89,11 +88,13 @@ func (d *Digester) Add(b *Batch) error {
 	if err := b.check(d.schema); err != nil {
 		return fmt.Errorf("digest rows: %w", err)
 	}
-	if d.canonical == nil {
-		d.canonical = new(canonicalRows)
+	canonical, _ := lentRows.Get().(*canonicalRows)
+	if canonical == nil {
+		canonical = new(canonicalRows)
 	}
+	defer lentRows.Put(canonical)
 	for at := 0; at < b.N; {
-		hashes := d.canonical.hash(b, at)
+		hashes := canonical.hash(b, at)
 		at += len(hashes)
 		for i := range hashes {
 			d.addHash(&hashes[i])

@@ -71,10 +71,13 @@
 // Writer holds a table's rows in memory until Finish: a part is sorted as a whole, and one interval of one table is what a step
 // handles (Writer.Held says how much that is). They wait in blocks of 8,192, from which the order of a part takes them, so that nothing is copied to grow.
 // Parts are content-addressed, so that writing one twice is harmless. A part's SHA-256 is one long chain that no other processor can help with; those of a
-// table's parts go side by side, as rows do, which takes a third of the processor time of one after another, and about as long as on processors of their own.
+// table's parts go side by side, as rows do, which takes a third of the processor time of one after another, and about as long as on processors of their own;
+// where the processor has instructions for SHA-256 only if they are six or more.
 //
 // Memory is lent from one Read to the next (lend.go): an engine reads the 90 files of a quarter by 90 reads, and what each would allocate anew,
-// a few MB for bytes as they are fetched and as they are unpacked, made the collector run half as often again. What rows consist of is never lent.
+// a few MB for bytes as they are fetched and as they are unpacked, made the collector run half as often again. What rows that are read consist of is never lent.
+// Writers lend each other the columns that rows wait in, those that a part stands in while it is encoded, and what digests encode rows in: a page of
+// memory that is touched for the first time costs as much as 6 KB that are hashed, and a written night touched 55,000, now 45,000.
 //
 // Shorter intervals than a day are spans of physical time counted in UTC; a day and its multiples follow the calendar of the zone.
 // Rejected: hours of the zone, of which one a year would happen twice and one not at all.

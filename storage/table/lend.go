@@ -1,6 +1,10 @@
 package table
 
-import "sync"
+import (
+	"math/bits"
+	"sync"
+	"unsafe"
+)
 
 // Reads are many and short: an engine reads the parts of a year one after another, each a Read of its own. What they need for a row group and give up again
 // is lent from one to the next: bytes as they are fetched, and memory of decoding.
@@ -8,7 +12,64 @@ var (
 	lentBytes sync.Pool // of *[]byte
 	lentSpare sync.Pool // of *spare
 	lentChunk sync.Pool // of *chunkEncoder: a table of some shards is some files, each of which needs it for a moment
+	lentRows  sync.Pool // of *canonicalRows: each shard has a digester
 )
+
+// Columns of numbers are lent too, by size: memory that is touched for the first time costs more than what rows are copied for. A table's rows wait in blocks,
+// and each shard's stand in order for as long as it is encoded.
+var lentWords [8 * 64]sync.Pool // of *[]uint64
+
+// fewWords are those that are not worth lending.
+const fewWords = 1 << 10
+
+// wordsClass is in which of lentWords n words stand, and how many these are: up to a quarter more.
+func wordsClass(n int) (class, size int) {
+	shift := max(0, bits.Len(uint(n-1))-3)
+	eighths := (n-1)>>shift + 1
+	return 8*shift + eighths - 1, eighths << shift
+}
+
+// borrowWords returns memory for n words, which hold anything.
+func borrowWords(n int) []uint64 {
+	if n < fewWords {
+		return make([]uint64, n)
+	}
+	class, size := wordsClass(n)
+	if w, _ := lentWords[class].Get().(*[]uint64); w != nil {
+		return (*w)[:n]
+	}
+	return make([]uint64, n, size)
+}
+
+// giveBackWords ends a loan. Memory that was not borrowed may be given as well.
+func giveBackWords(w []uint64) {
+	if cap(w) < fewWords {
+		return
+	}
+	if class, size := wordsClass(cap(w)); size == cap(w) {
+		lentWords[class].Put(&w)
+	}
+}
+
+// asFloats and asInts are words as what a column holds.
+func asFloats(w []uint64) []float64 {
+	return unsafe.Slice((*float64)(unsafe.Pointer(unsafe.SliceData(w))), cap(w))[:len(w)]
+}
+
+func asInts(w []uint64) []int64 {
+	return unsafe.Slice((*int64)(unsafe.Pointer(unsafe.SliceData(w))), cap(w))[:len(w)]
+}
+
+// giveBack ends the loan of a column's numbers.
+func (c *Column) giveBack() {
+	if f := c.Float; f != nil {
+		giveBackWords(unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(f))), cap(f)))
+	}
+	if v := c.Int; v != nil {
+		giveBackWords(unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(v))), cap(v)))
+	}
+	*c = Column{}
+}
 
 // borrowEncoder returns an encoder of chunks, without a codec.
 func borrowEncoder() *chunkEncoder {

@@ -44,7 +44,7 @@ func (p *pile) add(b *Batch, s selection) error {
 	return nil
 }
 
-// block makes an empty one. The first one grows as it needs to: many tables are small.
+// block makes an empty one, of columns that are borrowed. The first one grows as it needs to: many tables are small.
 func (p *pile) block() *rows {
 	r := newRows(p.schema)
 	if len(p.blocks) == 0 {
@@ -54,11 +54,11 @@ func (p *pile) block() *rows {
 	for i, f := range p.schema {
 		switch c := &r.cols[i]; f.Type {
 		case Float64:
-			c.Float = make([]float64, 0, size)
+			c.Float = asFloats(borrowWords(size))[:0]
 		case String, Bytes:
 			c.Str = make([]string, 0, size)
 		default:
-			c.Int = make([]int64, 0, size)
+			c.Int = asInts(borrowWords(size))[:0]
 		}
 	}
 	return r
@@ -168,7 +168,8 @@ func (p *pile) order(by []string, stable bool, unsigned string) []int32 {
 	return ordered(keys, less)
 }
 
-// take joins the blocks, rows in an order, or, if it is nil, as they are. Each column's blocks are let go as they are joined.
+// take joins the blocks, rows in an order, or, if it is nil, as they are. Each column's blocks are given back as they are joined. Who has done with the rows
+// gives these back.
 func (p *pile) take(order []int32) *rows {
 	if order == nil && len(p.blocks) == 1 {
 		r := p.blocks[0]
@@ -181,14 +182,14 @@ func (p *pile) take(order []int32) *rows {
 		c := &r.cols[i]
 		switch f.Type {
 		case Float64:
-			c.Float = joined(p, order, func(b *rows) []float64 { return b.cols[i].Float })
+			c.Float = joined(asFloats(borrowWords(p.n)), p, order, func(b *rows) []float64 { return b.cols[i].Float })
 		case String, Bytes:
-			c.Str = joined(p, order, func(b *rows) []string { return b.cols[i].Str })
+			c.Str = joined(make([]string, p.n), p, order, func(b *rows) []string { return b.cols[i].Str })
 		default:
-			c.Int = joined(p, order, func(b *rows) []int64 { return b.cols[i].Int })
+			c.Int = joined(asInts(borrowWords(p.n)), p, order, func(b *rows) []int64 { return b.cols[i].Int })
 		}
 		if slices.ContainsFunc(p.blocks, func(b *rows) bool { return b.cols[i].Valid != nil }) {
-			c.Valid = joined(p, order, func(b *rows) []bool {
+			c.Valid = joined(make([]bool, p.n), p, order, func(b *rows) []bool {
 				if v := b.cols[i].Valid; v != nil {
 					return v
 				}
@@ -196,26 +197,37 @@ func (p *pile) take(order []int32) *rows {
 			})
 		}
 		for _, b := range p.blocks {
-			b.cols[i] = Column{}
+			b.cols[i].giveBack()
 		}
 	}
 	p.blocks = nil
 	return r
 }
 
-// joined is a column of the blocks as one, in an order.
-func joined[T any](p *pile, order []int32, of func(*rows) []T) []T {
+// giveBack ends the loan of what the rows stand in.
+func (r *rows) giveBack() {
+	for i := range r.cols {
+		r.cols[i].giveBack()
+	}
+}
+
+// joined sets out to a column of the blocks, in an order.
+func joined[T any](out []T, p *pile, order []int32, of func(*rows) []T) []T {
+	if order == nil {
+		at := 0
+		for _, b := range p.blocks {
+			at += copy(out[at:], of(b))
+		}
+		return out
+	}
 	blocks := make([][]T, len(p.blocks))
 	for i, b := range p.blocks {
 		blocks[i] = of(b)
 	}
-	if order == nil {
-		return slices.Concat(blocks...)
-	}
-	out := make([]T, p.n)
-	mask := int32(1)<<p.shift - 1
+	mask, shift := int32(1)<<p.shift-1, p.shift&31
+	out = out[:len(order)]
 	for i, row := range order {
-		out[i] = blocks[row>>p.shift][row&mask]
+		out[i] = blocks[row>>shift][row&mask]
 	}
 	return out
 }

@@ -271,7 +271,9 @@ func (w *Writer) encode(p *pile) (s shard, err error) {
 		s.body, s.footer, err = encode(r, w.o)
 		return err
 	})
-	return s, work.Wait()
+	err = work.Wait()
+	r.giveBack()
+	return s, err
 }
 
 // hashParts hashes the encoded shards, side by side as far as that is quicker than each by itself.

@@ -1,0 +1,101 @@
+package table
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rapport-ml/rapport/storage"
+)
+
+func TestWordsClass(t *testing.T) {
+	of := map[int]int{} // sizes of classes
+	for n := fewWords; n < 1<<20; n += 1 + n/300 {
+		class, size := wordsClass(n)
+		if was, ok := of[class]; size < n || size > n+n/4 || ok && was != size {
+			t.Fatalf("%d words stand in %d, of class %d, whose size is %d", n, size, class, was)
+		}
+		of[class] = size
+		if again, same := wordsClass(size); again != class || same != size {
+			t.Fatalf("memory for %d words is of class %d, and %d of class %d when it is given back", size, class, same, again)
+		}
+		if w := borrowWords(n); len(w) != n || cap(w) != size {
+			t.Fatalf("borrowed %d of %d words, want %d of %d", len(w), cap(w), n, size)
+		}
+	}
+}
+
+// Tables that are written side by side, and one after another, have the rows that were appended to them, whatever memory they lend each other.
+func TestTablesLendMemory(t *testing.T) {
+	s := Schema{{"id", Int64}, {"n", Int64}, {"x", Float64}, {"ok", Bool}, {"body", Bytes}}
+	var side sync.WaitGroup
+	for seed := range 4 {
+		side.Go(func() {
+			r := rand.New(rand.NewPCG(7, uint64(seed)))
+			for turn := range 6 {
+				n := 1 + r.IntN(5<<pileShift)
+				b := newBatch(s)
+				b.resize(n)
+				b.Cols[2].Valid = make([]bool, n)
+				for i := range n {
+					b.Cols[0].Int[i], b.Cols[1].Int[i], b.Cols[3].Int[i] = int64(r.Uint64()), int64(r.IntN(100)), int64(r.IntN(2))
+					b.Cols[2].Float[i], b.Cols[2].Valid[i] = r.Float64(), r.IntN(3) > 0
+					b.Cols[4].Str[i] = fmt.Sprint(r.IntN(1000))
+				}
+				want := NewDigester(s)
+				if err := want.Add(b); err != nil {
+					t.Error(err)
+					return
+				}
+				memory := storage.NewMemory(nil)
+				w := NewWriter(memory, "t", s, WriteOptions{SortBy: []string{"id"}, Shards: 1 << (turn % 3), ShardBy: "id"})
+				for at := 0; at < n; at += 1000 {
+					if err := w.Append(b.slice(at, min(at+1000, n))); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				m, err := w.Finish(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got := NewDigester(s)
+				for rows, err := range Read(t.Context(), memory, m, ReadOptions{}) {
+					if err == nil {
+						err = got.Add(rows)
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				if m.Digest != want.Sum() || got.Sum() != want.Sum() {
+					t.Errorf("%d rows with digest %s were written as %s and read as %s", n, want.Sum(), m.Digest, got.Sum())
+				}
+			}
+		})
+	}
+	side.Wait()
+}
+
+// Text that no codec packs, which goes into the file at once, stands there as what waits for a codec does: page by page.
+func TestTextAsItIs(t *testing.T) {
+	text := []string{"", "a", strings.Repeat("b", pageText+1), "", strings.Repeat("c", pageText/2), strings.Repeat("d", pageText/2), "e", strings.Repeat("f", 3*pageText), "g"}
+	for n := range len(text) + 1 {
+		var straight, waiting chunkEncoder
+		for _, prefix := range []string{"", "before"} {
+			got, m := straight.asItIs([]byte(prefix), text[:n], chunkMeta{})
+			waiting.raw, waiting.pages = waiting.raw[:0], nil
+			pages := waiting.data(dense{text: text[:n]}, nil, n, Bytes, encodingPlain, 0)
+			waiting.pack()
+			want, w := waiting.write([]byte(prefix), chunkMeta{pages: pages})
+			if !bytes.Equal(got, want) || fmt.Sprint(m) != fmt.Sprint(w) {
+				t.Errorf("%d texts are %d bytes and %+v, want %d and %+v", n, len(got), m, len(want), w)
+			}
+		}
+	}
+}
