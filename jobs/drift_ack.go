@@ -54,38 +54,103 @@ func causeOf(c *drift.Cause) drift.CauseKind {
 	return c.Kind
 }
 
-// ErrNothingToAcknowledge says that a run has called no drift, or not of that column.
+// ErrNothingToAcknowledge says that a run has called no drift, or not of those columns or that cause.
 var ErrNothingToAcknowledge = errors.New("no drift to acknowledge")
 
-// Acknowledge records that somebody knows of what drifted in a run: of one column, or of all that it called if column is "". The intervals from
-// that of the run on are silent about the same column and the same cause until a time. Cost: a PUT a column.
-func (r *Runner) Acknowledge(ctx context.Context, run *ledger.Run, column string, until time.Time, by, why string) ([]Ack, error) {
-	if !until.After(run.Interval.End.Add(-time.Nanosecond)) {
-		return nil, fmt.Errorf("acknowledge drift of run %s: %s lies before the end of its interval, %s", run.ID, until.UTC().Format(time.RFC3339), run.Interval.End.UTC().Format(time.RFC3339))
+// ErrWhichDrift says that several columns have drifted, and that nobody has said which of them is known.
+var ErrWhichDrift = errors.New("several columns have drifted, and one is acknowledged by its name or its cause")
+
+// Known says which drift of a run is acknowledged: of columns by their names, of all columns with a cause, or, if both are empty, of the one column that
+// was called.
+type Known struct {
+	Columns []string
+	Cause   drift.CauseKind
+}
+
+// of reports whether a column is meant.
+func (k Known) of(c DriftVerdict) bool {
+	if len(k.Columns) > 0 && !slices.Contains(k.Columns, c.Column) {
+		return false
 	}
+	return k.Cause == "" || causeOf(c.Cause) == k.Cause
+}
+
+// choose returns those of the columns that have drifted in a run that are meant.
+func (k Known) choose(run *ledger.Run) ([]DriftVerdict, error) {
 	d, err := DriftOf(run)
 	if err != nil {
 		return nil, err
 	}
-	var out []Ack
-	var called []string
+	var drifted, chosen []DriftVerdict
 	for _, c := range d.Columns {
-		if c.Verdict != drift.Drifted {
-			continue
+		if c.Verdict == drift.Drifted {
+			drifted = append(drifted, c)
 		}
-		if called = append(called, c.Column); column != "" && c.Column != column {
-			continue
+	}
+	for _, name := range k.Columns { // each: a slip of the pen is not passed over beside a name that is right
+		if !slices.ContainsFunc(drifted, func(c DriftVerdict) bool { return c.Column == name && k.of(c) }) {
+			return nil, fmt.Errorf("%w in run %s: it has not called %s%s; it called %s", ErrNothingToAcknowledge, run.ID, name, k.by(), calledIn(drifted))
 		}
+	}
+	for _, c := range drifted {
+		if k.of(c) {
+			chosen = append(chosen, c)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("%w in run %s%s: it called %s", ErrNothingToAcknowledge, run.ID, k.by(), calledIn(drifted))
+	}
+	if len(k.Columns) > 0 || k.Cause != "" {
+		return chosen, nil
+	}
+	if open := d.Called(); len(open) > 0 { // what is known already need not be said again
+		chosen = open
+	}
+	if len(chosen) > 1 {
+		return nil, fmt.Errorf("%w: run %s called %s", ErrWhichDrift, run.ID, calledIn(chosen))
+	}
+	return chosen, nil
+}
+
+// by is the cause that is meant, in words, or "".
+func (k Known) by() string {
+	if k.Cause == "" {
+		return ""
+	}
+	return " for the cause " + string(k.Cause)
+}
+
+// calledIn lists columns with what their drift is put down to.
+func calledIn(columns []DriftVerdict) string {
+	if len(columns) == 0 {
+		return "none"
+	}
+	var out []string
+	for _, c := range columns {
+		if cause := causeOf(c.Cause); cause != "" {
+			out = append(out, fmt.Sprintf("%s (%s)", c.Column, cause))
+		} else {
+			out = append(out, c.Column)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// Acknowledge records that somebody knows of what drifted in a run. The intervals from that of the run on are silent about the same columns, each with the cause
+// that it has in the run, until a time. Cost: a PUT a column.
+func (r *Runner) Acknowledge(ctx context.Context, run *ledger.Run, known Known, until time.Time, by, why string) ([]Ack, error) {
+	if !until.After(run.Interval.End.Add(-time.Nanosecond)) {
+		return nil, fmt.Errorf("acknowledge drift of run %s: %s lies before the end of its interval, %s", run.ID, until.UTC().Format(time.RFC3339), run.Interval.End.UTC().Format(time.RFC3339))
+	}
+	columns, err := known.choose(run)
+	if err != nil {
+		return nil, err
+	}
+	var out []Ack
+	for _, c := range columns {
 		a := Ack{Job: run.Job, Run: run.ID, Column: c.Column, Cause: causeOf(c.Cause), From: run.Interval.Start.UTC(), Until: until.UTC(), By: by, Why: why, At: r.Wall().UTC()}
 		a.ID = r.NewID(a.At)
 		out = append(out, a)
-	}
-	if len(out) == 0 {
-		found := "it called none"
-		if len(called) > 0 {
-			found = "it called " + strings.Join(called, ", ")
-		}
-		return nil, fmt.Errorf("%w in run %s: %s", ErrNothingToAcknowledge, run.ID, found)
 	}
 	for _, a := range out {
 		body, err := json.Marshal(ackObject{Format: ackFormat, Ack: a})

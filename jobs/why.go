@@ -299,10 +299,28 @@ func (e *inquiry) rejected(ctx context.Context) error {
 	return nil
 }
 
-// known proposes what to do about drift that refuses: look at the data, and if their change is meant, say so and run again.
+// known proposes what to do about drift that refuses: look at the data, and if their change is meant, say so, cause by cause, and run again.
 func (e *inquiry) known() {
 	e.try("rapport report %s", e.run.ID)
-	e.try("rapport drift ack %s --until %s --why TEXT", e.run.ID, e.run.Interval.End.Add(ackFor).UTC().Format(time.DateOnly))
+	d, err := DriftOf(e.run)
+	if err != nil {
+		d = &Drifted{}
+	}
+	until := e.run.Interval.End.Add(ackFor).UTC().Format(time.DateOnly)
+	var causes []string
+	for _, c := range d.Columns {
+		if c.Does != eval.Refuses {
+			continue
+		}
+		by := "--column " + c.Column
+		if cause := causeOf(c.Cause); cause != "" {
+			by = "--cause " + string(cause)
+		}
+		if !slices.Contains(causes, by) {
+			causes = append(causes, by)
+			e.try("rapport drift ack %s --until %s %s --why TEXT", e.run.ID, until, by)
+		}
+	}
 	e.again()
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -110,17 +111,22 @@ type ackResult struct {
 }
 
 func (a *app) driftAckCmd() *cobra.Command {
-	var until, why, by, column string
+	var until, why, by, cause string
+	var columns []string
 	c := &cobra.Command{
-		Use:   "ack RUN --until T --why TEXT [--column NAME]",
-		Short: "Silence what drifted in a run, until a time",
-		Long: "Record that somebody knows why columns have drifted: until a time, the same columns with the same cause neither warn nor refuse, in this interval and\n" +
-			"those after it; another cause does. Where inputs alone were checked, what the next run trains is judged still: drift of its scores or of the live\n" +
+		Use:   "ack RUN --until T --why TEXT [--column NAME,… | --cause CAUSE]",
+		Short: "Silence one cause of drift that a run has called, until a time",
+		Long: "Record that somebody knows why a column has drifted: until a time, the same column with the same cause neither warns nor refuses, in this interval and\n" +
+			"those after it; another cause does. Where a run has called several, --column names those that are known, or --cause what they are put down to: " + strings.Join(causeNames(), ", ") + ".\n" +
+			"Where inputs alone were checked, what the next run trains is judged still: drift of its scores or of the live\n" +
 			"version's quality is known only then, and may refuse it; it is acknowledged in its turn. The report says who knows it and why. No budget is silenced. RUN is a run's id, or latest.",
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if why = strings.TrimSpace(why); why == "" {
 				return usageError{errors.New("--why TEXT: whoever reads the report wants to know")}
+			}
+			if cause != "" && !slices.Contains(causeNames(), cause) {
+				return usageError{fmt.Errorf("--cause %q: there are %s", cause, strings.Join(causeNames(), ", "))}
 			}
 			if until == "" {
 				return usageError{errors.New("--until T: no drift is silenced for ever; a day, as 2026-03-01, or RFC 3339")}
@@ -142,7 +148,10 @@ func (a *app) driftAckCmd() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			acks, err := p.runner.Acknowledge(cmd.Context(), run, column, end, whoAsks(by), why)
+			acks, err := p.runner.Acknowledge(cmd.Context(), run, jobs.Known{Columns: columns, Cause: drift.CauseKind(cause)}, end, whoAsks(by), why)
+			if errors.Is(err, jobs.ErrWhichDrift) {
+				return usageError{fmt.Errorf("%w: --column NAME silences one, --cause CAUSE all that are put down to the same", err)}
+			}
 			if err != nil {
 				return err
 			}
@@ -156,6 +165,12 @@ func (a *app) driftAckCmd() *cobra.Command {
 	c.Flags().StringVar(&until, "until", "", "a day or an RFC 3339 time: intervals that end later are told of again")
 	c.Flags().StringVar(&why, "why", "", "what is known of it, for the record")
 	c.Flags().StringVar(&by, "by", "", "who knows it (default: the user of this machine)")
-	c.Flags().StringVar(&column, "column", "", "one column; left out: all that the run has called")
+	c.Flags().StringSliceVar(&columns, "column", nil, "the columns that are meant; may be left out where the run has called one")
+	c.Flags().StringVar(&cause, "cause", "", "what the columns that are meant are put down to: "+strings.Join(causeNames(), ", "))
 	return c
+}
+
+// causeNames are what a drift is put down to.
+func causeNames() []string {
+	return []string{string(drift.UpstreamBreak), string(drift.ConsentShift), string(drift.RetentionCut), string(drift.PopulationShift), string(drift.BehaviourShift), string(drift.UnclearCause)}
 }

@@ -64,13 +64,27 @@ func TestDriftBlocks(t *testing.T) {
 		t.Errorf("the same interval again: %v, nothing %v", err, again.Nothing)
 	}
 
-	if _, err := s.runner.Acknowledge(t.Context(), run, "no_such_column", nightAfter(day+3), "me", "w"); !errors.Is(err, jobs.ErrNothingToAcknowledge) {
+	if _, err := s.runner.Acknowledge(t.Context(), run, jobs.Known{Columns: []string{called[0].Column, "no_such_column"}}, nightAfter(day+3), "me", "w"); !errors.Is(err, jobs.ErrNothingToAcknowledge) {
 		t.Errorf("a column that was not called: %v", err)
 	}
-	if _, err := s.runner.Acknowledge(t.Context(), run, "", nightAfter(day-3), "me", "w"); err == nil {
+	if _, err := s.runner.Acknowledge(t.Context(), run, jobs.Known{}, nightAfter(day-3), "me", "w"); err == nil {
 		t.Error("acknowledged until before the interval's end")
 	}
-	acks, err := s.runner.Acknowledge(t.Context(), run, "", nightAfter(day+3), "ml-lead", "the spring sale")
+	var all jobs.Known
+	for _, c := range called {
+		all.Columns = append(all.Columns, c.Column)
+	}
+	if len(called) > 1 { // one cause at a time, if nobody says which
+		_, err := s.runner.Acknowledge(t.Context(), run, jobs.Known{}, nightAfter(day+3), "me", "w")
+		if !errors.Is(err, jobs.ErrWhichDrift) || !strings.Contains(err.Error(), called[0].Column+" ("+string(called[0].Cause.Kind)+")") {
+			t.Errorf("all %d at once: %v", len(called), err)
+		}
+		acks, err := s.runner.Acks(t.Context(), job.Name)
+		if err != nil || len(acks) != 0 {
+			t.Errorf("refused, and yet it stands as %+v, %v", acks, err)
+		}
+	}
+	acks, err := s.runner.Acknowledge(t.Context(), run, all, nightAfter(day+3), "ml-lead", "the spring sale")
 	if err != nil || len(acks) != len(called) {
 		t.Fatalf("%d acks for %d columns: %v", len(acks), len(called), err)
 	}
