@@ -32,10 +32,23 @@ type RegisterPurpose struct {
 	Jobs  []string          `json:"jobs"` // that use it, with for what: nightly (train)
 }
 
-// RegisterRead is what a purpose reads of one data set, beside its keys and times.
+// RegisterRead is what a purpose reads of one data set, beside its keys and times. Those of events are who took what and when: a purpose that a job uses reads them
+// also where it reads no column.
 type RegisterRead struct {
 	Set     string   `json:"set"`
 	Columns []string `json:"columns"` // with the column of the files after "from", where it has another name
+}
+
+// What is what is read, in words.
+func (r RegisterRead) What() string {
+	columns := strings.Join(r.Columns, ", ")
+	switch {
+	case r.Set != "events":
+		return columns
+	case columns == "":
+		return "who took what and when"
+	}
+	return "who took what and when, " + columns
 }
 
 // RegisterSource is where a data set comes from.
@@ -106,7 +119,13 @@ func (p *Project) Register(l *Lock) *Register {
 	now := p.allowed()
 	for _, pu := range now.Purposes {
 		out := RegisterPurpose{Name: pu.Name, Says: pu.Says, Basis: pu.Basis, Terms: p.Terms(pu.Name), Use: pu.Use, Keep: pu.Keep, Reads: []RegisterRead{}, Jobs: users[pu.Name]}
+		if len(out.Jobs) > 0 && len(pu.Reads["events"]) == 0 {
+			out.Reads = append(out.Reads, RegisterRead{"events", []string{}})
+		}
 		for _, set := range sortedKeys(pu.Reads) {
+			if set == "events" && len(pu.Reads[set]) == 0 {
+				continue // as above
+			}
 			read := RegisterRead{Set: set}
 			for _, c := range pu.Reads[set] {
 				read.Columns = append(read.Columns, p.told(c))

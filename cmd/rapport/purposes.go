@@ -87,7 +87,7 @@ func (a *app) purposesShowCmd() *cobra.Command {
 						row(w, "", "term "+t.String())
 					}
 					for _, read := range pu.Reads {
-						row(w, "", "reads "+read.Set+": "+strings.Join(read.Columns, ", "))
+						row(w, "", "reads "+read.Set+": "+read.What())
 					}
 					row(w, "", "keeps "+pu.Kept())
 					if len(pu.Jobs) > 0 {

@@ -48,12 +48,14 @@ func (b box) y() int      { return flowTop + b.row*flowRow }
 func (b box) height() int { return b.tall*flowRow - 14 }
 func (b box) middle() int { return b.y() + b.height()/2 }
 
-// feeds says whether a purpose reads a source: its columns, or of events who took what and when, without which no job learns anything.
+// feeds says whether a purpose reads a source, as its entry has it.
 func feeds(s configs.RegisterSource, p configs.RegisterPurpose) bool {
-	if s.Set == "events" && len(p.Jobs) > 0 {
-		return true
-	}
 	return slices.ContainsFunc(p.Reads, func(r configs.RegisterRead) bool { return r.Set == s.Set })
+}
+
+// decides says whether a source is read for no purpose, but at the boundary, for what goes through it: what people say, and which ids are one person.
+func decides(s configs.RegisterSource) bool {
+	return s.Set == "consent" || s.Set == "preferences" || s.Set == "identities"
 }
 
 // line is an edge of the flow.
@@ -74,7 +76,7 @@ func (l line) draw(s *strings.Builder) {
 }
 
 // flow draws where data goes: sources, the privacy boundary, purposes, jobs, stores. A line from a source to a purpose says that the one is read for the other, and
-// goes through the boundary; what people say of consent and of their lists ends there, for it decides what goes on.
+// goes through the boundary; what people say of consent and of their lists, and which ids are one person, ends there, for it decides what goes on.
 func flow(g *configs.Register) template.HTML {
 	rows := max(len(g.Sources), len(g.Purposes), len(g.Jobs), 2)
 	var boxes []box
@@ -92,7 +94,7 @@ func flow(g *configs.Register) template.HTML {
 	}
 	for i, s := range g.Sources {
 		b := put(box{name: s.Set, column: 0, row: i})
-		if s.Set == "consent" || s.Set == "preferences" {
+		if decides(s) {
 			link(b, gate, "decides")
 			continue
 		}
@@ -181,13 +183,22 @@ func flowInWords(g *configs.Register) string {
 	for _, p := range g.Purposes {
 		var sets []string
 		for _, src := range g.Sources {
-			if src.Set != "consent" && src.Set != "preferences" && feeds(src, p) {
+			if feeds(src, p) {
 				sets = append(sets, src.Set)
 			}
 		}
 		if len(sets) > 0 {
 			out = append(out, fmt.Sprintf("Purpose %s reads %s", p.Name, strings.Join(sets, ", ")))
 		}
+	}
+	var sets []string
+	for _, src := range g.Sources {
+		if decides(src) {
+			sets = append(sets, src.Set)
+		}
+	}
+	if len(sets) > 0 {
+		out = append(out, "What goes on is decided at the privacy boundary by "+strings.Join(sets, ", "))
 	}
 	for _, j := range g.Jobs {
 		s := fmt.Sprintf("Job %s trains %s under purpose %s", j.Name, j.Model, j.Train)
