@@ -23,7 +23,8 @@ type Diff struct {
 	Model  string   `json:"model"`
 	A      DiffSide `json:"a"`
 	B      DiffSide `json:"b"`
-	// Paired says in whose evaluation both were measured on the same people: that of "b", in which a was the live version, that of "a", or, "", of neither.
+	// Paired says where both were measured on the same people: in the evaluation of "b", in which a was the live version, in that of "a", in "both", each in its own,
+	// with the same draws of the bootstrap, or, "", nowhere.
 	Paired  string       `json:"paired"`
 	Tells   string       `json:"tells"` // what the figures allow to be said, in words
 	Figures []DiffFigure `json:"figures"`
@@ -35,6 +36,7 @@ type Diff struct {
 
 	headline string // metric of b, or if a was not measured by that, of a
 	unlike   bool   // they were judged by different protocols
+	window   bool   // they were asked for the same test window, each in its own evaluation
 }
 
 // DiffSide is one of the two versions, as it was judged.
@@ -105,10 +107,10 @@ func Compare(model string, a, b int, reportA, reportB *Report, atA, atB string) 
 	switch liveA, liveB := fmt.Sprintf("live v%d", a), fmt.Sprintf("live v%d", b); {
 	case a != b && qb.has(liveA):
 		d.Paired, qa, nameA = "b", qb, liveA
-		d.Tells = fmt.Sprintf("Version %d was live when version %d was judged: both were asked for the same people, on data that neither had seen.", a, b)
+		d.Tells = paired(a, b)
 	case a != b && qa.has(liveB):
 		d.Paired, qb, nameB = "a", qa, liveB
-		d.Tells = fmt.Sprintf("Version %d was live when version %d was judged: both were asked for the same people, on data that neither had seen.", b, a)
+		d.Tells = paired(b, a)
 	case a == b:
 		d.Tells = "A version has no difference from itself: ask for two."
 	case qa == nil || qb == nil:
@@ -117,7 +119,9 @@ func Compare(model string, a, b int, reportA, reportB *Report, atA, atB string) 
 		d.unlike = true
 		d.Tells = fmt.Sprintf("Neither was live when the other was judged, and they were judged by different protocols, %s and %s: their figures can’t be compared.", qa.Protocol, qb.Protocol)
 	case reportA.Run.Interval.End.Equal(reportB.Run.Interval.End) && reportA.Data.Test.Start.Equal(reportB.Data.Test.Start):
-		d.Tells = "Neither was live when the other was judged: both were asked for the same test window, with what was known of it then. Nothing tests the difference."
+		d.window = true
+		d.Tells = "Neither was live when the other was judged: both were asked for the same test window, with what was known of it then. Their figures can’t be paired by person, so nothing tests the difference: " +
+			"the evaluations kept nothing to pair by (a budget with pool does), or were of other people."
 	default:
 		d.Tells = "Neither was live when the other was judged: each figure is of its own test window and its own people. A difference may be the window’s; nothing tests it."
 	}
@@ -131,6 +135,40 @@ func Compare(model string, a, b int, reportA, reportB *Report, atA, atB string) 
 	d.budgets(reportA.Decision.Rules, reportB.Decision.Rules)
 	d.changes(reportA, reportB)
 	return d
+}
+
+// paired tells of two versions of which one was live when the other was judged.
+func paired(live, judged int) string {
+	return fmt.Sprintf("Version %d was live when version %d was judged: both were asked for the same people, on data that neither had seen. Differences are paired, person by person.", live, judged)
+}
+
+// Apart reports whether both were asked for the same test window and nothing pairs their figures: Pair may.
+func (d *Diff) Apart() bool { return d.window && d.Paired == "" }
+
+// Pair pairs the figures of two versions that were asked for the same test window, each in its own evaluation, by what these kept of them: a and b hold the sums of
+// each draw of the bootstrap. Draws of the same people under the same seed belong together, replicate by replicate; of others nothing is paired, and it reports so.
+// What was not kept of a metric leaves that metric untested.
+func (d *Diff) Pair(a, b *Pool) bool {
+	ca, cb := a.cell("", ""), b.cell("", "")
+	if !d.Apart() || ca == nil || cb == nil || a.Seed != b.Seed || ca.N != cb.N || !slices.Equal(ca.Weight, cb.Weight) {
+		return false
+	}
+	tested := false
+	for i := range d.Figures {
+		f := &d.Figures[i]
+		fa, fb := ca.figure(string(Candidate), f.Metric), cb.figure(string(Candidate), f.Metric)
+		if fa == nil || fb == nil || fa.N != fb.N || !slices.Equal(ca.weights(fa), cb.weights(fb)) {
+			continue
+		}
+		c := compare(fa.N, fb.Sum/float64(fb.N), fa.Sum/float64(fa.N), fb.Sums, cb.weights(fb), fa.Sums, ca.weights(fa))
+		f.Difference, f.P = Figure{c.Difference, c.Low, c.High}, c.P
+		tested = true
+	}
+	if tested {
+		d.Paired = "both"
+		d.Tells = "Neither was live when the other was judged, but both were asked for the same people in the same test window, on data that neither had seen. Differences are paired, person by person; those without an interval are not tested."
+	}
+	return tested
 }
 
 func side(number int, r *Report, at string) DiffSide {
@@ -171,6 +209,9 @@ func (d *Diff) figures(qa, qb *Quality, nameA, nameB string) {
 	}
 	for _, eb := range cb.Estimates {
 		ea := ca.Estimate(eb.Metric, All)
+		if m, _, _ := parseMetric(eb.Metric); m == Overlap && d.Paired == "" { // each with the version that was live then: two different things
+			continue
+		}
 		if eb.Split != All || ea == nil || ea.Value == nil || eb.Value == nil {
 			continue
 		}
@@ -408,6 +449,7 @@ func (d *Diff) Better() (tone, says string) {
 	f := d.Figures[at]
 	a, b := fmt.Sprintf("version %d", d.A.Version), fmt.Sprintf("version %d", d.B.Version)
 	values := fmt.Sprintf("%s %s and %s", f.Metric, plain(*f.A.Value), plain(*f.B.Value))
+	by := figure(f.Difference.Value, f.Difference.Low, f.Difference.High, signed)
 	switch low, high := f.Difference.Low, f.Difference.High; {
 	case d.unlike:
 		return "none", fmt.Sprintf("Judged by different protocols, so nothing tells %s from %s: %s.", a, b, values)
@@ -416,11 +458,11 @@ func (d *Diff) Better() (tone, says string) {
 	case d.Paired == "" || low == nil || high == nil:
 		return "none", fmt.Sprintf("No test tells %s from %s: %s.", a, b, values)
 	case *low > 0:
-		return "good", fmt.Sprintf("V%s is better than %s, by %s of %s.", b[1:], a, signed(*f.Difference.Value), f.Metric)
+		return "good", fmt.Sprintf("V%s is better than %s, by %s of %s.", b[1:], a, by, f.Metric)
 	case *high < 0:
-		return "bad", fmt.Sprintf("V%s is worse than %s, by %s of %s.", b[1:], a, signed(*f.Difference.Value), f.Metric)
+		return "bad", fmt.Sprintf("V%s is worse than %s, by %s of %s.", b[1:], a, by, f.Metric)
 	}
-	return "none", fmt.Sprintf("No difference can be told: %s.", values)
+	return "none", fmt.Sprintf("No difference can be told: %s, paired difference %s.", values, by)
 }
 
 // apart reports whether two intervals have no value in common.
@@ -448,7 +490,7 @@ func (d *Diff) WriteMarkdown(w io.Writer) error {
 	if len(d.Figures) > 0 {
 		m.line("### Figures")
 		m.line("")
-		m.table([]string{"Metric", a, b, "Difference", "95 % interval", "p"}, func(row func(...string)) {
+		m.table([]string{"Metric", a, b, d.Difference(), "95 % interval", "p"}, func(row func(...string)) {
 			for _, f := range d.Figures {
 				row(escape(f.Metric), optional(f.A.Value, plain), optional(f.B.Value, plain), optional(f.Difference.Value, signed), between(f.Difference.Low, f.Difference.High, signed), escape(optional(f.P, probability)))
 			}
@@ -483,6 +525,14 @@ func (d *Diff) WriteMarkdown(w io.Writer) error {
 		return fmt.Errorf("write comparison of versions %d and %d of %s: %w", d.A.Version, d.B.Version, d.Model, err)
 	}
 	return nil
+}
+
+// Difference is what stands over the differences.
+func (d *Diff) Difference() string {
+	if d.Paired == "" {
+		return "Difference, not paired"
+	}
+	return "Paired difference"
 }
 
 // in prints a verdict with its value.

@@ -13,6 +13,7 @@ type diffPage struct {
 	Moves        *plot // of each metric of the shortest lists, as a share of a's
 	Gaps         *plot
 	OfChanges    []changesOf
+	Short, Long  []DiffFigure // of the headline's length, and of every other
 }
 
 // changesOf are the changes of one kind.
@@ -42,6 +43,14 @@ func newDiffPage(d *Diff) *diffPage {
 		}
 		last := &p.OfChanges[len(p.OfChanges)-1]
 		last.Changes = append(last.Changes, c)
+	}
+	_, length, _ := parseMetric(d.headline)
+	for _, f := range d.Figures {
+		if _, k, _ := parseMetric(f.Metric); k == length {
+			p.Short = append(p.Short, f)
+		} else {
+			p.Long = append(p.Long, f)
+		}
 	}
 	p.moves()
 	p.gaps()
@@ -91,7 +100,7 @@ func (p *diffPage) moves() {
 	p.Moves = &plot{Label: "change of each metric, as a share of " + p.NameA, Ticks: ticks, Marks: []mark{{a.at(0), "zero"}}}
 	for _, m := range all {
 		row := a.row(plainName(m.metric), "candidate", m.Figure, show)
-		if m.f.Difference.Low == nil && p.Paired == "" {
+		if m.f.Difference.Low == nil {
 			row.Sub = "not tested"
 		}
 		p.Moves.Rows = append(p.Moves.Rows, row)
@@ -138,6 +147,26 @@ func (x DiffBudget) Turned() (tone string) {
 		return "good"
 	}
 	return "warn"
+}
+
+// diffWithin is a part of the comparison beside the whole page.
+type diffWithin struct {
+	Page  *diffPage
+	Block any
+}
+
+// With hands a part of the comparison to a template together with the page.
+func (p *diffPage) With(block any) diffWithin { return diffWithin{p, block} }
+
+// How says how the figures of both were come by.
+func (p *diffPage) How() string {
+	switch {
+	case p.Paired != "":
+		return "paired: both were asked for the same people"
+	case p.window:
+		return "both were asked for the same test window, and nothing pairs their figures, so nothing is tested"
+	}
+	return "each was measured on its own people, so nothing is tested"
 }
 
 // Sides are both versions.

@@ -33,7 +33,7 @@ func TestComparePaired(t *testing.T) {
 	if d.Paired != "b" || f.Metric != "ndcg@5" || *f.Difference.Value != *c.Difference || *f.Difference.Low != *c.Low || *f.P != *c.P || *f.A.Value != *live.Value {
 		t.Errorf("paired %q: %+v, want the comparison %+v", d.Paired, f, c)
 	}
-	if _, says := d.Better(); !strings.HasPrefix(says, "Version 7 is better than version 3, by +") {
+	if _, says := d.Better(); !strings.HasPrefix(says, "Version 7 is better than version 3, by +0.") {
 		t.Errorf("it says %q", says)
 	}
 	back := Compare("home", 7, 3, exampleReport(t), &Report{Quality: &Quality{}}, "", "")
@@ -110,6 +110,82 @@ func TestCompareApart(t *testing.T) {
 	}
 	if err := d.WriteHTML(fullDisk{}); err == nil || !strings.Contains(err.Error(), "versions 11 and 12 of home: no space left") {
 		t.Errorf("to a full disk: %v", err)
+	}
+}
+
+// TestPair: two versions that are judged apart on the same people, one after another, differ as they do where one evaluation asks both; of other people, under another
+// seed, of another window, and of what was not kept, nothing is paired.
+func TestPair(t *testing.T) {
+	f := rich(invented(600, 40, 6))
+	all := inventedContenders(40)
+	judged := func(contenders ...Contender) *Report {
+		q, err := Evaluate(t.Context(), f.task(), contenders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &Report{Quality: q}
+	}
+	alone := all[1]
+	alone.Role = Candidate
+	a, b, together := judged(alone, all[2]), judged(all[0], all[2]), judged(all[0], all[1])
+	apart := func() *Diff { return Compare("home", 11, 12, a, b, "", "") }
+	d := apart()
+	if !d.Apart() || !strings.Contains(d.Tells, "nothing tests the difference") || strings.Contains(d.Difference(), "Paired") {
+		t.Fatalf("before it is paired: %q, %s", d.Difference(), d.Tells)
+	}
+	if !d.Pair(a.Quality.Pool, b.Quality.Pool) || d.Paired != "both" || !strings.Contains(d.Tells, "paired, person by person") || d.Apart() {
+		t.Fatalf("paired %q: %s", d.Paired, d.Tells)
+	}
+	tested := 0
+	for _, x := range d.Figures {
+		kept := b.Quality.Pool.cell("", "").figure(string(Candidate), x.Metric) != nil
+		if kept != (x.P != nil) {
+			t.Errorf("%s: kept %v, p %v", x.Metric, kept, x.P)
+		}
+		if x.P == nil {
+			continue
+		}
+		tested++
+		c := together.Quality.Comparison(x.Metric, All, "live v3")
+		for i, pair := range [][2]*float64{{x.Difference.Value, c.Difference}, {x.Difference.Low, c.Low}, {x.Difference.High, c.High}, {x.P, c.P}} {
+			if math.Abs(*pair[0]-*pair[1]) > 1e-12 {
+				t.Errorf("%s, %d: %v, and in one evaluation %v", x.Metric, i, *pair[0], *pair[1])
+			}
+		}
+	}
+	if tested == 0 || tested == len(d.Figures) {
+		t.Errorf("%d of %d figures are tested", tested, len(d.Figures))
+	}
+	tone, says := d.Better()
+	if tone != "good" || !strings.Contains(says, "(95 % interval +") {
+		t.Errorf("%s: %s", tone, says)
+	}
+	var page, md bytes.Buffer
+	if err := errors.Join(d.WriteHTML(&page), d.WriteMarkdown(&md)); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"page": page.String(), "Markdown": md.String()} {
+		if !strings.Contains(text, "Paired difference") {
+			t.Errorf("%s: nothing says that differences are paired", name)
+		}
+	}
+
+	fewer := *f
+	fewer.rows = f.rows[:599]
+	fewer.Cohorts = nil
+	q, err := Evaluate(t.Context(), fewer.task(), []Contender{all[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := *b.Quality.Pool
+	seed.Seed++
+	for name, other := range map[string]*Pool{"of others": q.Pool, "under another seed": &seed, "of nobody": {}} {
+		if d := apart(); d.Pair(a.Quality.Pool, other) || d.Paired != "" || d.Figures[0].P != nil {
+			t.Errorf("%s: paired", name)
+		}
+	}
+	if d := exampleDiff(t); d.Pair(a.Quality.Pool, b.Quality.Pool) || d.Paired != "b" {
+		t.Error("what a report has paired is paired again")
 	}
 }
 

@@ -324,9 +324,9 @@ func (a *app) diffCmd() *cobra.Command {
 	var to string
 	c := &cobra.Command{
 		Use: "diff MODEL A B [-o table|json|md|html] [--out FILE]", Short: "What differs between two versions, and which is better for whom",
-		Long: "Put two versions of a model beside each other, from their reports: figures (on the same people where one was live when the other was judged, else\n" +
-			"each on its own, and it says so), gaps by cohort, budgets, verdicts, and what they were made of. With -o html one page that needs nothing else,\n" +
-			"with -o md Markdown for a pull request.",
+		Long: "Put two versions of a model beside each other, from their reports: figures (paired, person by person, where one was live when the other was\n" +
+			"judged, or where the evaluations of one test window kept figures to be pooled, as a budget with pool asks; else each on its own, and it says so), gaps\n" +
+			"by cohort, budgets, verdicts, and what they were made of. With -o html one page that needs nothing else, with -o md Markdown for a pull request.",
 		Args:        usage(cobra.ExactArgs(3)),
 		Annotations: map[string]string{formats: "table json md html"},
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -381,15 +381,15 @@ func (a *app) writeDiff(out io.Writer, d *eval.Diff) error {
 	row(w, says)
 	row(w, d.Tells)
 	row(w)
-	row(w, "", fmt.Sprintf("VERSION %d", d.A.Version), fmt.Sprintf("VERSION %d", d.B.Version), "DIFFERENCE", "95 % INTERVAL")
+	row(w, "", fmt.Sprintf("VERSION %d", d.A.Version), fmt.Sprintf("VERSION %d", d.B.Version), strings.ToUpper(d.Difference()), "95 % INTERVAL", "P")
 	row(w, "interval", d.A.Interval, d.B.Interval)
 	row(w, "verdict", d.A.Says, d.B.Says)
 	for _, f := range d.Figures {
-		span := ""
+		span := "not tested"
 		if f.Difference.Low != nil {
 			span = fmt.Sprintf("%+.4f to %+.4f", *f.Difference.Low, *f.Difference.High)
 		}
-		row(w, f.Metric, figure("%.4f", f.A.Value), figure("%.4f", f.B.Value), figure("%+.4f", f.Difference.Value), span)
+		row(w, f.Metric, figure("%.4f", f.A.Value), figure("%.4f", f.B.Value), figure("%+.4f", f.Difference.Value), span, probability(f.P))
 	}
 	for _, c := range d.Cohorts {
 		row(w, "gap by "+c.Cohort, share(c.A.Value), share(c.B.Value))
@@ -409,6 +409,17 @@ func figure(format string, x *float64) string {
 		return "-"
 	}
 	return fmt.Sprintf(format, *x)
+}
+
+// probability prints a p, or nothing.
+func probability(p *float64) string {
+	switch {
+	case p == nil:
+		return ""
+	case *p < 0.001:
+		return "< 0.001"
+	}
+	return fmt.Sprintf("%.3f", *p)
 }
 
 // share prints a share in percent, or a dash.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/eval/drift"
@@ -71,6 +72,32 @@ func TestARetrainIsJudgedBesideWhatItReplaces(t *testing.T) {
 	// Other data of another day replaces nothing of that.
 	if res := earlier.night(7); !strings.Contains(earlier.budgetRules(res)[0].Subject, "against live v2") {
 		t.Errorf("without an erasure: %+v", earlier.budgetRules(res))
+	}
+}
+
+// TestVersionsOfOneIntervalArePaired: of three versions of one interval the first was live when the second was judged, and that when the third was. The first and the
+// third never met, but were asked for the same people with the same draws, of which a budget that looks back has the sums kept.
+func TestVersionsOfOneIntervalArePaired(t *testing.T) {
+	s := newShop(t, smallWorld)
+	share := 0.1
+	s.job.Budgets = []eval.Budget{{Metric: "ndcg@10", Against: string(eval.Live), Ratio: &share, Pool: 48 * time.Hour, OnFail: eval.Warn, Owner: "test"}}
+	s.night(5)
+	for i := range 2 { // what is trained differs by what its events weigh, and not by who is asked
+		s.job.Model.Weights = map[string]float64{"view": 0.25 * float64(i+1), "buy": 1}
+		s.night(5)
+	}
+	key := func(key string) string { return key }
+	d, err := s.runner.Compare(t.Context(), s.version(1), s.version(3), key)
+	if err != nil || d.Paired != "both" {
+		t.Fatalf("%v, %+v", err, d)
+	}
+	for _, f := range d.Figures {
+		if tested := f.P != nil && f.Difference.Low != nil && *f.Difference.Low <= *f.Difference.Value; tested != (f.Metric == "ndcg@10") {
+			t.Errorf("%s: %+v", f.Metric, f)
+		}
+	}
+	if d, err = s.runner.Compare(t.Context(), s.version(1), s.version(2), key); err != nil || d.Paired != "b" {
+		t.Errorf("the first, that was live, and the second: %v, %q", err, d.Paired)
 	}
 }
 
