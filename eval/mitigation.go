@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"gonum.org/v1/gonum/stat/distuv"
-
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -104,31 +102,24 @@ func (m *Mitigation) Choose() {
 		}
 		return
 	}
-	// The best of many is the best by chance, too: what brings groups together must do so at a level that allows for all that were tried (Bonferroni).
-	stretch := distuv.UnitNormal.Quantile(1-(1-Confidence)/(2*float64(max(1, len(m.Remedies))))) / z95
 	var best *Remedy
-	var dear, alone, idle int // beyond chance and refused for what they may cost; beyond it if no other had been tried; against what may be no gap
-	none := m.Stands.Gap.Low != nil && *m.Stands.Gap.Low <= 0
 	for _, p := range points[1:] {
-		if p.Cut == nil || p.Closed.Low == nil || p.Change.Low == nil {
+		sure := m.surety(p)
+		if sure == unknownSurety {
 			p.Against = "too few people to tell what it does"
 			continue
 		}
 		var against []string
-		costs := *p.Change.Low < -m.MostLoss
-		if costs {
+		if m.dear(p) {
 			against = append(against, fmt.Sprintf("it may cost %s of %s", percent(-*p.Change.Low), m.Metric))
 		}
 		switch {
-		case *p.Cut <= 0 || *p.Closed.Low <= 0:
+		case sure == chanceSurety:
 			against = append(against, "that it makes the gap smaller may be chance")
-		case *p.Closed.Value-stretch*(*p.Closed.Value-*p.Closed.Low) <= 0:
-			alone++
+		case sure == aloneSurety:
 			against = append(against, fmt.Sprintf("that it makes the gap smaller may be chance, as the best of %d", len(m.Remedies)))
-		case costs:
-			dear++
-		case none:
-			idle++
+		case m.dear(p):
+		case m.mayBeNone():
 			against = append(against, fmt.Sprintf("the gap itself may be chance (%s)", between(m.Stands.Gap.Low, m.Stands.Gap.High, plain)))
 		case best == nil || *p.Cut > *best.Cut:
 			best = p
@@ -141,45 +132,10 @@ func (m *Mitigation) Choose() {
 			best.Name, percent(*best.Cut), m.Metric, percent(m.MostLoss), len(m.Remedies))
 		return
 	}
-	m.Says = m.none(dear, alone, idle)
-	if none {
+	m.Says = m.none()
+	if m.mayBeNone() {
 		m.Says = "the gap may be chance, and " + m.Says
 	}
-}
-
-// none says why no remedy is proposed: so many stand against a gap that may be chance; of those that were tried so many make the gap smaller beyond chance and may cost too much, and so many would be beyond
-// chance if each were alone.
-func (m *Mitigation) none(dear, alone, idle int) string {
-	n := len(m.Remedies)
-	if n == 0 {
-		var whys []string
-		for _, u := range m.NotTried {
-			if !slices.Contains(whys, u.Why) {
-				whys = append(whys, u.Why)
-			}
-		}
-		if len(whys) == 0 {
-			return "no remedy was tried"
-		}
-		return "no remedy was tried: " + strings.Join(whys, "; ")
-	}
-	var out []string
-	if idle > 0 {
-		out = append(out, fmt.Sprintf("%d of the %d tried would bring its two groups together beyond chance, but nothing is proposed against what may be no gap: more people, or more days of validation, would tell", idle, n))
-	}
-	if dear > 0 {
-		out = append(out, fmt.Sprintf("%d of the %d tried would make it smaller beyond chance, but may cost more than %s of %s", dear, n, percent(m.MostLoss), m.Metric))
-	}
-	if alone > 0 {
-		out = append(out, fmt.Sprintf("%d of the %d tried would be beyond chance if it had been tried alone, and is not as the best of so many", alone, n))
-	}
-	if len(out) == 0 && n == 1 {
-		return "the one remedy tried does not make the gap smaller beyond chance"
-	}
-	if len(out) == 0 {
-		return fmt.Sprintf("none of the %d remedies tried makes the gap smaller beyond chance", n)
-	}
-	return strings.Join(out, "; ")
 }
 
 // beats reports whether r is at least as good as o in both the metric and the gap, and better in one.

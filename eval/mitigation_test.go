@@ -95,6 +95,71 @@ func TestChooseNone(t *testing.T) {
 	}
 }
 
+// TestTold: who decides reads how large the gap is, what was tried, what is proposed brings and costs, what is chance, and what to do next; where nothing is proposed,
+// why, and what the nearest would take.
+func TestTold(t *testing.T) {
+	says := func(m *Mitigation, what string) string {
+		t.Helper()
+		told := m.Told("nightly")
+		if told[len(told)-1].Of != "Next" {
+			t.Fatalf("it ends with %+v", told[len(told)-1])
+		}
+		for _, x := range told {
+			if x.Of == what {
+				return x.Says
+			}
+		}
+		return ""
+	}
+	want := func(m *Mitigation, what, text string) {
+		t.Helper()
+		if got := says(m, what); !strings.Contains(got, text) || text == "" && got != "" {
+			t.Errorf("%s: %q, want %q", what, got, text)
+		}
+	}
+	m := curve()
+	m.Stands.Worst, m.Stands.Best, m.Remedies[0].Patch = "female", "male", "models.home.lists.calibrate: {by: brand, weight: 0.1}"
+	m.Choose()
+	want(m, "The gap", "female is served worst and male best: 0.1000 (95 % interval 0.0500 to 0.2000) of ndcg@10 lie between them. That is more than chance.")
+	want(m, "Tried", "4 ways, each measured on the same 500 people as the model as it stands: 4 spread lists")
+	want(m, "It brings", "The gap becomes 20.0 % smaller: from 0.1000 to 0.0800. Female and male come together by 20.0 % (95 % interval 15.0 % to 25.0 %)")
+	want(m, "It costs", "0.25 % of ndcg@10, at worst 0.45 %; 1.0 % is what may be lost.")
+	want(m, "Chance", "3 of 4 make the gap smaller beyond chance when") // lucky is not
+	want(m, "Chance", "; 1 more would if nothing else had been tried. It is chosen on the people")
+	want(m, "Next", "rapport mitigate nightly --write puts models.home.lists.calibrate: {by: brand, weight: 0.1} into the project file")
+	want(m, "Why none", "")
+
+	m.Remedies = m.Remedies[1:2] // halves the gap, too dear
+	m.Choose()
+	want(m, "Why none", "1 of the 1 tried would make it smaller beyond chance, but may cost more than 1.0 %")
+	want(m, "The nearest", "Strong. The gap becomes 50.0 % smaller")
+	want(m, "Next", "--most-loss 2.8% would propose strong")
+	m.MostLoss = 0.028
+	if m.Choose(); m.Proposed != "strong" {
+		t.Error("what would propose it does not")
+	}
+	m.Remedies[0].Change = figureOf(0.01, -0.005, 0.02)
+	want(m, "It costs", "Probably nothing of ndcg@10 (+1.00 %), at worst 0.50 %")
+	m.Remedies[0].Change = figureOf(0.01, 0.005, 0.02)
+	want(m, "It costs", "Nothing of ndcg@10, which gains 1.00 %")
+
+	m.Remedies[0].Closed = figureOf(0.1, -0.4, 0.6)
+	m.Choose()
+	want(m, "Next", "None of these moves this gap")
+	want(m, "The nearest", "")
+	m.Remedies = nil
+	m.NotTried = []Untried{{"fresh", "nothing says which items are new"}}
+	m.Choose()
+	want(m, "Next", "No remedy was tried: nothing says which items are new: declare what is missing")
+	low := -0.1
+	m.Stands.Gap.Low = &low
+	want(m, "The gap", "That may be chance.")
+	want(m, "Next", "Measure before anything is changed")
+	m.Stands.Gap = Figure{}
+	want(m, "The gap", "Fewer than two groups of gender")
+	want(m, "Tried", "")
+}
+
 // TestCurveLabels: numbers stand on no point and on no other number, inside of the chart; points that lie on one another share a label.
 func TestCurveLabels(t *testing.T) {
 	points := []curvePoint{{x: 95, y: 20, Number: 0}, {x: 95.5, y: 20.5, Number: 8}, {x: 96, y: 21, Number: 9}, {x: 90, y: 20, Number: 3}, {x: 85, y: 26, Number: 14}, {x: 2, y: 2, Number: 5}}

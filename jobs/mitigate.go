@@ -486,7 +486,7 @@ func (e *experiment) floored(q *eval.Quality) (out []remedy, why string) {
 				continue
 			}
 			out = append(out, remedy{
-				Remedy: eval.Remedy{Name: fmt.Sprintf("%.4g %% of the places for %d of %s", 100*f.Share, len(of), p.Attribute), Strength: f.Share, Patch: e.lists(fmt.Sprintf("at_least: {%s: %s}", p.Attribute, FloorText(&f)))},
+				Remedy: eval.Remedy{Name: fmt.Sprintf("%.4g %% of the places for the %d least shown of %s", 100*f.Share, len(of), p.Attribute), Strength: f.Share, Patch: e.lists(fmt.Sprintf("at_least: {%s: %s}", p.Attribute, FloorText(&f)))},
 				change: Remedy{AtLeast: &f}, try: variant{rules: &with},
 			})
 		}

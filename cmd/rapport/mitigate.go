@@ -103,7 +103,7 @@ type mitigated struct {
 // remedy puts what is proposed into the project file, if that is asked for, and says what was done or what to do.
 func (e *errand) remedy(out *jobs.Mitigated, write bool) (do string, written bool, err error) {
 	if out.Remedy == nil {
-		return "nothing is proposed", false, nil
+		return out.Next(e.job.Name), false, nil
 	}
 	text, err := e.Remedied(e.job.Name, out.Remedy)
 	patch := ""
@@ -135,6 +135,17 @@ func printMitigated(w io.Writer, v mitigated) {
 	}
 	row(w, "ended by", v.Ended())
 	row(w)
+	if v.Proposed != "" {
+		row(w, "proposed", v.Proposed)
+	} else {
+		row(w, "proposed", "nothing")
+	}
+	told := v.Told(v.Job)
+	for _, x := range told[:len(told)-1] {
+		row(w, strings.ToLower(x.Of), x.Says)
+	}
+	row(w, "next", v.Do)
+	row(w)
 	row(w, "REMEDY", v.Metric, "CHANGE (95 %)", "GAP (95 %)", "CUT", "CLOSED (95 %)", "")
 	for _, r := range v.All() {
 		mark := ""
@@ -165,10 +176,10 @@ func printMitigated(w io.Writer, v mitigated) {
 		row(w, "not tried", x.Name+": "+x.Why)
 	}
 	row(w)
-	row(w, "proposed", v.Says)
+	row(w, "CHANGE", "what becomes of "+v.Metric+", as a share of what the model has as it stands; CUT: the share of the gap that is gone; CLOSED: by which its two groups come together")
+	row(w, "front", "no other has both a higher "+v.Metric+" and a smaller gap; AWRF 1: places are spread as what people took; SAME ITEMS: of each list, as before")
 	row(w, "page", v.Page)
 	row(w, "kept", v.Key)
-	row(w, "", v.Do)
 }
 
 func fourth(x *float64) string {
