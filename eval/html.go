@@ -133,6 +133,7 @@ type page struct {
 	Tone, Mark, Says string // the verdict
 	Answers          []answer
 	Reasons, More    []string // the gravest, and the others
+	Detail           []string // what stands behind those of drift, a column each
 	Tiles            []tile
 	Sections         []section
 
@@ -195,8 +196,9 @@ func newPage(r *Report) *page {
 	p.Tone, p.Says = r.verdict()
 	p.Mark = marks[p.Tone]
 	p.Answers = r.answers()
-	first := min(4, len(r.Decision.Reasons))
-	p.Reasons, p.More = r.Decision.Reasons[:first], r.Decision.Reasons[first:]
+	reasons, detail := r.whys()
+	first := min(4, len(reasons))
+	p.Reasons, p.More, p.Detail = reasons[:first], reasons[first:], detail
 	if q := r.Quality; q != nil {
 		p.Headline, p.Length = q.Headline, headLength(q)
 		p.quality(q)

@@ -199,3 +199,57 @@ func TestRefusedBeforeTraining(t *testing.T) {
 		t.Errorf("read again: %v, trained %v", err, back != nil && back.trained())
 	}
 }
+
+// TestWhys: the first screen says in plain words what has drifted, in a line for each cause, and no statistic; what each column did stands behind it.
+func TestWhys(t *testing.T) {
+	cause := func(name string, kind drift.CauseKind) drift.Column {
+		c := drift.Column{Name: name, Verdict: drift.Drifted, Effect: ptr(0.2), Threshold: 0.1, Says: name + " has drifted: effect 0.200 against 0.100, adjusted p < 0.001."}
+		if kind != "" {
+			c.Cause = &drift.Cause{Kind: kind, Says: "The evidence."}
+		}
+		return c
+	}
+	r := exampleReport(t)
+	r.Drift = &drift.Report{Columns: []drift.Column{
+		cause("item", drift.BehaviourShift), cause("channel", drift.UpstreamBreak), cause("live_quality", ""), {Name: "still", Verdict: drift.Stable, Says: "still is stable."},
+		{Name: "few", Verdict: drift.Insufficient, Says: "few has too few people."}, {Name: "scarce", Verdict: drift.Insufficient, Says: "scarce has too few people."},
+	}}
+	for i := range 6 {
+		r.Drift.Columns = append(r.Drift.Columns, cause(fmt.Sprintf("view_%d", i), drift.BehaviourShift))
+	}
+	r.Decision = Gate([]Budget{{Metric: "ndcg@5", Against: "live", Ratio: ptr(1.2), OnFail: Block, Owner: "ml-lead", Why: "a leap"}}, r.Quality, nil, Drift{Report: r.Drift, Action: Warn})
+	got, detail := r.whys()
+	at := func(text string) int {
+		return slices.IndexFunc(got, func(s string) bool { return strings.Contains(s, text) })
+	}
+	if at("the budget is at least 120.0 %") != 0 {
+		t.Errorf("the gravest is not the first: %q", got)
+	}
+	for _, want := range []string{
+		"Drift: the same people do otherwise than before. It shows in item, view 0, view 1, view 2 and 3 other columns.",
+		"Drift: the source writes otherwise than before, as by lost values or other units. It shows in channel.",
+		"Drift: what the model makes of its inputs has moved. It shows in live quality.", "Drift of 2 columns could not be judged",
+	} {
+		if at(want) < 0 {
+			t.Errorf("%q lacks %q", got, want)
+		}
+	}
+	if at("effect") >= 0 || at("adjusted p") >= 0 || at("still") >= 0 {
+		t.Errorf("it tells of statistics: %q", got)
+	}
+	if len(detail) != 11 || !strings.Contains(detail[0], "adjusted p < 0.001. The evidence.") {
+		t.Errorf("behind it stand %q", detail)
+	}
+	if n := len(got) + len(detail) - 4; n != len(r.Decision.Reasons) { // three lines of causes, and one of what was not judged
+		t.Errorf("%d reasons are told of, want %d", n, len(r.Decision.Reasons))
+	}
+}
+
+// TestBinLabel: what has a bin is a number that can be read.
+func TestBinLabel(t *testing.T) {
+	for label, want := range map[string]string{"5.687e+05 and over": "568,700 and over", "2954 to 1.2e+04": "2954 to 12,000", "under 1e-05": "under 1e-05", "sku-1e": "sku-1e", "0.5 to 2": "0.5 to 2"} {
+		if got := binLabel(label); got != want {
+			t.Errorf("%q: %q, want %q", label, got, want)
+		}
+	}
+}

@@ -23,7 +23,8 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	m.line("")
 	m.line("%s", escape(printInterval(r.Run.Interval)))
 	m.line("")
-	for _, reason := range r.Decision.Reasons {
+	reasons, _ := r.whys()
+	for _, reason := range reasons {
 		m.line("- %s", escape(reason))
 	}
 	m.line("")

@@ -116,9 +116,21 @@ func (m *markdown) worth(f *MinimizationFacts) {
 
 var minimizationDefinition = Definition{"minimization ledger", "What lists lose without each column, attribute and length of history that a job reads, measured by training without it, beside what it tells of people. It says which of them people’s data could do without."}
 
+// Heading is what the ledger comes to, short enough for a heading.
+func (p *ledgerPage) Heading() string {
+	x := p.Proposal
+	if x == nil || len(x.Drop) < 2 || x.Judged.Verdict != Droppable {
+		return capital(p.Says)
+	}
+	return fmt.Sprintf("%d things can go: without them lists lose no more than %s of %s", len(x.Drop), percent(p.Margin), p.Metric)
+}
+
 // why says on what the headline rests.
 func (p *ledgerPage) why() {
 	if x := p.Proposal; x != nil {
+		if says := capital(p.Says); says != p.Heading() {
+			p.Why = append(p.Why, says)
+		}
 		switch {
 		case x.Judged.Verdict == Unread:
 			p.Why = append(p.Why, "the model reads none of it")

@@ -147,6 +147,30 @@ func TestLedgerHeadline(t *testing.T) {
 	}
 }
 
+// TestLedgerHeading: of several things the heading says how many and what that costs at most, and the list of them stands under it; of one it says which.
+func TestLedgerHeading(t *testing.T) {
+	m := ledgerOf()
+	page := func() string {
+		var out bytes.Buffer
+		if err := m.WriteHTML(&out, MinimizationHead{Job: "nightly", Model: "home"}); err != nil {
+			t.Fatal(err)
+		}
+		return strings.ReplaceAll(out.String(), "\u00a0", " ")
+	}
+	if text := page(); !strings.Contains(text, `<p class="says">Storing 90 days instead of 364 days costs`) || strings.Count(text, "Storing 90 days") != 1 {
+		t.Error("the heading is not what is proposed, once")
+	}
+	m.Proposal.Drop = append(m.Proposal.Drop, "not reading the column device of events")
+	m.Says = m.Headline()
+	if text := page(); !strings.Contains(text, `<p class="says">2 things can go: without them lists lose no more than 0.5 % of ndcg@10</p>`) || !strings.Contains(text, "<li>Storing 90 days") {
+		t.Errorf("the heading of several: %s", m.Says)
+	}
+	m.Proposal.Judged.Verdict = Unclear
+	if text := page(); strings.Contains(text, "2 things can go") {
+		t.Error("what is undecided is said to cost nothing")
+	}
+}
+
 func TestLedgerLink(t *testing.T) {
 	made := time.Date(2026, 3, 1, 4, 0, 0, 0, time.UTC)
 	f := ledgerOf().Link("minimization/nightly/2026-02-28/abc", made, made.Add(50*time.Hour), table.Interval{End: made})

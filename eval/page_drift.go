@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rapport-ml/rapport/eval/drift"
@@ -124,13 +126,13 @@ func newDriftCard(c drift.Column) driftCard {
 	height := func(x float64) float64 { return math.Round(10*(histogramHeight-2)*x/max(tallest, 1e-9)) / 10 }
 	for i, b := range c.Bins {
 		d.Bins = append(d.Bins, binBar{
-			Label: b.Label, Reference: percent(b.Reference), Current: percent(b.Current),
+			Label: binLabel(b.Label), Reference: percent(b.Reference), Current: percent(b.Current),
 			X: cent(slot * (float64(i) + 0.06)), Width: cent(slot * 0.88), Height: height(b.Reference), Y: histogramHeight - height(b.Reference),
 			InX: cent(slot * (float64(i) + 0.28)), InWidth: cent(slot * 0.44), InHeight: height(b.Current), InY: histogramHeight - height(b.Current),
 		})
 	}
 	if d.Ordered {
-		d.First, d.Last = c.Bins[0].Label, c.Bins[len(c.Bins)-1].Label
+		d.First, d.Last = d.Bins[0].Label, d.Bins[len(d.Bins)-1].Label
 		return d
 	}
 	order := make([]int, len(c.Bins))
@@ -153,6 +155,19 @@ func newDriftCard(c drift.Column) driftCard {
 		d.Shown = append(d.Shown, b)
 	}
 	return d
+}
+
+// exponent is a number as 5.687e+05.
+var exponent = regexp.MustCompile(`[0-9]+(?:\.[0-9]+)?e[+-][0-9]+`)
+
+// binLabel prints large numbers of a bin's label in full: 568,700.
+func binLabel(label string) string {
+	return exponent.ReplaceAllStringFunc(label, func(s string) string {
+		if x, err := strconv.ParseFloat(s, 64); err == nil && x >= 1000 {
+			return amount(x)
+		}
+		return s
+	})
 }
 
 // heatMap is what drifted over runs: a row a column, a cell a run.
@@ -245,7 +260,11 @@ func (p *page) heat() {
 	}
 	step := max(4, (len(days)+heatHeads-1)/heatHeads) // a label is as wide as three cells
 	for i := 0; i < len(days); i += step {
-		h.Heads = append(h.Heads, heatHead{h.Days[i].Label[len("2006-"):], min(step, len(days)-i)})
+		head := heatHead{h.Days[i].Label[len("2006-"):], min(step, len(days)-i)}
+		if head.Span < 3 && len(days) > 3*heatHeads { // its label would stand beyond the last day
+			head.Label = ""
+		}
+		h.Heads = append(h.Heads, head)
 	}
 	p.Heat = h
 }

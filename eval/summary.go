@@ -46,6 +46,74 @@ func (r *Report) verdict() (tone, says string) {
 	return "good", "May be published: every rule is kept."
 }
 
+// causeWords say in plain words what a drift is put down to; "" is that of what a model makes of its inputs.
+var causeWords = map[drift.CauseKind]string{
+	drift.UpstreamBreak: "the source writes otherwise than before, as by lost values or other units", drift.ConsentShift: "other people may be used than before",
+	drift.RetentionCut: "the window reaches less far back than before", drift.PopulationShift: "other people came, or some are more active than before",
+	drift.BehaviourShift: "the same people do otherwise than before", drift.UnclearCause: "what people do has changed, and too few are known from before to say whose doing it is",
+	"": "what the model makes of its inputs has moved",
+}
+
+// whys are the reasons of the decision in plain words: those of drift in a line for each cause, and what could not be judged in one. Detail is what stands behind
+// such lines, a sentence for each column.
+func (r *Report) whys() (out, detail []string) {
+	causes := map[string]drift.CauseKind{}
+	if r.Drift != nil {
+		for _, c := range r.Drift.Columns {
+			cause := drift.CauseKind("")
+			if c.Cause != nil {
+				cause = c.Cause.Kind
+			}
+			causes["drift of "+c.Name] = cause
+		}
+	}
+	rules := map[string]*Rule{}
+	for i := range r.Decision.Rules {
+		if x := &r.Decision.Rules[i]; x.Kind == "drift" {
+			if _, of := causes[x.Subject]; of {
+				rules[x.Says] = x
+			}
+		}
+	}
+	at := map[drift.CauseKind]int{} // the line of each cause
+	columns := map[drift.CauseKind][]string{}
+	var order []drift.CauseKind
+	unjudged, line := 0, -1
+	for _, reason := range r.Decision.Reasons {
+		x := rules[reason]
+		switch {
+		case x == nil:
+			out = append(out, reason)
+			continue
+		case x.Verdict == Fail:
+			cause := causes[x.Subject]
+			if _, had := at[cause]; !had {
+				at[cause] = len(out)
+				order = append(order, cause)
+				out = append(out, "")
+			}
+			columns[cause] = append(columns[cause], plainName(strings.TrimPrefix(x.Subject, "drift of ")))
+		default:
+			if unjudged++; line < 0 {
+				line = len(out)
+				out = append(out, "")
+			}
+		}
+		detail = append(detail, reason)
+	}
+	for _, cause := range order {
+		names := columns[cause]
+		if more := len(names) - 4; more > 1 {
+			names = append(slices.Clone(names[:4]), fmt.Sprintf("%d other columns", more))
+		}
+		out[at[cause]] = fmt.Sprintf("Drift: %s. It shows in %s.", causeWords[cause], list(names))
+	}
+	if line >= 0 {
+		out[line] = fmt.Sprintf("Drift of %s could not be judged: too little to go by.", plural(unjudged, "column"))
+	}
+	return out, detail
+}
+
 // answers are the questions of the first screen.
 func (r *Report) answers() []answer {
 	var out []answer
@@ -61,13 +129,31 @@ func (r *Report) answers() []answer {
 			Question: "What is served now?", Tone: "none", Section: "lineage", Says: "What was live before: nothing was trained, judged or published by this run.",
 		}, answer{
 			Question: "What can be done?", Tone: "none", Section: "drift",
-			Says: "If the data are wrong, mend the source and run again. If the change is meant, rapport drift ack RUN --until T --why TEXT silences these causes until then, and the next run of the interval trains. What it trains is judged like any other: the gate may refuse it still, also for drift of its scores or of the live version’s quality, which is known only then and acknowledged in its turn.",
+			Says: "If the data are wrong, mend the source and run again. If the change is meant, " + r.acknowledging() + ", and the next run of the interval trains. What it trains is judged like any other: the gate may refuse it still, also for drift of its scores or of the live version’s quality, which is known only then and acknowledged in its turn.",
 		})
 	}
 	for i := range out {
 		out[i].Mark = marks[out[i].Tone]
 	}
 	return out
+}
+
+// acknowledging says how what has drifted is acknowledged, cause by cause.
+func (r *Report) acknowledging() string {
+	var causes []string
+	var columns []drift.Column
+	if r.Drift != nil {
+		columns = r.Drift.Columns
+	}
+	for _, c := range columns {
+		if c.Verdict == drift.Drifted && c.Cause != nil && c.Acknowledged == "" && !slices.Contains(causes, string(c.Cause.Kind)) {
+			causes = append(causes, string(c.Cause.Kind))
+		}
+	}
+	if len(causes) < 2 {
+		return "rapport drift ack RUN --until T --why TEXT silences this cause until then (of several columns, --column or --cause names those that are known)"
+	}
+	return "rapport drift ack RUN --until T --why TEXT --cause CAUSE silences one cause until then (here there are " + list(causes) + ")"
 }
 
 func (r *Report) better() answer {

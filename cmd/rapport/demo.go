@@ -117,7 +117,7 @@ func (a *app) demo(cmd *cobra.Command, dir string) error {
 		}
 		row(out)
 		if last.Published != nil {
-			row(out, "published", fmt.Sprintf("%s version %d, lists of %d subjects in %s", last.Model.Name, last.Model.Version, last.Published.Entities, pr.Project.Online))
+			row(out, "published", fmt.Sprintf("%s version %d, lists of %d subjects in %s", last.Model.Name, last.Model.Version, last.Published.Entities, pr.Project.Online.URL))
 		}
 		row(out, "report", pr.Locate(last.Report+".html"))
 		row(out, "took", fmt.Sprintf("%.1f s", a.wall().Sub(began).Seconds()))
