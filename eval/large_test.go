@@ -211,8 +211,10 @@ func TestWhys(t *testing.T) {
 	}
 	r := exampleReport(t)
 	r.Drift = &drift.Report{Columns: []drift.Column{
-		cause("item", drift.BehaviourShift), cause("channel", drift.UpstreamBreak), cause("live_quality", ""), {Name: "still", Verdict: drift.Stable, Says: "still is stable."},
-		{Name: "few", Verdict: drift.Insufficient, Says: "few has too few people."}, {Name: "scarce", Verdict: drift.Insufficient, Says: "scarce has too few people."},
+		cause("item", drift.BehaviourShift), cause("channel", drift.UpstreamBreak), cause("live_quality", ""),
+		{Name: "still", Verdict: drift.Stable, Says: "still is stable."},
+		{Name: "few", Verdict: drift.Insufficient, Says: "few has too few people."},
+		{Name: "scarce", Verdict: drift.Insufficient, Says: "scarce has too few people."},
 	}}
 	for i := range 6 {
 		r.Drift.Columns = append(r.Drift.Columns, cause(fmt.Sprintf("view_%d", i), drift.BehaviourShift))
