@@ -107,13 +107,13 @@ func (c *consent) choose(ctx context.Context, b storage.Bucket, keep func(policy
 	return joinRecords(records, nil), nil
 }
 
-// decide makes the decisions of purposes by all records, and others beside them.
-func (c *consent) decide(ctx context.Context, b storage.Bucket, beside []policy.Record, now time.Time, erasures []policy.Erasure, purposes ...policy.Purpose) ([]*policy.Decisions, error) {
+// decide makes the decisions of purposes by all records, those beside them, and others, which are sorted (nil: none).
+func (c *consent) decide(ctx context.Context, b storage.Bucket, beside []policy.Record, others *event.Records, now time.Time, erasures []policy.Erasure, purposes ...policy.Purpose) ([]*policy.Decisions, error) {
 	beside = slices.Concat(c.said.records, beside)
 	if c.stored != nil {
-		return event.DecideConsent(ctx, b, *c.stored, beside, now, erasures, purposes...)
+		return event.DecideConsent(ctx, b, *c.stored, beside, others, now, erasures, purposes...)
 	}
-	return c.records.Decide(beside, now, erasures, purposes...)
+	return c.records.Decide(beside, others, now, erasures, purposes...)
 }
 
 // people is how many people the records are of. Cost: the feed's snapshot is read, if it stands.
@@ -298,17 +298,17 @@ func (w *work) withdrawalsOnto(ctx context.Context, before *consent, others *eve
 	return out, nil
 }
 
-// judgeImport compares the decisions of both purposes by what is known before and by what is after, which is also beside.
-func (w *work) judgeImport(ctx context.Context, before, after *consent, beside []policy.Record, gone []policy.Erasure) (*policy.Hold, error) {
+// judgeImport compares the decisions of both purposes by what is known before and by what is after, beside others (nil: none).
+func (w *work) judgeImport(ctx context.Context, before, after *consent, others *event.Records, gone []policy.Erasure) (*policy.Hold, error) {
 	purposes := []policy.Purpose{w.job.Training}
 	if w.job.Evaluation != nil {
 		purposes = append(purposes, *w.job.Evaluation)
 	}
-	was, err := before.decide(ctx, w.Bucket, nil, w.now, gone, purposes...)
+	was, err := before.decide(ctx, w.Bucket, nil, nil, w.now, gone, purposes...)
 	if err != nil {
 		return nil, err
 	}
-	is, err := after.decide(ctx, w.Bucket, beside, w.now, gone, purposes...)
+	is, err := after.decide(ctx, w.Bucket, nil, others, w.now, gone, purposes...)
 	if err != nil {
 		return nil, err
 	}

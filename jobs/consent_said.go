@@ -216,7 +216,7 @@ func (r *Runner) Consenter(js []*Job) *Consenter {
 // Consented says what became of records.
 type Consented struct {
 	Subjects  int          `json:"subjects"`
-	Unknown   int          `json:"unknown,omitempty"` // of records that come one by one: people of whom nothing was known; what they say holds if they come
+	Unknown   int          `json:"unknown,omitempty"` // people of whom nothing was known; what they say holds if they come
 	Records   int          `json:"records"`           // that are kept, those that are known already among them
 	Unused    int          `json:"unused"`            // of these, for purposes that no job of the project has
 	Withheld  int          `json:"withheld"`          // of these, without their source text, which held the person's own id
@@ -225,6 +225,7 @@ type Consented struct {
 	Held      bool         `json:"held"`              // the import is: nothing is kept of it but what people withdrew themselves
 	Hold      *policy.Hold `json:"hold,omitempty"`
 	Accepted  *Accepted    `json:"accepted,omitempty"`
+	Already   *Imported    `json:"already,omitempty"` // the file was recorded before: nothing is recorded now
 	Effective time.Time    `json:"at"`
 }
 
@@ -269,67 +270,15 @@ func (c *Consenter) Record(ctx context.Context, sent []event.Said) (*Consented, 
 	if err := c.log(ctx, len(people), marks); err != nil {
 		return nil, err
 	}
-	return out, c.keep(ctx, journal, epoch, ids, out, records, nil)
-}
-
-// Import takes the records of a file, as a feed's are read, but for what no feed can be asked about: a state that is not known, a time that cannot be meant
-// or a row without a subject refuses the file, by row. A file that would deny more than the allowed share of people, other than by their own withdrawal, is held as a feed is
-// (Consented.Held): what people withdrew themselves is kept, and the rest only if it is accepted. Cost: policy is read, as for a run.
-func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepted) (*Consented, error) {
-	journal, ids, sup, err := c.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	epoch, now := journal.Epoch(), c.r.Now()
-	read, err := event.ImportConsent(ctx, d, ids, sup, now)
-	if err != nil {
-		return nil, &BadFile{err}
-	}
-	records := slices.Collect(read.Records.All())
-	if c.tell != nil {
-		c.tell(onlineKeysOf(ids, records))
-	}
-	if err := c.log(ctx, read.People, read.Marks); err != nil {
-		return nil, err
-	}
-	w, err := c.r.asOfNow(ctx, c.job)
-	if err != nil {
-		return nil, err
-	}
-	out := &Consented{Effective: now.UTC(), Erased: int(read.Facts.Erased), Withheld: int(read.Facts.Withheld)}
-	if out.Hold, err = w.judgeImport(ctx, w.plan.consent, w.plan.consent, records, w.plan.linked.erasures); err != nil {
-		return nil, err
-	}
-	switch {
-	case out.Hold.Held && accept == nil:
-		out.Held, records = true, policy.Withdrawals(records)
-	case out.Hold.Held:
-		out.Hold.Held, out.Accepted = false, accept
-		c.r.Log.Warn("a held import of consent is accepted", "by", accept.By, "why", accept.Why, "lost", out.Hold.Lost)
-	}
-	named := map[policy.Subject]bool{}
+	subjects := map[policy.Subject]bool{}
 	for _, r := range records {
-		named[r.Subject] = true
+		subjects[r.Subject] = true
 	}
-	before, err := w.recordsOf(ctx, w.plan, func(s policy.Subject) bool { return named[s] })
-	if err != nil {
-		return nil, err
-	}
-	return out, c.keep(ctx, journal, epoch, ids, out, records, before)
-}
-
-// onlineKeysOf yields the online key of everybody whom records, which are ordered by subject, are of.
-func onlineKeysOf(ids *event.Identities, records []policy.Record) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for i, r := range records {
-			if i > 0 && r.Subject == records[i-1].Subject {
-				continue
-			}
-			if key, ok := ids.OnlineKey(r.Subject); ok && !yield(key) {
-				return
-			}
-		}
-	}
+	out.Subjects = len(subjects)
+	c.count(out, slices.Values(records))
+	return out, c.keep(ctx, out, c.denied(ids, joinSaid(nil, records), subjects), func(ctx context.Context) error {
+		return saidInbox.put(ctx, c.r, journal, epoch, ids, records)
+	})
 }
 
 // begin opens what a record needs to be made.
@@ -358,25 +307,26 @@ func (c *Consenter) begin(ctx context.Context) (*event.Journal, *event.Identitie
 	return journal, ids, sup, nil
 }
 
-// keep records what is new and denies whom it denies, by it and by what was known before.
-func (c *Consenter) keep(ctx context.Context, journal *event.Journal, epoch int, ids *event.Identities, out *Consented, records, before []policy.Record) error {
-	subjects := map[policy.Subject]bool{}
-	for _, r := range records {
-		subjects[r.Subject] = true
-		if !c.used[r.Purpose] {
+// count counts records that are taken, and those of them that no job uses.
+func (c *Consenter) count(out *Consented, records iter.Seq[policy.Record]) {
+	for r := range records {
+		if out.Records++; !c.used[r.Purpose] {
 			out.Unused++
 		}
 	}
-	if out.Subjects, out.Records = len(subjects), len(records); len(records) == 0 {
+}
+
+// keep records what out counts, and denies whom that denies, by online key.
+func (c *Consenter) keep(ctx context.Context, out *Consented, denied []string, put func(context.Context) error) error {
+	if out.Records == 0 {
 		return nil
 	}
 	// Who sends this may leave meanwhile: what is recorded is denied as well.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
-	if err := saidInbox.put(ctx, c.r, journal, epoch, ids, records); err != nil {
+	if err := put(ctx); err != nil {
 		return err
 	}
-	denied := c.denied(ids, joinSaid(before, records), subjects)
 	if out.Denied = len(denied); out.Denied == 0 {
 		return nil
 	}

@@ -51,6 +51,13 @@ func (d *desk) identities(ctx context.Context, journal *event.Journal) (*event.I
 	return d.ids, nil
 }
 
+// forget drops the table: what was refused may have numbered people in it.
+func (d *desk) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ids = nil
+}
+
 // inbox holds what people ask for one by one, until a snapshot holds it. Each request is a table of its own, so that an erasure finds it as any other.
 type inbox[R any] struct {
 	step  string // of the tables
@@ -59,15 +66,22 @@ type inbox[R any] struct {
 	load  func(ctx context.Context, b storage.Bucket, m table.Manifest) ([]R, error)
 }
 
-// put commits records as a table of their own. Where an erasure has begun meanwhile it may not have seen that: it is taken back.
+// put commits records as a table of their own, as putTable does.
 func (i inbox[R]) put(ctx context.Context, r *Runner, journal *event.Journal, epoch int, ids *event.Identities, records []R) error {
+	return i.putTable(ctx, r, journal, epoch, ids, func(ctx context.Context, prefix string) (table.Manifest, error) {
+		return i.store(ctx, r.Bucket, prefix, records)
+	})
+}
+
+// putTable commits a table of records, which store makes under a prefix. Where an erasure has begun meanwhile it may not have seen that: it is taken back.
+func (i inbox[R]) putTable(ctx context.Context, r *Runner, journal *event.Journal, epoch int, ids *event.Identities, store func(ctx context.Context, prefix string) (table.Manifest, error)) error {
 	if err := ids.Flush(ctx); err != nil {
 		return fmt.Errorf("%s: %w", i.what, err)
 	}
 	tables := table.Store{Bucket: r.Bucket}
 	id := r.NewID(r.Wall())
 	key := stepKey(i.step, strings.ToLower(id), table.Interval{}, logicSnapshot, nil)
-	m, err := i.store(ctx, r.Bucket, dataPrefix(key, "records"), records)
+	m, err := store(ctx, dataPrefix(key, "records"))
 	if err != nil {
 		return err
 	}

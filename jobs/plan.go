@@ -193,7 +193,7 @@ func (w *work) decide(ctx context.Context, p *plan, now time.Time) error {
 			purposes, to = append(purposes, *more.purpose), append(to, more.to)
 		}
 	}
-	decisions, err := p.consent.decide(ctx, w.Bucket, p.people(p.journal.Withdrawals()), now, p.gone(), purposes...)
+	decisions, err := p.consent.decide(ctx, w.Bucket, p.people(p.journal.Withdrawals()), nil, now, p.gone(), purposes...)
 	if err != nil {
 		return err
 	}

@@ -352,15 +352,12 @@ func (r *Runner) lastRefused(ctx context.Context, js []*Job, journal *event.Jour
 	for _, s := range people {
 		of[s] = true
 	}
-	records := func(all []policy.Record, lost func(policy.Record) bool) {
-		for _, x := range all {
-			if of[x.Subject] && lost(x) {
-				note(x.Recorded)
-			}
+	denies := func(x policy.Record) bool { return !x.State.Valid() }
+	for _, x := range journal.Withdrawals() {
+		if of[x.Subject] && denies(x) {
+			note(x.Recorded)
 		}
 	}
-	denies := func(x policy.Record) bool { return !x.State.Valid() }
-	records(journal.Withdrawals(), denies)
 	again, err := r.withdrawnInFiles(ctx, js)
 	if err != nil {
 		return last, err
@@ -376,15 +373,18 @@ func (r *Runner) lastRefused(ctx context.Context, js []*Job, journal *event.Jour
 		}
 		switch c.Step {
 		case "consent", keptStep, saidInbox.step:
-			all, err := event.LoadConsent(ctx, r.Bucket, m)
-			if err != nil {
-				return last, err
-			}
 			lost := denies
 			if c.Step == "consent" {
 				lost = func(x policy.Record) bool { return x.Withdraws() && !again[withdrawalOf(x)] }
 			}
-			records(all, lost)
+			for x, err := range event.EachRecord(ctx, r.Bucket, m) {
+				if err != nil {
+					return last, err
+				}
+				if of[x.Subject] && lost(x) {
+					note(x.Recorded)
+				}
+			}
 		case "preferences", wishInbox.step:
 			wishes, err := event.LoadPreferences(ctx, r.Bucket, m)
 			if err != nil {

@@ -38,6 +38,7 @@ func (a *app) consentImportCmd() *cobra.Command {
 		Long: "Record the consent of people that a file holds: Parquet, CSV (.csv) or JSON Lines (.jsonl), each also .gz, with the columns of docs/contracts.md, Consent\n" +
 			"files. Records are added to what is known, and none is replaced: of one person and purpose the one that took effect last counts. Whoever they\n" +
 			"deny reads the list not based on profiling at once; what they grant counts from the next run on.\n\n" +
+			"A file that has been recorded already is not recorded again: it says when it was.\n\n" +
 			"A row that cannot be meant refuses the file, by its number. A file that would deny more people than sources.consent.hold lets, other than by\n" +
 			"their own withdrawal, is held: what people withdrew themselves is recorded, and the rest with --accept alone. It exits 3 then.",
 		Args: usage(cobra.ExactArgs(1)),
@@ -102,11 +103,16 @@ func consentFault(err error) error {
 }
 
 func printConsented(w io.Writer, out *jobs.Consented) {
+	if was := out.Already; was != nil {
+		row(w, "recorded already", fmt.Sprintf("on %s, %s of %s", clock(was.At), count(was.Records, "record"), count(was.Subjects, "subject")), was.By)
+		return
+	}
 	row(w, "recorded", fmt.Sprintf("%s of %s", count(out.Records, "record"), count(out.Subjects, "subject")), out.Effective.Format(time.RFC3339))
 	for _, x := range []struct {
 		n          int
 		what, says string
 	}{
+		{out.Unknown, "unknown", "people are new here: what they say holds if they come. If they should be known, is that how the events write their ids?"},
 		{out.Unused, "not used", "records are for purposes that no job has: check their names"},
 		{out.Withheld, "withheld", "sources held the person's own id, which may stand in no object"},
 		{out.Erased, "left out", "records are older than their subject's erasure"},

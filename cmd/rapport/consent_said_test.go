@@ -300,6 +300,32 @@ func TestConsentImport(t *testing.T) {
 		t.Errorf("many rows of one person: %+v %v", out, err)
 	}
 
+	// The same file again records nothing, whatever it is called; of who is new here it says how many they are.
+	came := func() (n int) {
+		for _, key := range keysOf(t, s, "said/") {
+			if n++; !strings.HasPrefix(key, "done/said/") {
+				t.Fatal(key)
+			}
+		}
+		return n
+	}
+	before := came()
+	again, err := load(body.String(), nil)
+	if err != nil || again.Already == nil || again.Already.Records != out.Records || again.Already.Subjects != 1 || again.Records != 0 || came() != before || before == 0 {
+		t.Errorf("the same file again: %+v %v, %d tables for %d", again, err, came(), before)
+	}
+	fresh := head + "new-one,recommend,ConsentGiven," + day + ",\nnew-two,recommend,Withdrawn," + day + ",\nnew-one,recommend,Withdrawn," + day + ",\n" + ids[1] + ",recommend,ConsentGiven," + day + ",\n"
+	if out, err := load(fresh, nil); err != nil || out.Unknown != 2 || out.Subjects != 3 || out.Records != 4 || out.Already != nil {
+		t.Errorf("people who are new: %+v %v", out, err)
+	}
+	// A rotation does not make it another file; without the key of that time nobody can tell.
+	k1, k2 := s.opened.Keys, newKeys(t, "k2")
+	s.under(k2, k1)
+	if again, err := load(fresh, nil); err != nil || again.Already == nil {
+		t.Errorf("after a rotation: %+v %v", again, err)
+	}
+	s.under(k1)
+
 	// Whoever has a later grant than the withdrawal of the file is not denied; and what denies many unasked is held.
 	body.Reset()
 	body.WriteString(head)
@@ -313,5 +339,8 @@ func TestConsentImport(t *testing.T) {
 	out, err = load(body.String(), &jobs.Accepted{By: "test", Why: "so it is"})
 	if err != nil || out.Held || out.Accepted == nil || s.personalized(ids[1]) {
 		t.Errorf("the same, accepted: %+v %v", out, err)
+	}
+	if again, err := load(body.String(), nil); err != nil || again.Already == nil || again.Held {
+		t.Errorf("what was held, and then accepted, again: %+v %v", again, err)
 	}
 }

@@ -94,6 +94,16 @@ func TestNewerFormatsAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.say("u000002", "ConsentGiven", "yes")
+	if _, err := b.Put(t.Context(), "files/c.csv", storage.Bytes([]byte("subject,purpose,state,effective_at\nu000003,recommend,ConsentGiven,2026-01-01T00:00:00Z\n")), storage.Cond{}); err != nil {
+		t.Fatal(err)
+	}
+	importing := func(ctx context.Context, _ string) error {
+		_, err := s.runner.Consenter(js).Import(ctx, event.DataSet{Bucket: b, Path: "files/c.csv"}, nil)
+		return err
+	}
+	if err := importing(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
 	status := func(ctx context.Context, _ string) error {
 		_, err := s.runner.Status(ctx, js)
 		return err
@@ -178,6 +188,7 @@ func TestNewerFormatsAreRefused(t *testing.T) {
 		{"leases/publish", newer, run},
 		{"identity/0", newerShard, run},
 		{"identity/keys.json", newer, run},
+		{"policy/imports/", newer, importing},
 		{"policy/journal/", newer, func(ctx context.Context, _ string) error {
 			_, err := event.OpenJournal(ctx, b)
 			return err

@@ -2,8 +2,11 @@ package event
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"slices"
@@ -21,6 +24,7 @@ type Consent struct {
 	Records     *Records // sorted
 	Fingerprint string   // of the files
 	Facts       ConsentFacts
+	New         int    // of an imported file: people of whom nothing was known, and something is now
 	People      int    // whom an imported file names
 	Marks       []Mark // theirs under the current key, if they are at most MaxMarks
 }
@@ -47,13 +51,13 @@ type ConsentFacts struct {
 // is missing, or a time that cannot be read, is an error that names file and row: a lost record may be a lost withdrawal. Records that
 // were recorded before their subject was erased are left out. New subjects are buffered in ids: Flush it. Memory: that of Records.
 func ReadConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions) (*Consent, error) {
-	return readConsent(ctx, d, ids, sup, func(_ string, r *policy.Record) error { return r.CheckUnits() })
+	return readConsent(ctx, d, ids, sup, func(_ string, r *policy.Record) error { return r.CheckUnits() }, func(string) {})
 }
 
 // ImportConsent is ReadConsent for a file that somebody imports, who is there to be asked: what policy.Record.Check refuses as of now is an error that names
 // file and row, and so is a row without a subject.
 func ImportConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions, now time.Time) (*Consent, error) {
-	people := map[string]bool{} // as long as they are few
+	people, fresh := map[string]bool{}, 0 // as long as they are few
 	c, err := readConsent(ctx, d, ids, sup, func(id string, r *policy.Record) error {
 		if len(people) <= MaxMarks {
 			people[strings.Clone(id)] = true
@@ -62,6 +66,10 @@ func ImportConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppres
 			r.Recorded = now
 		}
 		return r.Check(now)
+	}, func(id string) {
+		if !ids.Knows(id) {
+			fresh++
+		}
 	})
 	if err != nil {
 		return nil, err
@@ -69,18 +77,59 @@ func ImportConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppres
 	if c.Facts.BadRows > 0 {
 		return nil, fmt.Errorf("read consent: %d rows name no subject, and a withdrawal may be among them: give each row its subject", c.Facts.BadRows)
 	}
+	c.New = fresh
 	if c.People = len(people); c.People <= MaxMarks {
 		for _, id := range slices.Sorted(maps.Keys(people)) {
 			c.Marks = append(c.Marks, MarkOf(ids.keys[0], id))
 		}
 		return c, nil
 	}
-	c.People = c.Records.people()
+	c.People = c.Records.People()
 	return c, nil
 }
 
-// readConsent is ReadConsent with what a record must stand before its state is read in the most careful way.
-func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions, check func(id string, r *policy.Record) error) (*Consent, error) {
+// DigestFiles returns a digest of what the files of a data set hold and of how it is read, under each of some keys: who has none of them learns nothing by it, though there be one
+// person in the files. With it comes the fingerprint of the files, by which a reader can tell that they are still the same. Cost: the files are read.
+func DigestFiles(ctx context.Context, d DataSet, keys ...Keys) (digests []string, fingerprint string, err error) {
+	fail := func(err error) ([]string, string, error) { return nil, "", fmt.Errorf("read consent: %w", err) }
+	objs, err := d.list(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	zone := ""
+	if d.Zone != nil {
+		zone = d.Zone.String()
+	}
+	how, err := json.Marshal([]any{d.Columns, zone, d.TimeUnit})
+	if err != nil {
+		return fail(err)
+	}
+	sum := sha256.New()
+	sum.Write(how)
+	for _, o := range objs {
+		fmt.Fprintf(sum, "\n%d\n", o.Size)
+		body, _, err := d.Bucket.Get(ctx, o.Key, storage.Range{})
+		if err != nil {
+			return fail(err)
+		}
+		if _, err := io.Copy(sum, body); err != nil {
+			body.Close()
+			return fail(err)
+		}
+		if err := body.Close(); err != nil {
+			return fail(err)
+		}
+	}
+	for _, k := range keys {
+		m := macOf(k.store, "\x00consent files\x00"+string(sum.Sum(nil)))
+		digests = append(digests, hex.EncodeToString(m[:]))
+	}
+	return digests, Fingerprint(objs), nil
+}
+
+// readConsent is ReadConsent with what a record must stand before its state is read in the most careful way. taken is told of whom a record is taken, ahead of their
+// number.
+func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressions, check func(id string, r *policy.Record) error, taken func(id string)) (*Consent, error) {
 	if len(ids.keys) == 0 {
 		return nil, fmt.Errorf("read consent: %w", ErrNoKey)
 	}
@@ -142,6 +191,7 @@ func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 			rec.State = policy.Unknown
 			out.Facts.Unknown++
 		}
+		taken(id)
 		if minimalRecord(&rec, ids, id, r.text(recordID)) {
 			out.Facts.Withheld++
 		}

@@ -18,16 +18,17 @@ import (
 
 var errNoConsentSnapshot = errors.New("load consent: the table is no consent snapshot of this version")
 
-// DecideConsent makes the decisions of purposes as of now from the records of a snapshot that StoreConsent wrote and those beside it, as policy.Decide does from all of them together.
+// DecideConsent makes the decisions of purposes as of now from the records of a snapshot that StoreConsent wrote, those beside it, and others, which are sorted (nil: none), as
+// policy.Decide does from all of them together.
 // The snapshot's shards are read side by side, and of its records nothing is held but a few row groups: memory is that of the decisions.
-func DecideConsent(ctx context.Context, b storage.Bucket, m table.Manifest, beside []policy.Record, now time.Time, erasures []policy.Erasure, purposes ...policy.Purpose) ([]*policy.Decisions, error) {
+func DecideConsent(ctx context.Context, b storage.Bucket, m table.Manifest, beside []policy.Record, others *Records, now time.Time, erasures []policy.Erasure, purposes ...policy.Purpose) ([]*policy.Decisions, error) {
 	if !slices.Equal(m.Schema, consentSchema) {
 		return nil, errNoConsentSnapshot
 	}
 	wanted := func(purpose string) bool {
 		return slices.ContainsFunc(purposes, func(p policy.Purpose) bool { return p.Name == purpose })
 	}
-	return decideBy(max(1, m.Shards), beside, now, erasures, purposes, func(shard int) iter.Seq2[policy.Record, error] {
+	return decideBy(max(1, m.Shards), beside, others, now, erasures, purposes, func(shard int) iter.Seq2[policy.Record, error] {
 		return eachRecord(ctx, b, m, table.ReadOptions{Columns: decided, Shards: []int{shard}, Dictionaries: true}, wanted)
 	})
 }
@@ -36,7 +37,7 @@ func DecideConsent(ctx context.Context, b storage.Bucket, m table.Manifest, besi
 var decided = []string{"subject", "purpose", "state", "effective_at", "recorded_at", "expires_at", "record_id"}
 
 // decideBy decides shard by shard, side by side. rows yields the records of a shard, subject by subject, ascending.
-func decideBy(shards int, beside []policy.Record, now time.Time, erasures []policy.Erasure, purposes []policy.Purpose, rows func(shard int) iter.Seq2[policy.Record, error]) ([]*policy.Decisions, error) {
+func decideBy(shards int, beside []policy.Record, more *Records, now time.Time, erasures []policy.Erasure, purposes []policy.Purpose, rows func(shard int) iter.Seq2[policy.Record, error]) ([]*policy.Decisions, error) {
 	beside = slices.SortedFunc(slices.Values(beside), policy.Record.Compare)
 	parts := make([]*policy.Deciding, shards)
 	var g errgroup.Group
@@ -56,7 +57,7 @@ func decideBy(shards int, beside []policy.Record, now time.Time, erasures []poli
 			}
 		}
 		parts[shard] = policy.NewDeciding(now, gone, purposes...)
-		g.Go(func() error { return decideShard(rows(shard), others, parts[shard]) })
+		g.Go(func() error { return decideShard(more.among(rows(shard), shard, shards), others, parts[shard]) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("decide by consent: %w", err)

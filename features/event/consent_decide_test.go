@@ -51,7 +51,27 @@ func TestDecideConsent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := DecideConsent(t.Context(), b, m, beside, now, gone, purposes...)
+		others, more := &Records{}, some(rng.IntN(200)*(round%2))
+		for _, r := range more {
+			if err := others.Add(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		others.Sort()
+		if m.Shards = snapshotShards; round%3 == 0 { // as of another program
+			one, err := table.NewWriter(b, "one", consentSchema, table.WriteOptions{Shards: 2, ShardBy: "subject", SortBy: consentOrder}), error(nil)
+			cols := make([]table.Column, len(consentSchema))
+			for _, r := range stored {
+				addConsent(cols, r)
+			}
+			if err = one.Append(&table.Batch{Schema: consentSchema, N: len(stored), Cols: cols}); err == nil {
+				m, err = one.Finish(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := DecideConsent(t.Context(), b, m, beside, others, now, gone, purposes...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +79,7 @@ func TestDecideConsent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, beside...)
+		all = append(append(all, beside...), more...)
 		whole := table.Interval{Start: now.AddDate(0, 0, -10), End: now}
 		for i, p := range purposes {
 			want := policy.Decide(p, now, all, gone)
@@ -83,7 +103,7 @@ func TestDecideConsent(t *testing.T) {
 
 // TestDecideConsentRefuses another table.
 func TestDecideConsentRefuses(t *testing.T) {
-	if _, err := DecideConsent(t.Context(), storage.NewMemory(nil), table.Manifest{Schema: table.Schema{{Name: "subject", Type: table.Int64}}}, nil, time.Now(), nil); err == nil {
+	if _, err := DecideConsent(t.Context(), storage.NewMemory(nil), table.Manifest{Schema: table.Schema{{Name: "subject", Type: table.Int64}}}, nil, nil, time.Now(), nil); err == nil {
 		t.Error("a table that is no snapshot decides")
 	}
 }

@@ -92,8 +92,8 @@ func (r *Records) Len() (n int) {
 	return n
 }
 
-// people is how many subjects sorted records have.
-func (r *Records) people() (n int) {
+// People is how many subjects sorted records have.
+func (r *Records) People() (n int) {
 	for _, s := range r.shards {
 		for i := range s {
 			if i == 0 || s[i].subject != s[i-1].subject {
@@ -102,6 +102,13 @@ func (r *Records) people() (n int) {
 		}
 	}
 	return n
+}
+
+// Keep takes out the records that are not wanted.
+func (r *Records) Keep(wanted func(policy.Record) bool) {
+	for i := range r.shards {
+		r.shards[i] = slices.DeleteFunc(r.shards[i], func(p packed) bool { return !wanted(r.record(&p)) })
+	}
 }
 
 // Add takes a record in, which Sort then brings to its place. A state that is not known is taken for policy.Unknown. It fails only for the 65,537th purpose.
@@ -242,12 +249,56 @@ func (r *Records) All() iter.Seq[policy.Record] {
 	}
 }
 
-// Decide makes the decisions of purposes by the records, which are sorted, and those beside them, as policy.Decide does from all of them together. It holds what is decided.
-func (r *Records) Decide(beside []policy.Record, now time.Time, erasures []policy.Erasure, purposes ...policy.Purpose) ([]*policy.Decisions, error) {
+// among yields rows, which come subject by subject, ascending, and among them the records of one of so many shards.
+func (r *Records) among(rows iter.Seq2[policy.Record, error], shard, shards int) iter.Seq2[policy.Record, error] {
+	if r.Len() == 0 {
+		return rows
+	}
+	return func(yield func(policy.Record, error) bool) {
+		next, stop := iter.Pull(r.inShard(shard, shards))
+		defer stop()
+		mine, left := next()
+		for x, err := range rows {
+			for ; err == nil && left && mine.Subject <= x.Subject; mine, left = next() {
+				if !yield(mine, nil) {
+					return
+				}
+			}
+			if !yield(x, err) {
+				return
+			}
+		}
+		for ; left; mine, left = next() {
+			if !yield(mine, nil) {
+				return
+			}
+		}
+	}
+}
+
+// inShard yields the records of one of so many shards, sorted.
+func (r *Records) inShard(shard, shards int) iter.Seq[policy.Record] {
+	return func(yield func(policy.Record) bool) {
+		for i, s := range r.shards {
+			if shards == snapshotShards && i != shard {
+				continue
+			}
+			for i := range s {
+				if table.ShardOf(uint64(s[i].subject), shards) == shard && !yield(r.record(&s[i])) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Decide makes the decisions of purposes by the records, which are sorted, those beside them, and others, sorted too (nil: none), as policy.Decide does from all of them
+// together. It holds what is decided.
+func (r *Records) Decide(beside []policy.Record, others *Records, now time.Time, erasures []policy.Erasure, purposes ...policy.Purpose) ([]*policy.Decisions, error) {
 	if r == nil {
 		r = &Records{}
 	}
-	return decideBy(snapshotShards, beside, now, erasures, purposes, func(shard int) iter.Seq2[policy.Record, error] {
+	return decideBy(snapshotShards, beside, others, now, erasures, purposes, func(shard int) iter.Seq2[policy.Record, error] {
 		return func(yield func(policy.Record, error) bool) {
 			s := r.shards[shard]
 			for i := range s {

@@ -61,7 +61,7 @@ func TestRecordsAgainstSlices(t *testing.T) {
 			t.Fatalf("round %d: read back: %v: %+v\nwant %+v", round, err, back, want)
 		}
 		for _, p := range []policy.Purpose{{Name: "a", Basis: policy.Consent}, {Name: "b", Basis: policy.LegitimateInterest}} {
-			got, err := r.Decide(nil, now, nil, p)
+			got, err := r.Decide(nil, nil, now, nil, p)
 			if err != nil {
 				t.Fatal(err)
 			}

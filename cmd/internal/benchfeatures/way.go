@@ -124,7 +124,7 @@ func runWay(ctx context.Context, t task) (m measured, err error) {
 		return m, err
 	}
 	purpose := policy.Purpose{Name: "recommend", Says: "Suggest things.", Basis: policy.Consent, Reads: map[string][]string{"events": {"kind", "value"}}}
-	decided, err := consent.Records.Decide(nil, t.Data.end(), nil, purpose)
+	decided, err := consent.Records.Decide(nil, nil, t.Data.end(), nil, purpose)
 	if err != nil {
 		return m, err
 	}
