@@ -561,7 +561,7 @@ type Serve struct {
 // CallerToken is what one caller of rapport serve sends. SIGHUP makes a server read them anew.
 type CallerToken struct {
 	Name       string    // stands in the access log and in alerts: 1 to 64 of a-z, 0-9, _ and -
-	Role       oneOrMore // reader (lists, health, metrics, status), operator (health, metrics, status), approver (status), privacy (preferences, consent, status); or a list of them
+	Role       oneOrMore // reader (lists, health, metrics, status), operator (health, metrics, status), approver (approving and rejecting versions, status), privacy (preferences, consent, status); or a list of them
 	Token      string    // env:NAME, file:PATH or command:…, at least 16 characters
 	AlertAbove *int      // in place of serve.alert_above; 0: any number
 }

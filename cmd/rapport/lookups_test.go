@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/models/registry"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/online"
 )
@@ -72,6 +74,40 @@ func itemsOf(answer map[string]any) (out []string) {
 		out = append(out, x.(map[string]any)["item"].(string))
 	}
 	return out
+}
+
+// TestApproveOverHTTP: an approver decides about a version over HTTP as on the command line: by its token's name, in its role, for a reason, and nothing that is live moves.
+func TestApproveOverHTTP(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.quick()
+	v := s.night(6).Model
+	f := newFront(s)
+	reg, err := registry.Open(s.opened.Bucket, v.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := reg.Live(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := fmt.Sprintf(`{"model": %q, "version": %d, "why": "not before the sale"}`, v.Name, v.Version)
+	f.post(http.StatusOK, "/v1/reject", body)
+	f.post(http.StatusOK, "/v1/approve", strings.Replace(body, "not before the sale", "it may go on", 1))
+	live, err := reg.Live(t.Context())
+	if err != nil || live.Fence != before.Fence+2 || !maps.Equal(live.Aliases, before.Aliases) {
+		t.Fatalf("%+v\nwas %+v, %v", live, before, err)
+	}
+	last := live.History[len(live.History)-2:]
+	for i, want := range []registry.Change{{Action: registry.Disallowed, Why: "not before the sale"}, {Action: registry.Approved, Why: "it may go on"}} {
+		if x := last[i]; x.Action != want.Action || x.Why != want.Why || x.By != "token shop" || x.Role != "approver" || x.Version != v.Version {
+			t.Errorf("it stands in the history as %+v", x)
+		}
+	}
+	for body, want := range map[string]string{`{"model": "nobody's", "version": 1, "why": "x"}`: "no job", fmt.Sprintf(`{"model": %q, "version": 99, "why": "x"}`, v.Name): "no version 99"} {
+		if got := f.post(http.StatusNotFound, "/v1/approve", body); !strings.Contains(fmt.Sprint(got["error"]), want) {
+			t.Errorf("%s: %v", body, got)
+		}
+	}
 }
 
 // TestLookupsOfServe: a serving system gets over HTTP what readers of the online store get, and what people want is taken there: no profile at once, all else

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rapport-ml/rapport/cmd/internal/web"
@@ -222,6 +223,19 @@ func (l *lookups) ConsentFile(ctx context.Context, ask web.ConsentFile) (any, er
 			out.Hold.Lost, out.Hold.Before, out.Records)}
 	}
 	return out, nil
+}
+
+// Decide implements web.Lookups: what rapport models approve and reject do, by the name of a token, in the role approver. What is live stays live: rapport models promote
+// moves it.
+func (l *lookups) Decide(ctx context.Context, ask web.DecideRequest) (any, error) {
+	j, err := l.jobOf(ask.Model)
+	if err != nil {
+		return nil, lookupFault(err)
+	}
+	if _, err := l.version(ctx, ask.Model, strconv.Itoa(ask.Version)); err != nil {
+		return nil, lookupFault(err)
+	}
+	return l.change(ctx, ask.Verb, j, ask.Version, string(web.Approver), "token "+web.Caller(ctx).Name, ask.Why)
 }
 
 // lookupFault makes what is not there, or was asked wrongly, a fault of the caller.

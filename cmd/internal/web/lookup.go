@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"runtime"
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,7 @@ type Lookups interface {
 	Preferences(ctx context.Context, ask PreferencesRequest) (any, error)
 	Consent(ctx context.Context, ask ConsentRequest) (any, error)
 	ConsentFile(ctx context.Context, ask ConsentFile) (any, error)
+	Decide(ctx context.Context, ask DecideRequest) (any, error)
 }
 
 // RecommendRequest is the body of POST /v1/recommend: the list of a person, of a cart, of one value of a column, or without any of these that of everybody.
@@ -63,6 +65,15 @@ type ConsentRecord struct {
 	Expires   time.Time `json:"expires_at"`   // never if left out
 	Source    string    `json:"source"`       // where it was said
 	RecordID  string    `json:"record_id"`    // the sender's own: one that comes again changes nothing
+}
+
+// DecideRequest is the body of POST /v1/approve and /v1/reject: what an approver has decided about a version.
+type DecideRequest struct {
+	Model   string `json:"model"`
+	Version int    `json:"version"`
+	Why     string `json:"why"`
+
+	Verb string `json:"-"` // approve or reject, as the path says
 }
 
 // ID is a raw id, given as text or as an integer. It prints as nothing.
@@ -110,7 +121,7 @@ const (
 // busyAbove is how many lookups are answered at once; who comes beyond is asked to come again.
 var busyAbove = 32 * runtime.GOMAXPROCS(0)
 
-// lookups answers POST /v1/recommend, /v1/similar, /v1/preferences and /v1/consent.
+// lookups answers POST /v1/recommend, /v1/similar, /v1/preferences, /v1/consent, /v1/approve and /v1/reject.
 type lookups struct {
 	of     Lookups
 	turns  chan struct{}
@@ -141,6 +152,8 @@ const (
 	PathSimilar     = "/v1/similar"
 	PathPreferences = "/v1/preferences"
 	PathConsent     = "/v1/consent"
+	PathApprove     = "/v1/approve"
+	PathReject      = "/v1/reject"
 )
 
 // route adds the paths of lookups.
@@ -203,6 +216,18 @@ func (l *lookups) route(s *routes) {
 		}
 		return l.of.Consent(ctx, ask)
 	})
+	for path, verb := range map[string]string{PathApprove: "approve", PathReject: "reject"} {
+		handle(path, Approver, func(ctx context.Context, r *http.Request) (any, error) {
+			ask := DecideRequest{Verb: verb}
+			if err := decode(r, &ask); err != nil {
+				return nil, err
+			}
+			if ask.Why = strings.TrimSpace(ask.Why); ask.Model == "" || ask.Version < 1 || ask.Why == "" {
+				return nil, &Fault{http.StatusBadRequest, "want model, version and why: for what reason, which stands in the model's history"}
+			}
+			return l.of.Decide(ctx, ask)
+		})
+	}
 }
 
 // Bounds of what is asked for.

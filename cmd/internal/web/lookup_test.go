@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,31 @@ func (r recorded) ConsentFile(_ context.Context, ask ConsentFile) (any, error) {
 
 func (r recorded) Preferences(_ context.Context, ask PreferencesRequest) (any, error) {
 	return map[string]any{"id": ask.ID.Raw(), "preference": ask.Preference}, r.err
+}
+
+func (r recorded) Decide(_ context.Context, ask DecideRequest) (any, error) {
+	return fmt.Sprintf("%s %s %d: %s", ask.Verb, ask.Model, ask.Version, ask.Why), r.err
+}
+
+// TestDecide: what is decided comes through as the path says, with its reason; without one, a model or a version nothing is.
+func TestDecide(t *testing.T) {
+	o := options()
+	o.Lookups, o.Tokens = recorded{}, oneEach(t)
+	h := Handler(o)
+	for verb, path := range map[string]string{"approve": PathApprove, "reject": PathReject} {
+		w := post(h, path, "secret of the approver", `{"model": "home", "version": 7, "why": " seen the report "}`)
+		if want := strconv.Quote(verb + " home 7: seen the report"); w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != want {
+			t.Errorf("%s: %d %s, want %s", path, w.Code, w.Body, want)
+		}
+		for _, body := range []string{
+			`{"version": 7, "why": "x"}`, `{"model": "home", "why": "x"}`, `{"model": "home", "version": 7, "why": " "}`, `{"model": "home", "version": 7}`, `{"model": "home", "version": -1, "why": "x"}`,
+			`{"model": "home", "version": 7, "why": "x", "verb": "approve"}`, `{"model": "home", "version": 7, "why": "x", "by": "ann"}`,
+		} {
+			if w := post(h, path, "secret of the approver", body); w.Code != http.StatusBadRequest {
+				t.Errorf("%s %s: %d %s", path, body, w.Code, w.Body)
+			}
+		}
+	}
 }
 
 // post sends a body as JSON.

@@ -19,7 +19,7 @@ type Role string
 const (
 	Reader   Role = "reader"   // asks for lists, as a serving system does, and how things stand
 	Operator Role = "operator" // sees how things stand: health, metrics, jobs; no list
-	Approver Role = "approver" // decides about versions, and sees how things stand; no list
+	Approver Role = "approver" // approves and rejects versions, and sees how things stand; no list
 	Privacy  Role = "privacy"  // reads and records what people want and consent to, and sees how things stand
 )
 

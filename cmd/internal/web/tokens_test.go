@@ -45,6 +45,8 @@ func TestRoles(t *testing.T) {
 		"POST /v1/similar":     {Reader},
 		"POST /v1/preferences": {Privacy},
 		"POST /v1/consent":     {Privacy},
+		"POST /v1/approve":     {Approver},
+		"POST /v1/reject":      {Approver},
 	}
 	o := options()
 	o.Lookups, o.Tokens = recorded{}, oneEach(t)
