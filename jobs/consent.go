@@ -213,12 +213,13 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 		}
 	}
 	out := &consent{records: read.Records, at: w.Wall(), newest: before.newest, facts: facts}
+	var was, is *policy.Decisions
 	if last != nil {
 		if err := w.carryOver(ctx, p, before, out); err != nil {
 			return nil, err
 		}
 		before.said, out.said = said{records: alone}, said{records: alone}
-		if out.facts.Hold, err = w.judgeImport(ctx, before, out, nil, p.linked.erasures); err != nil {
+		if out.facts.Hold, was, is, err = w.judgeImport(ctx, before, out, nil, p.linked.erasures); err != nil {
 			return nil, err
 		}
 		if w.accept != nil {
@@ -228,6 +229,7 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 			if out.records, err = w.withdrawalsOnto(ctx, before, out.records); err != nil {
 				return nil, err
 			}
+			was = nil // but for what people withdrew, all is as it was
 		}
 	}
 	label := fmt.Sprintf("%08d", facts.Number)
@@ -237,6 +239,11 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 	}
 	if w.ahead != nil {
 		if err := w.ahead(ctx, &consent{records: out.records, said: said{records: alone}}); err != nil {
+			return nil, err
+		}
+	}
+	if was != nil {
+		if err := w.denyShortened(ctx, p.ids, was, is); err != nil {
 			return nil, err
 		}
 	}
@@ -298,19 +305,19 @@ func (w *work) withdrawalsOnto(ctx context.Context, before *consent, others *eve
 	return out, nil
 }
 
-// judgeImport compares the decisions of both purposes by what is known before and by what is after, beside others (nil: none).
-func (w *work) judgeImport(ctx context.Context, before, after *consent, others *event.Records, gone []policy.Erasure) (*policy.Hold, error) {
+// judgeImport compares the decisions of both purposes by what is known before and by what is after, beside others (nil: none). It returns those of training as well.
+func (w *work) judgeImport(ctx context.Context, before, after *consent, others *event.Records, gone []policy.Erasure) (hold *policy.Hold, trainedBefore, trainedAfter *policy.Decisions, err error) {
 	purposes := []policy.Purpose{w.job.Training}
 	if w.job.Evaluation != nil {
 		purposes = append(purposes, *w.job.Evaluation)
 	}
 	was, err := before.decide(ctx, w.Bucket, nil, nil, w.now, gone, purposes...)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	is, err := after.decide(ctx, w.Bucket, nil, others, w.now, gone, purposes...)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	var worst policy.Hold
 	share := w.job.ConsentHold
@@ -322,7 +329,7 @@ func (w *work) judgeImport(ctx context.Context, before, after *consent, others *
 			worst = h
 		}
 	}
-	return &worst, nil
+	return &worst, was[0], is[0], nil
 }
 
 // joinRecords returns the records of both in policy order, each once.

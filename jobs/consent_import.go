@@ -72,7 +72,7 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 		return nil, err
 	}
 	out.Unknown, out.Erased, out.Withheld = read.New, int(read.Facts.Erased), int(read.Facts.Withheld)
-	if out.Hold, err = w.judgeImport(ctx, w.plan.consent, w.plan.consent, records, w.plan.linked.erasures); err != nil {
+	if out.Hold, _, _, err = w.judgeImport(ctx, w.plan.consent, w.plan.consent, records, w.plan.linked.erasures); err != nil {
 		return nil, err
 	}
 	switch {
@@ -117,7 +117,8 @@ func onlineKeysOf(ids *event.Identities, records iter.Seq[policy.Record]) iter.S
 	}
 }
 
-// deniedBy returns the online keys of those whom records deny as of now beside all that is known: who has one in effect for a purpose of lists, and no basis by all of them.
+// deniedBy returns the online keys of those whom records deny as of now beside all that is known: who has one in effect for a purpose of lists, and no basis by all of them; and who has
+// a basis that ends soon, and is served by a row that does not know of that.
 func (c *Consenter) deniedBy(ctx context.Context, w *work, ids *event.Identities, records *event.Records) (keys []string, err error) {
 	p := w.plan
 	by, err := p.consent.decide(ctx, w.Bucket, p.people(p.journal.Withdrawals()), records, w.now, p.linked.erasures, c.purposes...)
@@ -127,17 +128,16 @@ func (c *Consenter) deniedBy(ctx context.Context, w *work, ids *event.Identities
 	var last policy.Subject
 	begun := false
 	for r := range records.All() {
-		if begun && r.Subject == last || r.Effective.After(w.now) || r.Recorded.After(w.now) {
-			continue
-		}
 		i := slices.IndexFunc(c.purposes, func(p policy.Purpose) bool { return p.Name == r.Purpose })
-		if i < 0 || !by[i].Of(r.Subject).Denied() {
+		if begun && r.Subject == last || i < 0 {
 			continue
 		}
-		begun, last = true, r.Subject
-		if key, ok := ids.OnlineKey(r.Subject); ok {
-			keys = append(keys, key)
+		key, ok := ids.OnlineKey(r.Subject)
+		d, told := by[i].Of(r.Subject), !r.Effective.After(w.now) && !r.Recorded.After(w.now)
+		if !ok || d.Denied() && !told || !d.Denied() && !(endsNear(d.Expires, w.now) && c.r.outlives(ctx, key, d.Expires, w.now)) {
+			continue
 		}
+		begun, last, keys = true, r.Subject, append(keys, key)
 	}
 	slices.Sort(keys)
 	return keys, nil

@@ -94,21 +94,26 @@ func (w *work) lastSaid(ctx context.Context) (out said, number int, err error) {
 	return out, facts.Number, err
 }
 
-// joinSaid returns the records of both in policy order. Of those with one id, subject, purpose and state the first stays: a record that is sent again says
-// nothing new, though it be at a later time; what has been withdrawn meanwhile stays withdrawn.
+// joinSaid returns the records of both in policy order. Of grants with one id, subject and purpose the first stays: one that is sent again says nothing new, though it be at a later
+// time; what has been withdrawn meanwhile stays withdrawn. Of denials only those of one time are the same: there are senders who keep one id for all that a person ever says of a
+// purpose, and a withdrawal that is taken for an older one would be none.
 func joinSaid(a, b []policy.Record) []policy.Record {
 	type sent struct {
 		subject policy.Subject
 		purpose string
 		state   policy.State
 		id      string
+		from    int64 // of a denial: when it takes effect, in µs
 	}
 	seen := map[sent]bool{}
 	return slices.DeleteFunc(joinRecords(a, b), func(r policy.Record) bool {
 		if r.ID == "" {
 			return false
 		}
-		s := sent{r.Subject, r.Purpose, r.State, r.ID}
+		s := sent{r.Subject, r.Purpose, r.State, r.ID, 0}
+		if !r.State.Valid() {
+			s.from = table.Micros(r.Effective)
+		}
 		again := seen[s]
 		seen[s] = true
 		return again
@@ -276,7 +281,7 @@ func (c *Consenter) Record(ctx context.Context, sent []event.Said) (*Consented, 
 	}
 	out.Subjects = len(subjects)
 	c.count(out, slices.Values(records))
-	return out, c.keep(ctx, out, c.denied(ids, joinSaid(nil, records), subjects), func(ctx context.Context) error {
+	return out, c.keep(ctx, out, c.denied(ctx, ids, joinSaid(nil, records), subjects), func(ctx context.Context) error {
 		return saidInbox.put(ctx, c.r, journal, epoch, ids, records)
 	})
 }
@@ -336,8 +341,9 @@ func (c *Consenter) keep(ctx context.Context, out *Consented, denied []string, p
 	return nil
 }
 
-// denied returns the online keys of those subjects whom records deny as of now: who has a record in effect for a purpose of lists, and no basis by it.
-func (c *Consenter) denied(ids *event.Identities, records []policy.Record, of map[policy.Subject]bool) (keys []string) {
+// denied returns the online keys of those subjects whom records deny as of now: who has a record in effect for a purpose of lists, and no basis by it; and who has one that
+// ends soon, and is served by a row that does not know of that.
+func (c *Consenter) denied(ctx context.Context, ids *event.Identities, records []policy.Record, of map[policy.Subject]bool) (keys []string) {
 	now := c.r.Now()
 	in := map[string]map[policy.Subject]bool{} // purpose → subjects with a record in effect
 	for _, r := range records {
@@ -365,6 +371,36 @@ func (c *Consenter) denied(ids *event.Identities, records []policy.Record, of ma
 			keys = append(keys, key)
 		}
 	}
+	for s, end := range c.ends(records, of, now) {
+		if key, ok := ids.OnlineKey(s); ok && !denied[s] && c.r.outlives(ctx, key, end, now) {
+			keys = append(keys, key)
+		}
+	}
 	slices.SortFunc(keys, cmp.Compare[string])
 	return keys
+}
+
+// ends are the near ends (µs) that records set to what subjects are served by.
+func (c *Consenter) ends(records []policy.Record, of map[policy.Subject]bool, now time.Time) map[policy.Subject]int64 {
+	type basis struct {
+		subject policy.Subject
+		purpose string
+	}
+	by := map[basis][]policy.Record{}
+	for _, r := range records {
+		if of[r.Subject] {
+			b := basis{r.Subject, r.Purpose}
+			by[b] = append(by[b], r)
+		}
+	}
+	out := map[policy.Subject]int64{}
+	for _, p := range c.purposes {
+		for s := range of {
+			end := policy.Ends(p.Basis, by[basis{s, p.Name}], now)
+			if have, is := out[s]; endsNear(end, now) && (!is || end < have) {
+				out[s] = end
+			}
+		}
+	}
+	return out
 }

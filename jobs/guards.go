@@ -266,9 +266,12 @@ func (w *work) lapsed(ctx context.Context) map[policy.Subject]bool {
 	return out
 }
 
-// readmit lets those back in whom lapsed or returned has kept out, now that other lists are live.
+// readmit lets those back in whom lapsed, returned or outlived has kept out, now that other lists are live.
 func (w *work) readmit(ctx context.Context) error {
 	w.next = nil
+	if w.early {
+		return w.deny(ctx)
+	}
 	for range w.plan.trainingDecisions.Sensitive().Lapsed() {
 		return w.deny(ctx)
 	}

@@ -301,7 +301,13 @@ func (r *Runner) makeLive(ctx context.Context, job *Job, version int, move func(
 	if err != nil {
 		return live, err
 	}
-	return live, errors.Join(w.swap(ctx, live), w.readmit(ctx))
+	if err := w.swap(ctx, live); err != nil {
+		return live, errors.Join(err, w.readmit(ctx))
+	}
+	if w.carried == nil { // a generation that was kept
+		err = w.denyOutlived(ctx)
+	}
+	return live, errors.Join(err, w.readmit(ctx))
 }
 
 // release gives a lease back, also when ctx has been cancelled. One that cannot be given back expires.
@@ -382,6 +388,7 @@ func (w *work) rebuild(ctx context.Context, v registry.Version) (uint64, error) 
 	if _, w.plan.judged, err = w.evaluationOf(ctx, v); err != nil {
 		return 0, err
 	}
+	w.carries()
 	g, _, err := w.fill(ctx, v)
 	return g, err
 }

@@ -46,6 +46,7 @@ const reasonsKept = 3
 // the store has lost what it made.
 func (w *work) loaded(ctx context.Context, v registry.Version) (uint64, loadedFacts, error) {
 	var made uint64
+	w.carries() // all of it is in the step's key
 	s := step{name: "load", label: w.label, iv: w.iv, key: stepKey("load", w.label, w.iv, logicLoad, struct {
 		Version int
 		Alias   string

@@ -260,6 +260,7 @@ func (w *work) deny(ctx context.Context) error {
 
 // standing returns the online keys of those who are to be denied beside who is, and of those who are to be let in again, both ascending.
 func (w *work) standing(ctx context.Context, have map[string]bool) (deny, allow []string) {
+	w.early = false
 	lapsed, returned := w.lapsed(ctx), w.returned(ctx)
 	erased := false
 	for key := range have {
@@ -268,7 +269,7 @@ func (w *work) standing(ctx context.Context, have map[string]bool) (deny, allow 
 	listed := w.plan.ids.HavingOnlineKeys(have)
 	walk := w.plan.trainingDecisions.Rules(math.MinInt64)
 	for s := range w.plan.ids.Subjects() {
-		no := walk.Of(s).Denied() || listless(w.plan.wants(s), w.job.Model.Lists.Broad != "") || lapsed[s] || returned[s]
+		no := walk.Of(s).Denied() || listless(w.plan.wants(s), w.job.Model.Lists.Broad != "") || lapsed[s] || returned[s] || w.outlived(s, listed[s])
 		if no == listed[s] && !erased {
 			continue // as nearly everybody
 		}

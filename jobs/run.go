@@ -419,8 +419,12 @@ type work struct {
 	journal *event.Journal // once policy has been read,
 	epoch   int            // as of this erasure
 
-	plan   *plan
-	next   *table.Interval                       // of the lists that are about to be made live; nil: none are
+	plan *plan
+	next *table.Interval // of the lists that are about to be made live; nil: none are
+
+	carried map[policy.Subject]int64 // the near ends (µs) that the rows carry which this work has loaded; nil: it has loaded none
+	early   bool                     // somebody is denied whom these would let in, until they are live
+
 	accept *Accepted                             // a held feed of consent is let through
 	ahead  func(context.Context, *consent) error // is told of a new feed of consent before it is committed; nil: nobody
 	dear   string                                // why builds keep no state for later ones, as an earlier one's size says

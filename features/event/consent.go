@@ -65,6 +65,7 @@ func ImportConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppres
 		if r.Recorded.After(now) && r.Recorded.Equal(r.Effective) { // announced, without saying when: it is known now
 			r.Recorded = now
 		}
+		*r = r.Arrived(now)
 		return r.Check(now)
 	}, func(id string) {
 		if !ids.Knows(id) {
@@ -238,6 +239,7 @@ func ConsentOf(ids *Identities, now time.Time, s Said) (r policy.Record, withhel
 	if r = s.Record; r.Recorded.IsZero() {
 		r.Recorded = now
 	}
+	r = r.Arrived(now)
 	if r.Effective.IsZero() {
 		r.Effective = r.Recorded
 	}

@@ -14,6 +14,14 @@ const (
 	lastDay = 2200                      // a year from which on a time is taken for one in another unit
 )
 
+// Arrived is the record as it is known from now on: one that is here is recorded, though the clock of who sent it be ahead by what Check lets pass.
+func (r Record) Arrived(now time.Time) Record {
+	if r.Recorded.After(now) && !r.Recorded.After(now.Add(askew)) {
+		r.Recorded = now
+	}
+	return r
+}
+
 // States are the states that a record may be in.
 var States = []State{
 	ConsentGiven, RenewedConsentGiven, Requested, RequestDeferred, ConsentRefused, Withdrawn, Revoked, ConsentExpired, Invalidated, Unknown,

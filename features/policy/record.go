@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -151,6 +152,32 @@ func Spans(b Basis, records []Record) []Span {
 		out = append(out, sp)
 	}
 	return out
+}
+
+// Ends returns when a basis that holds now ends by some records of one subject and purpose, and what is not known of before them (µs); 0: it does not, or holds no more.
+func Ends(b Basis, records []Record, now time.Time) int64 {
+	rs, at := slices.SortedFunc(slices.Values(records), Record.Compare), now.UnixMicro()
+	if len(rs) > 0 && rs[0].Effective.UnixMicro() > at { // until then what was before may hold
+		rs = slices.Insert(rs, 0, Record{State: ConsentGiven, Effective: time.UnixMicro(at)})
+	}
+	for _, s := range spans(nil, b, rs, b == LegitimateInterest) {
+		if s.from <= at && at < s.to && s.to != never {
+			return s.to
+		}
+	}
+	return 0
+}
+
+// Shortened yields the subjects who are allowed before as after, and whose basis ends earlier after than before, each with when it ends (µs).
+func Shortened(before, after *Decisions) iter.Seq2[Subject, int64] {
+	return func(yield func(Subject, int64) bool) {
+		for s, v := range after.known.all() {
+			was := before.Of(s)
+			if !v.Denied() && v.Expires != 0 && !was.Denied() && (was.Expires == 0 || was.Expires > v.Expires) && !yield(s, v.Expires) {
+				return
+			}
+		}
+	}
 }
 
 // span is a Span in µs, with ever and never for its open sides.

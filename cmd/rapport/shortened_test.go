@@ -1,0 +1,154 @@
+package main
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/online"
+	"github.com/rapport-ml/rapport/storage/table"
+)
+
+// saying records what a person says of recommend, with times of its own.
+func (s *shop) saying(id string, r policy.Record) *jobs.Consented {
+	s.Helper()
+	r.Purpose, r.Source = "recommend", "app"
+	out, err := s.runner.Consenter([]*jobs.Job{s.job}).Record(s.Context(), []event.Said{{ID: id, Record: r}})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return out
+}
+
+// personalizedAt reports whether a subject is served a list of its own at a time, by what stands in the store now.
+func (s *shop) personalizedAt(id string, at time.Time) bool {
+	s.Helper()
+	l, _, err := online.Recommend(s.Context(), s.opened.Online, s.key(id), 10, table.Micros(at))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return l.Personalized
+}
+
+// TestEndsAreServed: who ends its consent by a time to come, whichever way it is said, is served no list beyond that time though no job runs any more; who ends it later than in thirty days,
+// or not at all, loses nothing until then; and the lists of the next night carry the end and are read until it, a rollback's too.
+func TestEndsAreServed(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.night(5)
+	ids := s.admitted(9)
+	at := func(day int, d time.Duration) { s.runner.Now = func() time.Time { return nightAfter(day).Add(d) } }
+	now := nightAfter(5).Add(time.Hour)
+	end := now.Add(48 * time.Hour)
+	at(5, time.Hour)
+
+	week, tomorrow, askew, unsure, year, renewed, fed, other, filed := ids[0], ids[1], ids[2], ids[3], ids[4], ids[5], ids[6], ids[7], ids[8]
+	s.saying(week, policy.Record{State: policy.RenewedConsentGiven, Expires: end})
+	s.saying(tomorrow, policy.Record{State: policy.Withdrawn, Effective: end})
+	s.saying(askew, policy.Record{State: policy.Withdrawn, Effective: now.Add(3 * time.Second)})
+	s.saying(unsure, policy.Record{State: policy.Withdrawn, Recorded: now.Add(4 * time.Minute)})
+	if out := s.saying(year, policy.Record{State: policy.RenewedConsentGiven, Expires: now.AddDate(1, 0, 0)}); out.Denied != 0 || !s.personalized(year) {
+		t.Errorf("who agrees for a year is denied: %+v", out)
+	}
+	if out := s.saying(renewed, policy.Record{State: policy.RenewedConsentGiven}); out.Denied != 0 || !s.personalized(renewed) {
+		t.Errorf("who agrees anew is denied: %+v", out)
+	}
+	for who, id := range map[string]string{"agrees for two days": week, "withdraws from then on": tomorrow, "withdraws by a clock that is ahead": askew} {
+		if s.personalizedAt(id, end) {
+			t.Errorf("somebody who %s is served a list of its own when that is over, while no job runs", who)
+		}
+	}
+	if s.personalized(unsure) {
+		t.Error("a withdrawal that was recorded by a clock four minutes ahead is not in force")
+	}
+	if out := s.saying(other, policy.Record{State: policy.Withdrawn, Effective: now.AddDate(0, 0, 40)}); out.Denied != 0 {
+		t.Errorf("a withdrawal that is weeks off denies now: %+v", out)
+	}
+
+	// By a file.
+	hand := storage.NewMemory(s.runner.Wall)
+	row := says(filed, "recommend", "Withdrawn", end.Sub(smallWorld.Start))
+	row.Recorded = now.UnixMicro()
+	writeParquet(t, hand, "one.parquet", []rawConsent{row})
+	if out, err := s.runner.Consenter([]*jobs.Job{s.job}).Import(t.Context(), event.DataSet{Bucket: hand, Path: "one.parquet"}, nil); err != nil || out.Denied != 1 || s.personalizedAt(filed, end) {
+		t.Errorf("a withdrawal of a file that takes effect later: %+v, %v", out, err)
+	}
+
+	// By a feed, between runs.
+	feed := readParquet[rawConsent](t, s.raw, consentFile)
+	ends := says(fed, "recommend", "RenewedConsentGiven", now.Sub(smallWorld.Start))
+	ends.Expires = end.UnixMicro()
+	writeParquet(t, s.raw, consentFile, append(feed, ends))
+	at(5, 2*time.Hour)
+	if _, err := s.runner.SyncConsent(t.Context(), []*jobs.Job{s.job}, jobs.Caller{}); err != nil {
+		t.Fatal(err)
+	}
+	if s.personalizedAt(fed, end) {
+		t.Error("an end that a feed has brought is not that of what is served")
+	}
+	at(5, 3*time.Hour)
+	if _, err := s.runner.Run(t.Context(), s.job, s.interval(5), jobs.Options{Through: jobs.ThroughIngest}); err != nil { // which makes no lists
+		t.Fatal(err)
+	}
+	if s.personalizedAt(week, end) || s.personalizedAt(fed, end) || s.personalizedAt(tomorrow, end) {
+		t.Error("a run that made no lists lets somebody in whose row has no end")
+	}
+
+	// The lists of the next night carry it.
+	s.night(6)
+	for _, id := range []string{week, tomorrow, fed, filed} {
+		if !s.personalized(id) {
+			t.Error("somebody whose consent holds yet has no list though lists are live that end with it")
+		}
+		if s.personalizedAt(id, end) {
+			t.Error("a list is served beyond its end")
+		}
+	}
+	if s.personalized(askew) || s.personalized(unsure) || !s.personalized(year) {
+		t.Error("the night after: who withdrew has a list, or who did not has none")
+	}
+
+	// Those of before know no end.
+	if _, err := s.runner.Rollback(t.Context(), s.job, 1, "test", "to see"); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{week, tomorrow, fed, filed} {
+		if s.personalizedAt(id, end) {
+			t.Error("rolled back, a list is served beyond the end of its consent")
+		}
+	}
+	if !s.personalized(year) {
+		t.Error("rolled back, somebody whose consent goes on has no list")
+	}
+}
+
+// TestOneRecordID: a sender that keeps one record id for all that somebody says of a purpose is heard each time it says no.
+func TestOneRecordID(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.night(5)
+	id := s.admitted(1)[0]
+	for i, state := range []string{"Withdrawn", "ConsentGiven", "Withdrawn"} {
+		s.runner.Now = func() time.Time { return nightAfter(5).Add(time.Duration(i+1) * time.Hour) }
+		s.say(id, state, "the one")
+	}
+	s.runner.Now = func() time.Time { return nightAfter(5).Add(5 * time.Hour) }
+	if _, err := s.runner.Run(t.Context(), s.job, s.interval(5), jobs.Options{Through: jobs.ThroughIngest}); err != nil {
+		t.Fatal(err)
+	}
+	shown, err := s.runner.ShowConsent(t.Context(), s.job, []string{id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := shown[0].Purposes[0]; p.Allowed || slices.ContainsFunc(shown[0].Records, func(r jobs.ShownRecord) bool {
+		return r.Holds && r.State != policy.Withdrawn && r.Purpose == "recommend"
+	}) {
+		t.Errorf("the second withdrawal under one id is taken for the first: %+v", shown[0])
+	}
+	s.night(6)
+	if s.personalized(id) {
+		t.Error("who withdrew for the second time under one id has a list")
+	}
+}
