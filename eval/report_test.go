@@ -292,7 +292,7 @@ func TestReportMarkdown(t *testing.T) {
 	if first, _, _ := strings.Cut(text, "\n"); !strings.Contains(first, says) || !strings.HasPrefix(first, "## ") {
 		t.Errorf("the first line is %q, want a heading with the verdict %q", first, says)
 	}
-	for _, want := range []string{"### Figures", "### By cohort", "### Drift", "### What was left out", "(" + r.Run.ID + ".html)", `**ho\|me \<b\>**`, "| people said no | 8,100 |", "| under 11 |"} {
+	for _, want := range []string{"### Figures", "### By cohort", "### Drift", "### What was left out", "(" + r.Run.ID + ".html)", `**ho\|me \<b\>**`, "| people refused or withdrew | 8,100 |", "| under 11 |"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

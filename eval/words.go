@@ -133,7 +133,7 @@ func plainName(s string) string { return strings.ReplaceAll(s, "_", " ") }
 // reasonNames say in words what a stage of the policy funnel is.
 var reasonNames = map[string]string{
 	"read": "read", "kept": "kept", "bad_row": "rows without a person, an item or a time", "no_purpose": "no purpose reads them",
-	"no_record": "no consent on record", "refused": "people said no", "expired": "consent had expired", "past_retention": "older than may be kept",
+	"no_record": "no consent on record", "refused": "people refused or withdrew", "expired": "consent had expired", "past_retention": "older than may be kept",
 	"erased": "people were erased", "not_yet_valid": "from before consent began",
 	"protected": "people who are never profiled", "sensitive_item": "of sensitive items, without consent to that",
 }

@@ -61,7 +61,7 @@ var faults = []struct {
 
 // hints say what an operator can do about each kind.
 var hints = map[string]string{
-	faultNoData:      "see that the source has delivered the interval's files, then run it again; rapport plan shows which files were looked at",
+	faultNoData:      "see that the source has delivered the interval's files, and by the funnel whose events count, then run it again; rapport plan shows which files were looked at",
 	faultLowVolume:   "compare the funnel with that of the last good run: an upstream break or a consent feed that lost rows looks like this. If so few are right, lower min_volume in the job",
 	faultUnexpected:  "the error names what was expected, where in the project file, and what there was. Mend the export; where the source is right and the expectation is not, change it: only rules on rows read the days again",
 	faultNotReady:    "nothing is wrong yet: the source is still delivering; serve tries again by itself, or run it again later",

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -142,6 +143,8 @@ func (w *work) ingest(ctx context.Context) error {
 	p.committed, p.found = p.committed[:0], readQuality{}
 	funnel := policy.Funnel{}
 	var noEvents int64 // rows that the source's declaration makes none of
+	var left int64     // events of the interval that stand
+	var removed string // who wrote last what is left of a day
 	for i, d := range p.days {
 		p.committed = append(p.committed, day{iv: d.unit, key: d.key, manifest: commits[i].Outputs["events"]})
 		own := d.unit.Overlaps(w.iv)
@@ -157,10 +160,15 @@ func (w *work) ingest(ctx context.Context) error {
 				w.res.FunnelAt = commits[i].At
 			}
 			funnel.Merge(f.Funnel)
+			left += commits[i].Outputs["events"].Rows
+			removed = cmp.Or(commits[i].By, removed)
 			noEvents += f.UnknownKinds + f.IgnoredKinds + f.Empty
 		}
 	}
 	w.res.setFunnel(funnel)
+	if left == 0 && funnel[policy.Kept] > 0 && removed != "" {
+		w.res.Remedy = "what was kept when it was read is gone since, the last of it by " + removed + ": nothing is left of whom it was, and nothing is to be mended"
+	}
 	if funnel.Read() == 0 && noEvents > 0 {
 		w.res.Remedy = "the interval has rows, and all are of kinds that sources.events.kinds leaves out, or have no element of the list to explode: rapport inspect shows what the files hold"
 	}

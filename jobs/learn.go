@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/models"
 	"github.com/rapport-ml/rapport/models/artifact"
 	"github.com/rapport-ml/rapport/storage"
@@ -24,7 +25,8 @@ func (w *work) assemble(ctx context.Context) error {
 			return result{}, err
 		}
 		if d.facts.Rows == 0 {
-			return result{}, fmt.Errorf("%w in the %s before %s: %s", ErrNoData, w.job.Window, w.iv.End.Format(time.RFC3339), d.facts.Funnel.Remedy())
+			return result{}, fmt.Errorf("%w in the %s before %s (%s): %s", ErrNoData, features.FormatWindow(w.job.Window), w.iv.End.Format(time.RFC3339),
+				d.facts.Funnel.Suppressed(smallCell), d.facts.Funnel.Remedy())
 		}
 		return result{facts: d.facts, rowsIn: d.facts.Funnel.Read(), rows: d.facts.Rows}, nil
 	})

@@ -156,6 +156,9 @@ func (e *inquiry) explain(ctx context.Context) error {
 		e.try("rapport runs list --job %s", r.Job)
 	case faultNoData:
 		w.Says = "The interval holds no event that may be used."
+		if strings.HasPrefix(w.Step, "assemble") {
+			w.Says = "The days of its training window hold no event that may still be used: what was kept when they were read is judged again by each run."
+		}
 		e.lookAtFiles(ctx)
 		e.try("rapport plan %s --at %s", r.Job, r.Interval.End.UTC().Format(time.RFC3339))
 		e.again()

@@ -38,7 +38,7 @@ var (
 	remedies = [reasons]string{
 		NoPurpose:     "no purpose reads this data: declare one that does, or stop reading it",
 		NoRecord:      "these subjects have no consent record: import the consent table, and check that its ids have the same canonical form as the events'",
-		Refused:       "these subjects said no: nothing to do, their choice is honoured",
+		Refused:       "these subjects refused, withdrew or objected: nothing to do, their choice is honoured",
 		Expired:       "their consent has expired: ask them to renew it",
 		PastRetention: "these events are older than the purpose keeps them: lengthen keep.events only if the purpose needs it",
 		Erased:        "these subjects were erased: remove them from the source as well; where a key was given up as lost (rapport keys list), an id that had no row by then counts again only with a basis that is recorded after that",
