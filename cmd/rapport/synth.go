@@ -15,6 +15,7 @@ func (a *app) synthCmd() *cobra.Command {
 	w := synth.World{}
 	var to, start string
 	var drift int
+	var force bool
 	c := &cobra.Command{
 		Use:   "synth --users N --items N --days N --seed S --to URL",
 		Short: "Write synthetic events with planted tastes, cohorts, consent and drift",
@@ -38,6 +39,15 @@ func (a *app) synthCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if !force {
+				n, first, err := w.Strangers(cmd.Context(), b)
+				if err != nil {
+					return err
+				}
+				if n > 0 {
+					return usageError{fmt.Errorf("synth: %s holds %s that this world would be mixed with, as %s: name an empty place, or --force to write beside them, and over those of equal names", to, count(n, "file"), first)}
+				}
+			}
 			facts, err := w.Write(cmd.Context(), b, "")
 			if err != nil {
 				return fmt.Errorf("synth: %w", err)
@@ -59,6 +69,7 @@ func (a *app) synthCmd() *cobra.Command {
 	f.StringVar(&start, "start", "2026-01-01", "first day")
 	f.Float64Var(&w.Minority, "minority", 0, "share of subjects of another taste, whom a gender tells (0: none)")
 	f.IntVar(&drift, "drift-day", 0, "the day, from 1, on which drift is planted (0: none)")
+	f.BoolVar(&force, "force", false, "write also where other files are")
 	f.StringVar(&to, "to", "", "where to write: file:PATH of a folder, or s3://bucket/prefix")
 	return c
 }

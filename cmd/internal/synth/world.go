@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/rapport-ml/rapport/cmd/internal/dataset"
 	"github.com/rapport-ml/rapport/storage"
+	"github.com/rapport-ml/rapport/storage/table"
 )
 
 // World says what to make. The same World gives the same bytes.
@@ -79,7 +81,7 @@ func (w World) Write(ctx context.Context, b storage.Bucket, prefix string) (Fact
 	if w.EventsPerUser == 0 {
 		w.EventsPerUser = defaultEventsPerUser
 	}
-	out := &dataset.Output{Bucket: b, Prefix: prefix, Writer: "rapport-synth"}
+	out := &dataset.Output{Bucket: b, Prefix: prefix, Writer: writer}
 	cat := newCatalog(w)
 	people := newPeople(w, cat)
 
@@ -106,6 +108,37 @@ func (w World) Write(ctx context.Context, b storage.Bucket, prefix string) (Fact
 	return facts, nil
 }
 
+// writer is how files of worlds name the program that wrote them.
+const writer = "rapport-synth"
+
+// dayFile is where the events of a day stand.
+func (w World) dayFile(day int) string {
+	return "events/dt=" + w.Start.AddDate(0, 0, day).Format(time.DateOnly) + "/part-0.parquet"
+}
+
+// Strangers counts the objects of a bucket that the world would be mixed with: those that Write does not replace, and those that it would and that no world is. It names the
+// first. Cost: a listing, and the footer of each file that Write replaces.
+func (w World) Strangers(ctx context.Context, b storage.Bucket) (n int, first string, err error) {
+	own := map[string]bool{"items.parquet": true, "subjects.parquet": true, "cohorts.parquet": true, "consent/consent.parquet": true}
+	for d := range w.Days {
+		own[w.dayFile(d)] = true
+	}
+	for info, err := range b.List(ctx, "", storage.ListOpt{}) {
+		if err != nil {
+			return 0, "", fmt.Errorf("synthetic world: %w", err)
+		}
+		if own[info.Key] {
+			if st, err := table.Stat(ctx, b, info, table.ScanOptions{}); err == nil && strings.HasPrefix(st.CreatedBy, writer) {
+				continue
+			}
+		}
+		if n++; n == 1 {
+			first = info.Key
+		}
+	}
+	return n, first, nil
+}
+
 // writeDays makes and puts the event files, in parallel.
 func (w World) writeDays(ctx context.Context, out *dataset.Output, cat *catalog, people []person, facts *Facts) error {
 	var (
@@ -120,8 +153,7 @@ func (w World) writeDays(ctx context.Context, out *dataset.Output, cat *catalog,
 				return err
 			}
 			rows := newDay(w, cat, people, d).events()
-			key := "events/dt=" + w.Start.AddDate(0, 0, d).Format(time.DateOnly) + "/part-0.parquet"
-			if err := dataset.Write(ctx, out, key, rows); err != nil {
+			if err := dataset.Write(ctx, out, w.dayFile(d), rows); err != nil {
 				return err
 			}
 			mu.Lock()
