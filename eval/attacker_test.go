@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/models"
 )
 
 // attacker knows everything that is told: sums of cells, each of a number of people. What a cell holds he does not know, if there is another world of which
@@ -504,4 +506,115 @@ func TestAttackerOfReasons(t *testing.T) {
 	if small < 1000 {
 		t.Errorf("only %d small counts", small)
 	}
+}
+
+// TestAttackerOfUndefined knows the program, how large each group is, and of how many each figure is said to be, in all and by group: of how few it is not defined follows for no
+// group. Where the numbers are told as they are it does.
+func TestAttackerOfUndefined(t *testing.T) {
+	sizes := [3]int{60, 50, 45}
+	const most = 26 // people for whom it is not defined, of a group
+	for name, told := range map[string]func(n, group int) int{"as it is": toldOf, "as they are": func(n, _ int) int { return n }} {
+		worlds := map[[4]int][][3]int{}
+		var left [3]int
+		for left[0] = 0; left[0] <= most; left[0]++ {
+			for left[1] = 0; left[1] <= most; left[1]++ {
+				for left[2] = 0; left[2] <= most; left[2]++ {
+					var says [4]int
+					n, all := 0, 0
+					for g, size := range sizes {
+						says[g] = told(size-left[g], size)
+						n, all = n+size-left[g], all+size
+					}
+					says[3] = told(n, all)
+					worlds[says] = append(worlds[says], left)
+				}
+			}
+		}
+		broken := 0
+		for _, same := range worlds {
+			for g := range sizes {
+				few := slices.ContainsFunc(same, func(w [3]int) bool { return w[g] > 0 && w[g] < MinCell })
+				if few && !slices.ContainsFunc(same, func(w [3]int) bool { return w[g] != same[0][g] }) {
+					broken++
+				}
+			}
+		}
+		if (broken > 0) != (name == "as they are") {
+			t.Errorf("%s: %d of %d sets of numbers tell of how few a figure is not defined", name, broken, len(worlds))
+		}
+	}
+}
+
+// TestFewLeftOut: how few took nothing that a list may hold, have lists whose order says nothing, are in a split or out of it, or have no value of a figure, is told nowhere.
+func TestFewLeftOut(t *testing.T) {
+	for _, c := range []struct {
+		few  int
+		told bool
+	}{{0, true}, {1, false}, {10, false}, {11, true}, {25, true}} {
+		f := rich(invented(200, 40, 3))
+		f.Cohorts, f.Pool = nil, nil
+		for i := range f.rows {
+			x := &f.rows[i]
+			x.Relevant, x.Cold, x.Query.Exclude = []int32{int32(i % 40)}, false, nil
+			x.Seen, x.Query.History.Item = x.Relevant, x.Relevant // what is taken is taken again
+			switch {
+			case i < c.few:
+				x.Relevant = nil
+			case i < 2*c.few:
+				x.Seen, x.Query.History.Item = nil, nil
+			}
+		}
+		flat := scorerFunc(func(q *models.Query, item int) float32 {
+			if len(q.History.Item) == 0 {
+				return 0
+			}
+			return float32(-item)
+		})
+		q, err := Evaluate(t.Context(), f.task(), []Contender{{Name: "flat", Scorer: flat, Role: Candidate}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (q.NoRelevant != nil) != c.told || (q.Queries != nil) != c.told || c.told && (*q.NoRelevant != c.few || *q.Queries != 200) {
+			t.Errorf("%d took nothing that a list may hold: told %v of %v", c.few, deref(q.NoRelevant), deref(q.Queries))
+		}
+		x := q.Contender(Candidate)
+		if (x.Tied != nil) != c.told || c.told && *x.Tied != c.few {
+			t.Errorf("%d lists are tied: told %v", c.few, deref(x.Tied))
+		}
+		n := q.Evaluated
+		for _, e := range x.Estimates {
+			if left := n - e.N; e.N > 0 && left > 0 && left < MinCell {
+				t.Errorf("with %d of few, %s on %s is said to be of %d of %d people", c.few, e.Metric, e.Split, e.N, n)
+			}
+		}
+		for _, x := range q.Content {
+			for _, e := range x.Figures {
+				if left := n - e.N; e.N > 0 && left > 0 && left < MinCell {
+					t.Errorf("with %d of few, %s is said to be of %d of %d people", c.few, x.Name, e.N, n)
+				}
+			}
+		}
+		again := x.Estimate("hit@5", Repeat)
+		if again == nil {
+			t.Fatal("no split of what is taken again")
+		}
+		if want := map[bool]int{true: n - c.few, false: n - MinCell}[c.told]; again.N != want {
+			t.Errorf("%d of %d took something new: %d are said to have taken something again, want %d", c.few, n, again.N, want)
+		}
+		var md, page strings.Builder
+		r := &Report{Run: RunFacts{ID: "r"}, Model: ModelFacts{Name: "home"}, Quality: q}
+		if err := errors.Join(r.WriteMarkdown(&md), r.WriteHTML(&page)); err != nil {
+			t.Fatal(err)
+		}
+		if some := strings.Contains(page.String(), "a few others took nothing"); some == c.told {
+			t.Errorf("%d took nothing that a list may hold, and the page says a few did: %v", c.few, some)
+		}
+	}
+}
+
+func deref(n *int) any {
+	if n == nil {
+		return nil
+	}
+	return *n
 }

@@ -25,8 +25,8 @@ func TestEqualScoresEverywhere(t *testing.T) {
 		}
 	}
 	c := q.Contender(Candidate)
-	if c.Tied != q.Evaluated || *c.Estimate("overlap@5", All).Value != 1 {
-		t.Errorf("%d of %d lists are tied, overlap %v", c.Tied, q.Evaluated, *c.Estimate("overlap@5", All).Value)
+	if *c.Tied != q.Evaluated || *c.Estimate("overlap@5", All).Value != 1 {
+		t.Errorf("%d of %d lists are tied, overlap %v", *c.Tied, q.Evaluated, *c.Estimate("overlap@5", All).Value)
 	}
 	// One list for all: of 40 items five stand in every list. Σ(2i − 41)·x over i = 36…40 is n·(31 + 33 + 35 + 37 + 39), Σx = 5n: 175/(40·5).
 	if g := c.Estimate("gini@5", All); math.Abs(*g.Value-175./200) > 1e-12 || *g.StandardError > 1e-12 {

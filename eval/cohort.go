@@ -32,10 +32,13 @@ func (e *evaluation) cohort(q *Quality, i int, d *draws) {
 			f := CohortFigure{Contender: contender.Name, Metric: name, Overall: est.Value, OverallError: est.StandardError}
 			s := of(c)
 			all0 := &e.cells[0]
-			spread := deviation(float64(est.N), all0.total[s.num], all0.square[s.num])
+			spread := deviation(float64(all0.size(s)), all0.total[s.num], all0.square[s.num])
 			sizes := make([]int, len(levels)) // those for whom it is defined
 			for l := range levels {
 				sizes[l] = e.cells[e.first[i]+l].size(s)
+				if toldOf(sizes[l], e.cells[e.first[i]+l].n) == 0 {
+					sizes[l] = min(sizes[l], MinCell-1)
+				}
 			}
 			own, few := suppressMore(sizes, hidden), false
 			for l, level := range levels {
@@ -44,6 +47,7 @@ func (e *evaluation) cohort(q *Quality, i int, d *draws) {
 					continue
 				}
 				g := group(groups[l].estimate(s), spread, e.ceiling(name))
+				*g.N = toldOf(*g.N, groups[l].n)
 				if g.Level, g.Status = level, Judged; *g.N < e.task.MinN {
 					g.Status = Insufficient
 				}

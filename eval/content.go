@@ -10,9 +10,7 @@ func (e *evaluation) content(q *Quality, r *resampled) {
 				continue
 			}
 			est := r.estimate(e.layout.place(c, f))
-			if est.N < MinCell && est.N < r.n { // the few for whom it is defined
-				est = Estimate{}
-			}
+			est = est.as(toldOf(est.N, r.n))
 			est.Metric, est.Split = x.Name, All
 			x.Figures = append(x.Figures, ContentFigure{Contender: contender.Name, Estimate: est})
 		}

@@ -161,8 +161,8 @@ func TestEvaluateByHand(t *testing.T) {
 			t.Errorf("%s on %s is %+v, want %v over %d", tt.metric, tt.split, e, tt.want, tt.n)
 		}
 	}
-	if q.Queries != 33 || q.Evaluated != 22 || q.NoRelevant != 11 {
-		t.Errorf("%d queries, %d evaluated, %d without: want 33, 22, 11", q.Queries, q.Evaluated, q.NoRelevant)
+	if *q.Queries != 33 || q.Evaluated != 22 || *q.NoRelevant != 11 {
+		t.Errorf("%d queries, %d evaluated, %d without: want 33, 22, 11", *q.Queries, q.Evaluated, *q.NoRelevant)
 	}
 	// One subject has no interval: nothing can be said of its spread.
 	alone := fixture{Task: Task{Catalog: catalog(4), K: []int{2}}, rows: []Subject{{Relevant: []int32{0}}}}
@@ -403,8 +403,8 @@ func TestEqualScores(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := q.Contender(Candidate); c.Tied != q.Evaluated || q.Contender(Baseline).Tied != 0 {
-		t.Errorf("%d tied lists of %d, and %d of the baseline, want all and none", c.Tied, q.Evaluated, q.Contender(Baseline).Tied)
+	if c := q.Contender(Candidate); *c.Tied != q.Evaluated || *q.Contender(Baseline).Tied != 0 {
+		t.Errorf("%d tied lists of %d, and %d of the baseline, want all and none", *c.Tied, q.Evaluated, *q.Contender(Baseline).Tied)
 	}
 	c := q.Comparison("ndcg@5", All, Popular)
 	if *c.Difference != 0 || *c.Low != 0 || *c.High != 0 || *c.P != 1 {

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -10,15 +11,18 @@ func (e *evaluation) quality() *Quality {
 	t := e.task
 	q := &Quality{
 		Protocol: t.Protocol, Seen: Kept, Headline: At(NDCG, t.K[0]), K: append([]int(nil), t.K...), Items: len(t.Catalog.IDs),
-		Queries: t.Rows, Evaluated: e.evaluated, NoRelevant: t.Rows - e.evaluated, Masked: e.masked,
+		Queries: &t.Rows, Evaluated: e.evaluated, NoRelevant: tellOf(t.Rows-e.evaluated, math.MaxInt), Masked: e.masked,
 		Replicates: t.Replicates, Seed: t.Seed, Confidence: Confidence, MinN: t.MinN,
+	}
+	if q.NoRelevant == nil {
+		q.Queries = nil
 	}
 	if t.Masked {
 		q.Seen = LeftOut
 	}
 	q.Contenders = make([]ContenderQuality, len(e.contenders))
 	for c, contender := range e.contenders {
-		q.Contenders[c] = ContenderQuality{Name: contender.Name, Role: contender.Role, Tied: e.tied[c]}
+		q.Contenders[c] = ContenderQuality{Name: contender.Name, Role: contender.Role, Tied: tellOf(e.tied[c], e.evaluated)}
 	}
 	d := newDraws(t.Seed, t.Replicates)
 	for s := range splits {
@@ -57,9 +61,7 @@ func (e *evaluation) split(q *Quality, s int, d *draws) {
 			if r != nil {
 				est = r.estimate(of(c))
 			}
-			if est.N < MinCell && est.N < e.cells[s].n { // the few for whom it is defined
-				est = Estimate{}
-			}
+			est = est.as(e.told(s, est.N))
 			est.Metric, est.Split = name, splits[s]
 			q.Contenders[c].Estimates = append(q.Contenders[c].Estimates, est)
 			if c == e.candidate {
@@ -69,7 +71,7 @@ func (e *evaluation) split(q *Quality, s int, d *draws) {
 			if r != nil {
 				cmp = r.compare(of(e.candidate), of(c))
 			}
-			if cmp.N < MinCell && cmp.N < e.cells[s].n {
+			if cmp.N = e.told(s, cmp.N); cmp.N == 0 {
 				cmp = Comparison{}
 			}
 			cmp.Metric, cmp.Split, cmp.Against, cmp.Role = name, splits[s], e.contenders[c].Name, e.contenders[c].Role
@@ -132,6 +134,26 @@ func (e *evaluation) together(q *Quality) {
 			})
 		}
 	}
+}
+
+// told is the number of people that is told of a figure of n of split s. Those who are not in a split are told by themselves, unless they are few.
+func (e *evaluation) told(s, n int) int {
+	switch left := e.evaluated - n; {
+	case splits[s] == All:
+		return toldOf(n, e.evaluated)
+	case left > 0 && left < MinCell:
+		return max(0, e.evaluated-MinCell)
+	}
+	return n
+}
+
+// as is the figure where it is told that it is of n people: nothing where these are too few.
+func (x Estimate) as(n int) Estimate {
+	if n == 0 {
+		return Estimate{}
+	}
+	x.N = n
+	return x
 }
 
 // estimate is a figure of n subjects from its value and the sums of its replicates.

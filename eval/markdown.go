@@ -103,7 +103,11 @@ func (m *markdown) figures(q *Quality) {
 			row(cells...)
 		}
 	})
-	m.line("%s of %s people, all %s items ranked.", count(q.Evaluated), count(q.Queries), count(q.Items))
+	of := ""
+	if q.Queries != nil {
+		of = " of " + count(*q.Queries)
+	}
+	m.line("%s%s people, all %s items ranked.", count(q.Evaluated), of, count(q.Items))
 	m.line("")
 	m.measures(q)
 }

@@ -32,8 +32,11 @@ func (p *page) quality(q *Quality) {
 	}
 	p.differences(q)
 	for _, c := range q.Contenders {
-		if c.Tied > 0 {
-			p.Ties = append(p.Ties, c.Name+" "+count(c.Tied))
+		switch {
+		case c.Tied == nil:
+			p.Ties = append(p.Ties, c.Name+" some")
+		case *c.Tied > 0:
+			p.Ties = append(p.Ties, c.Name+" "+count(*c.Tied))
 		}
 		if c.Role != Part {
 			p.Rivals = append(p.Rivals, c)

@@ -198,7 +198,7 @@ func (p *Pool) Quality(minN int) *Quality {
 		return nil
 	}
 	q := &Quality{
-		Protocol: Temporal, Seen: Kept, Headline: all.Figures[0].Metric, Queries: all.N, Evaluated: all.N, Replicates: len(all.Weight), Seed: p.Seed, Confidence: Confidence,
+		Protocol: Temporal, Seen: Kept, Headline: all.Figures[0].Metric, Queries: &all.N, Evaluated: all.N, NoRelevant: new(int), Replicates: len(all.Weight), Seed: p.Seed, Confidence: Confidence,
 		MinN: max(minN, MinCell),
 	}
 	for i := range all.Figures {
@@ -206,11 +206,12 @@ func (p *Pool) Quality(minN int) *Quality {
 		at := slices.IndexFunc(q.Contenders, func(c ContenderQuality) bool { return c.Name == f.Contender })
 		if at < 0 {
 			at = len(q.Contenders)
-			q.Contenders = append(q.Contenders, ContenderQuality{Name: f.Contender, Role: f.role()})
+			q.Contenders = append(q.Contenders, ContenderQuality{Name: f.Contender, Role: f.role(), Tied: new(int)})
 		}
-		q.Contenders[at].Estimates = append(q.Contenders[at].Estimates, all.estimate(f))
+		q.Contenders[at].Estimates = append(q.Contenders[at].Estimates, all.estimate(f).as(toldOf(f.N, all.N)))
 		if mine := all.figure(string(Candidate), f.Metric); mine != nil && mine != f && mine.N == f.N {
 			c := compare(f.N, mine.Sum/float64(mine.N), f.Sum/float64(f.N), mine.Sums, all.weights(mine), f.Sums, all.weights(f))
+			c.N = toldOf(c.N, all.N)
 			c.Metric, c.Split, c.Against, c.Role = f.Metric, All, f.Contender, f.role()
 			q.Comparisons = append(q.Comparisons, c)
 		}
@@ -257,7 +258,7 @@ func (p *Pool) cohort(cohort string, all *PoolCell, whole *PoolFigure, minN int)
 		}
 		g := group(c.estimate(f), spread, ceiling(f.Metric))
 		g.Level, g.Status = c.Level, Judged
-		if f.N < minN {
+		if *g.N = toldOf(f.N, c.N); *g.N < minN {
 			g.Status = Insufficient
 		}
 		out.ByGroup = append(out.ByGroup, g)

@@ -7,9 +7,9 @@ type Quality struct {
 	Headline   string   `json:"headline"` // the metric that verdicts speak of: nDCG at the first length
 	K          []int    `json:"k"`
 	Items      int      `json:"items"`       // size of the catalog that was ranked in full
-	Queries    int      `json:"queries"`     // subjects in the task
+	Queries    *int     `json:"queries"`     // subjects in the task; nil where few of them are left out
 	Evaluated  int      `json:"evaluated"`   // subjects with at least one relevant item
-	NoRelevant int      `json:"no_relevant"` // subjects left out: nothing they took could stand in a list
+	NoRelevant *int     `json:"no_relevant"` // subjects left out: nothing they took could stand in a list; nil where they are few
 	Masked     int      `json:"masked"`      // relevant items that the queries forbid (seen items are masked) and that therefore do not count
 	Replicates int      `json:"replicates"`
 	Seed       uint64   `json:"seed"`
@@ -40,13 +40,13 @@ const (
 type ContenderQuality struct {
 	Name      string     `json:"name"`
 	Role      Role       `json:"role"`
-	Tied      int        `json:"tied"` // lists whose scores are all equal: their order is the catalog's and says nothing
+	Tied      *int       `json:"tied"` // lists whose scores are all equal: their order is the catalog's and says nothing; nil where they are few, or all but few
 	Estimates []Estimate `json:"estimates"`
 }
 
 // Estimate is one figure with its uncertainty: the mean over N subjects, its bootstrap percentile interval at Quality.Confidence and its
 // bootstrap standard error. Coverage and Gini are no means: their intervals are from jackknives. A split of fewer than MinCell subjects has neither N nor
-// figures.
+// figures. Where it is not over all subjects, N is as many as it is over at least: those whom it leaves out are told in steps of MinCell.
 type Estimate struct {
 	Metric        string   `json:"metric"`
 	Split         Split    `json:"split"`
@@ -113,7 +113,7 @@ const (
 	Suppressed   Status = "suppressed"        // fewer than MinCell subjects, or withheld so that such a group can't be found by subtraction
 )
 
-// Group is one row of a cohort table. A suppressed group has neither n nor figures. The standard error is the larger of the group's bootstrap
+// Group is one row of a cohort table. A suppressed group has neither n nor figures; n is told as that of an Estimate. The standard error is the larger of the group's bootstrap
 // error and sd(all)/√n, and the interval is at least as wide as that: a small group that happens to agree is not thereby certain.
 type Group struct {
 	Level         string   `json:"level"`

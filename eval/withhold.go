@@ -34,6 +34,26 @@ func (e *evaluation) sizes(cohort int) []int {
 	return out
 }
 
+// toldOf is the number of people that is told of a figure which is defined for n of a group: the group less those for whom it is not, in steps of MinCell, rounded up, since for how few
+// it is not defined would be told of them. 0: too few are left to tell anything. Where it is defined for all, they are told.
+func toldOf(n, group int) int {
+	if n == group {
+		return n
+	}
+	if n = group - (group-n+MinCell-1)/MinCell*MinCell; n < MinCell {
+		return 0
+	}
+	return n
+}
+
+// tellOf is a count of people among others, nil where they or the others are few.
+func tellOf(n, all int) *int {
+	if n > 0 && n < MinCell || n < all && all-n < MinCell {
+		return nil
+	}
+	return &n
+}
+
 // suppress says which cells of a cohort are withheld: all under MinCell, and then, smallest first, as many others as it takes for the withheld cells to be at least
 // two that hold someone, to hold MinCell subjects together, and not to be all as large as a small one can be. So no withheld cell follows from the total and the printed
 // ones, nor from these and from knowing this very rule: it says up to which size cells are withheld, whichever these are, so that any two that are withheld might be the

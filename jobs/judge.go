@@ -162,7 +162,11 @@ func (w *work) judge(ctx context.Context) (result, error) {
 	if err != nil {
 		return result{}, fmt.Errorf("write figures to be pooled: %w", err)
 	}
-	return result{outputs: outputs, facts: facts, rowsIn: int64(task.Rows), rows: int64(q.Evaluated)}, nil
+	asked := q.Evaluated // where few are left out, how many were asked says how many those are
+	if q.Queries != nil {
+		asked = *q.Queries
+	}
+	return result{outputs: outputs, facts: facts, rowsIn: int64(asked), rows: int64(q.Evaluated)}, nil
 }
 
 // writeReport stores a report in each of its forms, unless one stands there, and returns the SHA-256 of the JSON that stands there then.
