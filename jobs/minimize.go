@@ -156,6 +156,9 @@ func (m *minimizer) try1(ctx context.Context, w *eval.Worth, data func(*models.D
 	}
 	w.Seconds = x.seconds
 	q := x.quality
+	if q.Queries == nil { // few are left out: how many were asked says how few
+		m.out.Asked = q.Evaluated
+	}
 	if c := q.Contender(eval.Candidate).Estimate(q.Headline, eval.All); c != nil {
 		w.Value, w.N = eval.Figure{Value: c.Value, Low: c.Low, High: c.High}, c.N
 	}
