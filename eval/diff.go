@@ -45,9 +45,9 @@ type DiffSide struct {
 	Digest   string         `json:"digest"`
 	Interval table.Interval `json:"interval"`
 	Verdict  Verdict        `json:"verdict"`
-	Says     string         `json:"says"` // the verdict in a line
-	Reasons  []string       `json:"reasons"`
-	Report   string         `json:"report"` // where it is
+	Says     string         `json:"says"`    // the verdict in a line
+	Reasons  []string       `json:"reasons"` // as on the first screen of its report
+	Report   string         `json:"report"`  // where it is
 }
 
 // DiffFigure is one metric of both. Paired figures are of the same people, and Difference, b − a, has an interval and a p; the others are of each version's
@@ -173,7 +173,8 @@ func (d *Diff) Pair(a, b *Pool) bool {
 
 func side(number int, r *Report, at string) DiffSide {
 	_, says := r.verdict()
-	return DiffSide{Version: number, Digest: r.Model.Digest, Interval: r.Run.Interval, Verdict: r.Decision.Verdict, Says: says, Reasons: r.Decision.Reasons, Report: at}
+	reasons, _ := r.whys()
+	return DiffSide{Version: number, Digest: r.Model.Digest, Interval: r.Run.Interval, Verdict: r.Decision.Verdict, Says: says, Reasons: reasons, Report: at}
 }
 
 func candidateName(q *Quality) string {

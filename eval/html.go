@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -62,6 +63,7 @@ var pageTemplates = template.Must(template.New("pages").Funcs(template.FuncMap{
 	"words":     func(s any) string { return plainName(fmt.Sprint(s)) },
 	"list":      list,
 	"crossed":   crossed,
+	"flags":     flags,
 	"title":     capital,
 	"deref":     func(n *int) int { return *n },
 	"short":     func(s string) string { return s[:min(len(s), 12)] },
@@ -113,6 +115,14 @@ func writePage(w io.Writer, name string, content any) error {
 func writeUnbroken(w io.Writer, text []byte) error {
 	_, err := w.Write(bytes.ReplaceAll(text, []byte(" %"), []byte("\u00a0%")))
 	return err
+}
+
+// oneFlag is a flag of the command line.
+var oneFlag = regexp.MustCompile(`--[a-z][a-z-]*`)
+
+// flags prints a text in which no flag of the command line is broken over two lines.
+func flags(text string) template.HTML {
+	return template.HTML(oneFlag.ReplaceAllString(template.HTMLEscapeString(text), `<span class="whole">$0</span>`))
 }
 
 // tone is the colour of a rule; the words beside it say the same.

@@ -211,11 +211,12 @@ func TestWhys(t *testing.T) {
 	}
 	r := exampleReport(t)
 	r.Drift = &drift.Report{Columns: []drift.Column{
-		cause("item", drift.BehaviourShift), cause("channel", drift.UpstreamBreak), cause("live_quality", ""),
+		cause("item", drift.BehaviourShift), cause("channel", drift.UpstreamBreak), cause("live_quality", ""), cause("mystery", ""),
 		{Name: "still", Verdict: drift.Stable, Says: "still is stable."},
 		{Name: "few", Verdict: drift.Insufficient, Says: "few has too few people."},
 		{Name: "scarce", Verdict: drift.Insufficient, Says: "scarce has too few people."},
 	}}
+	r.Drift.Columns[2].Group = "quality"
 	for i := range 6 {
 		r.Drift.Columns = append(r.Drift.Columns, cause(fmt.Sprintf("view_%d", i), drift.BehaviourShift))
 	}
@@ -230,7 +231,7 @@ func TestWhys(t *testing.T) {
 	for _, want := range []string{
 		"Drift: the same people do otherwise than before. It shows in item, view 0, view 1, view 2 and 3 other columns.",
 		"Drift: the source writes otherwise than before, as by lost values or other units. It shows in channel.",
-		"Drift: what the model makes of its inputs has moved. It shows in live quality.", "Drift of 2 columns could not be judged",
+		"Drift: what the model makes of its inputs has moved. It shows in live quality.", "and nothing says why. It shows in mystery.", "Drift of 2 columns could not be judged",
 	} {
 		if at(want) < 0 {
 			t.Errorf("%q lacks %q", got, want)
@@ -239,10 +240,10 @@ func TestWhys(t *testing.T) {
 	if at("effect") >= 0 || at("adjusted p") >= 0 || at("still") >= 0 {
 		t.Errorf("it tells of statistics: %q", got)
 	}
-	if len(detail) != 11 || !strings.Contains(detail[0], "adjusted p < 0.001. The evidence.") {
+	if len(detail) != 12 || !strings.Contains(detail[0], "adjusted p < 0.001. The evidence.") {
 		t.Errorf("behind it stand %q", detail)
 	}
-	if n := len(got) + len(detail) - 4; n != len(r.Decision.Reasons) { // three lines of causes, and one of what was not judged
+	if n := len(got) + len(detail) - 5; n != len(r.Decision.Reasons) { // four lines of causes, and one of what was not judged
 		t.Errorf("%d reasons are told of, want %d", n, len(r.Decision.Reasons))
 	}
 }

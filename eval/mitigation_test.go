@@ -17,7 +17,7 @@ func curve() *Mitigation {
 	}
 	return &Mitigation{
 		Metric: "ndcg@10", Cohort: "gender", N: 500, MostLoss: 0.01,
-		Stands: Remedy{Name: "as it stands", Value: figureOf(0.4, 0.4, 0.4), Change: figureOf(0, 0, 0), Gap: figureOf(0.1, 0.05, 0.2), Exposure: []RemedyExposure{{Attribute: "brand", AWRF: figureOf(0.9, 0.8, 1)}}},
+		Stands: Remedy{Name: "as it stands", Value: figureOf(0.4, 0.4, 0.4), Change: figureOf(0, 0, 0), Gap: figureOf(0.1, 0.05, 0.2), Worst: "female", Best: "male", Exposure: []RemedyExposure{{Attribute: "brand", AWRF: figureOf(0.9, 0.8, 1)}}},
 		Remedies: []Remedy{
 			remedy("weak", 0.399, -0.0025, 0.002, 0.08, 0.2, 0.05), // cuts a fifth within 1 %
 			remedy("strong", 0.39, -0.025, 0.002, 0.05, 0.5, 0.05), // halves it, too dear
@@ -118,7 +118,7 @@ func TestTold(t *testing.T) {
 		}
 	}
 	m := curve()
-	m.Stands.Worst, m.Stands.Best, m.Remedies[0].Patch = "female", "male", "models.home.lists.calibrate: {by: brand, weight: 0.1}"
+	m.Remedies[0].Patch = "models.home.lists.calibrate: {by: brand, weight: 0.1}"
 	m.Choose()
 	want(m, "The gap", "female is served worst and male best: 0.1000 (95 % interval 0.0500 to 0.2000) of ndcg@10 lie between them. That is more than chance.")
 	want(m, "Tried", "4 ways, each measured on the same 500 people as the model as it stands: 4 spread lists")

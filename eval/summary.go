@@ -46,12 +46,18 @@ func (r *Report) verdict() (tone, says string) {
 	return "good", "May be published: every rule is kept."
 }
 
-// causeWords say in plain words what a drift is put down to; "" is that of what a model makes of its inputs.
+// Of what a drift is put down to, beside the causes: of what a model makes of its inputs, and of an input for which nothing was found.
+const (
+	ofOutputs drift.CauseKind = "outputs"
+	ofNothing drift.CauseKind = ""
+)
+
+// causeWords say in plain words what a drift is put down to.
 var causeWords = map[drift.CauseKind]string{
 	drift.UpstreamBreak: "the source writes otherwise than before, as by lost values or other units", drift.ConsentShift: "other people may be used than before",
 	drift.RetentionCut: "the window reaches less far back than before", drift.PopulationShift: "other people came, or some are more active than before",
 	drift.BehaviourShift: "the same people do otherwise than before", drift.UnclearCause: "what people do has changed, and too few are known from before to say whose doing it is",
-	"": "what the model makes of its inputs has moved",
+	ofOutputs: "what the model makes of its inputs has moved", ofNothing: "what people did in this window is unlike before, and nothing says why",
 }
 
 // whys are the reasons of the decision in plain words: those of drift in a line for each cause, and what could not be judged in one. Detail is what stands behind
@@ -60,9 +66,12 @@ func (r *Report) whys() (out, detail []string) {
 	causes := map[string]drift.CauseKind{}
 	if r.Drift != nil {
 		for _, c := range r.Drift.Columns {
-			cause := drift.CauseKind("")
-			if c.Cause != nil {
+			cause := ofNothing
+			switch {
+			case c.Cause != nil:
 				cause = c.Cause.Kind
+			case slices.Contains([]string{"scores", "lists", "quality"}, c.Group):
+				cause = ofOutputs
 			}
 			causes["drift of "+c.Name] = cause
 		}

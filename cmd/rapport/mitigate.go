@@ -155,7 +155,11 @@ func printMitigated(w io.Writer, v mitigated) {
 		case r.Front:
 			mark = "front"
 		}
-		row(w, r.Name, fourth(r.Value.Value), spanned(r.Change), gapOf(r.Gap), relative(r.Cut), spanned(r.Closed), mark)
+		change := spanned(r.Change)
+		if r.Kind == "" { // it is what the others are held against
+			change = "-"
+		}
+		row(w, r.Name, fourth(r.Value.Value), change, gapOf(r.Gap), relative(r.Cut), spanned(r.Closed), mark)
 	}
 	row(w)
 	head := []any{"SHOWN THEN"}
@@ -193,7 +197,15 @@ func relative(x *float64) string {
 	if x == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.1f %%", 100**x)
+	return tenths(*x) + " %"
+}
+
+// tenths prints a share in percent without its sign of percent, and no minus before a zero.
+func tenths(x float64) string {
+	if s := fmt.Sprintf("%.1f", 100*x); s != "-0.0" {
+		return s
+	}
+	return "0.0"
 }
 
 // gapOf prints a figure in the unit of its metric, with its interval.
@@ -209,5 +221,5 @@ func spanned(f eval.Figure) string {
 	if f.Value == nil || f.Low == nil || f.High == nil {
 		return relative(f.Value)
 	}
-	return fmt.Sprintf("%.1f %% (%.1f to %.1f)", 100**f.Value, 100**f.Low, 100**f.High)
+	return fmt.Sprintf("%s %% (%s to %s)", tenths(*f.Value), tenths(*f.Low), tenths(*f.High))
 }
