@@ -322,11 +322,7 @@ func labelled(points []curvePoint, width float64) (out []curveLabel) {
 		groups[near] = append(groups[near], p)
 	}
 	for _, g := range groups {
-		var numbers []string
-		for _, p := range g {
-			numbers = append(numbers, strconv.Itoa(p.Number))
-		}
-		text := strings.Join(numbers, ", ")
+		text := numbersOf(g)
 		wide := float64(len(text) * digitWidth)
 		var best curveLabel
 		var at box
@@ -353,6 +349,30 @@ func labelled(points []curvePoint, width float64) (out []curveLabel) {
 		taken, out = append(taken, at), append(out, best)
 	}
 	return out
+}
+
+// numbersOf are the numbers of points that lie on one another: of more than four three, those that matter first, and how many others there are.
+func numbersOf(points []*curvePoint) string {
+	shown, more := slices.Clone(points), 0
+	if len(shown) > 4 {
+		slices.SortStableFunc(shown, func(a, b *curvePoint) int { return cmp.Compare(toneRank(a.Tone), toneRank(b.Tone)) })
+		shown, more = shown[:3], len(shown)-3
+		slices.SortFunc(shown, func(a, b *curvePoint) int { return cmp.Compare(a.Number, b.Number) })
+	}
+	var numbers []string
+	for _, p := range shown {
+		numbers = append(numbers, strconv.Itoa(p.Number))
+	}
+	text := strings.Join(numbers, ", ")
+	if more > 0 {
+		text += fmt.Sprintf(" + %d", more)
+	}
+	return text
+}
+
+// toneRank orders points by how much they matter.
+func toneRank(tone string) int {
+	return slices.Index([]string{"proposed", "stands", "front", "other"}, tone)
 }
 
 // signedPercent prints a change: +0.3 %, −1.2 %.

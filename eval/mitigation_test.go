@@ -173,6 +173,14 @@ func TestCurveLabels(t *testing.T) {
 	if len(wide) != 4 || wide[3].Anchor != "start" || wide[3].DY < textHeight {
 		t.Errorf("%+v: want four labels, and that in the corner to the right of its point and beneath", wide)
 	}
+	many := []curvePoint{{x: 50, y: 50, Number: 0, Tone: "stands"}}
+	for n := range 12 {
+		many = append(many, curvePoint{x: 50, y: 50, Number: n + 1, Tone: "other"})
+	}
+	many[9].Tone = "proposed"
+	if l := labelled(many, curveNarrow); len(l) != 1 || l[0].Text != "0, 1, 9 + 10" {
+		t.Errorf("thirteen in one place: %+v", l)
+	}
 	if labelled(nil, curveWide) != nil {
 		t.Error("labels of nothing")
 	}
