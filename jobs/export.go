@@ -174,8 +174,9 @@ func (w *work) pending(ctx context.Context, canonical, key string, marks []event
 		return fmt.Errorf("read what is served to a person: %w", err)
 	}
 	for _, k := range w.Previous {
-		if event.OnlineKey(k.ServingKey(), w.plan.ids.Links().Main(canonical)) == key {
-			say("the online store knows them under key %s: the next run that publishes serves them under %s", k.ID(), current)
+		served := out.Served.List != nil || len(out.Served.Views) > 0
+		if served && event.OnlineKey(k.ServingKey(), w.plan.ids.Links().Main(canonical)) == key {
+			say("what is served of them stands under key %s: the next run that publishes serves it under %s", k.ID(), current)
 		}
 	}
 	waiting, err := w.waiting(ctx, w.plan.journal)

@@ -271,7 +271,11 @@ func (s *KeyState) needs() {
 		if forget != "" {
 			marked += fmt.Sprintf(": rapport keys rotate marks those anew who stand in a source; %s gives up the rest, and then nothing of an id without a row counts that is from before %s, the last of these erasures", forget, s.marked.UTC().Format("2006-01-02 15:04 UTC"))
 		}
-		add(s.Marks, "erased person is"+marked, "erased people are"+marked)
+		left := s.Marks
+		for _, m := range s.Waiting {
+			left -= m.Marks
+		}
+		add(left, "erased person is"+marked, "erased people are"+marked)
 		for _, m := range s.Waiting {
 			s.Why = append(s.Why, m.String())
 		}

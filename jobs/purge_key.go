@@ -227,7 +227,7 @@ func (r *Runner) KeyRemovals(ctx context.Context) ([]KeyRemoval, error) {
 		if e.Kind != event.KindErase || len(e.Marks) > 0 {
 			continue
 		}
-		x := KeyRemoval{Key: e.Key, Erasure: e.Epoch, At: e.Requested(), Finished: e.Finished, Stores: []ErasedStore{}, Receipts: []string{}}
+		x := KeyRemoval{Key: e.Key, Erasure: e.Epoch, At: e.Requested(), Stores: []ErasedStore{}, Receipts: []string{}}
 		if l := recordOf(records, e.Key).Lost; l != nil {
 			x.Why = l.Why
 		}
@@ -246,6 +246,9 @@ func (r *Runner) KeyRemovals(ctx context.Context) ([]KeyRemoval, error) {
 				return fail(fmt.Errorf("%s: %w", key, err))
 			}
 			x.Receipts, x.Stores, x.Together = append(x.Receipts, key), append(x.Stores, file.Receipt.Stores...), max(x.Together, file.Receipt.Together)
+			if e.Finished != nil { // by the clock of the receipts
+				x.Finished = &file.Receipt.Rewritten
+			}
 		}
 		out = append(out, x)
 	}

@@ -108,11 +108,13 @@ func printConsented(w io.Writer, out *jobs.Consented) {
 		return
 	}
 	row(w, "recorded", fmt.Sprintf("%s of %s", count(out.Records, "record"), count(out.Subjects, "subject")), out.Effective.Format(time.RFC3339))
+	if out.Unknown > 0 {
+		row(w, "unknown", count(out.Unknown, "person")+" of whom nothing was known: what they say holds if they come; if they should be known, is that how the events write their ids?")
+	}
 	for _, x := range []struct {
 		n          int
 		what, says string
 	}{
-		{out.Unknown, "unknown", "people are new here: what they say holds if they come. If they should be known, is that how the events write their ids?"},
 		{out.Unused, "not used", "records are for purposes that no job has: check their names"},
 		{out.Withheld, "withheld", "sources held the person's own id, which may stand in no object"},
 		{out.Erased, "left out", "records are older than their subject's erasure"},

@@ -234,7 +234,7 @@ func TestSubjectAfterARotation(t *testing.T) {
 		}
 		return d
 	}
-	const unpublished, row, served = "nothing is published", "identity table stands under key k1", "knows them under key k1"
+	const unpublished, row, served = "nothing is published", "identity table stands under key k1", "what is served of them stands under key k1"
 	tells("before a rotation")
 	s.under(k2, k1)
 	if d := tells("what is live is of before", row, served); d.Served.List == nil {
@@ -264,7 +264,8 @@ func TestHoldsAreNamedToKeys(t *testing.T) {
 	s.night(6)
 	k1, k2 := s.opened.Keys, newKeys(t, "k2")
 	end := s.hold(jobs.Hold{From: smallWorld.Start.AddDate(0, 0, 1), To: smallWorld.Start.AddDate(0, 0, 4)})
-	out, err := s.erase(s.admitted(1)[0])
+	who := s.admitted(1)[0]
+	out, err := s.erase(who)
 	if err != nil || len(out.HeldBack) == 0 {
 		t.Fatalf("%+v %v", out, err)
 	}
@@ -298,6 +299,11 @@ func TestHoldsAreNamedToKeys(t *testing.T) {
 		t.Fatalf("status: %+v, %v", at, err)
 	}
 	names("status", at.Held[0].String())
+	if d, err := s.runner.Dossier(ctx, s.job, who); err != nil || d.Known || len(d.Pending) != 1 {
+		t.Errorf("subject status: %+v, %v", d, err)
+	} else {
+		names("subject status", d.Pending[0])
+	}
 
 	end()
 	if p := s.purge(6, 6*time.Hour); len(p.Receipts) != 1 {

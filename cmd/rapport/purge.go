@@ -145,28 +145,29 @@ func (l purgeLine) at() time.Time {
 }
 
 func (l purgeLine) print(w io.Writer) {
-	finished, by := "interrupted: the next one goes on with it", ""
 	var rows, size int64
-	files := 0
+	files, people := 0, 0
 	if k := l.Key; k != nil {
+		finished := "not finished: rapport purge goes on with it, or waits for a legal hold"
 		if k.Finished != nil {
 			finished = clock(*k.Finished)
 		}
 		for _, s := range k.Stores {
-			switch s.Unit {
-			case "rows":
+			switch {
+			case s.Unit == "rows":
 				rows += s.Removed
-			case "files":
-				files += int(s.Removed)
+			case s.Store == "identity table":
+				people += int(s.Removed)
 			}
 		}
-		went := fmt.Sprintf("%d rows, %d files that no table names", rows, files)
+		went := fmt.Sprintf("%d rows of %s", rows, count(people, "person"))
 		if k.Together > 1 {
 			went += fmt.Sprintf(", of %d erasures together", k.Together)
 		}
-		row(w, fmt.Sprintf("key %s (erasure %d)", k.Key, k.Erasure), clock(k.At), by, finished, went)
+		row(w, fmt.Sprintf("key %s (erasure %d)", k.Key, k.Erasure), clock(k.At), "", finished, went)
 		return
 	}
+	finished := "interrupted: the next one goes on with it"
 	if l.Finished != nil {
 		finished = clock(l.Finished.At)
 	}
