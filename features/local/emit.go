@@ -73,7 +73,7 @@ func (o *outlet) began() bool {
 }
 
 // left is how many batches may wait for the receiver. Who finds more waits as well.
-const left = 8
+const left = 16
 
 // give hands a batch over, now or soon.
 func (o *outlet) give(sh *sheet, rows *table.Batch) error {
@@ -112,7 +112,9 @@ func (o *outlet) give(sh *sheet, rows *table.Batch) error {
 			return err
 		}
 		c, o.queue = o.queue[0], o.queue[1:]
-		o.idle.Signal()
+		if len(o.queue) <= left/2 { // who waits is not woken for one
+			o.idle.Broadcast()
+		}
 		o.mu.Unlock()
 		err = c.sheet.hand(&c.rows)
 		c.sheet.spare.Put(c)
@@ -151,7 +153,7 @@ func (sh *sheet) copy(rows *table.Batch) *copied {
 
 // whole ends the tables of a group: with an empty batch of each that has no rows.
 func (o *outlet) whole(g *group) error {
-	for _, sh := range o.sheets {
+	for _, sh := range slices.Backward(o.sheets) { // what is quickly encoded, and waits for the store, goes ahead of views
 		if sh.group != g {
 			continue
 		}

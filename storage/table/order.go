@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // pile holds rows as they come, and hands them out in order. It holds them in blocks, so that nothing that it has is copied when it grows: a slice that
@@ -158,6 +159,7 @@ func (p *pile) order(by []string, stable bool, unsigned string) []int32 {
 		return 0
 	}
 	keys := p.firstKey(by, unsigned)
+	defer giveBackWords(keys)
 	sorted := true
 	for i := int32(1); i < int32(p.n) && sorted; i++ {
 		sorted = keys[i-1] < keys[i] || keys[i-1] == keys[i] && less(i-1, i) <= 0
@@ -233,7 +235,7 @@ func joined[T any](out []T, p *pile, order []int32, of func(*rows) []T) []T {
 }
 
 // firstKey returns numbers of which the smaller never belongs to the row that comes later by the first column that rows are sorted by: most rows are told
-// apart by them, without a look at the columns. Rows of equal numbers may be in any order.
+// apart by them, without a look at the columns. Rows of equal numbers may be in any order. They are borrowed.
 func (p *pile) firstKey(by []string, unsigned string) []uint64 {
 	at := 0
 	if len(by) > 0 {
@@ -241,7 +243,7 @@ func (p *pile) firstKey(by []string, unsigned string) []uint64 {
 	}
 	f := p.schema[at]
 	shared := -1 // bytes that all texts begin with
-	keys := make([]uint64, 0, p.n)
+	keys := borrowWords(p.n)[:0]
 	const sign = uint64(1) << 63
 	for _, b := range p.blocks {
 		c := &b.cols[at]
@@ -312,6 +314,13 @@ type keyed struct {
 	row int32
 }
 
+// keyedWords is how many words a keyed takes.
+const keyedWords = 2
+
+func asKeyed(w []uint64) []keyed {
+	return unsafe.Slice((*keyed)(unsafe.Pointer(unsafe.SliceData(w))), len(w)/keyedWords)
+}
+
 // digit is how many bits of the keys one pass of ordered looks at.
 const digit = 11
 
@@ -319,7 +328,9 @@ const digit = 11
 // together is sorted by comparing.
 func ordered(keys []uint64, less func(a, b int32) int) []int32 {
 	n := len(keys)
-	all, other := make([]keyed, n), make([]keyed, n)
+	both := borrowWords(2 * keyedWords * n)
+	defer giveBackWords(both)
+	all, other := asKeyed(both[:keyedWords*n]), asKeyed(both[keyedWords*n:])
 	var differ uint64
 	for i, k := range keys {
 		all[i] = keyed{k, int32(i)}
