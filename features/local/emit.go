@@ -273,9 +273,10 @@ func (o *outlet) put(t *taker, pt *partition, number int) error {
 // buffer is a batch of fixed capacity, filled again and again. The slot of a null is zero.
 type buffer struct {
 	table.Batch
-	rows     int      // of its capacity
-	slots    []uint32 // of the rows
-	some     []uint64 // by slot: not 0 if it has a row
+	top      table.Batch // what head returned
+	rows     int         // of its capacity
+	slots    []uint32    // of the rows
+	some     []uint64    // by slot: not 0 if it has a row
 	sets     [][]uint32
 	bytes    []byte
 	ends     []int
@@ -304,11 +305,12 @@ func newBuffer(schema table.Schema, rows int) *buffer {
 	return b
 }
 
-// head returns the first n rows, with Valid nil where no value is null.
+// head returns the first n rows, with Valid nil where no value is null. They are those of the next call as well.
 func (b *buffer) head(n int) *table.Batch {
-	head := &table.Batch{Schema: b.Schema, N: n, Cols: make([]table.Column, len(b.Cols))}
-	for i, c := range b.Cols {
-		switch {
+	head := &b.top
+	head.Schema, head.N, head.Cols = b.Schema, n, append(head.Cols[:0], b.Cols...)
+	for i := range head.Cols {
+		switch c := &head.Cols[i]; {
 		case c.Float != nil:
 			c.Float = c.Float[:n]
 		case c.Str != nil:
@@ -316,10 +318,11 @@ func (b *buffer) head(n int) *table.Batch {
 		default:
 			c.Int = c.Int[:n]
 		}
-		if c.Valid = c.Valid[:n]; b.none[i] || !slices.Contains(c.Valid, false) {
+		if c := &head.Cols[i]; b.none[i] || !slices.Contains(c.Valid[:n], false) {
 			c.Valid = nil
+		} else {
+			c.Valid = c.Valid[:n]
 		}
-		head.Cols[i] = c
 	}
 	return head
 }

@@ -25,7 +25,7 @@ type Finisher struct {
 // NewFinisher returns one whose writers may take so many bytes. It must be waited for or stopped.
 func NewFinisher(ctx context.Context, room int64) *Finisher {
 	room = max(room, 1)
-	f := &Finisher{room: room, free: semaphore.NewWeighted(room), slots: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)+1))}
+	f := &Finisher{room: room, free: semaphore.NewWeighted(room), slots: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0) + 1))}
 	ctx, f.cancel = context.WithCancel(ctx)
 	f.work, f.ctx = errgroup.WithContext(ctx)
 	return f

@@ -34,6 +34,9 @@ func (p *pile) add(b *Batch, s selection) error {
 			p.blocks = append(p.blocks, p.block())
 		}
 		part := s.cut(done, size-at)
+		if at <= fewRows && at+part.n > fewRows && len(p.blocks) == 1 {
+			p.blocks[0] = p.blocks[0].into(p.full())
+		}
 		last := p.blocks[len(p.blocks)-1]
 		if err := last.add(b, part); err != nil {
 			return err
@@ -45,12 +48,20 @@ func (p *pile) add(b *Batch, s selection) error {
 	return nil
 }
 
-// block makes an empty one, of columns that are borrowed. The first one grows as it needs to: many tables are small.
+// fewRows are those of a table that is small, as many are: until it has more its block grows as it needs to.
+const fewRows = 1 << 10
+
+// block makes an empty one.
 func (p *pile) block() *rows {
-	r := newRows(p.schema)
 	if len(p.blocks) == 0 {
-		return r
+		return newRows(p.schema)
 	}
+	return p.full()
+}
+
+// full makes an empty block with room for all of its rows, of columns that are borrowed.
+func (p *pile) full() *rows {
+	r := newRows(p.schema)
 	size := 1 << p.shift
 	for i, f := range p.schema {
 		switch c := &r.cols[i]; f.Type {
@@ -63,6 +74,16 @@ func (p *pile) block() *rows {
 		}
 	}
 	return r
+}
+
+// into moves rows into an empty block.
+func (r *rows) into(b *rows) *rows {
+	for i := range r.cols {
+		to, from := &b.cols[i], &r.cols[i]
+		to.Int, to.Float, to.Str, to.Valid = append(to.Int, from.Int...), append(to.Float, from.Float...), append(to.Str, from.Str...), from.Valid
+	}
+	b.n = r.n
+	return b
 }
 
 // bytes are those that rows from one on take, with their texts.
