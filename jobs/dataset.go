@@ -22,9 +22,10 @@ type dataset struct {
 	refusals refusals // of the permitted events of negative weight
 	// sensitive are the items that stand in no list of who does not hold the consent that they need, ascending.
 	sensitive []int32
-	// unlisted are the items that no catalog has and fewer than models.MinSubjects people took, ascending: that there is such a thing tells of these few. They stand in no
+	// unlisted are the items that no catalog has and fewer than enough people took, ascending: that there is such a thing tells of these few. They stand in no
 	// list but their own.
 	unlisted []int32
+	enough   int      // models.MinSubjects, or fewer where there is no catalog and lists would not fill
 	titles   []string // of items; nil: none are named
 
 	wished sync.Mutex
@@ -156,7 +157,7 @@ func (w *work) load(ctx context.Context) (*dataset, error) {
 	log.events = nil
 	d.refusals = log.against
 	d.refusals.sort()
-	d.unlisted = unlisted(&d.Dataset, items, w.job.Model.Lists.K*depth)
+	d.unlisted, d.enough = unlisted(&d.Dataset, items, w.job.Model.Lists.K*depth)
 	if subjects != nil {
 		d.addSubjects(subjects, p.trainingDecisions)
 	}
@@ -195,9 +196,10 @@ func (d *dataset) takeTitles(column string) error {
 	return nil
 }
 
-// unlisted finds the items that the snapshot of items (nil: there is none) does not have and that fewer than models.MinSubjects people took. Where there is none, and what as many
-// people took fills no list of the given length, the events are all the catalog that a small shop has: then there are none. O(events).
-func unlisted(d *models.Dataset, items *table.Batch, list int) (out []int32) {
+// unlisted finds the items that the snapshot of items (nil: there is none) does not have and that fewer than enough people took, models.MinSubjects. Where there is none, the events are all
+// the catalog that a small shop has: what is rarest is left out then, as long as a list of the given length can be filled with the rest, and always what one person alone took, which tells
+// of that person whoever else is in the shop. O(events).
+func unlisted(d *models.Dataset, items *table.Batch, list int) (out []int32, enough int) {
 	listed := make([]bool, d.Catalog.Len())
 	if items != nil {
 		for _, id := range items.Col("item").Str {
@@ -215,15 +217,22 @@ func unlisted(d *models.Dataset, items *table.Batch, list int) (out []int32) {
 			}
 		}
 	}
+	enough = models.MinSubjects
+	if items == nil {
+		var by [models.MinSubjects + 1]int // items by how many people took them, the last as many or more
+		for _, n := range people {
+			by[min(n, models.MinSubjects)]++
+		}
+		for left := by[enough]; enough > 2 && left < list; left += by[enough] {
+			enough--
+		}
+	}
 	for i, n := range people {
-		if !listed[i] && n < models.MinSubjects {
+		if !listed[i] && n < enough {
 			out = append(out, int32(i))
 		}
 	}
-	if items == nil && d.Catalog.Len()-len(out) < list {
-		return nil
-	}
-	return out
+	return out, enough
 }
 
 // untold are the items that stand in no list of nobody in particular: of these no consent is known, and a thing that few know of tells of them.

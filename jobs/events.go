@@ -366,7 +366,7 @@ func (r refusals) of(subject uint64, since, before int64) (items []int32) {
 	return slices.Compact(items)
 }
 
-// union returns the items of both ascending lists, ascending: one of the two itself, if the other is empty.
+// union returns the items of both ascending lists, ascending: one of the two itself, if the other is empty. O(len(a) + len(b)).
 func union(a, b []int32) []int32 {
 	switch {
 	case len(a) == 0:
@@ -374,7 +374,17 @@ func union(a, b []int32) []int32 {
 	case len(b) == 0:
 		return a
 	}
-	return models.Distinct(slices.Concat(a, b))
+	out := make([]int32, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		least := min(a[0], b[0])
+		if out = append(out, least); a[0] == least {
+			a = a[1:]
+		}
+		if b[0] == least {
+			b = b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
 }
 
 // newLogBuilder tells apart, by kind, signals of a weight, and impressions.

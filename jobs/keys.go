@@ -17,11 +17,11 @@ const (
 	logicBuild    = 2 // 2: a decayed sum is defined so that it moves exactly with time
 	logicDrift    = 3 // 2: text in views is compared; 3: a p under a thousandth is told as such
 	logicAssemble = 1
-	logicTrain    = 4 // 2: rows of als are solved otherwise, those of large data by steps; 3: als knows new items and people by their attributes, and the inverse of ease sums in another order; 4: als holds the neighbours that related lists may name
-	logicRefuse   = 2 // 2: the report shows days that were refused before
-	logicEvaluate = 9 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what; 4: the report tells of the drift and the budgets of the runs before it; 5: and of those that were refused, of the days that there are, and of no ledger that knows more; 6: groups of few are one row without their names, and an item that no catalog has and few took is in nobody else's list; 7: a version is judged beside the one of its interval that it replaces, and the report says what was learned from, and what stood in for a live version; 8: and what was made coarser; 9: of how few a figure is not, and how few were left out or have lists of equal scores, is not told
-	logicTrust    = 3 // 2: the rate of consent is of the people on record; 3: levels of few people are not named
-	logicLoad     = 4 // 2: entries say why they deserve little trust; 3: meta names the build of the rows; 4: an item that no catalog has and few took is in nobody else's list, and meta names the keys of the people
+	logicTrain    = 4  // 2: rows of als are solved otherwise, those of large data by steps; 3: als knows new items and people by their attributes, and the inverse of ease sums in another order; 4: als holds the neighbours that related lists may name
+	logicRefuse   = 2  // 2: the report shows days that were refused before
+	logicEvaluate = 10 // 2: the report answers more, says which ranking ships, and nothing of a split of few; 3: more metrics, cold splits, whom lists show and what; 4: the report tells of the drift and the budgets of the runs before it; 5: and of those that were refused, of the days that there are, and of no ledger that knows more; 6: groups of few are one row without their names, and an item that no catalog has and few took is in nobody else's list; 7: a version is judged beside the one of its interval that it replaces, and the report says what was learned from, and what stood in for a live version; 8: and what was made coarser; 9: of how few a figure is not, and how few were left out or have lists of equal scores, is not told; 10: without a catalog, what is rarest stands in nobody else's list
+	logicTrust    = 3  // 2: the rate of consent is of the people on record; 3: levels of few people are not named
+	logicLoad     = 5  // 2: entries say why they deserve little trust; 3: meta names the build of the rows; 4: an item that no catalog has and few took is in nobody else's list, and meta names the keys of the people; 5: without a catalog too, but for what lists could not be filled without
 )
 
 // logicState is the number of the form in which builds keep states and tiles. It is in no key: what another form has is not read, and the result is the same.

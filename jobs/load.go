@@ -32,6 +32,7 @@ type loadedFacts struct {
 	Entities int    `json:"entities"` // subjects with a list
 	Rows     int64  `json:"rows"`
 	Short    int    `json:"short,omitempty"`    // lists that rules leave shorter than what is served
+	Enough   int    `json:"enough,omitempty"`   // people who took an item that stands in lists of others, where that is fewer than models.MinSubjects
 	Wishes   string `json:"wishes,omitempty"`   // digest of what everybody wanted of their lists
 	Audience string `json:"audience,omitempty"` // of sensitive items (policy.Sensitive.Audience)
 }
@@ -187,7 +188,11 @@ func (w *work) fillOnce(ctx context.Context, v registry.Version, d *dataset) (ui
 	if have[next] != digest {
 		return fail(fmt.Errorf("online store: generation %d reads back with digest %.12s, not %.12s: not made live", next, have[next], digest))
 	}
-	return next, loadedFacts{Digest: digest, Entities: f.entities, Rows: f.rows, Short: f.short, Wishes: w.plan.wanted(), Audience: w.plan.audience()}, f.online, nil
+	out := loadedFacts{Digest: digest, Entities: f.entities, Rows: f.rows, Short: f.short, Wishes: w.plan.wanted(), Audience: w.plan.audience()}
+	if f.d.enough < models.MinSubjects {
+		out.Enough = f.d.enough
+	}
+	return next, out, f.online, nil
 }
 
 // nextGeneration is one above every generation that the store or the registry knows.

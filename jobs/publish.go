@@ -156,6 +156,9 @@ func (w *work) publish(ctx context.Context, v registry.Version) error {
 	if facts.Short > 0 {
 		w.res.Flags = append(w.res.Flags, fmt.Sprintf("list rules leave %s lists with fewer than %d items: no candidate was left that they let in; see at_most and exclude", smallCount(facts.Short), w.job.Model.Lists.K))
 	}
+	if facts.Enough > 0 {
+		w.res.Flags = append(w.res.Flags, fmt.Sprintf("items that %d people took stand in lists of others: there is no sources.items, and what %d took fills no list; declare the items before these lists are shown to anybody", facts.Enough, models.MinSubjects))
+	}
 	w.report("publish", 0, 0, "")
 	if err := w.refreshPolicy(ctx); err != nil {
 		return err

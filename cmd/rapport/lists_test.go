@@ -321,16 +321,25 @@ func TestListsOfNobody(t *testing.T) {
 }
 
 // TestItemsOfFewAreUntold: a thing that no catalog has and that few people took stands in the lists of these people and in nobody else's, beside no item and with no vector; one that
-// eleven took is an item like others. K is the whole catalog, so that what may stand in a list does.
+// eleven took is an item like others. K is the whole catalog, so that what may stand in a list does. In a shop without a catalog, where what eleven took fills no list of that length, the same
+// holds of what one person took, and the run says how few are enough.
 func TestItemsOfFewAreUntold(t *testing.T) {
-	const rare, common = "thing-of-two", "thing-of-eleven"
+	t.Run("beside a catalog", func(t *testing.T) { itemsOfFewAreUntold(t, 2, false) })
+	t.Run("without one", func(t *testing.T) { itemsOfFewAreUntold(t, 1, true) })
+}
+
+func itemsOfFewAreUntold(t *testing.T, few int, bare bool) {
+	const rare, common = "thing-of-few", "thing-of-eleven"
 	s := newShop(t, smallWorld)
+	if bare {
+		s.job.Items = nil
+	}
 	s.night(6)
 	ids := s.admitted(12)
 	var rows []rawEvent
 	for i, id := range ids {
 		at := smallWorld.Start.AddDate(0, 0, 6).Add(time.Duration(i) * time.Minute).UnixMicro()
-		if i < 2 {
+		if i < few {
 			rows = append(rows, rawEvent{UserID: id, SKU: rare, Time: at, Action: "buy", Device: "phone"})
 		}
 		rows = append(rows, rawEvent{UserID: id, SKU: common, Time: at, Action: "buy", Device: "phone"})
@@ -338,9 +347,12 @@ func TestItemsOfFewAreUntold(t *testing.T) {
 	writeParquet(t, s.raw, eventsKey(6, "things"), rows)
 	s.job.Model.Lists.K, s.job.Model.Lists.Seen = smallWorld.Items+2, "keep"
 	s.job.Model.Lists.Related, s.job.Model.Lists.UnprofiledBy = 20, []string{"device"}
-	s.night(6)
+	res := s.night(6)
+	if told := slices.ContainsFunc(res.Flags, func(f string) bool { return strings.Contains(f, "items that 2 people took stand in lists of others") }); told != bare {
+		t.Errorf("flags %q", res.Flags)
+	}
 	own := map[string]bool{}
-	for _, id := range ids[:2] {
+	for _, id := range ids[:few] {
 		own[event.OnlineKey(s.opened.Keys.ServingKey(), id)] = true
 	}
 	had, others, theirs := 0, 0, 0
