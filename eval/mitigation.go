@@ -96,7 +96,7 @@ func (m *Mitigation) Choose() {
 	}
 	m.Proposed = ""
 	if m.Stands.Gap.Value == nil {
-		m.Says = "fewer than two groups of " + m.Cohort + " have enough people to be judged: nothing can be said of a gap"
+		m.Says = "fewer than two groups of " + crossed(m.Cohort) + " have enough people to be judged: nothing can be said of a gap"
 		for i := range m.Remedies {
 			m.Remedies[i].Against = "there is no gap to judge it by"
 		}
@@ -377,8 +377,8 @@ func toneRank(tone string) int {
 
 // signedPercent prints a change: +0.3 %, −1.2 %.
 func signedPercent(x float64) string {
-	if x > 0 {
-		return "+" + percent2(x)
+	if s := percent2(x); x > 0 && s != percent2(0) {
+		return "+" + s
 	}
 	return percent2(x)
 }

@@ -143,6 +143,12 @@ func TestTold(t *testing.T) {
 	m.Remedies[0].Change = figureOf(0.01, 0.005, 0.02)
 	want(m, "It costs", "Nothing of ndcg@10, which gains 1.00 %")
 
+	for x, text := range map[float64]string{0.00001: "0.00 %", -0.00001: "0.00 %", 0.0012: "+0.12 %", -0.0012: "−0.12 %"} {
+		if got := signedPercent(x); got != text {
+			t.Errorf("%g is %q, want %q", x, got, text)
+		}
+	}
+
 	m.Remedies[0].Closed = figureOf(0.1, -0.4, 0.6)
 	m.Choose()
 	want(m, "Next", "None of these moves this gap")

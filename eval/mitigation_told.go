@@ -37,9 +37,9 @@ func (m *Mitigation) Told(job string) []Saying {
 func (m *Mitigation) gap() string {
 	g := m.Stands.Gap
 	if g.Value == nil {
-		return fmt.Sprintf("Fewer than two groups of %s have enough people to be judged: nothing can be said of a gap.", m.Cohort)
+		return fmt.Sprintf("Fewer than two groups of %s have enough people to be judged: nothing can be said of a gap.", crossed(m.Cohort))
 	}
-	s := fmt.Sprintf("Of the groups of %s, %s is served worst and %s best: %s of %s lie between them", m.Cohort, groupName(m.Stands.Worst), groupName(m.Stands.Best), figure(g.Value, g.Low, g.High, plain), m.Metric)
+	s := fmt.Sprintf("Of the groups of %s, %s is served worst and %s best: %s of %s lie between them", crossed(m.Cohort), m.groupName(m.Stands.Worst), m.groupName(m.Stands.Best), figure(g.Value, g.Low, g.High, plain), m.Metric)
 	if m.Stands.RelativeGap != nil {
 		s += fmt.Sprintf(", %s of what all people have together", percent(*m.Stands.RelativeGap))
 	}
@@ -50,11 +50,11 @@ func (m *Mitigation) gap() string {
 }
 
 // groupName is what a group is called in a sentence.
-func groupName(level string) string {
+func (m *Mitigation) groupName(level string) string {
 	if level == Missing {
 		return "who has not said"
 	}
-	return level
+	return levelNames(m.Cohort)(level)
 }
 
 // mayBeNone reports whether the gap itself may be chance.
@@ -107,7 +107,7 @@ func (m *Mitigation) proposed() *Remedy {
 func (m *Mitigation) brings(p *Remedy) string {
 	s := fmt.Sprintf("The gap becomes %s smaller: from %s to %s.", optional(p.Cut, percent), optional(m.Stands.Gap.Value, plain), optional(p.Gap.Value, plain))
 	if p.Closed.Value != nil {
-		s += fmt.Sprintf(" %s and %s come together by %s of what lies between them.", capital(groupName(m.Stands.Worst)), groupName(m.Stands.Best), figure(p.Closed.Value, p.Closed.Low, p.Closed.High, percent))
+		s += fmt.Sprintf(" %s and %s come together by %s of what lies between them.", capital(m.groupName(m.Stands.Worst)), m.groupName(m.Stands.Best), figure(p.Closed.Value, p.Closed.Low, p.Closed.High, percent))
 	}
 	return capital(s)
 }
