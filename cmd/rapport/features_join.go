@@ -18,6 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/aggregate"
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage/table"
 )
@@ -70,6 +72,9 @@ func (a *app) featuresJoinCmd() *cobra.Command {
 			if err != nil {
 				return usageError{fmt.Errorf("--examples %s: %w", filepath.Base(from), err)}
 			}
+			if err := a.logExamples(cmd, p, x); err != nil {
+				return err
+			}
 			w, err := createRows(to, x.Joined(j, views))
 			if err != nil {
 				return usageError{fmt.Errorf("--to: %w", err)}
@@ -93,6 +98,40 @@ func (a *app) featuresJoinCmd() *cobra.Command {
 	c.Flags().StringVar(&at, "at", "", "a day or an RFC 3339 time: no later event is seen (default: the end of the last interval that has closed)")
 	c.Flags().StringVar(&job, "job", "", "under which job's purpose (default: the one that builds the views, else one that may)")
 	return c
+}
+
+// logExamples writes down in the access log whose records a join is about to read: the people of the examples, by mark if they are few. It reads their ids once more.
+func (a *app) logExamples(cmd *cobra.Command, p *project, x jobs.Examples) error {
+	at := x.Schema.Index(features.KeySubject)
+	if at < 0 {
+		return nil
+	}
+	named, people, key := map[string]bool{}, aggregate.Registers{}, p.Keys.ServingKey()
+	for b, err := range x.Read(cmd.Context()) {
+		if err != nil {
+			break // the join says why, and reads nothing either
+		}
+		for i := range b.N {
+			if b.Cols[at].Null(i) {
+				continue
+			}
+			id, err := event.Canonical(b.Cols[at].Text(i))
+			if err != nil {
+				continue // nobody's
+			}
+			people.Add(readHash(event.OnlineKey(key, id)), 0)
+			if len(named) <= event.MaxMarks {
+				named[id] = true
+			}
+		}
+	}
+	switch {
+	case len(named) == 0:
+		return nil
+	case len(named) <= event.MaxMarks:
+		return p.runner.LogAccess(cmd.Context(), a.who(), verb(cmd), slices.Collect(maps.Keys(named)))
+	}
+	return p.runner.LogRequests(cmd.Context(), a.who(), verb(cmd), 0, max(int(people.Result(0)), len(named)), nil)
 }
 
 // joinedRows are the facts of a join, and where its rows are.

@@ -20,7 +20,7 @@ func (a *app) featuresPreviewCmd() *cobra.Command {
 		Use:   "preview VIEW [--sample 1%] [--at T] [--job JOB]",
 		Short: "What a view would hold and what its build would cost, by a sample, before anything is committed",
 		Long: "Compute a view over a sample of its entities from the days that are ingested, under the purpose and the consent that hold now, and print a few\n" +
-			"rows, what each column looks like, and what a build of the whole would cost. Nothing is written: the view may stand in the project file alone.\n\n" +
+			"rows, what each column looks like, and what a build of the whole would cost. Nothing is committed: the view may stand in the project file alone.\n\n" +
 			"The sample is the same every time, and a larger one holds a smaller one. Subjects are named by their number, never by an id.",
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -49,6 +49,15 @@ func (a *app) featuresPreviewCmd() *cobra.Command {
 			p.progress.done()
 			if err != nil {
 				return previewFault(err)
+			}
+			if at := slices.Index(v.Keys(), features.KeySubject); at >= 0 && len(out.Rows) > 0 {
+				shown := map[string]bool{}
+				for _, r := range out.Rows {
+					shown[r.Entity[at]] = true
+				}
+				if err := p.runner.LogRequests(cmd.Context(), a.who(), verb(cmd), 0, len(shown), nil); err != nil {
+					return err
+				}
 			}
 			return a.print(shownPreview(out), func(w io.Writer) { printPreviewed(w, v, out) })
 		},

@@ -212,10 +212,12 @@ func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 	return out, nil
 }
 
-// minimalRecord brings what stands beside a record to the form that is kept: a record id may contain anything, and becomes a keyed hash; a source that holds the
-// subject's id is withheld, which is reported.
+// minimalRecord brings what stands beside a record to the form that is kept: a record id may contain anything, and becomes a keyed hash; a source that holds an
+// id of the subject, be it a linked one, is withheld, which is reported.
 func minimalRecord(r *policy.Record, ids *Identities, id, recordID string) (withheld bool) {
-	if len(r.Source) > 64 || strings.Contains(strings.ToLower(r.Source), strings.ToLower(id)) {
+	source := strings.ToLower(r.Source)
+	names := func(id string) bool { return strings.Contains(source, strings.ToLower(id)) }
+	if len(r.Source) > 64 || names(id) || slices.ContainsFunc(ids.links.others(id), names) {
 		r.Source, withheld = "withheld", true
 	}
 	if recordID != "" {

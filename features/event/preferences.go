@@ -62,7 +62,7 @@ func ReadPreferences(ctx context.Context, d DataSet, ids *Identities, sup *Suppr
 			continue
 		}
 		w := policy.Wish{Name: policy.WishName(strings.ToLower(r.text(preference))), Value: r.text(value)}
-		mine, err := minimalWish(&w, id)
+		mine, err := minimalWish(&w, ids, id)
 		if err != nil {
 			return fail(fmt.Errorf("%s: %w", r.at(), err))
 		}
@@ -91,8 +91,9 @@ func ReadPreferences(ctx context.Context, d DataSet, ids *Identities, sup *Suppr
 	return out, facts, nil
 }
 
-// minimalWish brings what somebody asked for to the form that is kept. It is false if the value holds the person's own id, which may stand in no object.
-func minimalWish(w *policy.Wish, id string) (bool, error) {
+// minimalWish brings what somebody asked for to the form that is kept. It is false if the value holds an id of the person's own, be it a linked one, which may
+// stand in no object.
+func minimalWish(w *policy.Wish, ids *Identities, id string) (bool, error) {
 	if w.Name == policy.WishPrefer {
 		w.Value = strings.ToLower(w.Value)
 	}
@@ -112,7 +113,7 @@ func minimalWish(w *policy.Wish, id string) (bool, error) {
 		w.Value = ""
 	case policy.WishPrefer: // one of two words
 	default:
-		return !holdsID(w.Value, id), nil
+		return !slices.ContainsFunc(append(ids.links.others(id), id), func(id string) bool { return holdsID(w.Value, id) }), nil
 	}
 	return true, nil
 }
@@ -150,7 +151,7 @@ func wordRune(r rune) bool {
 // reports how many were left out because their value holds the person's own id.
 func PreferencesOf(ids *Identities, canonical string, asked []policy.Wish) (records []policy.Wish, withheld int, err error) {
 	for _, w := range asked {
-		mine, err := minimalWish(&w, canonical)
+		mine, err := minimalWish(&w, ids, canonical)
 		if err != nil {
 			return nil, 0, err
 		}
