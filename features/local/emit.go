@@ -134,19 +134,13 @@ func (sh *sheet) hand(rows *table.Batch) error {
 func (sh *sheet) copy(rows *table.Batch) *copied {
 	c, _ := sh.spare.Get().(*copied)
 	if c == nil {
-		c = &copied{sheet: sh, rows: table.Batch{Schema: sh.schema, Cols: make([]table.Column, len(sh.schema))}}
+		c = &copied{sheet: sh}
 	}
-	c.rows.N = rows.N
-	for i := range rows.Cols {
-		to, from := &c.rows.Cols[i], &rows.Cols[i]
-		to.Int, to.Float, to.Str = append(to.Int[:0], from.Int...), append(to.Float[:0], from.Float...), append(to.Str[:0], from.Str...)
-		if to.Valid = append(to.Valid[:0], from.Valid...); from.Valid == nil {
-			to.Valid = nil
-		}
-		if sh.view == nil && len(to.Str) == 1 { // pieces come one by one
-			c.text = append(c.text[:0], to.Str[0]...)
-			to.Str[0] = unsafe.String(unsafe.SliceData(c.text), len(c.text))
-		}
+	copyBatch(&c.rows, rows)
+	if sh.view == nil && rows.N == 1 { // pieces come one by one
+		text := c.rows.Cols[1].Str
+		c.text = append(c.text[:0], text[0]...)
+		text[0] = unsafe.String(unsafe.SliceData(c.text), len(c.text))
 	}
 	return c
 }

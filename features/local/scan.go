@@ -3,6 +3,7 @@ package local
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -191,7 +192,7 @@ type worker struct {
 	lo, hi  int64   // the span of which the split is read
 	active  []bool  // by group: the split has rows for it
 
-	partners []*worker // who take runs of its batches, where there are fewer splits than processors
+	partners []*worker // who take batches of its splits, where these are fewer than processors
 }
 
 func newWorker(s *scan) *worker {
@@ -258,45 +259,99 @@ func (w *worker) split(ctx context.Context, s *task) error {
 	for i, c := range need {
 		columns[i] = w.prog.columns[c].name
 	}
+	take, done := w.share(need)
 	for b, err := range s.Read(ctx, columns) {
+		if err == nil {
+			err = ctx.Err()
+		} else {
+			err = fmt.Errorf("read events: %w", err)
+		}
+		if err == nil {
+			err = take(b)
+		}
+		if err == nil && w.budget.crowded() {
+			err = errCrowded
+		}
 		if err != nil {
-			return fmt.Errorf("read events: %w", err)
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := w.batch(b, need); err != nil {
-			return err
-		}
-		if w.budget.crowded() {
-			return errCrowded
+			return cmp.Or(done(), err)
 		}
 	}
-	return nil
+	return done()
 }
 
-func (w *worker) batch(b *table.Batch, need []int) error {
-	var next atomic.Int64
+// share returns what takes batches of a split, and what waits until all that were taken are gathered. Partners have copies of batches, while the worker reads the next
+// ones; it has those itself for which they have no time.
+func (w *worker) share(need []int) (take func(*table.Batch) error, done func() error) {
+	if len(w.partners) == 0 {
+		return func(b *table.Batch) error { return w.batch(b, need) }, func() error { return nil }
+	}
 	var all errgroup.Group
-	for _, p := range w.partners[:min(len(w.partners), (b.N-1)/runRows)] {
+	var failed atomic.Bool
+	const each = 2 // batches of a partner: one that it is at, and the next one
+	full, empty := make(chan *table.Batch, each*len(w.partners)), make(chan *table.Batch, each*len(w.partners))
+	for range cap(empty) {
+		empty <- &table.Batch{}
+	}
+	for _, p := range w.partners {
 		p.oneMove, p.byTime, p.lo, p.hi = w.oneMove, w.byTime, w.lo, w.hi
 		copy(p.active, w.active)
-		all.Go(func() error { return p.runs(b, need, &next) })
+		all.Go(func() (err error) {
+			for b := range full {
+				if err == nil {
+					err = p.batch(b, need)
+					failed.Store(failed.Load() || err != nil)
+				}
+				empty <- b
+			}
+			return err
+		})
 	}
-	err := w.runs(b, need, &next)
-	return cmp.Or(all.Wait(), err)
+	take = func(b *table.Batch) error {
+		if failed.Load() {
+			return errPartner
+		}
+		select {
+		case c := <-empty:
+			copyBatch(c, b)
+			full <- c // which has room for all that there are
+			return nil
+		default:
+			return w.batch(b, need)
+		}
+	}
+	return take, func() error {
+		close(full)
+		return all.Wait()
+	}
 }
 
-// runs takes runs of a batch until there is none left.
-func (w *worker) runs(b *table.Batch, need []int, next *atomic.Int64) error {
+// errPartner ends a split of which a partner tells the error.
+var errPartner = errors.New("a partner has failed")
+
+// copyBatch makes to a copy of a batch. Dictionaries and texts are not changed by who reads them.
+func copyBatch(to, b *table.Batch) {
+	to.Schema, to.N, to.Cols = b.Schema, b.N, slices.Grow(to.Cols[:0], len(b.Cols))[:len(b.Cols)]
+	for i := range b.Cols {
+		x, c := &to.Cols[i], &b.Cols[i]
+		x.Int, x.Float, x.Str, x.Valid = refilled(x.Int, c.Int), refilled(x.Float, c.Float), refilled(x.Str, c.Str), refilled(x.Valid, c.Valid)
+		x.Code, x.Dict = refilled(x.Code, c.Code), c.Dict
+	}
+}
+
+// refilled is a copy of from in the memory of to; nil if that is.
+func refilled[T any](to, from []T) []T {
+	if from == nil {
+		return nil
+	}
+	return append(to[:0], from...)
+}
+
+// batch takes the runs of a batch.
+func (w *worker) batch(b *table.Batch, need []int) error {
 	if err := w.read.batch(b, need); err != nil {
 		return err
 	}
-	for {
-		lo := int(next.Add(1)-1) * runRows
-		if lo >= b.N {
-			return nil
-		}
+	for lo := 0; lo < b.N; lo += runRows {
 		w.read.start(lo, min(b.N, lo+runRows))
 		w.chooseMoves()
 		for i := range w.groups {
@@ -308,6 +363,7 @@ func (w *worker) runs(b *table.Batch, need []int, next *atomic.Int64) error {
 			}
 		}
 	}
+	return nil
 }
 
 // chooseMoves sets w.move to the move of each row of the run, and counts the rows.
