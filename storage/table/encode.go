@@ -26,14 +26,15 @@ const maxDictionary = 16 << 20
 const maxStatistic = 512
 
 // encode writes r as one Parquet file, and returns how many of its last bytes are the footer: row groups, statistics, checksums. Every column is optional.
-// Equal rows in equal order give equal bytes for one version of the codec's library: nothing in the file depends on time, host or concurrency.
+// Equal rows in equal order give equal bytes for one version of the codec's library: nothing in the file depends on time, host or concurrency. Its memory is
+// borrowed.
 func encode(r *rows, o WriteOptions) (body []byte, footer int, err error) {
 	f, err := newFileEncoder(r.schema, o.Codec)
 	if err != nil {
 		return nil, 0, err
 	}
 	f.checked = true
-	f.buf = append(make([]byte, 0, sizeAtMost(r, f.chunk.codec != nil)), f.buf...)
+	f.buf = append(borrowBytes(sizeAtMost(r, f.chunk.codec != nil))[:0], f.buf...)
 	for from := 0; from < r.n; from += o.RowGroup {
 		f.grow(from, r.n)
 		f.group(r, from, min(from+o.RowGroup, r.n))

@@ -51,6 +51,20 @@ func giveBackWords(w []uint64) {
 	}
 }
 
+// borrowBytes returns memory for n bytes at least, which hold anything: that of words.
+func borrowBytes(n int) []byte {
+	w := borrowWords((n + 7) / 8)
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(w))), 8*cap(w))
+}
+
+// giveBackBytes ends a loan. Memory that was not borrowed may be given if it begins where a word may, as that of a large slice does.
+func giveBackBytes(b []byte) {
+	at := unsafe.Pointer(unsafe.SliceData(b))
+	if cap(b) >= 8*fewWords && cap(b)%8 == 0 && uintptr(at)%8 == 0 {
+		giveBackWords(unsafe.Slice((*uint64)(at), cap(b)/8))
+	}
+}
+
 // asFloats and asInts are words as what a column holds.
 func asFloats(w []uint64) []float64 {
 	return unsafe.Slice((*float64)(unsafe.Pointer(unsafe.SliceData(w))), cap(w))[:len(w)]

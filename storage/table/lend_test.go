@@ -28,6 +28,25 @@ func TestWordsClass(t *testing.T) {
 	}
 }
 
+// Bytes are lent as words are, and what begins or ends within a word is not taken for such.
+func TestLentBytes(t *testing.T) {
+	for _, n := range []int{1, 8*fewWords - 3, 8 * fewWords, 100_001} {
+		b := borrowBytes(n)
+		if len(b) < n || len(b) != cap(b) || len(b)%8 != 0 {
+			t.Errorf("borrowed %d bytes, with room for %d, for %d", len(b), cap(b), n)
+		}
+		b[len(b)-1] = 1
+		giveBackBytes(b)
+	}
+	odd := make([]byte, 16*fewWords)
+	giveBackBytes(odd[1:])
+	giveBackBytes(odd[: 8*fewWords+1 : 8*fewWords+1])
+	giveBackBytes(nil)
+	if w := borrowWords(2*fewWords - 1); len(w) != 2*fewWords-1 {
+		t.Errorf("%d words, want %d", len(w), 2*fewWords-1)
+	}
+}
+
 // Tables that are written side by side, and one after another, have the rows that were appended to them, whatever memory they lend each other.
 func TestTablesLendMemory(t *testing.T) {
 	s := Schema{{"id", Int64}, {"n", Int64}, {"x", Float64}, {"ok", Bool}, {"body", Bytes}}

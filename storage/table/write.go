@@ -249,7 +249,9 @@ func (w *Writer) storeAll(ctx context.Context, shards []shard) ([]Part, error) {
 	for i := range shards {
 		if shards[i].rows > 0 {
 			g.Go(func() (err error) {
-				parts[i], err = w.store(ctx, i, &shards[i])
+				if parts[i], err = w.store(ctx, i, &shards[i]); err == nil {
+					giveBackBytes(shards[i].body) // of which nothing is sent any more: the store has sent all of it back
+				}
 				shards[i].body = nil
 				return err
 			})
