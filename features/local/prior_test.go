@@ -2,9 +2,12 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +104,86 @@ func TestPriorThatFailsLate(t *testing.T) {
 	_, err := Engine{}.Build(t.Context(), features.Plan{Views: views, Schema: events.Schema, Interval: table.Interval{Start: then, End: joinEnd}, Prior: &features.Prior{End: then}})
 	if err == nil || !strings.Contains(err.Error(), "no Anew") {
 		t.Errorf("a plan with a prior and without Anew: %v", err)
+	}
+}
+
+// inPieces yields the batches of splits in pieces of a few rows, all in the same memory, as readers do. change may spoil one, by its number.
+func inPieces(splits []features.Split, rows int, change func(n int, b *table.Batch)) []features.Split {
+	var out []features.Split
+	for _, split := range splits {
+		out = append(out, features.Split{Read: func(ctx context.Context, columns []string) iter.Seq2[*table.Batch, error] {
+			return func(yield func(*table.Batch, error) bool) {
+				for b := range split.Read(ctx, columns) {
+					piece := &table.Batch{Schema: b.Schema, Cols: make([]table.Column, len(b.Cols))}
+					for n, at := 0, 0; at < b.N; n, at = n+1, at+rows {
+						to := min(at+rows, b.N)
+						piece.N = to - at
+						for i, c := range b.Cols {
+							p := &piece.Cols[i]
+							if p.Valid = append(p.Valid[:0], c.Valid[at:to]...); c.Str != nil {
+								p.Str = append(p.Str[:0], c.Str[at:to]...)
+							} else {
+								p.Int = append(p.Int[:0], c.Int[at:to]...)
+							}
+						}
+						change(n, piece)
+						if !yield(piece, nil) {
+							return
+						}
+						for i := range piece.Cols {
+							clear(piece.Cols[i].Int)
+							clear(piece.Cols[i].Str)
+							clear(piece.Cols[i].Valid)
+						}
+					}
+				}
+			}
+		}})
+	}
+	return out
+}
+
+// Where a night has fewer splits than processors, partners take batches while the next are read into the memory of these: rows are the same. An error of one of them
+// ends the build.
+func TestPartners(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	events := meetings(20_000, func(i int) string { return fmt.Sprint(i) })
+	views := []features.View{{Name: "v", Key: features.KeySubject, Windows: []time.Duration{joinDay, 30 * joinDay}, Features: []features.Feature{{Name: "n", Op: features.Count}}}}
+	want, _ := buildPrior(t, views, events, joinEnd, nil, nil)
+	var state []features.Split
+	buildPrior(t, views, events, joinEnd.Add(-joinDay), nil, func(_ string, b *table.Batch) error {
+		state = append(state, joinSource(pieceOf(b))...)
+		return nil
+	})
+	for _, spoiled := range []int{-1, 0, 1, 7} {
+		var rows []string
+		stats, err := Engine{}.Build(t.Context(), features.Plan{
+			Views: views, Schema: events.Schema, Interval: table.Interval{Start: joinEnd.Add(-joinDay), End: joinEnd},
+			Prior: &features.Prior{End: joinEnd.Add(-joinDay), State: map[string][]features.Split{features.KeySubject: state}},
+			Events: func(_ context.Context, w table.Interval) ([]features.Split, error) {
+				return inPieces(eventsWithin(events, w), 50, func(n int, b *table.Batch) {
+					if n == spoiled {
+						b.Cols[0].Int = b.Cols[0].Int[:3]
+					}
+				}), nil
+			},
+			Anew: func() error { return errors.New("taken back") },
+			Out: func(_ features.View, b *table.Batch) error {
+				for i := range b.N {
+					rows = append(rows, fmt.Sprint(b.Cols[0].Int[i], b.Cols[1].Int[i], b.Cols[2].Int[i]))
+				}
+				return nil
+			},
+		})
+		slices.Sort(rows)
+		switch {
+		case spoiled >= 0:
+			if err == nil || !strings.Contains(err.Error(), `column "subject"`) {
+				t.Errorf("batch %d has a short column: error %v", spoiled, err)
+			}
+		case err != nil || stats.Prior == nil || !slices.Equal(rows, want):
+			t.Errorf("went on from %v, error %v; %d rows, want %d", stats.Prior, err, len(rows), len(want))
+		}
 	}
 }
 
