@@ -94,7 +94,7 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 			return records.Store(ctx, c.r.Bucket, prefix)
 		})
 	})
-	if err != nil || out.Held {
+	if err != nil || out.Held || out.Records == 0 {
 		return out, err
 	}
 	return out, c.noteImported(context.WithoutCancel(ctx), digests[0], out)

@@ -318,6 +318,11 @@ func TestConsentImport(t *testing.T) {
 	if out, err := load(fresh, nil); err != nil || out.Unknown != 2 || out.Subjects != 3 || out.Records != 4 || out.Already != nil {
 		t.Errorf("people who are new: %+v %v", out, err)
 	}
+	for range 2 { // what nothing is recorded of is read again
+		if out, err := load(head, nil); err != nil || out.Already != nil || out.Records != 0 {
+			t.Errorf("an empty file: %+v %v", out, err)
+		}
+	}
 	// A rotation does not make it another file; without the key of that time nobody can tell.
 	k1, k2 := s.opened.Keys, newKeys(t, "k2")
 	s.under(k2, k1)
