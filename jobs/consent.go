@@ -109,7 +109,11 @@ func (c *consent) choose(ctx context.Context, b storage.Bucket, keep func(policy
 
 // decide makes the decisions of purposes by all records, those beside them, and others, which are sorted (nil: none).
 func (c *consent) decide(ctx context.Context, b storage.Bucket, beside []policy.Record, others *event.Records, now time.Time, erasures []policy.Erasure, purposes ...policy.Purpose) ([]*policy.Decisions, error) {
-	beside = slices.Concat(c.said.records, beside)
+	if len(beside) == 0 {
+		beside = c.said.records // without a copy: it may be large
+	} else {
+		beside = slices.Concat(c.said.records, beside)
+	}
 	if c.stored != nil {
 		return event.DecideConsent(ctx, b, *c.stored, beside, others, now, erasures, purposes...)
 	}

@@ -99,18 +99,21 @@ func (w *work) lastSaid(ctx context.Context) (out said, number int, err error) {
 // purpose, and a withdrawal that is taken for an older one would be none.
 func joinSaid(a, b []policy.Record) []policy.Record {
 	type sent struct {
-		subject policy.Subject
 		purpose string
 		state   policy.State
 		id      string
 		from    int64 // of a denial: when it takes effect, in µs
 	}
-	seen := map[sent]bool{}
+	var of policy.Subject
+	seen := map[sent]bool{} // of one subject: records come subject by subject
 	return slices.DeleteFunc(joinRecords(a, b), func(r policy.Record) bool {
 		if r.ID == "" {
 			return false
 		}
-		s := sent{r.Subject, r.Purpose, r.State, r.ID, 0}
+		if r.Subject != of {
+			of, seen = r.Subject, map[sent]bool{}
+		}
+		s := sent{r.Purpose, r.State, r.ID, 0}
 		if !r.State.Valid() {
 			s.from = table.Micros(r.Effective)
 		}

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,9 @@ var decided = []string{"subject", "purpose", "state", "effective_at", "recorded_
 
 // decideBy decides shard by shard, side by side. rows yields the records of a shard, subject by subject, ascending.
 func decideBy(shards int, beside []policy.Record, more *Records, now time.Time, erasures []policy.Erasure, purposes []policy.Purpose, rows func(shard int) iter.Seq2[policy.Record, error]) ([]*policy.Decisions, error) {
-	beside = slices.SortedFunc(slices.Values(beside), policy.Record.Compare)
+	if !slices.IsSortedFunc(beside, policy.Record.Compare) {
+		beside = slices.SortedFunc(slices.Values(beside), policy.Record.Compare)
+	}
 	parts := make([]*policy.Deciding, shards)
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
@@ -50,12 +53,12 @@ func decideBy(shards int, beside []policy.Record, more *Records, now time.Time, 
 				gone = append(gone, e)
 			}
 		}
-		var others []policy.Record
-		for _, r := range beside {
-			if in(r.Subject) {
-				others = append(others, r)
-			}
-		}
+		// Shards are in the order of numbers: what is beside one stands together.
+		n, _ := slices.BinarySearchFunc(beside, shard+1, func(r policy.Record, next int) int {
+			return cmp.Compare(table.ShardOf(uint64(r.Subject), shards), next)
+		})
+		others := beside[:n]
+		beside = beside[n:]
 		parts[shard] = policy.NewDeciding(now, gone, purposes...)
 		g.Go(func() error { return decideShard(more.among(rows(shard), shard, shards), others, parts[shard]) })
 	}
