@@ -102,3 +102,33 @@ func TestDriftReference(t *testing.T) {
 		}
 	}
 }
+
+// TestPoolStart: a pool of whole days holds as many days of the calendar, though one of them has 25 hours, or 23.
+func TestPoolStart(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	every, err := table.EveryOf("1d", berlin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &Job{Every: every}
+	for _, end := range []time.Time{
+		time.Date(2026, 11, 5, 0, 0, 0, 0, berlin), // clocks went back on 25 October
+		time.Date(2026, 4, 5, 0, 0, 0, 0, berlin),  // and forth on 29 March
+		time.Date(2026, 7, 5, 0, 0, 0, 0, berlin),
+	} {
+		for _, days := range []int{7, 28} {
+			iv := every.At(end)
+			from := j.poolStart(iv, time.Duration(days)*24*time.Hour)
+			if got := every.Between(from, iv.End); len(got) != days || !got[0].Start.Equal(from) {
+				t.Errorf("a pool of %d days up to %s has %d, from %s", days, end, len(got), from)
+			}
+		}
+	}
+	iv := every.At(time.Date(2026, 7, 5, 0, 0, 0, 0, berlin))
+	if from := j.poolStart(iv, 36*time.Hour); !from.Equal(iv.End.Add(-36 * time.Hour)) {
+		t.Errorf("a pool of 36 hours begins at %s", from)
+	}
+}

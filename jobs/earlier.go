@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/models/registry"
@@ -34,12 +35,13 @@ func (w *work) lookBack(ctx context.Context) (p past, err error) {
 	if len(w.job.Budgets) == 0 {
 		return p, nil
 	}
-	window := table.Interval{Start: w.job.Every.At(w.iv.Start).Start, End: w.iv.Start}
+	// What was undecided is so still after nights that judged nothing.
+	window := table.Interval{Start: earlier(w.job.Every.At(w.iv.Start).Start, w.iv.End.Add(-eval.UndecidedFor)), End: w.iv.Start}
+	pool := w.iv.Start
 	for _, b := range w.job.Budgets {
-		if from := w.iv.End.Add(-b.Pool); from.Before(window.Start) {
-			window.Start = from
-		}
+		pool = earlier(pool, w.job.poolStart(w.iv, b.Pool))
 	}
+	window.Start = earlier(window.Start, pool)
 	versions, err := w.earlier(ctx, window)
 	if err != nil || len(versions) == 0 {
 		return p, err
@@ -56,9 +58,18 @@ func (w *work) lookBack(ctx context.Context) (p past, err error) {
 		}
 	}
 	if len(w.job.poolMetrics()) > 0 {
-		p.pooled = versions
+		p.pooled = slices.DeleteFunc(versions, func(v registry.Version) bool { return v.Interval.Start.Before(pool) })
 	}
 	return p, nil
+}
+
+// poolStart is where a pool of so long begins that ends with an interval. Whole days are those of the calendar: one of 25 hours is one.
+func (j *Job) poolStart(iv table.Interval, long time.Duration) time.Time {
+	const day = 24 * time.Hour
+	if long%day != 0 {
+		return iv.End.Add(-long)
+	}
+	return iv.End.In(j.Every.Location()).AddDate(0, 0, -int(long/day))
 }
 
 // earlierSlack is how many versions of other intervals are looked at, beside those wanted, before the search for earlier evaluations ends: a

@@ -53,7 +53,7 @@ func (w *work) pools(ctx context.Context, q *eval.Quality) (eval.Pools, error) {
 		}
 		sum := &eval.Pool{Seed: q.Pool.Seed}
 		facts := eval.PoolFacts{Window: w.iv}
-		from := w.iv.End.Add(-b.Pool)
+		from := w.job.poolStart(w.iv, b.Pool)
 		for _, e := range before {
 			if e.iv.Start.Before(from) || !e.pool.Alike(q.Pool) {
 				continue

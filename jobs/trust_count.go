@@ -205,6 +205,13 @@ func (c *weekCounter) events(ctx context.Context, t trustWeek, x *tallies) (int6
 		x.notes = append(x.notes, fmt.Sprintf("%d of %d days have files, and trust.days wants %d: its events are not counted", t.days, t.of, c.job.Trust.Days))
 		return 0, nil
 	}
+	if oldest := c.countable().oldest; table.Micros(t.iv.Start) < oldest {
+		for _, m := range names {
+			x.add(eval.TrustTally{Metric: m, Gap: true})
+		}
+		x.notes = append(x.notes, "events of its first days may not be kept any more (keep.events): its events are not counted")
+		return 0, nil
+	}
 	rows, err := c.scan(ctx, t, x)
 	if err != nil {
 		return rows, err
@@ -311,7 +318,7 @@ func (c *weekCounter) subjectsBefore(ctx context.Context, t trustWeek) (map[uint
 	out := map[uint64]bool{}
 	for range lookBack {
 		iv = weeks.At(iv.Start)
-		if iv.Start.Before(held.Start) || c.plan.daysWithFiles(c.job, iv) < c.job.Trust.Days {
+		if iv.Start.Before(held.Start) || table.Micros(iv.Start) < c.countable().oldest || c.plan.daysWithFiles(c.job, iv) < c.job.Trust.Days {
 			return nil, nil
 		}
 		label := c.job.isoWeek(iv)

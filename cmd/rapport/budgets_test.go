@@ -119,3 +119,17 @@ func TestAMissedBudgetIsTold(t *testing.T) {
 		t.Errorf("the same night again does not tell it: %q", again.Flags)
 	}
 }
+
+// TestUndecidedOverAHole: nights that judged nothing are no decision: a budget is undecided since it first was.
+func TestUndecidedOverAHole(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.job.Budgets = pooledBudgets()[1:]
+	some := 1.12
+	s.job.Budgets[0].Pool, s.job.Budgets[0].Ratio = 0, &some
+	if rules := s.budgetRules(s.night(4)); rules[0].Undecided == nil {
+		t.Fatalf("%+v: want a budget that nobody can decide", rules[0])
+	}
+	if rules := s.budgetRules(s.night(7)); rules[0].Undecided == nil || !rules[0].Undecided.Equal(s.interval(4).End) {
+		t.Errorf("after two nights without a run: %s: undecided since %v, want since the night after day 4", rules[0].Says, rules[0].Undecided)
+	}
+}

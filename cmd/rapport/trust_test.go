@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/rapport-ml/rapport/cmd/internal/synth"
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/jobs"
 	"github.com/rapport-ml/rapport/storage"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -370,5 +372,32 @@ func TestTrustWithLess(t *testing.T) {
 	}
 	if _, err := event.OpenJournal(s.Context(), s.opened.Bucket); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTrustOfWhatMayNotBeKept: a week of which some may not be kept any more is a gap, and no week of few people; and who is new is not told where the weeks before are
+// not kept.
+func TestTrustOfWhatMayNotBeKept(t *testing.T) {
+	told := func(keep time.Duration) map[string]string {
+		s := trusted(t)
+		for _, p := range []*policy.Purpose{&s.job.Training, s.job.Evaluation} {
+			p.Keep = map[string]time.Duration{"events": keep}
+		}
+		s.ingestDay(17)
+		out := map[string]string{}
+		for _, w := range s.trust(17).Weeks {
+			out[w.Week] = w.Groups[0].Figure(eval.GrowthActive, "").Print() + ", " + w.Groups[0].Figure(eval.GrowthNew, "").Print() + " new"
+		}
+		return out
+	}
+	const day = 24 * time.Hour
+	want := told(100 * day)
+	if want["2026-W03"] != "73, 0 new" {
+		t.Fatalf("with everything kept: %v", want)
+	}
+	// Until the end of week 3 seventeen days are kept: weeks 3 and 2, and three days of week 1.
+	want = map[string]string{"2025-W51": "—, — new", "2025-W52": "—, — new", "2026-W01": "—, — new", "2026-W02": want["2026-W02"], "2026-W03": "73, — new"}
+	if got := told(17 * day); !maps.Equal(got, want) {
+		t.Errorf("with seventeen days kept: %v\nwant %v", got, want)
 	}
 }
