@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -91,7 +92,7 @@ func withholdGroups(told []Group, few, missing bool) []Group {
 
 // group is the figure of one group: est is its own, spread the standard deviation over all subjects, most the largest value that there can be.
 func group(est Estimate, spread, most float64) Group {
-	g := Group{N: &est.N, Value: est.Value, Low: est.Low, High: est.High}
+	g := Group{N: &est.N, Value: est.Value, Low: est.Low, High: est.High, people: est.people}
 	if est.StandardError == nil || est.Value == nil {
 		return g
 	}
@@ -129,7 +130,7 @@ func (f *CohortFigure) summarize(minN int) {
 
 // judgedAt reports whether the group has enough subjects to be judged at minN.
 func (g *Group) judgedAt(minN int) bool {
-	return g.Status != Suppressed && g.N != nil && *g.N >= max(minN, MinCell) && g.Value != nil && g.StandardError != nil
+	return g.Status != Suppressed && g.N != nil && cmp.Or(g.people, *g.N) >= max(minN, MinCell) && g.Value != nil && g.StandardError != nil
 }
 
 // gap is the largest difference between judged groups, with its simultaneous interval.

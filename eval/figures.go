@@ -186,8 +186,8 @@ func compare(n int, a, b float64, sumA, weightA, sumB, weightB []float64) Compar
 	if len(differences) > 0 {
 		out.P = finite(pValue(differences))
 	}
-	low, high, _ := interval(differences)
-	out.Low, out.High = finite(low), finite(high)
+	low, high, se := interval(differences)
+	out.Low, out.High, out.StandardError = finite(low), finite(high), finite(se)
 	if out.Ratio != nil && len(ratios) >= len(weightA)*9/10 { // with the other at zero in many replicates the ratio has no honest interval
 		low, high, _ = interval(ratios)
 		out.RatioLow, out.RatioHigh = finite(low), finite(high)

@@ -15,11 +15,13 @@ func ptr(x float64) *float64 { return &x }
 func measured(live bool) *Quality {
 	q := &Quality{Headline: "ndcg@10", K: []int{10}, MinN: 30, Confidence: Confidence}
 	add := func(name string, role Role, value float64) {
-		q.Contenders = append(q.Contenders, ContenderQuality{Name: name, Role: role, Estimates: []Estimate{{Metric: "ndcg@10", Split: All, N: 500, Value: ptr(value)}}})
+		q.Contenders = append(q.Contenders, ContenderQuality{Name: name, Role: role, Estimates: []Estimate{{Metric: "ndcg@10", Split: All, N: 500, Value: ptr(value), StandardError: ptr(0.001)}}})
 	}
 	compare := func(name string, role Role, value, low, high float64) {
+		se := (high - low) / (2 * z95) // of independent errors, that of the other is √(se² − 0.001²)
+		q.Contenders[len(q.Contenders)-1].Estimates[0].StandardError = ptr(math.Sqrt(se*se - 1e-6))
 		q.Comparisons = append(q.Comparisons, Comparison{
-			Metric: "ndcg@10", Split: All, Against: name, Role: role, N: 500, Difference: ptr(0.05 - value), Low: ptr(0.05 - value + low), High: ptr(0.05 - value + high),
+			Metric: "ndcg@10", Split: All, Against: name, Role: role, N: 500, Difference: ptr(0.05 - value), StandardError: &se, Low: ptr(0.05 - value + low), High: ptr(0.05 - value + high),
 			Ratio: ptr(0.05 / value), RatioLow: ptr(0.05/value + low/value), RatioHigh: ptr(0.05/value + high/value),
 		})
 	}
@@ -90,7 +92,7 @@ func TestGateBudgets(t *testing.T) {
 		{"unknown cohort", Budget{Metric: "ndcg@10", Cohort: "regoin", RelativeGap: ptr(0.1)}, true, NotMeasurable, Refuses, "was not measured"},
 		{"unknown metric, only a warning", Budget{Metric: "ndcg@11", Cohort: "region", RelativeGap: ptr(0.1), OnFail: Warn}, true, NotMeasurable, Warns, "was not measured"},
 		// Against live: 0.05/0.052 = 96.2 %, 90.4 % to 101.9 %.
-		{"ratio kept", Budget{Metric: "ndcg@10", Against: "live", Ratio: ptr(0.9), OnFail: Block}, true, Pass, NoEffect, "against live v3 is 96.2 % (95 % interval 90.4 % to 101.9 %) of it; the budget is at least 90.0 %: kept"},
+		{"ratio kept", Budget{Metric: "ndcg@10", Against: "live", Ratio: ptr(0.9), OnFail: Block}, true, Pass, NoEffect, "against live v3 is 96.2 % (95 % interval 90.7 % to 102.0 %) of it; the budget is at least 90.0 %: kept"},
 		{"ratio straddles", Budget{Metric: "ndcg@10", Against: "live", Ratio: ptr(0.98), OnFail: Block}, true, Undecided, NoEffect, "neither can be said"},
 		{"ratio missed", Budget{Metric: "ndcg@10", Against: "live", Ratio: ptr(1.05)}, true, Fail, Refuses, "missed"},
 		{"ratio to a baseline missed, worse than live", Budget{Metric: "ndcg@10", Against: Popular, Ratio: ptr(2)}, true, Fail, Refuses, "missed"},

@@ -60,6 +60,90 @@ func (c claim) beyond() float64 {
 	return math.Copysign(math.Inf(1), off)
 }
 
+// atBound widens the interval of the mean of n values between 0 and 1 on the side that faces the bound to what it would be if the mean were the bound. The
+// spread of what is rarely above 0 goes with its mean, roughly as m(1 − m): where few lists hit, too few may have by chance, and then they seem to be few for
+// sure. Where none has, or all have, the spread is taken for the largest that values of that mean can have.
+func (c *claim) atBound(n int) {
+	there, here := c.bound*(1-c.bound), c.value*(1-c.value)
+	if !(there > 0) {
+		return
+	}
+	half := z95 * math.Sqrt(there/float64(n))
+	if here > 0 {
+		half = (c.high - c.low) / 2 * max(1, math.Sqrt(there/here))
+	}
+	if c.value < c.bound {
+		c.high = max(c.high, c.value+half)
+	} else {
+		c.low = min(c.low, c.value-half)
+	}
+}
+
+// quotient is a mean over another, of the same people: the two, and the variances and the covariance of their errors.
+type quotient struct{ x, y, xx, yy, xy float64 }
+
+// quotient is what a comparison is of. ok is false where one of the two is not known, or the other is too near to zero for a ratio.
+func (q *Quality) quotient(c *Comparison) (r quotient, ok bool) {
+	var mine, theirs *Estimate
+	for i := range q.Contenders {
+		switch x := &q.Contenders[i]; {
+		case x.Role == Candidate:
+			mine = x.Estimate(c.Metric, All)
+		case x.Name == c.Against:
+			theirs = x.Estimate(c.Metric, All)
+		}
+	}
+	if c.StandardError == nil {
+		return r, false
+	}
+	for _, e := range []*Estimate{mine, theirs} {
+		if e == nil || e.Value == nil || e.StandardError == nil {
+			return r, false
+		}
+	}
+	r = quotient{x: *mine.Value, y: *theirs.Value, xx: *mine.StandardError * *mine.StandardError, yy: *theirs.StandardError * *theirs.StandardError}
+	r.xy = (r.xx + r.yy - *c.StandardError**c.StandardError) / 2
+	return r, r.y > z95*math.Sqrt(r.yy)
+}
+
+// off is the standard error of x − bound·y.
+func (r quotient) off(bound float64) float64 {
+	return math.Sqrt(max(0, r.xx-2*bound*r.xy+bound*bound*r.yy))
+}
+
+// interval holds the ratios that z standard errors of x − ratio·y do not exclude (Fieller 1954). Where y itself may be zero there is no upper end.
+func (r quotient) interval(z float64) (low, high float64) {
+	a, b, c := r.y*r.y-z*z*r.yy, r.x*r.y-z*z*r.xy, r.x*r.x-z*z*r.xx
+	root := math.Sqrt(max(0, b*b-a*c))
+	switch {
+	case a > 0:
+		return max(0, (b-root)/a), (b + root) / a
+	case c > 0: // of the roots one lies below zero, and ratios above the other are not excluded
+		return c / (b + root), math.Inf(1)
+	}
+	return 0, math.Inf(1)
+}
+
+// claim is that the ratio is at least the bound, in standard errors of x − bound·y. It is no surer than that y is above zero, or for a ratio above the
+// bound x.
+func (r quotient) claim(bound float64) claim {
+	const most = 1e6
+	z := most
+	if off := bound*r.y - r.x; off != 0 {
+		z = min(most, math.Abs(off)/r.off(bound))
+		sure := r.y / math.Sqrt(r.yy)
+		if off < 0 && r.xx > 0 {
+			sure = max(sure, r.x/math.Sqrt(r.xx))
+		}
+		z = math.Copysign(min(z, sure), off)
+	} else if r.off(bound) > 0 {
+		z = 0
+	} else {
+		z = -most // it is the bound, and known exactly: kept
+	}
+	return claim{-z, -z - z95, -z + z95, 0, false}
+}
+
 // trial is one budget on its way to a verdict: how its rule stands before the correction, and the claims that it comes to.
 type trial struct {
 	rule   Rule
@@ -67,10 +151,12 @@ type trial struct {
 	worst  float64 // the largest of their beyond
 	show   func(float64) string
 	head   string
-	far    float64 // what turns a distance of one standard error into the unit of the bound
-	kept   string  // what is said of a pass and of a failure
+	far    float64                             // what turns a distance of one standard error into the unit of the bound
+	within func(z float64) (low, high float64) // the interval that so many standard errors make; nil: the printed one, stretched
+	kept   string                              // what is said of a pass and of a failure
 	missed string
 	no     func(*Rule) // what ratchet does with a failure
+	called float64     // by how many standard errors a claim must be beyond its bound to be called missed
 }
 
 // p is the two-sided probability of the worst claim's value if it were on its bound, over as many claims as there are (Bonferroni).
@@ -82,8 +168,9 @@ func (t *trial) p() float64 {
 // failure if its interval at level 1 − α/(m − i + 1), α = 1 − Confidence, lies beyond the bound as those before it do. At the first that does not the procedure ends, and that
 // one and all behind it are judged by its level: kept if the interval is within the bound, else undecided. So the probability that any budget that is
 // kept in truth is called a failure is at most α/2 in a run, however many there are. The corrected interval is the printed one, each half
-// stretched by the ratio of the normal quantiles: anyone can redo the arithmetic from the report. A budget about several groups corrects for
-// them as well.
+// stretched by the ratio of the normal quantiles, and of a ratio Fieller's, from the two values, their standard errors and that of their difference: anyone
+// can redo the arithmetic from the report. Bootstrap percentiles of ratios would not do: where the other has few hits they lie too close, and stretching them
+// does not help. A budget about several groups corrects for them as well.
 func judgeAll(budgets []Budget, q *Quality, pools Pools) []Rule {
 	trials := make([]trial, len(budgets))
 	var order []int
@@ -120,11 +207,16 @@ func judgeAll(budgets []Budget, q *Quality, pools Pools) []Rule {
 func (t *trial) decide(alpha float64, rules int) bool {
 	r := &t.rule
 	c := distuv.UnitNormal.Quantile(1 - alpha/(2*float64(len(t.claims))))
+	t.called = c
 	stretch := c / z95
 	if r.Budget.Cohort != "" && !r.Budget.ranged() { // the printed interval allows for the pairs already
 		stretch = c / distuv.UnitNormal.Quantile(1-(1-Confidence)/(2*float64(len(t.claims))))
 	}
-	r.CorrectedLow, r.CorrectedHigh = finite(max(0, *r.Value-stretch*(*r.Value-*r.Low))), finite(*r.Value+stretch*(*r.High-*r.Value))
+	low, high := max(0, *r.Value-stretch*(*r.Value-*r.Low)), *r.Value+stretch*(*r.High-*r.Value)
+	if t.within != nil {
+		low, high = t.within(c)
+	}
+	r.CorrectedLow, r.CorrectedHigh = finite(low), finite(high)
 	r.P = finite(t.p())
 	r.Detectable = finite(*r.Bound + (c+z80)*t.far)
 	within := true
@@ -133,7 +225,11 @@ func (t *trial) decide(alpha float64, rules int) bool {
 	}
 	head := t.head
 	if rules > 1 {
-		head += fmt.Sprintf(" (corrected for %d rules: %s to %s)", rules, t.show(*r.CorrectedLow), t.show(*r.CorrectedHigh))
+		upper := "any value above"
+		if r.CorrectedHigh != nil {
+			upper = t.show(*r.CorrectedHigh)
+		}
+		head += fmt.Sprintf(" (corrected for %d rules: %s to %s)", rules, t.show(*r.CorrectedLow), upper)
 	}
 	switch {
 	case t.worst > c:
@@ -353,14 +449,17 @@ func (t *trial) ratio(b Budget, q *Quality) {
 	}
 	minN := b.least(q)
 	bound := *b.Ratio - b.Margin
-	r.N, r.Bound, r.Value, r.Low, r.High = c.N, &bound, c.Ratio, c.RatioLow, c.RatioHigh
-	if c.N < minN || c.Ratio == nil || c.RatioLow == nil {
+	of, ok := q.quotient(c)
+	r.N, r.Bound, r.Value = c.N, &bound, c.Ratio
+	if c.known() < minN || c.Ratio == nil || !ok {
 		r.Verdict = NotJudged
-		r.Says = fmt.Sprintf("%s can't be judged: %d subjects (%d are needed), or the other is too often at zero for a ratio.", r.Subject, c.N, minN)
+		r.Says = fmt.Sprintf("%s can't be judged: %d subjects (%d are needed), or the other is too near to zero for a ratio.", r.Subject, c.N, minN)
 		return
 	}
-	t.claims = []claim{{*c.Ratio, *c.RatioLow, *c.RatioHigh, bound, false}}
-	t.show, t.far = percent, -(*c.RatioHigh-*c.RatioLow)/(2*z95)
+	low, high := of.interval(z95)
+	r.Low, r.High = &low, &high
+	t.claims, t.within = []claim{of.claim(bound)}, of.interval
+	t.show, t.far = percent, -of.off(bound)/of.y
 	t.head = fmt.Sprintf("%s is %s of it; the budget is at least %s", r.Subject, figure(r.Value, r.Low, r.High, percent), b.within(*b.Ratio, percent))
 	t.kept, t.missed = "kept", "missed"
 	t.no = func(r *Rule) { ratchetRatio(r, b, q) }
@@ -431,26 +530,56 @@ func (t *trial) ranges(b Budget, q *Quality) {
 	}
 	t.head = fmt.Sprintf("%s is %s%s; the budget is %s %s", r.Subject, figure(r.Value, r.Low, r.High, plain), where, word, b.within(*limit, plain))
 	t.kept, t.missed = "kept", "missed"
-	t.no = func(r *Rule) {
-		other := q.incumbent(b.Metric, most)
-		if other == nil {
+	t.no = func(r *Rule) { ratchetRange(r, b, q, minN, most, levels, t.missing()) }
+}
+
+// ratchetRange lets a missed range pass as a risk if what is live (or the best baseline) serves nobody better of those for whom it is missed, the claims at
+// missing: everybody, or each of these groups. The worst group alone would not do: another may be worse than it was, and missed all the same.
+func ratchetRange(r *Rule, b Budget, q *Quality, minN int, most bool, levels []string, missing []claimed) {
+	other := q.incumbent(b.Metric, most)
+	if other == nil {
+		return
+	}
+	theirLevels, theirs, fault := rangeClaims(b, q, other.Name, claim{}, minN)
+	if fault != "" {
+		return
+	}
+	for _, m := range missing {
+		at := slices.Index(theirLevels, levels[m.at])
+		if at < 0 || at >= len(theirs.all) {
 			return
 		}
-		_, theirs, faults := rangeClaims(b, q, other.Name, claim{bound: bound, most: most}, minN)
-		if faults != "" || len(theirs.all) == 0 {
-			return
-		}
-		value := theirs.all[0].value
-		for _, c := range theirs.all {
-			if most == (c.value > value) {
-				value = c.value
+		if value := theirs.all[at].value; most && m.value > value || !most && m.value < value {
+			whom := ""
+			if b.Cohort != "" {
+				whom = " for " + levels[m.at]
 			}
-		}
-		if most && *r.Value <= value || !most && *r.Value >= value {
-			r.Effect = Accepted
-			r.Says += fmt.Sprintf(" It is no worse than that of %s (%s): accepted as a risk.", other.Name, plain(value))
+			r.Says += fmt.Sprintf(" That of %s is better%s (%s).", other.Name, whom, plain(value))
+			return
 		}
 	}
+	if b.Cohort != "" {
+		r.Says += fmt.Sprintf(" It is no worse than that of %s in any group that misses it: accepted as a risk.", other.Name)
+	} else {
+		r.Says += fmt.Sprintf(" It is no worse than that of %s (%s): accepted as a risk.", other.Name, plain(theirs.all[0].value))
+	}
+	r.Effect = Accepted
+}
+
+// claimed is a claim and its place among those of its trial.
+type claimed struct {
+	claim
+	at int
+}
+
+// missing are the claims that the last decision called missed.
+func (t *trial) missing() (out []claimed) {
+	for i, c := range t.claims {
+		if c.beyond() > t.called {
+			out = append(out, claimed{c, i})
+		}
+	}
+	return out
 }
 
 // ranged are the claims of a range, a group each, or one.
@@ -462,6 +591,7 @@ type ranged struct {
 
 // rangeClaims reads the figures of one contender that a range speaks of. like has the bound.
 func rangeClaims(b Budget, q *Quality, contender string, like claim, minN int) (levels []string, out ranged, fault string) {
+	rare := slices.Contains(hitMetrics, metricOf(b.Metric))
 	if b.Cohort == "" {
 		var e *Estimate
 		for i := range q.Contenders {
@@ -472,8 +602,11 @@ func rangeClaims(b Budget, q *Quality, contender string, like claim, minN int) (
 		if e == nil {
 			return nil, out, "a metric that is not evaluated"
 		}
-		if out.n = e.N; e.N >= minN && e.Value != nil && e.Low != nil && e.High != nil {
+		if out.n = e.N; e.known() >= minN && e.Value != nil && e.Low != nil && e.High != nil {
 			like.value, like.low, like.high = *e.Value, *e.Low, *e.High
+			if rare {
+				like.atBound(e.N)
+			}
 			out.all = []claim{like}
 		}
 		return []string{""}, out, ""
@@ -489,6 +622,9 @@ func rangeClaims(b Budget, q *Quality, contender string, like claim, minN int) (
 			continue
 		}
 		like.value, like.low, like.high = *g.Value, *g.Value-z95**g.StandardError, *g.Value+z95**g.StandardError
+		if rare {
+			like.atBound(*g.N)
+		}
 		levels, out.all, out.n = append(levels, g.Level), append(out.all, like), out.n+*g.N
 	}
 	return levels, out, ""

@@ -98,11 +98,10 @@ func (b budgetRow) Margin() string {
 
 // Evidence says of how many people and evaluations the figures are.
 func (b budgetRow) Evidence() string {
-	says := count(b.N) + " people"
-	if b.Pool != nil {
-		says += fmt.Sprintf(", %s of %s", plural(b.Pool.Evaluations, "evaluation"), plural(days(b.Budget.Pool), "day"))
+	if b.Pool != nil { // a person counts once for each evaluation
+		return fmt.Sprintf("people asked %s, in %s of %s", plural(b.N, "time"), plural(b.Pool.Evaluations, "evaluation"), plural(days(b.Budget.Pool), "day"))
 	}
-	return says
+	return count(b.N) + " people"
 }
 
 // Few names the groups that have too few people, or says how many there are.

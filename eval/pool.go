@@ -191,7 +191,7 @@ func (c *PoolCell) weights(f *PoolFigure) []float64 {
 }
 
 // Quality returns the pooled figures as those of one evaluation, for Gate: of all contenders over everybody, of the candidate against those who were measured in
-// all of the same evaluations, and by group. Groups of fewer than minN are not judged. It is nil of an empty pool.
+// all of the same evaluations, and by group. Groups of fewer than minN people are not judged, however often these were asked. It is nil of an empty pool.
 func (p *Pool) Quality(minN int) *Quality {
 	all := p.cell("", "")
 	if all == nil || len(all.Figures) == 0 {
@@ -212,7 +212,7 @@ func (p *Pool) Quality(minN int) *Quality {
 		if mine := all.figure(string(Candidate), f.Metric); mine != nil && mine != f && mine.N == f.N {
 			c := compare(f.N, mine.Sum/float64(mine.N), f.Sum/float64(f.N), mine.Sums, all.weights(mine), f.Sums, all.weights(f))
 			c.N = toldOf(c.N, all.N)
-			c.Metric, c.Split, c.Against, c.Role = f.Metric, All, f.Contender, f.role()
+			c.Metric, c.Split, c.Against, c.Role, c.people = f.Metric, All, f.Contender, f.role(), all.people(f)
 			q.Comparisons = append(q.Comparisons, c)
 		}
 	}
@@ -241,8 +241,25 @@ func (f *PoolFigure) role() Role {
 
 func (c *PoolCell) estimate(f *PoolFigure) Estimate {
 	e := estimate(f.N, f.Sum/float64(f.N), f.Sums, c.weights(f))
-	e.Metric, e.Split = f.Metric, All
+	e.Metric, e.Split, e.people = f.Metric, All, c.people(f)
 	return e
+}
+
+// people is how many people a figure is of, to a tenth and rather too many, of whom N counts each as often as they were asked: as many as would make the
+// weights of the replicates vary as they do, N²/variance, if all were asked equally often. The variance is that of buckets, which hold others too; where they
+// hold so many that people cannot be told from buckets it is N.
+func (c *PoolCell) people(f *PoolFigure) int {
+	const slack = 1.1 // a thousand replicates know a variance to 4.5 %
+	_, _, se := interval(slices.Clone(c.weights(f)))
+	if !(se > 0) {
+		return f.N
+	}
+	n := float64(f.N)
+	filled := n * n / (se * se)
+	if filled > buckets/2 {
+		return f.N
+	}
+	return min(f.N, int(slack/(1/filled-1.0/buckets)))
 }
 
 // cohort is a figure by the groups that any of the evaluations could show.
@@ -258,7 +275,7 @@ func (p *Pool) cohort(cohort string, all *PoolCell, whole *PoolFigure, minN int)
 		}
 		g := group(c.estimate(f), spread, ceiling(f.Metric))
 		g.Level, g.Status = c.Level, Judged
-		if *g.N = toldOf(f.N, c.N); *g.N < minN {
+		if *g.N = toldOf(f.N, c.N); g.people < minN {
 			g.Status = Insufficient
 		}
 		out.ByGroup = append(out.ByGroup, g)

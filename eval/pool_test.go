@@ -237,3 +237,39 @@ func TestPoolKnowsThatPeopleComeBack(t *testing.T) {
 		t.Errorf("other people: the error is %v of one day's, want 0.71", r)
 	}
 }
+
+// TestPoolCountsPeople: a dozen people who are asked on each of 28 days are a dozen, too few to be judged, and three hundred who are asked once are as many.
+func TestPoolCountsPeople(t *testing.T) {
+	const replicates = 1000
+	d := newDraws(3, replicates)
+	for _, tt := range []struct{ people, times int }{{12, 28}, {25, 10}, {40, 28}, {300, 1}, {30, 1}, {5000, 28}} {
+		cell := func(cohort, level string) PoolCell {
+			c := PoolCell{Cohort: cohort, Level: level, Weight: make([]float64, replicates)}
+			f := PoolFigure{Contender: string(Candidate), Metric: "hit@10", Sums: make([]float64, replicates)}
+			for i := range tt.people {
+				w := d.of(bucket(3, uint64(i)))
+				n := float64(tt.times)
+				c.N, f.N, f.Sum, f.Square = c.N+tt.times, f.N+tt.times, f.Sum+n*float64(i%2), f.Square+n*float64(i%2)
+				axpy(c.Weight, n, w)
+				axpy(f.Sums, n*float64(i%2), w)
+			}
+			c.Figures = []PoolFigure{f}
+			return c
+		}
+		p := &Pool{Seed: 3, Cells: []PoolCell{cell("", ""), cell("region", "a")}}
+		q := p.Quality(30)
+		g := q.Cohort("region", string(Candidate), "hit@10").ByGroup[0]
+		if want := tt.people >= 30; (g.Status == Judged) != want || g.judgedAt(30) != want || *g.N != tt.people*tt.times {
+			t.Errorf("%d people, each %d times: %s, %d, known for %d", tt.people, tt.times, g.Status, *g.N, g.people)
+		}
+		for _, b := range []Budget{{AtLeast: ptr(0.1)}, {AtLeast: ptr(0.1), Cohort: "region"}} {
+			b.Metric = "hit@10"
+			if r := judgeAll([]Budget{b}, q, nil)[0]; (r.Verdict != NotJudged) != (tt.people >= 30) {
+				t.Errorf("%d people, each %d times: %s: %s", tt.people, tt.times, r.Verdict, r.Says)
+			}
+		}
+		if n := q.Contenders[0].Estimates[0].known(); tt.people <= 300 && (float64(n) < 0.95*float64(tt.people) || float64(n) > 1.3*float64(tt.people)) {
+			t.Errorf("%d people, each %d times, are taken for %d", tt.people, tt.times, n)
+		}
+	}
+}

@@ -1,5 +1,7 @@
 package eval
 
+import "cmp"
+
 // Quality is what Evaluate measured. Every figure that has no value (an interval of one subject, a ratio to zero) is nil, never NaN.
 type Quality struct {
 	Protocol   Protocol `json:"protocol"`
@@ -55,26 +57,36 @@ type Estimate struct {
 	Low           *float64 `json:"low"`
 	High          *float64 `json:"high"`
 	StandardError *float64 `json:"standard_error"`
+
+	people int // of a pool, see PoolCell.people; 0: N
 }
+
+// known is how many people stand behind an estimate, where N counts some more than once.
+func (e *Estimate) known() int { return cmp.Or(e.people, e.N) }
 
 // Comparison is the candidate minus, and over, another contender on the same subjects and the same bootstrap weights. P is two-sided:
 // (1 + 2·min(#{d* ≤ 0}, #{d* ≥ 0})) / (R + 1), at most 1, uncorrected. PAdjusted is corrected (Holm) over the comparisons of the same metric and split with
 // the live version and the baselines; a part of the blend has none.
 type Comparison struct {
-	Metric     string   `json:"metric"`
-	Split      Split    `json:"split"`
-	Against    string   `json:"against"`
-	Role       Role     `json:"role"` // of the other contender
-	N          int      `json:"n"`
-	Difference *float64 `json:"difference"`
-	Low        *float64 `json:"low"`
-	High       *float64 `json:"high"`
-	P          *float64 `json:"p"`
-	PAdjusted  *float64 `json:"p_adjusted"`
-	Ratio      *float64 `json:"ratio"`
-	RatioLow   *float64 `json:"ratio_low"`
-	RatioHigh  *float64 `json:"ratio_high"`
+	Metric        string   `json:"metric"`
+	Split         Split    `json:"split"`
+	Against       string   `json:"against"`
+	Role          Role     `json:"role"` // of the other contender
+	N             int      `json:"n"`
+	Difference    *float64 `json:"difference"`
+	Low           *float64 `json:"low"`
+	High          *float64 `json:"high"`
+	StandardError *float64 `json:"standard_error"` // of the difference
+	P             *float64 `json:"p"`
+	PAdjusted     *float64 `json:"p_adjusted"`
+	Ratio         *float64 `json:"ratio"`
+	RatioLow      *float64 `json:"ratio_low"`
+	RatioHigh     *float64 `json:"ratio_high"`
+
+	people int // as of an Estimate
 }
+
+func (c *Comparison) known() int { return cmp.Or(c.people, c.N) }
 
 // CohortQuality holds the figures by group of one cohort attribute (Fairlearn's MetricFrame).
 type CohortQuality struct {
@@ -124,6 +136,8 @@ type Group struct {
 	High          *float64 `json:"high"`
 	StandardError *float64 `json:"standard_error"`
 	RatioToBest   *float64 `json:"ratio_to_best"` // value ÷ the best judged group's
+
+	people int // as of an Estimate
 }
 
 // ProviderQuality says how the places of the lists are spread over the items' levels of one attribute. The place of rank j has an exposure of
