@@ -62,7 +62,7 @@ type Estimate struct {
 }
 
 // known is how many people stand behind an estimate, where N counts some more than once.
-func (e *Estimate) known() int { return cmp.Or(e.people, e.N) }
+func (x *Estimate) known() int { return cmp.Or(x.people, x.N) }
 
 // Comparison is the candidate minus, and over, another contender on the same subjects and the same bootstrap weights. P is two-sided:
 // (1 + 2·min(#{d* ≤ 0}, #{d* ≥ 0})) / (R + 1), at most 1, uncorrected. PAdjusted is corrected (Holm) over the comparisons of the same metric and split with
