@@ -127,7 +127,7 @@ func (r *Runner) Backfill(ctx context.Context, job *Job, o BackfillOptions, each
 	case b.failed > 0:
 		return fmt.Errorf("%w: %d of %d", ErrBackfill, b.failed, b.all)
 	case b.held > 0:
-		return fmt.Errorf("%d of %d intervals are left to other runs: %w", b.held, b.all, storage.ErrHeld)
+		return fmt.Errorf("left to other runs are %d of %s: %w", b.held, count(b.all, "interval"), storage.ErrHeld)
 	}
 	return nil
 }

@@ -229,7 +229,7 @@ func (w *work) deny(ctx context.Context) error {
 	switch {
 	case lost:
 		if err = store.RestoreDenied(ctx, deny...); err == nil {
-			w.res.Flags = append(w.res.Flags, fmt.Sprintf("the online store had lost its deny set: %d subjects are denied again, and until then nobody's row was served", len(deny)))
+			w.res.Flags = append(w.res.Flags, fmt.Sprintf("the online store had lost its deny set: %s denied again, and until then nobody's row was served", plural(len(deny), "subject is", "subjects are")))
 		}
 	case len(deny) > 0:
 		err = w.Online.Deny(ctx, deny...)

@@ -292,11 +292,11 @@ func printRefused(w io.Writer, refused map[string]int64, view string) {
 	for _, what := range slices.Sorted(maps.Keys(refused)) {
 		switch {
 		case what == "time":
-			row(w, "refused", fmt.Sprintf("%d events without a time", refused[what]))
+			row(w, "refused", count(refused[what], "event")+" without a time")
 		case what == view:
-			row(w, "refused", fmt.Sprintf("%d events without the key", refused[what]))
+			row(w, "refused", count(refused[what], "event")+" without the key")
 		case strings.HasPrefix(what, view+"."):
-			row(w, "refused", fmt.Sprintf("%d values of %s that can't be computed with", refused[what], strings.TrimPrefix(what, view+".")))
+			row(w, "refused", fmt.Sprintf("%s of %s that can't be computed with", count(refused[what], "value"), strings.TrimPrefix(what, view+".")))
 		}
 	}
 }

@@ -146,7 +146,7 @@ func printJoined(w io.Writer, j joinedRows) {
 	row(w, "purpose", j.Purpose+" (job "+j.Job+")")
 	row(w, "seen", fmt.Sprintf("%d ingested days before %s, as of each example's moment", j.Days, clock(j.Interval.End)))
 	if m := j.Missing; m.Days > 0 {
-		row(w, "", fmt.Sprintf("%d days not ingested yet, and not seen: %d files, %s", m.Days, m.Files, bytesOf(m.Bytes)))
+		row(w, "", fmt.Sprintf("%s not ingested yet, and not seen: %s, %s", count(m.Days, "day"), count(m.Files, "file"), bytesOf(m.Bytes)))
 	}
 	row(w, "examples", j.Read)
 	for _, why := range slices.Sorted(maps.Keys(j.LeftOut)) {
@@ -155,7 +155,7 @@ func printJoined(w io.Writer, j joinedRows) {
 	for _, v := range j.Views {
 		printRefused(w, j.Stats.Refused, v)
 	}
-	row(w, "written", fmt.Sprintf("%d rows of %d columns to %s", j.Rows, len(j.Columns), j.To))
+	row(w, "written", fmt.Sprintf("%s of %s to %s", count(j.Rows, "row"), count(len(j.Columns), "column"), j.To))
 }
 
 // roles are the columns of a file of examples that have a meaning: where each stands under the project's name, or the event source's.

@@ -155,7 +155,7 @@ func printPreviewed(w io.Writer, v features.View, p *jobs.ViewPreview) {
 	row(w, "sample", fmt.Sprintf("%s, %g %% asked for", count(int(p.Entities), "row"), 100*p.Sample))
 	row(w, "days", fmt.Sprintf("%d ingested", p.Days))
 	if m := p.Missing; m.Days > 0 {
-		row(w, "", fmt.Sprintf("%d not ingested yet, and not in the values: %d files, %s", m.Days, m.Files, bytesOf(m.Bytes)))
+		row(w, "", fmt.Sprintf("%d not ingested yet, and not in the values: %s, %s", m.Days, count(m.Files, "file"), bytesOf(m.Bytes)))
 	}
 	printRefused(w, p.Refused, v.Name)
 	if p.Entities == 0 {

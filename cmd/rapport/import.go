@@ -361,7 +361,7 @@ func (a *app) imported(facts importer.Facts, to, next string) error {
 			row(w, "items", facts.Items)
 		}
 		if facts.Cohorts > 0 {
-			row(w, "cohorts", fmt.Sprintf("%d subjects", facts.Cohorts))
+			row(w, "cohorts", count(facts.Cohorts, "subject"))
 		}
 		row(w, "times", facts.Zone)
 		row(w, "basis", facts.Declared)

@@ -351,7 +351,7 @@ func (p *project) terms(contact string) jobs.Terms {
 // printGivenUp says what went with a key, and what counts from then on.
 func printGivenUp(w io.Writer, out *jobs.PurgedKey) {
 	if e := out.Erased; e != nil {
-		row(w, "", fmt.Sprintf("%d rows, %d files, %d online rows", e.Rows, e.Parts, e.Online))
+		row(w, "", strings.Join([]string{count(e.Rows, "row"), count(e.Parts, "file"), count(e.Online, "online row")}, ", "))
 		for _, x := range e.Pending {
 			row(w, "pending", x.What, "by "+x.Due.Format(time.DateOnly))
 		}

@@ -127,7 +127,7 @@ func (a *app) modelsCmd() *cobra.Command {
 					row(w, "terms", t)
 				}
 				row(w, "encrypted", cmp.Or(v.Encrypted, "as the bucket does"))
-				row(w, "inputs", fmt.Sprintf("%d days", len(v.Inputs)))
+				row(w, "inputs", count(len(v.Inputs), "day"))
 				row(w, "report", p.Locate(v.Report.Link+".html"))
 				for _, m := range slices.Sorted(maps.Keys(v.Metrics)) {
 					row(w, "  "+m, fmt.Sprintf("%.4f", v.Metrics[m]))

@@ -93,7 +93,7 @@ func printOnline(w io.Writer, s *jobs.OnlineStatus) {
 	}
 	row(w, "fallback", fallbackLine(s.Fallback))
 	if f := s.Facts; f != nil {
-		row(w, "denied", fmt.Sprintf("%d subjects", f.Denied))
+		row(w, "denied", count(f.Denied, "subject"))
 		for _, g := range f.Generations {
 			mark := ""
 			if g.Live {
@@ -211,14 +211,14 @@ func printVerified(w io.Writer, v jobs.OnlineVerified) {
 		row(w, "digest", v.Digest, "as recorded")
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Views)) {
-		row(w, "view "+name, fmt.Sprintf("%d rows compared", v.Views[name]))
+		row(w, "view "+name, count(v.Views[name], "row")+" compared")
 	}
 	if v.Newer > 0 {
 		row(w, "newer", fmt.Sprintf("%s of the interval, made since under other decisions: the next publish loads them", count(v.Newer, "build")))
 	}
 	row(w, "lists", fmt.Sprintf("%d looked at", v.Lists))
 	if v.Withheld > 0 {
-		row(w, "withheld", fmt.Sprintf("%d lookups: denied, or the fallback is on", v.Withheld))
+		row(w, "withheld", count(v.Withheld, "lookup")+": denied, or the fallback is on")
 	}
 	row(w, "denials", fmt.Sprintf("%d looked for", v.Denials))
 	for _, x := range v.Differs {

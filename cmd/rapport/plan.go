@@ -132,7 +132,7 @@ func reopened(days []jobs.Reopened) string {
 	case r.Builds == 1:
 		text += fmt.Sprintf("; the views of %s were made of it and may be due again: %s", r.From, r.Again)
 	case r.Builds > 1:
-		text += fmt.Sprintf("; the views of %d intervals, %s to %s, were made of it and may be due again: %s", r.Builds, r.From, r.To, r.Again)
+		text += fmt.Sprintf("; the views of %s, %s to %s, were made of it and may be due again: %s", count(r.Builds, "interval"), r.From, r.To, r.Again)
 	}
 	return text
 }
@@ -152,7 +152,7 @@ func printReopened(w io.Writer, days []jobs.Reopened) {
 // viewsFrom says what views would be built from.
 func viewsFrom(b *jobs.PreviewBuild) string {
 	if b.From == "" {
-		return fmt.Sprintf("from all events: %s, %d rows, %s of those ingested; no earlier build to go on from: %s", count(b.Days, "day"), b.Rows, bytesOf(b.Bytes), b.Anew)
+		return fmt.Sprintf("from all events: %s, %s, %s of those ingested; no earlier build to go on from: %s", count(b.Days, "day"), count(b.Rows, "row"), bytesOf(b.Bytes), b.Anew)
 	}
 	return fmt.Sprintf("from the build as of %s (%s of states and tiles, %s) and %s of events: %d rows, %s of those ingested", clock(*b.AsOf), bytesOf(b.State), count(b.Tiles, "tile"), count(b.Days, "day"), b.Rows, bytesOf(b.Bytes))
 }

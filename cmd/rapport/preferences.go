@@ -108,7 +108,7 @@ func printStanding(w io.Writer, s subjectDossier) {
 		if h.First != nil {
 			span = clock(*h.First) + " to " + clock(*h.Last)
 		}
-		row(w, "  held", fmt.Sprintf("%s: %d rows", h.Store, h.Rows), span)
+		row(w, "  held", h.Store+": "+count(h.Rows, "row"), span)
 	}
 	list := "no list of their own"
 	if l := s.Served.List; l != nil {

@@ -41,7 +41,7 @@ func row(w io.Writer, cells ...any) {
 }
 
 // count writes a number of things, in the singular where there is one.
-func count(n int, what string) string {
+func count[T int | int64](n T, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}

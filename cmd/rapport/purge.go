@@ -114,10 +114,10 @@ func printPurge(w io.Writer, p *jobs.Purge, dry bool) {
 		went = "would go"
 	}
 	for _, g := range p.Goes {
-		row(w, went, g.Store, fmt.Sprintf("%d of %s to %s", g.Tables, g.From.Format(time.DateOnly), g.To.Format(time.DateOnly)), fmt.Sprintf("%d rows, %d files, %s", g.Rows, g.Files, bytesOf(g.Bytes)))
+		row(w, went, g.Store, fmt.Sprintf("%d of %s to %s", g.Tables, g.From.Format(time.DateOnly), g.To.Format(time.DateOnly)), fmt.Sprintf("%s, %s, %s", count(g.Rows, "row"), count(g.Files, "file"), bytesOf(g.Bytes)))
 	}
 	for _, x := range p.Excepted {
-		row(w, "held", x.Store, fmt.Sprintf("%d, %d rows", x.Tables, x.Rows), fmt.Sprintf("hold %d until %s: %s", x.Hold, clock(x.Until), x.Reason))
+		row(w, "held", x.Store, fmt.Sprintf("%d, %s", x.Tables, count(x.Rows, "row")), fmt.Sprintf("hold %d until %s: %s", x.Hold, clock(x.Until), x.Reason))
 	}
 	for _, x := range p.Longer {
 		row(w, "kept longer", x.Store, fmt.Sprint(x.Tables), fmt.Sprintf("job %s, purpose %s keeps them longest", x.Job, x.Purpose))
@@ -174,7 +174,7 @@ func (l purgeLine) print(w io.Writer) {
 	for _, g := range l.Goes {
 		rows, files, size = rows+g.Rows, files+g.Files, size+g.Bytes
 	}
-	row(w, l.Number, clock(l.At), l.By, finished, fmt.Sprintf("%d rows, %d files, %s", rows, files, bytesOf(size)))
+	row(w, l.Number, clock(l.At), l.By, finished, fmt.Sprintf("%s, %s, %s", count(rows, "row"), count(files, "file"), bytesOf(size)))
 }
 
 func (a *app) listPurges(cmd *cobra.Command) error {

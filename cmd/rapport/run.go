@@ -115,7 +115,7 @@ func printResult(w io.Writer, p *project, r *jobs.Result) {
 		row(w, "model", fmt.Sprintf("%s version %d (%.12s)", m.Name, m.Version, m.Digest))
 	}
 	if x := r.Published; x != nil {
-		row(w, "published", fmt.Sprintf("generation %d, fence %d, %d subjects, %s", x.Generation, x.Fence, x.Entities, x.Store))
+		row(w, "published", fmt.Sprintf("generation %d, fence %d, %s, %s", x.Generation, x.Fence, count(x.Entities, "subject"), x.Store))
 	}
 	if r.Waiting != "" {
 		row(w, "waiting", r.Waiting)

@@ -184,7 +184,7 @@ func printRun(w io.Writer, p *project, r *ledger.Run) {
 	printFunnel(w, "funnel", r.Funnel, r.FunnelAt, r.Learned)
 	if c := r.Cost; c.Seconds > 0 {
 		row(w, "cost", fmt.Sprintf("%s, %.1f s of processor, %s of memory at most%s", took(c.Seconds), c.CPUSeconds, bytesOf(c.PeakMemory), costNote(c)))
-		row(w, "storage", fmt.Sprintf("%s read in %d requests, %s written in %d, %d listings", bytesOf(c.BytesRead), c.Gets, bytesOf(c.BytesWritten), c.Puts, c.Lists))
+		row(w, "storage", fmt.Sprintf("%s read in %s, %s written in %d, %s", bytesOf(c.BytesRead), count(c.Gets, "request"), bytesOf(c.BytesWritten), c.Puts, count(c.Lists, "listing")))
 	}
 	var again []jobs.Reopened
 	if len(r.Reopened) > 0 && json.Unmarshal(r.Reopened, &again) == nil {
@@ -275,7 +275,7 @@ func printLineage(w io.Writer, r *ledger.Run) {
 			row(w, "", "from", inputLine(in))
 		}
 		for _, o := range s.Outputs {
-			row(w, "", "made", fmt.Sprintf("%s: %d rows, %s in %s, digest %.12s", o.Name, o.Rows, bytesOf(o.Bytes), count(o.Files, "file"), o.Digest))
+			row(w, "", "made", fmt.Sprintf("%s: %s, %s in %s, digest %.12s", o.Name, count(o.Rows, "row"), bytesOf(o.Bytes), count(o.Files, "file"), o.Digest))
 		}
 	}
 }

@@ -219,8 +219,8 @@ func (l *lookups) ConsentFile(ctx context.Context, ask web.ConsentFile) (any, er
 	case err != nil:
 		return nil, err
 	case out.Held:
-		return nil, &web.Fault{Code: http.StatusConflict, Says: fmt.Sprintf("held: %d of %d people would be denied without having withdrawn. %d records of people who withdrew themselves are taken, and nothing else; rapport consent import --accept takes the rest",
-			out.Hold.Lost, out.Hold.Before, out.Records)}
+		return nil, &web.Fault{Code: http.StatusConflict, Says: fmt.Sprintf("held: %d of %d people would be denied without having withdrawn. %s of people who withdrew themselves, and nothing else, came in; rapport consent import --accept takes the rest",
+			out.Hold.Lost, out.Hold.Before, count(out.Records, "record"))}
 	}
 	return out, nil
 }

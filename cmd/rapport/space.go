@@ -70,9 +70,9 @@ func (a *app) gcCmd() *cobra.Command {
 				for _, g := range out.Removed {
 					row(w, done, g.Key, bytesOf(g.Bytes), clock(g.Modified), g.Why)
 				}
-				row(w, done, fmt.Sprintf("%d objects", len(out.Removed)), bytesOf(out.Bytes))
+				row(w, done, count(len(out.Removed), "object"), bytesOf(out.Bytes))
 				if out.Young > 0 {
-					row(w, "kept", fmt.Sprintf("%d objects younger than %s", out.Young, older))
+					row(w, "kept", count(out.Young, "object")+" younger than "+older)
 				}
 			}); perr != nil && err == nil {
 				err = perr

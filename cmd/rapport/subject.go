@@ -70,7 +70,7 @@ func (a *app) subjectEraseCmd() *cobra.Command {
 			}
 			return a.print(out, func(w io.Writer) {
 				row(w, "erasure", out.Epoch)
-				row(w, "subjects", fmt.Sprintf("%d asked, %d were known", out.Requested, out.Known))
+				row(w, "subjects", fmt.Sprintf("%d asked, %d known", out.Requested, out.Known))
 				if out.Linked > 0 {
 					row(w, "", count(out.Linked, "more id")+" of theirs by sources.identities, erased with them")
 				}
@@ -79,9 +79,9 @@ func (a *app) subjectEraseCmd() *cobra.Command {
 				}
 				row(w, "denied", clock(out.Denied))
 				row(w, "rewritten", clock(out.Rewritten))
-				row(w, "removed", fmt.Sprintf("%d rows, %d files, %d online rows", out.Rows, out.Parts, out.Online))
+				row(w, "removed", strings.Join([]string{count(out.Rows, "row"), count(out.Parts, "file"), count(out.Online, "online row")}, ", "))
 				for _, s := range slices.Sorted(maps.Keys(out.Tables)) {
-					row(w, "  "+s, fmt.Sprintf("%d tables", out.Tables[s]))
+					row(w, "  "+s, count(out.Tables[s], "table"))
 				}
 				for _, x := range out.Pending {
 					row(w, "pending", x.What, "by "+x.Due.Format("2006-01-02"))

@@ -67,7 +67,7 @@ func (a *app) subjectExportCmd() *cobra.Command {
 				return err
 			}
 			return a.print(out, func(w io.Writer) {
-				row(w, "exported", fmt.Sprintf("%d rows, %s", out.Rows, bytesOf(out.Bytes)), out.To)
+				row(w, "exported", count(out.Rows, "row")+", "+bytesOf(out.Bytes), out.To)
 				if !out.Known {
 					row(w, "known", "no: nothing is held of this id")
 				}

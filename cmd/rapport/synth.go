@@ -56,7 +56,7 @@ func (a *app) synthCmd() *cobra.Command {
 				row(out, "events", fmt.Sprintf("%d, %s to %s", facts.Events, clock(facts.First), clock(facts.Last)))
 				row(out, "subjects", facts.Subjects)
 				row(out, "items", facts.Items)
-				row(out, "written", fmt.Sprintf("%d files, %s, to %s", facts.Files, bytesOf(facts.Bytes), to))
+				row(out, "written", fmt.Sprintf("%s, %s, to %s", count(facts.Files, "file"), bytesOf(facts.Bytes), to))
 			})
 		},
 	}

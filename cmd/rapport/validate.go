@@ -486,9 +486,9 @@ func schemaCheck(ctx context.Context, set string, b storage.Bucket, pattern stri
 	}
 	c.OK = true
 	if len(nulls) > 0 {
-		c.Found = fmt.Sprintf("%s; %s has %d rows, and no column %s, which is null there: a run goes on without", count(n, "file"), obj.Key, st.Rows, strings.Join(nulls, ", "))
+		c.Found = fmt.Sprintf("%s; %s has %s, and no column %s, which is null there: a run goes on without", count(n, "file"), obj.Key, count(st.Rows, "row"), strings.Join(nulls, ", "))
 		return c, null
 	}
-	c.Found = fmt.Sprintf("%s; %s has %d rows and all %d columns", count(n, "file"), obj.Key, st.Rows, len(want))
+	c.Found = fmt.Sprintf("%s; %s has %s and all %d columns", count(n, "file"), obj.Key, count(st.Rows, "row"), len(want))
 	return c, null
 }

@@ -328,7 +328,7 @@ func TestJudge(t *testing.T) {
 			"dropped rows are not bad ones",
 			Set{Bad: share(0.015, Fail)},
 			Seen{What: "usable events", Counts: Counts{Kept: 97, Bad: map[string]map[Reason]int64{"": {Duplicate: 2, Late: 1}}}},
-			"bad  pass: events: 1 of 100 rows are quarantined: 1 too late",
+			"bad  pass: events: 1 of 100 rows is quarantined: 1 too late",
 		},
 		{
 			"columns",
@@ -337,7 +337,7 @@ func TestJudge(t *testing.T) {
 				Counts: Counts{Files: 3, Lacking: map[string]int{"device": 2}, Columns: map[string][]string{"a": {"int64"}, "b": {"string"}, "c\x1b": {"time"}}},
 				Before: map[string][]string{"a": {"int64"}, "b": {"int64", "string"}},
 			},
-			`schema device warn: events: 2 of its 3 files do not have the column "device"|schema  pass: events: its files have its other columns; new since those before: "b" is string and was int64 or string, "c\x1b" (time)`,
+			`schema device warn: events: 2 of its 3 files lack the column "device": it is null there|schema  pass: events: its files have its other columns; new since those before: "b" is string and was int64 or string, "c\x1b" (time)`,
 		},
 		{
 			"a rule that knows no value",

@@ -72,31 +72,42 @@ func (s Set) Judge(o Seen) []Verdict {
 	out = append(out, s.fresh(o)...)
 	out = append(out, s.schema(o)...)
 	if d := s.Duplicates; d != nil {
-		what := "repeat another"
 		if d.Drop {
 			o.Repeated, o.Compared = 0, o.Kept
 			for _, reasons := range o.Bad {
 				o.Repeated += reasons[Duplicate]
 			}
 			o.Compared += o.Repeated
-			what += " and are left out"
+		}
+		what := one(o.Repeated, "repeats another", "repeat another")
+		if d.Drop {
+			what += one(o.Repeated, " and is left out", " and are left out")
 		}
 		out = append(out, s.share("duplicates", "", &d.Share, o.Repeated, o.Compared, o.What, what))
 	}
 	if s.Bad != nil {
 		bad, n := withoutRepeats(o.Bad)
-		out = append(out, s.share("bad", "", s.Bad, n, o.Rows(), "rows", "are quarantined"+reasons(bad)))
+		out = append(out, s.share("bad", "", s.Bad, n, o.Rows(), "rows", one(n, "is", "are")+" quarantined"+reasons(bad)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Columns)) {
 		c := s.Columns[name]
 		if c.Nulls != nil {
-			out = append(out, s.share("nulls", name, c.Nulls, o.Nulls[name], o.Kept, o.What, fmt.Sprintf("have no %q", name)))
+			out = append(out, s.share("nulls", name, c.Nulls, o.Nulls[name], o.Kept, o.What, one(o.Nulls[name], "has", "have")+fmt.Sprintf(" no %q", name)))
 		}
 		if c.Bad != nil {
-			out = append(out, s.share("bad", name, c.Bad, o.QuarantinedFor(name), o.Rows(), "rows", fmt.Sprintf("are quarantined for %q%s", name, reasons(map[string]map[Reason]int64{name: o.Bad[name]}))))
+			n := o.QuarantinedFor(name)
+			out = append(out, s.share("bad", name, c.Bad, n, o.Rows(), "rows", fmt.Sprintf("%s quarantined for %q%s", one(n, "is", "are"), name, reasons(map[string]map[Reason]int64{name: o.Bad[name]}))))
 		}
 	}
 	return append(out, s.coarse(o)...)
+}
+
+// one is a verb of n rows.
+func one(n int64, singular, plural string) string {
+	if n == 1 {
+		return singular
+	}
+	return plural
 }
 
 // withoutRepeats leaves out the rows that were dropped because they repeat another, which duplicates judges, and counts the others.
@@ -245,7 +256,7 @@ func (s Set) schema(o Seen) (out []Verdict) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Lacking)) {
 		v := s.verdict("schema", name, s.Schema.OnMiss, s.Schema.Where, true)
-		v.Says = fmt.Sprintf("%s: %d of its %d files do not have the column %q: it is null in them", s.Name, o.Lacking[name], o.Files, name)
+		v.Says = fmt.Sprintf("%s: %d of its %d files %s the column %q: it is null there", s.Name, o.Lacking[name], o.Files, one(int64(o.Lacking[name]), "lacks", "lack"), name)
 		out = append(out, v)
 	}
 	v := s.verdict("schema", "", s.Schema.OnMiss, s.Schema.Where, false)
