@@ -145,7 +145,7 @@ func (t *Identities) registerKey(ctx context.Context) error {
 		}
 		r := KeyRecord{ID: k.id, Check: k.check()}
 		if t.Now != nil {
-			now := t.Now().UTC().Truncate(time.Second)
+			now := t.Now().UTC().Truncate(time.Microsecond) // keys that follow each other within a second are told apart
 			r.Since = &now
 		}
 		c.Keys[k.id] = r
