@@ -74,13 +74,21 @@ func asInts(w []uint64) []int64 {
 	return unsafe.Slice((*int64)(unsafe.Pointer(unsafe.SliceData(w))), cap(w))[:len(w)]
 }
 
-// giveBack ends the loan of a column's numbers.
+// asBools is memory of which each byte must be written, as what a column holds, before it is read.
+func asBools(b []byte) []bool {
+	return unsafe.Slice((*bool)(unsafe.Pointer(unsafe.SliceData(b))), len(b))
+}
+
+// giveBack ends the loan of a column's numbers, and of which of them are null.
 func (c *Column) giveBack() {
 	if f := c.Float; f != nil {
 		giveBackWords(unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(f))), cap(f)))
 	}
 	if v := c.Int; v != nil {
 		giveBackWords(unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(v))), cap(v)))
+	}
+	if v := c.Valid; v != nil {
+		giveBackBytes(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), cap(v)))
 	}
 	*c = Column{}
 }

@@ -212,7 +212,7 @@ func (p *pile) take(order []int32) *rows {
 			c.Int = joined(asInts(borrowWords(p.n)), p, order, func(b *rows) []int64 { return b.cols[i].Int })
 		}
 		if slices.ContainsFunc(p.blocks, func(b *rows) bool { return b.cols[i].Valid != nil }) {
-			c.Valid = joined(make([]bool, p.n), p, order, func(b *rows) []bool {
+			c.Valid = joined(asBools(borrowBytes(p.n))[:p.n], p, order, func(b *rows) []bool {
 				if v := b.cols[i].Valid; v != nil {
 					return v
 				}
@@ -243,14 +243,14 @@ func joined[T any](out []T, p *pile, order []int32, of func(*rows) []T) []T {
 		}
 		return out
 	}
-	blocks := make([][]T, len(p.blocks))
+	blocks := make([]unsafe.Pointer, len(p.blocks))
 	for i, b := range p.blocks {
-		blocks[i] = of(b)
+		blocks[i] = unsafe.Pointer(unsafe.SliceData(of(b)))
 	}
 	mask, shift := int32(1)<<p.shift-1, p.shift&31
 	out = out[:len(order)]
-	for i, row := range order {
-		out[i] = blocks[row>>shift][row&mask]
+	for i, row := range order { // which is one of the pile
+		out[i] = *(*T)(unsafe.Add(blocks[row>>shift], uintptr(row&mask)*unsafe.Sizeof(out[0])))
 	}
 	return out
 }
