@@ -70,6 +70,9 @@ func (w *work) readConsent(ctx context.Context, p *plan) (*consent, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i := range alone.records { // what stands here was recorded, if by the clock of another machine
+		alone.records[i] = alone.records[i].Arrived(w.now)
+	}
 	alone.records = p.people(alone.records)
 	out, err := w.readFeed(ctx, p, alone.records)
 	if err != nil {

@@ -279,7 +279,7 @@ func shownRecords(s policy.Subject, now time.Time, records, alone []policy.Recor
 			at := r.Expires
 			x.Expires = &at
 		}
-		if !r.Effective.After(now) && !r.Recorded.After(now) {
+		if !r.Effective.After(now) && !r.Arrived(now).Recorded.After(now) {
 			last[r.Purpose] = i
 		}
 		out = append(out, x)

@@ -152,3 +152,24 @@ func TestOneRecordID(t *testing.T) {
 		t.Error("who withdrew for the second time under one id has a list")
 	}
 }
+
+// TestClocksOfTwoMachines: who says no to a server whose clock is ahead is not let in by a run on a machine whose clock is behind, though what it said lies in the future there.
+func TestClocksOfTwoMachines(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.night(5)
+	ids := s.admitted(2)
+	s.runner.Now = func() time.Time { return nightAfter(6).Add(20 * time.Second) }
+	if out := s.say(ids[0], "Withdrawn", "no"); out.Denied != 1 {
+		t.Fatalf("%+v", out)
+	}
+	for _, through := range []jobs.Through{jobs.ThroughIngest, jobs.ThroughPublish} {
+		r := s.newRunner(s.opened.Bucket, "behind")
+		r.Now = func() time.Time { return nightAfter(6) }
+		if _, err := r.Run(t.Context(), s.job, s.interval(6), jobs.Options{Through: through}); err != nil {
+			t.Fatal(err)
+		}
+		if s.personalized(ids[0]) || !s.personalized(ids[1]) {
+			t.Errorf("a run through %s: who withdrew by a clock twenty seconds ahead has a list, or somebody else has none", through)
+		}
+	}
+}

@@ -10,13 +10,13 @@ import (
 // Bounds of what a record that somebody sends may say of times.
 const (
 	Ahead   = 10 * 365 * 24 * time.Hour // how far in the future a record may take effect
-	askew   = 5 * time.Minute           // by which the sender's clock may be ahead of ours
+	Askew   = 5 * time.Minute           // by which another clock may be ahead of ours: a sender's, or that of the machine that recorded something
 	lastDay = 2200                      // a year from which on a time is taken for one in another unit
 )
 
 // Arrived is the record as it is known from now on: one that is here is recorded, though the clock of who sent it be ahead by what Check lets pass.
 func (r Record) Arrived(now time.Time) Record {
-	if r.Recorded.After(now) && !r.Recorded.After(now.Add(askew)) {
+	if r.Recorded.After(now) && !r.Recorded.After(now.Add(Askew)) {
 		r.Recorded = now
 	}
 	return r
@@ -39,7 +39,7 @@ func (r Record) Check(now time.Time) error {
 		return errors.New("effective_at is missing")
 	case r.Effective.After(now.Add(Ahead)):
 		return errors.New("effective_at is more than ten years ahead: is it in another unit?")
-	case r.Recorded.After(now.Add(askew)):
+	case r.Recorded.After(now.Add(Askew)):
 		return errors.New("recorded_at is in the future: what is recorded then is not known now")
 	case r.State.Valid() && !r.Expires.IsZero() && !r.Expires.After(r.Effective):
 		return errors.New("expires_at is not after effective_at: it would never grant anything")

@@ -50,7 +50,7 @@ func TestEnds(t *testing.T) {
 // TestArrived: what is here is recorded, by a clock that is a little ahead too.
 func TestArrived(t *testing.T) {
 	now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
-	for ahead, want := range map[time.Duration]time.Duration{-time.Hour: -time.Hour, 0: 0, 4 * time.Minute: 0, askew: 0, askew + 1: askew + 1} {
+	for ahead, want := range map[time.Duration]time.Duration{-time.Hour: -time.Hour, 0: 0, 4 * time.Minute: 0, Askew: 0, Askew + 1: Askew + 1} {
 		if got := (Record{Recorded: now.Add(ahead)}).Arrived(now).Recorded; !got.Equal(now.Add(want)) {
 			t.Errorf("%s ahead: %s", ahead, got)
 		}
