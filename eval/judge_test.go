@@ -441,3 +441,35 @@ func TestRatchetOfRanges(t *testing.T) {
 		}
 	}
 }
+
+// TestDetectableRatio: a ratio that is known to 0.01 is called a failure four times in five from (1.960 + 0.842)·0.01 under its bound.
+func TestDetectableRatio(t *testing.T) {
+	q, budgets := ratios(1)
+	if r := judgeAll(budgets, q, nil)[0]; math.Abs(*r.Detectable-(1-(z95+z80)*0.01)) > 1e-9 {
+		t.Errorf("minimum detectable %v", *r.Detectable)
+	}
+}
+
+// TestAdjustComparisons: of three p of one metric the least counts three times, the next twice, and none less than one before it (Holm 1979).
+func TestAdjustComparisons(t *testing.T) {
+	var all []Comparison
+	for _, p := range []float64{0.03, 0.01, 0.02} {
+		all = append(all, Comparison{Metric: "ndcg@10", Split: All, Role: Baseline, P: ptr(p)})
+	}
+	adjust(all)
+	for i, want := range []float64{0.04, 0.03, 0.04} {
+		if got := *all[i].PAdjusted; math.Abs(got-want) > 1e-12 {
+			t.Errorf("p %v is adjusted to %v, want %v", *all[i].P, got, want)
+		}
+	}
+}
+
+// TestSharesByHand: a shorter list that stands in a longer one overlaps by its share of the longer; a level that nobody took has no part in the exposure ratio.
+func TestSharesByHand(t *testing.T) {
+	if got := overlap([]int32{1, 2}, []int32{3, 2, 1}); got != 2.0/3 {
+		t.Errorf("two items of three overlap by %v", got)
+	}
+	if got := exposureRatio([]float64{0.5, 0.3, 0.2}, []float64{0.5, 0.5, 0}); math.Abs(got-0.6) > 1e-12 {
+		t.Errorf("exposure ratio %v, want 0.3/0.5 over 0.5/0.5", got)
+	}
+}
