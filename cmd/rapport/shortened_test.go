@@ -156,11 +156,16 @@ func TestOneRecordID(t *testing.T) {
 // TestClocksOfTwoMachines: who says no to a server whose clock is ahead is not let in by a run on a machine whose clock is behind, though what it said lies in the future there.
 func TestClocksOfTwoMachines(t *testing.T) {
 	s := newShop(t, smallWorld)
+	s.job.Preferences = &event.DataSet{}
 	s.night(5)
-	ids := s.admitted(2)
+	ids := s.admitted(3)
 	s.runner.Now = func() time.Time { return nightAfter(6).Add(20 * time.Second) }
 	if out := s.say(ids[0], "Withdrawn", "no"); out.Denied != 1 {
 		t.Fatalf("%+v", out)
+	}
+	off := []policy.Wish{{Name: policy.WishLevel, Value: "off"}}
+	if out, err := s.runner.Preferrer([]*jobs.Job{s.job}).Prefer(t.Context(), ids[2:], off); err != nil || out.Denied != 1 {
+		t.Fatalf("%+v, %v", out, err)
 	}
 	for _, through := range []jobs.Through{jobs.ThroughIngest, jobs.ThroughPublish} {
 		r := s.newRunner(s.opened.Bucket, "behind")
@@ -168,8 +173,8 @@ func TestClocksOfTwoMachines(t *testing.T) {
 		if _, err := r.Run(t.Context(), s.job, s.interval(6), jobs.Options{Through: through}); err != nil {
 			t.Fatal(err)
 		}
-		if s.personalized(ids[0]) || !s.personalized(ids[1]) {
-			t.Errorf("a run through %s: who withdrew by a clock twenty seconds ahead has a list, or somebody else has none", through)
+		if s.personalized(ids[0]) || s.personalized(ids[2]) || !s.personalized(ids[1]) {
+			t.Errorf("a run through %s: who withdrew, or wants no list, by a clock twenty seconds ahead has one, or somebody else has none", through)
 		}
 	}
 }
