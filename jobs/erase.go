@@ -129,11 +129,15 @@ func (r *Runner) EraseOn(ctx context.Context, js []*Job, canonical []string, ter
 	})
 }
 
-// heldBefore are the online keys by which generations that were loaded before a rotation hold people, by canonical id.
+// heldBefore are the online keys by which generations that were loaded before a rotation, or by another form of an id, hold people, by canonical id.
 func (r *Runner) heldBefore(ids []string) (owners []string) {
-	for _, k := range r.Previous {
-		for _, id := range ids {
-			owners = append(owners, event.OnlineKey(k.ServingKey(), id))
+	for _, id := range ids {
+		for i, form := range event.Forms(id) {
+			for _, k := range r.given() {
+				if i > 0 || k.ID() != r.Keys.ID() {
+					owners = append(owners, event.OnlineKey(k.ServingKey(), form))
+				}
+			}
 		}
 	}
 	return owners

@@ -26,7 +26,7 @@ type Names struct {
 func (r *Runner) Names() *Names { return &Names{r: r} }
 
 // Of returns the online key of the person with the canonical id, or with an id that is linked to it. While there are previous keys it is the one under
-// which the live generation holds the person, and one that is denied, if any of theirs is. Without previous keys and declared links it reads nothing.
+// which the live generation holds the person, and one that is denied, if any of theirs is. Without previous keys and declared links it reads nothing for an id in ASCII.
 func (n *Names) Of(ctx context.Context, canonical string) (string, error) {
 	if n.r.Keys.IsZero() {
 		return "", event.ErrNoKey
@@ -36,9 +36,11 @@ func (n *Names) Of(ctx context.Context, canonical string) (string, error) {
 		return "", err
 	}
 	canonical = links.Main(canonical)
-	keys := []string{event.OnlineKey(n.r.Keys.ServingKey(), canonical)}
-	for _, k := range n.r.Previous {
-		keys = append(keys, event.OnlineKey(k.ServingKey(), canonical))
+	var keys []string
+	for _, form := range event.Forms(canonical) {
+		for _, k := range n.r.given() {
+			keys = append(keys, event.OnlineKey(k.ServingKey(), form))
+		}
 	}
 	return online.KnownBy(ctx, n.r.Online, table.Micros(n.r.Now()), keys...)
 }

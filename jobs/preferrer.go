@@ -79,7 +79,11 @@ func (p *Preferrer) Prefer(ctx context.Context, canonical []string, asked []poli
 		records = append(records, mine...)
 		for _, wants := range policy.Wanted(now, mine) {
 			if listless(wants, p.broad) {
-				denied = append(denied, event.OnlineKey(r.Keys.ServingKey(), ids.Links().Main(id)))
+				key := event.OnlineKey(r.Keys.ServingKey(), ids.Links().Main(id))
+				if s, known := ids.Find(id); known { // by the key that generations hold them by
+					key, _ = ids.OnlineKey(s)
+				}
+				denied = append(denied, key)
 			}
 		}
 	}

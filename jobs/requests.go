@@ -100,7 +100,7 @@ var requestRegister = numbered[Request]{
 	what: "the register of requests", one: "request", prefix: requestPrefix, decode: decodeRequest, number: func(q *Request) *int { return &q.Number },
 }
 
-// marksOf returns the marks of people under the current key, or, with all, under every key that is given.
+// marksOf returns the marks of people under the current key, or, with all, under every key that is given and by every form of an id.
 func (r *Runner) marksOf(canonical []string, all bool) []event.Mark {
 	keys := []event.Keys{r.Keys}
 	if all {
@@ -108,8 +108,14 @@ func (r *Runner) marksOf(canonical []string, all bool) []event.Mark {
 	}
 	var out []event.Mark
 	for _, id := range canonical {
-		for _, k := range keys {
-			out = append(out, event.MarkOf(k, id))
+		forms := event.Forms(id)
+		if !all {
+			forms = forms[:1]
+		}
+		for _, form := range forms {
+			for _, k := range keys {
+				out = append(out, event.MarkOf(k, form))
+			}
 		}
 	}
 	slices.SortFunc(out, func(a, b event.Mark) int { return strings.Compare(a.KeyID+a.MAC, b.KeyID+b.MAC) })

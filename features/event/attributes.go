@@ -109,12 +109,16 @@ func ReadAttributes(ctx context.Context, p AttributesPlan) (*Attributes, error) 
 		out.Facts.Quality.AddBad(column, why, 1)
 		places.Add(expect.Place{File: r.file, Group: r.group, Row: r.row, Column: column, Reason: why})
 	}
+	keyAt := itemAt
+	if bySubject {
+		keyAt = idAt
+	}
 	for r, err := range p.Data.scan(ctx, objs, wants, &out.Facts.Quality) {
 		if err != nil {
 			return fail(err)
 		}
 		out.Facts.Rows++
-		id, ok := idAt(&r.b.Cols[0], r.i)
+		id, ok := keyAt(&r.b.Cols[0], r.i)
 		if !ok {
 			bad(r, p.Key, expect.NoID)
 			continue

@@ -5,22 +5,23 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
 // maxID bounds an id, in bytes.
 const maxID = 1024
 
-// Canonical returns the one form in which an id is compared and keyed:
+// Canonical returns the one form in which a person's id is compared and keyed:
 //
 //	integer of any width          decimal digits, so that 123 in one source is "123" in another
 //	UUID, binary or 8-4-4-4-12    lower case, hyphenated
-//	other text                    as it is, byte for byte
+//	other text                    in Unicode NFC, so that a letter with its accent apart is the letter with it
 //
-// It refuses an empty id, one over 1024 bytes and text that is not UTF-8; its errors never hold the id. Text is neither trimmed, nor
-// folded, nor normalized: two ids that a source keeps apart may be two people, and to join them would show one's history to the other,
-// while ids that ought to have been joined show as an erasure or a consent record that matches nothing, which is reported. (Unicode
-// NFC was rejected for that reason, and because no ten-line function in any language can do it.)
+// It refuses an empty id, one over 1024 bytes and text that is not UTF-8; its errors never hold the id. Text is neither trimmed nor
+// folded: two ids that a source keeps apart may be two people, and to join them would show one's history to the other. Forms of Unicode that
+// nobody can tell apart are no two people: who types a name on one machine and withdraws on another must be met.
 func Canonical(id string) (string, error) {
 	switch {
 	case id == "":
@@ -33,7 +34,33 @@ func Canonical(id string) (string, error) {
 	if lower, ok := lowerUUID(id); ok {
 		return lower, nil
 	}
+	if ascii(id) {
+		return id, nil
+	}
+	if id = norm.NFC.String(id); len(id) > maxID {
+		return "", fmt.Errorf("the id has %d bytes in Unicode NFC, more than %d", len(id), maxID)
+	}
 	return id, nil
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// Forms returns the canonical id, and behind it the decomposed form (NFD) where that is another: tables, marks and online keys that were made before ids
+// were brought into NFC may hold a person by it.
+func Forms(canonical string) []string {
+	if !ascii(canonical) {
+		if apart := norm.NFD.String(canonical); apart != canonical {
+			return []string{canonical, apart}
+		}
+	}
+	return []string{canonical}
 }
 
 // lowerUUID returns a UUID in 8-4-4-4-12 form in lower case.
@@ -60,11 +87,20 @@ func lowerUUID(s string) (string, bool) {
 	return string(b[:]), true
 }
 
-// idAt returns the canonical id in row i of a text column, and false for a null or an id that Canonical refuses.
+// idAt returns the canonical id of a person in row i of a text column, and false for a null or an id that Canonical refuses.
 func idAt(c *table.Column, i int) (string, bool) {
 	if c.Null(i) {
 		return "", false
 	}
 	id, err := Canonical(c.Str[i])
 	return id, err == nil
+}
+
+// itemAt is idAt for an item: its text stays as it is, byte for byte.
+func itemAt(c *table.Column, i int) (string, bool) {
+	id, ok := idAt(c, i)
+	if ok && !ascii(id) {
+		id = c.Str[i]
+	}
+	return id, ok
 }

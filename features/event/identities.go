@@ -174,16 +174,24 @@ func (t *Identities) own(canonical string) (policy.Subject, bool, mac) {
 			return s, true, current
 		}
 	}
+	for _, form := range Forms(canonical)[1:] {
+		for i, k := range t.keys {
+			if s, ok := t.under(i, macOf(k.store, form), canonical, current); ok {
+				return s, true, current
+			}
+		}
+	}
 	return 0, false, current
 }
 
-// under returns the subject with an HMAC under key i. Who is found under a previous key is wrapped anew at the next Flush, under the HMAC of the current one.
+// under returns the subject with an HMAC under key i. Who is found under a previous key, or by another form of their id, is wrapped anew at the next Flush, under the
+// HMAC of the current one.
 func (t *Identities) under(i int, m mac, canonical string, current mac) (policy.Subject, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	at := macUnder{t.index[i], m}
 	s, ok := t.people.find(at)
-	if _, waits := t.rewrap[s]; ok && i > 0 && !waits {
+	if _, waits := t.rewrap[s]; ok && m != current && !waits {
 		r, _ := t.people.of(s)
 		t.rewrap[s] = rewrap{at, identity{key: t.index[0], floor: r.floor, mac: current, online: macOf(t.keys[0].serving, canonical)}}
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -428,6 +429,9 @@ func (t *Identities) All(canonicals []string) (ids []string, subjects []policy.S
 		if s, ok, _ := t.own(id); ok {
 			found[s] = true
 		}
+		for s := range t.byOtherForm(id) {
+			found[s] = true
+		}
 	}
 	for own, s := range t.Merged() {
 		if found[s] {
@@ -435,6 +439,22 @@ func (t *Identities) All(canonicals []string) (ids []string, subjects []policy.S
 		}
 	}
 	return slices.Sorted(maps.Keys(names)), slices.Sorted(maps.Keys(found))
+}
+
+// byOtherForm yields the rows that another form of an id has beside that of the id itself: they were made when the two were two ids.
+func (t *Identities) byOtherForm(canonical string) iter.Seq[policy.Subject] {
+	return func(yield func(policy.Subject) bool) {
+		for _, form := range Forms(canonical)[1:] {
+			for i, k := range t.keys {
+				t.mu.Lock()
+				s, ok := t.people.find(macUnder{t.index[i], macOf(k.store, form)})
+				t.mu.Unlock()
+				if ok && !yield(s) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Knows reports whether the table has a number for the person with the canonical id, by that or any other of their ids.

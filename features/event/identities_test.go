@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage"
@@ -195,7 +197,7 @@ func TestRekeyKeepsNumbers(t *testing.T) {
 		t.Fatal("the online keys do not follow the rows' keys")
 	}
 	// Without the old key, person 2 would get a second number: refused.
-	if _, err := OpenIdentities(context.Background(), b, k2); err == nil || !strings.Contains(err.Error(), `"k1"`) {
+	if _, err := OpenIdentities(context.Background(), b, k2); err == nil || !strings.Contains(err.Error(), `key k1,`) {
 		t.Fatalf("opened without a key that rows need: %v", err)
 	}
 	if got := number(t, ids, person(2)); got != s2 {
@@ -323,5 +325,71 @@ func TestDamagedShardIsRefused(t *testing.T) {
 	}
 	if _, err := OpenIdentities(context.Background(), b, Keys{}); err == nil || !strings.Contains(err.Error(), identityObject(5)) {
 		t.Errorf("opening a damaged table: %v", err)
+	}
+}
+
+// A table that was made before ids were brought into NFC holds people by the form that their source had: they are found by either form, with the number that they
+// have, and wrapped anew; an erasure is recognized as well, and of somebody who had been two it takes both rows.
+func TestFormsOfBefore(t *testing.T) {
+	const apart, composed = "Scha\u0308fer-00001", "Sch\u00e4fer-00001"
+	b, k1, k2 := storage.NewMemory(nil), testKeys(t, "k1"), testKeys(t, "k2")
+	ids := openIdentities(t, b, k1)
+	was := number(t, ids, apart)
+	flush(t, ids)
+	ids = openIdentities(t, b, k1)
+	if s, ok := ids.Find(composed); !ok || s != was || !ids.Knows(composed) || number(t, ids, composed) != was {
+		t.Fatalf("%s, %v, want the row of before, %s", s, ok, was)
+	}
+	flush(t, ids)
+	ids = openIdentities(t, b, k1)
+	if key, _ := ids.OnlineKey(was); key != OnlineKey(k1.ServingKey(), composed) || ids.Len() != 1 {
+		t.Errorf("it is not wrapped anew, or there are %d rows, not 1", ids.Len())
+	}
+	j, err := OpenJournal(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.Erase(t.Context(), k1, ids, []string{apart}, time.Date(2026, 3, 3, 0, 0, 0, 0, time.UTC), "n1"); err != nil {
+		t.Fatal(err)
+	}
+	sup, err := j.Suppressions(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, gone := sup.ErasedAt(composed); !gone {
+		t.Error("an erasure under the form of before is not recognized")
+	}
+
+	// Two rows, under keys of two times.
+	b = storage.NewMemory(nil)
+	ids = openIdentities(t, b, k1)
+	first := number(t, ids, apart)
+	flush(t, ids)
+	second := openIdentities(t, b, k2, k1)
+	other, err := second.Number("Scho\u0308n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flush(t, second)
+	second = openIdentities(t, b, k2, k1)
+	if s, ok := second.Find(composed); !ok || s != first {
+		t.Errorf("under a previous key: %s, %v, want %s", s, ok, first)
+	}
+	if n, left := second.buffered(), second.left(); n != 1 || left != 1 {
+		t.Errorf("%d of %d rows under the previous key are to be wrapped anew, want 1 of 1", n, left)
+	}
+	if s, ok := second.Find("Sch\u00f6n"); !ok || s != other || second.buffered() != 1 {
+		t.Errorf("%s, %v: want %s, and no row of a previous key", s, ok, other)
+	}
+	b = storage.NewMemory(nil)
+	ids = openIdentities(t, b, k1)
+	two := []policy.Subject{number(t, ids, apart)}
+	flush(t, ids)
+	m := macOf(k1.store, composed)
+	ids.people.add(numberOf(m), identity{key: ids.index[0], mac: m, online: macOf(k1.serving, composed)})
+	two = append(two, numberOf(m))
+	slices.Sort(two)
+	if _, got := ids.All([]string{composed}); !slices.Equal(got, two) {
+		t.Errorf("all of somebody who was two: %v, want %v", got, two)
 	}
 }

@@ -387,7 +387,7 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 				continue
 			}
 			who := people[i]
-			item, okItem := idAt(c.item, i)
+			item, okItem := itemAt(c.item, i)
 			switch {
 			case who == nil:
 				funnel.Add(policy.BadRow, 1)

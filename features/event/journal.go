@@ -388,7 +388,7 @@ func (j *Journal) Suppressions(ids *Identities) (*Suppressions, error) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(used)) {
 		if !ids.lost[id] {
-			return nil, fmt.Errorf("suppressions: %d erased people are marked under key %q, which is not given, so they could not be told from new ones: name it among pseudonyms.previous; if its secret is lost, rapport purge --key %s --why TEXT says so, and what counts then", used[id], id, id)
+			return nil, fmt.Errorf("suppressions: erased people are marked under key %q, which is not given, so they could not be told from new ones: after a rotation, start this with the project file that names the key; else name it among pseudonyms.previous. rapport keys check says more", id)
 		}
 	}
 	return s, nil
@@ -403,9 +403,11 @@ func (s *Suppressions) ErasedAt(canonical string) (int64, bool) {
 	last := s.ids.before(canonical)
 	found := last != 0
 	look := func(id string) {
-		for _, k := range s.keys {
-			if at, ok := s.at[MarkOf(k, id)]; ok && (!found || at > last) {
-				last, found = at, true
+		for _, form := range Forms(id) {
+			for _, k := range s.keys {
+				if at, ok := s.at[MarkOf(k, form)]; ok && (!found || at > last) {
+					last, found = at, true
+				}
 			}
 		}
 	}

@@ -127,7 +127,9 @@ func TestCanonical(t *testing.T) {
 		{"0123ABCD-89ab-CDEF-0123-456789abcdef", "0123abcd-89ab-cdef-0123-456789abcdef"},
 		{"0123ABCD89abCDEF0123456789abcdef", "0123ABCD89abCDEF0123456789abcdef"}, // not hyphenated: may be any text
 		{"0123ABCD-89ab-CDEF-0123-456789abcdeg", "0123ABCD-89ab-CDEF-0123-456789abcdeg"},
-		{"e\u0301", "e\u0301"}, // not normalized
+		{"e\u0301", "\u00e9"}, // Unicode NFC
+		{"Scha\u0308fer-00001", "Sch\u00e4fer-00001"},
+		{"\ufb01n", "\ufb01n"}, // a ligature is another text: no compatibility form
 		{strings.Repeat("x", maxID), strings.Repeat("x", maxID)},
 	} {
 		if got, err := Canonical(tt.id); err != nil || got != tt.want {

@@ -173,7 +173,7 @@ func (in *ingest) identical(ctx context.Context, files []file) (map[uint64]bool,
 				c := in.bind(b)
 				for i := range b.N {
 					id, okID := idAt(c.subject, i)
-					item, okItem := idAt(c.item, i)
+					item, okItem := itemAt(c.item, i)
 					if kind, leave := in.kinds.of(c.kind, i); okID && okItem && kind != "" && !leave {
 						own = append(own, in.hash(id, item, c.time.Int[i], kind))
 					}

@@ -42,9 +42,11 @@ func (r *Remarks) look(canonical string) {
 	if r.Left() == 0 {
 		return
 	}
-	for _, k := range r.keys[1:] {
-		if m := MarkOf(k, canonical); r.under[m] {
-			r.found[m] = MarkOf(r.keys[0], canonical)
+	for _, form := range Forms(canonical) {
+		for _, k := range r.keys[1:] {
+			if m := MarkOf(k, form); r.under[m] {
+				r.found[m] = MarkOf(r.keys[0], canonical)
+			}
 		}
 	}
 }

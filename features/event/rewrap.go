@@ -60,5 +60,11 @@ func (t *Identities) left() (n int) {
 func (t *Identities) buffered() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.rewrap)
+	n := 0
+	for _, c := range t.rewrap {
+		if c.was.key != t.index[0] { // else by another form of the id
+			n++
+		}
+	}
+	return n
 }
