@@ -265,7 +265,6 @@ func (s *KeyState) needs() {
 		how := " not reappeared since the rotation: rapport keys rotate looks for them in the sources; " + forget + " removes who stands in none"
 		add(s.People, "person has"+how, "people have"+how)
 	}
-	add(s.Links, "declared link stands under it: the next run wraps it anew", "declared links stand under it: the next run wraps them anew")
 	if s.Lost == nil {
 		marked := " marked under it, and only it recognizes them if they come again"
 		if forget != "" {
@@ -280,16 +279,30 @@ func (s *KeyState) needs() {
 			s.Why = append(s.Why, m.String())
 		}
 	}
-	add(s.Requests, "open request names people under it: close it first", "open requests name people under it: close them first")
+	s.Why = append(s.Why, s.kept()...)
 	if n := len(s.Generations); n > 0 {
 		word := map[bool]string{true: "generation", false: "generations"}[n == 1]
 		s.Why = append(s.Why, fmt.Sprintf("%s %s of the online store may hold people under its online keys: each is dropped when newer ones have been published", word, numbers(s.Generations)))
 	}
-	if s.Receipts > 0 && !s.Published {
-		const signed = " signed with it, and its public key is not published: rapport subject signing-keys publishes it"
-		add(s.Receipts, "receipt is"+signed, "receipts are"+signed)
-	}
 	s.MayRetire = len(s.Why) == 0
+}
+
+// kept says what the key is needed by that somebody can settle, beside people and generations.
+func (s *KeyState) kept() (out []string) {
+	const signed = " signed with it, and its public key is not published: rapport subject signing-keys publishes it"
+	for _, x := range []struct {
+		n         int
+		one, more string
+	}{
+		{s.Links, "declared link stands under it: the next run wraps it anew", "declared links stand under it: the next run wraps them anew"},
+		{s.Requests, "open request names people under it: close it first", "open requests name people under it: close them first"},
+		{map[bool]int{false: s.Receipts}[s.Published], "receipt is" + signed, "receipts are" + signed},
+	} {
+		if x.n > 0 {
+			out = append(out, plural(x.n, x.one, x.more))
+		}
+	}
+	return out
 }
 
 // numbers joins numbers for people.
@@ -303,9 +316,19 @@ func numbers(of []uint64) string {
 
 // Problems are what stands in the way of runs, or of somebody's rights: each with what to do. None is as it should be.
 func (k *Keyring) Problems() (out []string) {
+	var since *time.Time // of the current key
+	for _, s := range k.Secrets {
+		if s.Given == KeyCurrent {
+			since = s.Since
+		}
+	}
 	for _, s := range k.Secrets {
 		if fault := s.fault(); fault != "" {
 			out = append(out, fault)
+		}
+		if s.Given == KeyNotGiven && s.People+s.Marks > 0 && s.Lost == nil && since != nil && s.Since != nil && s.Since.After(*since) {
+			out = append(out, fmt.Sprintf("people stand under %s, which came after the current key of this project file: it is of before a rotation. Start this with the project file that names %s", s.ID, s.ID))
+			continue
 		}
 		if s.Given != KeyNotGiven && s.Fits {
 			continue

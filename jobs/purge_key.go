@@ -96,8 +96,9 @@ func (r *Runner) LostKey(ctx context.Context, id string) (*KeyState, error) {
 // others that are left out, and who asks again is not told of the erasure before), and, of somebody erased who had come again, has a row and stands in no
 // source by now, that files of before their erasure, delivered again, do not count.
 //
-// It is refused (ErrKeyNeeded) where the key is the current one or is not given, and while an erasure that is marked under it is not finished. Interrupted, it is taken up
-// by the next ForgetKey or Erase.
+// It is refused (ErrKeyNeeded), before anything is given up, where the key is the current one or is not given, while an erasure that is marked under it is not finished,
+// and while open requests, declared links or receipts without a public key need it. Generations that may hold people under it do not refuse it: which they are is known
+// once nobody stands under it; Retire waits for them. Interrupted, it is taken up by the next ForgetKey or Erase.
 func (r *Runner) ForgetKey(ctx context.Context, js []*Job, id, why string, terms Terms) (*PurgedKey, error) {
 	fail := func(err error) (*PurgedKey, error) {
 		return nil, fmt.Errorf("forget what key %s recognizes: %w", id, err)
@@ -115,6 +116,9 @@ func (r *Runner) ForgetKey(ctx context.Context, js []*Job, id, why string, terms
 	if _, err := r.Rewrap(ctx, js); err != nil {
 		return fail(err)
 	}
+	if err := r.forgettable(ctx, id); err != nil {
+		return fail(err)
+	}
 	out, err := r.giveUp(ctx, js, id, why, terms, true)
 	if err != nil {
 		return fail(err)
@@ -127,6 +131,20 @@ func (r *Runner) ForgetKey(ctx context.Context, js []*Job, id, why string, terms
 		return fail(err)
 	}
 	return out, nil
+}
+
+// forgettable refuses what would be done in vain: it says what keeps the key from being retired that neither ForgetKey nor time alone takes away.
+func (r *Runner) forgettable(ctx context.Context, id string) error {
+	ring, err := r.Keyring(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range ring.Secrets {
+		if why := s.kept(); s.ID == id && len(why) > 0 {
+			return fmt.Errorf("%w, and nothing is given up yet: %s", ErrKeyNeeded, strings.Join(why, "; "))
+		}
+	}
+	return nil
 }
 
 // giveUp seals a key, given or lost, and removes who stands under it.

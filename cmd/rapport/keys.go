@@ -277,6 +277,7 @@ func (a *app) beginSecret(ctx context.Context, p *configs.Project, place, id str
 type retired struct {
 	*jobs.KeyState
 	Forgotten *jobs.PurgedKey `json:"forgotten,omitempty"`
+	Waits     string          `json:"waits,omitempty"` // it was given up now, and why it is not retired yet
 }
 
 func (a *app) keysRetireCmd() *cobra.Command {
@@ -287,7 +288,9 @@ func (a *app) keysRetireCmd() *cobra.Command {
 		Long: "Seal a key that nothing needs any more: it is never used for another secret, and its own may be destroyed. Refused, with what needs it, while anything does.\n\n" +
 			"With --forget the key need not wait for people who stand under it, or erased people who are marked under it, and appear in no source: the first are\n" +
 			"removed from every store as by their own request, with a receipt; the marks are given up. Then nothing of an id that has no row counts that is from\n" +
-			"before the last of these erasures, or of what these people had refused, so that nobody of them is profiled by what was before.",
+			"before the last of these erasures, or of what these people had refused, so that nobody of them is profiled by what was before. Whatever else keeps the key\n" +
+			"from being retired refuses it ahead of that, but for generations of the online store: which of these may hold people under it is known when nobody\n" +
+			"stands under it any more, so it says for which to wait, and rapport keys retire seals it then.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if forget != (why != "") || contact != "" && !forget {
 				return usageError{errors.New("keys retire: --forget and --why TEXT go together: for what reason people are given up whom the key alone recognizes")}
@@ -314,7 +317,9 @@ func (a *app) keysRetireCmd() *cobra.Command {
 			}
 			var needed error
 			if out.KeyState, err = p.runner.Retire(cmd.Context(), args[0]); errors.Is(err, jobs.ErrKeyNeeded) && forget {
-				needed, err = err, nil
+				if needed, err = err, nil; out.Forgotten.Done == nil && out.Forgotten.People+out.Forgotten.Marks > 0 {
+					out.Waits, needed = needed.Error(), nil // what was asked for is done, and cannot be undone: that is no refusal
+				}
 			}
 			if err != nil {
 				return keyFault(err)
@@ -325,6 +330,9 @@ func (a *app) keysRetireCmd() *cobra.Command {
 				} else if x != nil {
 					row(w, "key "+x.ID, fmt.Sprintf("given up: %s, %s of erased people, whom it alone recognized", count(x.People, "person"), count(x.Marks, "mark")))
 					printGivenUp(w, x)
+				}
+				if out.Waits != "" {
+					row(w, "next", "not retired yet: "+out.Waits+"; then rapport keys retire "+args[0])
 				}
 				if s := out.KeyState; s != nil {
 					row(w, "key "+s.ID, "retired on "+clock(*s.Retired))
@@ -401,6 +409,9 @@ func (a *app) previewLostKey(cmd *cobra.Command, id string) error {
 		row(w, "would remove", count(s.People, "person")+" whom nobody can recognize, from every store")
 		row(w, "suppression", count(s.Marks, "mark")+" of erased people would recognize nobody any more")
 		row(w, "", count(s.Requests, "open request")+" of people who are known by it")
+		if s.People > 0 {
+			row(w, "consent", "every record that is on file of these people stops counting: nobody can tell whose it is. Who comes again comes as somebody new; where one of them had refused anything, nothing counts that is from before the purge of an id that has no row then, and these people need to be asked anew")
+		}
 	})
 }
 

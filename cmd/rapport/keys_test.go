@@ -353,12 +353,26 @@ func TestForgottenKey(t *testing.T) {
 			t.Errorf("%s, %q: %v, want %v", tt.id, tt.why, err, tt.want)
 		}
 	}
+	asked, err := s.runner.OpenRequest(ctx, jobs.RequestAccess, []string{people[2]}, later, "kim")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.under(k2, k1)
 	if done, err := s.runner.Rewrap(ctx, js); err != nil || done.Marked != 1 || done.Marks != 1 || done.Left["k1"] != 1 {
 		t.Fatalf("marked and wrapped anew: %+v, %v", done, err)
 	}
 	if _, err := s.runner.Retire(ctx, "k1"); !errors.Is(err, jobs.ErrKeyNeeded) || !strings.Contains(err.Error(), "1 person has not reappeared") || !strings.Contains(err.Error(), "1 erased person is marked") {
 		t.Fatalf("a key that is needed: %v", err)
+	}
+	// What else keeps it refuses it ahead of all that cannot be undone.
+	if _, err := s.runner.ForgetKey(ctx, js, "k1", "it leaked", jobs.Terms{}); !errors.Is(err, jobs.ErrKeyNeeded) || !strings.Contains(err.Error(), "nothing is given up yet: 1 open request") {
+		t.Fatalf("with an open request under it: %v", err)
+	}
+	if ring, err := s.runner.Keyring(ctx); err != nil || ring.Secrets[0].Lost != nil || ring.Secrets[0].People != 1 || ring.Secrets[0].Marks != 1 {
+		t.Fatalf("something was given up: %+v, %v", ring, err)
+	}
+	if _, err := s.runner.CloseRequest(ctx, asked.Number, jobs.OutcomeDone, "told", "kim"); err != nil {
+		t.Fatal(err)
 	}
 	out, err := s.runner.ForgetKey(ctx, js, "k1", "it leaked", jobs.Terms{})
 	if err != nil || out.People != 1 || out.Marks != 1 || out.Before == nil || !out.Before.Equal(refused) || out.Erased == nil || len(out.Erased.Receipts) != 1 {
@@ -437,7 +451,7 @@ func TestLostKey(t *testing.T) {
 	k2 := newKeys(t, "k2")
 	s.under(k2)
 	var unreachable *event.UnreachableError
-	if _, err := s.try(7); !errors.As(err, &unreachable) || unreachable.People["k1"] != known || !strings.Contains(err.Error(), "rapport purge --key k1") {
+	if _, err := s.try(7); !errors.As(err, &unreachable) || unreachable.People["k1"] != known || !strings.Contains(err.Error(), "rapport keys check") || strings.Contains(err.Error(), "purge") || strings.Contains(err.Error(), fmt.Sprint(known)) {
 		t.Fatalf("a run without a key that people stand under: %v", err)
 	}
 	ring, err := s.runner.Keyring(ctx)

@@ -241,13 +241,8 @@ type UnreachableError struct {
 	People map[string]int // key id → how many
 }
 
-// Error says who cannot be recognized, what follows, and what to do. It names key ids alone.
+// Error says under which keys people cannot be recognized, what follows, and what to do. It names key ids alone, and tells not how many people: callers over HTTP read it.
 func (e *UnreachableError) Error() string {
-	var parts []string
-	for _, id := range slices.Sorted(maps.Keys(e.People)) {
-		parts = append(parts, fmt.Sprintf("%d under key %q", e.People[id], id))
-	}
-	first := slices.Sorted(maps.Keys(e.People))[0]
-	return fmt.Sprintf("people whom nobody can recognize stand in the identity table: %s, which is not given. No withdrawal, erasure or preference of theirs can be applied, so nobody is profiled until that is settled: "+
-		"name the key among pseudonyms.previous; if its secret is lost, rapport purge --key %s --why TEXT removes these people from every store", strings.Join(parts, ", "), first)
+	return fmt.Sprintf("people stand in the identity table under key %s, which is not given. No withdrawal, erasure or preference of theirs can be applied, so nobody is profiled until that is settled: "+
+		"after a rotation, start this with the project file that names the key; else name it among pseudonyms.previous. rapport keys check says more", strings.Join(slices.Sorted(maps.Keys(e.People)), ", "))
 }

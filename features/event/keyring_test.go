@@ -99,7 +99,7 @@ func TestUnreachableRows(t *testing.T) {
 	if !errors.As(err, &u) || !maps.Equal(u.People, map[string]int{"k1": 7}) {
 		t.Fatalf("%v", err)
 	}
-	for _, want := range []string{`7 under key "k1"`, "No withdrawal, erasure or preference of theirs can be applied", "pseudonyms.previous", "rapport purge --key k1 --why"} {
+	for _, want := range []string{`under key k1, which is not given`, "start this with the project file that names the key", "No withdrawal, erasure or preference of theirs can be applied", "pseudonyms.previous", "rapport keys check"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
 		}
@@ -119,7 +119,7 @@ func TestNothingOfBeforeALostKeyCounts(t *testing.T) {
 	if _, err := j.Erase(ctx, k1, openIdentities(t, b), []string{person(2)}, dayAt(1), "e"); err != nil { // marked under k1
 		t.Fatal(err)
 	}
-	if _, err := j.Suppressions(openIdentities(t, b, k2)); err == nil || !strings.Contains(err.Error(), "1 erased people are marked under key \"k1\"") || !strings.Contains(err.Error(), "rapport purge --key k1") {
+	if _, err := j.Suppressions(openIdentities(t, b, k2)); err == nil || !strings.Contains(err.Error(), "erased people are marked under key \"k1\"") || !strings.Contains(err.Error(), "rapport keys check") {
 		t.Fatalf("marks under a key that is not given: %v", err)
 	}
 	lost := dayAt(5)
