@@ -4,6 +4,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/rapport-ml/rapport/features/policy"
+	"github.com/rapport-ml/rapport/models/lists"
 )
 
 // Register is the register of processing (GDPR, Art. 30) as far as a project file tells it: for whom data is used for what, and where it goes.
@@ -15,6 +18,7 @@ type Register struct {
 	Storage  string            `json:"storage"`
 	Online   string            `json:"online"`
 	Withheld []string          `json:"withheld"` // what sensitive_items and protected_subjects say, in words
+	Guards   []RegisterRead    `json:"guards"`   // what is read to tell which items and people these are, and kept for nothing else
 	Locked   bool              `json:"locked"`   // there is a purposes.lock
 	Wider    []Wider           `json:"wider"`    // than that
 	Accepted []Acceptance      `json:"accepted"` // oldest first
@@ -73,15 +77,18 @@ func (p *RegisterPurpose) Kept() string {
 	for _, class := range slices.Sorted(maps.Keys(p.Keep)) {
 		out = append(out, class+" for "+p.Keep[class])
 	}
-	if len(out) == 0 {
+	switch len(out) {
+	case 0:
 		return "all for ever"
+	case len(policy.Classes):
+		return strings.Join(out, ", ")
 	}
 	return strings.Join(out, ", ") + ", all else for ever"
 }
 
 // Register is the register of the project, beside its lock; nil: there is none.
 func (p *Project) Register(l *Lock) *Register {
-	g := &Register{Project: p.Project, Storage: p.Storage.URL, Online: p.Online.URL, Purposes: []RegisterPurpose{}, Withheld: []string{}, Wider: []Wider{}, Accepted: []Acceptance{}}
+	g := &Register{Project: p.Project, Storage: p.Storage.URL, Online: p.Online.URL, Purposes: []RegisterPurpose{}, Withheld: []string{}, Guards: []RegisterRead{}, Wider: []Wider{}, Accepted: []Acceptance{}}
 	add := func(set, path string) { g.Sources = append(g.Sources, RegisterSource{set, path}) }
 	add("events", p.Sources.Events.Path)
 	for _, s := range []struct {
@@ -140,6 +147,21 @@ func (p *Project) Register(l *Lock) *Register {
 	for _, s := range now.Protected {
 		g.Withheld = append(g.Withheld, "people with "+s+": never profiled")
 	}
+	guard := func(set string, entries []lists.Exclusion) {
+		read := RegisterRead{Set: set}
+		for _, e := range entries {
+			for _, c := range e {
+				read.Columns = append(read.Columns, c.Column)
+			}
+		}
+		if slices.Sort(read.Columns); len(read.Columns) > 0 {
+			read.Columns = slices.Compact(read.Columns)
+			g.Guards = append(g.Guards, read)
+		}
+	}
+	guards := p.guards()
+	guard("items", guards.Sensitive)
+	guard("subjects", guards.Protected)
 	if l != nil {
 		g.Locked, g.Accepted = true, append(g.Accepted, l.Accepted...)
 		g.Wider = append(g.Wider, p.Wider(l)...)

@@ -100,6 +100,9 @@ func (a *app) purposesShowCmd() *cobra.Command {
 				for _, s := range g.Withheld {
 					row(w, "withheld", s)
 				}
+				for _, read := range g.Guards {
+					row(w, "", "reads "+read.Set+" for that: "+read.What())
+				}
 				row(w)
 				switch {
 				case r.lock == nil:

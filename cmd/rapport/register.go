@@ -53,9 +53,10 @@ func feeds(s configs.RegisterSource, p configs.RegisterPurpose) bool {
 	return slices.ContainsFunc(p.Reads, func(r configs.RegisterRead) bool { return r.Set == s.Set })
 }
 
-// decides says whether a source is read for no purpose, but at the boundary, for what goes through it: what people say, and which ids are one person.
-func decides(s configs.RegisterSource) bool {
-	return s.Set == "consent" || s.Set == "preferences" || s.Set == "identities"
+// decides says whether a source is read at the boundary, for what goes through it: what people say, which ids are one person, and what tells which items are sensitive and
+// who is protected.
+func decides(g *configs.Register, s configs.RegisterSource) bool {
+	return s.Set == "consent" || s.Set == "preferences" || s.Set == "identities" || slices.ContainsFunc(g.Guards, func(r configs.RegisterRead) bool { return r.Set == s.Set })
 }
 
 // line is an edge of the flow.
@@ -76,7 +77,7 @@ func (l line) draw(s *strings.Builder) {
 }
 
 // flow draws where data goes: sources, the privacy boundary, purposes, jobs, stores. A line from a source to a purpose says that the one is read for the other, and
-// goes through the boundary; what people say of consent and of their lists, and which ids are one person, ends there, for it decides what goes on.
+// goes through the boundary; what people say of consent and of their lists, which ids are one person, and what tells who is protected, ends there, for it decides what goes on.
 func flow(g *configs.Register) template.HTML {
 	rows := max(len(g.Sources), len(g.Purposes), len(g.Jobs), 2)
 	var boxes []box
@@ -94,9 +95,8 @@ func flow(g *configs.Register) template.HTML {
 	}
 	for i, s := range g.Sources {
 		b := put(box{name: s.Set, column: 0, row: i})
-		if decides(s) {
+		if decides(g, s) {
 			link(b, gate, "decides")
-			continue
 		}
 		for _, p := range g.Purposes {
 			if feeds(s, p) {
@@ -193,7 +193,7 @@ func flowInWords(g *configs.Register) string {
 	}
 	var sets []string
 	for _, src := range g.Sources {
-		if decides(src) {
+		if decides(g, src) {
 			sets = append(sets, src.Set)
 		}
 	}

@@ -62,3 +62,28 @@ func TestRegisterDrawsItsEntries(t *testing.T) {
 		t.Errorf("%d lines are drawn, want %d", n, lines)
 	}
 }
+
+// TestRegisterTellsWhatGuards: what is read to tell who is protected stands in the entry of what is withheld and in the picture; a purpose that bounds every class keeps
+// nothing else.
+func TestRegisterTellsWhatGuards(t *testing.T) {
+	g := &configs.Register{
+		Sources: []configs.RegisterSource{{Set: "events", Path: "e"}, {Set: "subjects", Path: "s"}}, Withheld: []string{"people with age up to 15: never profiled"},
+		Guards: []configs.RegisterRead{{Set: "subjects", Columns: []string{"age"}}},
+		Purposes: []configs.RegisterPurpose{{Name: "recommend", Reads: []configs.RegisterRead{{Set: "events"}}, Keep: map[string]string{
+			"events": "1d", "features": "1d", "training": "1d", "models": "1d", "reports": "1d",
+		}}},
+	}
+	var page bytes.Buffer
+	if err := writeRegister(&page, g); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"<dt>Reads of subjects for that</dt><dd>age</dd>", `<path class="decides"`, "decided at the privacy boundary by subjects", "training for 1d</dd>"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	delete(g.Purposes[0].Keep, "models")
+	if says := g.Purposes[0].Kept(); !strings.HasSuffix(says, ", all else for ever") {
+		t.Errorf("without an end of one class: %s", says)
+	}
+}
