@@ -122,6 +122,66 @@ func (w *work) guardSource(ctx context.Context) (string, error) {
 	return hash(parts), nil
 }
 
+// ProtectedShare is how many rows of the subjects one entry of protected_subjects withholds.
+type ProtectedShare struct {
+	Rows, Of int64
+}
+
+// String says it in words: a count of few, of either side, is not told.
+func (s ProtectedShare) String() string {
+	switch rest := s.Of - s.Rows; {
+	case s.Rows == 0:
+		return "nobody"
+	case s.Rows < smallCell:
+		return fmt.Sprintf("fewer than %d people", smallCell)
+	case rest == 0:
+		return "everybody"
+	case rest < smallCell:
+		return fmt.Sprintf("all but fewer than %d people", smallCell)
+	}
+	return fmt.Sprintf("%.1f %% of %d people", 100*float64(s.Rows)/float64(s.Of), s.Of)
+}
+
+// Most reports whether hardly anybody is left.
+func (s ProtectedShare) Most() bool {
+	return s.Rows > 0 && (10*s.Rows > 9*s.Of || s.Of-s.Rows < smallCell)
+}
+
+// ProtectedShares says of each entry whom it withholds, by the subjects as they are now; nil: none is declared. Nobody gets a number. Cost: the columns of the
+// subjects that entries name.
+func (j *Job) ProtectedShares(ctx context.Context) ([]ProtectedShare, error) {
+	g := &j.Guards
+	if len(g.Protected) == 0 {
+		return nil, nil
+	}
+	out := make([]ProtectedShare, len(g.Protected))
+	data := j.Subjects.Data
+	data.Expect = expect.Set{}
+	_, rows, err := event.ReadProtected(ctx, event.ProtectedPlan{Data: data, Columns: columnsOf(g.Protected), Numeric: j.Subjects.Numeric, Matches: func(row event.Row) bool {
+		for i, e := range g.Protected {
+			if meets(e, row) {
+				out[i].Rows++
+			}
+		}
+		return false
+	}})
+	for i := range out {
+		out[i].Of = rows
+	}
+	return out, err
+}
+
+// meets reports whether a row meets all conditions of an entry.
+func meets(e lists.Exclusion, row event.Row) bool {
+	return e.Meets(func(column string) (string, float64) {
+		number, ok := row.Number[column]
+		if !ok {
+			number = math.NaN()
+		}
+		return row.Text[column], number
+	})
+}
+
 // lookForGuarded reads the sources. A row that breaks a rule of its source counts here: what is wrong with its price does not make an item less sensitive.
 func (w *work) lookForGuarded(ctx context.Context, p *plan, out *guards) (err error) {
 	g := &w.job.Guards
@@ -143,15 +203,7 @@ func (w *work) lookForGuarded(ctx context.Context, p *plan, out *guards) (err er
 		out.subjects, _, err = event.ReadProtected(ctx, event.ProtectedPlan{
 			Data: data, Columns: columnsOf(g.Protected), Numeric: w.job.Subjects.Numeric, Identities: p.ids, Suppressions: p.sup,
 			Matches: func(row event.Row) bool {
-				return slices.ContainsFunc(g.Protected, func(e lists.Exclusion) bool {
-					return e.Meets(func(column string) (string, float64) {
-						number, ok := row.Number[column]
-						if !ok {
-							number = math.NaN()
-						}
-						return row.Text[column], number
-					})
-				})
+				return slices.ContainsFunc(g.Protected, func(e lists.Exclusion) bool { return meets(e, row) })
 			},
 		})
 	}

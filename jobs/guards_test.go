@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -84,5 +85,43 @@ func TestSensitiveOf(t *testing.T) {
 	}
 	if notTea.Meets("", math.NaN()) || grown.Meets("", math.NaN()) {
 		t.Error("what is not known meets a condition")
+	}
+}
+
+// TestProtectedShare: how many an entry withholds is told, of few on either side not how many.
+func TestProtectedShare(t *testing.T) {
+	for _, tt := range []struct {
+		rows, of int64
+		says     string
+		most     bool
+	}{
+		{0, 500, "nobody", false},
+		{smallCell - 1, 500, "fewer than 11 people", false},
+		{smallCell, 500, "2.2 % of 500 people", false},
+		{451, 500, "90.2 % of 500 people", true},
+		{495, 500, "all but fewer than 11 people", true},
+		{500, 500, "everybody", true},
+	} {
+		if s := (ProtectedShare{tt.rows, tt.of}); s.String() != tt.says || s.Most() != tt.most {
+			t.Errorf("%d of %d: %s, %t; want %s, %t", tt.rows, tt.of, s, s.Most(), tt.says, tt.most)
+		}
+	}
+}
+
+// TestRelinkedSays: ids that were linked from the first are no change of links; one by which rows are another's is.
+func TestRelinkedSays(t *testing.T) {
+	for _, tt := range []struct {
+		change event.Relinked
+		days   int
+		want   string
+	}{
+		{event.Relinked{}, 0, ""},
+		{event.Relinked{Added: 125}, 0, ""},
+		{event.Relinked{Added: 125}, 2, "links of sources.identities: 125 more ids are one person's with another; 2 days that hold their rows are read again"},
+		{event.Relinked{Removed: 40}, 0, "links of sources.identities: 40 are linked no more; no day that was read holds rows of them"},
+	} {
+		if got := relinkedSays(tt.change, tt.days); got != tt.want {
+			t.Errorf("%+v, %d: %q, want %q", tt.change, tt.days, got, tt.want)
+		}
 	}
 }

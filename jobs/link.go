@@ -87,7 +87,7 @@ func (w *work) relink(ctx context.Context, p *plan) error {
 	return nil
 }
 
-// relinkedSays tells of a change of links, "" if there is none.
+// relinkedSays tells of a change of links, "" if there is none by which rows are another's.
 func relinkedSays(change event.Relinked, days int) string {
 	var parts []string
 	for _, x := range []struct {
@@ -98,7 +98,7 @@ func relinkedSays(change event.Relinked, days int) string {
 			parts = append(parts, smallCount(x.n)+" "+x.says)
 		}
 	}
-	if len(parts) == 0 {
+	if len(parts) == 0 || days == 0 && change.Moved+change.Removed == 0 { // ids that were linked when their rows were first read are no change of any
 		return ""
 	}
 	read := "no day that was read holds rows of them"

@@ -94,6 +94,9 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 		}
 		return err
 	}
+	if !web.Loopback(l.Addr().String()) {
+		fmt.Fprintln(a.err, inTheClear)
+	}
 	fmt.Fprintf(a.out, "listening on http://%s\n", l.Addr())
 	if f.simulate == "" {
 		s.agenda(ctx, js)
@@ -166,6 +169,9 @@ func (s *server) newClock() (jobs.Clock, error) {
 	}
 	return jobs.NewSimulation(begin, end), nil
 }
+
+// inTheClear is said of a server that other machines reach.
+const inTheClear = "warning: other machines reach this port over http://: tokens and ids that are not behind a proxy which ends TLS travel unencrypted; with the proxy on this machine, listen on 127.0.0.1"
 
 // listen opens the port, once it is certain that only those may come who should.
 func (s *server) listen(ctx context.Context) (net.Listener, error) {

@@ -162,6 +162,9 @@ func (p *project) check(ctx context.Context) []check {
 				}
 				c, lacks := p.checkColumns(ctx, set, src, j.Model, reads)
 				out = append(out, c)
+				if set == "subjects" && c.OK {
+					out = append(out, protects(ctx, j)...)
+				}
 				if set != "items" && c.OK {
 					out = append(out, telling(ctx, j, set, src.Data.Bucket, src.Data.Path, src.Data.Columns, []string{columnOf(src.Data.Columns, src.Key)})...)
 					out = append(out, coarseness(ctx, j, set, src.Data.Bucket, src.Data.Path, src.Data.Columns, src.Numeric, "")...)
@@ -344,6 +347,26 @@ func unseenKinds(ctx context.Context, j *jobs.Job) []check {
 	}
 	return []check{{What: "trust of job " + j.Name, OK: true, Warns: true, Found: fmt.Sprintf(
 		"no row of %s is of kind %s; it has %s%s. Zeros are counted of a kind that is misspelt", obj.Key, strings.Join(unseen, ", "), strings.Join(have, ", "), more)}}
+}
+
+// protects says of each entry of protected_subjects whom it withholds, and warns where that is nobody or nearly everybody.
+func protects(ctx context.Context, j *jobs.Job) (out []check) {
+	shares, err := j.ProtectedShares(ctx)
+	if err != nil {
+		return []check{{What: "protected_subjects", Found: err.Error()}}
+	}
+	for i, s := range shares {
+		var columns []string
+		for _, c := range j.Guards.Protected[i] {
+			columns = append(columns, c.Column)
+		}
+		c := check{What: fmt.Sprintf("protected_subjects[%d]", i), OK: true, Warns: s.Rows == 0 || s.Most(), Found: fmt.Sprintf("by %s it withholds %s from profiling", strings.Join(columns, " and "), s)}
+		if s.Most() {
+			c.Found += ": hardly anybody would be left, and what is withheld when a day is read comes back only when its files change"
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // idleRules warns of list rules on attributes that the items lack.

@@ -69,6 +69,16 @@ func telling(ctx context.Context, j *jobs.Job, set string, b storage.Bucket, pat
 		}
 	}
 	var out []check
+	var ids []string
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(trained, judged)))) {
+		if !slices.Contains(keys, name) && inspect.NamesID(name) {
+			ids = append(ids, name)
+		}
+	}
+	if len(ids) > 0 {
+		out = append(out, check{What: "columns of " + set, OK: true, Warns: true, Found: "by their names ids that are not the person's own: " + strings.Join(ids, ", ") +
+			". They are read as they are: their values stand in the clear in the objects of the bucket, under pseudonyms of persons. Deliver them keyed, or leave them out of reads"})
+	}
 	if len(learned) > 0 {
 		out = append(out, check{What: "columns of " + set, OK: true, Warns: true, Found: "models are trained on what needs care: " + strings.Join(learned, "; ")})
 	}

@@ -54,6 +54,10 @@ func TestColumnsThatNeedCare(t *testing.T) {
 	if strings.Contains(got, "example.org") || strings.Contains(got, "10115") || strings.Contains(got, "age ") {
 		t.Errorf("a value is told, or what protects people is warned of:\n%s", got)
 	}
+	s.job.Training.Reads["subjects"] = []string{"household_id", "order_count", "brand_id"}
+	if got := look(); !strings.Contains(got, "true true by their names ids that are not the person's own: household_id. They are read as they are") {
+		t.Errorf("an id of a household that is read:\n%s", got)
+	}
 	if got := telling(t.Context(), s.job, "subjects", s.raw, "lost.parquet", nil, nil); got != nil {
 		t.Errorf("files that are not there: %v", got)
 	}

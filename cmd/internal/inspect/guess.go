@@ -329,6 +329,12 @@ func contextRole(p *profile, w []string) string {
 	return ""
 }
 
+// NamesID reports whether a column is by its name an id of somebody, or of what few people share: a household, a device, an order.
+func NamesID(column string) bool {
+	w := words(column)
+	return (has(w, people...) || has(w, "device", "advertising", "anonymous", "order", "transaction", "receipt", "invoice", "basket", "session", "cookie")) && has(w, "id", "key", "number", "no", "code", "uid", "uuid", "hash")
+}
+
 // suspect says why a column may identify somebody, or hold what concerns a person, or returns "".
 func suspect(p *profile, w []string, role string) string {
 	most := func(n int64) bool { return n > 0 && p.share(n) > 0.5 }
