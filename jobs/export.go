@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"archive/zip"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,7 +83,7 @@ func (r *Runner) Dossier(ctx context.Context, job *Job, canonical string) (*Doss
 	return r.dossier(ctx, job, canonical, nil)
 }
 
-// dossier reads it, and shows see each batch of rows, of one table after another, the person's own alone.
+// dossier reads it, and shows see each batch of rows, of one table after another and of tables of one kind in a row, the person's own alone.
 func (r *Runner) dossier(ctx context.Context, job *Job, canonical string, see func(c *table.Commit, output string, b *table.Batch) error) (*Dossier, error) {
 	w, err := r.asOfNow(ctx, job)
 	if err != nil {
@@ -130,26 +131,37 @@ func (r *Runner) dossier(ctx context.Context, job *Job, canonical string, see fu
 		}
 		out.Consent = append(out.Consent, line)
 	}
-	held := map[string]*Holding{}
+	type of struct {
+		commit *table.Commit
+		output string
+	}
+	var tables []of
 	for c, err := range w.tables.List(ctx, "") {
 		if err != nil {
 			return nil, fmt.Errorf("read what is held of a person: %w", err)
 		}
-		for _, output := range slices.Sorted(maps.Keys(c.Outputs)) {
-			store := storeOf(c.Step, output)
-			err := w.rowsOf(ctx, c.Outputs[output], s, func(b *table.Batch) error {
-				if held[store] == nil {
-					held[store] = &Holding{Store: store}
-				}
-				held[store].holds(b)
-				if see == nil {
-					return nil
-				}
-				return see(c, output, b)
-			})
-			if err != nil {
-				return nil, fmt.Errorf("read what is held of a person: %s: %w", c.Key, err)
+		for output := range c.Outputs {
+			tables = append(tables, of{c, output})
+		}
+	}
+	slices.SortFunc(tables, func(a, b of) int { // one kind after another
+		return cmp.Or(cmp.Compare(a.commit.Step, b.commit.Step), cmp.Compare(a.output, b.output), cmp.Compare(a.commit.Key, b.commit.Key))
+	})
+	held := map[string]*Holding{}
+	for _, t := range tables {
+		c, store := t.commit, storeOf(t.commit.Step, t.output)
+		err := w.rowsOf(ctx, c.Outputs[t.output], s, func(b *table.Batch) error {
+			if held[store] == nil {
+				held[store] = &Holding{Store: store}
 			}
+			held[store].holds(b)
+			if see == nil {
+				return nil
+			}
+			return see(c, t.output, b)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read what is held of a person: %s: %w", c.Key, err)
 		}
 	}
 	for _, store := range slices.Sorted(maps.Keys(held)) {
@@ -249,7 +261,7 @@ type exported struct {
 	rows         int64
 }
 
-// Export writes all that is held of one person, by canonical id, as a zip: JSON and Parquet, and a README in plain words. Only that person's rows
+// Export writes all that is held of one person, by canonical id, as a zip: JSON, a Parquet file of each kind of table, and a README in plain words. Only that person's rows
 // are in it. It closes what the register holds open of access and portability for them alone. Memory is that of one batch of rows and one row
 // group of a file, whatever the person did.
 func (r *Runner) Export(ctx context.Context, job *Job, canonical string, to io.Writer) (*Dossier, error) {
@@ -265,30 +277,32 @@ func (r *Runner) Export(ctx context.Context, job *Job, canonical string, to io.W
 		return err
 	}
 	at := ""
+	var schema table.Schema // of the rows of the last file
 	d, err := r.dossier(ctx, job, canonical, func(c *table.Commit, output string, b *table.Batch) error {
 		if c.Step == "build" && keptForBuilds(output) {
 			return nil // the sums from which views are made; the views themselves are here
 		}
-		if here := c.Key + "/" + output; here != at {
+		if here := c.Step + "/" + output; here != at || !slices.Equal(schema, b.Schema) { // else it goes on in the table of its kind
 			if err := finish(); err != nil {
 				return err
 			}
-			at = here
+			at, schema = here, b.Schema
 			f := exported{name: fmt.Sprintf("data/%03d-%s.parquet", len(files)+1, strings.ReplaceAll(strings.Join(slices.Compact([]string{c.Step, output}), "-"), "/", "-")), store: storeOf(c.Step, output), step: c.Step, output: output}
-			for _, col := range b.Schema {
+			parted := inPart(c, b).Schema
+			for _, col := range parted {
 				f.columns = append(f.columns, col.Name)
 			}
 			w, err := z.Create(f.name)
 			if err != nil {
 				return err
 			}
-			if rows, err = table.NewFileWriter(w, b.Schema); err != nil {
+			if rows, err = table.NewFileWriter(w, parted); err != nil {
 				return err
 			}
 			files = append(files, f)
 		}
 		files[len(files)-1].rows += int64(b.N)
-		return rows.Append(b)
+		return rows.Append(inPart(c, b))
 	})
 	if err == nil {
 		err = finish()
@@ -327,6 +341,19 @@ func (r *Runner) Export(ctx context.Context, job *Job, canonical string, to io.W
 	return d, nil
 }
 
+// partColumn says in a table of an export of which day or snapshot a row is.
+const partColumn = "part_of"
+
+// inPart returns rows with the label of the table that they stand in ahead.
+func inPart(c *table.Commit, b *table.Batch) *table.Batch {
+	parts := strings.Split(c.Key, "/")
+	label := slices.Repeat([]string{parts[min(1, len(parts)-1)]}, b.N)
+	return &table.Batch{
+		Schema: slices.Insert(slices.Clone(b.Schema), 0, table.Field{Name: partColumn, Type: table.String}),
+		Cols:   slices.Insert(slices.Clone(b.Cols), 0, table.Column{Str: label}), N: b.N,
+	}
+}
+
 // Exported closes what the register holds open of access and portability for one person, when the export is in their hands, or on the way.
 func (r *Runner) Exported(ctx context.Context, canonical string) ([]int, error) {
 	marks := r.marksOf([]string{canonical}, true)
@@ -352,6 +379,7 @@ func zipFile(z *zip.Writer, name string, body []byte) error {
 
 // columnsInWords says what the columns of Rapport's own tables mean.
 var columnsInWords = map[string]string{
+	partColumn:       "the day, or the number of the state of the data, that the row belongs to",
 	event.ColSubject: "your number in this system, made from your id with a secret key",
 	event.ColItem:    "the thing it was about", event.ColTime: "when it happened, in UTC", event.ColKind: "what you did", event.ColValue: "how much, as a price or a rating",
 	features.EntityColumn: "your number in this system, made from your id with a secret key",

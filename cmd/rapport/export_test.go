@@ -100,6 +100,19 @@ func TestExport(t *testing.T) {
 			t.Errorf("%s is missing", name)
 		}
 	}
+	kinds, lines := map[string]bool{}, strings.Count(names["README.txt"], "\n")
+	for name := range names {
+		if kind, ok := strings.CutPrefix(name, "data/"); ok {
+			_, kind, _ = strings.Cut(kind, "-")
+			if kinds[kind] {
+				t.Errorf("two files are %s: one table a kind", kind)
+			}
+			kinds[kind] = true
+		}
+	}
+	if lines > 150 || !strings.Contains(names["README.txt"], "part_of") {
+		t.Errorf("the README has %d lines for %d tables, or does not say of which day a row is", lines, len(kinds))
+	}
 	for name := range names {
 		if strings.HasSuffix(name, ".parquet") && !strings.Contains(names["README.txt"], name+":") {
 			t.Errorf("the README does not tell of %s", name)
