@@ -2,10 +2,12 @@ package jobs
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 
 	"github.com/rapport-ml/rapport/eval/drift"
+	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/policy"
 	"github.com/rapport-ml/rapport/storage/table"
@@ -171,13 +173,39 @@ func (w *work) explainDrift(ctx context.Context, r *drift.Report, c compared, vi
 			continue
 		}
 		panel := events
+		var of *viewScan
 		for _, v := range views {
 			if v.group == col.Group {
-				panel = w.viewPanel(v, r.Specs(v.group))
+				panel, of = w.viewPanel(v, r.Specs(v.group)), v
 			}
 		}
 		cause := panel.Explain(col, x)
+		if from := upstreamOf(r, of, col.Name); from != nil && cause.Kind != drift.UpstreamBreak {
+			cause = drift.Cause{Kind: drift.UpstreamBreak, Says: fmt.Sprintf("It is computed of %s. %s", from.Name, from.Cause.Says), Returning: cause.Returning}
+		}
 		col.Cause = &cause
+	}
+	return nil
+}
+
+// upstreamOf is the column of events that a column of a view is computed of, if that one is put down to its source; nil if it is not. The columns of events come
+// first in a report.
+func upstreamOf(r *drift.Report, v *viewScan, name string) *drift.Column {
+	if v == nil {
+		return nil
+	}
+	for i := range r.Columns {
+		c := &r.Columns[i]
+		if c.Group != drift.EventsGroup || c.Cause == nil || c.Cause.Kind != drift.UpstreamBreak {
+			continue
+		}
+		for _, f := range v.view.Features {
+			for _, window := range v.view.Windows {
+				if f.Column == c.Name && name == v.view.Name+"."+features.ColumnName(f.Name, window) {
+					return c
+				}
+			}
+		}
 	}
 	return nil
 }

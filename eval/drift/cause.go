@@ -31,13 +31,15 @@ type Cause struct {
 
 // The rules. They decide between explanations of a drift that was called already, so none of them needs a test of its own.
 const (
-	nullsMoved    = 0.05 // of the rows, that lost or found their value
-	unitTolerance = 0.03 // of a known factor, for the ratio of medians
-	shapeHeld     = 0.15 // of that ratio, for the ratios of the other quantiles
-	levelShare    = 0.02 // of the reference's rows, that a level or an hour must have had to be missed
-	levelRows     = 30   // rows that it should have had
-	vanished      = 0.5  // of the effect, at most so much of which is left among those in both windows
-	fewReturning  = 30   // units in both windows, to look at them alone
+	nullsMoved     = 0.05 // of the rows, that lost or found their value
+	unitTolerance  = 0.06 // of a known factor, for the ratio of medians: the logarithm of how far it is off
+	largeTolerance = 0.2  // of a factor of ten and more, as little else moves everything that far
+	powerTolerance = 0.35 // of a power of ten
+	undone         = 0.2  // of the effect, at most so much of which is left once a unit is changed back
+	levelShare     = 0.02 // of the reference's rows, that a level or an hour must have had to be missed
+	levelRows      = 30   // rows that it should have had
+	vanished       = 0.5  // of the effect, at most so much of which is left among those in both windows
+	fewReturning   = 30   // units in both windows, to look at them alone
 )
 
 // Side is one of the two windows.
@@ -287,8 +289,10 @@ func (p *Panel) upstream(i int, c *Column, wholeDays bool) string {
 		}
 		return fmt.Sprintf("Rows %s: %s have none, %s had none before.", verb, percent(lacks), percent(without))
 	}
-	if says := p.unit(i); says != "" && c.Statistic == wassersteinN {
-		return says
+	if c.Statistic == wassersteinN {
+		if says := p.unit(i, c); says != "" {
+			return says
+		}
 	}
 	if !p.specs[i].numeric() {
 		for b := range last {
@@ -339,38 +343,57 @@ var factors = []struct {
 	{1048576, "bytes and MiB"},
 }
 
-// shapeAt are the quantiles whose ratios must agree for a unit to have changed.
-var shapeAt = []float64{0.1, 0.25, 0.5, 0.75, 0.9}
-
-// unit says by which known factor all quantiles have moved, or "".
-func (p *Panel) unit(i int) string {
-	ref, cur := p.values[InReference][i].Quantiles(shapeAt...), p.values[InCurrent][i].Quantiles(shapeAt...)
-	if ref == nil || cur == nil || ref[2] == 0 {
-		return ""
-	}
-	ratio := cur[2] / ref[2]
+// unit says by which known factor the values have moved, or "". A factor is known by what it leaves: the values of now, divided by it, are spread as those of
+// before were. No more is asked of it, as two windows are never quite alike, and a day of few rows least: its quantiles alone may be off by more than units.
+func (p *Panel) unit(i int, c *Column) string {
+	ref, cur := p.values[InReference][i], p.values[InCurrent][i]
+	was, is := ref.middle(), cur.middle()
+	ratio := is / was
 	if !(ratio > 0) || math.IsInf(ratio, 0) {
 		return ""
 	}
-	for k := range ref {
-		if r := cur[k] / ref[k]; ref[k] != 0 && !(math.Abs(r/ratio-1) <= shapeHeld) {
-			return ""
+	off := func(factor float64) float64 { return math.Abs(math.Log(ratio / factor)) }
+	most := max(c.Threshold, undone**c.Effect) // may be left
+	left, says := math.Inf(1), ""
+	if k := math.Round(math.Log10(ratio)); k != 0 && off(math.Pow(10, k)) <= powerTolerance {
+		if l := p.leaves(i, math.Pow(10, k)); l <= most {
+			left, says = l, "a factor of "+short(math.Pow(10, k))
 		}
 	}
-	near := func(factor float64) bool { return math.Abs(ratio/factor-1) <= unitTolerance }
-	says := ""
-	if k := math.Round(math.Log10(ratio)); k != 0 && near(math.Pow(10, k)) {
-		says = "a factor of " + short(math.Pow(10, k))
-	}
 	for _, f := range factors {
-		if near(f.by) || near(1/f.by) {
-			says = fmt.Sprintf("%s, as between %s", short(ratio), f.units)
+		for _, by := range []float64{f.by, 1 / f.by} {
+			tolerance := unitTolerance
+			if f.by >= 10 {
+				tolerance = largeTolerance
+			}
+			if off(by) > tolerance {
+				continue
+			}
+			if l := p.leaves(i, by); l <= most && l < left/2 { // where a power of ten explains it about as well, it is that
+				left, says = l, fmt.Sprintf("a factor of %s, as between %s", short(by), f.units)
+			}
 		}
 	}
 	if says == "" {
 		return ""
 	}
-	return fmt.Sprintf("All quantiles have moved by %s (the median from %s to %s), and the shape has stayed: the unit has changed.", says, short(ref[2]), short(cur[2]))
+	return fmt.Sprintf("The unit has changed: values have moved by %s (the median from %s to %s). Undone, the effect is %s.", says, short(was), short(is), short(left))
+}
+
+// leaves is the effect that is left once the values of now are divided by a factor.
+func (p *Panel) leaves(i int, by float64) float64 {
+	spec := &p.specs[i]
+	search := newSearch(spec.Edges)
+	binned := func(n *Numbers, by float64) []float64 {
+		out := make([]float64, spec.bins())
+		for _, w := range n.sorted() {
+			out[search.bin(w.value/by)] += float64(w.n)
+		}
+		normalize(out)
+		return out
+	}
+	t := test{spec: spec, edges: spec.Edges, std: spec.Std}
+	return t.effect(binned(p.values[InReference][i], 1), binned(p.values[InCurrent][i], by))
 }
 
 // lostHours says which hours of the day have no row any more.

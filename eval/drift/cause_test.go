@@ -148,6 +148,53 @@ func TestCauses(t *testing.T) {
 	}
 }
 
+// TestUnits: a unit is told of small days too, whose quantiles are off by chance, and of values that can't be told from a power of ten for sure.
+func TestUnits(t *testing.T) {
+	cents := func(v float64) float64 { return math.Round(100*v) / 100 }
+	for name, draw := range map[string]func(*rand.Rand) float64{
+		"of a list of prices": func(r *rand.Rand) float64 { return cents(3 + 1.1*float64(r.IntN(97))) },
+		"of few prices":       func(r *rand.Rand) float64 { return []float64{0.99, 1.49, 1.99, 4.99, 9.99, 19.99, 24.99}[r.IntN(7)] },
+		"that spread":         func(r *rand.Rand) float64 { return 20 * math.Exp(0.6*r.NormFloat64()) },
+		"half of them zero":   func(r *rand.Rand) float64 { return float64(r.IntN(2)) * (5 + 50*r.Float64()) },
+	} {
+		for says, by := range map[string]float64{
+			"a factor of 100 (": 100, "a factor of 1000 (": 1000, "a factor of 0.01 (": 0.01, "a factor of 60, as between minutes": 60, "inches": 2.54, "hours and seconds": 1. / 3600,
+		} {
+			r := rand.New(rand.NewPCG(7, 7))
+			rows := func(subjects, each int, by float64) *Batch {
+				b := &Batch{Cols: []*table.Column{{}}}
+				for s := range subjects {
+					for range each {
+						b.Unit = append(b.Unit, int64(mix(uint64(s))))
+						b.Cols[0].Float = append(b.Cols[0].Float, by*draw(r))
+					}
+				}
+				return b
+			}
+			ref, cur := rows(800, 6, 1), rows(600, 1, by)
+			l := NewLearner([]Field{{Name: "price", Group: EventsGroup}}, 0)
+			l.Add(ref)
+			a, b := NewScan(l.Specs()), NewScan(l.Specs())
+			a.Add(ref)
+			b.Add(cur)
+			got, err := Compare(a.Summaries(), b.Summaries(), Options{Seed: 1, Replicates: 199})
+			if err != nil || len(got.Specs(EventsGroup)) != 1 {
+				t.Fatalf("%s, × %g: %+v, %v", name, by, got, err)
+			}
+			p := NewPanel(got.Specs(EventsGroup))
+			for side, rows := range []*Batch{ref, cur} {
+				p.Count(Side(side), rows.Unit)
+			}
+			for side, rows := range []*Batch{ref, cur} {
+				p.Add(Side(side), rows, nil)
+			}
+			if cause := p.Explain(&got.Columns[0], Circumstances{}); cause.Kind != UpstreamBreak || !strings.Contains(cause.Says, says) {
+				t.Errorf("values %s, × %g, are put down to %+v, want %q", name, by, cause, says)
+			}
+		}
+	}
+}
+
 // TestLostHours: levels that come at an hour of the day vanish with the hour.
 func TestLostHours(t *testing.T) {
 	night := func(i int, v *visitor) {

@@ -100,6 +100,19 @@ func (n *Numbers) Quantiles(p ...float64) []float64 {
 	return quantiles(n.sorted(), n.rows, p)
 }
 
+// middle is the median of the values other than zero, which say nothing of a unit: NaN if there are none.
+func (n *Numbers) middle() float64 {
+	rows := slices.DeleteFunc(n.sorted(), func(w weighted) bool { return w.value == 0 })
+	var all int64
+	for _, w := range rows {
+		all += w.n
+	}
+	if all == 0 {
+		return math.NaN()
+	}
+	return quantiles(rows, all, []float64{0.5})[0]
+}
+
 // quantiles returns order statistics, no interpolations: each is a value that occurs.
 func quantiles(sorted []weighted, rows int64, p []float64) []float64 {
 	out := make([]float64, len(p))
