@@ -50,7 +50,11 @@ func (p *Project) checkTrust(name string, j Job) {
 	}
 	for _, purpose := range []string{j.Purpose.Train, j.Purpose.Evaluate} {
 		if _, ok := p.Purposes[purpose]; ok && !p.purpose(purpose).Allows("events", "kind") {
-			d.at(path, "add kind to purposes."+purpose+".reads.events, or leave the kinds out", "purpose %q does not read the kind of events", purpose)
+			fix := "add kind to purposes." + purpose + ".reads.events, or leave the kinds out"
+			if _, bounded := p.Purposes[purpose].Keep["events"]; !bounded {
+				fix = "add kind to purposes." + purpose + ".reads.events, with a purposes." + purpose + ".keep.events beside it (without one it keeps events for ever), or leave the kinds out"
+			}
+			d.at(path, fix, "purpose %q does not read the kind of events", purpose)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -59,7 +60,7 @@ type DiffFigure struct {
 	NA         int      `json:"n_a"`
 	NB         int      `json:"n_b"`
 	Difference Figure   `json:"difference"`
-	P          *float64 `json:"p"`
+	P          *float64 `json:"p"` // of a comparison that a report made, corrected as there
 }
 
 // DiffCohort is the gap between the groups served best and worst, as a share of the overall value, and each group's headline figure.
@@ -221,11 +222,11 @@ func (d *Diff) figures(qa, qb *Quality, nameA, nameB string) {
 		switch d.Paired {
 		case "b":
 			if c := qb.Comparison(eb.Metric, All, nameA); c != nil {
-				f.Difference, f.P = Figure{c.Difference, c.Low, c.High}, c.P
+				f.Difference, f.P = Figure{c.Difference, c.Low, c.High}, cmp.Or(c.PAdjusted, c.P)
 			}
 		case "a": // measured as a − b
 			if c := qa.Comparison(eb.Metric, All, nameB); c != nil {
-				f.Difference, f.P = Figure{negative(c.Difference), negative(c.High), negative(c.Low)}, c.P
+				f.Difference, f.P = Figure{negative(c.Difference), negative(c.High), negative(c.Low)}, cmp.Or(c.PAdjusted, c.P)
 			}
 		}
 		d.Figures = append(d.Figures, f)
@@ -451,17 +452,21 @@ func (d *Diff) Better() (tone, says string) {
 	a, b := fmt.Sprintf("version %d", d.A.Version), fmt.Sprintf("version %d", d.B.Version)
 	values := fmt.Sprintf("%s %s and %s", f.Metric, plain(*f.A.Value), plain(*f.B.Value))
 	by := figure(f.Difference.Value, f.Difference.Low, f.Difference.High, signed)
-	switch low, high := f.Difference.Low, f.Difference.High; {
+	low, high := f.Difference.Low, f.Difference.High
+	switch is := called(low, high, f.P); {
 	case d.unlike:
 		return "none", fmt.Sprintf("Judged by different protocols, so nothing tells %s from %s: %s.", a, b, values)
 	case d.Paired == "" && f.A.apart(f.B):
 		return "none", fmt.Sprintf("Measured apart, with intervals that do not meet: %s.", values)
 	case d.Paired == "" || low == nil || high == nil:
 		return "none", fmt.Sprintf("No test tells %s from %s: %s.", a, b, values)
-	case *low > 0:
+	case is > 0:
 		return "good", fmt.Sprintf("V%s is better than %s, by %s of %s.", b[1:], a, by, f.Metric)
-	case *high < 0:
+	case is < 0:
 		return "bad", fmt.Sprintf("V%s is worse than %s, by %s of %s.", b[1:], a, by, f.Metric)
+	}
+	if f.P != nil {
+		by += ", p " + probability(*f.P)
 	}
 	return "none", fmt.Sprintf("No difference can be told: %s, paired difference %s.", values, by)
 }

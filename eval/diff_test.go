@@ -2,6 +2,7 @@ package eval
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"math"
@@ -23,6 +24,31 @@ func exampleDiff(t *testing.T) *Diff {
 	return Compare("home", 3, 7, a, b, "reports/a.html", "reports/b.html")
 }
 
+// TestCalled: a difference whose interval leaves out zero is called only if its corrected p is small as well.
+func TestCalled(t *testing.T) {
+	low, high, small, large := 0.001, 0.02, 0.049, 0.066
+	for _, c := range []struct {
+		is   Comparison
+		want int
+	}{
+		{Comparison{Low: &low, High: &high, P: &small, PAdjusted: &small}, 1},
+		{Comparison{Low: &low, High: &high, P: &small, PAdjusted: &large}, 0},
+		{Comparison{Low: negative(&high), High: negative(&low), P: &small, PAdjusted: &small}, -1},
+		{Comparison{Low: negative(&low), High: &high, P: &small, PAdjusted: &small}, 0},
+		{Comparison{Low: &low, High: &high}, 1},
+		{Comparison{P: &small, PAdjusted: &small}, 0},
+	} {
+		if got := c.is.Called(); got != c.want {
+			t.Errorf("%+v is called %d, want %d", c.is, got, c.want)
+		}
+	}
+	d := exampleDiff(t)
+	d.Figures[0].P = &large
+	if tone, says := d.Better(); tone != "none" || !strings.Contains(says, "No difference can be told") || !strings.Contains(says, "p 0.066") {
+		t.Errorf("at an adjusted p of 0.066: %s, %q", tone, says)
+	}
+}
+
 // TestComparePaired: where one was live when the other was judged, figures are of the same people, whichever way round they are asked for.
 func TestComparePaired(t *testing.T) {
 	d := exampleDiff(t)
@@ -30,7 +56,7 @@ func TestComparePaired(t *testing.T) {
 	c := q.Comparison("ndcg@5", All, "live v3")
 	live := q.named("live v3").Estimate("ndcg@5", All)
 	f := d.Figures[0]
-	if d.Paired != "b" || f.Metric != "ndcg@5" || *f.Difference.Value != *c.Difference || *f.Difference.Low != *c.Low || *f.P != *c.P || *f.A.Value != *live.Value {
+	if d.Paired != "b" || f.Metric != "ndcg@5" || *f.Difference.Value != *c.Difference || *f.Difference.Low != *c.Low || *f.P != *cmp.Or(c.PAdjusted, c.P) || *f.A.Value != *live.Value {
 		t.Errorf("paired %q: %+v, want the comparison %+v", d.Paired, f, c)
 	}
 	if _, says := d.Better(); !strings.HasPrefix(says, "Version 7 is better than version 3, by +0.") {

@@ -66,6 +66,17 @@ type Decision struct {
 	Rules   []Rule   `json:"rules"`
 }
 
+// Refusals are what refuses the candidate, and nothing else of the Reasons; none where it may be published.
+func (d *Decision) Refusals() []string {
+	var out []string
+	for i := range d.Rules {
+		if d.Rules[i].Effect == Refuses {
+			out = append(out, d.Rules[i].Says)
+		}
+	}
+	return out
+}
+
 // Drift is what the drift check found and what is to be done about it: Block or Warn (the default). A nil Report means that there was no
 // reference to compare with. A column may have an action of its own, and one whose drift is acknowledged does nothing.
 type Drift struct {

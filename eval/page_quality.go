@@ -102,11 +102,11 @@ func (p *page) differences(q *Quality) {
 			row.Beyond, row.Low, row.High = true, "", ""
 			d.Note = "Arrows: beyond the axis."
 		}
-		switch {
+		switch called := c.Called(); {
 		case c.Low == nil:
-		case *c.Low > 0:
+		case called > 0:
 			row.Mark, row.Tone = "better", "good"
-		case *c.High < 0:
+		case called < 0:
 			row.Mark, row.Tone = "worse", "bad"
 		default:
 			row.Mark, row.Tone = "no difference", "none"

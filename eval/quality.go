@@ -230,6 +230,27 @@ func (q *Quality) Comparison(metric string, s Split, against string) *Comparison
 	return nil
 }
 
+// Called is 1 if the candidate is better, -1 if it is worse, and 0 if no difference can be told. Every page calls by this: by the p corrected for the other
+// comparisons of the metric, and by the interval, too, which alone decides where there is no p.
+func (c *Comparison) Called() int {
+	if c.PAdjusted != nil {
+		return called(c.Low, c.High, c.PAdjusted)
+	}
+	return called(c.Low, c.High, c.P)
+}
+
+func called(low, high, p *float64) int {
+	switch {
+	case low == nil || high == nil || p != nil && *p > 1-Confidence:
+		return 0
+	case *low > 0:
+		return 1
+	case *high < 0:
+		return -1
+	}
+	return 0
+}
+
 // Cohort returns the figure of a cohort for a contender and metric, or nil.
 func (q *Quality) Cohort(cohort, contender, metric string) *CohortFigure {
 	for i := range q.Cohorts {

@@ -45,14 +45,22 @@ func (r *Rule) Decidable() string {
 		return says
 	}
 	show := r.Budget.unit()
-	says := fmt.Sprintf("smallest gap to be told %s", show(*r.Detectable))
+	says := fmt.Sprintf("a true value of %s or more would be called missed four times in five", show(*r.Detectable))
 	if *r.Detectable < *r.Bound {
-		says = fmt.Sprintf("largest value to be told from it %s", show(*r.Detectable))
+		says = fmt.Sprintf("a true value of %s or less would be called missed four times in five", show(*r.Detectable))
+	}
+	if r.Blunt() {
+		says += fmt.Sprintf(", far from its bound of %s: more people, or figures of several nights (pool: 28d), tell smaller differences", show(*r.Bound))
 	}
 	if r.Undecided != nil {
 		says += ", undecided since " + r.Undecided.Format(time.DateOnly)
 	}
 	return says
+}
+
+// Blunt reports whether the test could only tell what lies further from the bound than the bound from nothing: such a budget decides little.
+func (r *Rule) Blunt() bool {
+	return r.Detectable != nil && r.Bound != nil && *r.Bound > 0 && (*r.Detectable > 2**r.Bound || *r.Detectable <= 0)
 }
 
 // unit prints a value in the budget's unit: a share, or the metric itself.

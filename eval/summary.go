@@ -173,13 +173,13 @@ func (r *Report) better() answer {
 	}
 	var parts []string
 	compare := func(c *Comparison, than string) {
-		switch {
+		switch called := c.Called(); {
 		case c.Difference == nil:
 		case c.Low == nil || c.High == nil:
 			parts = append(parts, fmt.Sprintf("Too few people to compare it with %s.", than))
-		case *c.Low > 0:
+		case called > 0:
 			parts = append(parts, fmt.Sprintf("Better than %s, by %s.", than, signed(*c.Difference)))
-		case *c.High < 0:
+		case called < 0:
 			parts = append(parts, fmt.Sprintf("Worse than %s, by %s.", than, minus(strconv.FormatFloat(-*c.Difference, 'f', 4, 64))))
 			a.Tone = "bad"
 		default:
@@ -190,7 +190,7 @@ func (r *Report) better() answer {
 	if live != nil {
 		if c := q.Comparison(q.Headline, All, live.Name); c != nil {
 			compare(c, "what is live ("+strings.TrimPrefix(live.Name, "live ")+")")
-			if c.Low != nil && *c.Low > 0 {
+			if c.Called() > 0 {
 				a.Tone = "good"
 			}
 		}
@@ -201,7 +201,7 @@ func (r *Report) better() answer {
 	}
 	if c := q.Comparison(q.Headline, All, Popular); c != nil {
 		compare(c, "a list of best sellers")
-		if a.Tone == "none" && c.Low != nil && *c.Low > 0 {
+		if a.Tone == "none" && c.Called() > 0 {
 			a.Tone = "good"
 		}
 	}

@@ -166,7 +166,7 @@ func (w *work) checkDrift(ctx context.Context) error {
 		}
 	}
 	if !decision.Publish {
-		w.res.Reasons = decision.Reasons
+		w.res.Reasons = decision.Refusals()
 		if err := w.refuse(ctx, d, decision); err != nil {
 			return err
 		}

@@ -88,9 +88,12 @@ func (w *work) evaluate(ctx context.Context) (eval.Decision, error) {
 		if r.Effect == eval.Warns && r.Verdict == eval.Fail && r.Kind != "drift" { // of drift its own flags tell
 			w.res.Flags = append(w.res.Flags, "missed: "+r.Says)
 		}
+		if r.Effect == eval.Accepted {
+			w.res.Flags = append(w.res.Flags, "risk: "+r.Says)
+		}
 	}
 	if !w.plan.judged.Decision.Publish {
-		w.res.Reasons = w.plan.judged.Decision.Reasons
+		w.res.Reasons = w.plan.judged.Decision.Refusals()
 	}
 	return w.plan.judged.Decision, err
 }

@@ -37,6 +37,7 @@ type JobStatus struct {
 	Version     int            `json:"version"` // 0: nothing is live
 	Verdict     string         `json:"verdict,omitempty"`
 	Decision    string         `json:"decision,omitempty"` // the gate's own word: pass, fail or undecided, which is not a pass
+	Reviewed    string         `json:"reviewed,omitempty"` // the verdict and the last review since: "rejected, then approved by NAME (ROLE)"
 	Interval    table.Interval `json:"interval,omitzero"`  // of the live version
 	Age         float64        `json:"age_seconds"`        // since the end of its interval
 	Generation  uint64         `json:"generation"`
@@ -158,6 +159,9 @@ func (r *Runner) jobStatus(ctx context.Context, j *Job, lines []ledger.Line) (Jo
 		return s, err
 	}
 	s.Version, s.Generation, s.Interval, s.Verdict, s.Decision = t.Version, t.Generation, v.Interval, string(v.Verdict), v.Decision
+	if n := len(v.Approvals); n > 0 {
+		s.Reviewed = fmt.Sprintf("%s, then %s", v.Verdict, v.Approvals[n-1].Review())
+	}
 	s.Age, s.Lag = now.Sub(v.Interval.End).Seconds(), j.Every.At(now).End.Sub(v.Interval.End).Seconds()
 	s.Candidate = live.Candidates[j.Alias].Version
 	if s.Owed, err = r.owes(ctx, j.Model.Name, t.Version); err != nil {

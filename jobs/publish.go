@@ -48,7 +48,7 @@ func (w *work) register(ctx context.Context, d eval.Decision) (registry.Version,
 	}
 	v.Decision = string(d.Verdict)
 	if !d.Publish {
-		v.Verdict, v.Reasons = registry.Rejected, d.Reasons
+		v.Verdict, v.Reasons = registry.Rejected, d.Refusals()
 	}
 	v, err = w.reg.Register(ctx, v, files)
 	if err != nil {

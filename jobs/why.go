@@ -26,7 +26,7 @@ type Why struct {
 	Object   string         `json:"object,omitempty"` // the file, or what else the error is about
 	Error    string         `json:"error,omitempty"`
 	Hint     string         `json:"hint,omitempty"`
-	Rules    []WhyRule      `json:"rules,omitempty"` // that refused the candidate, or that were let pass as accepted risks; or the expectations that a source missed
+	Rules    []WhyRule      `json:"rules,omitempty"` // that refused the candidate; of a run that succeeded, those that were missed and of what it warns; or the expectations that a source missed
 	// Since names the last run of the job that succeeded before this one; Differs is what was otherwise then.
 	Since   *ledger.Line `json:"last_success,omitempty"`
 	Differs []Difference `json:"differs,omitempty"`
@@ -131,8 +131,7 @@ func (e *inquiry) explain(ctx context.Context) error {
 	r, w := e.run, e.why
 	switch r.Status {
 	case ledger.Succeeded:
-		e.succeeded()
-		return nil
+		return e.succeeded()
 	case ledger.Rejected:
 		return e.rejected(ctx)
 	case ledger.Running:
@@ -218,7 +217,7 @@ func (e *inquiry) explain(ctx context.Context) error {
 }
 
 // succeeded says why nothing more came of it, where that is so.
-func (e *inquiry) succeeded() {
+func (e *inquiry) succeeded() error {
 	r, w := e.run, e.why
 	w.Says = "It succeeded."
 	if r.Waiting != "" {
@@ -235,6 +234,47 @@ func (e *inquiry) succeeded() {
 	if r.Report != "" {
 		e.try("rapport report %s", r.ID)
 	}
+	return e.flagged()
+}
+
+// flagged lists what a run that succeeded was warned of: the budgets that were missed or let pass, and the columns that have drifted.
+func (e *inquiry) flagged() error {
+	d, err := DriftOf(e.run)
+	if err != nil {
+		return err
+	}
+	w := e.why
+	var told []string
+	for _, f := range e.run.Flags {
+		for _, kind := range []string{"missed", "risk"} {
+			if says, ok := strings.CutPrefix(f, kind+": "); ok {
+				w.Rules = append(w.Rules, WhyRule{Rule: kind, Says: says})
+			}
+		}
+	}
+	if n := len(w.Rules); n > 0 {
+		told = append(told, count(n, "rule")+" missed")
+	}
+	if called := d.Called(); len(called) > 0 {
+		told = append(told, count(len(called), "column")+" drifted")
+		for _, c := range called {
+			w.Rules = append(w.Rules, driftRule(c))
+		}
+		e.acknowledge(d)
+	}
+	if len(told) > 0 {
+		w.Says += " It warns of " + strings.Join(told, " and ") + "."
+	}
+	return nil
+}
+
+// driftRule tells of a column and what its drift is put down to.
+func driftRule(c DriftVerdict) WhyRule {
+	says := c.Says
+	if c.Cause != nil {
+		says += " " + c.Cause.Says
+	}
+	return WhyRule{Rule: "drift of " + c.Column, Says: says, Value: c.Effect, Bound: &c.Threshold}
 }
 
 // rejected lists the rules that refused, as the evaluation that judged the run has them.
@@ -250,7 +290,7 @@ func (e *inquiry) rejected(ctx context.Context) error {
 		w.Step = "drift " + r.Label
 		for _, c := range d.Columns {
 			if c.Does == eval.Refuses {
-				w.Rules = append(w.Rules, WhyRule{Rule: "drift of " + c.Column, Says: c.Says, Value: c.Effect, Bound: &c.Threshold})
+				w.Rules = append(w.Rules, driftRule(c))
 			}
 		}
 		e.known()
@@ -309,12 +349,16 @@ func (e *inquiry) known() {
 	if err != nil {
 		d = &Drifted{}
 	}
+	d.Columns = slices.DeleteFunc(d.Columns, func(c DriftVerdict) bool { return c.Does != eval.Refuses })
+	e.acknowledge(d)
+	e.again()
+}
+
+// acknowledge proposes how each cause of the columns that were called is silenced.
+func (e *inquiry) acknowledge(d *Drifted) {
 	until := e.run.Interval.End.Add(ackFor).UTC().Format(time.DateOnly)
 	var causes []string
-	for _, c := range d.Columns {
-		if c.Does != eval.Refuses {
-			continue
-		}
+	for _, c := range d.Called() {
 		by := "--column " + c.Column
 		if cause := causeOf(c.Cause); cause != "" {
 			by = "--cause " + string(cause)
@@ -324,7 +368,6 @@ func (e *inquiry) known() {
 			e.try("rapport drift ack %s --until %s %s --why TEXT", e.run.ID, until, by)
 		}
 	}
-	e.again()
 }
 
 // ackFor is for how long an acknowledgement is proposed: who knows the cause knows better.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unicode"
 
 	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/jobs/ledger"
@@ -44,7 +45,7 @@ func (e *inquiry) compare(ctx context.Context) {
 		case o.Files != n.Files || changed(o.Bytes, n.Bytes):
 			e.differs(what, fmt.Sprintf("%d, %d bytes", o.Files, o.Bytes), fmt.Sprintf("%d, %d bytes", n.Files, n.Bytes))
 		case o.Digest != n.Digest && n.Name != "events" && n.Name != "history":
-			e.differs(what, "fingerprint "+short(o.Digest), "fingerprint "+short(n.Digest))
+			e.differs(what+", or the keys, identities and rules that they are read by", "fingerprint "+short(o.Digest), "fingerprint "+short(n.Digest))
 		}
 	}
 	if was.Volume != nil && now.Volume != nil && changed(was.Volume.Events, now.Volume.Events) {
@@ -132,17 +133,39 @@ func specDifferences(was, now json.RawMessage) []Difference {
 	a, b := eval.Leaves(was), eval.Leaves(now)
 	var out []Difference
 	for path, x := range a {
-		if y := b[path]; x != y {
-			out = append(out, Difference{"project file: " + path, orNone(x), orNone(y)})
+		if y := b[path]; setting(x) != setting(y) {
+			out = append(out, Difference{"project file: " + configName(path), setting(x), setting(y)})
 		}
 	}
 	for path, y := range b {
-		if _, ok := a[path]; !ok {
-			out = append(out, Difference{"project file: " + path, "none", orNone(y)})
+		if _, ok := a[path]; !ok && setting(y) != setting("") {
+			out = append(out, Difference{"project file: " + configName(path), setting(""), setting(y)})
 		}
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].What < out[j].What })
 	return out
+}
+
+// setting is a value as it is shown: what says nothing is the same whether it stands there or not.
+func setting(x string) string {
+	if x == "0" || x == "false" {
+		x = ""
+	}
+	return orNone(x)
+}
+
+// configName writes a path in the manner of a project file: views[0].HalfLife is views[0].half_life.
+func configName(path string) string {
+	var out strings.Builder
+	inside := false // a word, so that a capital begins the next
+	for _, c := range path {
+		if unicode.IsUpper(c) && inside {
+			out.WriteByte('_')
+		}
+		inside = unicode.IsLower(c) || unicode.IsDigit(c)
+		out.WriteRune(unicode.ToLower(c))
+	}
+	return out.String()
 }
 
 // columns compares the columns of the newest raw file of the interval with those of the interval that worked, as both are now.

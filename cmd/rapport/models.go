@@ -72,7 +72,11 @@ type modelLine struct {
 	Digest  string             `json:"digest"`
 	Metrics map[string]float64 `json:"metrics"`
 	Gate    string             `json:"gate"`
+	Reviews []registry.Change  `json:"reviews"` // approvals and rejections, oldest first: in which role, by whom and why
 }
+
+// approvers are the roles in which a version is approved or rejected: that of a token of serve, and those of people who answer for it.
+var approvers = []string{"approver", "owner", "privacy", "legal"}
 
 func (a *app) modelsCmd() *cobra.Command {
 	c := group(&cobra.Command{Use: "models", Short: "The registry of versions"})
@@ -157,7 +161,7 @@ func verdict(v registry.Verdict, decision string) string {
 func gate(v registry.Version) string {
 	s := verdict(v.Verdict, v.Decision)
 	if n := len(v.Approvals); n > 0 {
-		s += ", then " + string(v.Approvals[n-1].Action)
+		s += ", then " + v.Approvals[n-1].Review()
 	}
 	return s
 }
@@ -189,7 +193,7 @@ func (p *project) modelLines(ctx context.Context, args []string) ([]modelLine, e
 			return nil, err
 		}
 		for _, v := range slices.Backward(versions) {
-			l := modelLine{Name: name, Version: v.Number, Aliases: []string{}, Created: v.Created.UTC().Format("2006-01-02T15:04:05Z"), Of: v.Interval.String(), Digest: v.Digest, Metrics: v.Metrics, Gate: gate(v)}
+			l := modelLine{Name: name, Version: v.Number, Aliases: []string{}, Created: v.Created.UTC().Format("2006-01-02T15:04:05Z"), Of: v.Interval.String(), Digest: v.Digest, Metrics: v.Metrics, Gate: gate(v), Reviews: slices.Concat([]registry.Change{}, v.Approvals)}
 			for alias, t := range live.Aliases {
 				if t.Version == v.Number {
 					l.Aliases = append(l.Aliases, alias)
@@ -209,14 +213,21 @@ func (p *project) modelLines(ctx context.Context, args []string) ([]modelLine, e
 func (a *app) modelChange(verb, short string) *cobra.Command {
 	var why, role, by string
 	use, args := verb+" MODEL VERSION --why TEXT", 2
-	if verb == "unpin" {
+	review := verb == "approve" || verb == "reject"
+	switch {
+	case verb == "unpin":
 		use, args = "unpin MODEL --why TEXT", 1
+	case review:
+		use = verb + " MODEL VERSION --role ROLE --why TEXT"
 	}
 	c := &cobra.Command{
 		Use: use, Short: short, Args: usage(cobra.ExactArgs(args)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if strings.TrimSpace(why) == "" {
 				return usageError{fmt.Errorf("%s: say why, with --why", verb)}
+			}
+			if review && !slices.Contains(approvers, role) {
+				return usageError{fmt.Errorf("%s: --role %q: want %s", verb, role, strings.Join(approvers, ", "))}
 			}
 			by = whoAsks(by)
 			// Rolling back may rebuild lists, which reads policy and hence needs the key.
@@ -257,8 +268,8 @@ func (a *app) modelChange(verb, short string) *cobra.Command {
 	}
 	c.Flags().StringVar(&why, "why", "", "the reason, for the journal")
 	c.Flags().StringVar(&by, "by", "", "who asks for it (default: the user)")
-	if verb == "approve" || verb == "reject" {
-		c.Flags().StringVar(&role, "role", "owner", "in which role")
+	if review {
+		c.Flags().StringVar(&role, "role", "", "in which role: "+strings.Join(approvers, ", "))
 	}
 	return c
 }

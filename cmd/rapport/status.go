@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +69,7 @@ func (a *app) statusCmd() *cobra.Command {
 					if j.Version == 0 {
 						row(w, "live", "nothing")
 					} else {
-						row(w, "live", fmt.Sprintf("%s is version %d (%s), generation %d, of %s", j.Alias, j.Version, verdict(registry.Verdict(j.Verdict), j.Decision), j.Generation, j.Interval))
+						row(w, "live", fmt.Sprintf("%s is version %d (%s), generation %d, of %s", j.Alias, j.Version, cmp.Or(j.Reviewed, verdict(registry.Verdict(j.Verdict), j.Decision)), j.Generation, j.Interval))
 						row(w, "age", (time.Duration(j.Age) * time.Second).String())
 					}
 					row(w, "online", j.Online)
@@ -89,6 +90,9 @@ func (a *app) statusCmd() *cobra.Command {
 					}
 					if j.Last != nil {
 						row(w, "last run", fmt.Sprintf("%s %s, %s", j.Last.ID, j.Last.Stands(), clock(j.Last.Started)))
+						if n := j.Last.Flags; n > 0 {
+							row(w, "flagged", fmt.Sprintf("%d things: rapport runs why %s", n, j.Last.ID))
+						}
 					}
 					if j.Paused != "" {
 						row(w, "paused", j.Paused)

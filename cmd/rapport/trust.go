@@ -77,7 +77,11 @@ func printTrust(w io.Writer, t *eval.TrustFacts, by string, levels []string) {
 				row(w)
 				growth = true
 			}
-			cells := []any{l.Name()}
+			name := l.Name()
+			if l.Metric == eval.TrustConsent { // of whom: who was never asked is in neither number
+				name += " (of people on record)"
+			}
+			cells := []any{name}
 			for _, f := range l.Figures {
 				cells = append(cells, f.Print())
 			}

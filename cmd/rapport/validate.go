@@ -270,7 +270,7 @@ func (p *project) decidable(ctx context.Context, j *jobs.Job) (out []check) {
 				continue
 			}
 			c.Found = r.Decidable() + fmt.Sprintf(" (%s, %s)", iv, count(r.N, "subject"))
-			c.Warns = r.Detectable == nil || r.Overdue(p.runner.Now())
+			c.Warns = r.Detectable == nil || r.Blunt() || r.Overdue(p.runner.Now())
 			break
 		}
 		out = append(out, c)

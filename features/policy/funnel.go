@@ -173,10 +173,24 @@ func (f Funnel) Suppressed(k int64) string {
 	return b.String()
 }
 
-// Remedy says what to do about the largest loss, or "" if nothing was lost. Ties go to the earlier stage.
+// unmatched is the share of the rows without a record of consent from which on the ids of the two may be written unlike.
+const unmatched = 0.9
+
+// Remedy says what to do about the largest loss that needs something done, or "" if there is none: that people refused, are protected or have not been asked is
+// no fault of the data, and where some have a record the ids match. Ties go to the earlier stage.
 func (f Funnel) Remedy() string {
 	worst := Kept
 	for _, r := range stages {
+		switch r {
+		case Refused, Protected, SensitiveItem, NotYetValid:
+			if f[Kept] > 0 {
+				continue
+			}
+		case NoRecord:
+			if float64(f[r]) < unmatched*float64(f.Read()) {
+				continue
+			}
+		}
 		if f[r] > 0 && (worst == Kept || f[r] > f[worst]) {
 			worst = r
 		}

@@ -121,6 +121,14 @@ func TestRemedyNamesTheLargestLoss(t *testing.T) {
 	if got := (Funnel{Kept: 10, NoRecord: 5, Expired: 9}).Remedy(); !strings.HasPrefix(got, "expired: ") || !strings.Contains(got, "renew") {
 		t.Errorf("got %q", got)
 	}
+	for _, f := range []Funnel{{Kept: 900, NoRecord: 200}, {Kept: 5, NoRecord: 40}, {Kept: 10, Refused: 90, Protected: 5}} {
+		if got := f.Remedy(); got != "" {
+			t.Errorf("%v, which is as people chose: %q", f, got)
+		}
+	}
+	if got := (Funnel{Kept: 10, NoRecord: 990, Refused: 3}).Remedy(); !strings.HasPrefix(got, "no_record: ") {
+		t.Errorf("nearly nobody has a record: %q", got)
+	}
 	for _, r := range stages {
 		if got := (Funnel{r: 1}).Remedy(); len(got) < len(r.String())+20 {
 			t.Errorf("%s has no remedy: %q", r, got)

@@ -74,6 +74,15 @@ type Change struct {
 	Nonce       string     `json:"nonce"`
 }
 
+// Review says what an approval or a rejection did, and who: "approved by NAME (ROLE)".
+func (c Change) Review() string {
+	did := "approved"
+	if c.Action == Disallowed {
+		did = "rejected"
+	}
+	return fmt.Sprintf("%s by %s (%s)", did, c.By, c.Role)
+}
+
 // reviews returns the approvals and rejections of version n, oldest first.
 func (l *Live) reviews(n int) []Change {
 	var out []Change
