@@ -1,14 +1,14 @@
 // Package local is the features.Engine of one machine.
 //
 //	engine.go      Build: from a prior state, or from all events; which tables are put out
-//	program.go     views → lanes, groups (one a key), classes (one a list of windows), accumulators; what views share is done once
+//	program.go     views → lanes, groups (one a key), classes (one a list of windows), accumulators; what views share is done once; layout.go: where these stand in records and states
 //	moves.go       what an event does, by when it was: out of which bucket, into which
 //	scan.go        workers read splits side by side
 //	lanes.go       columns → words; masks.go: conditions → bits; pack.go: text keys → two words
 //	scatter.go     words → records, gathered by partition
 //	partition.go   records → states: entities.go, pairs.go and shelves.go (distinct), tallies.go (top, quantile), keepers.go (lists)
 //	shared.go      pairs that two keys count; numbering.go: keys → numbers
-//	emit.go        states → rows
+//	outlet.go      which table is put out when, and by whom; emit.go: states → rows
 //	state.go       states ↔ bytes: piece.go, a part of a table; words.go, its columns; prior.go: going on from them
 //	spill.go       beyond the budget; merge.go: back from there
 //	join*.go       features as of many moments
