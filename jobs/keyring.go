@@ -140,11 +140,10 @@ func (r *Runner) secrets(ctx context.Context, more ...string) ([]KeyState, []eve
 	if err != nil {
 		return nil, nil, err
 	}
-	erasures, err := r.waiting(ctx, journal)
+	waiting, err := r.marksWaiting(ctx, journal)
 	if err != nil {
 		return nil, nil, err
 	}
-	waiting := marksWaiting(erasures)
 	rows, marks := ids.KeyRows(), journal.MarksByKey()
 	for _, rec := range records {
 		more = append(more, rec.ID)
@@ -290,13 +289,17 @@ func (s *KeyState) needs() {
 // kept says what the key is needed by that somebody can settle, beside people and generations.
 func (s *KeyState) kept() (out []string) {
 	const signed = " signed with it, and its public key is not published: rapport subject signing-keys publishes it"
+	receipts := s.Receipts
+	if s.Published {
+		receipts = 0
+	}
 	for _, x := range []struct {
 		n         int
 		one, more string
 	}{
 		{s.Links, "declared link stands under it: the next run wraps it anew", "declared links stand under it: the next run wraps them anew"},
 		{s.Requests, "open request names people under it: close it first", "open requests name people under it: close them first"},
-		{map[bool]int{false: s.Receipts}[s.Published], "receipt is" + signed, "receipts are" + signed},
+		{receipts, "receipt is" + signed, "receipts are" + signed},
 	} {
 		if x.n > 0 {
 			out = append(out, plural(x.n, x.one, x.more))
@@ -553,11 +556,11 @@ func (r *Runner) Rewrap(ctx context.Context, js []*Job) (*Rewrapped, error) {
 		return fail(err)
 	}
 	out.Marked, out.Marks = marks.Found(), marks.Left()
-	erasures, err := r.waiting(ctx, journal)
+	waiting, err := r.marksWaiting(ctx, journal)
 	if err != nil {
 		return fail(err)
 	}
-	for _, m := range marksWaiting(erasures) {
+	for _, m := range waiting {
 		if slices.ContainsFunc(r.Previous, func(k event.Keys) bool { return k.ID() == m.Key }) {
 			out.Waiting = append(out.Waiting, m)
 		}

@@ -331,12 +331,12 @@ func (r *Runner) seal(ctx context.Context, js []*Job, ids *event.Identities, jou
 	}
 	erased, finished := journal.LastMarked(out.ID)
 	if given && !finished {
-		erasures, err := r.waiting(ctx, journal)
+		waiting, err := r.marksWaiting(ctx, journal)
 		if err != nil {
 			return err
 		}
 		var says []string
-		for _, m := range marksWaiting(erasures) {
+		for _, m := range waiting {
 			if m.Key == out.ID {
 				says = append(says, m.String())
 			}

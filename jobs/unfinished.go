@@ -134,8 +134,12 @@ func (m WaitingMarks) String() string {
 	return fmt.Sprintf("of erased people %d %s marked under %s, and no rotation marks them anew, nor does --forget give them up, while it lasts: %s", m.Marks, is, m.Key, m.WaitingErasure)
 }
 
-// marksWaiting are the marks of erasures that wait, by erasure and key.
-func marksWaiting(all []WaitingErasure) (out []WaitingMarks) {
+// marksWaiting are the marks of erasures that wait, by erasure and key. Cost: as that of waiting.
+func (r *Runner) marksWaiting(ctx context.Context, journal *event.Journal) (out []WaitingMarks, err error) {
+	all, err := r.waiting(ctx, journal)
+	if err != nil {
+		return nil, err
+	}
 	for _, e := range all {
 		n := map[string]int{}
 		for _, m := range e.marks {
@@ -145,7 +149,7 @@ func marksWaiting(all []WaitingErasure) (out []WaitingMarks) {
 			out = append(out, WaitingMarks{id, n[id], e})
 		}
 	}
-	return out
+	return out, nil
 }
 
 // finishEvery is how often a scheduler looks for erasures that were interrupted.
