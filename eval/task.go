@@ -75,7 +75,7 @@ const (
 	DefaultMinN       = 30
 	MinCell           = 11 // groups of fewer subjects are not printed
 	Confidence        = 0.95
-	maxLevels         = 500 // of a cohort: each costs memory for every figure
+	MaxLevels         = 500 // of a cohort: each costs memory for every figure
 )
 
 // Role says what a contender is to the decision.
@@ -142,8 +142,8 @@ func (t *Task) check(contenders []Contender) error {
 				break
 			}
 		}
-		if len(c.Levels) > maxLevels {
-			fault("cohort %q has %d levels, want at most %d: divide the attribute more coarsely", c.Name, len(c.Levels), maxLevels)
+		if len(c.Levels) > MaxLevels {
+			fault("cohort %q has %d levels, want at most %d: divide the attribute more coarsely", c.Name, len(c.Levels), MaxLevels)
 		}
 		if slices.Contains(c.Levels, Missing) {
 			fault("cohort %q has a level named %q, which is reserved for subjects without one", c.Name, Missing)

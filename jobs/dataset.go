@@ -18,6 +18,7 @@ import (
 type dataset struct {
 	models.Dataset
 	held     *eval.Held // divided by the job's protocol; nil: not yet
+	task     *eval.Task // what evaluation asks; nil: not yet
 	facts    assembled
 	refusals refusals // of the permitted events of negative weight
 	// sensitive are the items that stand in no list of who does not hold the consent that they need, ascending.

@@ -49,6 +49,7 @@ func (w *work) through(ctx context.Context, o Options) error {
 		{"drift", ThroughDrift, w.checkDrift},     // inputs against a reference, before anything is trained of them
 		{"retrain", ThroughDrift, w.retrain},      // of a job that watches another: that one, once
 		{"assemble", ThroughTrain, w.assemble},    // the training set, as references
+		{"groups", ThroughTrain, w.groups},        // who will be asked, and by which groups, before it is paid for
 		{"train", ThroughTrain, w.train},          // artifact
 		{"evaluate", ThroughTrain, func(ctx context.Context) (err error) { // quality, cohorts, drift → report and the gate's decision
 			decision, err = w.evaluate(ctx)

@@ -79,8 +79,35 @@ func (w *work) learned(d *dataset) (*models.Dataset, error) {
 	return h.Train, nil
 }
 
-// task asks what the protocol asks, of each subject who reads lists of the candidate's. It holds 16 bytes a subject, and 4 for each cohort.
+// groups divides those who will be asked before anything is trained: cohorts by which nobody can be compared are refused while that costs nothing yet.
+func (w *work) groups(ctx context.Context) error {
+	if w.plan.train.done {
+		return nil
+	}
+	d, err := w.load(ctx)
+	if err == nil {
+		_, err = w.task(ctx, d)
+	}
+	if err != nil {
+		return fmt.Errorf("evaluate %s: %w", w.label, err)
+	}
+	return nil
+}
+
+// task is what evaluation asks of d, made once.
 func (w *work) task(ctx context.Context, d *dataset) (eval.Task, error) {
+	if d.task == nil {
+		t, err := w.newTask(ctx, d)
+		if err != nil {
+			return t, err
+		}
+		d.task = &t
+	}
+	return *d.task, nil
+}
+
+// newTask asks what the protocol asks, of each subject who reads lists of the candidate's. It holds 16 bytes a subject, and 4 for each cohort.
+func (w *work) newTask(ctx context.Context, d *dataset) (eval.Task, error) {
 	t := eval.Task{
 		Catalog: d.Catalog, K: w.job.K, Seed: w.job.Model.Seed, MinN: w.job.MinN, Protocol: cmp.Or(w.job.Judging.Protocol, eval.Temporal), Masked: d.facts.Mask,
 		Pool: w.job.poolMetrics(),
@@ -113,8 +140,29 @@ func (w *work) task(ctx context.Context, d *dataset) (eval.Task, error) {
 	if t.Items, err = w.itemFacts(d, h); err != nil {
 		return t, err
 	}
-	t.Cohorts, err = w.cohorts(ctx, w.job.Cohort, d, &t, asked)
-	return t, err
+	if t.Cohorts, err = w.cohorts(ctx, w.job.Cohort, d, &t, asked); err != nil {
+		return t, err
+	}
+	for _, c := range t.Cohorts {
+		if n := len(c.Levels); n > eval.MaxLevels {
+			return t, fmt.Errorf("cohort %s divides those who are asked into %d groups, want at most %d: %s, or leave it out of evaluate.cohorts", c.Name, n, eval.MaxLevels, w.job.CoarserCohort(c.Name))
+		}
+	}
+	return t, nil
+}
+
+// CoarserCohort says how a cohort, or one of those that it is the intersection of, comes to have fewer levels.
+func (j *Job) CoarserCohort(name string) string {
+	var at []string
+	for _, part := range strings.Split(name, CohortCross) {
+		switch {
+		case j.Evaluation != nil && slices.Contains(j.Evaluation.Reads["cohorts"], part):
+			at = append(at, "sources.cohorts.coarsen."+part)
+		case part != Activity && part != Tenure:
+			at = append(at, "sources.events.coarsen."+part)
+		}
+	}
+	return "make it coarser under " + strings.Join(at, " or ") + " (a hierarchy with at_least, a prefix, a width or edges)"
 }
 
 // itemFacts is what figures of lists are measured by.

@@ -146,6 +146,7 @@ func (p *project) check(ctx context.Context) []check {
 		out = append(out, p.decidable(ctx, j)...)
 		add("job "+name, fmt.Sprintf("every %s, trains %s, next due %s", j.Every, j.Model.Name, clock(j.Due.Next(p.runner.Now()))), nil)
 		out = append(out, unseenKinds(ctx, j)...)
+		out = append(out, crowded(ctx, j)...)
 		if !seen["events"] {
 			seen["events"] = true
 			out = append(out, p.checkEvents(ctx, j))

@@ -255,9 +255,9 @@ func (c *Coarsening) apply(t table.Type, col *table.Column, i int, did *expect.C
 	}
 }
 
-// counted is text, which it counts.
+// counted is Text, which it counts.
 func (c *Coarsening) counted(s string, did *expect.Coarse) string {
-	out := c.text(s)
+	out := c.Text(s)
 	if did.Rows++; out == Other && !c.Knows(s) {
 		did.Unknown++
 	}
@@ -272,7 +272,7 @@ func (c Coarsening) Knows(s string) bool {
 	case c.Hierarchy != nil:
 		return c.Hierarchy.levels[s] != nil
 	}
-	return c.text(s) != Other
+	return c.Text(s) != Other
 }
 
 // number returns the least of the bin of x. NaN stays what it is: a row with one is left out before it comes here.
@@ -319,8 +319,8 @@ func (c *Coarsening) bin(x float64) int {
 	return i - 1
 }
 
-// text returns what is left of a text that is not empty.
-func (c *Coarsening) text(s string) string {
+// Text returns what is left of a text that is not empty.
+func (c *Coarsening) Text(s string) string {
 	switch {
 	case c.Prefix != 0:
 		at := 0

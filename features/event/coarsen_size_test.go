@@ -34,7 +34,7 @@ func tellSizes(rule Coarsening, values []string, sizes []int) (got map[string]st
 	for i, value := range values {
 		for range sizes[i] {
 			who++
-			b.Cols[0].Int, b.Cols[1].Str, raw = append(b.Cols[0].Int, who), append(b.Cols[1].Str, rule.text(value)), append(raw, value)
+			b.Cols[0].Int, b.Cols[1].Str, raw = append(b.Cols[0].Int, who), append(b.Cols[1].Str, rule.Text(value)), append(raw, value)
 		}
 	}
 	b.N = int(who)
@@ -110,7 +110,7 @@ func TestNoGroupIsTooSmall(t *testing.T) {
 			b := &table.Batch{N: rng.IntN(80), Cols: make([]table.Column, 2)}
 			for range b.N {
 				b.Cols[0].Int = append(b.Cols[0].Int, int64(rng.IntN(60)))
-				b.Cols[1].Str = append(b.Cols[1].Str, rule.text("v"+strconv.Itoa(rng.IntN(1+rng.IntN(n+2)))))
+				b.Cols[1].Str = append(b.Cols[1].Str, rule.Text("v"+strconv.Itoa(rng.IntN(1+rng.IntN(n+2)))))
 			}
 			batches = append(batches, b)
 		}

@@ -56,7 +56,7 @@ func TestCoarsenText(t *testing.T) {
 			t.Errorf("%s: %v", c.rule, err)
 		}
 		for from, want := range c.from {
-			if got := c.rule.text(from); got != want {
+			if got := c.rule.Text(from); got != want {
 				t.Errorf("%s makes %q of %q, want %q", c.rule, got, from, want)
 			}
 		}
@@ -134,10 +134,10 @@ func TestWithin(t *testing.T) {
 			within++
 			of := map[string]string{} // what the finer rule leaves → what the coarser one leaves of the same value
 			for _, x := range values {
-				if first, known := of[b.text(x)]; known && first != a.text(x) {
-					t.Fatalf("%s makes %q of %q, of which %s makes what it makes of another, and is said to be within it", a, a.text(x), x, b)
+				if first, known := of[b.Text(x)]; known && first != a.Text(x) {
+					t.Fatalf("%s makes %q of %q, of which %s makes what it makes of another, and is said to be within it", a, a.Text(x), x, b)
 				}
-				of[b.text(x)] = a.text(x)
+				of[b.Text(x)] = a.Text(x)
 			}
 		}
 	}
@@ -228,7 +228,7 @@ func FuzzCoarsening(f *testing.F) {
 		if c.String() != rule || c.Validate(false) != nil || !c.Within(c) {
 			t.Errorf("%q is read as %q", rule, c)
 		}
-		if c.Hierarchy == nil && value != "" && c.text(value) == "" {
+		if c.Hierarchy == nil && value != "" && c.Text(value) == "" {
 			t.Errorf("%s makes nothing of %q", rule, value)
 		}
 	})
@@ -299,7 +299,7 @@ func TestIngestCoarsens(t *testing.T) {
 			}
 			switch rule := s.Coarse[name]; name {
 			case "device":
-				fields[j] = name + "=" + rule.text(text)
+				fields[j] = name + "=" + rule.Text(text)
 			case ColValue:
 				x, err := strconv.ParseFloat(text, 64)
 				if err != nil {
