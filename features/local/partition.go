@@ -240,6 +240,9 @@ func (pt *partition) aggregate(m *moves, r *records, s *scratch) error {
 		if pt.n*c.stride() > math.MaxUint32 {
 			return errFull
 		}
+		if !c.columns {
+			stream(c.words, r.n) // before it grows: a page that is read before it is written to is made twice
+		}
 		c.room(pt.n)
 		if err := c.add(pt.group, m, r, slots, s); err != nil {
 			return err
