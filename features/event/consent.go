@@ -150,6 +150,12 @@ func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 		text("subject", false), text("purpose", false), text("state", false), instant("effective_at", false),
 		instant("recorded_at", true), instant("expires_at", true), text("source", true), text("record_id", true),
 	}
+	var rec policy.Record // of a row
+	times := []struct {
+		to       *time.Time
+		col      int
+		required bool
+	}{{&rec.Effective, effective, true}, {&rec.Recorded, recorded, false}, {&rec.Expires, expires, false}}
 	for r, err := range d.scan(ctx, objs, wants, &out.Facts.Quality) {
 		if err != nil {
 			return nil, fmt.Errorf("read consent: %w", err)
@@ -160,15 +166,11 @@ func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 			out.Facts.BadRows++
 			continue
 		}
-		rec := policy.Record{Purpose: r.text(purpose), State: policy.State(r.text(state)), Source: r.text(source)}
+		rec = policy.Record{Purpose: r.text(purpose), State: policy.State(r.text(state)), Source: r.text(source)}
 		if !policy.ValidName(rec.Purpose) {
 			return nil, fmt.Errorf("read consent: %s: %s is no purpose name", r.at(), d.column("purpose"))
 		}
-		for _, f := range []struct {
-			to       *time.Time
-			col      int
-			required bool
-		}{{&rec.Effective, effective, true}, {&rec.Recorded, recorded, false}, {&rec.Expires, expires, false}} {
+		for _, f := range times {
 			t, ok, err := d.timeAt(r, f.col)
 			if err == nil && !ok && f.required {
 				err = fmt.Errorf("%s: %s is missing", r.at(), wants[f.col].Name)

@@ -184,11 +184,13 @@ func (p *people) replace(shard int, rows shardRows) {
 		}
 	}
 	p.stored[shard] = rows
+	left := map[policy.Subject]identity{} // a map that has been large keeps its memory
 	for s, r := range p.fresh[shard] {
-		if i, ok := rows.find(s); ok && rows.at(i).under() == r.under() {
-			delete(p.fresh[shard], s)
+		if i, ok := rows.find(s); !ok || rows.at(i).under() != r.under() {
+			left[s] = r
 		}
 	}
+	p.fresh[shard] = left
 	for s, r := range p.inShard(shard) {
 		p.note(s, r)
 		p.n++

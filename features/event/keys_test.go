@@ -2,6 +2,8 @@ package event
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -141,5 +143,23 @@ func TestCanonical(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "person") {
 			t.Errorf("%q: %v, want an error without the id", bad, err)
 		}
+	}
+}
+
+// TestMacOf: an HMAC of any text and key is that of crypto/hmac, and one of an id takes no memory.
+func TestMacOf(t *testing.T) {
+	long := strings.Repeat("an id that is as long as ids may be ", 40)
+	for _, key := range [][]byte{{}, []byte("short"), bytes.Repeat([]byte{7}, 32), bytes.Repeat([]byte{8}, 64), bytes.Repeat([]byte{9}, 65)} {
+		for n := range 200 {
+			h := hmac.New(sha256.New, key)
+			h.Write([]byte(long[:n*7]))
+			if m := macOf(key, long[:n*7]); !bytes.Equal(m[:], h.Sum(nil)[:16]) {
+				t.Fatalf("key of %d bytes, text of %d: %x, want %x", len(key), n*7, m, h.Sum(nil)[:16])
+			}
+		}
+	}
+	keys := testKeys(t, "k1")
+	if n := testing.AllocsPerRun(100, func() { macOf(keys.store, "user-000000001") }); n > 0 {
+		t.Errorf("an HMAC of an id takes %v pieces of memory", n)
 	}
 }

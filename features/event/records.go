@@ -20,12 +20,62 @@ import (
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
-// Records are many records of consent, 48 bytes each and a text that recurs once. They stand in the shards of a snapshot. The zero Records hold none, and so do nil ones. They are for
-// one goroutine until they are sorted, and for any number then.
+// Records are many records of consent, 48 bytes each and a text that recurs once. They stand in piles by the top bits of their subjects, so that no sort and no shard of a snapshot
+// needs much beside them. The zero Records hold none, and so do nil ones. They are for one goroutine until they are sorted, and for any number then.
 type Records struct {
-	shards                 [snapshotShards][]packed
+	piles                  [recordPiles]pile
 	purposes, sources, ids texts
 	unsorted               bool
+}
+
+// recordPiles is how many there are: a power of two.
+const recordPiles = 256
+
+// pile is records in blocks, all but the last of which are full: one that grows leaves nothing behind, and has no room for a quarter more.
+type pile struct {
+	blocks [][]packed
+	n      int
+}
+
+// pileBlock is how many records a block has: 24 KiB, which is a size that memory is given out in.
+const pileBlock = 512
+
+func (s *pile) add(p packed) {
+	if s.n%pileBlock == 0 {
+		var block []packed
+		if s.n > 0 { // there are many
+			block = make([]packed, 0, pileBlock)
+		}
+		s.blocks = append(s.blocks, block)
+	}
+	last := &s.blocks[len(s.blocks)-1]
+	*last = append(*last, p)
+	s.n++
+}
+
+// set makes the pile hold what some of its records are: no more than it had.
+func (s *pile) set(records []packed) {
+	s.n = len(records)
+	for i := range s.blocks {
+		n := copy(s.blocks[i], records)
+		s.blocks[i], records = s.blocks[i][:n], records[n:]
+	}
+	s.blocks = s.blocks[:(s.n+pileBlock-1)/pileBlock]
+}
+
+// in yields the records of some piles in their order.
+func (r *Records) in(piles []pile) iter.Seq[*packed] {
+	return func(yield func(*packed) bool) {
+		for i := range piles {
+			for _, block := range piles[i].blocks {
+				for j := range block {
+					if !yield(&block[j]) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // packed is one record.
@@ -86,19 +136,18 @@ func (r *Records) Len() (n int) {
 	if r == nil {
 		return 0
 	}
-	for _, s := range r.shards {
-		n += len(s)
+	for i := range r.piles {
+		n += r.piles[i].n
 	}
 	return n
 }
 
 // People is how many subjects sorted records have.
 func (r *Records) People() (n int) {
-	for _, s := range r.shards {
-		for i := range s {
-			if i == 0 || s[i].subject != s[i-1].subject {
-				n++
-			}
+	var last policy.Subject
+	for p := range r.in(r.piles[:]) {
+		if n == 0 || p.subject != last {
+			n, last = n+1, p.subject
 		}
 	}
 	return n
@@ -106,8 +155,15 @@ func (r *Records) People() (n int) {
 
 // Keep takes out the records that are not wanted.
 func (r *Records) Keep(wanted func(policy.Record) bool) {
-	for i := range r.shards {
-		r.shards[i] = slices.DeleteFunc(r.shards[i], func(p packed) bool { return !wanted(r.record(&p)) })
+	var left []packed // of one pile
+	for i := range r.piles {
+		left = left[:0]
+		for p := range r.in(r.piles[i : i+1]) {
+			if wanted(r.record(p)) {
+				left = append(left, *p)
+			}
+		}
+		r.piles[i].set(left)
 	}
 }
 
@@ -131,8 +187,8 @@ func (r *Records) Add(x policy.Record) error {
 	case x.ID != "":
 		p.form, p.id = textID, uint64(r.ids.of(x.ID))
 	}
-	shard := table.ShardOf(uint64(x.Subject), snapshotShards)
-	r.shards[shard], r.unsorted = append(r.shards[shard], p), true
+	r.piles[table.ShardOf(uint64(x.Subject), recordPiles)].add(p)
+	r.unsorted = true
 	return nil
 }
 
@@ -176,7 +232,7 @@ func (r *Records) id(p *packed) string {
 }
 
 // Sort brings the records into the order of policy.Record.Compare, each once: of those that it takes for one the source that comes first stays. It returns how many went.
-// O(n log n), on all processors.
+// O(n log n), on all processors, each of which takes the memory of a pile.
 func (r *Records) Sort() (again int) {
 	if !r.unsorted {
 		return 0
@@ -217,14 +273,24 @@ func (r *Records) Sort() (again int) {
 		return cmp.Or(cmp.Compare(states[a.state], states[b.state]), cmp.Compare(b.expires, a.expires))
 	}
 	var work errgroup.Group
-	work.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range r.shards {
+	next, workers := make(chan *pile, recordPiles), runtime.GOMAXPROCS(0)
+	for i := range r.piles {
+		next <- &r.piles[i]
+	}
+	close(next)
+	for range workers {
 		work.Go(func() error {
-			s := r.shards[i]
-			slices.SortFunc(s, func(a, b packed) int {
-				return cmp.Or(compare(&a, &b), cmp.Compare(sources[a.source], sources[b.source]))
-			})
-			r.shards[i] = slices.CompactFunc(s, func(a, b packed) bool { return compare(&a, &b) == 0 })
+			var s []packed
+			for pile := range next {
+				s = slices.Grow(s[:0], pile.n)
+				for _, block := range pile.blocks {
+					s = append(s, block...)
+				}
+				slices.SortFunc(s, func(a, b packed) int {
+					return cmp.Or(compare(&a, &b), cmp.Compare(sources[a.source], sources[b.source]))
+				})
+				pile.set(slices.CompactFunc(s, func(a, b packed) bool { return compare(&a, &b) == 0 }))
+			}
 			return nil
 		})
 	}
@@ -234,20 +300,7 @@ func (r *Records) Sort() (again int) {
 }
 
 // All yields the records, once they are sorted in the order of policy.Record.Compare.
-func (r *Records) All() iter.Seq[policy.Record] {
-	return func(yield func(policy.Record) bool) {
-		if r == nil {
-			return
-		}
-		for _, s := range r.shards {
-			for i := range s {
-				if !yield(r.record(&s[i])) {
-					return
-				}
-			}
-		}
-	}
-}
+func (r *Records) All() iter.Seq[policy.Record] { return r.inShard(0, 1) }
 
 // among yields rows, which come subject by subject, ascending, and among them the records of one of so many shards.
 func (r *Records) among(rows iter.Seq2[policy.Record, error], shard, shards int) iter.Seq2[policy.Record, error] {
@@ -276,17 +329,23 @@ func (r *Records) among(rows iter.Seq2[policy.Record, error], shard, shards int)
 	}
 }
 
+// pilesOf returns the piles that hold one of so many shards: with others' records, if there are more shards than piles.
+func (r *Records) pilesOf(shard, shards int) []pile {
+	return r.piles[shard*recordPiles/shards:][:max(1, recordPiles/shards)]
+}
+
 // inShard yields the records of one of so many shards, sorted.
 func (r *Records) inShard(shard, shards int) iter.Seq[policy.Record] {
 	return func(yield func(policy.Record) bool) {
-		for i, s := range r.shards {
-			if shards == snapshotShards && i != shard {
+		if r == nil {
+			return
+		}
+		for p := range r.in(r.pilesOf(shard, shards)) {
+			if shards > recordPiles && table.ShardOf(uint64(p.subject), shards) != shard {
 				continue
 			}
-			for i := range s {
-				if table.ShardOf(uint64(s[i].subject), shards) == shard && !yield(r.record(&s[i])) {
-					return
-				}
+			if !yield(r.record(p)) {
+				return
 			}
 		}
 	}
@@ -300,10 +359,9 @@ func (r *Records) Decide(beside []policy.Record, others *Records, now time.Time,
 	}
 	return decideBy(snapshotShards, beside, others, now, erasures, purposes, func(shard int) iter.Seq2[policy.Record, error] {
 		return func(yield func(policy.Record, error) bool) {
-			s := r.shards[shard]
-			for i := range s {
-				name := r.purposes.text[s[i].purpose]
-				if slices.ContainsFunc(purposes, func(p policy.Purpose) bool { return p.Name == name }) && !yield(r.record(&s[i]), nil) {
+			for p := range r.in(r.pilesOf(shard, snapshotShards)) {
+				name := r.purposes.text[p.purpose]
+				if slices.ContainsFunc(purposes, func(p policy.Purpose) bool { return p.Name == name }) && !yield(r.record(p), nil) {
 					return
 				}
 			}
@@ -311,19 +369,33 @@ func (r *Records) Decide(beside []policy.Record, others *Records, now time.Time,
 	})
 }
 
-// Store writes the records, which are sorted, as StoreConsent does, with the memory of one of a snapshot's shards.
+// Store writes the records, which are sorted, as StoreConsent does, but where they are many in more shards: its memory is that of one of them.
 func (r *Records) Store(ctx context.Context, b storage.Bucket, prefix string) (table.Manifest, error) {
+	return r.store(ctx, b, prefix, shardsOf(r.Len()))
+}
+
+func (r *Records) store(ctx context.Context, b storage.Bucket, prefix string, shards int) (table.Manifest, error) {
 	fail := func(err error) (table.Manifest, error) { return table.Manifest{}, fmt.Errorf("store consent: %w", err) }
 	var out table.Manifest
 	var digest *table.Digester
-	for _, s := range r.shards {
-		w := newSnapshot(b, prefix, consentSchema, consentOrder)
-		for chunk := range slices.Chunk(s, snapshotChunk) {
-			cols := make([]table.Column, len(consentSchema))
-			for i := range chunk {
-				addConsent(cols, r.record(&chunk[i]))
+	for shard := range shards {
+		w := newSnapshot(b, prefix, consentSchema, consentOrder, shards)
+		cols, n := make([]table.Column, len(consentSchema)), 0
+		flush := func() error {
+			err := w.Append(&table.Batch{Schema: consentSchema, N: n, Cols: cols})
+			cols, n = make([]table.Column, len(consentSchema)), 0
+			return err
+		}
+		for p := range r.in(r.pilesOf(shard, shards)) {
+			addConsent(cols, r.record(p))
+			if n++; n == snapshotChunk {
+				if err := flush(); err != nil {
+					return fail(err)
+				}
 			}
-			if err := w.Append(&table.Batch{Schema: consentSchema, N: len(chunk), Cols: cols}); err != nil {
+		}
+		if n > 0 {
+			if err := flush(); err != nil {
 				return fail(err)
 			}
 		}
@@ -347,3 +419,15 @@ func (r *Records) Store(ctx context.Context, b storage.Bucket, prefix string) (t
 	digest.Describe(&out)
 	return out, nil
 }
+
+// shardsOf is in how many shards so many records are stored.
+func shardsOf(records int) int {
+	shards := snapshotShards
+	for shards < recordPiles && records > shards*recordsInShard {
+		shards *= 2
+	}
+	return shards
+}
+
+// recordsInShard is how many records a shard has at most, as long as there are piles: to write one takes some 500 bytes a record.
+const recordsInShard = 1 << 18

@@ -3,6 +3,7 @@ package event
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -98,5 +99,106 @@ func TestRecordsOfTooManyPurposes(t *testing.T) {
 	}
 	if r.Add(policy.Record{Subject: 7, Purpose: "one-more"}) == nil {
 		t.Error("a purpose is taken that has no number")
+	}
+}
+
+// TestRecordsInMoreShards: where they are many, records are stored in more shards, and are what they are in few.
+func TestRecordsInMoreShards(t *testing.T) {
+	for n, want := range map[int]int{0: 8, 8 * recordsInShard: 8, 8*recordsInShard + 1: 16, 10_000_000: 64, 1 << 40: recordPiles} {
+		if got := shardsOf(n); got != want {
+			t.Errorf("%d records stand in %d shards, want %d", n, got, want)
+		}
+	}
+	rng := rand.New(rand.NewPCG(8, 9))
+	r, purpose := &Records{}, policy.Purpose{Name: "a", Basis: policy.Consent}
+	now := time.Date(2026, 1, 21, 0, 0, 0, 0, time.UTC)
+	for range 4 * recordPiles * pileBlock { // several blocks in a pile
+		x := policy.Record{
+			Subject: policy.Subject(rng.Uint64()), Purpose: "a", State: policy.States[rng.IntN(len(policy.States))],
+			Effective: now.Add(-time.Duration(rng.IntN(1e6)) * time.Minute), Recorded: now,
+		}
+		if err := r.Add(x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Sort()
+	r.Keep(func(x policy.Record) bool { return x.Subject%3 > 0 })
+	all := slices.Collect(r.All())
+	if len(all) != r.Len() || !slices.IsSortedFunc(all, policy.Record.Compare) || r.People() != len(all) {
+		t.Fatalf("%d of %d records, of %d people, or they are in no order", len(all), r.Len(), r.People())
+	}
+	b := storage.NewMemory(nil)
+	few, err := r.store(t.Context(), b, "few", snapshotShards)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := table.Interval{Start: now.AddDate(-3, 0, 0), End: now}
+	want, err := r.Decide(nil, nil, now, nil, purpose)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shards := range []int{32, recordPiles} {
+		many, err := r.store(t.Context(), b, "many", shards)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if many.Digest != few.Digest || many.Shards != shards || len(many.Parts) != shards || many.Rows != int64(len(all)) {
+			t.Errorf("%d shards: %d rows in %d parts, digest %s, want %s", shards, many.Rows, len(many.Parts), many.Digest, few.Digest)
+		}
+		if back, err := LoadConsent(t.Context(), b, many); err != nil || !slices.Equal(back, all) {
+			t.Errorf("%d shards read back: %v: other records", shards, err)
+		}
+		got, err := DecideConsent(t.Context(), b, many, nil, nil, now, nil, purpose)
+		if err != nil || got[0].Digest(whole) != want[0].Digest(whole) {
+			t.Errorf("%d shards decide otherwise: %v", shards, err)
+		}
+	}
+}
+
+// heapOf is how many bytes make leaves held.
+func heapOf(make func() any) int64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	made := make()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(made)
+	return int64(after.HeapAlloc) - int64(before.HeapAlloc)
+}
+
+// TestManyAreHeldSmall: a record takes 48 bytes whatever room slices take when they grow, and a person's row what it takes in its object, though they were new.
+func TestManyAreHeldSmall(t *testing.T) {
+	const n = 300_000
+	now := time.Date(2026, 1, 21, 0, 0, 0, 0, time.UTC)
+	rng := rand.New(rand.NewPCG(3, 4))
+	each := heapOf(func() any {
+		r := &Records{}
+		for range n {
+			if err := r.Add(policy.Record{Subject: policy.Subject(rng.Uint64()), Purpose: "a", State: policy.ConsentGiven, Effective: now, Recorded: now}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.Sort()
+		return r
+	}) / n
+	if each > 66 { // the last block of each pile is half empty, which of many is little
+		t.Errorf("a record takes %d bytes", each)
+	}
+	each = heapOf(func() any {
+		ids := openIdentities(t, storage.NewMemory(nil), testKeys(t, "k1"))
+		for i := range n {
+			if _, err := ids.Number(fmt.Sprint("user-", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := ids.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ids.bucket = nil // what the bucket holds is not counted
+		return ids
+	}) / n
+	if each > 60 {
+		t.Errorf("a person takes %d bytes once flushed", each)
 	}
 }

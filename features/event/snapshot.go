@@ -15,14 +15,14 @@ const snapshotShards = 8
 // snapshotChunk is how many records are handed to a writer at once.
 const snapshotChunk = 8192
 
-// newSnapshot stages a table of records about people under prefix, by subject in shards.
-func newSnapshot(b storage.Bucket, prefix string, schema table.Schema, sortBy []string) *table.Writer {
-	return table.NewWriter(b, prefix, schema, table.WriteOptions{Shards: snapshotShards, ShardBy: "subject", SortBy: sortBy})
+// newSnapshot stages a table of records about people under prefix, by subject in so many shards.
+func newSnapshot(b storage.Bucket, prefix string, schema table.Schema, sortBy []string, shards int) *table.Writer {
+	return table.NewWriter(b, prefix, schema, table.WriteOptions{Shards: shards, ShardBy: "subject", SortBy: sortBy})
 }
 
 // storeSnapshot writes records about people as one table under prefix. add appends a record to the columns of the schema.
 func storeSnapshot[R any](ctx context.Context, b storage.Bucket, prefix, what string, schema table.Schema, sortBy []string, records []R, add func(cols []table.Column, r R)) (table.Manifest, error) {
-	w := newSnapshot(b, prefix, schema, sortBy)
+	w := newSnapshot(b, prefix, schema, sortBy, snapshotShards)
 	for chunk := range slices.Chunk(records, snapshotChunk) {
 		cols := make([]table.Column, len(schema))
 		for _, r := range chunk {
