@@ -112,6 +112,9 @@ func (w *work) account(err error) {
 		rec.Fault = faultInterrupted
 	}
 	rec.Hint = hints[rec.Fault]
+	if empty := (noData{}); errors.As(err, &empty) && empty.remedy != "" { // the error says what there is to do
+		rec.Hint = ""
+	}
 	var asked cancelled
 	if errors.As(err, &asked) {
 		rec.Cancelled = &asked.Cancel

@@ -166,8 +166,17 @@ func (w *work) ingest(ctx context.Context) error {
 		}
 	}
 	w.res.setFunnel(funnel)
-	if left == 0 && funnel[policy.Kept] > 0 && removed != "" {
-		w.res.Remedy = "what was kept when it was read is gone since, the last of it by " + removed + ": nothing is left of whom it was, and nothing is to be mended"
+	if left == 0 && funnel[policy.Kept] > 0 {
+		var err error
+		if w.res.Remedy, err = w.emptied(ctx, removed); err != nil {
+			return err
+		}
+	} else if funnel.Loss() == policy.Erased {
+		if given, err := w.strangers(ctx); err != nil {
+			return err
+		} else if given != "" {
+			w.res.Remedy += "; of others, " + given
+		}
 	}
 	if funnel.Read() == 0 && noEvents > 0 {
 		w.res.Remedy = "the interval has rows, and all are of kinds that sources.events.kinds leaves out, or have no element of the list to explode: rapport inspect shows what the files hold"
@@ -188,12 +197,17 @@ func (w *work) ingestDay(ctx context.Context, d plannedDay) (result, error) {
 		return result{}, err
 	}
 	if facts.Kept == 0 && facts.Rows >= worthwhile {
-		err := fmt.Errorf("%w: none of the day's rows was kept (%s): %s", ErrNoData, facts.Funnel.Suppressed(smallCell), facts.Funnel.Remedy())
+		remedy := facts.Funnel.Remedy()
+		if facts.Funnel.Loss() == policy.Erased && 2*facts.Strangers > facts.Funnel[policy.Erased] {
+			if remedy, err = w.strangers(ctx); err != nil {
+				return result{}, err
+			}
+		}
 		if len(facts.BadRows) > 0 {
 			bad := facts.BadRows[0]
-			err = fmt.Errorf("%w (the first: %s, row %d, column %s: %s)", err, bad.File, bad.Row, bad.Column, bad.Reason)
+			remedy += fmt.Sprintf(" (the first: %s, row %d, column %s: %s)", bad.File, bad.Row, bad.Column, bad.Reason)
 		}
-		return result{}, err
+		return result{}, noData{fmt.Sprintf(": none of the day's rows was kept (%s)", facts.Funnel.Suppressed(smallCell)), remedy}
 	}
 	m, err := out.Finish(ctx)
 	if err != nil {

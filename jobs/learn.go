@@ -25,8 +25,7 @@ func (w *work) assemble(ctx context.Context) error {
 			return result{}, err
 		}
 		if d.facts.Rows == 0 {
-			return result{}, fmt.Errorf("%w in the %s before %s (%s): %s", ErrNoData, features.FormatWindow(w.job.Window), w.iv.End.Format(time.RFC3339),
-				d.facts.Funnel.Suppressed(smallCell), d.facts.Funnel.Remedy())
+			return result{}, noData{fmt.Sprintf(" in the %s before %s (%s)", features.FormatWindow(w.job.Window), w.iv.End.Format(time.RFC3339), d.facts.Funnel.Suppressed(smallCell)), d.facts.Funnel.Remedy()}
 		}
 		return result{facts: d.facts, rowsIn: d.facts.Funnel.Read(), rows: d.facts.Rows}, nil
 	})

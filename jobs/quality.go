@@ -111,7 +111,7 @@ func Quarantined(ctx context.Context, b storage.Bucket, run *ledger.Run) ([]expe
 func (w *work) judgeSources(ctx context.Context) error {
 	v := w.volume()
 	if v.Events == 0 {
-		return fmt.Errorf("%w in %s: %s", ErrNoData, w.iv, w.res.emptyHint())
+		return w.nothing()
 	}
 	verdicts, err := w.judgeEvents(ctx, v)
 	if err != nil {

@@ -422,6 +422,8 @@ type work struct {
 	plan *plan
 	next *table.Interval // of the lists that are about to be made live; nil: none are
 
+	gone bool // of the interval's events none stands that was kept when they were read
+
 	carried map[policy.Subject]int64 // the near ends (µs) that the rows carry which this work has loaded; nil: it has loaded none
 	early   bool                     // somebody is denied whom these would let in, until they are live
 
@@ -547,14 +549,6 @@ func (w *work) skipped(days []plannedDay) {
 
 func (r *Result) setFunnel(f policy.Funnel) {
 	r.Funnel, r.Remedy = f.Suppressed(smallCell), f.Remedy()
-}
-
-// emptyHint says why an interval may hold nothing.
-func (r *Result) emptyHint() string {
-	if r.Remedy != "" {
-		return r.Funnel + "; " + r.Remedy
-	}
-	return "no file of the source holds rows of it; --at names another interval, and rapport plan shows which files were looked at"
 }
 
 // Progressed reports a sign of life, if anybody listens.

@@ -158,6 +158,10 @@ func (e *inquiry) explain(ctx context.Context) error {
 		if strings.HasPrefix(w.Step, "assemble") {
 			w.Says = "The days of its training window hold no event that may still be used: what was kept when they were read is judged again by each run."
 		}
+		if r.Hint == "" { // the source is not what is to be looked at
+			w.Says += " The error says why, and what there is to do."
+			return nil
+		}
 		e.lookAtFiles(ctx)
 		e.try("rapport plan %s --at %s", r.Job, r.Interval.End.UTC().Format(time.RFC3339))
 		e.again()

@@ -31,6 +31,7 @@ type admission struct {
 	canonical string
 	subject   policy.Subject // 0 until the subject has a number
 	erased    int64          // µs of the latest erasure, or noErasure
+	strange   bool           // that is no erasure of theirs: nobody can tell who they are, since a key was given up
 	rule      policy.Rule    // of the subject; of 0, of one without any record, which somebody who gets a number is
 }
 
@@ -93,8 +94,8 @@ func (a *admitter) all(ids *table.Column, n int, wanted func(row int) bool) []*a
 // meet finds out who an id is that has not been seen.
 func (a *admitter) meet(canonical string) *admission {
 	v := &admission{canonical: canonical, erased: noErasure}
-	if at, ok := a.sup.ErasedAt(canonical); ok {
-		v.erased = at
+	if at, marked, ok := a.sup.erased(canonical); ok {
+		v.erased, v.strange = at, !marked
 	}
 	v.subject, _ = a.ids.Find(canonical)
 	a.seen[canonical] = v

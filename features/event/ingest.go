@@ -90,6 +90,9 @@ type IngestFacts struct {
 	Places  []expect.Place `json:"-"`
 	BadRows []expect.Place `json:"bad_rows,omitempty"`
 
+	// Strangers are the rows that the funnel counts as erased for a key alone that was given up, which might have told whose they are.
+	Strangers int64 `json:"-"`
+
 	// Rows of the interval that are no event of the project, and not in the funnel.
 	UnknownKinds int64 `json:"unknown_kinds,omitempty"`         // of a kind that Source.Kinds does not have
 	IgnoredKinds int64 `json:"ignored_kinds,omitempty"`         // of one that it maps to Ignored
@@ -193,7 +196,7 @@ func (in *ingest) settle() error {
 		return err
 	}
 	f := &in.facts
-	f.Rows, f.Kept = f.Funnel.Read(), f.Funnel[policy.Kept]
+	f.Rows, f.Kept, f.Strangers = f.Funnel.Read(), f.Funnel[policy.Kept], in.found.strangers
 	if in.found.newest > math.MinInt64 {
 		in.found.counts.SeenAt(time.UnixMicro(in.found.newest))
 	}
@@ -399,7 +402,9 @@ func (in *ingest) read(ctx context.Context, a *admitter, f file) error {
 				continue
 			}
 			if why := a.judge(who, t); why != policy.Kept {
-				funnel.Add(why, 1)
+				if funnel.Add(why, 1); why == policy.Erased && who.strange {
+					q.strangers++
+				}
 				continue
 			}
 			if guard := in.Decisions.Sensitive(); guard.Has(item) && !guard.Counts(who.subject, t) {

@@ -397,15 +397,22 @@ func (j *Journal) Suppressions(ids *Identities) (*Suppressions, error) {
 // ErasedAt returns when the subject with the canonical id, or with another id that is linked to it, last asked to be forgotten, in µs since the epoch, and
 // false if never. An id that a lost key may have recognized counts as erased when that key was given up. A nil *Suppressions recognizes nobody.
 func (s *Suppressions) ErasedAt(canonical string) (int64, bool) {
+	at, _, found := s.erased(canonical)
+	return at, found
+}
+
+// erased is ErasedAt; marked says that the subject asked, and false that a key that was given up might have told.
+func (s *Suppressions) erased(canonical string) (last int64, marked, found bool) {
 	if s == nil {
-		return 0, false
+		return 0, false, false
 	}
-	last := s.ids.before(canonical)
-	found := last != 0
+	last = s.ids.before(canonical)
+	found = last != 0
 	look := func(id string) {
 		for _, form := range Forms(id) {
 			for _, k := range s.keys {
-				if at, ok := s.at[MarkOf(k, form)]; ok && (!found || at > last) {
+				at, ok := s.at[MarkOf(k, form)]
+				if marked = marked || ok; ok && (!found || at > last) {
 					last, found = at, true
 				}
 			}
@@ -415,5 +422,5 @@ func (s *Suppressions) ErasedAt(canonical string) (int64, bool) {
 	for _, other := range s.ids.links.others(canonical) {
 		look(other)
 	}
-	return last, found
+	return last, marked, found
 }

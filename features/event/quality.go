@@ -78,6 +78,8 @@ type findings struct {
 	places expect.Places
 	first  *expect.Place // of a row of unknown kind
 	newest int64         // µs
+
+	strangers int64 // IngestFacts.Strangers
 }
 
 // bad quarantines a row.
@@ -91,6 +93,7 @@ func (q *findings) merge(o *findings) {
 	q.counts.Merge(o.counts)
 	q.places.Merge(o.places)
 	q.newest = max(q.newest, o.newest)
+	q.strangers += o.strangers
 	if o.first != nil && (q.first == nil || o.first.File < q.first.File) {
 		q.first = o.first
 	}

@@ -41,7 +41,7 @@ var (
 		Refused:       "these subjects refused, withdrew or objected: nothing to do, their choice is honoured",
 		Expired:       "their consent has expired: ask them to renew it",
 		PastRetention: "these events are older than the purpose keeps them: lengthen keep.events only if the purpose needs it",
-		Erased:        "these subjects were erased: remove them from the source as well; where a key was given up as lost (rapport keys list), an id that had no row by then counts again only with a basis that is recorded after that",
+		Erased:        "these subjects were erased: remove them from the source as well",
 		NotYetValid:   "these events lie before the subjects' current consent began: no remedy, unless the consent table lacks earlier records",
 		Protected:     "these subjects are protected (protected_subjects) and never profiled: no remedy, unless the declaration matches more of them than it should",
 		SensitiveItem: "these events tell of items that count for nobody without the consent that sensitive_items names: no remedy, unless the declaration matches more of them than it should",
@@ -176,9 +176,18 @@ func (f Funnel) Suppressed(k int64) string {
 // unmatched is the share of the rows without a record of consent from which on the ids of the two may be written unlike.
 const unmatched = 0.9
 
-// Remedy says what to do about the largest loss that needs something done, or "" if there is none: that people refused, are protected or have not been asked is
-// no fault of the data, and where some have a record the ids match. Ties go to the earlier stage.
+// Remedy says what to do about the largest loss that needs something done, or "" if there is none.
 func (f Funnel) Remedy() string {
+	worst := f.Loss()
+	if worst == Kept {
+		return ""
+	}
+	return fmt.Sprintf("%s: %s", worst, remedies[worst])
+}
+
+// Loss is the largest loss that needs something done, or Kept if there is none: that people refused, are protected or have not been asked is no fault of the data,
+// and where some have a record the ids match. Ties go to the earlier stage.
+func (f Funnel) Loss() Reason {
 	worst := Kept
 	for _, r := range stages {
 		switch r {
@@ -195,10 +204,7 @@ func (f Funnel) Remedy() string {
 			worst = r
 		}
 	}
-	if worst == Kept {
-		return ""
-	}
-	return fmt.Sprintf("%s: %s", worst, remedies[worst])
+	return worst
 }
 
 // group prints n with thousands separated by commas.
