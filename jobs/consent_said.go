@@ -247,13 +247,13 @@ func (c *Consenter) Record(ctx context.Context, sent []event.Said) (*Consented, 
 	}
 	epoch, now := journal.Epoch(), c.r.Now()
 	out := &Consented{Effective: now.UTC()}
-	var records []policy.Record
+	var records, beside []policy.Record // beside: of further numbers of the same people
 	unknown := map[string]bool{}
 	for i, s := range sent {
 		if !ids.Knows(s.ID) {
 			unknown[s.ID] = true
 		}
-		r, withheld, err := event.ConsentOf(ids, now, s)
+		r, others, withheld, err := event.ConsentOf(ids, now, s)
 		if err != nil {
 			return nil, &BadRecord{i, err}
 		}
@@ -264,7 +264,7 @@ func (c *Consenter) Record(ctx context.Context, sent []event.Said) (*Consented, 
 		if withheld {
 			out.Withheld++
 		}
-		records = append(records, r)
+		records, beside = append(records, r), append(beside, others...)
 	}
 	out.Unknown = len(unknown)
 	people := map[string]bool{}
@@ -284,6 +284,10 @@ func (c *Consenter) Record(ctx context.Context, sent []event.Said) (*Consented, 
 	}
 	out.Subjects = len(subjects)
 	c.count(out, slices.Values(records))
+	for _, r := range beside {
+		subjects[r.Subject] = true
+	}
+	records = append(records, beside...)
 	return out, c.keep(ctx, out, c.denied(ctx, ids, joinSaid(nil, records), subjects), func(ctx context.Context) error {
 		return saidInbox.put(ctx, c.r, journal, epoch, ids, records)
 	})

@@ -119,7 +119,8 @@ func (r *Runner) dossier(ctx context.Context, job *Job, canonical string, see fu
 	if !known {
 		return out, nil
 	}
-	records, err := w.recordsOf(ctx, w.plan, func(of policy.Subject) bool { return of == s })
+	numbers := append([]policy.Subject{s}, w.plan.ids.Beside(canonical, s)...)
+	records, err := w.recordsOf(ctx, w.plan, func(of policy.Subject) bool { return slices.Contains(numbers, of) })
 	if err != nil {
 		return nil, err
 	}
@@ -150,18 +151,20 @@ func (r *Runner) dossier(ctx context.Context, job *Job, canonical string, see fu
 	held := map[string]*Holding{}
 	for _, t := range tables {
 		c, store := t.commit, storeOf(t.commit.Step, t.output)
-		err := w.rowsOf(ctx, c.Outputs[t.output], s, func(b *table.Batch) error {
-			if held[store] == nil {
-				held[store] = &Holding{Store: store}
+		for _, s := range numbers {
+			err := w.rowsOf(ctx, c.Outputs[t.output], s, func(b *table.Batch) error {
+				if held[store] == nil {
+					held[store] = &Holding{Store: store}
+				}
+				held[store].holds(b)
+				if see == nil {
+					return nil
+				}
+				return see(c, t.output, b)
+			})
+			if err != nil {
+				return nil, fmt.Errorf("read what is held of a person: %s: %w", c.Key, err)
 			}
-			held[store].holds(b)
-			if see == nil {
-				return nil
-			}
-			return see(c, t.output, b)
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read what is held of a person: %s: %w", c.Key, err)
 		}
 	}
 	for _, store := range slices.Sorted(maps.Keys(held)) {

@@ -71,23 +71,19 @@ func (p *Preferrer) Prefer(ctx context.Context, canonical []string, asked []poli
 	}
 	var denied []string
 	for _, id := range canonical {
-		mine, withheld, err := event.PreferencesOf(ids, id, asked)
+		mine, beside, withheld, err := event.PreferencesOf(ids, id, asked)
 		if err != nil {
 			return nil, fmt.Errorf("preferences: %w", err)
 		}
-		out.Withheld += withheld
-		records = append(records, mine...)
-		for _, wants := range policy.Wanted(now, mine) {
-			if listless(wants, p.broad) {
-				key := event.OnlineKey(r.Keys.ServingKey(), ids.Links().Main(id))
-				if s, known := ids.Find(id); known { // by the key that generations hold them by
-					key, _ = ids.OnlineKey(s)
-				}
+		out.Withheld, out.Records = out.Withheld+withheld, out.Records+len(mine)
+		records = append(append(records, mine...), beside...)
+		for s, wants := range policy.Wanted(now, slices.Concat(mine, beside)) {
+			if key, known := ids.OnlineKey(s); known && listless(wants, p.broad) { // by the key that generations hold them by
 				denied = append(denied, key)
 			}
 		}
 	}
-	out.Records, out.Denied = len(records), len(denied)
+	out.Denied = len(denied)
 	if len(records) == 0 {
 		return out, nil
 	}

@@ -150,7 +150,8 @@ func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 		text("subject", false), text("purpose", false), text("state", false), instant("effective_at", false),
 		instant("recorded_at", true), instant("expires_at", true), text("source", true), text("record_id", true),
 	}
-	var rec policy.Record // of a row
+	var beside []policy.Record // of further numbers of people
+	var rec policy.Record      // of a row
 	times := []struct {
 		to       *time.Time
 		col      int
@@ -204,14 +205,30 @@ func readConsent(ctx context.Context, d DataSet, ids *Identities, sup *Suppressi
 		if err := out.Records.Add(rec); err != nil {
 			return nil, fmt.Errorf("read consent: %s: %w", r.at(), err)
 		}
+		beside = append(beside, recordsBeside(ids, id, rec)...)
 	}
 	out.Facts.Duplicates = int64(out.Records.Sort())
 	out.Facts.Records = int64(out.Records.Len())
+	for _, rec := range beside {
+		if err := out.Records.Add(rec); err != nil {
+			return nil, fmt.Errorf("read consent: %w", err)
+		}
+	}
+	out.Records.Sort()
 	out.Facts.Quality.Kept = out.Facts.Records
 	if out.Facts.Quality = out.Facts.Quality.Result(); d.Expect.Empty() {
 		out.Facts.Quality = expect.Counts{}
 	}
 	return out, nil
+}
+
+// recordsBeside are a record of somebody with a canonical id for their further numbers.
+func recordsBeside(ids *Identities, canonical string, r policy.Record) (out []policy.Record) {
+	for _, s := range ids.Beside(canonical, r.Subject) {
+		r.Subject = s
+		out = append(out, r)
+	}
+	return out
 }
 
 // minimalRecord brings what stands beside a record to the form that is kept: a record id may contain anything, and becomes a keyed hash; a source that holds an
@@ -237,9 +254,9 @@ type Said struct {
 	RecordID string        // the sender's own; one that comes again changes nothing
 }
 
-// ConsentOf makes a record of what somebody has sent at a time, as ImportConsent does of a row. ids must have keys: Flush it. It reports whether its source
-// was withheld, for it held the person's id.
-func ConsentOf(ids *Identities, now time.Time, s Said) (r policy.Record, withheld bool, err error) {
+// ConsentOf makes a record of what somebody has sent at a time, as ImportConsent does of a row, and the same beside it for each further number of theirs
+// (Identities.Beside). ids must have keys: Flush it. It reports whether its source was withheld, for it held the person's id.
+func ConsentOf(ids *Identities, now time.Time, s Said) (r policy.Record, beside []policy.Record, withheld bool, err error) {
 	if r = s.Record; r.Recorded.IsZero() {
 		r.Recorded = now
 	}
@@ -251,11 +268,13 @@ func ConsentOf(ids *Identities, now time.Time, s Said) (r policy.Record, withhel
 		*t = t.Truncate(time.Microsecond).UTC()
 	}
 	if err := r.Check(now); err != nil {
-		return r, false, err
+		return r, nil, false, err
 	}
 	withheld = minimalRecord(&r, ids, s.ID, s.RecordID)
-	r.Subject, err = ids.Number(s.ID)
-	return r, withheld, err
+	if r.Subject, err = ids.Number(s.ID); err != nil {
+		return r, nil, withheld, err
+	}
+	return r, recordsBeside(ids, s.ID, r), withheld, nil
 }
 
 // consentSchema is the table of pseudonymized consent records.

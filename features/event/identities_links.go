@@ -457,6 +457,25 @@ func (t *Identities) byOtherForm(canonical string) iter.Seq[policy.Subject] {
 	}
 }
 
+// Beside returns the other numbers that stand for the person with a canonical id, which has one: of rows that were made when another form of an id of theirs was another id.
+// What a person says holds for these too. Nothing is looked up for ids in ASCII.
+func (t *Identities) Beside(canonical string, number policy.Subject) (out []policy.Subject) {
+	take := func(id string) {
+		for s := range t.byOtherForm(id) {
+			if s != number && !slices.Contains(out, s) {
+				out = append(out, s)
+			}
+		}
+	}
+	take(canonical)
+	if t.links != nil {
+		for _, other := range t.links.others(canonical) {
+			take(other)
+		}
+	}
+	return out
+}
+
 // Knows reports whether the table has a number for the person with the canonical id, by that or any other of their ids.
 func (t *Identities) Knows(canonical string) bool {
 	for _, id := range append(t.links.others(canonical), canonical) {

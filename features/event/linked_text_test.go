@@ -19,13 +19,13 @@ func TestTextOfLinkedIDs(t *testing.T) {
 	ids.Link(readLinks(t, b, "cookie-77,ann@shop.example", "device-5,ann@shop.example"))
 	for _, sent := range []string{"cookie-77", "ann@shop.example", "device-5"} {
 		for source, withheld := range map[string]bool{"app": false, "mail of Ann@Shop.example": true, "banner of COOKIE-77": true, "from device-5": true} {
-			r, told, err := ConsentOf(ids, time.Now(), Said{ID: sent, Record: policy.Record{Purpose: "recommend", State: policy.Withdrawn, Source: source}})
+			r, _, told, err := ConsentOf(ids, time.Now(), Said{ID: sent, Record: policy.Record{Purpose: "recommend", State: policy.Withdrawn, Source: source}})
 			if err != nil || told != withheld || withheld != (r.Source == "withheld") {
 				t.Errorf("a source that names the person: %q, withheld %v, want %v, %v", r.Source, told, withheld, err)
 			}
 		}
 		for value, withheld := range map[string]int{"sku-1": 0, "page of ann@shop.example": 1, "device-5": 1} {
-			kept, told, err := PreferencesOf(ids, sent, []policy.Wish{{Name: policy.WishDown, Value: value, At: time.Now()}})
+			kept, _, told, err := PreferencesOf(ids, sent, []policy.Wish{{Name: policy.WishDown, Value: value, At: time.Now()}})
 			if err != nil || told != withheld || len(kept)+told != 1 {
 				t.Errorf("a value that names the person: %d kept, %d withheld, want %d, %v", len(kept), told, withheld, err)
 			}

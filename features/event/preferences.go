@@ -49,7 +49,7 @@ func ReadPreferences(ctx context.Context, d DataSet, ids *Identities, sup *Suppr
 		{Name: d.column("value"), Type: table.String, Optional: true},
 		{Name: d.column("time"), Type: table.Time},
 	}
-	var out []policy.Wish
+	var out, beside []policy.Wish // beside: of further numbers of people
 	var counts expect.Counts
 	for r, err := range d.scan(ctx, objs, wants, &counts) {
 		if err != nil {
@@ -84,11 +84,29 @@ func ReadPreferences(ctx context.Context, d DataSet, ids *Identities, sup *Suppr
 			return fail(err)
 		}
 		out = append(out, w)
+		beside = append(beside, wishesBeside(ids, id, w)...)
 	}
-	slices.SortFunc(out, policy.Wish.Compare)
-	out = slices.CompactFunc(out, func(a, b policy.Wish) bool { return a.Compare(b) == 0 })
+	out = joinedWishes(out)
 	facts.Records = int64(len(out))
+	if len(beside) > 0 {
+		out = joinedWishes(append(out, beside...))
+	}
 	return out, facts, nil
+}
+
+// joinedWishes brings wishes in their order, each once.
+func joinedWishes(wishes []policy.Wish) []policy.Wish {
+	slices.SortFunc(wishes, policy.Wish.Compare)
+	return slices.CompactFunc(wishes, func(a, b policy.Wish) bool { return a.Compare(b) == 0 })
+}
+
+// wishesBeside are a wish of somebody with a canonical id for their further numbers.
+func wishesBeside(ids *Identities, canonical string, w policy.Wish) (out []policy.Wish) {
+	for _, s := range ids.Beside(canonical, w.Subject) {
+		w.Subject = s
+		out = append(out, w)
+	}
+	return out
 }
 
 // minimalWish brings what somebody asked for to the form that is kept. It is false if the value holds an id of the person's own, be it a linked one, which may
@@ -148,23 +166,24 @@ func wordRune(r rune) bool {
 }
 
 // PreferencesOf makes records of what one person has asked for at a time, as ReadPreferences does of a file's rows. ids must have keys: Flush it. It
-// reports how many were left out because their value holds the person's own id.
-func PreferencesOf(ids *Identities, canonical string, asked []policy.Wish) (records []policy.Wish, withheld int, err error) {
+// reports how many were left out because their value holds the person's own id. Beside are the same for each further number of theirs (Identities.Beside).
+func PreferencesOf(ids *Identities, canonical string, asked []policy.Wish) (records, beside []policy.Wish, withheld int, err error) {
 	for _, w := range asked {
 		mine, err := minimalWish(&w, ids, canonical)
 		if err != nil {
-			return nil, 0, err
+			return nil, nil, 0, err
 		}
 		if !mine {
 			withheld++
 			continue
 		}
 		if w.Subject, err = ids.Number(canonical); err != nil {
-			return nil, 0, err
+			return nil, nil, 0, err
 		}
 		records = append(records, w)
+		beside = append(beside, wishesBeside(ids, canonical, w)...)
 	}
-	return records, withheld, nil
+	return records, beside, withheld, nil
 }
 
 // preferenceSchema is the table of pseudonymized preferences.

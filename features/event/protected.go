@@ -84,6 +84,9 @@ func ReadProtected(ctx context.Context, p ProtectedPlan) (subjects []policy.Subj
 			}
 		}
 		found[s] = true
+		for _, other := range p.Identities.Beside(id, s) {
+			found[other] = true
+		}
 	}
 	for s := range found {
 		subjects = append(subjects, s)
