@@ -4,7 +4,8 @@
 //
 // States are large and hold no pointers: a collection of them costs next to nothing, and with Go's usual setting as much as they are, or more, would lie about
 // between two. So while an engine builds, a tenth of what is held may lie about. A build that goes on from a prior one never holds its states together: it
-// ends at some 90 MB, and a collection at each tenth of so little was a sixth of its time. It may have a floor of garbage as well.
+// ends at some 90 MB, and a collection at each tenth of so little was a sixth of its time. It may have a floor of garbage as well, from its
+// beginning on: of a fresh process even two collections on the way there were a twentieth.
 //
 // An ingest holds the identity table and what is decided of everybody, and the reading of a feed of consent its records: what they hold is small beside states, and their garbage is many
 // small pieces. At Usual what they hold would count four times in a peak; with a quarter of it as garbage the feed's reading peaks at three fifths of what it takes with as much as it
@@ -59,13 +60,26 @@ const (
 )
 
 // work is what the engines at work share that have begun: the percentage is the process's, and the last one gives it back.
-var work struct {
+var work setting
+
+type setting struct {
 	sync.Mutex
 	engines, before int
 	floor           uint64 // of those at work, the smallest
+	limit           int64  // of the process's memory, before them
 	turn            int    // counts settings that were given back
 
 	sparing, usual int // others at work that hold much, and what the percentage was before them
+}
+
+// leastHeap is the heap that Go does not collect at a percentage of 100.
+const leastHeap = 4 << 20
+
+// leaves is the percentage of what the last collection has found to be held that the floor is.
+func (w *setting) leaves() int {
+	held := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(held)
+	return int(w.floor * 100 / max(held[0].Value.Uint64(), leastHeap))
 }
 
 // sparingPercent is how much of what is held may lie about while such others are at work.
@@ -109,10 +123,12 @@ func begin(floor uint64) (end func()) {
 	w.Lock()
 	defer w.Unlock()
 	if w.engines++; w.engines == 1 {
-		w.before, w.floor = debug.SetGCPercent(-1), floor
-		adjust()
+		w.before, w.limit, w.floor = debug.SetGCPercent(-1), debug.SetMemoryLimit(-1), floor
 		if floor > 0 {
+			open()
 			watch(w.turn)
+		} else {
+			adjust()
 		}
 	} else if floor < w.floor {
 		w.floor = floor
@@ -124,6 +140,7 @@ func begin(floor uint64) (end func()) {
 		if w.engines--; w.engines == 0 {
 			w.turn++
 			debug.SetGCPercent(w.before)
+			debug.SetMemoryLimit(w.limit)
 		}
 	}
 }
@@ -131,9 +148,17 @@ func begin(floor uint64) (end func()) {
 // adjust sets the percentage that leaves the floor, by what the last collection has found to be held; never more than it was before: what is held may grow
 // before the next collection tells.
 func adjust() {
-	held := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(held)
-	debug.SetGCPercent(max(percent, min(work.before, int(work.floor*100/max(held[0].Value.Uint64(), 1)))))
+	debug.SetGCPercent(max(percent, min(work.before, work.leaves())))
+	debug.SetMemoryLimit(work.limit)
+}
+
+// open sets the percentage that leaves the floor until the first collection, whatever it was before: of the little that a process has held when its night begins it is
+// large. Should what is held have grown far when that collection is over, another one comes before as much lies about, for as long as nobody has adjusted.
+func open() {
+	debug.SetGCPercent(max(percent, work.leaves()))
+	all := []metrics.Sample{{Name: "/memory/classes/total:bytes"}}
+	metrics.Read(all)
+	debug.SetMemoryLimit(min(work.limit, int64(all[0].Value.Uint64()+4*work.floor)))
 }
 
 // watch adjusts after each collection, as long as the turn lasts.

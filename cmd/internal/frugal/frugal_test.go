@@ -49,6 +49,7 @@ func TestGarbageIsCollectedOften(t *testing.T) {
 			}
 		}
 	}
+	limit := debug.SetMemoryLimit(-1)
 	often := collections(build(features.Plan{}))
 	night := collections(build(features.Plan{Prior: &features.Prior{}}))
 	if often < 20 {
@@ -59,6 +60,21 @@ func TestGarbageIsCollectedOften(t *testing.T) {
 	}
 	if got := debug.SetGCPercent(300); got != 300 {
 		t.Errorf("after builds the percentage is %d, want the 300 that it was", got)
+	}
+	if got := debug.SetMemoryLimit(-1); got != limit {
+		t.Errorf("after builds the limit of memory is %d, want the %d that it was", got, limit)
+	}
+}
+
+// The night of a process that has held little is not collected before the floor, at whatever its heap began.
+func TestFloorOfAFreshProcess(t *testing.T) {
+	t.Setenv("GOGC", "")
+	defer debug.SetGCPercent(debug.SetGCPercent(300))
+	if n := collections(func() {
+		defer begin(nightFloor)()
+		_, _ = wasteful{bytes: nightFloor / 2}.Build(t.Context(), features.Plan{})
+	}); n > 0 {
+		t.Errorf("half of the floor's garbage is collected %d times", n)
 	}
 }
 
