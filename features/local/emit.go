@@ -351,9 +351,24 @@ func (b *buffer) zeros(which int) []int64 {
 func (c *classState) addCounts(to []int64, x counter, bucket int, slots []uint32) {
 	along, at, shift := c.along, (bucket*c.cells+x.word)*c.across, x.shift&63
 	to = to[:len(slots)]
+	if col := c.run(bucket*c.cells+x.word, slots); col != nil {
+		for i, w := range col[:len(to)] {
+			to[i] += int64(uint32(w >> shift))
+		}
+		return
+	}
 	for i, slot := range slots {
 		to[i] += int64(uint32(c.words[int(slot)*along+at] >> shift))
 	}
+}
+
+// run returns a cell's words of some slots, which ascend, if they stand one after another, as they do where a night has columns and loses nobody; else nil.
+func (c *classState) run(cell int, slots []uint32) []uint64 {
+	n := len(slots)
+	if c.along != 1 || n == 0 || int(slots[n-1]-slots[0]) != n-1 {
+		return nil
+	}
+	return c.cell(cell)[slots[0]:][:n]
 }
 
 // putRatios writes part / all, null where that is 0 / 0.
@@ -443,6 +458,12 @@ func (b *buffer) addSums(c *classState, sum int) bool {
 	for w := range c.windows {
 		cell := w*c.cells + c.class.sums[sum].word
 		out, sums, high, low, along := b.windowed[w*n:][:n], b.sums, c.cell(cell), c.cell(cell+1), c.along
+		if hi, lo := c.run(cell, b.slots), c.run(cell+1, b.slots); hi != nil {
+			if !addRun(sums, out, hi, lo, w == 0) {
+				return false
+			}
+			continue
+		}
 		for i, slot := range b.slots {
 			at := int(slot) * along
 			s := aggregate.Sum{Hi: math.Float64frombits(high[at]), Lo: math.Float64frombits(low[at])}
@@ -457,6 +478,26 @@ func (b *buffer) addSums(c *classState, sum int) bool {
 	}
 	b.summed = sum
 	return true
+}
+
+// addRun adds sums, of which these are the words, to sums, or if first it sets them, and out to what they come to. False if pairs of floats don't hold one.
+func addRun(sums []aggregate.Sum, out []float64, hi, lo []uint64, first bool) bool {
+	n := len(sums)
+	hi, lo, out = hi[:n], lo[:n], out[:n]
+	if first {
+		for i := range sums {
+			s := aggregate.Sum{Hi: math.Float64frombits(hi[i]), Lo: math.Float64frombits(lo[i])}
+			sums[i], out[i] = s, s.Result()
+		}
+		return true
+	}
+	left := uint64(0) // the bits of rests
+	for i, s := range sums {
+		rest, restOfLow := s.Add(math.Float64frombits(hi[i])), s.Add(math.Float64frombits(lo[i]))
+		left |= math.Float64bits(rest) | math.Float64bits(restOfLow)
+		sums[i], out[i] = s, s.Result()
+	}
+	return left<<1 == 0 // but for signs of zeros
 }
 
 // putSum writes a sum, a mean or a decayed sum of a slot, of which more than pairs of floats may be kept.
