@@ -249,8 +249,9 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 			return nil, err
 		}
 	}
+	later := int64(0) // the first end of a basis that is not near, and was not known
 	if was != nil {
-		if err := w.denyShortened(ctx, p.ids, was, is); err != nil {
+		if later, err = w.denyShortened(ctx, p.ids, was, is); err != nil {
 			return nil, err
 		}
 	}
@@ -269,7 +270,7 @@ func (w *work) readFeed(ctx context.Context, p *plan, alone []policy.Record) (*c
 	}
 	m := c.Outputs["records"]
 	out.records, out.stored = nil, &m
-	return out, nil
+	return out, w.narrow(ctx, later) // once more: who looked for new feeds before this one stood may have moved it on
 }
 
 // carryOver adds the withdrawals of the snapshot before to what has been read, under the numbers that their people have now.

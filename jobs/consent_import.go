@@ -85,11 +85,11 @@ func (c *Consenter) Import(ctx context.Context, d event.DataSet, accept *Accepte
 	}
 	out.Subjects = records.People()
 	c.count(out, records.All())
-	denied, err := c.deniedBy(ctx, w, ids, records)
+	denied, later, err := c.deniedBy(ctx, w, ids, records)
 	if err != nil {
 		return nil, err
 	}
-	err = c.keep(ctx, out, denied, func(ctx context.Context) error {
+	err = c.keep(ctx, out, denied, later, func(ctx context.Context) error {
 		return saidInbox.putTable(ctx, c.r, journal, epoch, ids, func(ctx context.Context, prefix string) (table.Manifest, error) {
 			return records.Store(ctx, c.r.Bucket, prefix)
 		})
@@ -118,12 +118,12 @@ func onlineKeysOf(ids *event.Identities, records iter.Seq[policy.Record]) iter.S
 }
 
 // deniedBy returns the online keys of those whom records deny as of now beside all that is known: who has one in effect for a purpose of lists, and no basis by all of them; and who has
-// a basis that ends soon, and is served by a row that does not know of that.
-func (c *Consenter) deniedBy(ctx context.Context, w *work, ids *event.Identities, records *event.Records) (keys []string, err error) {
+// a basis that ends soon, and is served by a row that does not know of that. later is the first of the other ends that were not known (µs; 0: there is none).
+func (c *Consenter) deniedBy(ctx context.Context, w *work, ids *event.Identities, records *event.Records) (keys []string, later int64, err error) {
 	p := w.plan
 	by, err := p.consent.decide(ctx, w.Bucket, p.people(p.journal.Withdrawals()), records, w.now, p.linked.erasures, c.purposes...)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	var last policy.Subject
 	begun := false
@@ -134,13 +134,18 @@ func (c *Consenter) deniedBy(ctx context.Context, w *work, ids *event.Identities
 		}
 		key, ok := ids.OnlineKey(r.Subject)
 		d, told := by[i].Of(r.Subject), !r.Effective.After(w.now) && !r.Recorded.After(w.now)
+		if d.Expires != 0 && !d.Denied() && !endsNear(d.Expires, w.now) {
+			if was := p.trainingDecisions; !was.Of(r.Subject).Denied() && earliest(was.Expires(r.Subject), d.Expires) != was.Expires(r.Subject) {
+				later = earliest(later, d.Expires)
+			}
+		}
 		if !ok || d.Denied() && !told || !d.Denied() && !(endsNear(d.Expires, w.now) && c.r.outlives(ctx, key, d.Expires, w.now)) {
 			continue
 		}
 		begun, last, keys = true, r.Subject, append(keys, key)
 	}
 	slices.Sort(keys)
-	return keys, nil
+	return keys, later, nil
 }
 
 // imported tells of a file by its digests when it was recorded; nil: it was not.

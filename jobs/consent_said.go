@@ -288,7 +288,8 @@ func (c *Consenter) Record(ctx context.Context, sent []event.Said) (*Consented, 
 		subjects[r.Subject] = true
 	}
 	records = append(records, beside...)
-	return out, c.keep(ctx, out, c.denied(ctx, ids, joinSaid(nil, records), subjects), func(ctx context.Context) error {
+	denied, later := c.denied(ctx, ids, joinSaid(nil, records), subjects)
+	return out, c.keep(ctx, out, denied, later, func(ctx context.Context) error {
 		return saidInbox.put(ctx, c.r, journal, epoch, ids, records)
 	})
 }
@@ -328,8 +329,8 @@ func (c *Consenter) count(out *Consented, records iter.Seq[policy.Record]) {
 	}
 }
 
-// keep records what out counts, and denies whom that denies, by online key.
-func (c *Consenter) keep(ctx context.Context, out *Consented, denied []string, put func(context.Context) error) error {
+// keep records what out counts, denies whom that denies, by online key, and narrows the horizon to a later end (µs; 0: there is none).
+func (c *Consenter) keep(ctx context.Context, out *Consented, denied []string, later int64, put func(context.Context) error) error {
 	if out.Records == 0 {
 		return nil
 	}
@@ -339,18 +340,19 @@ func (c *Consenter) keep(ctx context.Context, out *Consented, denied []string, p
 	if err := put(ctx); err != nil {
 		return err
 	}
-	if out.Denied = len(denied); out.Denied == 0 {
-		return nil
+	err := c.r.narrow(ctx, later)
+	if out.Denied = len(denied); out.Denied > 0 {
+		err = errors.Join(c.r.Online.Deny(ctx, denied...), err)
 	}
-	if err := c.r.Online.Deny(ctx, denied...); err != nil {
+	if err != nil {
 		return fmt.Errorf("consent: recorded, and effective with the next run; the online store could not be told: %w", err)
 	}
 	return nil
 }
 
 // denied returns the online keys of those subjects whom records deny as of now: who has a record in effect for a purpose of lists, and no basis by it; and who has one that
-// ends soon, and is served by a row that does not know of that.
-func (c *Consenter) denied(ctx context.Context, ids *event.Identities, records []policy.Record, of map[policy.Subject]bool) (keys []string) {
+// ends soon, and is served by a row that does not know of that. later is the first of the other ends of which such a row does not know (µs; 0: there is none).
+func (c *Consenter) denied(ctx context.Context, ids *event.Identities, records []policy.Record, of map[policy.Subject]bool) (keys []string, later int64) {
 	now := c.r.Now()
 	in := map[string]map[policy.Subject]bool{} // purpose → subjects with a record in effect
 	for _, r := range records {
@@ -379,15 +381,19 @@ func (c *Consenter) denied(ctx context.Context, ids *event.Identities, records [
 		}
 	}
 	for s, end := range c.ends(records, of, now) {
-		if key, ok := ids.OnlineKey(s); ok && !denied[s] && c.r.outlives(ctx, key, end, now) {
+		switch key, ok := ids.OnlineKey(s); {
+		case !ok || denied[s] || !c.r.outlives(ctx, key, end, now):
+		case endsNear(end, now):
 			keys = append(keys, key)
+		default:
+			later = earliest(later, end)
 		}
 	}
 	slices.SortFunc(keys, cmp.Compare[string])
-	return keys
+	return keys, later
 }
 
-// ends are the near ends (µs) that records set to what subjects are served by.
+// ends are the ends (µs) that records set to what subjects are served by.
 func (c *Consenter) ends(records []policy.Record, of map[policy.Subject]bool, now time.Time) map[policy.Subject]int64 {
 	type basis struct {
 		subject policy.Subject
@@ -404,8 +410,8 @@ func (c *Consenter) ends(records []policy.Record, of map[policy.Subject]bool, no
 	for _, p := range c.purposes {
 		for s := range of {
 			end := policy.Ends(p.Basis, by[basis{s, p.Name}], now)
-			if have, is := out[s]; endsNear(end, now) && (!is || end < have) {
-				out[s] = end
+			if end != 0 {
+				out[s] = earliest(out[s], end)
 			}
 		}
 	}

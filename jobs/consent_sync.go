@@ -121,6 +121,9 @@ func (r *Runner) syncConsent(ctx context.Context, js []*Job, caller Caller, acce
 
 // denyNow denies whoever may not be profiled, or does not want to be, and is not denied yet. It returns how many these are.
 func (w *work) denyNow(ctx context.Context) (int, error) {
+	if err := w.seeToEnds(ctx); err != nil {
+		return 0, err
+	}
 	denied, err := w.Online.Denied(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("online deny set: %w", err)

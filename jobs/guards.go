@@ -318,9 +318,12 @@ func (w *work) lapsed(ctx context.Context) map[policy.Subject]bool {
 	return out
 }
 
-// readmit lets those back in whom lapsed, returned or outlived has kept out, now that other lists are live.
+// readmit lets those back in whom lapsed, returned or outlived has kept out, now that other lists are live, and moves the horizon to what these do not carry.
 func (w *work) readmit(ctx context.Context) error {
 	w.next = nil
+	if err := w.seeFurther(ctx); err != nil {
+		return err
+	}
 	if w.early {
 		return w.deny(ctx)
 	}

@@ -174,7 +174,11 @@ func (w *work) reload(ctx context.Context, live registry.Live, v registry.Versio
 		out.Did, why = "swapped", "the store held the generation, and served another or none"
 	}
 	out.Why, out.Fence = why, live.Fence
-	if err := errors.Join(w.swap(ctx, live), w.readmit(ctx)); err != nil {
+	err = w.swap(ctx, live)
+	if err == nil && w.carried == nil { // a generation that was kept
+		err = w.denyOutlived(ctx)
+	}
+	if err := errors.Join(err, w.readmit(ctx)); err != nil {
 		return err
 	}
 	p, err := w.Online.Live(ctx)

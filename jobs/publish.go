@@ -215,6 +215,11 @@ func (w *work) deny(ctx context.Context) error {
 	if restored {
 		w.res.Flags = append(w.res.Flags, "the online store had lost the fallback: it is on again, until rapport online fallback off")
 	}
+	if w.carried == nil { // else other lists are about to be live
+		if err := w.seeToEnds(ctx); err != nil {
+			return err
+		}
+	}
 	have := map[string]bool{}
 	denied, err := w.Online.Denied(ctx)
 	store, able := w.Online.(online.DenyRestorer)

@@ -424,8 +424,8 @@ type work struct {
 
 	gone bool // of the interval's events none stands that was kept when they were read
 
-	carried map[policy.Subject]int64 // the near ends (µs) that the rows carry which this work has loaded; nil: it has loaded none
-	early   bool                     // somebody is denied whom these would let in, until they are live
+	carried *policy.Decisions // by which the rows were loaded that this work has loaded; nil: it has loaded none
+	early   bool              // somebody is denied whom these would let in, until they are live
 
 	accept *Accepted                             // a held feed of consent is let through
 	ahead  func(context.Context, *consent) error // is told of a new feed of consent before it is committed; nil: nobody

@@ -35,7 +35,7 @@ func (s *shop) personalizedAt(id string, at time.Time) bool {
 }
 
 // TestEndsAreServed: who ends its consent by a time to come, whichever way it is said, is served no list beyond that time though no job runs any more; who ends it later than in thirty days,
-// or not at all, loses nothing until then; and the lists of the next night carry the end and are read until it, a rollback's too.
+// or not at all, loses nothing until then, when nobody is served a list while no job runs; and the lists of the next night carry the end and are read until it, a rollback's too.
 func TestEndsAreServed(t *testing.T) {
 	s := newShop(t, smallWorld)
 	s.night(5)
@@ -66,6 +66,10 @@ func TestEndsAreServed(t *testing.T) {
 	}
 	if out := s.saying(other, policy.Record{State: policy.Withdrawn, Effective: now.AddDate(0, 0, 40)}); out.Denied != 0 {
 		t.Errorf("a withdrawal that is weeks off denies now: %+v", out)
+	}
+	later := now.AddDate(0, 0, 40)
+	if !s.personalizedAt(other, later.Add(-time.Second)) || s.personalizedAt(other, later) {
+		t.Error("a list that knows of no end is read beyond one that is weeks off, while no job runs, or not until then")
 	}
 
 	// By a file.
@@ -107,6 +111,9 @@ func TestEndsAreServed(t *testing.T) {
 			t.Error("a list is served beyond its end")
 		}
 	}
+	if !s.personalizedAt(other, later.Add(-time.Second)) || s.personalizedAt(other, later) || !s.personalizedAt(year, later) {
+		t.Error("weeks later: who withdrew to that day is served beyond it, or somebody else is not, though all lists know of it")
+	}
 	if s.personalized(askew) || s.personalized(unsure) || !s.personalized(year) {
 		t.Error("the night after: who withdrew has a list, or who did not has none")
 	}
@@ -122,6 +129,96 @@ func TestEndsAreServed(t *testing.T) {
 	}
 	if !s.personalized(year) {
 		t.Error("rolled back, somebody whose consent goes on has no list")
+	}
+	if s.personalizedAt(other, later) {
+		t.Error("rolled back, a list is served beyond an end that is weeks off")
+	}
+}
+
+// TestEndsFarOff: who ends its consent in weeks is denied as that comes near, by whatever reads policy, where no night makes lists meanwhile, for a gate or a pin lets none through; nobody else
+// loses anything then. While nothing runs at all, nobody is served a list from the first end on that lists do not know.
+func TestEndsFarOff(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.night(5)
+	ids := s.admitted(5)
+	first, second, fed, filed, rest := ids[0], ids[1], ids[2], ids[3], ids[4]
+	now := nightAfter(5).Add(time.Hour)
+	at := func(days int) time.Time { return now.AddDate(0, 0, days) }
+	to := func(days int) { s.runner.Now = func() time.Time { return at(days) } }
+	horizon := func(want int, why string) {
+		t.Helper()
+		got, err := s.opened.Online.Horizon(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		is := "none"
+		if got != 0 {
+			is = time.UnixMicro(got).Sub(now).String()
+		}
+		if want != 0 && got != at(want).UnixMicro() || want == 0 && got != 0 {
+			t.Errorf("%s: the horizon is %s from now, want %d days", why, is, want)
+		}
+	}
+	to(0)
+	horizon(0, "nobody has said anything")
+	s.saying(second, policy.Record{State: policy.Withdrawn, Effective: at(60)})
+	horizon(60, "one record")
+	s.saying(first, policy.Record{State: policy.RenewedConsentGiven, Expires: at(40)})
+	horizon(40, "an earlier one")
+	s.saying(rest, policy.Record{State: policy.RenewedConsentGiven})
+	horizon(40, "one without an end")
+
+	hand := storage.NewMemory(s.runner.Wall)
+	row := says(filed, "recommend", "Withdrawn", at(38).Sub(smallWorld.Start))
+	row.Recorded = now.UnixMicro()
+	writeParquet(t, hand, "one.parquet", []rawConsent{row})
+	if _, err := s.runner.Consenter([]*jobs.Job{s.job}).Import(t.Context(), event.DataSet{Bucket: hand, Path: "one.parquet"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	horizon(38, "a file")
+	feed := readParquet[rawConsent](t, s.raw, consentFile)
+	ends := says(fed, "recommend", "RenewedConsentGiven", now.Sub(smallWorld.Start))
+	ends.Expires = at(36).UnixMicro()
+	writeParquet(t, s.raw, consentFile, append(feed, ends))
+	sync := func() {
+		t.Helper()
+		if _, err := s.runner.SyncConsent(t.Context(), []*jobs.Job{s.job}, jobs.Caller{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sync()
+	horizon(36, "a feed")
+	for _, id := range ids {
+		if !s.personalizedAt(id, at(36).Add(-time.Second)) || s.personalizedAt(id, at(36)) {
+			t.Error("while nothing runs, somebody has a list beyond an end that the lists do not know, or none before")
+		}
+	}
+
+	// No lists are made, but policy is read.
+	to(5)
+	sync()
+	horizon(36, "none is near")
+	to(9)
+	sync() // those of the 36th and 38th day are near
+	horizon(40, "two are denied")
+	if s.personalized(fed) || s.personalized(filed) || !s.personalized(first) || !s.personalizedAt(rest, at(39)) {
+		t.Error("as ends come near, one of them is served yet, or somebody else is not")
+	}
+	to(20)
+	if _, err := s.runner.Run(t.Context(), s.job, s.interval(5), jobs.Options{Through: jobs.ThroughIngest}); err != nil {
+		t.Fatal(err)
+	}
+	horizon(60, "a run without lists")
+	if s.personalized(first) || s.personalized(fed) || !s.personalized(second) || !s.personalizedAt(rest, at(59)) {
+		t.Error("a run without lists lets somebody in, or denies somebody else")
+	}
+	if s.personalizedAt(second, at(60)) {
+		t.Error("a list is served beyond the last end")
+	}
+	s.night(6) // by whose clock they are far off again, and in the lists
+	horizon(0, "lists carry all of them")
+	if !s.personalized(fed) || s.personalizedAt(fed, at(36)) || s.personalizedAt(second, at(60)) || !s.personalizedAt(rest, at(400)) {
+		t.Error("lists that carry the ends are served beyond them, or not until then, or withheld from somebody else")
 	}
 }
 

@@ -22,6 +22,8 @@ var (
 	ErrLive = errors.New("generation is live")
 	// ErrFallback says that the key belongs to a subject, and that nobody's rows are served for now. It is an ErrDenied.
 	ErrFallback = fmt.Errorf("the fallback is on: %w", ErrDenied)
+	// ErrOverdue says that the horizon has come: the live rows do not know of an end of consent that has passed. It is an ErrFallback.
+	ErrOverdue = fmt.Errorf("the lists are older than an end of consent that they do not know of, and the next that are published will: %w", ErrFallback)
 	// ErrCorrupt says that what the store holds is damaged; the error names what, and what to do.
 	ErrCorrupt = errors.New("online store damaged")
 	// ErrReadOnly says that the server takes no writes; the error says why, and what to do.
@@ -79,7 +81,7 @@ type Store interface {
 	// Live returns the current pointer, or ErrNoGeneration.
 	Live(ctx context.Context) (Pointer, error)
 	// Get reads a key of the live generation; now is µs since the epoch. It returns ErrDenied for a denied owner, ErrFallback for any owner
-	// while the fallback is on, ErrNotFound for an absent or expired key. The deny set and the switch are read with every lookup of an
+	// while the fallback is on or (ErrOverdue) the horizon has come, ErrNotFound for an absent or expired key. The deny set and the switch are read with every lookup of an
 	// owned row: without a deny set that is known to be whole no such row is served, but ErrCorrupt.
 	Get(ctx context.Context, key string, now int64) (Entry, Pointer, error)
 	// Scan yields every live entry (denied and expired ones too) with the given key prefix, in key order: for verify and tests.
@@ -98,6 +100,12 @@ type Store interface {
 	SetFallback(ctx context.Context, f *Fallback) error
 	// Fallback returns the switch as it was turned on last, nil if it is off.
 	Fallback(ctx context.Context) (*Fallback, error)
+	// MoveHorizon has no owned row served from a time on (µs; 0: none), whoever publishes or does not, if the horizon is still from: whoever learns of an end that
+	// live rows do not carry says so by it. It reports whether it did; to move it where it stands already succeeds, and one that is damaged is moved from anywhere. It stands outside
+	// generations.
+	MoveHorizon(ctx context.Context, from, to int64) (moved bool, err error)
+	// Horizon returns it.
+	Horizon(ctx context.Context) (int64, error)
 	// Drop removes a generation that is not live (else ErrLive). Dropping an absent one is no error.
 	Drop(ctx context.Context, gen uint64) error
 	Close() error

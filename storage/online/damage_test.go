@@ -381,3 +381,46 @@ func TestOpen(t *testing.T) {
 		t.Error("a file was opened as a store")
 	}
 }
+
+// TestDamagedHorizon: while nobody knows when it is, no owned row is served, and the next who moves it does so.
+func TestDamagedHorizon(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "online")
+	s, ctx := open(t, dir, online.Options{}), t.Context()
+	onlinetest.Load(t, s, 1, online.Entry{Key: "k/1", Owner: "o1"}, online.Entry{Key: "k/0"})
+	if err := s.Swap(ctx, online.Pointer{Generation: 1, Fence: 1}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "horizon")
+	for _, to := range []int64{1_790_000_000_000_000, 0} {
+		for name, damage := range map[string]func([]byte) []byte{
+			"empty": func([]byte) []byte { return nil }, "cut short": func(b []byte) []byte { return b[:len(b)-1] }, "halved": func(b []byte) []byte { return b[:len(b)/2] },
+			"changed": func(b []byte) []byte { return bytes.Replace(b, []byte("18"), []byte("19"), 1) },
+		} {
+			if moved, err := s.MoveHorizon(ctx, 0, 1_800_000_000_000_000); !moved || err != nil {
+				t.Fatal(moved, err)
+			}
+			whole, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rewrite(t, path, damage(whole))
+			_, err = s.Horizon(ctx)
+			_, _, owned := s.Get(ctx, "k/1", 0)
+			if !errors.Is(err, online.ErrCorrupt) || !errors.Is(owned, online.ErrCorrupt) {
+				t.Errorf("%s: %v; %v", name, err, owned)
+			}
+			if _, _, err := s.Get(ctx, "k/0", 0); err != nil {
+				t.Errorf("%s: get of an unowned row: %v", name, err)
+			}
+			if moved, err := s.MoveHorizon(ctx, 17, to); !moved || err != nil {
+				t.Errorf("%s: %v, %v", name, moved, err)
+			}
+			if at, err := s.Horizon(ctx); at != to || err != nil {
+				t.Errorf("%s: horizon %d, %v, want %d", name, at, err, to)
+			}
+			if _, err := s.MoveHorizon(ctx, to, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -14,6 +14,8 @@
 //	denied                  the deny log: framed lines {"format":1}, then {"deny":[…]} or {"allow":[…]}. Appended in place and
 //	                        synced; rewritten by rename when it is long, when its tail is torn, and by every erasure.
 //	fallback                one framed line of JSON: format, since, by, why; there is such a file while the fallback is on.
+//	horizon                 one framed line of JSON: format, and at (µs since the epoch), from when no owned row is served; there is such a file while an end of
+//	                        consent is known that live rows do not carry.
 //	load-NUMBER-NONCE/      a generation being loaded: sorted runs, then the merged table. Its file alive is locked while
 //	                        the loader lives.
 //	lock, denied.lock       file locks (flock) of writers. Readers take no lock and write nothing.
@@ -43,6 +45,7 @@
 //	{p}:erased          set: hex SHA-256 of erased owners
 //	{p}:erasures        how many erasures there have been
 //	{p}:fallback        the switch, JSON; there is such a key while it is on
+//	{p}:horizon         from when no owned row is served (µs since the epoch); there is such a key while an end of consent is known that live rows do not carry
 //	{p}:load:NUMBER     the id of the loader of a generation that is not finished; expires
 //	{p}:stage:…         owners of one large change of the deny set; expires
 //
@@ -55,6 +58,7 @@
 //	SISMEMBER {p}:denied O               is 0
 //	SISMEMBER {p}:erased SHA256HEX(O)    is 0
 //	EXISTS {p}:fallback                  is 0
+//	GET {p}:horizon                      is nil or later than now
 //
 // and if expires is 0 or later than now; else it serves the row of the key unprofiled. Our own readers do all of it in one script, lua/get.lua, which
 // is atomic and which others may use too: EVAL with the text of lua/prelude.lua and lua/get.lua, KEYS[1] = {p}:live.

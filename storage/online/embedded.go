@@ -238,7 +238,7 @@ func (e *embedded) Generations(ctx context.Context) (map[uint64]string, error) {
 	return digests, nil
 }
 
-// Get reads one key: two stats, one block, and for an owned row a look for the file fallback.
+// Get reads one key: two stats, one block, and for an owned row a look for the files fallback and horizon.
 func (e *embedded) Get(ctx context.Context, key string, now int64) (Entry, Pointer, error) {
 	if err := ctx.Err(); err != nil {
 		return Entry{}, Pointer{}, err
@@ -274,7 +274,7 @@ func readRow(t *table, key string) (Entry, error) {
 	return parseRow(key, row)
 }
 
-// permit says whether the entry may be served: its owner is not denied, nor is everybody, and it has not expired.
+// permit says whether the entry may be served: its owner is not denied, nor is everybody, the horizon has not come, and it has not expired.
 func (e *embedded) permit(ctx context.Context, entry Entry, now int64) error {
 	if entry.Owner != "" {
 		denied := false
@@ -288,6 +288,11 @@ func (e *embedded) permit(ctx context.Context, entry Entry, now int64) error {
 			return err
 		} else if f != nil {
 			return ErrFallback
+		}
+		if at, err := e.Horizon(ctx); err != nil {
+			return err
+		} else if at != 0 && now >= at {
+			return ErrOverdue
 		}
 	}
 	if entry.Expires != 0 && now >= entry.Expires {

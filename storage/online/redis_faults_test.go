@@ -260,7 +260,8 @@ func TestRedisByHand(t *testing.T) {
 			expires = expires<<8 | int64(b)
 		}
 		served = owner == "" || r.Do(t, 0, "SISMEMBER", key("denied"), "").(int64) == 1 && r.Do(t, 0, "SISMEMBER", key("denied"), owner).(int64) == 0 &&
-			r.Do(t, 0, "SISMEMBER", key("erased"), strings.TrimPrefix(online.ErasedName(owner), "erased:")).(int64) == 0 && r.Do(t, 0, "EXISTS", key("fallback")).(int64) == 0
+			r.Do(t, 0, "SISMEMBER", key("erased"), strings.TrimPrefix(online.ErasedName(owner), "erased:")).(int64) == 0 && r.Do(t, 0, "EXISTS", key("fallback")).(int64) == 0 &&
+			r.Do(t, 0, "GET", key("horizon")) == nil // else it were held against the clock
 		return owner, value, expires, served
 	}
 	compare := func() {
@@ -275,6 +276,13 @@ func TestRedisByHand(t *testing.T) {
 	}
 	compare()
 	if err := s.SetFallback(ctx, &online.Fallback{}); err != nil {
+		t.Fatal(err)
+	}
+	compare()
+	if err := s.SetFallback(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.MoveHorizon(ctx, 0, -1); err != nil { // has come at 0
 		t.Fatal(err)
 	}
 	compare()

@@ -71,7 +71,7 @@ func (s *redisStore) Get(ctx context.Context, key string, now int64) (Entry, Poi
 	}
 	owner := key[strings.LastIndexByte(key, '/')+1:]
 	for range maxReopen {
-		r, err := s.lookup(ctx, key, owner)
+		r, err := s.lookup(ctx, key, owner, now)
 		if err != nil {
 			return Entry{}, Pointer{}, s.failed("get "+keyKind(key), err)
 		}
@@ -89,6 +89,8 @@ func (s *redisStore) Get(ctx context.Context, key string, now int64) (Entry, Poi
 			return fail(p, ErrDenied)
 		case "fallback":
 			return fail(p, ErrFallback)
+		case "overdue":
+			return fail(p, ErrOverdue)
 		case "lost":
 			return fail(p, errLostRows)
 		case "undenied":
@@ -110,14 +112,14 @@ func (s *redisStore) Get(ctx context.Context, key string, now int64) (Entry, Poi
 }
 
 // lookup runs the script of Get.
-func (s *redisStore) lookup(ctx context.Context, key, owner string) (reply, error) {
+func (s *redisStore) lookup(ctx context.Context, key, owner string, now int64) (reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	hash := strings.TrimPrefix(ErasedName(owner), erasedPrefix)
-	r, err := s.eval(ctx, "get", bucketOf(key), key, owner, hash)
+	r, err := s.eval(ctx, "get", bucketOf(key), key, owner, hash, now)
 	if err != nil && away(err) && ctx.Err() == nil {
-		r, err = s.eval(ctx, "get", bucketOf(key), key, owner, hash)
+		r, err = s.eval(ctx, "get", bucketOf(key), key, owner, hash, now)
 	}
 	return r, err
 }

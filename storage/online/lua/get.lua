@@ -1,4 +1,4 @@
--- ARGV: bucket, key, who may own the row, the SHA-256 of that name
+-- ARGV: bucket, key, who may own the row, the SHA-256 of that name, now in µs (left out: the server's clock)
 local live = redis.call('HMGET', KEYS[1], 'generation', 'id', 'fence', 'meta')
 if not (live[1] and live[2] and live[3] and live[4]) then
 	return { 'none' }
@@ -39,5 +39,17 @@ if redis.call('EXISTS', P .. 'erased') == 1 then
 end
 if redis.call('EXISTS', P .. 'fallback') == 1 then
 	return answer('fallback')
+end
+local horizon = redis.call('GET', P .. 'horizon')
+if horizon then
+	local now = tonumber(ARGV[5])
+	if not now then
+		local t = redis.call('TIME')
+		now = tonumber(t[1]) * 1000000 + tonumber(t[2])
+	end
+	local at = tonumber(horizon)
+	if not at or at ~= 0 and now >= at then
+		return answer('overdue')
+	end
 end
 return answer('ok', row)

@@ -40,6 +40,7 @@ func TestStore(t *testing.T, fresh func(t *testing.T) Target) {
 		{"an erased owner may come back", testEraseAllow},
 		{"a person is known by the keys of both sides of a rotation", testKnownBy},
 		{"the fallback hides every owned row", testFallback},
+		{"the horizon hides every owned row from then on", testHorizon},
 		{"readers see the old or the new", testReaders},
 		{"recommend falls back to the list not based on profiling", testRecommend},
 		{"a cancelled call does nothing", testCancelled},

@@ -17,6 +17,7 @@ type oracle struct {
 	live        *online.Pointer
 	denied      map[string]bool
 	fallback    *online.Fallback
+	horizon     int64
 	loading     map[uint64]*oracleLoader // the loader that a later Load supersedes
 }
 
@@ -133,6 +134,8 @@ func (o *oracle) Get(_ context.Context, key string, now int64) (online.Entry, on
 		return online.Entry{}, *o.live, online.ErrDenied
 	case e.Owner != "" && o.fallback != nil:
 		return online.Entry{}, *o.live, online.ErrFallback
+	case e.Owner != "" && o.horizon != 0 && now >= o.horizon:
+		return online.Entry{}, *o.live, online.ErrOverdue
 	case e.Expires != 0 && now >= e.Expires:
 		return online.Entry{}, *o.live, online.ErrNotFound
 	}
@@ -200,6 +203,16 @@ func (o *oracle) SetFallback(_ context.Context, f *online.Fallback) error {
 	}
 	return nil
 }
+
+func (o *oracle) MoveHorizon(_ context.Context, from, to int64) (bool, error) {
+	if o.horizon != from && o.horizon != to {
+		return false, nil
+	}
+	o.horizon = to
+	return true, nil
+}
+
+func (o *oracle) Horizon(context.Context) (int64, error) { return o.horizon, nil }
 
 func (o *oracle) Fallback(context.Context) (*online.Fallback, error) { return o.fallback, nil }
 

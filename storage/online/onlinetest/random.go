@@ -13,7 +13,7 @@ import (
 
 // sentinels are the errors by which answers are compared.
 var sentinels = []error{
-	online.ErrNotFound, online.ErrNoGeneration, online.ErrFenced, online.ErrDenied, online.ErrFallback, online.ErrUnknownGeneration, online.ErrLive, online.ErrCorrupt,
+	online.ErrNotFound, online.ErrNoGeneration, online.ErrFenced, online.ErrDenied, online.ErrOverdue, online.ErrFallback, online.ErrUnknownGeneration, online.ErrLive, online.ErrCorrupt,
 }
 
 // class names the sentinels that err is.
@@ -111,6 +111,19 @@ func operationOf(rng *rand.Rand, step int) operation {
 			f = &online.Fallback{Since: int64(step), By: "somebody", Why: fmt.Sprintf("step %d", step)}
 		}
 		return operation{fmt.Sprintf("fallback %v", f), func(ctx context.Context, p *player) any { return failed(p.store.SetFallback(ctx, f)) }}
+	case n < 60:
+		from, to := int64(rng.IntN(3)), int64(rng.IntN(3)*rng.IntN(15))
+		return operation{fmt.Sprintf("move the horizon from %d to %d", from, to), func(ctx context.Context, p *player) any {
+			is := from
+			if from == 1 {
+				var err error
+				if is, err = p.store.Horizon(ctx); err != nil {
+					return failed(err)
+				}
+			}
+			moved, err := p.store.MoveHorizon(ctx, is, to)
+			return []any{moved, failed(err)}
+		}}
 	case n < 90:
 		return operation{fmt.Sprintf("get %s at %d", key, now), func(ctx context.Context, p *player) any {
 			e, at, err := p.store.Get(ctx, key, now)
@@ -131,7 +144,8 @@ func everything(ctx context.Context, s online.Store) any {
 	denied, err2 := s.Denied(ctx)
 	generations, err3 := s.Generations(ctx)
 	fallback, err4 := s.Fallback(ctx)
-	return []any{fmt.Sprintf("%+v", fallback), class(err4), rows, class(scanned), live.Generation, live.Fence, string(live.Meta), class(err), fmt.Sprint(denied), class(err2), generations, class(err3)}
+	horizon, err5 := s.Horizon(ctx)
+	return []any{horizon, class(err5), fmt.Sprintf("%+v", fallback), class(err4), rows, class(scanned), live.Generation, live.Fence, string(live.Meta), class(err), fmt.Sprint(denied), class(err2), generations, class(err3)}
 }
 
 // testRandom plays random operations on the store, through two handles, and on the oracle.
