@@ -22,7 +22,8 @@
 // Records (key, mask, lanes) are gathered by the top bits of the key's hash into 256 regions a worker; a full region, some hundred records, is added
 // to its partition at once. So states need no merge, the loop of each accumulator runs over many records, and where these touch most of a partition it is read
 // from its beginning to its end first, as the machine fetches memory best: that, not arithmetic, is what aggregation by key costs. To wait for places at random, even many
-// at a time, was a fourth of a view of three aggregates. A worker that finds a partition taken leaves its region there and goes on: a key that has a tenth of all events does not hold up the others. Nothing depends on who was first, for every state is exact and
+// at a time, was a fourth of a view of three aggregates. Where states are far larger than a cache regions
+// grow with them, to a sixteenth: four times as many records that meet a partition at once made a build of 100 M events a fourth quicker. A worker that finds a partition taken leaves its region there and goes on: a key that has a tenth of all events does not hold up the others. Nothing depends on who was first, for every state is exact and
 // commutative (packages features, features/aggregate).
 //
 // States are flat words without pointers, one record an entity and class: all cells of one bucket side by side, so that an event touches one or two cache

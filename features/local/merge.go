@@ -32,7 +32,7 @@ func (t *taker) merge(pt *partition) error {
 func (s *scan) mostRows() int {
 	most := 0
 	for _, g := range s.prog.groups {
-		most = max(most, g.regionRows(max(regionWords, gatherWords)))
+		most = max(most, g.regionRows(mostWords))
 	}
 	return most
 }

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"runtime"
 	"slices"
 
 	"github.com/rapport-ml/rapport/features/aggregate"
@@ -28,10 +29,13 @@ type scatter struct {
 	places []uint32 // of some, where its record stands in the slab
 }
 
-// A region holds regionWords at most: as many as possible while all regions together stay in the processor's last cache. It begins with few, and
-// stays so in a small build, or if the build's budget is small.
+// A region holds regionWords: as many as possible while all regions together stay in the processor's last cache. It begins with few, and stays so in a small build, or if the
+// build's budget is small. Where states are so large that no cache holds much of them, it comes to hold up to mostWords: the more records meet a partition at once, the
+// more of them share what is fetched of it.
 const (
 	regionWords   = 2048
+	mostWords     = 8192
+	regionShare   = 16  // of what states hold, all regions of more than regionWords take this part at most
 	gatheredWords = 256 // where records are gathered: what is copied is the less to be waited for, the closer regions stand together
 	fewWords      = 128
 )
@@ -59,11 +63,7 @@ func (s *scatter) run(w *worker) error {
 	}
 	s.hash(w)
 	g := s.group
-	words := regionWords
-	if w.moves.leave {
-		words = gatheredWords
-	}
-	if big := g.regionRows(words); s.full > partitions && s.rows < big && !w.budget.small(partitions*big*g.words*8) {
+	if big := g.regionRows(s.bestWords(w)); s.full > partitions && s.rows < big && !w.budget.small(partitions*big*g.words*8) {
 		if err := s.flushAll(w); err != nil {
 			return err
 		}
@@ -81,6 +81,18 @@ func (s *scatter) run(w *worker) error {
 		lo = hi
 	}
 	return nil
+}
+
+// bestWords is how many words regions should hold, by what states hold now.
+func (s *scatter) bestWords(w *worker) int {
+	if w.moves.leave {
+		return gatheredWords
+	}
+	words, all := regionWords, int64(partitions*8*len(s.prog.groups)*runtime.GOMAXPROCS(0))
+	for held := w.budget.held.Load(); words < mostWords && 2*int64(words)*all <= held/regionShare; {
+		words *= 2
+	}
+	return words
 }
 
 // choose lists the rows that have a key and lie in a window, and counts those of a window that have none.
