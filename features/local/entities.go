@@ -119,7 +119,7 @@ func (e *entities) confirm(records []uint64, stride int, slots []uint32) {
 		for i, x := range slots {
 			slot := x & mask
 			own := int(slot-min(slot, 1)) * 2
-			d := keys[own] ^ records[at] | keys[own+1] ^ records[at+1]
+			d := (keys[own] ^ records[at]) | (keys[own+1] ^ records[at+1])
 			slots[i] = slot - 1 | uint32(-int64((d|-d)>>63))
 			at += stride
 		}
