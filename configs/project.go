@@ -483,7 +483,7 @@ type Budget struct {
 	Margin      float64       // how far beyond its bound a value is still taken for kept, in the bound's unit
 	Pool        time.Duration // over how long evaluations of the job are pooled to judge it, as 28d, each with its own version; left out: the run's own alone
 	MinN        int           // the smallest group that is judged
-	OnFail      string        // ratchet goes on if the live version is no better; block refuses; warn lets pass and says so
+	OnFail      string        // ratchet goes on unless the candidate is worse than the live version for sure; block refuses; warn lets pass and says so
 	Owner       string        // who is named where it fails
 	Why         string        // for those who read the report
 }

@@ -12,8 +12,8 @@ import (
 // Action says what a failed rule does.
 type Action string
 
-// The actions. Ratchet, the default, refuses the candidate unless it is no worse on the failed rule than the live version (for a first
-// version: than the best baseline); otherwise it goes on, and the failure is recorded as a risk.
+// The actions. Ratchet, the default, refuses the candidate if it is worse on the failed rule than the live version (for a first version: than the best
+// baseline), by the interval of the difference; otherwise it goes on, and the failure is recorded as a risk.
 const (
 	Block   Action = "block"
 	Warn    Action = "warn"

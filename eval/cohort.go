@@ -49,6 +49,9 @@ func (e *evaluation) cohort(q *Quality, i int, d *draws) {
 				}
 				g := group(groups[l].estimate(s), spread, e.ceiling(name))
 				*g.N = toldOf(*g.N, groups[l].n)
+				if c != e.candidate {
+					g.apart = groups[l].apart(of(e.candidate), s)
+				}
 				if g.Level, g.Status = level, Judged; *g.N < e.task.MinN {
 					g.Status = Insufficient
 				}

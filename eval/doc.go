@@ -37,6 +37,11 @@
 // gap where there is none. Gate judges simultaneous intervals of all pairs instead, and these are computed from the n, value and
 // standard error printed in the cohort table: anyone can redo the arithmetic from the report.
 //
+// A ratchet compares two gaps, that of the candidate and that of the live version, by the interval of their difference: what the two do for a group is of the same
+// people, so that most of the chance in it is common to both. It allows for the candidate's widest pair of groups having been found by looking, and for the other's
+// widest being any pair. On point values a candidate as good as live is refused every second night. What the interval lets creep, night by night under
+// what it can tell, the budget still shows as missed.
+//
 // Small cells. A group with fewer than 11 subjects is not printed, nor is the next smallest group if it would reveal the first by
 // subtraction. Such groups are judged insufficient_data and named, never passed in silence.
 //

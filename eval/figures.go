@@ -195,6 +195,30 @@ func compare(n int, a, b float64, sumA, weightA, sumB, weightB []float64) Compar
 	return out
 }
 
+// apart is the standard error of the difference of two figures, replicate by replicate; nil with fewer than two.
+func apart(sumA, weightA, sumB, weightB []float64) *float64 {
+	var n, pivot, sum, squares float64
+	each := func(do func(d float64)) {
+		for r := range weightA {
+			if weightA[r] > 0 && weightB[r] > 0 {
+				do(sumA[r]/weightA[r] - sumB[r]/weightB[r])
+			}
+		}
+	}
+	each(func(d float64) {
+		if n == 0 {
+			pivot = d // differences that are all equal have no error at all
+		}
+		n++
+		sum += d - pivot
+	})
+	if n < 2 {
+		return nil
+	}
+	each(func(d float64) { squares += (d - pivot - sum/n) * (d - pivot - sum/n) })
+	return finite(math.Sqrt(squares / (n - 1)))
+}
+
 // adjust fills PAdjusted: Holm's step-down correction (Holm 1979) over the comparisons of one metric on one split with the live version and the
 // baselines. Parts of a blend are shown and not judged: they have none.
 func adjust(comparisons []Comparison) {

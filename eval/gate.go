@@ -27,7 +27,7 @@ const (
 	NoEffect Effect = "none"
 	Refuses  Effect = "refuses"
 	Warns    Effect = "warns"
-	Accepted Effect = "accepted_risk" // failed, but no worse than what it would replace
+	Accepted Effect = "accepted_risk" // failed, but not worse for sure than what it would replace
 )
 
 // Rule is one judged rule: a budget, a default floor, or a drift check.

@@ -32,6 +32,46 @@ type Pooled struct {
 type PoolFacts struct {
 	Evaluations int            `json:"evaluations"` // with the run's own
 	Window      table.Interval `json:"window"`      // from the start of the first to the end of the last
+	// LeftOut are the other intervals of the pool's length, by why their evaluations are not among them, in the order of Omissions.
+	LeftOut []Unpooled `json:"left_out,omitempty"`
+}
+
+// Unpooled says of how many intervals a pool holds no figures.
+type Unpooled struct {
+	Why       Omission `json:"why"`
+	Intervals int      `json:"intervals"`
+}
+
+// Omission is why an interval is not in a pool.
+type Omission string
+
+// The omissions.
+const (
+	NotEvaluated     Omission = "not_evaluated"     // no version was judged on it
+	FiguresGone      Omission = "figures_gone"      // its evaluation was removed since
+	NotKept          Omission = "not_kept"          // no budget asked for its figures then
+	OtherDefinitions Omission = "other_definitions" // its figures are of another protocol, other lists, bounds of groups or attributes, though they have the same names
+	OtherContenders  Omission = "other_contenders"  // it was measured beside others, as before anything was live, or by other metrics
+	OtherDraws       Omission = "other_draws"       // its intervals are of another seed, or of so many replicates
+)
+
+// Omissions are all of them, in the order in which they are told.
+var Omissions = []Omission{NotEvaluated, FiguresGone, NotKept, OtherDefinitions, OtherContenders, OtherDraws}
+
+// says is the omission of some intervals in words.
+func (l Unpooled) says() string {
+	return plural(l.Intervals, "interval") + " " + map[Omission]string{
+		NotEvaluated: "without an evaluation", FiguresGone: "whose evaluation was removed", NotKept: "evaluated before a budget asked for a pool",
+		OtherDefinitions: "evaluated by other definitions", OtherContenders: "evaluated beside other contenders", OtherDraws: "evaluated with another seed",
+	}[l.Why]
+}
+
+// leftOut is what a pool left out, a reason each.
+func (p *PoolFacts) leftOut() (out []string) {
+	for _, l := range p.LeftOut {
+		out = append(out, l.says())
+	}
+	return out
 }
 
 // claim is one inequality that a budget makes: that a measured value is on the right side of a bound. The interval is at Confidence.
@@ -259,6 +299,9 @@ func (t *trial) finish() Rule {
 	}
 	if r.Pool != nil {
 		r.Says += fmt.Sprintf(" Pooled over %s, %s.", plural(r.Pool.Evaluations, "evaluation"), printInterval(r.Pool.Window))
+		if left := r.Pool.leftOut(); len(left) > 0 {
+			r.Says += " Left out: " + strings.Join(left, "; ") + "."
+		}
 	}
 	if b.Owner != "" {
 		r.Says += " Owner: " + b.Owner + "."
@@ -375,32 +418,6 @@ func (t *trial) gap(b Budget, q *Quality) {
 	t.no = func(r *Rule) { ratchetGap(r, b, q, minN, t.show) }
 }
 
-// ratchetGap lets a failed gap pass as a risk if what is live (or the best baseline) has no smaller one.
-func ratchetGap(r *Rule, b Budget, q *Quality, minN int, show func(float64) string) {
-	other := q.incumbent(b.Metric, false)
-	if other == nil {
-		return
-	}
-	f := q.Cohort(b.Cohort, other.Name, b.Metric)
-	if f == nil || f.Overall == nil {
-		return
-	}
-	g, unit := f.gap(minN), 1.0
-	if b.RelativeGap != nil {
-		unit = *f.Overall
-	}
-	if g.groups < 2 || unit == 0 {
-		return
-	}
-	theirs := g.difference / unit
-	if *r.Value <= theirs {
-		r.Effect = Accepted
-		r.Says += fmt.Sprintf(" It is no larger than that of %s (%s): accepted as a risk.", other.Name, show(theirs))
-		return
-	}
-	r.Says += fmt.Sprintf(" That of %s is smaller (%s).", other.Name, show(theirs))
-}
-
 // incumbent is what a candidate would replace: the live version, or, before there is one, the baseline that is best on the metric: of the lowest value
 // where low, else of the highest.
 func (q *Quality) incumbent(metric string, low bool) *ContenderQuality {
@@ -465,18 +482,6 @@ func (t *trial) ratio(b Budget, q *Quality) {
 	t.no = func(r *Rule) { ratchetRatio(r, b, q) }
 }
 
-// ratchetRatio lets a missed ratio pass as a risk if the candidate is no worse than what it would replace.
-func ratchetRatio(r *Rule, b Budget, q *Quality) {
-	other := q.incumbent(b.Metric, false)
-	if other == nil {
-		return
-	}
-	if c := q.Comparison(b.Metric, All, other.Name); c != nil && c.Difference != nil && *c.Difference >= 0 {
-		r.Effect = Accepted
-		r.Says += fmt.Sprintf(" It is no worse than %s: accepted as a risk.", other.Name)
-	}
-}
-
 // ranges judges a metric, over all or in each group of a cohort, against at_least or at_most. Of groups, what is printed is the one furthest
 // beyond, or nearest to, the bound.
 func (t *trial) ranges(b Budget, q *Quality) {
@@ -531,39 +536,6 @@ func (t *trial) ranges(b Budget, q *Quality) {
 	t.head = fmt.Sprintf("%s is %s%s; the budget is %s %s", r.Subject, figure(r.Value, r.Low, r.High, plain), where, word, b.within(*limit, plain))
 	t.kept, t.missed = "kept", "missed"
 	t.no = func(r *Rule) { ratchetRange(r, b, q, minN, most, levels, t.missing()) }
-}
-
-// ratchetRange lets a missed range pass as a risk if what is live (or the best baseline) serves nobody better of those for whom it is missed, the claims at
-// missing: everybody, or each of these groups. The worst group alone would not do: another may be worse than it was, and missed all the same.
-func ratchetRange(r *Rule, b Budget, q *Quality, minN int, most bool, levels []string, missing []claimed) {
-	other := q.incumbent(b.Metric, most)
-	if other == nil {
-		return
-	}
-	theirLevels, theirs, fault := rangeClaims(b, q, other.Name, claim{}, minN)
-	if fault != "" {
-		return
-	}
-	for _, m := range missing {
-		at := slices.Index(theirLevels, levels[m.at])
-		if at < 0 || at >= len(theirs.all) {
-			return
-		}
-		if value := theirs.all[at].value; most && m.value > value || !most && m.value < value {
-			whom := ""
-			if b.Cohort != "" {
-				whom = " for " + levels[m.at]
-			}
-			r.Says += fmt.Sprintf(" That of %s is better%s (%s).", other.Name, whom, plain(value))
-			return
-		}
-	}
-	if b.Cohort != "" {
-		r.Says += fmt.Sprintf(" It is no worse than that of %s in any group that misses it: accepted as a risk.", other.Name)
-	} else {
-		r.Says += fmt.Sprintf(" It is no worse than that of %s (%s): accepted as a risk.", other.Name, plain(theirs.all[0].value))
-	}
-	r.Effect = Accepted
 }
 
 // claimed is a claim and its place among those of its trial.

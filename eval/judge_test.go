@@ -108,6 +108,7 @@ func TestRanges(t *testing.T) {
 	}
 	set("home", 0.5)
 	set("live v3", 0.45)
+	q.Comparisons = nil // of other values: the errors are independent
 	for _, tt := range []struct {
 		name    string
 		budget  Budget
@@ -120,7 +121,7 @@ func TestRanges(t *testing.T) {
 		{"missed, but not by more than live", Budget{AtLeast: ptr(0.52)}, Fail, Accepted, "no worse than that of live v3 (0.4500)"},
 		{"within the margin", Budget{AtLeast: ptr(0.52), Margin: 0.04}, Pass, NoEffect, "at least 0.5200, with a margin of 0.0400: kept"},
 		{"too much", Budget{AtMost: ptr(0.48), OnFail: Warn}, Fail, Warns, "at most 0.4800: missed"},
-		{"more than live's", Budget{AtMost: ptr(0.48)}, Fail, Refuses, "missed"},
+		{"more than live's", Budget{AtMost: ptr(0.48)}, Fail, Refuses, "That of live v3 (0.4500) is better: the difference is 0.0500 (95 % interval 0.0223 to 0.0777)."},
 		{"straddles", Budget{AtMost: ptr(0.51)}, Undecided, NoEffect, "neither can be said"},
 		{"too few", Budget{AtMost: ptr(0.51), MinN: 501}, NotJudged, NoEffect, "too few subjects (501 are needed)"},
 		{"unknown", Budget{Metric: "ndcg@11", AtMost: ptr(0.51)}, NotMeasurable, Refuses, "was not measured"},
@@ -423,8 +424,9 @@ func TestRatchetOfRanges(t *testing.T) {
 	}{
 		{"both as live", [2]float64{0.09, 0.05}, [2]float64{0.09, 0.05}, Accepted, "no worse than that of live v3 in any group"},
 		// a lies further beyond the bound in standard errors, b in truth
-		{"b worse than live", [2]float64{0.09, 0.05}, [2]float64{0.09, 0.07}, Refuses, "That of live v3 is better for b (0.0700)."},
-		{"a worse than live, though b is the worst of all", [2]float64{0.08, 0.06}, [2]float64{0.09, 0.05}, Refuses, "better for a"},
+		{"b worse than live", [2]float64{0.09, 0.05}, [2]float64{0.09, 0.09}, Refuses, "That of live v3 for b (0.0900) is better: the difference is 0.0400"},
+		{"b not surely worse than live", [2]float64{0.09, 0.05}, [2]float64{0.09, 0.06}, Accepted, "not surely better: the difference is 0.0100 (95 % interval −0.0217 to 0.0417)"}, // 0.01 · √2 · 2.241, of two groups
+		{"a worse than live, though b is the worst of all", [2]float64{0.08, 0.06}, [2]float64{0.09, 0.05}, Refuses, "for a (0.0900) is better"},
 		{"b worse than live, and within the range", [2]float64{0.09, 0.11}, [2]float64{0.08, 0.13}, Accepted, "no worse"},
 	} {
 		q := measured(true)

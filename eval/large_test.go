@@ -55,7 +55,7 @@ func largeReport(t *testing.T) *Report {
 		Budget{Metric: "recall@5", Cohort: "region", AtLeast: ptr(0.1), Owner: "ml-lead"},
 		Budget{Metric: "hit@5", Cohort: "age_band", AbsoluteGap: ptr(0.2), Owner: "ml-lead"},
 	)
-	pools := Pools{28 * 24 * time.Hour: {Quality: q, Facts: PoolFacts{Evaluations: 4, Window: table.Interval{Start: out.Run.Interval.Start.AddDate(0, 0, -27), End: out.Run.Interval.End}}}}
+	pools := Pools{28 * 24 * time.Hour: {Quality: q, Facts: PoolFacts{Evaluations: 4, LeftOut: []Unpooled{{NotEvaluated, 20}, {OtherDefinitions, 1}, {OtherContenders, 3}}, Window: table.Interval{Start: out.Run.Interval.Start.AddDate(0, 0, -27), End: out.Run.Interval.End}}}}
 	out.Drift = wideDrift(t, out.Drift, 48, r)
 	out.Decision = Gate(budgets, q, pools, Drift{Report: out.Drift})
 	out.Decision.Remember(nil, out.Run.Interval.End.AddDate(0, 0, -9))

@@ -184,6 +184,14 @@ func (m *markdown) budgets(rules []Rule) {
 				plainName(string(r.Effect)), count(pooled), escape(r.Budget.Owner))
 		}
 	})
+	for _, x := range leftOutOf(rules) {
+		m.line("Left out of pools of %s:", x.Pool)
+		m.line("")
+		for _, says := range x.Says {
+			m.line("- %s", says)
+		}
+		m.line("")
+	}
 }
 
 func (m *markdown) drift(d *drift.Report) {

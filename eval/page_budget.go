@@ -104,6 +104,29 @@ func (b budgetRow) Evidence() string {
 	return count(b.N) + " people"
 }
 
+// leftOut is what the pools of one length leave out.
+type leftOut struct {
+	Pool string   // how long they are
+	Says []string // a reason each
+}
+
+// leftOutOf are the pools of rules that leave something out, one for each length.
+func leftOutOf(rules []Rule) (out []leftOut) {
+	for _, r := range rules {
+		if r.Pool == nil || len(r.Pool.LeftOut) == 0 {
+			continue
+		}
+		long := plural(days(r.Budget.Pool), "day")
+		if !slices.ContainsFunc(out, func(x leftOut) bool { return x.Pool == long }) {
+			out = append(out, leftOut{long, r.Pool.leftOut()})
+		}
+	}
+	return out
+}
+
+// Unpooled are the pools of the budgets that leave something out.
+func (p *page) Unpooled() []leftOut { return leftOutOf(p.Decision.Rules) }
+
 // Few names the groups that have too few people, or says how many there are.
 func (b budgetRow) Few() string {
 	if len(b.Unjudged) > 4 {

@@ -278,6 +278,9 @@ func (p *Pool) cohort(cohort string, all *PoolCell, whole *PoolFigure, minN int)
 		if *g.N = toldOf(f.N, c.N); g.people < minN {
 			g.Status = Insufficient
 		}
+		if mine := c.figure(string(Candidate), f.Metric); mine != nil && mine != f {
+			g.apart = apart(mine.Sums, c.weights(mine), f.Sums, c.weights(f))
+		}
 		out.ByGroup = append(out.ByGroup, g)
 	}
 	out.summarize(minN)

@@ -137,9 +137,9 @@ func (p *Pool) Add(b *table.Batch) error {
 	return nil
 }
 
-// Alike reports whether two pools hold the same metrics of the same contenders over everybody, with replicates that belong together: figures that
-// only one of them has could not be compared with those that both have.
-func (p *Pool) Alike(other *Pool) bool {
+// Unlike says why two pools do not belong together: they hold other metrics of other contenders over everybody, so that figures which only one of them has would be compared with
+// those that both have, or their replicates are others. It is "" of two that do.
+func (p *Pool) Unlike(other *Pool) Omission {
 	names := func(p *Pool) (out []string) {
 		if c := p.cell("", ""); c != nil {
 			for _, f := range c.Figures {
@@ -149,5 +149,11 @@ func (p *Pool) Alike(other *Pool) bool {
 		slices.Sort(out)
 		return out
 	}
-	return p.Seed == other.Seed && p.replicates() == other.replicates() && slices.Equal(names(p), names(other))
+	switch {
+	case p.Seed != other.Seed || p.replicates() != other.replicates():
+		return OtherDraws
+	case !slices.Equal(names(p), names(other)):
+		return OtherContenders
+	}
+	return ""
 }

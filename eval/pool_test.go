@@ -106,7 +106,7 @@ func TestPoolIsOneEvaluation(t *testing.T) {
 	pool := of(func(i int) bool { return i%3 == 0 }).Pool
 	other := of(func(i int) bool { return i%3 != 0 }).Pool
 	kept := readPool(t, other.Batch())
-	if !reflect.DeepEqual(kept, other) || !kept.Alike(pool) {
+	if !reflect.DeepEqual(kept, other) || kept.Unlike(pool) != "" {
 		t.Fatal("a pool differs from itself as a table, or two of one task are not alike")
 	}
 	if err := pool.Merge(kept); err != nil {
@@ -137,6 +137,13 @@ func TestPoolIsOneEvaluation(t *testing.T) {
 		mine, theirs := q.Cohort("region", "candidate", metric), whole.Cohort("region", "home", metric)
 		same(metric+" gap", mine.Difference, theirs.Difference)
 		same(metric+" gap high", mine.DifferenceHigh, theirs.DifferenceHigh)
+		live, apart := q.Cohort("region", "live", metric), whole.Cohort("region", "live v3", metric)
+		for g := range live.ByGroup {
+			if apart := apart.ByGroup[g].apart; apart == nil || *apart <= 0 {
+				t.Errorf("%s: the error of the difference between live and candidate is not known of %s", metric, live.ByGroup[g].Level)
+			}
+			same(metric+" apart", live.ByGroup[g].apart, apart.ByGroup[g].apart)
+		}
 	}
 }
 

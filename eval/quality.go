@@ -137,7 +137,8 @@ type Group struct {
 	StandardError *float64 `json:"standard_error"`
 	RatioToBest   *float64 `json:"ratio_to_best"` // value ÷ the best judged group's
 
-	people int // as of an Estimate
+	people int      // as of an Estimate
+	apart  *float64 // of another contender: the standard error of the candidate's value less this one, over the same draws; nil: not known
 }
 
 // ProviderQuality says how the places of the lists are spread over the items' levels of one attribute. The place of rank j has an exposure of

@@ -113,6 +113,11 @@ func (r *resampled) estimate(s series) Estimate {
 	return estimate(r.size(s), r.value(s), r.of(s.num), r.over(s))
 }
 
+// apart is the standard error of the difference of two figures; nil where it has none.
+func (r *resampled) apart(a, b series) *float64 {
+	return apart(r.of(a.num), r.over(a), r.of(b.num), r.over(b))
+}
+
 func (r *resampled) compare(a, b series) Comparison {
 	return compare(min(r.size(a), r.size(b)), r.value(a), r.value(b), r.of(a.num), r.over(a), r.of(b.num), r.over(b))
 }

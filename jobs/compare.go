@@ -60,7 +60,7 @@ func (r *Runner) pooledAlike(ctx context.Context, a, b registry.Version) (pa, pb
 		of   registry.Version
 		pool **eval.Pool
 	}{{a, &pa}, {b, &pb}} {
-		switch *x.pool, err = w.poolOf(ctx, x.of, f.Measures); {
+		switch *x.pool, _, err = w.poolOf(ctx, x.of, f.Measures); {
 		case errors.Is(err, storage.ErrNotFound):
 			return nil, nil, nil
 		case err != nil:

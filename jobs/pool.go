@@ -25,9 +25,8 @@ func (j *Job) poolMetrics() (out []string) {
 	return out
 }
 
-// pools adds to an evaluation's own figures those of the evaluations before it, for each length that a budget asks for. An evaluation whose
-// figures are gone, or were not kept as no budget asked for them then, is left out, and so is one of other contenders, as those before anything was live, or by another protocol; the facts say how many there were. Cost: reading the
-// pooled figures of each interval of the longest pool once.
+// pools adds to an evaluation's own figures those of the evaluations before it, for each length that a budget asks for. The facts say
+// which intervals are left out, and why. Cost: reading the pooled figures of each interval of the longest pool once.
 func (w *work) pools(ctx context.Context, q *eval.Quality) (eval.Pools, error) {
 	out := eval.Pools{}
 	if q.Pool == nil {
@@ -36,16 +35,18 @@ func (w *work) pools(ctx context.Context, q *eval.Quality) (eval.Pools, error) {
 	type earlier struct {
 		iv   table.Interval
 		pool *eval.Pool
+		why  eval.Omission // there is none
 	}
 	var before []earlier
 	for _, v := range w.plan.past.pooled {
-		p, err := w.poolOf(ctx, v, w.measures(q))
+		p, why, err := w.poolOf(ctx, v, w.measures(q))
 		if err != nil {
 			return nil, fmt.Errorf("figures of version %d, to be pooled: %w", v.Number, err)
 		}
 		if p != nil {
-			before = append(before, earlier{v.Interval, p})
+			why = p.Unlike(q.Pool)
 		}
+		before = append(before, earlier{v.Interval, p, why})
 	}
 	for _, b := range w.job.Budgets {
 		if _, had := out[b.Pool]; had || b.Pool == 0 {
@@ -54,8 +55,14 @@ func (w *work) pools(ctx context.Context, q *eval.Quality) (eval.Pools, error) {
 		sum := &eval.Pool{Seed: q.Pool.Seed}
 		facts := eval.PoolFacts{Window: w.iv}
 		from := w.job.poolStart(w.iv, b.Pool)
+		left := map[eval.Omission]int{eval.NotEvaluated: len(w.job.Every.Between(from, w.iv.Start))}
 		for _, e := range before {
-			if e.iv.Start.Before(from) || !e.pool.Alike(q.Pool) {
+			if e.iv.Start.Before(from) {
+				continue
+			}
+			left[eval.NotEvaluated]--
+			if e.why != "" {
+				left[e.why]++
 				continue
 			}
 			if err := sum.Merge(e.pool); err != nil {
@@ -69,6 +76,11 @@ func (w *work) pools(ctx context.Context, q *eval.Quality) (eval.Pools, error) {
 			return nil, err
 		}
 		facts.Evaluations++
+		for _, why := range eval.Omissions {
+			if n := left[why]; n > 0 {
+				facts.LeftOut = append(facts.LeftOut, eval.Unpooled{Why: why, Intervals: n})
+			}
+		}
 		pooled := sum.Quality(q.MinN)
 		if pooled != nil {
 			pooled.NoLive = q.NoLive
@@ -95,15 +107,23 @@ func (w *work) measures(q *eval.Quality) string {
 	}{q.Protocol, q.Seen, j.Activity, j.Tenure, j.Diversity, j.Calibration})
 }
 
-// poolOf reads the figures that the evaluation of a version kept for pooling; nil where there are none of these measures.
-func (w *work) poolOf(ctx context.Context, v registry.Version, measures string) (*eval.Pool, error) {
+// poolOf reads the figures that the evaluation of a version kept for pooling; nil where there are none of these measures, and why.
+func (w *work) poolOf(ctx context.Context, v registry.Version, measures string) (*eval.Pool, eval.Omission, error) {
 	f, c, err := w.judgedOf(ctx, v)
-	if err != nil || f == nil {
-		return nil, err
+	if err != nil {
+		return nil, "", err
+	}
+	if f == nil {
+		return nil, eval.FiguresGone, nil
 	}
 	m, ok := c.Outputs[pooledFigures]
-	if !ok || f.Measures != measures {
-		return nil, nil
+	switch {
+	case !ok && f.Measures != "": // retention took the table alone
+		return nil, eval.FiguresGone, nil
+	case !ok:
+		return nil, eval.NotKept, nil
+	case f.Measures != measures:
+		return nil, eval.OtherDefinitions, nil
 	}
 	p := &eval.Pool{}
 	for b, err := range table.Read(ctx, w.Bucket, m, table.ReadOptions{}) {
@@ -111,10 +131,10 @@ func (w *work) poolOf(ctx context.Context, v registry.Version, measures string) 
 			err = p.Add(b)
 		}
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
-	return p, nil
+	return p, "", nil
 }
 
 // writePool stages an evaluation's figures for pooling.

@@ -37,17 +37,21 @@ func (s *shop) budgetRules(res *jobs.Result) (out []eval.Rule) {
 }
 
 // TestPooledBudgets: a budget with a pool is judged on the evaluations of its days together, which are in the evaluation's key, and those of other
-// contenders are left out: the first night had no live version.
+// contenders are left out: the first night had no live version. The report says what was left out, and why.
 func TestPooledBudgets(t *testing.T) {
 	s := newShop(t, smallWorld)
 	s.job.Budgets = pooledBudgets()
 	n := 0
+	left := [][]eval.Unpooled{{{Why: eval.NotEvaluated, Intervals: 2}}, {{Why: eval.NotEvaluated, Intervals: 1}, {Why: eval.OtherContenders, Intervals: 1}}, {{Why: eval.OtherContenders, Intervals: 1}}, nil}
 	for i, want := range []int{1, 1, 2, 3} {
 		day := 4 + i
 		res := s.night(day)
 		rules := s.budgetRules(res)
 		if len(rules) != 2 || rules[0].Pool == nil || rules[0].Pool.Evaluations != want || !rules[0].Pool.Window.End.Equal(s.interval(day).End) {
 			t.Fatalf("night after day %d: rules %+v", day, rules)
+		}
+		if !slices.Equal(rules[0].Pool.LeftOut, left[i]) || strings.Contains(rules[0].Says, "Left out: ") != (left[i] != nil) {
+			t.Errorf("night after day %d: left out are %+v, want %+v: %s", day, rules[0].Pool.LeftOut, left[i], rules[0].Says)
 		}
 		if rules[0].Verdict != eval.Pass {
 			t.Errorf("night after day %d: %+v", day, rules[0])
@@ -68,7 +72,7 @@ func TestPooledBudgets(t *testing.T) {
 	}
 
 	s.job.Judging.Activity = []int{7} // figures of one name are not the same thing then
-	if rules := s.budgetRules(s.night(7)); rules[0].Pool == nil || rules[0].Pool.Evaluations != 1 {
+	if rules := s.budgetRules(s.night(7)); rules[0].Pool == nil || rules[0].Pool.Evaluations != 1 || !slices.Equal(rules[0].Pool.LeftOut, []eval.Unpooled{{Why: eval.OtherDefinitions, Intervals: 2}}) {
 		t.Errorf("figures of another meaning were pooled: %+v", rules[0].Pool)
 	}
 }

@@ -23,7 +23,7 @@ func TestCI(t *testing.T) {
 	if err := run(t.Context(), []string{"-size", "ci"}, nil, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"ml1m", "600 subjects", "many", "20000 subjects", "gaps", "a gap of 50 %", "years", "20 budgets"} {
+	for _, want := range []string{"ml1m", "600 subjects", "many", "20000 subjects", "gaps", "a gap of 50 %", "beside a live one of 30 %", "years", "20 budgets"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("nothing is said of %q:\n%s", want, out.String())
 		}

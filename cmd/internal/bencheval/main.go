@@ -31,7 +31,7 @@ type options struct {
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("bencheval", flag.ContinueOnError)
 	size := flags.String("size", "full", "full, or ci: small, without targets")
-	only := flags.String("only", "ml1m,many,scan,alarms,power,gaps,years", "which parts, with commas")
+	only := flags.String("only", "ml1m,many,scan,alarms,power,gaps,ratchet,years", "which parts, with commas")
 	var o options
 	flags.StringVar(&o.evidently, "evidently", "", "a Python that has Evidently, whose defaults are asked beside in alarms and power")
 	child := flags.Bool("child", false, "measure one part, which standard input names")
@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	o.ci = *size == "ci"
 	r := &benchmark.Report{Out: out, CI: o.ci, Width: 8, Digits: 4}
 	r.Say("machine", "%s", benchmark.Machine())
-	parts := map[string]func(context.Context, *benchmark.Report, options) error{"ml1m": ml1m, "many": many, "scan": scan, "alarms": alarms, "power": power, "gaps": gaps, "years": years}
+	parts := map[string]func(context.Context, *benchmark.Report, options) error{"ml1m": ml1m, "many": many, "scan": scan, "alarms": alarms, "power": power, "gaps": gaps, "ratchet": ratchet, "years": years}
 	for _, name := range strings.Split(*only, ",") {
 		part, ok := parts[name]
 		if !ok {
