@@ -25,7 +25,7 @@ const (
 )
 
 // logicState is the number of the form in which builds keep states and tiles. It is in no key: what another form has is not read, and the result is the same.
-const logicState = 2 // 2: one table for all views of a key
+const logicState = 3 // 2: one table for all views of a key; 3: what a count and a share have in common stands once, in whatever order they name it
 
 // stepKey names the output of a step: NAME/LABEL/SPEC-INPUTS, where SPEC hashes the step's logic number, its interval (two zones have days
 // of one label) and the part of the job that it reads, and INPUTS its logical inputs (keys of other steps, fingerprints, policy digests), in

@@ -2,6 +2,7 @@ package local
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -342,6 +343,7 @@ func (p *program) feature(g *group, c *class, v features.View, f features.Featur
 		for _, s := range f.Share {
 			part.in = append(part.in, p.columns[col].number(s))
 		}
+		slices.Sort(part.in)
 		if f.Column != "" {
 			fp.pred = g.pred(append(slices.Clip(tests), test{column: col}), -1)
 		} else {
@@ -466,8 +468,8 @@ func (p *program) valueLane(f features.Feature, reader string) int {
 		if col >= 0 {
 			l.of = p.lane(lane{form: number, column: col})
 		}
-		for k, w := range f.Weights {
-			n := int(p.columns[kind].number(k))
+		for _, k := range slices.Sorted(maps.Keys(f.Weights)) {
+			n, w := int(p.columns[kind].number(k)), f.Weights[k]
 			for len(l.weights) <= n {
 				l.weights = append(l.weights, weighted{})
 			}
