@@ -91,7 +91,7 @@ lint: $(call stamp,$(GOFUMPT)) $(call stamp,$(STATICCHECK)) ## Layout (gofumpt),
 	@$(MAKE) --no-print-directory lint-assembly
 
 # The assembly that is committed must be what its generators write. Their modules are not those of the product: who cannot get them is told so.
-ASSEMBLY := models/internal/vec storage/table/internal/sha
+ASSEMBLY := models/internal/vec storage/table/internal/sha features/local/internal/words
 .PHONY: lint-assembly
 lint-assembly: ## The committed assembly is what the generators beside it write
 	@for folder in $(ASSEMBLY); do \

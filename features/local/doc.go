@@ -9,7 +9,7 @@
 //	partition.go   records → states: entities.go, pairs.go and shelves.go (distinct), tallies.go (top, quantile), keepers.go (lists)
 //	shared.go      pairs that two keys count; numbering.go: keys → numbers
 //	outlet.go      which table is put out when, and by whom; emit.go: states → rows
-//	state.go       states ↔ bytes: piece.go, a part of a table; words.go, its columns; prior.go: going on from them
+//	state.go       states ↔ bytes: piece.go, a part of a table; internal/words, its columns; prior.go: going on from them
 //	spill.go       beyond the budget; merge.go: back from there
 //	join*.go       features as of many moments
 //

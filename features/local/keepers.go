@@ -7,6 +7,7 @@ import (
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/aggregate"
+	"github.com/rapport-ml/rapport/features/local/internal/words"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -553,7 +554,7 @@ func (k *extremes) append(dst []byte, slots []uint32, from int64) []byte {
 	}
 	dst = aggregate.AppendUint(dst, uint64(len(cols[1])))
 	for _, col := range cols {
-		dst = appendWords(dst, col)
+		dst = words.Append(dst, col)
 	}
 	return dst
 }
@@ -567,7 +568,7 @@ func (k *extremes) decode(first uint32, rows int, src []byte, from int64) ([]byt
 	defer extremeColumns.Put(cols)
 	for i, size := range []int{rows, int(n), int(n)} {
 		cols[i] = slices.Grow(cols[i][:0], size)[:size]
-		if _, src, err = readWords(cols[i], src); err != nil {
+		if _, src, err = words.Read(cols[i], src); err != nil {
 			return nil, err
 		}
 	}

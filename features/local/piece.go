@@ -11,6 +11,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/rapport-ml/rapport/features/aggregate"
+	"github.com/rapport-ml/rapport/features/local/internal/words"
 	"github.com/rapport-ml/rapport/storage/table"
 )
 
@@ -18,7 +19,7 @@ import (
 //
 //	part   the partition << 56 | the number of the piece among those of the partition, from 0
 //	state  how many entities all pieces of the partition have; how many this one has
-//	       of each word of the keys a column (words.go); then the texts of keys that words don't hold, behind their lengths
+//	       of each word of the keys a column (internal/words); then the texts of keys that words don't hold, behind their lengths
 //	       for each class how many bytes it has, in 4 bytes, and these (state.go)
 //	       8 bytes: a hash of all of this, the part, and what seedOf hashes
 //
@@ -88,7 +89,7 @@ func (b *pieces) encode(pt *partition, total int, slots []uint32, section func(d
 		for i, slot := range slots {
 			col[i] = e.keys[int(slot)*e.words+w]
 		}
-		dst = appendWords(dst, col)
+		dst = words.Append(dst, col)
 	}
 	for j := range e.texts {
 		for _, slot := range slots {
@@ -289,7 +290,7 @@ func (b *piece) read(g *group, part int64, body []byte, col []uint64) (err error
 	k := len(g.key)
 	b.keys, b.texts, b.sections = slices.Grow(b.keys[:0], b.rows*k)[:b.rows*k], slices.Grow(b.texts[:0], b.rows*g.texts)[:b.rows*g.texts], b.sections[:0]
 	for w := range k {
-		if _, body, err = readWords(col[:b.rows], body); err != nil {
+		if _, body, err = words.Read(col[:b.rows], body); err != nil {
 			return err
 		}
 		for i, x := range col[:b.rows] {

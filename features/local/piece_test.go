@@ -2,68 +2,12 @@ package local
 
 import (
 	"bytes"
-	"math"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/rapport-ml/rapport/features/aggregate"
 )
-
-// Columns come back as they were, in as few bytes as their zeros allow.
-func TestWords(t *testing.T) {
-	for name, c := range map[string]struct {
-		words []uint64
-		bytes int
-	}{
-		"none":         {nil, 1},
-		"zeros":        {make([]uint64, 1000), 1},
-		"small":        {[]uint64{1, 2, 3, 255, 7}, 1 + 5},
-		"high bytes":   {[]uint64{0xff << 56, 1 << 56, 3 << 56}, 1 + 3},
-		"inner bytes":  {[]uint64{0xabcd00, 0x120000, 0x3400}, 1 + 3*2},
-		"whole":        {[]uint64{math.MaxUint64, 1, 1 << 63}, 1 + 3*8},
-		"few":          {append(make([]uint64, 63), 0x1234), 1 + 8 + 2},
-		"almost all":   {append(slices.Repeat([]uint64{300}, 20), 0), 1 + 21*2},
-		"of two bytes": {[]uint64{0x1234}, 1 + 2},
-	} {
-		body := appendWords([]byte{9}, c.words)
-		if len(body) != 1+c.bytes || body[0] != 9 {
-			t.Errorf("%s: %d bytes, want %d", name, len(body)-1, c.bytes)
-		}
-		for _, behind := range []string{"", "x", "more than eight bytes"} {
-			got := slices.Repeat([]uint64{77}, len(c.words))
-			all, rest, err := readWords(got, append(slices.Clone(body[1:]), behind...))
-			want := uint64(0)
-			for _, w := range c.words {
-				want |= w
-			}
-			if err != nil || !slices.Equal(got, c.words) || string(rest) != behind || all != want {
-				t.Errorf("%s: read as %x (of bits %x), %q behind it, %v", name, got, all, rest, err)
-			}
-		}
-		for n := range len(body) - 1 {
-			if _, _, err := readWords(make([]uint64, len(c.words)), body[1:1+n]); err == nil {
-				t.Errorf("%s: %d bytes of %d are read without an error", name, n, len(body)-1)
-			}
-		}
-	}
-}
-
-func FuzzWords(f *testing.F) {
-	f.Add(uint8(3), []byte{0})
-	f.Add(uint8(9), []byte{2 | 1<<lowShift, 1, 2, 3, 4, 5, 6})
-	f.Add(uint8(9), []byte{3 | sparseWord, 5, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9})
-	f.Fuzz(func(t *testing.T, n uint8, src []byte) {
-		words := make([]uint64, n)
-		if _, _, err := readWords(words, src); err != nil {
-			return
-		}
-		again := make([]uint64, n)
-		if _, rest, err := readWords(again, appendWords(nil, words)); err != nil || len(rest) > 0 || !slices.Equal(words, again) {
-			t.Fatalf("%x comes back as %x, %d bytes behind it, %v", words, again, len(rest), err)
-		}
-	})
-}
 
 // piecesOf returns the pieces that a partition is written in, with the keys of texts that words don't hold.
 func piecesOf(t testing.TB, p *program, pt *partition, number int) (parts []int64, bodies []string) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/aggregate"
+	"github.com/rapport-ml/rapport/features/local/internal/words"
 )
 
 // What a piece (piece.go) says of the entities of one class is, for each bucket, then of what tells times:
@@ -55,11 +56,11 @@ func (c *classState) setSum(at int, s aggregate.Sum) {
 func (c *classState) appendBucket(dst []byte, slots []uint32, bucket int, from int64, col, low []uint64) []byte {
 	first, along := bucket*c.cells, c.along
 	for _, x := range c.counters {
-		words, shift := c.cell(first+x.word), x.shift&63
+		cell, shift := c.cell(first+x.word), x.shift&63
 		for i, slot := range slots {
-			col[i] = uint64(uint32(words[int(slot)*along] >> shift))
+			col[i] = uint64(uint32(cell[int(slot)*along] >> shift))
 		}
-		dst = appendWords(dst, col)
+		dst = words.Append(dst, col)
 	}
 	for _, x := range c.sums {
 		scale := math.Ldexp(1, x.shift(from))
@@ -106,7 +107,7 @@ func (c *classState) appendSums(dst []byte, slots []uint32, cell, shift int, col
 			n++
 		}
 	}
-	dst = appendWords(appendWords(dst, col), low)
+	dst = words.Append(words.Append(dst, col), low)
 	return append(aggregate.AppendUint(dst, n), apart...)
 }
 
@@ -174,7 +175,7 @@ func (d *bucketData) column(rows int, to []uint64, src []byte) (col []uint64, al
 		col = d.room[d.used:]
 	}
 	col = col[:rows]
-	if all, rest, err = readWords(col, src); all == 0 {
+	if all, rest, err = words.Read(col, src); all == 0 {
 		return nil, 0, rest, err
 	}
 	if to == nil {
@@ -471,7 +472,7 @@ func (c *classState) appendState(dst []byte, slots []uint32, end int64, members 
 				col[i] = orderedTime(w) - uint64(from) + 1
 			}
 		}
-		dst = appendWords(dst, col)
+		dst = words.Append(dst, col)
 	}
 	for _, k := range c.keepers {
 		if t, ok := k.(timedKeeper); ok {

@@ -27,6 +27,7 @@ var works = []struct{ words, name string }{
 	{"local.(*buffer) ).put local.(*partition).rows", "putting rows out"},
 	{"local.(*reader) local.(*masker) local.(*scatter) local.newScatter local.hash local.(*numbering) local.(*numberShard) local.(*lately) aggregate.Hash", "hashing and scattering"},
 	{"local.(*entities)", "finding entities"},
+	{"local/internal/words.", "columns of words"},
 	{"local.(*classState) local.(*pairs) local.(*shelf) local.(*shared) features/aggregate.", "aggregation"},
 }
 
