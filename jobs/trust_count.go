@@ -470,23 +470,44 @@ func (c *weekCounter) rows(ctx context.Context, x *tallies) error {
 	return nil
 }
 
-// erasures counts who asked to be forgotten, and how that went. An entry of the journal is one request of some people.
-func (c *weekCounter) erasures(x *tallies) {
-	asked, done, overdue := 0, 0, 0
-	for _, e := range c.plan.journal.Entries() {
+// oneErasure is that of one person: from when it was asked for first until it was finished (zero: it is not).
+type oneErasure struct{ asked, finished time.Time }
+
+// erasuresOf are the erasures of single people by the entries of the journal, in their order. An entry is one request of some people; one that comes while an earlier one of a person is not
+// finished is another attempt at it, since that was interrupted or waits for a legal hold.
+func erasuresOf(entries []event.Entry) (out []*oneErasure) {
+	last := map[event.Mark]*oneErasure{}
+	for _, e := range entries {
 		if e.Kind != event.KindErase {
 			continue
 		}
-		n := len(e.Marks)
-		if !e.At.Before(x.week.Start) && e.At.Before(x.week.End) {
-			asked += n
+		for _, m := range e.Marks {
+			one := last[m]
+			if one == nil || !one.finished.IsZero() && one.finished.Before(e.At) {
+				one = &oneErasure{asked: e.At}
+				out, last[m] = append(out, one), one
+			}
+			if e.Finished != nil && (one.finished.IsZero() || e.Finished.Before(one.finished)) {
+				one.finished = *e.Finished
+			}
 		}
-		finished := e.Finished != nil && e.Finished.Before(x.week.End)
-		if finished && !e.Finished.Before(x.week.Start) {
-			done += n
+	}
+	return out
+}
+
+// erasures counts who asked to be forgotten, and how that went.
+func (c *weekCounter) erasures(x *tallies) {
+	asked, done, overdue := 0, 0, 0
+	for _, e := range erasuresOf(c.plan.journal.Entries()) {
+		if !e.asked.Before(x.week.Start) && e.asked.Before(x.week.End) {
+			asked++
 		}
-		if !finished && !e.At.Add(rebuildWithin).After(x.last) {
-			overdue += n
+		finished := !e.finished.IsZero() && e.finished.Before(x.week.End)
+		if finished && !e.finished.Before(x.week.Start) {
+			done++
+		}
+		if !finished && !e.asked.Add(rebuildWithin).After(x.last) {
+			overdue++
 		}
 	}
 	for _, t := range []eval.TrustTally{{Metric: eval.TrustErasures, N: asked}, {Metric: eval.TrustErased, N: done}, {Metric: eval.TrustOverdue, N: overdue}} {
