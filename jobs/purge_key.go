@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -69,22 +70,47 @@ func (r *Runner) mayBeLost(id string) error {
 	return nil
 }
 
-// LostKey says what PurgeKey of a key would find: who stands under it, and what was made with it. It changes nothing, and refuses what PurgeKey refuses. Cost: as
+// KeyLoss is what would go with a key that is given up: beside what KeyState says of it, what would become of generations that may hold its people under keys of before theirs.
+type KeyLoss struct {
+	*KeyState
+	Dropped  []uint64 `json:"would_drop"`                // generations that are kept for a rollback
+	Fallback string   `json:"would_fall_back,omitempty"` // why the fallback would be turned on, since the live one is such; "": it would not
+}
+
+// LostKey says what PurgeKey of a key would find: who stands under it, what was made with it, and which generations would go. It changes nothing, and refuses what PurgeKey refuses. Cost: as
 // Keyring.
-func (r *Runner) LostKey(ctx context.Context, id string) (*KeyState, error) {
-	fail := func(err error) (*KeyState, error) { return nil, fmt.Errorf("give up key %s: %w", id, err) }
+func (r *Runner) LostKey(ctx context.Context, id string) (*KeyLoss, error) {
+	fail := func(err error) (*KeyLoss, error) { return nil, fmt.Errorf("give up key %s: %w", id, err) }
 	if err := r.mayBeLost(id); err != nil {
 		return fail(err)
 	}
-	ring, err := r.Keyring(ctx)
+	out, err := r.keyLoss(ctx, id)
 	if err != nil {
 		return fail(err)
 	}
+	return out, nil
+}
+
+func (r *Runner) keyLoss(ctx context.Context, id string) (*KeyLoss, error) {
+	ring, err := r.Keyring(ctx)
+	if err != nil {
+		return nil, err
+	}
 	i := slices.IndexFunc(ring.Secrets, func(s KeyState) bool { return s.ID == id })
 	if i < 0 {
-		return fail(ErrUnknownKey)
+		return nil, ErrUnknownKey
 	}
-	return &ring.Secrets[i], nil
+	out := &KeyLoss{KeyState: &ring.Secrets[i], Dropped: []uint64{}}
+	if out.People == 0 {
+		return out, nil // nobody is removed
+	}
+	records, err := event.ReadKeyRecords(ctx, r.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	drop, fallback, err := r.hidden(ctx, records, id)
+	out.Dropped, out.Fallback = append(out.Dropped, slices.Sorted(maps.Keys(drop))...), fallback
+	return out, err
 }
 
 // ForgetKey gives up what a previous key alone recognizes, so that it can be retired (Retire) though its secret is at hand: as Rewrap it reads the sources first, and who
@@ -103,15 +129,11 @@ func (r *Runner) ForgetKey(ctx context.Context, js []*Job, id, why string, terms
 	fail := func(err error) (*PurgedKey, error) {
 		return nil, fmt.Errorf("forget what key %s recognizes: %w", id, err)
 	}
-	switch {
-	case r.Keys.IsZero():
-		return fail(event.ErrNoKey)
-	case strings.TrimSpace(why) == "":
+	if strings.TrimSpace(why) == "" {
 		return fail(fmt.Errorf("%w: say why", ErrBadRequest))
-	case id == r.Keys.ID():
-		return fail(fmt.Errorf("%w: it is the current key: rapport keys rotate begins another", ErrKeyNeeded))
-	case !slices.ContainsFunc(r.Previous, func(k event.Keys) bool { return k.ID() == id }):
-		return fail(fmt.Errorf("%w: its secret is not given: name it among pseudonyms.previous; if nobody has it any more, rapport purge --key %s --why TEXT", ErrKeyNeeded, id))
+	}
+	if err := r.mayBeForgotten(id); err != nil {
+		return fail(err)
 	}
 	if _, err := r.Rewrap(ctx, js); err != nil {
 		return fail(err)
@@ -127,6 +149,38 @@ func (r *Runner) ForgetKey(ctx context.Context, js []*Job, id, why string, terms
 	if err == nil {
 		err = r.noteEmpty(ctx, ids)
 	}
+	if err != nil {
+		return fail(err)
+	}
+	return out, nil
+}
+
+// mayBeForgotten refuses a key that is no previous one, or is not given.
+func (r *Runner) mayBeForgotten(id string) error {
+	switch {
+	case r.Keys.IsZero():
+		return event.ErrNoKey
+	case id == r.Keys.ID():
+		return fmt.Errorf("%w: it is the current key: rapport keys rotate begins another", ErrKeyNeeded)
+	case !slices.ContainsFunc(r.Previous, func(k event.Keys) bool { return k.ID() == id }):
+		return fmt.Errorf("%w: its secret is not given: name it among pseudonyms.previous; if nobody has it any more, rapport purge --key %s --why TEXT", ErrKeyNeeded, id)
+	}
+	return nil
+}
+
+// ForgettableKey says what ForgetKey of a key would give up as things stand, and which generations would go: fewer people and marks, where the sources, which that reads first, hold some of
+// them. It changes nothing, and refuses what ForgetKey refuses. Cost: as Keyring.
+func (r *Runner) ForgettableKey(ctx context.Context, id string) (*KeyLoss, error) {
+	fail := func(err error) (*KeyLoss, error) {
+		return nil, fmt.Errorf("forget what key %s recognizes: %w", id, err)
+	}
+	if err := r.mayBeForgotten(id); err != nil {
+		return fail(err)
+	}
+	if err := r.forgettable(ctx, id); err != nil {
+		return fail(err)
+	}
+	out, err := r.keyLoss(ctx, id)
 	if err != nil {
 		return fail(err)
 	}
@@ -273,9 +327,8 @@ func (r *Runner) KeyRemovals(ctx context.Context) ([]KeyRemoval, error) {
 	return out, nil
 }
 
-// hide takes from the online store what it may hold of people under keys of before the one that is given up. It comes ahead of their removal: interrupted, it is
-// done again.
-func (r *Runner) hide(ctx context.Context, records []event.KeyRecord, id string) (*Hidden, error) {
+// hidden says what hide would do: which generations it drops, and under which key each may hold people, and why it turns the fallback on; "": it does not.
+func (r *Runner) hidden(ctx context.Context, records []event.KeyRecord, id string) (drop map[uint64]string, fallback string, err error) {
 	since := map[string]time.Time{}
 	for _, k := range records {
 		if k.Since != nil {
@@ -285,39 +338,51 @@ func (r *Runner) hide(ctx context.Context, records []event.KeyRecord, id string)
 	before := func(k event.KeyRecord) bool { return k.ID != id && k.Check != "" && since[k.ID].Before(since[id]) }
 	keys, err := r.liveKeys(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	live, err := r.Online.Live(ctx)
 	if err != nil && !errors.Is(err, online.ErrNoGeneration) {
-		return nil, fmt.Errorf("online store: %w", err)
+		return nil, "", fmt.Errorf("online store: %w", err)
 	}
-	out := &Hidden{Dropped: []uint64{}}
+	drop = map[uint64]string{}
 	for _, k := range records {
 		if !before(k) {
 			continue
 		}
 		under, err := r.generationsUnder(ctx, k)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		for _, g := range under {
-			if g == live.Generation {
-				continue
+			if g != live.Generation {
+				drop[g] = k.ID
 			}
-			if err := r.Online.Drop(ctx, g); err != nil {
-				return nil, fmt.Errorf("drop generation %d, which may hold them under key %s: %w", g, k.ID, err)
-			}
-			out.Dropped = append(out.Dropped, g)
 		}
-		if slices.Contains(keys, k.ID) && out.Fallback == nil {
-			why := fmt.Sprintf("lists of people who were removed with key %s stand in it under %s, where nobody can find them: publish anew, then rapport online fallback off", id, k.ID)
-			if out.Fallback, err = r.SetFallback(ctx, true, "rapport", why); err != nil {
-				return nil, err
-			}
+		if slices.Contains(keys, k.ID) && fallback == "" {
+			fallback = fmt.Sprintf("lists of people who were removed with key %s stand in it under %s, where nobody can find them: publish anew, then rapport online fallback off", id, k.ID)
 		}
 	}
-	if out.Fallback == nil && len(out.Dropped) == 0 {
-		return nil, nil
+	return drop, fallback, nil
+}
+
+// hide takes from the online store what it may hold of people under keys of before the one that is given up. It comes ahead of their removal: interrupted, it is
+// done again.
+func (r *Runner) hide(ctx context.Context, records []event.KeyRecord, id string) (*Hidden, error) {
+	drop, fallback, err := r.hidden(ctx, records, id)
+	if err != nil || len(drop) == 0 && fallback == "" {
+		return nil, err
+	}
+	out := &Hidden{Dropped: slices.Sorted(maps.Keys(drop))}
+	r.Log.Warn("generations of the online store may hold people who are removed under a key of before, where nobody can find them", "dropped", out.Dropped, "fallback", fallback != "")
+	for _, g := range out.Dropped {
+		if err := r.Online.Drop(ctx, g); err != nil {
+			return nil, fmt.Errorf("drop generation %d, which may hold them under key %s: %w", g, drop[g], err)
+		}
+	}
+	if fallback != "" {
+		if out.Fallback, err = r.SetFallback(ctx, true, "rapport", fallback); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

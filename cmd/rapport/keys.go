@@ -281,17 +281,24 @@ type retired struct {
 }
 
 func (a *app) keysRetireCmd() *cobra.Command {
-	var forget bool
+	var forget, dry bool
 	var why, contact string
 	c := &cobra.Command{
-		Use: "retire KEY_ID [--forget --why TEXT]", Short: "Seal a key that nothing needs any more; refused, with what needs it, while anything does", Args: usage(cobra.ExactArgs(1)),
+		Use: "retire KEY_ID [--forget --why TEXT|--dry-run]", Short: "Seal a key that nothing needs any more; refused, with what needs it, while anything does", Args: usage(cobra.ExactArgs(1)),
 		Long: "Seal a key that nothing needs any more: it is never used for another secret, and its own may be destroyed. Refused, with what needs it, while anything does.\n\n" +
 			"With --forget the key need not wait for people who stand under it, or erased people who are marked under it, and appear in no source: the first are\n" +
 			"removed from every store as by their own request, with a receipt; the marks are given up. Then nothing of an id that has no row counts that is from\n" +
 			"before the last of these erasures, or of what these people had refused, so that nobody of them is profiled by what was before. Whatever else keeps the key\n" +
 			"from being retired refuses it ahead of that, but for generations of the online store: which of these may hold people under it is known when nobody\n" +
-			"stands under it any more, so it says for which to wait, and rapport keys retire seals it then.",
+			"stands under it any more, so it says for which to wait, and rapport keys retire seals it then. --dry-run with --forget says who and what would be given up,\n" +
+			"and which generations would go for it, and does nothing.",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if dry {
+				if !forget || why != "" || contact != "" {
+					return usageError{errors.New("keys retire: --dry-run goes with --forget, and with nothing else")}
+				}
+				return a.previewForgetKey(cmd, args[0])
+			}
 			if forget != (why != "") || contact != "" && !forget {
 				return usageError{errors.New("keys retire: --forget and --why TEXT go together: for what reason people are given up whom the key alone recognizes")}
 			}
@@ -345,6 +352,7 @@ func (a *app) keysRetireCmd() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&forget, "forget", false, "give up whom the key alone recognizes")
+	c.Flags().BoolVar(&dry, "dry-run", false, "with --forget: only say what would be given up, and which generations would go")
 	c.Flags().StringVar(&why, "why", "", "with --forget: for what reason")
 	c.Flags().StringVar(&contact, "contact", "", "with --forget: whom the receipt names for questions")
 	return c
@@ -409,8 +417,39 @@ func (a *app) previewLostKey(cmd *cobra.Command, id string) error {
 		row(w, "would remove", count(s.People, "person")+" whom nobody can recognize, from every store")
 		row(w, "suppression", count(s.Marks, "mark")+" of erased people would recognize nobody any more")
 		row(w, "", count(s.Requests, "open request")+" of people who are known by it")
+		printWouldHide(w, s)
 		if s.People > 0 {
 			row(w, "consent", "every record that is on file of these people stops counting: nobody can tell whose it is. Who comes again comes as somebody new; where one of them had refused anything, nothing counts that is from before the purge of an id that has no row then, and these people need to be asked anew")
+		}
+	})
+}
+
+// printWouldHide says what would become of generations.
+func printWouldHide(w io.Writer, s *jobs.KeyLoss) {
+	if len(s.Dropped) > 0 {
+		row(w, "online", fmt.Sprintf("generations %v, which may hold them under a key of before, would be dropped: no rollback finds them any more", s.Dropped))
+	}
+	if s.Fallback != "" {
+		row(w, "online", "the live generation holds lists of theirs under a key of before, where nobody can find them: the fallback would be turned on, and everybody reads the list not based on profiling until it is published anew and rapport online fallback off")
+	}
+}
+
+// previewForgetKey says what retiring a key with --forget would give up.
+func (a *app) previewForgetKey(cmd *cobra.Command, id string) error {
+	p, err := a.open(cmd.Context(), true)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	s, err := p.runner.ForgettableKey(cmd.Context(), id)
+	if err != nil {
+		return keyFault(err)
+	}
+	return a.print(s, func(w io.Writer) {
+		row(w, "would give up", count(s.People, "person")+" and "+count(s.Marks, "mark")+" of erased people, whom it alone recognizes, but for those who stand in a source: these are read first")
+		printWouldHide(w, s)
+		if len(s.Generations) > 0 {
+			row(w, "would wait", fmt.Sprintf("for generations %v, which may hold people under it: it is retired when they are gone", s.Generations))
 		}
 	})
 }

@@ -70,6 +70,10 @@ func TestForgottenKey(t *testing.T) {
 	if _, err := s.runner.CloseRequest(ctx, asked.Number, jobs.OutcomeDone, "told", "kim"); err != nil {
 		t.Fatal(err)
 	}
+	told, err := s.runner.ForgettableKey(ctx, "k1")
+	if err != nil || told.People != 1 || told.Marks != 1 || len(told.Generations) == 0 || len(told.Dropped) != 0 || told.Fallback != "" {
+		t.Fatalf("what would be given up: %+v, %v", told, err)
+	}
 	out, err := s.runner.ForgetKey(ctx, js, "k1", "it leaked", jobs.Terms{})
 	if err != nil || out.People != 1 || out.Marks != 1 || out.Before == nil || !out.Before.Equal(refused) || out.Erased == nil || len(out.Erased.Receipts) != 1 {
 		t.Fatalf("given up: %+v, %v", out, err)
@@ -220,9 +224,28 @@ func TestLostKeyAfterARotation(t *testing.T) {
 		t.Fatal("after a rotation somebody has no list any more")
 	}
 	s.under(k3, k1)
+	loaded, err := s.opened.Online.Generations(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, err := s.runner.LostKey(ctx, "k2")
+	if err != nil || told.People == 0 || told.Fallback == "" || len(told.Dropped) == 0 {
+		t.Fatalf("what would go: %+v, %v", told, err)
+	}
+	if now, err := s.opened.Online.Generations(ctx); err != nil || !maps.Equal(now, loaded) {
+		t.Fatalf("to tell what would go takes generations away: %v, %v", now, err)
+	}
+	if personal, _ := s.reads(person); !personal {
+		t.Fatal("to tell what would go turns the fallback on")
+	}
+	s.under(k3, k2, k1)
+	if again, err := s.runner.ForgettableKey(ctx, "k2"); err != nil || !slices.Equal(again.Dropped, told.Dropped) || again.Fallback != told.Fallback {
+		t.Errorf("what would be given up with a key that is given: %+v, %v", again, err)
+	}
+	s.under(k3, k1)
 	out, err := s.runner.PurgeKey(ctx, js, "k2", "the vault burned down", jobs.Terms{})
-	if err != nil || out.People == 0 || out.Hidden == nil || out.Hidden.Fallback == nil || len(out.Hidden.Dropped) == 0 {
-		t.Fatalf("a lost key: %+v, %v", out, err)
+	if err != nil || out.People == 0 || out.Hidden == nil || out.Hidden.Fallback == nil || !slices.Equal(out.Hidden.Dropped, told.Dropped) || out.Hidden.Fallback.Why != told.Fallback {
+		t.Fatalf("a lost key: %+v, %v; told %+v", out, err, told)
 	}
 	if personal, _ := s.reads(person); personal {
 		t.Error("who was removed reads a list of their own under the key of before")
