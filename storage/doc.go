@@ -29,7 +29,8 @@
 // deployment needs.
 //
 // The directory bucket writes a temporary file under .rapport/tmp, syncs it, and links or renames it into place under a file lock
-// (flock, released by the kernel when a process dies). ETags there are size, modification time and inode number. They cost one
+// (flock, released by the kernel when a process dies). On Linux the disk is told to begin while the file is still written, so that the sync, during which one of
+// Go's processors stands still, waits for less. ETags there are size, modification time and inode number. They cost one
 // stat, which matters because a listing of a large tree must not read the files; they work for files that others dropped into the
 // directory; they need no sidecar file and no extended attribute, neither of which survives a plain copy. What makes them safe for
 // compare-and-swap: every Put sets the file's modification time to a stamp that grows strictly over the whole bucket (the last one
