@@ -1,6 +1,9 @@
 package table
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"math/bits"
+)
 
 // words counts different numbers, and gives each a code in the order in which they come.
 type words struct {
@@ -11,20 +14,15 @@ type words struct {
 // fewSlots is how many places a table has to begin with: what fits into a processor's first cache.
 const fewSlots = 1 << 10
 
-func emptied(slot []int32) []int32 {
-	if cap(slot) < fewSlots {
-		return make([]int32, fewSlots)
-	}
-	slot = slot[:fewSlots]
-	clear(slot)
-	return slot
-}
+func emptied(slot []int32) []int32 { return freed(slot, fewSlots) }
 
 // widened is a table with room for twice as many.
-func widened(slot []int32) []int32 {
-	n := 2 * len(slot)
+func widened(slot []int32) []int32 { return freed(slot, 2*len(slot)) }
+
+// freed is a table of n places, all of them free. What is new is cleared too: a page that is read before it is written to is faulted for twice.
+func freed(slot []int32, n int) []int32 {
 	if cap(slot) < n {
-		return make([]int32, n)
+		slot = make([]int32, n, 8*n)
 	}
 	slot = slot[:n]
 	clear(slot)
@@ -33,18 +31,20 @@ func widened(slot []int32) []int32 {
 
 const golden = 0x9e3779b97f4a7c15
 
+// spot is where a number is looked for first, in a table of 1<<(64-shift) places. The highest bits of the product depend on all of the number, of which floats
+// that are small integers differ in the highest bits alone.
+func spot(w uint64, shift uint) uint64 { return (w ^ w>>32) * golden >> (shift & 63) }
+
+// shift is that of the table.
+func (t *words) shift() uint { return uint(64 - bits.Len(uint(len(t.slot)-1))) }
+
 // code sets dst to the codes of v. It gives up where more than most are different, or nearly all of the first ones.
 func (t *words) code(dst []int32, v []uint64, most int) ([]int32, bool) {
 	t.slot, t.dict = emptied(t.slot), t.dict[:0]
 	dst = resized(dst, len(v))
-	mask := uint64(len(t.slot) - 1)
-	last, lastCode := uint64(0), int32(-1)
+	mask, shift := uint64(len(t.slot)-1), t.shift()
 	for i, w := range v {
-		if w == last && lastCode >= 0 {
-			dst[i] = lastCode
-			continue
-		}
-		at := w * golden >> 32 & mask
+		at := spot(w, shift)
 		for {
 			c := t.slot[at]
 			if c == 0 {
@@ -56,25 +56,24 @@ func (t *words) code(dst []int32, v []uint64, most int) ([]int32, bool) {
 				t.slot[at] = c
 				if 2*len(t.dict) > len(t.slot) {
 					t.widen()
-					mask = uint64(len(t.slot) - 1)
+					mask, shift = uint64(len(t.slot)-1), t.shift()
 				}
 			} else if t.dict[c-1] != w {
 				at = (at + 1) & mask
 				continue
 			}
-			last, lastCode = w, c-1
+			dst[i] = c - 1
 			break
 		}
-		dst[i] = lastCode
 	}
 	return dst, true
 }
 
 func (t *words) widen() {
 	t.slot = widened(t.slot)
-	mask := uint64(len(t.slot) - 1)
+	mask, shift := uint64(len(t.slot)-1), t.shift()
 	for c, w := range t.dict {
-		at := w * golden >> 32 & mask
+		at := spot(w, shift)
 		for t.slot[at] != 0 {
 			at = (at + 1) & mask
 		}

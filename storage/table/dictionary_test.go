@@ -3,6 +3,8 @@ package table
 import (
 	"context"
 	"fmt"
+	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -153,6 +155,26 @@ func TestReadDictionaryGivenUp(t *testing.T) {
 		}
 		if at != n || kinds != "ct" {
 			t.Errorf("%d rows; kinds of batches: %s", at, kinds)
+		}
+	}
+}
+
+// Numbers have their places all over a table, floats that are small integers as well, which differ in their highest bits alone.
+func TestNumbersAreSpread(t *testing.T) {
+	for what, of := range map[string]func(i int) uint64{
+		"integers":          func(i int) uint64 { return uint64(i) },
+		"multiples of 4096": func(i int) uint64 { return uint64(i) << 12 },
+		"negative integers": func(i int) uint64 { return uint64(-i) },
+		"small floats":      func(i int) uint64 { return math.Float64bits(float64(i)) },
+		"cents":             func(i int) uint64 { return math.Float64bits(float64(i) / 100) },
+	} {
+		const n = fewSlots / 2
+		taken := map[uint64]bool{}
+		for i := range n {
+			taken[spot(of(i), uint(64-bits.Len(fewSlots-1)))] = true
+		}
+		if len(taken) < n/2 { // at random 0.79 of them
+			t.Errorf("%d %s have %d places", n, what, len(taken))
 		}
 	}
 }
