@@ -54,7 +54,7 @@ type Plan struct {
 	// call. Batches of several views, states and tiles may come by turns. A view without rows is one batch of none. Calls of all three don't overlap.
 	Out func(view View, rows *table.Batch) error
 	// State and Tile, if not nil, receive in the same way what a later build takes as its Prior: one table for all views of a key, schema StateSchema.
-	// State is as of Interval.End; Tile is of the events of Interval alone. Their texts, too, are valid only during the call: who keeps them clones them.
+	// State is as of Interval.End; Tile is of the events of Interval alone. Their texts, too, are valid only during the call: who keeps them copies them.
 	State func(key string, rows *table.Batch) error
 	Tile  func(key string, rows *table.Batch) error
 	// Whole, if not nil, is called, as the three are, when a table has all of its rows: of the view of that name, or the state or tile of that key. What

@@ -104,10 +104,6 @@ func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, err
 	if w.mayGoOn() == "" {
 		keep := func(name func(key string) string) func(string, *table.Batch) error {
 			return func(key string, rows *table.Batch) error {
-				texts := rows.Col(features.StateColumn).Str
-				for i, s := range texts {
-					texts[i] = strings.Clone(s)
-				}
 				return sink.add(name(key), func() *table.Writer { return w.stateWriter(name(key)) }, rows)
 			}
 		}
@@ -235,6 +231,7 @@ const (
 func (w *work) stateWriter(output string) *table.Writer {
 	return table.NewWriter(w.Bucket, dataPrefix(w.plan.build.key, output), features.StateSchema(), table.WriteOptions{
 		SortBy: []string{features.PartColumn}, Shards: stateShards, ShardBy: features.PartColumn, RowGroup: stateRowGroup, Codec: "none",
+		CopyText: true, // an engine's pieces stand in memory that it uses again
 	})
 }
 

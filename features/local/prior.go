@@ -265,7 +265,8 @@ type kept struct {
 // keptPiece is a row of such a table.
 type keptPiece struct {
 	part int64
-	body string // without its check
+	body string      // without its check
+	loan *table.Loan // of its memory
 }
 
 // keptTables lists the tables that are read, of each group its states first.
@@ -319,7 +320,7 @@ func (s *scan) fetch(ctx context.Context, tables []*kept) error {
 	return nil
 }
 
-// read takes the pieces of a split. Their texts are not copied: whoever reads a table may keep them.
+// read takes the pieces of a split. Their texts are not copied: they are kept until their partition is made.
 func (t *kept) read(ctx context.Context, split features.Split, bg *budget) error {
 	schema := features.StateSchema()
 	for b, err := range split.Read(ctx, []string{features.PartColumn, features.StateColumn}) {
@@ -340,7 +341,8 @@ func (t *kept) read(ctx context.Context, split features.Split, bg *budget) error
 			if err != nil {
 				return err
 			}
-			if err := t.take(part, text[:len(body)]); err != nil {
+			b.Loan.Keep()
+			if err := t.take(keptPiece{part, text[:len(body)], b.Loan}); err != nil {
 				return err
 			}
 			size += int64(len(text))
@@ -353,18 +355,18 @@ func (t *kept) read(ctx context.Context, split features.Split, bg *budget) error
 }
 
 // take adds a piece to those of its partition.
-func (t *kept) take(part int64, body string) error {
-	total, rows, _, err := pieceHead([]byte(body[:min(len(body), headBytes)]))
+func (t *kept) take(p keptPiece) error {
+	total, rows, _, err := pieceHead([]byte(p.body[:min(len(p.body), headBytes)]))
 	if err != nil {
 		return err
 	}
-	number := int(uint64(part) >> partShift)
+	number := int(uint64(p.part) >> partShift)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.whole.add(part, number, total, rows) {
+	if !t.whole.add(p.part, number, total, rows) {
 		return aggregate.ErrDamaged
 	}
-	t.pieces[number] = append(t.pieces[number], keptPiece{part, body})
+	t.pieces[number] = append(t.pieces[number], p)
 	return nil
 }
 
@@ -390,6 +392,7 @@ func (t *taker) goOn(pt *partition, tables []*kept, pr *progress) error {
 				return fmt.Errorf("read the state of the views by %s: %w", t.prog.keyOf(pt.group), err)
 			}
 			t.budget.hold(-int64(len(piece.body)) - checkBytes)
+			piece.loan.GiveBack()
 		}
 	}
 	pt.begin()

@@ -37,7 +37,11 @@ func (r *canonicalRows) hash(b *Batch, from int) [][sha.Size]byte {
 		sizes[i] = total
 		total += size
 	}
-	r.buf = resized(r.buf, total)
+	if cap(r.buf) < total {
+		giveBackBytes(r.buf)
+		r.buf = asBytes(borrowWithin((total+7)/8, 0))
+	}
+	r.buf = r.buf[:total]
 	at := r.at[:n]
 	for k := range b.Cols {
 		r.encode(&b.Cols[k], b.Schema[k].Type, from, at)

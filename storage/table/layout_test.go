@@ -205,7 +205,7 @@ func FuzzChunk(f *testing.F) {
 		b.Cols[k].Valid = slices.Repeat([]bool{true, true, true, k%2 == 0, true, true}, 10)
 	}
 	for _, codec := range []string{"zstd", "snappy", "none"} { // none, so that damage reaches what stands behind the codec
-		body, _, err := encode(&rows{b.Schema, b.N, b.Cols}, WriteOptions{RowGroup: 60, Codec: codec})
+		body, _, err := encode(&rows{schema: b.Schema, n: b.N, cols: b.Cols}, WriteOptions{RowGroup: 60, Codec: codec})
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -244,7 +244,7 @@ func FuzzChunk(f *testing.F) {
 					c = Column{Code: make([]int32, n), Dict: r.words}
 				}
 				if err = r.fill(&c, n); err == nil {
-					err = (&Batch{Schema{{"c", Type(typ)}}, n, []Column{c}}).check(Schema{{"c", Type(typ)}})
+					err = (&Batch{Schema: Schema{{"c", Type(typ)}}, N: n, Cols: []Column{c}}).check(Schema{{"c", Type(typ)}})
 				}
 				left -= n
 			}

@@ -3,6 +3,7 @@ package table
 import (
 	"math/bits"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -29,14 +30,28 @@ func wordsClass(n int) (class, size int) {
 	return 8*shift + eighths - 1, eighths << shift
 }
 
+// manyWords are so many that twice as much memory, which lies about, is better than new: what is not written to costs nothing.
+const manyWords = 1 << 16
+
 // borrowWords returns memory for n words, which hold anything.
 func borrowWords(n int) []uint64 {
+	octaves := 0
+	if n >= manyWords {
+		octaves = 1
+	}
+	return borrowWithin(n, octaves)
+}
+
+// borrowWithin is borrowWords, of memory that is up to so many times twice as large.
+func borrowWithin(n, octaves int) []uint64 {
 	if n < fewWords {
 		return make([]uint64, n)
 	}
 	class, size := wordsClass(n)
-	if w, _ := lentWords[class].Get().(*[]uint64); w != nil {
-		return (*w)[:n]
+	for at := class; at <= class+8*octaves; at++ {
+		if w, _ := lentWords[at].Get().(*[]uint64); w != nil {
+			return (*w)[:n]
+		}
 	}
 	return make([]uint64, n, size)
 }
@@ -52,8 +67,10 @@ func giveBackWords(w []uint64) {
 }
 
 // borrowBytes returns memory for n bytes at least, which hold anything: that of words.
-func borrowBytes(n int) []byte {
-	w := borrowWords((n + 7) / 8)
+func borrowBytes(n int) []byte { return asBytes(borrowWords((n + 7) / 8)) }
+
+// asBytes is all memory of words.
+func asBytes(w []uint64) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(w))), 8*cap(w))
 }
 
@@ -112,8 +129,9 @@ func (e *chunkEncoder) giveBack() {
 
 // lender lends memory for what one fetch brings. It is safe for concurrent use.
 type lender struct {
-	mu   sync.Mutex
-	lent []*[]byte
+	mu    sync.Mutex
+	lent  []*[]byte
+	parts [][]byte
 }
 
 // borrow returns memory for n bytes, which hold anything; of a nil lender it is new, and stays with who asked.
@@ -132,12 +150,92 @@ func (l *lender) borrow(n int64) []byte {
 	return *b
 }
 
+// borrowPart is borrow, for all of a part: that of tables that are written, whose parts may stand in it next.
+func (l *lender) borrowPart(n int64) []byte {
+	b := borrowBytes(int(n))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.parts = append(l.parts, b)
+	return b[:n]
+}
+
 // giveBack ends the loan of everything: nothing may stand in it any more.
 func (l *lender) giveBack() {
 	for _, b := range l.lent {
 		lentBytes.Put(b)
 	}
-	l.lent = nil
+	for _, b := range l.parts {
+		giveBackBytes(b)
+	}
+	l.lent, l.parts = nil, nil
+}
+
+// Loan is memory in which texts of batches stand, of one batch or of several that follow one another. Who keeps such texts, and knows when it has done with
+// them, may say both, and whoever lent the memory has it back for what comes next. Where nobody does the garbage collector finds out. A nil Loan is nobody's.
+type Loan struct {
+	end  func()
+	held atomic.Int64 // how often it is kept, and 1 until its last batch has been read
+	kept bool
+}
+
+// NewLoan returns a loan at whose end, if anybody keeps it, a function is called. The lender calls Read when it has no more batches of it.
+func NewLoan(end func()) *Loan {
+	l := &Loan{end: end}
+	l.held.Store(1)
+	return l
+}
+
+// Keep says that texts are kept until a GiveBack more. It is for the one who is handed batches, before the next one; it answers for all texts of the loan that it keeps.
+func (l *Loan) Keep() {
+	if l != nil {
+		l.kept = true
+		l.held.Add(1)
+	}
+}
+
+// GiveBack ends a Keep: of the texts nothing may be read any more.
+func (l *Loan) GiveBack() {
+	if l != nil && l.held.Add(-1) == 0 {
+		l.end()
+	}
+}
+
+// Read says that there are no more batches of the loan: memory that nobody said to keep stays with whoever has texts of it.
+func (l *Loan) Read() {
+	if l.kept {
+		l.GiveBack()
+	}
+}
+
+// copies are texts that were copied, into memory that is borrowed.
+type copies struct {
+	blocks [][]byte
+	free   []byte // of the last one
+}
+
+// Texts are copied into blocks of so many bytes, or of whatever is lying about up to 32 times as large: all of it is used.
+const (
+	copiesBlock   = 256 << 10
+	copiesOctaves = 5
+)
+
+// add returns a copy of a text.
+func (c *copies) add(s string) string {
+	if len(s) > len(c.free) {
+		c.free = asBytes(borrowWithin((max(len(s), copiesBlock)+7)/8, copiesOctaves))
+		c.blocks = append(c.blocks, c.free)
+	}
+	n := copy(c.free, s)
+	s, c.free = unsafe.String(unsafe.SliceData(c.free), n), c.free[n:]
+	return s
+}
+
+// giveBack ends the loan of all texts.
+func (c *copies) giveBack() {
+	for _, b := range c.blocks {
+		giveBackBytes(b)
+	}
+	c.blocks, c.free = nil, nil
 }
 
 // borrowSpares returns memory of decoding for n columns. Of it nothing reaches the rows that are read.

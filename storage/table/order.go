@@ -17,7 +17,8 @@ type pile struct {
 	n      int
 	shift  uint // blocks have 1<<shift rows each, but for the last one
 	blocks []*rows
-	held   int64 // bytes
+	held   int64   // bytes
+	text   *copies // nil: texts are not copied
 }
 
 // pileShift makes blocks of 8,192 rows: 64 KiB of a column of numbers.
@@ -40,6 +41,9 @@ func (p *pile) add(b *Batch, s selection) error {
 		last := p.blocks[len(p.blocks)-1]
 		if err := last.add(b, part); err != nil {
 			return err
+		}
+		if p.text != nil {
+			last.copyText(at, p.text)
 		}
 		p.n += part.n
 		done += part.n
@@ -84,6 +88,17 @@ func (r *rows) into(b *rows) *rows {
 	}
 	b.n = r.n
 	return b
+}
+
+// copyText has copies of texts from a row on.
+func (r *rows) copyText(from int, to *copies) {
+	for i := range r.cols {
+		if c := &r.cols[i]; c.Str != nil {
+			for k, s := range c.Str[from:] {
+				c.Str[from+k] = to.add(s)
+			}
+		}
+	}
 }
 
 // bytes are those that rows from one on take, with their texts.
@@ -196,11 +211,11 @@ func (p *pile) order(by []string, stable bool, unsigned string) []int32 {
 func (p *pile) take(order []int32) *rows {
 	if order == nil && len(p.blocks) == 1 {
 		r := p.blocks[0]
-		p.blocks = nil
+		r.text, p.blocks = p.text, nil
 		return r
 	}
 	r := newRows(p.schema)
-	r.n = p.n
+	r.n, r.text = p.n, p.text
 	for i, f := range p.schema {
 		c := &r.cols[i]
 		switch f.Type {
@@ -231,6 +246,9 @@ func (p *pile) take(order []int32) *rows {
 func (r *rows) giveBack() {
 	for i := range r.cols {
 		r.cols[i].giveBack()
+	}
+	if r.text != nil {
+		r.text.giveBack()
 	}
 }
 

@@ -137,6 +137,9 @@ func fetchRange(ctx context.Context, b storage.Bucket, p Part, s span, from *len
 	if info.Size != p.Size {
 		return nil, other(info.Size)
 	}
+	if from != nil && s.n == p.Size {
+		return readExactly(rc, from.borrowPart(s.n))
+	}
 	return readExactly(rc, from.borrow(s.n))
 }
 

@@ -35,7 +35,8 @@ const (
 // verified before a byte of it is decoded: the footer by its SHA-256, chunks by the CRC-32C that it holds of them; a part of a manifest that
 // knows no footer is read whole, and verified by its SHA-256. What comes next is fetched while the current row group, or part, is decoded: memory is
 // four of these, as compressed, a page of each column, and a batch. Texts of a page, or a dictionary, share one allocation, which lives as long as one of
-// them is kept, and those without a codec that of all that was fetched with them: who keeps few of many clones them. The sequence ends after the first error.
+// them is kept, and those without a codec that of all that was fetched with them, the batch's Loan: who keeps few of many clones them. The sequence ends after the
+// first error.
 func Read(ctx context.Context, b storage.Bucket, m Manifest, o ReadOptions) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
 		s, err := m.project(o.Columns)
@@ -56,6 +57,10 @@ func Read(ctx context.Context, b storage.Bucket, m Manifest, o ReadOptions) iter
 				yield(nil, err)
 				return
 			}
+			shared := l.shared(s)
+			if out.Loan = nil; shared {
+				out.Loan = NewLoan(l.memory.giveBack)
+			}
 			for _, g := range slices.Sorted(maps.Keys(l.chunks)) {
 				more, err := l.read(g, out, spares, o, func(b *Batch) bool { return yield(b, nil) })
 				if err != nil {
@@ -66,7 +71,9 @@ func Read(ctx context.Context, b storage.Bucket, m Manifest, o ReadOptions) iter
 					return
 				}
 			}
-			if !l.shared(s) {
+			if shared {
+				out.Loan.Read()
+			} else {
 				l.memory.giveBack()
 			}
 		}

@@ -13,6 +13,7 @@ type rows struct {
 	schema Schema
 	n      int
 	cols   []Column
+	text   *copies // of texts, if these were copied
 }
 
 func newRows(s Schema) *rows { return &rows{schema: s, cols: make([]Column, len(s))} }

@@ -118,6 +118,7 @@ type Batch struct {
 	Schema Schema
 	N      int
 	Cols   []Column // parallel to Schema
+	Loan   *Loan    // of the memory in which texts stand, if who keeps them may give it back
 }
 
 // Col returns the named column, or nil.

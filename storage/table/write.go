@@ -29,6 +29,8 @@ type WriteOptions struct {
 	// set) and the digest covers it. An ordered table has one shard.
 	Ordered  bool
 	RowGroup int // rows in a Parquet row group; 0 means 131,072
+	// CopyText says that texts are valid during Append alone: they are copied. Else they are shared with the batches that they came in.
+	CopyText bool
 	// Codec is what parts are compressed with: "zstd"; "snappy", which is larger and read faster; "none", for values that are packed already; or "", which is zstd
 	// for the column chunks of which it saves an eighth or more.
 	Codec string
@@ -65,6 +67,9 @@ func NewWriter(b storage.Bucket, prefix string, s Schema, o WriteOptions) *Write
 	w.pick = make([][]int32, o.Shards)
 	for i := range w.shards {
 		w.shards[i] = newPile(w.schema)
+		if o.CopyText {
+			w.shards[i].text = new(copies)
+		}
 	}
 	return w
 }
@@ -110,7 +115,7 @@ func ShardOf(subject uint64, shards int) int {
 	return int(subject >> (64 - bits.TrailingZeros(uint(shards))))
 }
 
-// Append copies the rows of b, which must have the writer's schema. Subject numbers must not be null where the table is sharded.
+// Append copies the rows of b, but texts only if CopyText says so, which must have the writer's schema. Subject numbers must not be null where the table is sharded.
 func (w *Writer) Append(b *Batch) error {
 	switch {
 	case w.err != nil:

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rapport-ml/rapport/cmd/internal/benchmark"
@@ -279,11 +278,7 @@ func (t *tables) rows(v features.View, b *table.Batch) error {
 
 // take is Plan.State or Tile.
 func (t *tables) take(key string, b *table.Batch) error {
-	texts := b.Col(features.StateColumn).Str
-	for i, s := range texts {
-		texts[i] = strings.Clone(s)
-	}
-	return t.add(key, table.WriteOptions{SortBy: []string{features.PartColumn}, Shards: 4, ShardBy: features.PartColumn, RowGroup: 64, Codec: "none"}, b)
+	return t.add(key, table.WriteOptions{SortBy: []string{features.PartColumn}, Shards: 4, ShardBy: features.PartColumn, RowGroup: 64, Codec: "none", CopyText: true}, b)
 }
 
 func (t *tables) add(name string, o table.WriteOptions, b *table.Batch) error {
