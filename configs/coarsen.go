@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -112,6 +113,73 @@ func (p *Project) told(text string) string {
 		}
 	}
 	return text
+}
+
+// told is what stands in a lock, for people: hierarchies of before, which no file of the project holds any more, go by the names that their files had.
+func (l *Lock) told(text string) string {
+	if l == nil {
+		return text
+	}
+	for _, h := range l.Hierarchies {
+		text = strings.ReplaceAll(text, h.Digest, h.File+" as it was accepted")
+	}
+	return text
+}
+
+// lockedHierarchies are those that the rules of columns name that some purpose reads, by digest.
+func (p *Project) lockedHierarchies() (out []LockedHierarchy) {
+	for _, h := range p.hierarchies() {
+		o := h.Outline()
+		out = append(out, LockedHierarchy{h.Digest, h.Name, o.Values, o.String()})
+	}
+	return out
+}
+
+// hierarchies are those that rules name, by digest.
+func (p *Project) hierarchies() (out []*event.Hierarchy) {
+	for _, rules := range p.coarse {
+		for _, rule := range rules {
+			if rule.Hierarchy != nil {
+				out = append(out, rule.Hierarchy)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *event.Hierarchy) int {
+		return cmp.Or(strings.Compare(a.Digest, b.Digest), strings.Compare(a.Name, b.Name))
+	})
+	return slices.CompactFunc(out, func(a, b *event.Hierarchy) bool { return a.Digest == b.Digest })
+}
+
+// sinceAccepted says how a hierarchy differs from the one by which the same column was accepted to be made coarser; "" if that is not what is new of it.
+func (p *Project) sinceAccepted(l *Lock, is string, accepted []string) string {
+	for _, was := range accepted {
+		now, before, ok := editedHierarchy(is, was)
+		if !ok {
+			continue
+		}
+		says := ", which was edited since it was accepted"
+		i := slices.IndexFunc(p.hierarchies(), func(h *event.Hierarchy) bool { return h.Digest == now })
+		k := slices.IndexFunc(l.Hierarchies, func(h LockedHierarchy) bool { return h.Digest == before })
+		if i >= 0 && k >= 0 {
+			if old, err := event.ParseOutline(l.Hierarchies[k].Values, l.Hierarchies[k].Outline); err == nil {
+				says += ": " + p.hierarchies()[i].Outline().Differs(old)
+			}
+		}
+		return says
+	}
+	return ""
+}
+
+// editedHierarchy returns the digests of the hierarchies of two columns of a lock, if these and nothing else are what tells the two apart.
+func editedHierarchy(is, was string) (now, before string, ok bool) {
+	column, rule, err := uncoarsened(is)
+	other, old, oldErr := uncoarsened(was)
+	if err != nil || oldErr != nil || rule == nil || old == nil || rule.Hierarchy == nil || old.Hierarchy == nil || column != other || rule.Hierarchy.Digest == old.Hierarchy.Digest {
+		return "", "", false
+	}
+	same := *old
+	same.Hierarchy = rule.Hierarchy
+	return rule.Hierarchy.Digest, old.Hierarchy.Digest, same.String() == rule.String()
 }
 
 // coarser reports whether a column of a lock that is read is a coarser form of one that was accepted.

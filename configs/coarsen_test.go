@@ -61,16 +61,25 @@ func TestLockHoldsRules(t *testing.T) {
 	}
 	l.write("", "")
 	l.accept("")
-	l.devices("value,level_1,level_2\niPhone 9,iPhone,mobile\niPad,tablet,mobile\nPC,desk,fixed\n")
-	if _, err := Load(l.path); err == nil || !strings.Contains(err.Error(), "reads device from device_type, coarsened to level 1 of hierarchy") {
-		t.Errorf("another hierarchy: %v", err)
+	l.devices("value,level_1,level_2\niPhone 9,iPhone,mobile\niPad,tablet,mobile\nWatch,watch,mobile\n")
+	edited := "reads device from device_type, coarsened to level 1 of hierarchy devices.csv, which was edited since it was accepted: 1 value stands elsewhere, 1 is new, 1 is gone of 3"
+	if _, err := Load(l.path); err == nil || !strings.Contains(err.Error(), edited+", which purposes.lock does not allow") {
+		t.Errorf("another hierarchy: %v, want %s", err, edited)
+	}
+	if got, want := l.accept("").Accepted, []string{"purposes.recommend.reads.events: " + edited}; !slices.Equal(got[len(got)-1].Changes, want) {
+		t.Errorf("changes %q, want %q", got[len(got)-1].Changes, want)
+	}
+	l.devices("value,level_1,level_2\niPad,tablet,mobile\n")
+	got := l.accept("level: 1", "level: 2").Accepted
+	if says := strings.Join(got[len(got)-1].Changes, "; "); !strings.Contains(says, "no longer reads device from device_type, coarsened to level 1 of hierarchy devices.csv as it was accepted") || !strings.Contains(says, "reads device from device_type, coarsened to level 2 of hierarchy devices.csv") {
+		t.Errorf("another rule by another file: %s", says)
 	}
 
 	plain := lockedProject(t)
 	plain.body = strings.Replace(plain.body, "numbers: [age]}", "numbers: [age], coarsen: {age: {width: 10}}}", 1)
-	got := plain.accept("").Accepted[1].Changes
-	if want := []string{"purposes.recommend.reads.subjects: reads only age, coarsened to width 10"}; !slices.Equal(got, want) {
-		t.Errorf("changes %q, want %q", got, want)
+	changes := plain.accept("").Accepted[1].Changes
+	if want := []string{"purposes.recommend.reads.subjects: reads only age, coarsened to width 10"}; !slices.Equal(changes, want) {
+		t.Errorf("changes %q, want %q", changes, want)
 	}
 }
 

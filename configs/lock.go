@@ -15,6 +15,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/rapport-ml/rapport/features"
+	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/models/lists"
 )
 
@@ -29,7 +30,9 @@ type Lock struct {
 	Sources   map[string][]string `yaml:"sources"`
 	Sensitive []string            `yaml:"sensitive_items,omitempty"`    // as guard writes them
 	Protected []string            `yaml:"protected_subjects,omitempty"` //
-	Accepted  []Acceptance        `yaml:"accepted"`                     // oldest first
+	// Hierarchies are those that rules of Reads name by their digests.
+	Hierarchies []LockedHierarchy `yaml:"hierarchies,omitempty"`
+	Accepted    []Acceptance      `yaml:"accepted"` // oldest first
 }
 
 // Locked is what one purpose was accepted with.
@@ -41,6 +44,14 @@ type Locked struct {
 	Use   string              `yaml:"use"`            // training, evaluation or mitigation
 	Reads map[string][]string `yaml:"reads"`          // by data set: names, where it has another the column after "from", and the rule by which it is made coarser after "coarsened to"
 	Keep  map[string]string   `yaml:"keep,omitempty"` // by retention class; one that is not here is kept for ever
+}
+
+// LockedHierarchy is what a hierarchy was accepted as, to say how another version of its file differs.
+type LockedHierarchy struct {
+	Digest  string `yaml:"digest"`
+	File    string `yaml:"file"`
+	Values  int    `yaml:"values"`
+	Outline string `yaml:"outline"` // event.Outline
 }
 
 // Acceptance is a line of the review.
@@ -105,6 +116,11 @@ func parseLock(path string, body []byte) (*Lock, error) {
 			}
 		}
 	}
+	for _, h := range l.Hierarchies {
+		if _, err := event.ParseOutline(h.Values, h.Outline); err != nil {
+			return nil, fmt.Errorf("%s: hierarchy %s: %w (%s)", path, h.File, err, hint)
+		}
+	}
 	if len(l.Accepted) == 0 {
 		return nil, fmt.Errorf("%s: it does not say who accepted it (%s)", path, hint)
 	}
@@ -130,6 +146,7 @@ func (p *Project) allowed() *Lock {
 	for _, name := range sortedKeys(p.Purposes) {
 		l.Purposes = append(l.Purposes, p.lockedPurpose(name))
 	}
+	l.Hierarchies = p.lockedHierarchies()
 	return l
 }
 
@@ -143,7 +160,7 @@ func (p *Project) Locked(before *Lock, a Acceptance) *Lock {
 	if before != nil {
 		l.Accepted = slices.Clone(before.Accepted)
 		for _, says := range before.narrowed(l) {
-			a.Changes = append(a.Changes, p.told(says))
+			a.Changes = append(a.Changes, before.told(p.told(says)))
 		}
 	}
 	l.Accepted = append(l.Accepted, a)
@@ -162,7 +179,7 @@ func (l *Lock) narrowed(next *Lock) (out []string) {
 		now := next.Purposes[i]
 		for _, set := range sortedKeys(was.Reads) {
 			for _, c := range was.Reads[set] {
-				if slices.Contains(now.Reads[set], c) {
+				if slices.Contains(now.Reads[set], c) || slices.ContainsFunc(now.Reads[set], func(is string) bool { _, _, edited := editedHierarchy(is, c); return edited }) { // the last is told as wider
 					continue
 				}
 				says := "no longer reads " + c
@@ -426,7 +443,7 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 		return nil
 	}
 	add := func(path, format string, args ...any) {
-		out = append(out, Wider{path, p.told(fmt.Sprintf(format, args...))})
+		out = append(out, Wider{path, l.told(p.told(fmt.Sprintf(format, args...)))})
 	}
 	before := map[string]Locked{}
 	for _, pu := range l.Purposes {
@@ -455,7 +472,7 @@ func (p *Project) Wider(l *Lock) (out []Wider) {
 		for _, set := range sortedKeys(now.Reads) {
 			for _, c := range now.Reads[set] {
 				if !slices.Contains(was.Reads[set], c) && !coarser(c, was.Reads[set]) {
-					add(path+".reads."+set, "reads %s", c)
+					add(path+".reads."+set, "reads %s%s", c, p.sinceAccepted(l, c, was.Reads[set]))
 				}
 			}
 		}

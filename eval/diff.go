@@ -466,7 +466,7 @@ func (d *Diff) Better() (tone, says string) {
 		return "bad", fmt.Sprintf("V%s is worse than %s, by %s of %s.", b[1:], a, by, f.Metric)
 	}
 	if f.P != nil {
-		by += ", p " + probability(*f.P)
+		by += ", p " + Probability(*f.P)
 	}
 	return "none", fmt.Sprintf("No difference can be told: %s, paired difference %s.", values, by)
 }
@@ -498,7 +498,7 @@ func (d *Diff) WriteMarkdown(w io.Writer) error {
 		m.line("")
 		m.table([]string{"Metric", a, b, d.Difference(), "95 % interval", "p"}, func(row func(...string)) {
 			for _, f := range d.Figures {
-				row(escape(f.Metric), optional(f.A.Value, plain), optional(f.B.Value, plain), optional(f.Difference.Value, signed), between(f.Difference.Low, f.Difference.High, signed), escape(optional(f.P, probability)))
+				row(escape(f.Metric), optional(f.A.Value, plain), optional(f.B.Value, plain), optional(f.Difference.Value, signed), between(f.Difference.Low, f.Difference.High, signed), escape(optional(f.P, Probability)))
 			}
 		})
 	}

@@ -290,7 +290,7 @@ func TestBudgetValidate(t *testing.T) {
 func TestWords(t *testing.T) {
 	for got, want := range map[string]string{
 		plain(-0.00001): "0.0000", signed(-0.0021): "−0.0021", signed(0.01): "+0.0100", percent(0.1234): "12.3 %", percent(-0.05): "−5.0 %",
-		count(1234567): "1,234,567", count(999): "999", count(int64(-1000)): "−1,000", probability(0.0004): "< 0.001", probability(0.25): "0.250",
+		count(1234567): "1,234,567", count(999): "999", count(int64(-1000)): "−1,000", Probability(0.0004): "< 0.001", Probability(0.25): "0.250",
 	} {
 		if got != want {
 			t.Errorf("printed %q, want %q", got, want)

@@ -53,7 +53,7 @@ var pageTemplates = template.Must(template.New("pages").Funcs(template.FuncMap{
 	"value":     func(x *float64) string { return optional(x, plain) },
 	"signed":    func(x *float64) string { return optional(x, signed) },
 	"percent":   func(x *float64) string { return optional(x, percent) },
-	"probable":  func(x *float64) string { return optional(x, probability) },
+	"probable":  func(x *float64) string { return optional(x, Probability) },
 	"plain":     plain,
 	"share":     percent,
 	"count":     func(n int) string { return count(n) },
@@ -341,7 +341,7 @@ func (p *page) rerank() {
 	a, ticks = newAxis(s.lo, s.hi, decimal)
 	row := a.row("re-ranked minus linear", "candidate", f.Difference, signed)
 	if f.P != nil {
-		row.Mark, row.Tone = "p "+probability(*f.P), "none"
+		row.Mark, row.Tone = "p "+Probability(*f.P), "none"
 	}
 	p.RerankDifference = &plot{Label: "difference of the two rankings", Ticks: ticks, Marks: []mark{{a.at(0), "zero"}}, Rows: []plotRow{row}}
 }

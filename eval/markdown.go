@@ -98,7 +98,7 @@ func (m *markdown) figures(q *Quality) {
 			if c.Role == Candidate {
 				cells[0] = "**" + cells[0] + "**"
 			} else if x := q.Comparison(q.Headline, All, c.Name); x != nil {
-				cells[3], cells[4], cells[5] = optional(x.Difference, signed), between(x.Low, x.High, signed), escape(optional(x.PAdjusted, probability))
+				cells[3], cells[4], cells[5] = optional(x.Difference, signed), between(x.Low, x.High, signed), escape(optional(x.PAdjusted, Probability))
 			}
 			row(cells...)
 		}
@@ -129,7 +129,7 @@ func (m *markdown) measures(q *Quality) {
 			cells := []string{name, optional(e.Value, plain), between(e.Low, e.High, plain), count(e.N), "", ""}
 			if other != nil {
 				if x := q.Comparison(e.Metric, e.Split, other.Name); x != nil {
-					cells[4], cells[5] = optional(x.Difference, signed), escape(optional(x.PAdjusted, probability))
+					cells[4], cells[5] = optional(x.Difference, signed), escape(optional(x.PAdjusted, Probability))
 				}
 			}
 			row(cells...)
@@ -211,7 +211,7 @@ func (m *markdown) drift(d *drift.Report) {
 			if c.Cause != nil {
 				cause = c.Cause.Says
 			}
-			row(escape(plainName(c.Name)), escape(verdict), optional(c.Effect, thousandths), thousandths(c.Threshold), escape(optional(c.AdjustedP, probability)), escape(cause))
+			row(escape(plainName(c.Name)), escape(verdict), optional(c.Effect, thousandths), thousandths(c.Threshold), escape(optional(c.AdjustedP, Probability)), escape(cause))
 		}
 	})
 	if quiet > 0 {

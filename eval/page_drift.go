@@ -63,7 +63,7 @@ func (p *page) drift() {
 	p.Effects = &plot{Label: "effect of each column, in units of its threshold", Ticks: ticks, Wide: true, Zone: &zone{cent(at), cent(100 - at)}, Marks: []mark{{cent(at), "budget"}}}
 	for i, c := range columns {
 		row := a.row(plainName(c.Name), "candidate", Figure{Value: scaled[i]}, thousandths)
-		row.Text, row.Note = optional(c.Effect, thousandths), "p "+optional(c.AdjustedP, probability)
+		row.Text, row.Note = optional(c.Effect, thousandths), "p "+optional(c.AdjustedP, Probability)
 		row.Mark, row.Tone = string(c.Verdict), driftTone(c.Verdict)
 		if c.Acknowledged != "" {
 			row.Mark, row.Tone = "known drift", "none"
@@ -107,7 +107,7 @@ func driftTone(v drift.Verdict) string {
 func newDriftCard(c drift.Column) driftCard {
 	d := driftCard{
 		Name: plainName(c.Name), Verdict: string(c.Verdict), Tone: driftTone(c.Verdict), Says: c.Says, Ordered: strings.HasPrefix(c.Statistic, "wasserstein"),
-		Effect: optional(c.Effect, thousandths), P: optional(c.AdjustedP, probability), PSI: optional(c.PSI, thousandths),
+		Effect: optional(c.Effect, thousandths), P: optional(c.AdjustedP, Probability), PSI: optional(c.PSI, thousandths),
 	}
 	if c.Cause != nil {
 		d.Cause = c.Cause.Says

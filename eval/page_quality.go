@@ -96,7 +96,7 @@ func (p *page) differences(q *Quality) {
 		}
 		row := a.row("against "+contenderName(c.Against, c.Role), "candidate", Figure{c.Difference, c.Low, c.High}, signed)
 		if c.PAdjusted != nil {
-			row.Sub = "adjusted p " + probability(*c.PAdjusted)
+			row.Sub = "adjusted p " + Probability(*c.PAdjusted)
 		}
 		if c.Difference != nil && *c.Difference > a.hi {
 			row.Beyond, row.Low, row.High = true, "", ""

@@ -71,7 +71,8 @@ func optional(x *float64, show func(float64) string) string {
 
 func thousandths(x float64) string { return minus(strconv.FormatFloat(x, 'f', 3, 64)) }
 
-func probability(p float64) string {
+// Probability prints a p: 0.049, and one under a thousandth as such.
+func Probability(p float64) string {
 	if p < 0.001 {
 		return "< 0.001"
 	}

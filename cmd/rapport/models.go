@@ -424,13 +424,10 @@ func figure(format string, x *float64) string {
 
 // probability prints a p, or nothing.
 func probability(p *float64) string {
-	switch {
-	case p == nil:
+	if p == nil {
 		return ""
-	case *p < 0.001:
-		return "< 0.001"
 	}
-	return fmt.Sprintf("%.3f", *p)
+	return eval.Probability(*p)
 }
 
 // share prints a share in percent, or a dash.

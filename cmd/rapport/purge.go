@@ -160,7 +160,7 @@ func (l purgeLine) print(w io.Writer) {
 				people += int(s.Removed)
 			}
 		}
-		went := fmt.Sprintf("%d rows of %s", rows, count(people, "person"))
+		went := count(rows, "row") + " of " + count(people, "person")
 		if k.Together > 1 {
 			went += fmt.Sprintf(", of %d erasures together", k.Together)
 		}

@@ -621,3 +621,12 @@ func TestPurgeBesideRun(t *testing.T) {
 		t.Errorf("a second purge at once: %v", second)
 	}
 }
+
+// TestPurgeOfOneRow: one row that went with a key is one row.
+func TestPurgeOfOneRow(t *testing.T) {
+	var out strings.Builder
+	k := jobs.KeyRemoval{Key: "k1", Erasure: 2, Stores: []jobs.ErasedStore{{Store: "events", Unit: "rows", Removed: 1}, {Store: "identity table", Unit: "entries", Removed: 1}}}
+	if (purgeLine{Key: &k}).print(&out); !strings.Contains(out.String(), "1 row of 1 person") {
+		t.Errorf("it is listed as %q", out.String())
+	}
+}
