@@ -69,12 +69,8 @@ func appendColumn(dst, src *Column, t Type, have int, s selection) error {
 	}
 	switch t {
 	case Float64:
-		dst.Float = appendSelected(dst.Float, src.Float, s)
-		added := dst.Float[have:]
-		for i, v := range added {
-			added[i] = canonicalFloat(v)
-		}
-		clearNulls(added, valid)
+		dst.Float = appendFloats(dst.Float, src.Float, s)
+		clearNulls(dst.Float[have:], valid)
 	case String, Bytes:
 		if src.Code == nil {
 			dst.Str = appendSelected(dst.Str, src.Str, s)
@@ -120,6 +116,23 @@ func appendSelected[T any](dst, src []T, s selection) []T {
 	added := dst[have:]
 	for i, row := range s.pick {
 		added[i] = src[row]
+	}
+	return dst
+}
+
+// appendFloats is appendSelected, of floats in canonical form.
+func appendFloats(dst, src []float64, s selection) []float64 {
+	have := len(dst)
+	dst = slices.Grow(dst, s.n)[:have+s.n]
+	added := dst[have:]
+	if s.pick == nil {
+		for i, v := range src[s.from : s.from+s.n] {
+			added[i] = canonicalFloat(v)
+		}
+		return dst
+	}
+	for i, row := range s.pick {
+		added[i] = canonicalFloat(src[row])
 	}
 	return dst
 }
