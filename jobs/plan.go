@@ -613,17 +613,36 @@ func (w *work) replaced(ctx context.Context, p *plan, live registry.Live) (*regi
 	return p.before, nil
 }
 
-// planEvaluate keys the evaluate step, by what is trained, the version that is judged beside it and, where budgets look back, by what was found out before.
+// planEvaluate keys the evaluate step, by what is trained, the version that is judged beside it and, where budgets look back, by what was found out before. Beside a version that a purge has
+// removed nothing can be judged any more; what has been stands.
 func (w *work) planEvaluate(ctx context.Context, p *plan) (err error) {
-	j := w.job
-	liveDigest := ""
-	if p.live != nil {
-		liveDigest = p.live.Digest
-	}
 	if p.past, err = w.lookBack(ctx); err != nil {
 		return err
 	}
-	p.evaluate = step{name: "evaluate", label: w.label, iv: w.iv, key: stepKey("evaluate", w.label, w.iv, logicEvaluate, struct {
+	p.evaluate = step{name: "evaluate", label: w.label, iv: w.iv, key: w.evaluateKey(p)}
+	if p.live == nil {
+		return nil
+	}
+	done, err := w.tables.Done(ctx, p.evaluate.key)
+	if err != nil || done {
+		return err
+	}
+	purged, err := w.modelPurged(ctx, *p.live)
+	if err != nil || !purged {
+		return err
+	}
+	w.res.Flags = append(w.res.Flags, fmt.Sprintf("a purge has removed version %d, which was live before this interval: the candidate is judged beside no live version", p.live.Number))
+	p.live = nil
+	p.evaluate.key = w.evaluateKey(p)
+	return nil
+}
+
+func (w *work) evaluateKey(p *plan) string {
+	j, liveDigest := w.job, ""
+	if p.live != nil {
+		liveDigest = p.live.Digest
+	}
+	return stepKey("evaluate", w.label, w.iv, logicEvaluate, struct {
 		K         []int
 		Cohorts   []string
 		MinN      int
@@ -634,8 +653,7 @@ func (w *work) planEvaluate(ctx context.Context, p *plan) (err error) {
 		Page      int          `json:",omitempty"`
 		Less, New float64      `json:",omitempty"`
 		Judging   Judging      `json:",omitzero"`
-	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page(), j.Model.Lists.Less, j.Model.Lists.PreferNew, j.Judging}, slices.Concat([]string{p.train.key, p.cohorts.keyOrNone(), liveDigest}, p.wishInput(), p.audienceInput(), p.past.inputs(), p.driftInputs())...)}
-	return nil
+	}{j.K, j.Cohort, j.MinN, j.Budgets, j.Drift, j.baselineNames(), j.Model.Lists.Rules, j.page(), j.Model.Lists.Less, j.Model.Lists.PreferNew, j.Judging}, slices.Concat([]string{p.train.key, p.cohorts.keyOrNone(), liveDigest}, p.wishInput(), p.audienceInput(), p.past.inputs(), p.driftInputs())...)
 }
 
 // page is how many places a list has that rules fill; 0: there are no rules.

@@ -84,7 +84,28 @@ func (w *work) descentOf(ctx context.Context, p *plan, v registry.Version) (of *
 	case w.iv.End.Sub(of.Began) > rebuildWithin:
 		return of, fmt.Sprintf("version %d goes back to a training of %s, more than %d days ago", v.Number, w.job.Every.Label(table.Interval{Start: of.Began.Add(-w.iv.End.Sub(w.iv.Start)), End: of.Began}), rebuildWithin/(24*time.Hour)), nil
 	}
+	if gone, err := w.modelPurged(ctx, v); err != nil {
+		return nil, "", fmt.Errorf("version %d, from which training would go on: %w", v.Number, err)
+	} else if gone {
+		return of, fmt.Sprintf("a purge has removed version %d", v.Number), nil
+	}
 	return of, "", nil
+}
+
+// modelPurged reports whether a purge has removed a version: with its artifact goes the proof of its training. An artifact that was lost otherwise is to be restored; a collection of garbage
+// takes no version's. Cost: the commits of training for the version's interval; of all, where it is not among these.
+func (w *work) modelPurged(ctx context.Context, v registry.Version) (bool, error) {
+	for _, prefix := range []string{"train/" + w.job.Every.Label(v.Interval) + "/", "train/"} {
+		for c, err := range w.tables.List(ctx, prefix) {
+			if err != nil {
+				return false, err
+			}
+			if f, err := factsOf[trained](c); err != nil || f.Digest == v.Digest {
+				return false, err
+			}
+		}
+	}
+	return true, nil
 }
 
 // madeFrom returns the facts of the training set that a version was made from, and its line.

@@ -106,6 +106,35 @@ func TestWarmStart(t *testing.T) {
 		t.Errorf("without the parent's artifact: %v", err)
 	}
 
+	purged := lost.clone(t)
+	for key := range objects(t, purged.opened.Bucket) { // as a purge leaves it
+		if strings.HasPrefix(key, "done/train/"+s.job.Every.Label(s.interval(6))+"/") {
+			if err := purged.opened.Bucket.Delete(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if why := purged.planned(7); why != "cold: a purge has removed version 3" {
+		t.Errorf("after a purge of the parent: %q", why)
+	}
+	purged.night(7)
+
+	// A collection of garbage takes nothing that another was made from, or would be.
+	collected := s.clone(t)
+	collected.runner.Now = func() time.Time { return nightAfter(6).Add(time.Hour) }
+	collected.runner.Wall = func() time.Time { return time.Now().AddDate(1, 0, 0) }
+	if _, err := collected.runner.Collect(t.Context(), time.Hour, false); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= 3; n++ {
+		if v, err := collected.runner.Verify(t.Context(), collected.job, n); err != nil || v.Outcome != registry.Identical {
+			t.Errorf("version %d after a collection: %+v, %v", n, v, err)
+		}
+	}
+	if why := collected.planned(7); why != "goes on from version 3" {
+		t.Errorf("after a collection: %q", why)
+	}
+
 	if _, err := s.erase(s.admitted(1)[0]); err != nil {
 		t.Fatal(err)
 	}
