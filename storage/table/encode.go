@@ -11,7 +11,8 @@ import (
 
 // compressions are the codecs of WriteOptions.
 var compressions = map[string]compress.Compression{
-	"": compress.Codecs.Zstd, "zstd": compress.Codecs.Zstd, "snappy": compress.Codecs.Snappy, "none": compress.Codecs.Uncompressed,
+	"": compress.Codecs.Zstd, "light": compress.Codecs.Snappy, // where they save an eighth or more
+	"zstd": compress.Codecs.Zstd, "snappy": compress.Codecs.Snappy, "none": compress.Codecs.Uncompressed,
 }
 
 // sumsKey names the entry of a footer that holds the CRC-32C of each column chunk, eight hexadecimal digits each, row group by row group.
@@ -90,7 +91,7 @@ func newFileEncoder(s Schema, codec string) (*fileEncoder, error) {
 	}
 	var err error
 	f.chunk.codec, err = compress.GetCodec(c)
-	f.chunk.number, f.chunk.choosy = int(c), codec == ""
+	f.chunk.number, f.chunk.choosy = int(c), codec == "" || codec == "light"
 	return f, err
 }
 
