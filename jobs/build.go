@@ -102,12 +102,12 @@ func (w *work) buildFrom(ctx context.Context, p *prior, why string) (result, err
 		return sink.add(v.Name, func() *table.Writer { return w.viewWriter(v) }, rows)
 	}
 	if w.mayGoOn() == "" {
-		keep := func(name func(key string) string) func(string, *table.Batch) error {
+		keep := func(name func(key string) string, shards int) func(string, *table.Batch) error {
 			return func(key string, rows *table.Batch) error {
-				return sink.add(name(key), func() *table.Writer { return w.stateWriter(name(key)) }, rows)
+				return sink.add(name(key), func() *table.Writer { return w.stateWriter(name(key), shards) }, rows)
 			}
 		}
-		plan.State, plan.Tile = keep(stateOutput), keep(tileOutput)
+		plan.State, plan.Tile = keep(stateOutput, stateShards), keep(tileOutput, 1)
 	}
 	stats, err := w.Engine.Build(ctx, plan)
 	if err != nil {
@@ -220,7 +220,7 @@ func (w *work) viewWriter(v features.View) *table.Writer {
 	return table.NewWriter(w.Bucket, dataPrefix(w.plan.build.key, v.Name), s, o)
 }
 
-// A table of states is written in a few files, which are read side by side, and in row groups of a few MiB: rows are some hundred KiB each. They are packed
+// A table of states is written in a few files, which are read side by side (one of tiles, which are some, in one: a file that is synced costs a millisecond), and in row groups of a few MiB: rows are some hundred KiB each. They are packed
 // already: a codec would save a sixth of their bytes, and take as long as all else that reading a file does.
 const (
 	stateShards   = 4
@@ -228,9 +228,9 @@ const (
 )
 
 // stateWriter stages a table of states or tiles.
-func (w *work) stateWriter(output string) *table.Writer {
+func (w *work) stateWriter(output string, shards int) *table.Writer {
 	return table.NewWriter(w.Bucket, dataPrefix(w.plan.build.key, output), features.StateSchema(), table.WriteOptions{
-		SortBy: []string{features.PartColumn}, Shards: stateShards, ShardBy: features.PartColumn, RowGroup: stateRowGroup, Codec: "none",
+		SortBy: []string{features.PartColumn}, Shards: shards, ShardBy: features.PartColumn, RowGroup: stateRowGroup, Codec: "none",
 		CopyText: true, // an engine's pieces stand in memory that it uses again
 	})
 }

@@ -133,9 +133,9 @@ func runEve(ctx context.Context, t task) (m measured, err error) {
 	last := t.Data.day(len(t.Data.Days) - 2)
 	k := kept{End: last.End, Tiles: map[string]map[string]table.Manifest{}}
 	build := func(iv table.Interval, from features.Source, state, tile *tables) error {
-		p := features.Plan{Views: t.Views, Interval: iv, Schema: schema(t.Data.Text, false), Events: from, Out: drop, Tile: tile.take}
+		p := features.Plan{Views: t.Views, Interval: iv, Schema: schema(t.Data.Text, false), Events: from, Out: drop, Tile: tile.tile}
 		if state != nil {
-			p.State = state.take
+			p.State = state.state
 		}
 		if _, err := (local.Engine{}).Build(ctx, p); err != nil {
 			return err
@@ -214,7 +214,7 @@ func runNight(ctx context.Context, t task) (m measured, err error) {
 		p.Prior.Events = t.Data.last(len(t.Data.Days) - 1).events()
 		p.State, p.Tile = dropState, dropState
 		if t.Write {
-			p.State, p.Tile = state.take, tile.take
+			p.State, p.Tile = state.state, tile.tile
 		}
 	}
 	clock := benchmark.Start()
@@ -276,9 +276,15 @@ func (t *tables) rows(v features.View, b *table.Batch) error {
 	return t.add(v.Name, o, b)
 }
 
-// take is Plan.State or Tile.
-func (t *tables) take(key string, b *table.Batch) error {
-	return t.add(key, table.WriteOptions{SortBy: []string{features.PartColumn}, Shards: 4, ShardBy: features.PartColumn, RowGroup: 64, Codec: "none", CopyText: true}, b)
+// state is Plan.State.
+func (t *tables) state(key string, b *table.Batch) error { return t.pieces(key, 4, b) }
+
+// tile is Plan.Tile.
+func (t *tables) tile(key string, b *table.Batch) error { return t.pieces(key, 1, b) }
+
+// pieces takes rows of states or tiles, in as many files as jobs write.
+func (t *tables) pieces(key string, shards int, b *table.Batch) error {
+	return t.add(key, table.WriteOptions{SortBy: []string{features.PartColumn}, Shards: shards, ShardBy: features.PartColumn, RowGroup: 64, Codec: "none", CopyText: true}, b)
 }
 
 func (t *tables) add(name string, o table.WriteOptions, b *table.Batch) error {
