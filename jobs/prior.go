@@ -214,9 +214,56 @@ func (w *work) priorCommit(ctx context.Context, now map[string]restDay) (found *
 		}
 	}
 	if why == "" {
-		why = fmt.Sprintf("none of the %d intervals before has been built", priorsKept)
+		if why, err = w.otherwise(ctx); err != nil {
+			return nil, buildFacts{}, "", err
+		}
 	}
 	return nil, buildFacts{}, why, nil
+}
+
+// otherwise says, where no earlier build was made by the job's definitions, by which others the newest of them was.
+func (w *work) otherwise(ctx context.Context) (string, error) {
+	iv := w.iv
+	for range priorsKept {
+		iv = w.job.Every.At(iv.Start)
+		var newest *table.Commit
+		for c, err := range w.tables.List(ctx, "build/"+w.job.Every.Label(iv)+"/") {
+			if err != nil {
+				return "", fmt.Errorf("look for an earlier build: %w", err)
+			}
+			ours := slices.ContainsFunc(w.job.Views, func(v features.View) bool { return c.Outputs[v.Name].Digest != "" })
+			if ours && c.Interval != nil && c.Interval.Start.Equal(iv.Start) && c.Interval.End.Equal(iv.End) && (newest == nil || c.At.After(newest.At)) {
+				newest = c
+			}
+		}
+		if newest == nil {
+			continue
+		}
+		var others []string
+		for _, v := range w.job.Views {
+			m, ok := newest.Outputs[v.Name]
+			if !ok {
+				others = append(others, v.Name)
+				continue
+			}
+			b, err := built(newest, m)
+			if err == nil {
+				err = w.provenance(ctx, v, b)
+			}
+			if err != nil {
+				return "", err
+			}
+			if b.Current != nil && !*b.Current {
+				others = append(others, v.Name)
+			}
+		}
+		was := fmt.Sprintf("that of %s was built by other definitions", w.job.Every.Label(iv))
+		if len(others) > 0 {
+			return was + " (" + strings.Join(others, ", ") + "): where one view changes, all that are built together read all events", nil
+		}
+		return was + ": views, keep.events or the program have changed since, and then all views read all events", nil
+	}
+	return fmt.Sprintf("none of the %d intervals before has been built", priorsKept), nil
 }
 
 // buildPrefix is where the job's builds of an interval stand, of whatever inputs.

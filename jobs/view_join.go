@@ -43,6 +43,7 @@ var ErrExamples = errors.New("the examples can't be joined")
 // Why an example is left out. Who is unknown and whose data may not be used are not told apart.
 const (
 	leftNotPermitted = "subject unknown, or not permitted"
+	leftOld          = "older than keep.events" // whoever it is of
 	leftTimeless     = "without a time"
 	leftLater        = "after the interval's end"
 )
@@ -143,7 +144,7 @@ type permittedExamples struct {
 	Examples
 	ids           *event.Identities
 	rules         *policy.Rules
-	end           int64
+	end, oldest   int64 // µs
 	subject, time int
 	res           *Joined
 	schema        table.Schema
@@ -152,7 +153,7 @@ type permittedExamples struct {
 func newExamples(x Examples, w *work, res *Joined) *permittedExamples {
 	r := w.reading()
 	return &permittedExamples{
-		Examples: x, ids: w.plan.ids, rules: r.decisions.Rules(r.oldest), end: table.Micros(w.iv.End), subject: x.Schema.Index(event.ColSubject),
+		Examples: x, ids: w.plan.ids, rules: r.decisions.Rules(r.oldest), end: table.Micros(w.iv.End), oldest: r.oldest, subject: x.Schema.Index(event.ColSubject),
 		time: x.Schema.Index(event.ColTime), res: res, schema: x.numbered(),
 	}
 }
@@ -214,6 +215,8 @@ func (s *permittedExamples) sift(b *table.Batch) {
 			why = leftTimeless
 		case t.Int[i] > s.end:
 			why = leftLater
+		case t.Int[i] < s.oldest && ids != nil && !ids.Null(i):
+			why = leftOld
 		case ids != nil && !ids.Null(i):
 			n, ok := s.number(ids.Text(i))
 			if ok && s.rules.Of(n).Judge(t.Int[i]) != policy.Kept {

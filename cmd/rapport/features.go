@@ -301,8 +301,9 @@ func printRefused(w io.Writer, refused map[string]int64, view string) {
 	}
 }
 
+// printProfile prints what columns hold. Figures under a ~ are approximate, as features are that have one: quantiles to 1 %, numbers of values to 1.6 %.
 func printProfile(w io.Writer, cs []jobs.ColumnProfile) {
-	row(w, "COLUMN", "TYPE", "NULLS", "MIN", "P10", "MEDIAN", "P90", "MAX", "DISTINCT")
+	row(w, "COLUMN", "TYPE", "NULLS", "MIN", "~P10", "~MEDIAN", "~P90", "MAX", "~DISTINCT")
 	for _, c := range cs {
 		share := "-"
 		if c.Rows > 0 {

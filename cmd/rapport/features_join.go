@@ -34,7 +34,8 @@ func (a *app) featuresJoinCmd() *cobra.Command {
 		Long: "For each row of the examples (CSV, TSV or Parquet: who, when, and what is to be learned), compute the views as of its moment from the days that are\n" +
 			"ingested, and write them beside it (CSV or Parquet, by the name of the file). Columns are found by the names of the project (subject, item, time,\n" +
 			"context columns), or of its event source. Only what --keep names is handed through: labels, weights.\n\n" +
-			"Ids of subjects become their numbers. An example of somebody whose data may not be used is left out, as an event of that moment would be.\n" +
+			"Ids of subjects become their numbers. An example of somebody whose data may not be used is left out, as an event of that moment would be,\n" +
+			"and so is one of anybody that is older than keep.events. One of an unknown item is kept, with no event of it.\n" +
 			"An event counts if it lies before the example's moment and, where the source says when events became known (sources.events.created), was known by then.",
 		Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -174,6 +174,9 @@ func TestFeaturesJoin(t *testing.T) {
 	}
 	add("u000001", smallWorld.Start.AddDate(-1, 0, 0)) // before anything
 	add("nobody-knows-me", iv.End)
+	s.job.Training.Keep = map[string]time.Duration{"events": 400 * 24 * time.Hour}
+	add("u000001", smallWorld.Start.AddDate(-2, 0, 0)) // older than anything may be, whoever it is of
+	add("nobody-knows-me", smallWorld.Start.AddDate(-2, 0, 0))
 	add("u000001", iv.End.Add(time.Microsecond))
 	x := jobs.Examples{
 		Schema: table.Schema{{Name: "subject", Type: table.String}, {Name: "time", Type: table.Time}},
@@ -221,7 +224,7 @@ func TestFeaturesJoin(t *testing.T) {
 	}
 	const denied = "subject unknown, or not permitted"
 	if joined != len(rows) || res.Rows != int64(joined+without) || res.LeftOut["after the interval's end"] != 1 || res.Read != int64(len(ids)) ||
-		res.LeftOut[denied] < 2 || res.Rows+res.LeftOut[denied]+1 != res.Read {
+		res.LeftOut["older than keep.events"] != 2 || res.LeftOut[denied] < 2 || res.Rows+res.LeftOut[denied]+3 != res.Read {
 		t.Errorf("%d of %d rows were joined, %d have no event: %+v", joined, len(rows), without, res)
 	}
 }

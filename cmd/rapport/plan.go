@@ -44,7 +44,7 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 	row(w, "clock", clock(v.Clock)+pinned)
 	row(w, "purpose", v.Purpose+": "+v.Says)
 	if v.Basis == policy.LegitimateInterest {
-		row(w, "subjects", fmt.Sprintf("all but those who object or were erased, %s so far", v.Refused))
+		row(w, "subjects", fmt.Sprintf("all but those who object or whose erasure is under way, %s now", v.Refused))
 	} else {
 		row(w, "subjects", fmt.Sprintf("%s with a valid record, %s refused or expired", v.Admitted, v.Refused))
 	}

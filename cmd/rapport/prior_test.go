@@ -260,7 +260,7 @@ func TestPrior(t *testing.T) {
 		views := slices.Clone(c.job.Views)
 		views[0].Windows = []time.Duration{24 * time.Hour}
 		c.job.Views = views
-	}, "none of the 16 intervals before has been built")
+	}, "that of 2026-01-07 was built by other definitions ("+s.job.Views[0].Name+"): where one view changes")
 	night8("retention is short", func(c *shop) { c.job.Training.Keep = map[string]time.Duration{"events": 3 * 24 * time.Hour} }, "keep.events (3d) is shorter than the longest window")
 	night8("a state is damaged", func(c *shop) {
 		again(c)
