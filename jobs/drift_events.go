@@ -16,10 +16,10 @@ import (
 // evaluationColumn is the share of the active subjects who may be looked at in cohorts.
 const evaluationColumn = "consent:"
 
-// driftFields are the columns of events that are compared: all that the training purpose reads.
+// driftFields are the columns of events that are compared: all that the training purpose reads. Times are none: each night's are later than those before.
 func (j *Job) driftFields() (out []drift.Field) {
 	for _, f := range j.eventSchema() {
-		if f.Name != event.ColSubject && f.Name != event.ColTime {
+		if f.Name != event.ColSubject && f.Type != table.Time {
 			out = append(out, drift.Field{Name: f.Name, Group: drift.EventsGroup, Text: f.Type == table.String})
 		}
 	}

@@ -147,13 +147,21 @@ func (w *work) ingest(ctx context.Context) error {
 	var removed string // who wrote last what is left of a day
 	for i, d := range p.days {
 		p.committed = append(p.committed, day{iv: d.unit, key: d.key, manifest: commits[i].Outputs["events"]})
-		own := d.unit.Overlaps(w.iv)
-		if !own && (d.unit.End.After(w.iv.Start) || w.job.Events.Expect.Schema == nil) {
+		own, again := d.unit.Overlaps(w.iv), d.reopened()
+		past := !d.unit.End.After(w.iv.Start) && w.job.Events.Expect.Schema != nil // the last one before the interval tells which columns there were
+		if !own && !again && !past {
 			continue
 		}
 		f, err := factsOf[event.IngestFacts](commits[i])
 		if err != nil {
 			return err
+		}
+		if again && !own { // nothing judges it, so nothing else tells of what its files have brought
+			q := readQuality{}
+			q.note(commits[i], f, true)
+			if w.quarantined("events of "+d.label+", read again", q); !past {
+				continue
+			}
 		}
 		if p.found.note(commits[i], f, own); own {
 			if d.done && commits[i].At.After(w.res.FunnelAt) {

@@ -69,7 +69,11 @@ type plannedDay struct {
 	step
 	unit   table.Interval
 	before []string // keys of the same day that were ingested, of other files
+	stale  bool     // its files have changed, and it is too old for that to be read
 }
+
+// reopened reports whether the run reads a day again that was ingested.
+func (d *plannedDay) reopened() bool { return !d.done && len(d.before) > 0 }
 
 // snapshot is a data set beside the events, fixed by content.
 type snapshot struct {
@@ -392,7 +396,7 @@ func (w *work) planDays(ctx context.Context, p *plan) error {
 			if err != nil {
 				return err
 			}
-			d.key, d.done = key, true
+			d.key, d.done, d.stale = key, true, changed == "files changed"
 			d.why = fmt.Sprintf("%s beyond lookback %s; backfill --reprocess completed reads them again", changed, features.FormatWindow(j.Lookback))
 		case d.files > 0:
 			if d.before = byPrefix[prefix]; len(d.before) > 0 {

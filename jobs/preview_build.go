@@ -172,7 +172,7 @@ func (w *work) reopenedDays(ctx context.Context, p *plan) ([]Reopened, error) {
 	var out []Reopened
 	var builds []table.Interval
 	for _, d := range p.days {
-		if d.done || len(d.before) == 0 {
+		if !d.reopened() {
 			continue
 		}
 		if len(out) == 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/eval"
+	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/jobs/ledger"
@@ -170,7 +171,7 @@ func (w *work) judgeEvents(ctx context.Context, v *ledger.Volume) ([]expect.Verd
 			return nil, err
 		}
 	}
-	w.quarantined("events", q.counts, q.steps, q.places)
+	w.quarantined("events", q)
 	return set.Judge(seen), nil
 }
 
@@ -237,13 +238,40 @@ func (w *work) repeated(ctx context.Context) (repeated, compared int64, err erro
 	return repeated, compared, nil
 }
 
-// quarantined notes in the result what was left out of a data set.
-func (w *work) quarantined(set string, c expect.Counts, steps []string, places []expect.Place) {
-	if n := c.Quarantined(); n > 0 {
-		w.res.Quarantine = append(w.res.Quarantine, ledger.Quarantine{
-			Set: set, Rows: n, Of: c.Rows(), Reasons: c.Bad, First: places[:min(len(places), firstPlaces)], Steps: steps,
-		})
+// quarantined notes in the result what was left out of a data set. It flags rows that came too late: no day reads them, and no expectation is of them.
+func (w *work) quarantined(set string, q readQuality) {
+	n := q.counts.Quarantined()
+	if n == 0 {
+		return
 	}
+	w.res.Quarantine = append(w.res.Quarantine, ledger.Quarantine{
+		Set: set, Rows: n, Of: q.counts.Rows(), Reasons: q.counts.Bad, First: q.places[:min(len(q.places), firstPlaces)], Steps: q.steps,
+	})
+	if late := q.counts.Bad[event.ColTime][expect.Late]; late > 0 {
+		w.res.Flags = append(w.res.Flags, fmt.Sprintf("quality: %s: %d of %d rows came too late and are in no day: their files came more than the lateness, %s, after them (sources.events.lateness)",
+			set, late, q.counts.Rows(), features.FormatWindow(w.job.Events.Lateness)))
+	}
+}
+
+// staleDays flags days whose files have changed and that are too old to be read again: what stands of them lacks what has come.
+func (w *work) staleDays() {
+	var stale []plannedDay
+	for _, d := range w.plan.days {
+		if d.stale {
+			stale = append(stale, d)
+		}
+	}
+	if len(stale) == 0 {
+		return
+	}
+	first, last := stale[0], stale[len(stale)-1]
+	days := first.label
+	if len(stale) > 1 {
+		days = fmt.Sprintf("%s … %s, %d of them,", first.label, last.label, len(stale))
+	}
+	every := w.job.Every
+	w.res.Flags = append(w.res.Flags, fmt.Sprintf("quality: events: files of %s have changed beyond lookback %s and are not read again: %s --through ingest --reprocess completed",
+		days, features.FormatWindow(w.job.Lookback), w.job.again(every.Containing(first.unit.Start), every.Containing(last.unit.Start))))
 }
 
 // judgeSnapshot judges a data set beside the events, as the run's snapshot has it.
@@ -266,7 +294,7 @@ func (w *work) judgeSnapshot(ctx context.Context, s *snapshot) ([]expect.Verdict
 			return nil, err
 		}
 	}
-	w.quarantined(s.set, f.Quality, steps, places)
+	w.quarantined(s.set, readQuality{counts: f.Quality, steps: steps, places: places})
 	if set.Empty() && set.Volume == (expect.Volume{}) {
 		return set.Judge(expect.Seen{Counts: expect.Counts{Coarse: f.Quality.Coarse}, ByFile: true}), nil
 	}

@@ -38,6 +38,7 @@ func (w *work) through(ctx context.Context, o Options) error {
 			if err := w.planSteps(ctx, w.plan); err != nil {
 				return err
 			}
+			w.staleDays()
 			w.res.Reopened, err = w.reopenedDays(ctx, w.plan)
 			return err
 		}},

@@ -241,7 +241,8 @@ func (e *inquiry) succeeded() error {
 	return e.flagged()
 }
 
-// flagged lists what a run that succeeded was warned of: the budgets that were missed or let pass, and the columns that have drifted.
+// flagged lists what a run that succeeded was warned of: what its sources were found to lack, the budgets that were missed or let pass, and the columns that have
+// drifted.
 func (e *inquiry) flagged() error {
 	d, err := DriftOf(e.run)
 	if err != nil {
@@ -249,14 +250,22 @@ func (e *inquiry) flagged() error {
 	}
 	w := e.why
 	var told []string
-	for _, f := range e.run.Flags {
-		for _, kind := range []string{"missed", "risk"} {
-			if says, ok := strings.CutPrefix(f, kind+": "); ok {
-				w.Rules = append(w.Rules, WhyRule{Rule: kind, Says: says})
+	of := func(kinds ...string) (n int) {
+		for _, f := range e.run.Flags {
+			for _, kind := range kinds {
+				if says, ok := strings.CutPrefix(f, kind+": "); ok {
+					w.Rules = append(w.Rules, WhyRule{Rule: kind, Says: says})
+					n++
+				}
 			}
 		}
+		return n
 	}
-	if n := len(w.Rules); n > 0 {
+	if n := of("quality"); n > 0 {
+		told = append(told, count(n, "fault")+" of its sources")
+		e.try("rapport runs show %s", e.run.ID)
+	}
+	if n := of("missed", "risk"); n > 0 {
 		told = append(told, count(n, "rule")+" missed")
 	}
 	if called := d.Called(); len(called) > 0 {
@@ -272,10 +281,10 @@ func (e *inquiry) flagged() error {
 	return nil
 }
 
-// driftRule tells of a column and what its drift is put down to.
+// driftRule tells of a column and what its drift is put down to, which a rule that misses says itself.
 func driftRule(c DriftVerdict) WhyRule {
 	says := c.Says
-	if c.Cause != nil {
+	if c.Cause != nil && !strings.Contains(says, c.Cause.Says) {
 		says += " " + c.Cause.Says
 	}
 	return WhyRule{Rule: "drift of " + c.Column, Says: says, Value: c.Effect, Bound: &c.Threshold}

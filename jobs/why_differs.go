@@ -57,7 +57,9 @@ func (e *inquiry) compare(ctx context.Context) {
 	if now.Fault == faultKilled || now.Status == ledger.Running {
 		e.differs("peak memory", megabytes(was.Cost.PeakMemory), megabytes(peakOf(now)))
 	}
-	e.differs("live version that it was judged against", liveOf(was), liveOf(now))
+	if judgedIn(was) && judgedIn(now) {
+		e.differs("live version that it was judged against", liveOf(was), liveOf(now))
+	}
 	e.columns(ctx)
 }
 
@@ -96,6 +98,11 @@ func peakOf(r *ledger.Run) int64 {
 		peak = max(peak, s.PeakMemory)
 	}
 	return peak
+}
+
+// judgedIn reports whether a run came to judging what it trained: one that did not was judged against nothing, whatever is live.
+func judgedIn(r *ledger.Run) bool {
+	return slices.ContainsFunc(r.Steps, func(s ledger.Step) bool { return s.Name == "evaluate" })
 }
 
 // liveOf names the version that a run was judged against.

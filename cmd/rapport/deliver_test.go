@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/rapport-ml/rapport/features/event"
+	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/jobs"
+	"github.com/rapport-ml/rapport/jobs/ledger"
 	"github.com/rapport-ml/rapport/storage"
 )
 
@@ -79,7 +81,10 @@ func TestLookback(t *testing.T) {
 	if at := ingestOf(t, p, "2026-01-05"); !at.Done || at.Why != "" {
 		t.Errorf("a day that has not changed: %+v", at)
 	}
-	s.night(7)
+	const stale = "quality: events: files of 2026-01-03 have changed beyond lookback 3d and are not read again: rapport backfill nightly --from 2026-01-03 --to 2026-01-04 --through ingest --reprocess completed"
+	if res := s.night(7); !slices.Contains(res.Flags, stale) {
+		t.Errorf("the night does not tell what it left alone: %q", res.Flags)
+	}
 	if p := s.plan(7); p.ToDo != 0 {
 		t.Errorf("after the night %d steps are to do: %v", p.ToDo, toDo(p))
 	}
@@ -87,7 +92,7 @@ func TestLookback(t *testing.T) {
 	again := *s.job
 	again.Lookback = 0
 	res, err := s.runner.Run(t.Context(), &again, s.interval(7), jobs.Options{Through: jobs.ThroughIngest, Cause: "backfill"})
-	if err != nil || res.Nothing {
+	if err != nil || res.Nothing || slices.Contains(res.Flags, stale) {
 		t.Fatalf("without lookback: %+v, %v", res, err)
 	}
 	if day := ingestOf(t, s.plan(7), "2026-01-03"); !day.Done || day.Key == old.Key || day.Why != "" {
@@ -97,6 +102,50 @@ func TestLookback(t *testing.T) {
 	fresh.job.Lookback = 24 * time.Hour
 	if day := ingestOf(t, fresh.plan(7), "2026-01-02"); day.Done || day.Why != "" {
 		t.Errorf("a day that was never ingested: %+v", day)
+	}
+}
+
+// TestTooLate: rows of a file that arrived more than the lateness after them are in no day. The run that reads the file says so and lists them, also where it is a
+// file of an earlier day, and so does runs why.
+func TestTooLate(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.job.Events.Lateness = 24 * time.Hour
+	ingest := func(day int) *jobs.Result {
+		t.Helper()
+		s.runner.Now = func() time.Time { return nightAfter(day) }
+		res, err := s.runner.Run(t.Context(), s.job, s.interval(day), jobs.Options{Through: jobs.ThroughIngest, Cause: "schedule"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	ingest(6)
+	old := readParquet[rawEvent](t, s.raw, eventsKey(0, "part-0"))[:30] // 30 rows are three days late, 3 are a day late
+	writeParquet(t, s.raw, eventsKey(3, "late"), append(slices.Clone(old), readParquet[rawEvent](t, s.raw, eventsKey(2, "part-0"))[:3]...))
+	res := ingest(7)
+	if len(res.Quarantine) != 1 || res.Quarantine[0].Set != "events of 2026-01-04, read again" || res.Quarantine[0].Rows != 30 || res.Quarantine[0].Reasons["time"][expect.Late] != 30 {
+		t.Fatalf("quarantined are %+v", res.Quarantine)
+	}
+	says := fmt.Sprintf("events of 2026-01-04, read again: 30 of %d rows came too late and are in no day: their files came more than the lateness, 1d, after them (sources.events.lateness)", res.Quarantine[0].Of)
+	if !slices.Contains(res.Flags, "quality: "+says) {
+		t.Errorf("flags are %q", res.Flags)
+	}
+	run, err := ledger.Ledger{Bucket: s.opened.Bucket}.Get(t.Context(), res.RunID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := jobs.Quarantined(t.Context(), s.opened.Bucket, run); err != nil || len(all) != 30 || all[0].File != eventsKey(3, "late") {
+		t.Errorf("listed are %v, %v", all, err)
+	}
+	if y := s.why(res.RunID); !strings.Contains(y.Says, "It warns of 1 fault of its sources.") || len(y.Rules) != 1 || y.Rules[0].Says != says {
+		t.Errorf("why: %+v", y)
+	}
+	if again := ingest(7); len(again.Quarantine) != 0 || len(again.Flags) != 0 {
+		t.Errorf("a run that reads nothing again tells %+v, %q", again.Quarantine, again.Flags)
+	}
+	writeParquet(t, s.raw, eventsKey(7, "late"), old[:20])
+	if res := ingest(7); len(res.Quarantine) != 1 || res.Quarantine[0].Set != "events" || len(res.Flags) != 1 || !strings.HasPrefix(res.Flags[0], "quality: events: 20 of ") {
+		t.Errorf("of the interval's own day: %+v, %q", res.Quarantine, res.Flags)
 	}
 }
 
