@@ -321,6 +321,13 @@ func (p *Project) checkFeature(path string, f features.Feature, events table.Sch
 			}
 		}
 	}
+	if kinds := p.kinds(); kinds != nil {
+		for _, kind := range f.NamedKinds() {
+			if !slices.Contains(kinds, kind) {
+				p.dec.at(path, p.known("sources.events.kinds", kind, kinds), "no event has the kind %q", kind)
+			}
+		}
+	}
 	told := map[string]bool{}
 	for _, c := range f.Where {
 		if c.Column == "" || told[c.Column] || !p.declared(path, c.Column) {

@@ -3,6 +3,7 @@ package features
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -228,4 +229,19 @@ func RetentionNeeded(views []View) time.Duration {
 // Sorted returns a copy of the features, sorted by name as a View wants them.
 func Sorted(fs []Feature) []Feature {
 	return slices.SortedFunc(slices.Values(fs), func(a, b Feature) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// NamedKinds are the kinds of events that the feature names, ascending: those that it counts, weighs, takes a share of or has as a condition.
+func (f Feature) NamedKinds() []string {
+	out := slices.Concat(f.Kinds, slices.Collect(maps.Keys(f.Weights)))
+	if f.Op == ShareOf && f.Column == "" {
+		out = append(out, f.Share...)
+	}
+	for _, c := range f.Where {
+		if c.Column == "kind" {
+			out = append(out, c.In...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }

@@ -151,6 +151,7 @@ func (p *project) check(ctx context.Context) []check {
 			seen["events"] = true
 			out = append(out, p.checkEvents(ctx, j))
 			out = append(out, tellingEvents(ctx, j)...)
+			out = append(out, namedKinds(ctx, j)...)
 			out = append(out, coarseness(ctx, j, "events", j.Events.Bucket, j.Events.Path, j.Events.Columns, j.Events.Numeric, j.Events.Explode)...)
 		}
 		sets := map[string]*jobs.AttributeSource{"items": j.Items, "subjects": j.Subjects, "cohorts": j.Cohorts}

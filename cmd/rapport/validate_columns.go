@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -86,4 +87,40 @@ func telling(ctx context.Context, j *jobs.Job, set string, b storage.Bucket, pat
 		out = append(out, check{What: "columns of " + set, OK: true, Found: "what may need care and is not read: " + strings.Join(unread, ", ")})
 	}
 	return out
+}
+
+// namedKinds warns of kinds that views name and no event of the newest file has: misspelt ones make columns of zeros. Where the source's map says which kinds
+// there are (sources.events.kinds), the check of the project file has refused them.
+func namedKinds(ctx context.Context, j *jobs.Job) []check {
+	src := j.Events
+	if src.Kinds != nil || src.Kind == "" {
+		return nil
+	}
+	named := map[string][]string{}
+	for _, v := range j.Views {
+		for _, f := range v.Features {
+			for _, kind := range f.NamedKinds() {
+				named[kind] = append(named[kind], v.Name+"."+f.Name)
+			}
+		}
+	}
+	n, file, err := first(ctx, src.Bucket, src.Path)
+	if err != nil || n == 0 || len(named) == 0 || !strings.HasSuffix(file.Key, ".parquet") {
+		return nil // the check of the source says so
+	}
+	has, rows, err := inspect.Values(ctx, src.Bucket, file, src.Kind)
+	if err != nil || has == nil {
+		return nil
+	}
+	var none []string
+	for _, kind := range slices.Sorted(maps.Keys(named)) {
+		if !has[kind] && kind != cmp.Or(src.DefaultKind, "event") {
+			none = append(none, fmt.Sprintf("%q (%s)", kind, strings.Join(named[kind], ", ")))
+		}
+	}
+	if len(none) == 0 {
+		return nil
+	}
+	return []check{{What: "kinds of views", OK: true, Warns: true, Found: fmt.Sprintf("of %s of the newest file none has the kind that a view names: %s. If it is not a rare one, mind the spelling",
+		count(int(rows), "event"), strings.Join(none, "; "))}}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rapport-ml/rapport/features"
 	"github.com/rapport-ml/rapport/models/lists"
 	"github.com/rapport-ml/rapport/storage"
 )
@@ -96,3 +97,20 @@ type keeping struct {
 }
 
 func (k keeping) Keeping(context.Context) (storage.Kept, error) { return k.kept, k.err }
+
+// TestKindsOfViews: validate warns of a kind that a view names and no event has, and of no other.
+func TestKindsOfViews(t *testing.T) {
+	s := newShop(t, smallWorld)
+	if got := namedKinds(t.Context(), s.job); len(got) != 0 {
+		t.Errorf("of kinds that events have: %+v", got)
+	}
+	s.job.Views = append(slices.Clone(s.job.Views), features.View{Name: "odd", Key: "item", Features: []features.Feature{{Name: "n", Op: features.Count, Kinds: []string{"bougt", "buy"}}}})
+	got := namedKinds(t.Context(), s.job)
+	if len(got) != 1 || !got[0].OK || !got[0].Warns || !strings.Contains(got[0].Found, `none has the kind that a view names: "bougt" (odd.n).`) {
+		t.Errorf("of a misspelt kind: %+v", got)
+	}
+	s.job.Events.Kinds = map[string]string{"buy": "buy"}
+	if got := namedKinds(t.Context(), s.job); len(got) != 0 {
+		t.Errorf("where the project file says which kinds there are: %+v", got)
+	}
+}

@@ -142,3 +142,21 @@ func Tells(ctx context.Context, b storage.Bucket, f storage.Info) (map[string]Ca
 	}
 	return out, nil
 }
+
+// Values returns the different values of a column of text in a Parquet file, or in the rows of it that a look reads, and how many rows have one; nil where
+// it is no such column or they are too many.
+func Values(ctx context.Context, b storage.Bucket, f storage.Info, column string) (map[string]bool, int64, error) {
+	all := &profiles{byName: map[string]*profile{}}
+	if err := all.look(ctx, b, f, &Export{}); err != nil {
+		return nil, 0, err
+	}
+	p := all.byName[column]
+	if p == nil || p.FileColumn.Type != table.String || p.counts == nil || p.values() == 0 {
+		return nil, 0, nil
+	}
+	out := map[string]bool{}
+	for v := range p.counts {
+		out[v] = true
+	}
+	return out, p.values(), nil
+}

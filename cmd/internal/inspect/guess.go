@@ -284,7 +284,7 @@ func kindScore(p *profile, w []string) (int, string) {
 		return 7, why
 	case has(w, "interaction", "activity", "action") && has(w, "type", "kind", "name"):
 		return 6, why
-	case len(w) == 1 && has(w, "type"):
+	case len(w) == 1 && has(w, "type", "typ"):
 		return 3, why
 	}
 	return 0, ""
