@@ -108,6 +108,9 @@ func (r *Runner) Backfill(ctx context.Context, job *Job, o BackfillOptions, each
 		again.Lookback = 0
 		job = &again
 	}
+	if o.DryRun {
+		o.Active = 1 // it is read in their order
+	}
 	b := &backfill{Runner: &own, job: job, o: o, each: each, before: before}
 	if o.Backwards {
 		slices.Reverse(intervals)

@@ -171,6 +171,7 @@ type Reopened struct {
 func (w *work) reopenedDays(ctx context.Context, p *plan) ([]Reopened, error) {
 	var out []Reopened
 	var builds []table.Interval
+	var due []table.Interval // of each, the intervals whose views may be due again, from the first's start to the last's end
 	for _, d := range p.days {
 		if !d.reopened() {
 			continue
@@ -194,19 +195,38 @@ func (w *work) reopenedDays(ctx context.Context, p *plan) ([]Reopened, error) {
 			return nil, err
 		}
 		r := Reopened{Day: d.label, Files: d.files, FilesBefore: was.Files, Bytes: d.bytes, BytesBefore: was.Bytes, RowsBefore: was.Rows}
-		var first table.Interval
+		var span table.Interval
 		for _, iv := range builds {
 			if iv != w.iv && d.unit.Start.Before(iv.End) && iv.End.Add(-features.RetentionNeeded(w.job.Views)).Before(d.unit.End) {
 				label := w.job.Every.Label(iv)
 				if r.Builds++; r.From == "" {
-					r.From, first = label, iv
+					r.From, span.Start = label, iv.Start
 				}
-				r.To, r.Again = label, w.job.again(first, iv)
+				r.To, span.End = label, iv.End
 			}
 		}
-		out = append(out, r)
+		out, due = append(out, r), append(due, span)
 	}
+	w.backfills(out, due)
 	return out, nil
+}
+
+// backfills sets the command that makes the views due of each day again: days whose spans overlap have one in common, so that nobody is told to run an interval twice.
+// Both are in the order of the days, so that spans begin and end in it.
+func (w *work) backfills(days []Reopened, due []table.Interval) {
+	for i := 0; i < len(days); {
+		all, n := due[i], i+1
+		for ; n < len(days) && due[n].Start.Before(all.End); n++ {
+			if due[n].End.After(all.End) {
+				all.End = due[n].End
+			}
+		}
+		for ; i < n; i++ {
+			if days[i].Builds > 0 {
+				days[i].Again = w.job.again(all, all)
+			}
+		}
+	}
 }
 
 // builtIntervals are the intervals whose views the job has built, ascending.

@@ -120,7 +120,10 @@ func printPreview(w io.Writer, v *jobs.Preview) {
 // reopened says what has become of days that were ingested, in one line: of many days, what they come to.
 func reopened(days []jobs.Reopened) string {
 	r := days[0]
+	alike := true // made of each of them are as many
 	for _, d := range days[1:] {
+		alike = alike && d.Builds == r.Builds
+		r.From, r.To = min(r.From, d.From), max(r.To, d.To)
 		r.Files, r.FilesBefore, r.Bytes, r.BytesBefore, r.RowsBefore = r.Files+d.Files, r.FilesBefore+d.FilesBefore, r.Bytes+d.Bytes, r.BytesBefore+d.BytesBefore, r.RowsBefore+d.RowsBefore
 	}
 	is := "is"
@@ -129,6 +132,8 @@ func reopened(days []jobs.Reopened) string {
 	}
 	text := fmt.Sprintf("%s %s read again: %s in %s, where %s in %s and %s were read", r.Day, is, bytesOf(r.Bytes), count(r.Files, "file"), count(int(r.RowsBefore), "row"), bytesOf(r.BytesBefore), count(r.FilesBefore, "file"))
 	switch {
+	case !alike:
+		text += fmt.Sprintf("; the views of intervals from %s to %s were made of them and may be due again: %s", r.From, r.To, r.Again)
 	case r.Builds == 1:
 		text += fmt.Sprintf("; the views of %s were made of it and may be due again: %s", r.From, r.Again)
 	case r.Builds > 1:
@@ -137,11 +142,11 @@ func reopened(days []jobs.Reopened) string {
 	return text
 }
 
-// printReopened prints the days that are read again, those together whose views were made of them alike.
+// printReopened prints the days that are read again, those together whose views one backfill makes again.
 func printReopened(w io.Writer, days []jobs.Reopened) {
 	for len(days) > 0 {
 		n := 1
-		for n < len(days) && days[n].Builds == days[0].Builds && days[n].Again == days[0].Again {
+		for n < len(days) && days[n].Again == days[0].Again {
 			n++
 		}
 		row(w, "reopened", reopened(days[:n]))

@@ -82,6 +82,16 @@ func TestPlanOfViews(t *testing.T) {
 	if v := p.Views; v.From != "" || !strings.Contains(v.Anew, "1 has changed since: 2026-01-04") || v.Days != 7 || v.Rows < rows {
 		t.Errorf("with a late file: %+v", v)
 	}
+	// A day whose views were made for one interval of these two is told with it: one backfill makes both.
+	writeParquet(t, s.raw, eventsKey(6, "late"), readParquet[rawEvent](t, s.raw, eventsKey(6, "part-0"))[:30])
+	if both := s.plan(7).Reopened; len(both) != 2 || both[1].Builds != 1 || both[1].Again != both[0].Again || both[0].Again != r.Again {
+		t.Errorf("with two late files: %+v", both)
+	} else if text := reopened(both); !strings.Contains(text, "2026-01-04 … 2026-01-07, 2 of them, are read again") || !strings.Contains(text, "the views of intervals from 2026-01-06 to 2026-01-07 were made of them and may be due again: "+r.Again) {
+		t.Error(text)
+	}
+	if err := s.raw.Delete(t.Context(), eventsKey(6, "late")); err != nil {
+		t.Fatal(err)
+	}
 	res, err := s.runner.Run(t.Context(), s.job, s.interval(7), jobs.Options{Through: jobs.ThroughBuild, Cause: "schedule"})
 	if err != nil {
 		t.Fatal(err)
