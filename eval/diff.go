@@ -420,7 +420,7 @@ func judgingOf(r *Report) map[string]string {
 // definitions are those that the comparison speaks of.
 func (d *Diff) definitions() []Definition {
 	return slices.DeleteFunc(definitions(), func(x Definition) bool {
-		return slices.Contains([]string{"drift", "effect", "adjusted p", "psi", "funnel", "coarsening", "neural correction", "linear blend", "re-ranked blend", "explanation"}, x.Name)
+		return slices.Contains([]string{"drift", "effect", "adjusted p", "psi", "funnel", "expectation", "coarsening", "neural correction", "linear blend", "re-ranked blend", "explanation"}, x.Name)
 	})
 }
 

@@ -53,6 +53,14 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 			}
 		})
 	}
+	if len(r.Unexpected) > 0 {
+		m.line("### What the events were expected to be and are not")
+		m.line("")
+		for _, says := range r.Unexpected {
+			m.line("- %s", escape(says))
+		}
+		m.line("")
+	}
 	if len(r.Coarsened) > 0 {
 		m.line("### What was made coarser when it was read")
 		m.line("")

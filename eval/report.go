@@ -31,6 +31,7 @@ type Report struct {
 	Minimization *MinimizationFacts  `json:"minimization,omitempty"`  // the last ledger of what each field is worth; without a key: none was made
 	Funnel       []FunnelRow         `json:"funnel"`                  // of the interval's raw rows, as each day of it was read
 	Learned      []FunnelRow         `json:"learned,omitempty"`       // of the rows that the days of the training window hold, as this run found them
+	Unexpected   []string            `json:"unexpected,omitempty"`    // what the interval's events were expected to be and are not, in words
 	Coarsened    []string            `json:"coarsened,omitempty"`     // what became of the values of columns with a rule, in words
 	Data         DataFacts           `json:"data"`
 	Purposes     []PurposeFacts      `json:"purposes"`   // under which it was made and judged
@@ -265,6 +266,7 @@ func definitions() []Definition {
 		{"adjusted p", "From a bootstrap over clusters of subjects, as events of one person are not independent; adjusted over all columns (Benjamini–Hochberg)."},
 		{"psi", "Population stability index over the same bins: under 0.10 stable, to 0.25 warn, above fail. Shown, not judged: what is large depends on n."},
 		{"funnel", "What the policy let through: every event read is kept, or left out for exactly one reason."},
+		{"expectation", "What the project says a source is like: how many rows, which columns, how many rows at most repeat another or break a rule. Where one is missed the run warns or fails, as the project says."},
 		{"coarsening", "A rule of the project by which values become coarser when they are read: a bin in place of an age, a town in place of a postcode. A value that the rule has no place for becomes “other”."},
 		{"purpose", "What data is read for, as the project declares it: which columns, on what legal basis, for how long. A column that no purpose reads never leaves the raw files."},
 		{"linear blend", "The weighted sum of the parts’ scores, each brought to one scale."},

@@ -341,6 +341,10 @@ func (r *Report) whose() answer {
 	case len(r.Funnel) > 0:
 		parts = append(parts, "What was kept and left out stands below; small counts are not shown.")
 	}
+	if len(r.Unexpected) > 0 {
+		a.Tone = "warn"
+		parts = append(parts, fmt.Sprintf("They are not as the project expects them: %s.", strings.Join(r.Unexpected, "; ")))
+	}
 	most, why := int64(0), ""
 	for _, f := range r.Funnel {
 		if n, ok := r.stage(f.Reason); ok && f.Reason != "read" && f.Reason != "kept" && n > most {

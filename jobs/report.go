@@ -102,6 +102,9 @@ func (w *work) opening(ctx context.Context, id string, decision eval.Decision, d
 		r.Purposes = append(r.Purposes, purposeFacts("evaluation", *w.job.Evaluation))
 	}
 	for _, v := range w.res.Verdicts {
+		if v.Set == "events" && v.Outcome == expect.Warned {
+			r.Unexpected = append(r.Unexpected, v.String())
+		}
 		if v.Expectation == expect.CoarsenedAs {
 			r.Coarsened = append(r.Coarsened, v.Says)
 		}

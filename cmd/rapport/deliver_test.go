@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rapport-ml/rapport/eval"
 	"github.com/rapport-ml/rapport/features/event"
 	"github.com/rapport-ml/rapport/features/expect"
 	"github.com/rapport-ml/rapport/jobs"
@@ -163,4 +164,23 @@ func TestNoRowIsAnEvent(t *testing.T) {
 	}
 	s.job.Events.Kinds = map[string]string{"view": "look", "cart": event.Ignored, "buy": "take"}
 	s.night(6)
+}
+
+// TestReportTellsWhatWasMissed: an expectation of the interval's events that warns stands in the report of the night, not in its output alone.
+func TestReportTellsWhatWasMissed(t *testing.T) {
+	s := newShop(t, smallWorld)
+	s.quick()
+	s.job.Events.Expect.Duplicates = &expect.Duplicates{Share: expect.Share{Most: 0.01, OnMiss: expect.Warn}}
+	writeParquet(t, s.raw, eventsKey(6, "again"), readParquet[rawEvent](t, s.raw, eventsKey(6, "part-0")))
+	res := s.night(6)
+	r, err := eval.ParseReport(object(t, s.opened.Bucket, res.Report+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Unexpected) != 1 || !strings.Contains(r.Unexpected[0], "repeat another, 50 % where 1 % is allowed") || !slices.Contains(res.Flags, "quality: "+r.Unexpected[0]) {
+		t.Errorf("the report says %q, and the run %q", r.Unexpected, res.Flags)
+	}
+	if html := string(object(t, s.opened.Bucket, res.Report+".html")); !strings.Contains(html, "repeat another") {
+		t.Error("the page does not say it")
+	}
 }
