@@ -110,8 +110,10 @@ func (s *viewScan) unit() string {
 	switch keys := s.view.Keys(); {
 	case slices.Contains(keys, features.KeySubject):
 		return ""
-	case len(keys) == 1:
-		return keys[0] + "s"
+	case len(keys) == 1 && keys[0] == features.KeyItem:
+		return "items"
+	case len(keys) == 1: // whatever its plural is
+		return "values of " + keys[0]
 	}
 	return "rows of the view"
 }

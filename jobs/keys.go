@@ -15,7 +15,7 @@ const (
 	logicSnapshot = 1
 	logicIngest   = 2 // 2: rows that are none are quarantined
 	logicBuild    = 2 // 2: a decayed sum is defined so that it moves exactly with time
-	logicDrift    = 5 // 2: text in views is compared; 3: a p under a thousandth is told as such; 4: units are told of days of few rows; 5: when events became known is not compared
+	logicDrift    = 6 // 2: text in views is compared; 3: a p under a thousandth is told as such; 4: units are told of days of few rows; 5: when events became known is not compared; 6: rows of a view by a column are of values of it
 	logicAssemble = 1
 	logicTrain    = 4  // 2: rows of als are solved otherwise, those of large data by steps; 3: als knows new items and people by their attributes, and the inverse of ease sums in another order; 4: als holds the neighbours that related lists may name
 	logicRefuse   = 3  // 2: the report shows days that were refused before; 3: and what the events were expected to be and are not
