@@ -54,4 +54,7 @@
 //
 // Priors are compared with builds from all events by the same engine, not with the oracle: those are compared with it elsewhere, and only so can every
 // bit be asked for.
+//
+// Views, events and ends at random, by fixed seeds, are a test of this package with the engine of package local (random_test.go), and no part of the suite:
+// each of the mutants would repeat them.
 package enginetest

@@ -143,13 +143,17 @@ type chain struct {
 	exactly, everything bool // how the source takes the window asked for; else by day
 }
 
-// check builds each end twice, from all events and from the build before, and compares to the bit.
+// check generates events and goes over them.
 func (c chain) check(ctx context.Context, eng features.Engine) error {
 	w := world{seed: c.seed, rows: c.rows, ends: c.ends, windows: append(c.views[0].SortedWindows(), time.Hour)}
 	if !c.around.IsZero() {
 		w.ends = []time.Time{c.around}
 	}
-	e := w.generate()
+	return c.over(ctx, eng, w.generate())
+}
+
+// over builds each end twice, from all events and from the build before, and compares to the bit.
+func (c chain) over(ctx context.Context, eng features.Engine, e events) error {
 	var k kept
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for i, end := range c.ends {
