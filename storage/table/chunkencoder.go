@@ -48,6 +48,7 @@ func (c *Column) wordsOf(t Type) []uint64 {
 type chunkEncoder struct {
 	codec  compress.Codec // nil: none
 	choosy bool           // a chunk of which the codec saves little stands without it
+	bare   bool           // the chunk stands without the codec
 	number int            // the codec's, in a footer
 
 	coded bool // codes and a dictionary are those of the values that were looked at last
@@ -258,7 +259,7 @@ func (e *chunkEncoder) pack() int {
 		return 0
 	}
 	switch {
-	case e.codec == nil:
+	case e.codec == nil || e.bare:
 		return none()
 	case e.choosy && len(e.raw) > 4*trialBytes:
 		at := (len(e.raw) - trialBytes) / 2

@@ -40,7 +40,7 @@ func textTable(n int) *Batch {
 func TestReadDictionaries(t *testing.T) {
 	const n = 6000
 	b := textTable(n)
-	for _, codec := range []string{"", "light", "snappy"} {
+	for _, codec := range []string{"", "text", "snappy"} {
 		mem := storage.NewMemory(nil)
 		w := NewWriter(mem, "t", b.Schema, WriteOptions{Ordered: true, RowGroup: 2400, Codec: codec})
 		if err := w.Append(b); err != nil {

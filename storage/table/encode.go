@@ -11,7 +11,7 @@ import (
 
 // compressions are the codecs of WriteOptions.
 var compressions = map[string]compress.Compression{
-	"": compress.Codecs.Zstd, "light": compress.Codecs.Snappy, // where they save an eighth or more
+	"": compress.Codecs.Zstd, "text": compress.Codecs.Zstd, // where it saves an eighth or more
 	"zstd": compress.Codecs.Zstd, "snappy": compress.Codecs.Snappy, "none": compress.Codecs.Uncompressed,
 }
 
@@ -35,7 +35,7 @@ func encode(r *rows, o WriteOptions) (body []byte, footer int, err error) {
 		return nil, 0, err
 	}
 	f.checked = true
-	f.buf = append(borrowBytes(sizeAtMost(r, f.chunk.codec != nil))[:0], f.buf...)
+	f.buf = append(borrowBytes(sizeAtMost(r, f.chunk.codec != nil && !f.textOnly))[:0], f.buf...)
 	for from := 0; from < r.n; from += o.RowGroup {
 		f.grow(from, r.n)
 		f.group(r, from, min(from+o.RowGroup, r.n))
@@ -67,14 +67,15 @@ func sizeAtMost(r *rows, packed bool) (n int) {
 
 // fileEncoder encodes a file: its row groups one after another, then the footer.
 type fileEncoder struct {
-	schema  Schema
-	chunk   *chunkEncoder // until the footer
-	layouts []layout      // of columns, from the first row group on
-	groups  []groupMeta
-	checked bool // the footer has checksums
-	sums    []byte
-	buf     []byte // what is encoded
-	written int64  // bytes of the file that are not in buf any more
+	schema   Schema
+	chunk    *chunkEncoder // until the footer
+	layouts  []layout      // of columns, from the first row group on
+	groups   []groupMeta
+	checked  bool // the footer has checksums
+	textOnly bool // numbers stand without the codec
+	sums     []byte
+	buf      []byte // what is encoded
+	written  int64  // bytes of the file that are not in buf any more
 }
 
 // groupMeta is what a footer says of a row group.
@@ -91,7 +92,7 @@ func newFileEncoder(s Schema, codec string) (*fileEncoder, error) {
 	}
 	var err error
 	f.chunk.codec, err = compress.GetCodec(c)
-	f.chunk.number, f.chunk.choosy = int(c), codec == "" || codec == "light"
+	f.chunk.number, f.chunk.choosy, f.textOnly = int(c), codec == "" || codec == "text", codec == "text"
 	return f, err
 }
 
@@ -101,7 +102,7 @@ func (f *fileEncoder) group(r *rows, from, to int) {
 	first := len(f.groups) == 0
 	for k, field := range f.schema {
 		c, e := &r.cols[k], f.chunk
-		e.coded = false
+		e.coded, e.bare = false, f.textOnly && field.Type != String && field.Type != Bytes
 		sample := min(r.n, layoutSample)
 		if first && to != sample {
 			v, _ := e.present(c, field.Type, 0, sample)

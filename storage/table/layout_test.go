@@ -70,7 +70,7 @@ func TestLayouts(t *testing.T) {
 		rows  int
 		nulls int // one of so many
 		codec string
-	}{{layoutSample + 3000, 0, "snappy"}, {20_011, 0, "zstd"}, {20_011, 7, ""}, {20_011, 900, "snappy"}, {20_011, 700, "none"}, {20_011, 800, "light"}} {
+	}{{layoutSample + 3000, 0, "snappy"}, {20_011, 0, "zstd"}, {20_011, 7, ""}, {20_011, 900, "snappy"}, {20_011, 700, "none"}, {20_011, 800, "text"}} {
 		r := rand.New(rand.NewPCG(uint64(c.rows), uint64(c.nulls)))
 		b, want := layouts(r, c.rows)
 		if c.nulls > 0 {
@@ -101,7 +101,7 @@ func TestLayouts(t *testing.T) {
 				if e := parquet.Encoding(col.MetaData.Encodings[0]); e != want[name] {
 					t.Errorf("%d rows, nulls 1/%d: %q is in %v, want %v", c.rows, c.nulls, name, e, want[name])
 				}
-				if codec := compress.Compression(col.MetaData.Codec); codec != compressions[c.codec] && (c.codec != "" && c.codec != "light" || codec != compress.Codecs.Uncompressed) {
+				if codec := compress.Compression(col.MetaData.Codec); codec != compressions[c.codec] && (c.codec != "" && c.codec != "text" || codec != compress.Codecs.Uncompressed) {
 					t.Errorf("codec %q: %q is compressed with %v", c.codec, name, codec)
 				}
 			}

@@ -116,7 +116,7 @@ func borrowEncoder() *chunkEncoder {
 	if e == nil {
 		e = new(chunkEncoder)
 	}
-	e.codec, e.number, e.choosy, e.coded = nil, 0, false, false
+	e.codec, e.number, e.choosy, e.bare, e.coded = nil, 0, false, false, false
 	return e
 }
 

@@ -32,7 +32,7 @@ type WriteOptions struct {
 	// CopyText says that texts are valid during Append alone: they are copied. Else they are shared with the batches that they came in.
 	CopyText bool
 	// Codec is what parts are compressed with: "zstd"; "snappy", which is larger and read faster; "none", for values that are packed already; or "", which is zstd
-	// for the column chunks of which it saves an eighth or more, and "light", which is snappy for those of which that does: for what is soon made anew.
+	// for the column chunks of which it saves an eighth or more, and "text", which is that for text alone.
 	Codec string
 }
 
@@ -86,7 +86,7 @@ func (w *Writer) checkOptions() error {
 		return fmt.Errorf("row groups of %d rows: must be positive", o.RowGroup)
 	}
 	if _, ok := compressions[o.Codec]; !ok {
-		return fmt.Errorf("codec %q: want zstd, snappy, light or none", o.Codec)
+		return fmt.Errorf("codec %q: want zstd, snappy, text or none", o.Codec)
 	}
 	if o.Ordered && o.Shards > 1 {
 		return fmt.Errorf("an ordered table has one shard, not %d", o.Shards)

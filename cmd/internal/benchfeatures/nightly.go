@@ -269,7 +269,7 @@ func newTables(ctx context.Context, b storage.Bucket, prefix string) *tables {
 
 // rows is Plan.Out.
 func (t *tables) rows(v features.View, b *table.Batch) error {
-	o := table.WriteOptions{SortBy: []string{b.Schema[0].Name}, Codec: "light"}
+	o := table.WriteOptions{SortBy: []string{b.Schema[0].Name}, Codec: "text"}
 	if v.Key == features.KeySubject && b.Schema[0].Type == table.Int64 {
 		o.Shards, o.ShardBy = 4, b.Schema[0].Name
 	}
