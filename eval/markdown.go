@@ -53,22 +53,8 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 			}
 		})
 	}
-	if len(r.Unexpected) > 0 {
-		m.line("### What the events were expected to be and are not")
-		m.line("")
-		for _, says := range r.Unexpected {
-			m.line("- %s", escape(says))
-		}
-		m.line("")
-	}
-	if len(r.Coarsened) > 0 {
-		m.line("### What was made coarser when it was read")
-		m.line("")
-		for _, says := range r.Coarsened {
-			m.line("- %s", escape(says))
-		}
-		m.line("")
-	}
+	m.list("What the events were expected to be and are not", r.Unexpected)
+	m.list("What was made coarser when it was read", r.Coarsened)
 	m.worth(r.Minimization)
 	if r.Run.ID != "" {
 		m.line("[The whole report](%s.html) · [its figures as JSON](%[1]s.json)", r.Run.ID)
@@ -82,6 +68,19 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 type markdown struct{ bytes.Buffer }
 
 func (m *markdown) line(format string, args ...any) { fmt.Fprintf(&m.Buffer, format+"\n", args...) }
+
+// list writes sentences under a title; of none nothing.
+func (m *markdown) list(title string, sentences []string) {
+	if len(sentences) == 0 {
+		return
+	}
+	m.line("### %s", title)
+	m.line("")
+	for _, says := range sentences {
+		m.line("- %s", escape(says))
+	}
+	m.line("")
+}
 
 // table writes a table whose cells are Markdown already; the first column is text, the others too.
 func (m *markdown) table(head []string, rows func(row func(cells ...string))) {

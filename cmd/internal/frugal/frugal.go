@@ -60,9 +60,7 @@ const (
 )
 
 // work is what the engines at work share that have begun: the percentage is the process's, and the last one gives it back.
-var work setting
-
-type setting struct {
+var work struct {
 	sync.Mutex
 	engines, before int
 	floor           uint64 // of those at work, the smallest
@@ -76,10 +74,10 @@ type setting struct {
 const leastHeap = 4 << 20
 
 // leaves is the percentage of what the last collection has found to be held that the floor is.
-func (w *setting) leaves() int {
+func leaves() int {
 	held := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(held)
-	return int(w.floor * 100 / max(held[0].Value.Uint64(), leastHeap))
+	return int(work.floor * 100 / max(held[0].Value.Uint64(), leastHeap))
 }
 
 // sparingPercent is how much of what is held may lie about while such others are at work.
@@ -148,14 +146,14 @@ func begin(floor uint64) (end func()) {
 // adjust sets the percentage that leaves the floor, by what the last collection has found to be held; never more than it was before: what is held may grow
 // before the next collection tells.
 func adjust() {
-	debug.SetGCPercent(max(percent, min(work.before, work.leaves())))
+	debug.SetGCPercent(max(percent, min(work.before, leaves())))
 	debug.SetMemoryLimit(work.limit)
 }
 
 // open sets the percentage that leaves the floor until the first collection, whatever it was before: of the little that a process has held when its night begins it is
 // large. Should what is held have grown far when that collection is over, another one comes before as much lies about, for as long as nobody has adjusted.
 func open() {
-	debug.SetGCPercent(max(percent, work.leaves()))
+	debug.SetGCPercent(max(percent, leaves()))
 	all := []metrics.Sample{{Name: "/memory/classes/total:bytes"}}
 	metrics.Read(all)
 	debug.SetMemoryLimit(min(work.limit, int64(all[0].Value.Uint64()+4*work.floor)))
